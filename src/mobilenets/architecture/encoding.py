@@ -1,0 +1,192 @@
+"""A Network as plain JSON values, and back, trusting nothing.
+
+The reading half decides what a Model file may contain: every field is checked for type and range before a layer is
+built, unknown kinds and fields are refused by name, and the counts are bounded so that a hostile file cannot ask
+for more than a real network would.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, TypeVar, get_type_hints
+
+from mobilenets.architecture import layers as layer_module
+from mobilenets.architecture.layers import LAYER_TYPES, BatchNorm, Layer, Network, Padding
+from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
+from mobilenets.errors import ArchitectureError
+
+LARGEST_INTEGER = 1 << 24
+"""Bound on every integer of an encoded network: sizes, channels, strides."""
+MOST_LAYERS = 10_000
+LONGEST_NAME = 200
+
+Member = TypeVar("Member", bound=StrEnum)
+
+
+def encode(network: Network) -> dict[str, Any]:
+    """The network as JSON-ready values. ``decode(encode(network)) == network``."""
+    return {
+        "name": network.name,
+        "height": network.height,
+        "width": network.width,
+        "channels": network.channels,
+        "width_multiplier": network.width_multiplier,
+        "rounding": dataclasses.asdict(network.rounding),
+        "padding_policy": str(network.padding_policy),
+        "outputs": list(network.outputs),
+        "layers": [_encode_layer(layer) for layer in network.layers],
+    }
+
+
+def decode(data: object) -> Network:
+    """The network that :func:`encode` wrote.
+
+    Raises:
+        ArchitectureError: If anything is missing, unknown, of the wrong type or out of range.
+    """
+    fields = _mapping(data, "network")
+    known = {
+        "name",
+        "height",
+        "width",
+        "channels",
+        "width_multiplier",
+        "rounding",
+        "padding_policy",
+        "outputs",
+        "layers",
+    }
+    _refuse_others(fields, known, "network")
+    listed = _get(fields, "layers", list, "network")
+    if len(listed) > MOST_LAYERS:
+        raise ArchitectureError(f"network lists {len(listed)} layers; at most {MOST_LAYERS} are allowed")
+    rounding = _mapping(_get(fields, "rounding", dict, "network"), "rounding")
+    _refuse_others(rounding, {"divisor", "minimum"}, "rounding")
+    width_multiplier = _get(fields, "width_multiplier", (int, float), "network")
+    if not 0 < width_multiplier < 1e6:
+        raise ArchitectureError(f"network has width_multiplier {width_multiplier!r}; it must be positive")
+    return Network(
+        name=_name(fields.get("name"), "network name"),
+        height=_integer(fields.get("height"), "network height"),
+        width=_integer(fields.get("width"), "network width"),
+        channels=_integer(fields.get("channels"), "network channels"),
+        layers=tuple(_decode_layer(item, number) for number, item in enumerate(listed)),
+        outputs=tuple(_name(item, "output") for item in _get(fields, "outputs", list, "network")),
+        width_multiplier=float(width_multiplier),
+        rounding=Rounding(
+            divisor=_integer(rounding.get("divisor"), "rounding divisor"),
+            minimum=_integer(rounding.get("minimum"), "rounding minimum"),
+        ),
+        padding_policy=_member(PaddingPolicy, fields.get("padding_policy"), "padding_policy"),
+    )
+
+
+def _encode_layer(layer: Layer) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"type": type(layer).__name__}
+    for field in dataclasses.fields(layer):
+        value = getattr(layer, field.name)
+        if isinstance(value, BatchNorm):
+            value = {"epsilon": value.epsilon}
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif isinstance(value, StrEnum):
+            value = str(value)
+        encoded[field.name] = value
+    return encoded
+
+
+def _decode_layer(data: object, number: int) -> Layer:
+    fields = _mapping(data, f"layer {number}")
+    kind = fields.get("type")
+    if not isinstance(kind, str) or kind not in LAYER_TYPES:
+        raise ArchitectureError(f"layer {number} has type {_quote(kind)}; known are {', '.join(LAYER_TYPES)}")
+    layer_type = LAYER_TYPES[kind]
+    hints = _HINTS[kind]
+    _refuse_others(fields, set(hints) | {"type"}, f"layer {number} ({kind})")
+    missing = sorted(set(hints) - set(fields))
+    if missing:
+        raise ArchitectureError(f"layer {number} ({kind}) lacks {', '.join(missing)}")
+    values = {
+        name: _decode_field(fields[name], hint, f"layer {number} ({kind}) {name}") for name, hint in hints.items()
+    }
+    return layer_type(**values)
+
+
+def _decode_field(value: object, hint: object, where: str) -> object:
+    if hint is int:
+        return _integer(value, where)
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ArchitectureError(f"{where} must be true or false, not {_quote(value)}")
+        return value
+    if hint is str:
+        return _name(value, where)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _member(hint, value, where)
+    if hint is Padding:
+        if not isinstance(value, list) or len(value) != 4:
+            raise ArchitectureError(f"{where} must be four numbers, not {_quote(value)}")
+        return Padding(*(_integer(item, where) for item in value))
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or len(value) > MOST_LAYERS:
+            raise ArchitectureError(f"{where} must be a list of names, not {_quote(value)}")
+        return tuple(_name(item, where) for item in value)
+    if value is None:  # the one remaining kind of field: BatchNorm | None
+        return None
+    fields = _mapping(value, where)
+    _refuse_others(fields, {"epsilon"}, where)
+    return BatchNorm(epsilon=float(_get(fields, "epsilon", (int, float), where)))
+
+
+_HINTS: dict[str, dict[str, Any]] = {
+    kind: {
+        field.name: get_type_hints(layer_type, vars(layer_module))[field.name]
+        for field in dataclasses.fields(layer_type)
+    }
+    for kind, layer_type in LAYER_TYPES.items()
+}
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ArchitectureError(f"{where} must be an object, not {_quote(value)}")
+    return value
+
+
+def _refuse_others(fields: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise ArchitectureError(f"{where} has the unknown field {_quote(unknown[0])}")
+
+
+def _get(fields: Mapping[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
+    value = fields.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ArchitectureError(f"{where}: {name} is missing or of the wrong type: {_quote(value)}")
+    return value
+
+
+def _integer(value: object, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_INTEGER:
+        raise ArchitectureError(f"{where} must be a whole number from 0 to {LARGEST_INTEGER}, not {_quote(value)}")
+    return value
+
+
+def _name(value: object, where: str) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
+        raise ArchitectureError(f"{where} must be a name of 1 to {LONGEST_NAME} characters, not {_quote(value)}")
+    return value
+
+
+def _member(kind: type[Member], value: object, where: str) -> Member:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ArchitectureError(f"{where} is {_quote(value)}; known are {', '.join(kind)}") from None
+
+
+def _quote(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

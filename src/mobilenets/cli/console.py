@@ -1,0 +1,127 @@
+"""What commands share in speaking: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+from mobilenets.progress import SILENT, Progress, Task
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LINE_SECONDS = 10
+"""Where there is no terminal, a line is printed this often."""
+
+
+def json_option(function: Command) -> Command:
+    """``--json``: print results as JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+
+
+def quiet_option(function: Command) -> Command:
+    """``--quiet``: no progress and no notes."""
+    return click.option("-q", "--quiet", is_flag=True, help="Print nothing but results and errors.")(function)
+
+
+def print_json(value: object) -> None:
+    """A result as JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def results() -> Console:
+    """Console for results. Wide enough not to fold lines where nobody looks."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+
+
+def progress_to_stderr(*, quiet: bool) -> Progress:
+    """A bar on a terminal, plain lines elsewhere, nothing when quiet."""
+    if quiet:
+        return SILENT
+    console = Console(stderr=True, highlight=False)
+    return _Terminal(console) if console.is_terminal else _Lines()
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: BarTask) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:,.0f} {task.fields['unit']}/s")
+
+
+class _BarTask(Task):
+    def __init__(self, bars: Bars, number: Any) -> None:
+        self._bars, self._number = bars, number
+        self._figures: dict[str, str] = {}
+
+    def advance(self, steps: float = 1, **figures: str) -> None:
+        self._figures.update(figures)
+        text = " ".join(f"{name} {value}" for name, value in self._figures.items())
+        self._bars.update(self._number, advance=steps, figures=text)
+
+
+class _Terminal(Progress):
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+        columns: tuple[ProgressColumn, ...] = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[figures]}"),
+        )
+        with Bars(*columns, console=self._console, transient=False) as bars:
+            yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
+
+    def note(self, message: str) -> None:
+        self._console.print(message, markup=False)
+
+
+class _LineTask(Task):
+    def __init__(self, description: str, total: float, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._done = 0.0
+        self._begun = self._printed = time.monotonic()
+        self._figures: dict[str, str] = {}
+
+    def advance(self, steps: float = 1, **figures: str) -> None:
+        self._done += steps
+        self._figures.update(figures)
+        if time.monotonic() - self._printed >= LINE_SECONDS:
+            self.print()
+
+    def print(self) -> None:
+        self._printed = time.monotonic()
+        seconds = self._printed - self._begun
+        rate = self._done / seconds if seconds else 0.0
+        left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
+        figures = "".join(f", {name} {value}" for name, value in self._figures.items())
+        click.echo(
+            f"{self._description}: {self._done:g}/{self._total:g} {self._unit}, "
+            f"{rate:,.0f}/s, {seconds:.0f} s{left}{figures}",
+            err=True,
+        )
+
+
+class _Lines(Progress):
+    @contextmanager
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+        task = _LineTask(description, total, unit)
+        yield task
+        task.print()
+
+    def note(self, message: str) -> None:
+        click.echo(message, err=True)

@@ -1,0 +1,60 @@
+"""``mobilenets``: finds the command, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted. A command's module is imported when it is called and its help
+line is written here, so that ``mobilenets --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from mobilenets.errors import MobileNetsError
+
+COMMANDS: dict[str, str] = {}
+"""Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``."""
+
+
+class _Commands(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mobilenets.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mobilenets")
+def group() -> None:
+    """From a folder of pictures and a budget to the best small model that meets it."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line and exit."""
+    try:
+        group.main(args=arguments, prog_name="mobilenets", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read our results has left; Python must not try to flush them again
+        sys.exit(0)
+    except (MobileNetsError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,78 @@
+"""Every exception that this package raises on purpose.
+
+::
+
+    MobileNetsError
+    ├── ArchitectureError       a Network that cannot exist: a bad size, an unknown name, shapes that do not meet
+    ├── ModelError              parameters, labels or numbers that do not belong to the Network
+    │   └── ModelFileError      a Model file that is damaged, hostile or of another version
+    ├── DataError               pictures, folders or labels that cannot be used
+    ├── TrainingError           a training run that cannot start, go on or be resumed
+    ├── CompressionError        a Model that cannot be folded, calibrated or quantised
+    │   └── GateError           a compressed Model that lost more than it may
+    ├── FormatError             a foreign file that cannot be read or written
+    ├── EngineError             a Model or input that the runtime cannot take
+    ├── PlanningError           a budget or device profile that makes no sense, or that nothing meets
+    └── MissingDependencyError  an optional package that the request needs is not installed
+
+A message says what was wrong, what was expected and what came. The command line prints it as it is, so it
+must read well without a traceback.
+"""
+
+
+class MobileNetsError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+
+class ArchitectureError(MobileNetsError):
+    """A Network that cannot exist: a bad size, an unknown name, shapes that do not meet."""
+
+
+class ModelError(MobileNetsError):
+    """Parameters, labels or numbers that do not belong to the Network."""
+
+
+class ModelFileError(ModelError):
+    """A Model file that is damaged, hostile or of another version."""
+
+
+class DataError(MobileNetsError):
+    """Pictures, folders or labels that cannot be used."""
+
+
+class TrainingError(MobileNetsError):
+    """A training run that cannot start, go on or be resumed."""
+
+
+class CompressionError(MobileNetsError):
+    """A Model that cannot be folded, calibrated or quantised."""
+
+
+class GateError(CompressionError):
+    """A compressed Model that lost more than it may."""
+
+
+class FormatError(MobileNetsError):
+    """A foreign file that cannot be read or written."""
+
+
+class EngineError(MobileNetsError):
+    """A Model or input that the runtime cannot take."""
+
+
+class PlanningError(MobileNetsError):
+    """A budget or device profile that makes no sense, or that nothing meets."""
+
+
+class MissingDependencyError(MobileNetsError):
+    """An optional package that the request needs is not installed.
+
+    Args:
+        package: Name of the missing package.
+        extra: The extra of this package that installs it, such as ``train``.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; install it with: pip install 'mobilenets[{extra}]'")
+        self.package = package
+        self.extra = extra

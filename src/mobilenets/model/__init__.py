@@ -1,0 +1,1 @@
+"""The Model, its file, its preprocessing, and the slow and obviously right operators."""

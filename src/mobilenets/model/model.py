@@ -1,0 +1,113 @@
+"""The Model: a Network with its parameters, labels and preprocessing.
+
+Everything in the house makes, betters or reads one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import Network
+from mobilenets.errors import ModelError
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.quantization import Quantization
+
+Tensor = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that can answer.
+
+    Attributes:
+        network: The layers.
+        parameters: Tensors by name, ``<layer>.weight`` and so on; see :func:`parameter_types`.
+        labels: Name of each class, in the order of the logits.
+        preprocessing: How pictures become input.
+        quantization: What the integers mean, for an int8 Model; None for a float32 one.
+        provenance: How the Model came to be: recipe, data fingerprint, seed, metrics, versions. JSON values only.
+
+    Raises:
+        ModelError: If a tensor is missing, unknown, or not of the type and shape that the network needs, or the number
+            of labels is not the number of classes.
+    """
+
+    network: Network
+    parameters: Mapping[str, Tensor]
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing = Preprocessing()
+    quantization: Quantization | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != self.network.classes:
+            raise ModelError(f"{len(self.labels)} labels for a network of {self.network.classes} classes")
+        if self.quantization is not None:
+            self.quantization.check(self.network)
+        needed = parameter_types(self.network, self.quantization)
+        for name, (dtype, shape) in needed.items():
+            tensor = self.parameters.get(name)
+            if tensor is None:
+                if name.endswith(".weight_zero_point"):
+                    continue
+                raise ModelError(f"{name} is missing; the network needs it with shape {shape}")
+            if tensor.shape != shape:
+                raise ModelError(f"{name} has shape {tensor.shape}; the network needs {shape}")
+            if tensor.dtype != dtype:
+                raise ModelError(f"{name} holds {tensor.dtype}; the model needs {dtype}")
+        unknown = set(self.parameters) - set(needed)
+        if unknown:
+            raise ModelError(f"{min(unknown)} belongs to no layer of {self.network.name}")
+
+    @property
+    def precision(self) -> str:
+        """``"float32"`` or ``"int8"``."""
+        return "float32" if self.quantization is None else "int8"
+
+    @cached_property
+    def parameter_bytes(self) -> int:
+        """Bytes of all tensors, as held in memory."""
+        return sum(tensor.nbytes for tensor in self.parameters.values())
+
+    def with_parameters(self, parameters: Mapping[str, Tensor]) -> Model:
+        """The same Model with other parameters."""
+        return replace(self, parameters=parameters)
+
+
+def parameter_types(
+    network: Network, quantization: Quantization | None = None
+) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Type and shape of every tensor of a Model, by name.
+
+    A float32 Model holds what :meth:`Network.parameter_shapes` lists. An int8 Model holds, for every layer with
+    weights, ``weight`` (int8), ``weight_scale`` (float32, one per output channel), ``bias`` (int32), and, only where
+    the weights are asymmetric, ``weight_zero_point`` (int8, one per output channel).
+    """
+    if quantization is None:
+        return {name: (np.dtype(np.float32), shape) for name, shape in network.parameter_shapes().items()}
+    return dict(_integer_types(network))
+
+
+def _integer_types(network: Network) -> Iterator[tuple[str, tuple[np.dtype[Any], tuple[int, ...]]]]:
+    for layer in network.layers:
+        if layer.has_weight:
+            shape = layer.weight_shape(network.input_shapes(layer))
+            yield f"{layer.name}.weight", (np.dtype(np.int8), shape)
+            yield f"{layer.name}.weight_scale", (np.dtype(np.float32), shape[:1])
+            yield f"{layer.name}.weight_zero_point", (np.dtype(np.int8), shape[:1])
+            yield f"{layer.name}.bias", (np.dtype(np.int32), shape[:1])
+
+
+def numbered_labels(classes: int) -> tuple[str, ...]:
+    """Labels for a network whose classes nobody named.
+
+    >>> numbered_labels(3)
+    ('0', '1', '2')
+    """
+    return tuple(str(index) for index in range(classes))

@@ -1,0 +1,142 @@
+"""From a picture to the pixels that a network was trained on. Every Model carries its own.
+
+How a picture is cropped, resized and normalised moves top-1 by half a point, so none of it is left to the caller.
+Pixels stay bytes here; normalisation is numbers that training applies and every runtime folds into its first layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mobilenets.errors import ModelError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Interpolation(StrEnum):
+    """Filter of the one resize; all of them average over what they shrink."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+    BOX = "box"
+
+
+class Fit(StrEnum):
+    """How a picture of any shape meets the network's input."""
+
+    CROP = "crop"
+    """The largest centred box of the input's shape, less the crop fraction."""
+    SQUASH = "squash"
+    """The whole picture, stretched."""
+
+
+_FILTERS = {
+    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
+    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
+    Interpolation.LANCZOS: Image.Resampling.LANCZOS,
+    Interpolation.BOX: Image.Resampling.BOX,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pictures become input.
+
+    Attributes:
+        mean: Per channel (red, green, blue), on the scale where white is 1.
+        std: Likewise. The network sees (pixel / 255 − mean) / std.
+        fit: Crop or squash.
+        crop_fraction: Share of the largest centred box that is kept, by side.
+        interpolation: Filter of the resize.
+    """
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    fit: Fit = Fit.CROP
+    crop_fraction: float = 0.875
+    interpolation: Interpolation = Interpolation.BILINEAR
+
+    def __post_init__(self) -> None:
+        numbers = (*self.mean, *self.std, self.crop_fraction)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(number) for number in numbers):
+            raise ModelError(f"preprocessing needs three finite means and standard deviations, got {self}")
+        if min(self.std) <= 0:
+            raise ModelError(f"preprocessing needs standard deviations above 0, got {self.std}")
+        if not 0 < self.crop_fraction <= 1:
+            raise ModelError(f"crop_fraction must be above 0 and at most 1, not {self.crop_fraction}")
+
+    def box(self, size: tuple[int, int], height: int, width: int) -> tuple[float, float, float, float]:
+        """The part of a picture that is used, as (left, top, right, bottom) in its pixels.
+
+        Args:
+            size: The picture's (width, height).
+            height: Input height of the network.
+            width: Input width of the network.
+        """
+        picture_width, picture_height = size
+        box_width, box_height = float(picture_width), float(picture_height)
+        if self.fit is Fit.CROP:
+            scale = min(picture_width / width, picture_height / height) * self.crop_fraction
+            box_width, box_height = width * scale, height * scale
+        left, top = (picture_width - box_width) / 2, (picture_height - box_height) / 2
+        return left, top, left + box_width, top + box_height
+
+    def apply(self, picture: Image.Image, height: int, width: int) -> Pixels:
+        """Crop and resize in one call.
+
+        Args:
+            picture: An upright RGB picture (see :func:`mobilenets.data.decoding.open_picture`).
+            height: Input height of the network, in pixels.
+            width: Input width of the network, in pixels.
+
+        Returns:
+            uint8, (height, width, 3).
+        """
+        resized = picture.resize(
+            (width, height), _FILTERS[self.interpolation], box=self.box(picture.size, height, width), reducing_gap=3.0
+        )
+        return np.asarray(resized, dtype=np.uint8)
+
+    def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """What the network sees: (pixel / 255 − mean) / std, channels last, float32."""
+        scale = 1 / (255 * np.asarray(self.std, dtype=np.float64))
+        offset = -np.asarray(self.mean, dtype=np.float64) / np.asarray(self.std, dtype=np.float64)
+        return pixels.astype(np.float32) * scale.astype(np.float32) + offset.astype(np.float32)
+
+    def encode(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @staticmethod
+    def decode(data: object) -> Preprocessing:
+        """What :meth:`encode` wrote.
+
+        Raises:
+            ModelError: If a field is missing, unknown or out of range.
+        """
+        if not isinstance(data, Mapping) or set(data) != {"mean", "std", "fit", "crop_fraction", "interpolation"}:
+            raise ModelError("preprocessing must hold exactly mean, std, fit, crop_fraction and interpolation")
+        try:
+            return Preprocessing(
+                mean=_three(data["mean"]),
+                std=_three(data["std"]),
+                fit=Fit(data["fit"]),
+                crop_fraction=float(data["crop_fraction"]),
+                interpolation=Interpolation(data["interpolation"]),
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"preprocessing is not readable: {error}") from None
+
+
+def _three(value: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(item) for item in value)
+    return red, green, blue

@@ -1,0 +1,18 @@
+"""Where tests find the third-party pictures and weights, if they are there at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    """A file or folder of the shared data; the test is skipped where it is not present."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"shared data {name} is not here")
+    return path
