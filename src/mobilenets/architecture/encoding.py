@@ -108,7 +108,7 @@ def _decode_layer(data: object, number: int) -> Layer:
     missing = sorted(set(hints) - set(fields))
     if missing:
         raise ArchitectureError(f"layer {number} ({kind}) lacks {', '.join(missing)}")
-    values = {
+    values: dict[str, Any] = {
         name: _decode_field(fields[name], hint, f"layer {number} ({kind}) {name}") for name, hint in hints.items()
     }
     return layer_type(**values)
@@ -182,7 +182,7 @@ def _name(value: object, where: str) -> str:
 
 def _member(kind: type[Member], value: object, where: str) -> Member:
     try:
-        return kind(value)
+        return kind(str(value))
     except ValueError:
         raise ArchitectureError(f"{where} is {_quote(value)}; known are {', '.join(kind)}") from None
 

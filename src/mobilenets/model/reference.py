@@ -1,0 +1,312 @@
+"""What every layer computes, in plain NumPy: the definition that all faster code is held to.
+
+Float Models run in float64 (or float32 where speed matters more than the last digits). int8 Models run in exact
+integers, as follows; the native engine, quantisation-aware training and the C export equal it bit for bit.
+
+- Weighted layers: ``acc = Σ (q − zero_point_in) · (w − weight_zero_point) + bias`` in int32, wrapping as int32 does;
+  padding is ``zero_point_in``. Then ``q = clamp(rint(float32(acc) · multiplier[c]) + zero_point_out, low, high)`` with
+  ``multiplier[c] = float32(scale_in · weight_scale[c] / scale_out)`` computed in float64, rint to the nearest even, and
+  the activation function as the clamp. The clamp is meant mathematically: a product too large for an integer clamps
+  high.
+- Layers that give real numbers (:func:`~mobilenets.model.quantization.real_outputs`):
+  ``float32(acc) · float32(scale_in · weight_scale[c])``, then the activation function.
+- Global average pool: the same with ``acc = Σ (q − zero_point_in)`` and ``scale_in / (H · W)`` for the weight's scale.
+- Max pool: bytes. Add: ``clamp(rint(Σᵢ float32(qᵢ − zᵢ) · mᵢ) + zero_point_out)`` with
+  ``mᵢ = float32(scaleᵢ / scale_out)``, float32 sums from left to right. Concatenate: the sum's rule for each input alone.
+- An output that is held in bytes leaves as ``float32(q − zero_point) · scale``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    PointwiseConvolution,
+)
+from mobilenets.errors import ModelError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.quantization import Quantization, TensorQuantization
+
+Array = npt.NDArray[Any]
+
+
+def run(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> dict[str, Array]:
+    """Outputs of a Model for a batch of pictures.
+
+    Args:
+        model: float32 or int8.
+        pixels: uint8, (N, height, width, 3).
+        dtype: What a float Model is computed in. An int8 Model's outputs are float32.
+
+    Returns:
+        By output name: (N, C) where the output is 1×1, else (N, C, H, W).
+
+    Raises:
+        ModelError: If the pixels do not fit the network's input.
+    """
+    values = activations(model, pixels, dtype=dtype)
+    outputs = {}
+    for name in model.network.outputs:
+        value = values[name]
+        if value.dtype == np.uint8 and model.quantization is not None:
+            held = model.quantization.activations[name]
+            value = (value.astype(np.int32) - held.zero_point).astype(np.float32) * np.float32(held.scale)
+        outputs[name] = value[:, :, 0, 0] if value.shape[2:] == (1, 1) else value
+    return outputs
+
+
+def activations(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> dict[str, Array]:
+    """What every layer makes of a batch of pictures, and ``"input"``.
+
+    Returns:
+        By layer name, (N, C, H, W): ``dtype`` for a float Model; uint8 (float32 for real outputs) for an int8 one.
+
+    Raises:
+        ModelError: If the pixels do not fit the network's input.
+    """
+    network = model.network
+    expected = (network.height, network.width, network.channels)
+    if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+        raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {network.name} needs uint8 (N, {expected})")
+    if model.quantization is not None:
+        return _integer_activations(model, model.quantization, pixels)
+    values: dict[str, Array] = {INPUT: _normalize(model, pixels, np.dtype(dtype))}
+    for layer in network.layers:
+        values[layer.name] = _float_layer(layer, [values[name] for name in layer.inputs], model.parameters)
+    return values
+
+
+def _normalize(model: Model, pixels: Pixels, dtype: np.dtype[Any]) -> Array:
+    mean = np.asarray(model.preprocessing.mean, dtype=dtype)
+    std = np.asarray(model.preprocessing.std, dtype=dtype)
+    if model.network.channels != 3:  # a network of other channels takes bytes as they are, scaled to 0 to 1
+        mean, std = np.zeros(1, dtype), np.ones(1, dtype)
+    normal = (pixels.astype(dtype) / 255 - mean) / std
+    return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), dtype=dtype)
+
+
+# Float layers ---------------------------------------------------------------------------------------------------------
+
+
+def _float_layer(layer: Layer, inputs: list[Array], parameters: Mapping[str, Array]) -> Array:
+    dtype = inputs[0].dtype
+    match layer:
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+            result = weighted_sum(layer, inputs[0], parameters[f"{layer.name}.weight"].astype(dtype), 0)
+            if layer.bias:
+                result = result + _channels(parameters[f"{layer.name}.bias"], dtype)
+            if getattr(layer, "batch_norm", None) is not None:
+                result = _batch_norm(layer, result, parameters)
+        case MaxPool():
+            result = _max_pool(layer, inputs[0], -np.inf)
+        case GlobalAveragePool():
+            result = inputs[0].mean(axis=(2, 3), keepdims=True, dtype=dtype)
+        case Add():
+            result = sum(inputs[1:], start=inputs[0])
+        case Concatenate():
+            return np.concatenate(inputs, axis=1)
+        case _:
+            raise ModelError(f"{layer.name} is of a kind that the reference does not know: {type(layer).__name__}")
+    return activate(result, getattr(layer, "activation", Activation.NONE))
+
+
+def activate(values: Array, activation: Activation) -> Array:
+    """An activation function."""
+    if activation is Activation.NONE:
+        return values
+    clipped: Array = np.clip(values, 0, 6 if activation is Activation.RELU6 else None)
+    return clipped
+
+
+def _batch_norm(layer: Any, values: Array, parameters: Mapping[str, Array]) -> Array:
+    gamma, beta, mean, variance = (
+        _channels(parameters[f"{layer.name}.batch_norm.{statistic}"], values.dtype)
+        for statistic in ("weight", "bias", "running_mean", "running_var")
+    )
+    normal: Array = (values - mean) / np.sqrt(variance + values.dtype.type(layer.batch_norm.epsilon)) * gamma + beta
+    return normal
+
+
+def _channels(vector: Array, dtype: npt.DTypeLike) -> Array:
+    return vector.astype(dtype).reshape(1, -1, 1, 1)
+
+
+# Sums that both kinds of numbers share --------------------------------------------------------------------------------
+
+
+def weighted_sum(layer: Layer, values: Array, weight: Array, padding_value: float) -> Array:
+    """The sum of products of a layer with weights: no bias, no batch norm, no activation.
+
+    Args:
+        layer: Convolution, DepthwiseConvolution, PointwiseConvolution or Linear.
+        values: Input, (N, C, H, W).
+        weight: In PyTorch's layout, of the type of the values.
+        padding_value: What stands around the map.
+
+    Returns:
+        (N, out, H', W'), of the type of the values.
+    """
+    match layer:
+        case Linear():
+            flat: Array = values.reshape(len(values), -1) @ weight.T
+            return flat[:, :, None, None]
+        case PointwiseConvolution():
+            count, _, height, width = values.shape
+            product: Array = weight[:, :, 0, 0] @ values.reshape(count, values.shape[1], height * width)
+            return product.reshape(count, len(weight), height, width)
+        case DepthwiseConvolution():
+            return _depthwise_sum(layer, values, weight, padding_value)
+        case Convolution():
+            return _convolution_sum(layer, values, weight, padding_value)
+    raise ModelError(f"{layer.name} ({layer.kind}) has no weights")
+
+
+def pad(layer: Convolution | DepthwiseConvolution | MaxPool, values: Array, padding_value: float) -> Array:
+    """The map (N, C, H, W) with a layer's padding around it."""
+    top, bottom, left, right = layer.padding
+    return np.pad(values, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=padding_value)
+
+
+def _taps(layer: Convolution | DepthwiseConvolution | MaxPool, values: Array, padding_value: float) -> list[Array]:
+    """For each place in the window, row by row, the pixels that it meets: views of (N, C, H', W')."""
+    padded = pad(layer, values, padding_value)
+    height = (padded.shape[2] - layer.kernel) // layer.stride + 1
+    width = (padded.shape[3] - layer.kernel) // layer.stride + 1
+    return [
+        padded[
+            :,
+            :,
+            row : row + (height - 1) * layer.stride + 1 : layer.stride,
+            column : column + (width - 1) * layer.stride + 1 : layer.stride,
+        ]
+        for row in range(layer.kernel)
+        for column in range(layer.kernel)
+    ]
+
+
+def _depthwise_sum(layer: DepthwiseConvolution, values: Array, weight: Array, padding_value: float) -> Array:
+    taps = _taps(layer, values, padding_value)
+    filters = weight.reshape(len(weight), -1).T[:, None, :, None, None]
+    total: Array = taps[0] * filters[0]
+    for tap, factor in zip(taps[1:], filters[1:], strict=True):
+        total += tap * factor
+    return total
+
+
+def _convolution_sum(layer: Convolution, values: Array, weight: Array, padding_value: float) -> Array:
+    columns = np.stack(_taps(layer, values, padding_value), axis=2)  # (N, C, k·k, H', W')
+    count, channels, window, height, width = columns.shape
+    share = channels // layer.groups
+    columns = columns.reshape(count, layer.groups, share * window, height * width)
+    filters = weight.reshape(layer.groups, len(weight) // layer.groups, share * window)
+    product: Array = filters @ columns
+    return product.reshape(count, len(weight), height, width)
+
+
+def _max_pool(layer: MaxPool, values: Array, lowest: float) -> Array:
+    result: Array = np.max(np.stack(_taps(layer, values, lowest)), axis=0)
+    return result
+
+
+# Integer layers -------------------------------------------------------------------------------------------------------
+
+
+def _integer_activations(model: Model, quantization: Quantization, pixels: Pixels) -> dict[str, Array]:
+    values: dict[str, Array] = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))}
+    scales = quantization.activations
+    for layer in model.network.layers:
+        inputs = [values[name] for name in layer.inputs]
+        sources = [scales[name] for name in layer.inputs]
+        target = scales.get(layer.name)
+        match layer:
+            case MaxPool():
+                result = _max_pool(layer, inputs[0], 0)
+            case Add() | Concatenate():
+                if target is None:
+                    raise ModelError(f"{layer.name} has no scale")
+                result = _combine(layer, inputs, sources, target)
+            case _:
+                sums, scale = accumulate(model, layer, inputs[0], sources[0])
+                result = requantize(sums, scale, target, getattr(layer, "activation", Activation.NONE))
+        values[layer.name] = result
+    return values
+
+
+def accumulate(model: Model, layer: Layer, values: Array, source: TensorQuantization) -> tuple[Array, Array]:
+    """The int32 sums of a layer, and the real value of one unit of each channel's sum.
+
+    Args:
+        model: An int8 Model.
+        layer: One of its layers with weights, or a global average pool.
+        values: Its input, uint8 (N, C, H, W).
+        source: Scale and zero point of the input.
+
+    Returns:
+        int32 (N, out, H', W') and float64 (out,) or (1,).
+    """
+    # float64 holds every sum that int32 can hold, and more, exactly; and it is what matrix products are fast in.
+    centred = values.astype(np.float64) - source.zero_point
+    if isinstance(layer, GlobalAveragePool):
+        sums = centred.sum(axis=(2, 3), keepdims=True)
+        scale = np.array([source.scale / (values.shape[2] * values.shape[3])])
+    else:
+        weight = model.parameters[f"{layer.name}.weight"].astype(np.float64)
+        zero_point = model.parameters.get(f"{layer.name}.weight_zero_point")
+        if zero_point is not None:
+            weight = weight - zero_point.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))
+        sums = weighted_sum(layer, centred, weight, 0) + _channels(model.parameters[f"{layer.name}.bias"], np.float64)
+        scale = source.scale * model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
+    return sums.astype(np.int64).astype(np.int32), scale
+
+
+def requantize(sums: Array, scale: Array, target: TensorQuantization | None, activation: Activation) -> Array:
+    """From int32 sums to bytes, or to float32 where there is no target.
+
+    Args:
+        sums: int32 (N, C, H, W).
+        scale: Real value of one unit of a sum, float64 (C,) or (1,).
+        target: Scale and zero point of the result.
+        activation: Carried by the clamp.
+    """
+    if target is None:
+        return activate(sums.astype(np.float32) * _channels(scale, np.float32), activation).astype(np.float32)
+    multiplier = _channels(scale / target.scale, np.float32)
+    low, high = target.clamp(activation)
+    rounded = np.rint(sums.astype(np.float32) * multiplier) + np.float32(target.zero_point)
+    return _to_bytes(rounded, low, high)
+
+
+def _combine(
+    layer: Add | Concatenate, inputs: list[Array], sources: list[TensorQuantization], target: TensorQuantization
+) -> Array:
+    terms = [
+        (values.astype(np.int32) - source.zero_point).astype(np.float32)
+        * np.float32(np.float64(source.scale) / np.float64(target.scale))
+        for values, source in zip(inputs, sources, strict=True)
+    ]
+    if isinstance(layer, Add):
+        total, activation = sum(terms[1:], start=terms[0]), layer.activation
+    else:
+        total, activation = np.concatenate(terms, axis=1), Activation.NONE
+    low, high = target.clamp(activation)
+    return _to_bytes(np.rint(total) + np.float32(target.zero_point), low, high)
+
+
+def _to_bytes(rounded: Array, low: int, high: int) -> Array:
+    clamped: Array = np.clip(rounded, low, high).astype(np.uint8)
+    return clamped
