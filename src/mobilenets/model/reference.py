@@ -12,7 +12,7 @@ integers, as follows; the native engine, quantisation-aware training and the C e
   ``float32(acc) · float32(scale_in · weight_scale[c])``, then the activation function.
 - Global average pool: the same with ``acc = Σ (q − zero_point_in)`` and ``scale_in / (H · W)`` for the weight's scale.
 - Max pool: bytes. Add: ``clamp(rint(Σᵢ float32(qᵢ − zᵢ) · mᵢ) + zero_point_out)`` with
-  ``mᵢ = float32(scaleᵢ / scale_out)``, float32 sums from left to right. Concatenate: the sum's rule for each input alone.
+  ``mᵢ = float32(scaleᵢ / scale_out)``, float32 sums from left to right. Concatenate: that rule for each input alone.
 - An output that is held in bytes leaves as ``float32(q − zero_point) · scale``.
 """
 
