@@ -1,0 +1,210 @@
+"""Labelled pictures, and the parts that they are trained, validated and tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from mobilenets.data import digits
+from mobilenets.data.folders import MANIFEST, PARTS, class_folders, part_folders, read_manifest
+from mobilenets.data.picture import FilePicture, Picture
+from mobilenets.data.splitting import split_by_content
+from mobilenets.data.subset import Subset, check_skipped
+from mobilenets.errors import DataError
+from mobilenets.progress import SILENT, Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Labelled pictures as a source gives them.
+
+    Attributes:
+        labels: Names of the classes, in order of name.
+        parts: ``train``, ``validation`` and ``test`` as far as the source gives them; ``all`` where it gives none.
+        source: Where they come from.
+        class_indices: For each class, its number in the set that it was taken from, if the source says so. Lets a
+            part of ImageNet be met with a network of 1,000 classes.
+    """
+
+    labels: tuple[str, ...]
+    parts: Mapping[str, Subset]
+    source: str
+    class_indices: tuple[int, ...] | None = None
+
+    @property
+    def everything(self) -> Subset:
+        """All pictures of all parts."""
+        first, *others = self.parts.values()
+        for other in others:
+            first = first + other
+        return first
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pictures to train, validate and test on.
+
+    Attributes:
+        labels: Names of the classes, in order of name.
+        train: What the weights are fitted to.
+        validation: What choices are made by.
+        test: What the result is reported on, once.
+        fingerprint: Hash of every picture, its class and its part: the same on every machine.
+        source: Where the pictures come from.
+        made_parts: The parts that the source did not give.
+        skipped: Pictures that could not be read at all.
+    """
+
+    labels: tuple[str, ...]
+    train: Subset
+    validation: Subset
+    test: Subset
+    fingerprint: str
+    source: str
+    made_parts: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = field(default=())
+
+    def part(self, name: str) -> Subset:
+        """``train``, ``validation`` or ``test``."""
+        return cast("Subset", getattr(self, name))
+
+
+def load_collection(source: str | Path) -> Collection:
+    """Find the labelled pictures of a source.
+
+    Args:
+        source: A folder of class folders; a folder of train/val[/test] folders of class folders; a CSV file of
+            file,class (also as ``labels.csv`` in a folder of pictures); or ``"digits"``.
+
+    Raises:
+        DataError: If the source does not exist, is of no known form, or holds fewer than two classes.
+    """
+    path = Path(source)
+    if str(source) == digits.NAME and not path.exists():
+        return _collection({"all": digits.digits()}, digits.NAME)
+    if not path.exists():
+        raise DataError(f"{path} does not exist; expected a folder of class folders, a CSV file, or {digits.NAME}")
+    try:
+        if not path.is_dir():
+            if path.suffix.lower() != ".csv":
+                raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class")
+            return _from_manifest(path)
+        parts = part_folders(path)
+        if parts:
+            return _collection({part: class_folders(folder) for part, folder in parts.items()}, str(source))
+        classes = class_folders(path)
+        if not any(classes.values()) and (path / MANIFEST).is_file():
+            return _from_manifest(path / MANIFEST)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    return _collection({"all": classes}, str(source))
+
+
+def _collection(parts: Mapping[str, Mapping[str, Sequence[Picture]]], source: str) -> Collection:
+    labels = tuple(sorted({label for classes in parts.values() for label, pictures in classes.items() if pictures}))
+    if not labels:
+        raise DataError(f"{source} holds no pictures in class folders; expected {source}/<class>/<picture>")
+    if len(labels) == 1:
+        raise DataError(f"{source} holds one class only ({labels[0]!r}); two or more are needed")
+    return Collection(labels, {part: _subset(classes, labels) for part, classes in parts.items()}, source)
+
+
+def _subset(classes: Mapping[str, Sequence[Picture]], labels: Sequence[str]) -> Subset:
+    pictures: list[Picture] = []
+    targets: list[int] = []
+    for target, label in enumerate(labels):
+        found = classes.get(label, ())
+        pictures += found
+        targets += [target] * len(found)
+    return Subset(tuple(pictures), np.array(targets, dtype=np.int64))
+
+
+def _from_manifest(path: Path) -> Collection:
+    rows, column = read_manifest(path)
+    parts: dict[str, dict[str, list[Picture]]] = {}
+    indices: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        part = PARTS.get((row.get("split") or "").lower(), "all")
+        parts.setdefault(part, {}).setdefault(row[column], []).append(FilePicture(path.parent / row["file"]))
+        if row.get("index"):
+            if not row["index"].isdecimal():
+                raise DataError(f"{path}, line {number}: index must be a whole number, not {row['index']!r}")
+            indices[row[column]] = int(row["index"])
+    if len(parts) > 1 and "all" in parts:
+        raise DataError(f"{path}: some rows name a split and some do not")
+    collection = _collection(parts, str(path))
+    if len(indices) < len(collection.labels):
+        return collection
+    chosen = tuple(indices[label] for label in collection.labels)
+    return Collection(collection.labels, collection.parts, collection.source, chosen)
+
+
+def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILENT) -> Dataset:
+    """Find labelled pictures and make the parts that the source does not give.
+
+    A part that has to be made is drawn class by class: a tenth of the pictures each for validation and test. Which ones
+    depends on their content and the seed only, and identical pictures stay together.
+
+    Args:
+        source: As for :func:`load_collection`.
+        seed: Another seed draws other pictures.
+        progress: Hears about reading.
+
+    Raises:
+        DataError: As :func:`load_collection`, or if a class has too few pictures to be split, or more than a tenth of
+            all pictures cannot be read.
+    """
+    collection = load_collection(source)
+    digests, unreadable = _digests(collection.everything, progress)
+    check_skipped(sorted(unreadable), len(collection.everything))
+    readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
+    parts = split_by_content(readable, collection.labels, digests, seed=seed)
+    made = tuple(name for name in ("train", "validation", "test") if name not in collection.parts)
+    return Dataset(
+        labels=collection.labels,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        fingerprint=_fingerprint(parts, collection.labels, digests),
+        source=str(source),
+        made_parts=made,
+        skipped=tuple(sorted(unreadable)),
+    )
+
+
+def _digests(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], set[str]]:
+    """Digest of every picture by name, and the names of those that cannot be read."""
+
+    def digest(picture: Picture) -> bytes | None:
+        try:
+            return picture.digest()
+        except DataError as error:
+            progress.note(f"skipped: {error}")
+            return None
+
+    digests: dict[str, bytes] = {}
+    with progress.task("reading", len(subset), "pictures") as task, ThreadPoolExecutor(4) as pool:
+        for picture, value in zip(subset.pictures, pool.map(digest, subset.pictures), strict=True):
+            task.advance()
+            if value is not None:
+                digests[picture.name] = value
+    return digests, {picture.name for picture in subset.pictures} - set(digests)
+
+
+def _without(subset: Subset, names: set[str]) -> Subset:
+    return subset.take([index for index, picture in enumerate(subset.pictures) if picture.name not in names])
+
+
+def _fingerprint(parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes]) -> str:
+    lines = sorted(
+        f"{name}\0{labels[target]}\0{digests[picture.name].hex()}\n"
+        for name, subset in parts.items()
+        for picture, target in zip(subset.pictures, subset.targets, strict=True)
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]

@@ -1,0 +1,150 @@
+"""One picture: where it is, and how it becomes upright RGB."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mobilenets.errors import DataError
+
+LARGEST_PICTURE = 178_956_970
+"""Pixels beyond which a picture is refused: decoded, it would take half a gigabyte."""
+
+
+class Picture(Protocol):
+    """Anything that can be opened as a picture."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    def open(self, shortest_side: int | None = None) -> Image.Image:
+        """The picture, upright, as RGB.
+
+        Args:
+            shortest_side: A JPEG may be decoded at a fraction of its size as long as its shorter side keeps this many
+                pixels. Other formats ignore it.
+
+        Raises:
+            DataError: If it cannot be decoded; the message names it.
+        """
+
+    def digest(self) -> bytes:
+        """Hash of the content: the same picture has the same digest on every machine.
+
+        Raises:
+            DataError: If it cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class FilePicture:
+    """A picture in a file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def open(self, shortest_side: int | None = None) -> Image.Image:
+        try:
+            with self.path.open("rb") as file:
+                return decode(file, self.name, shortest_side)
+        except OSError as error:
+            raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
+
+    def digest(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest()
+        except OSError as error:
+            raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayPicture:
+    """A picture in memory: uint8 (H, W, 3)."""
+
+    name: str
+    pixels: npt.NDArray[np.uint8]
+
+    def open(self, shortest_side: int | None = None) -> Image.Image:
+        return Image.fromarray(self.pixels)
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).digest()
+
+
+@dataclass(frozen=True, eq=False)
+class BytesPicture:
+    """An encoded picture in memory, such as one read from standard input."""
+
+    name: str
+    content: bytes
+
+    def open(self, shortest_side: int | None = None) -> Image.Image:
+        return decode(io.BytesIO(self.content), self.name, shortest_side)
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.content).digest()
+
+
+def decode(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
+    """Decode a picture of any format that Pillow knows into upright RGB.
+
+    EXIF orientation is applied, transparency is laid over white, 16-bit grey keeps its upper eight bits, and of an
+    animation the first frame is taken.
+
+    Raises:
+        DataError: If the content is not a picture, is damaged or is too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what is checked or raised here anyway
+            picture = Image.open(file)
+            if picture.width * picture.height > LARGEST_PICTURE:
+                raise Image.DecompressionBombError
+            if shortest_side is not None:
+                picture.draft("RGB", (shortest_side, shortest_side))
+            picture.load()
+            return ImageOps.exif_transpose(_to_rgb(picture))
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"{name} has more than {LARGEST_PICTURE // 1_000_000} million pixels and is not decoded"
+        ) from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is not a picture of a format that can be read{_hint(name)}") from None
+    except Exception as error:  # damaged pictures raise whatever the format's plugin stumbles over
+        raise DataError(f"{name} is damaged: {error or type(error).__name__}") from None
+
+
+def _hint(name: str) -> str:
+    return "; convert it to JPEG first" if name.lower().endswith((".heic", ".heif", ".raw", ".dng")) else ""
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """RGB pixels, with the EXIF data still attached."""
+    if picture.mode == "RGB":
+        return picture
+    exif = picture.getexif()
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture).astype(np.float64)
+        deep = picture.mode.startswith("I;16") or values.max(initial=0) > 255
+        converted = Image.fromarray(np.clip(values / (256 if deep else 1), 0, 255).astype(np.uint8)).convert("RGB")
+    elif picture.has_transparency_data:
+        transparent = picture.convert("RGBA")
+        converted = Image.new("RGB", picture.size, "white")
+        converted.paste(transparent, mask=transparent.getchannel("A"))
+    else:
+        converted = picture.convert("RGB")
+    converted.info["exif"] = exif.tobytes() if exif else b""
+    return converted

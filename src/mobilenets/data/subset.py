@@ -1,0 +1,53 @@
+"""Some pictures and their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.data.picture import Picture
+from mobilenets.errors import DataError
+
+Targets = npt.NDArray[np.int64]
+
+MOST_BROKEN = 0.1
+"""Share of pictures that may be broken before it is an error."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some pictures and their classes.
+
+    Attributes:
+        pictures: The pictures.
+        targets: int64 (N,): index of each picture's class in the data's labels.
+    """
+
+    pictures: tuple[Picture, ...]
+    targets: Targets
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __add__(self, other: Subset) -> Subset:
+        return Subset(self.pictures + other.pictures, np.concatenate([self.targets, other.targets]))
+
+    def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Subset:
+        """The pictures at some positions."""
+        return Subset(tuple(self.pictures[index] for index in indices), self.targets[np.asarray(indices, np.int64)])
+
+
+def check_skipped(skipped: Sequence[str], total: int) -> None:
+    """Raise if too many pictures were broken.
+
+    Raises:
+        DataError: If more than a tenth were, or all.
+    """
+    if len(skipped) > MOST_BROKEN * total or (skipped and len(skipped) == total):
+        raise DataError(
+            f"{len(skipped)} of {total} pictures cannot be decoded, more than {MOST_BROKEN:.0%}: "
+            f"{', '.join(skipped[:3])}{' …' if len(skipped) > 3 else ''}"
+        )
