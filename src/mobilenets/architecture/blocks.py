@@ -6,12 +6,14 @@ its rounding), so that an architecture's own file can be a plain reading of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mobilenets.architecture.layers import (
     INPUT,
     Activation,
     BatchNorm,
+    Concatenate,
     Convolution,
     DepthwiseConvolution,
     GlobalAveragePool,
@@ -63,9 +65,17 @@ class Body:
         return layer.name
 
     def convolution(
-        self, name: str, channels: int, *, kernel: int = 3, stride: int = 1, source: str | None = None
+        self,
+        name: str,
+        channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        padding: Padding | None = None,
+        source: str | None = None,
     ) -> str:
-        """Standard convolution, batch norm, activation."""
+        """Standard convolution, batch norm, activation; padded by the policy unless told otherwise."""
         source = source or self.last
         return self.append(
             Convolution(
@@ -73,8 +83,9 @@ class Body:
                 (source,),
                 kernel=kernel,
                 stride=stride,
-                padding=self._padding(source, kernel, stride),
+                padding=self._padding(source, kernel, stride) if padding is None else padding,
                 out_channels=self.rounding.apply(channels, self.width_multiplier),
+                groups=groups,
                 activation=self.activation,
                 batch_norm=self.batch_norm,
                 bias=self.batch_norm is None,
@@ -118,10 +129,28 @@ class Body:
         self.depthwise(f"{name}.depthwise", kernel=kernel, stride=stride)
         return self.pointwise(f"{name}.pointwise", channels)
 
-    def max_pool(self, name: str, *, kernel: int, stride: int, padding: Padding | None = None) -> str:
+    def max_pool(
+        self, name: str, *, kernel: int, stride: int, padding: Padding | None = None, source: str | None = None
+    ) -> str:
         """Max pool; padded by the policy unless told otherwise."""
-        chosen = self._padding(self.last, kernel, stride) if padding is None else padding
-        return self.append(MaxPool(name, (self.last,), kernel=kernel, stride=stride, padding=chosen))
+        source = source or self.last
+        chosen = self._padding(source, kernel, stride) if padding is None else padding
+        return self.append(MaxPool(name, (source,), kernel=kernel, stride=stride, padding=chosen))
+
+    def concatenate(self, name: str, sources: Sequence[str]) -> str:
+        """The maps of several layers, one after the other along the channels."""
+        return self.append(Concatenate(name, tuple(sources)))
+
+    def hidden(self, name: str, features: int) -> str:
+        """Fully connected layer with a bias and the activation; it counts as channels do, so α thins it."""
+        return self.append(
+            Linear(
+                name,
+                (self.last,),
+                out_features=self.rounding.apply(features, self.width_multiplier),
+                activation=self.activation,
+            )
+        )
 
     def classifier(self, classes: int) -> str:
         """Global average pool, then one linear layer to the logits."""

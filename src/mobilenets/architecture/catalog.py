@@ -7,9 +7,12 @@ being imported. Tests build, cost, run, save and load everything in it.
 from __future__ import annotations
 
 import difflib
+import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from mobilenets.architecture.baselines import alexnet, googlenet, squeezenet, vgg16
 from mobilenets.architecture.layers import Network
 from mobilenets.architecture.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.errors import ArchitectureError
@@ -27,6 +30,10 @@ CATALOG: dict[str, Architecture] = {
     "mobilenet_v1": mobilenet_v1,
     "mobilenet_v1_shallow": partial(mobilenet_v1, rows=SHALLOW, name="mobilenet_v1_shallow"),
     "mobilenet_v1_full_convolution": partial(mobilenet_v1, full_convolution=True, name="mobilenet_v1_full_convolution"),
+    "alexnet": alexnet,
+    "vgg16": vgg16,
+    "googlenet": googlenet,
+    "squeezenet": squeezenet,
 }
 
 
@@ -44,3 +51,58 @@ def architecture(name: str) -> Architecture:
     near = difflib.get_close_matches(name, CATALOG, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(CATALOG)}"
     raise ArchitectureError(f"no architecture is called {name!r}{hint}")
+
+
+@dataclass(frozen=True)
+class Specification:
+    """An architecture with its width and resolution, as one short text names it: ``mobilenet_v1@0.5-160``.
+
+    Attributes:
+        name: A name of the catalogue.
+        width_multiplier: α, or None for the architecture's own default.
+        resolution: Side of the square input in pixels, or None for the architecture's own default.
+    """
+
+    name: str
+    width_multiplier: float | None = None
+    resolution: int | None = None
+
+    @staticmethod
+    def parse(text: str) -> Specification:
+        """Read ``NAME``, ``NAME@WIDTH`` or ``NAME@WIDTH-RESOLUTION``.
+
+        Raises:
+            ArchitectureError: If the text is not of that form or the name is not in the catalogue.
+
+        >>> Specification.parse("mobilenet_v1@0.5-160")
+        Specification(name='mobilenet_v1', width_multiplier=0.5, resolution=160)
+        """
+        match = _SPECIFICATION.fullmatch(text)
+        if match is None:
+            raise ArchitectureError(
+                f"{text!r} does not name a network; expected NAME, NAME@WIDTH or NAME@WIDTH-RESOLUTION, "
+                "such as mobilenet_v1@0.5-160"
+            )
+        name, width, resolution = match.groups()
+        architecture(name)
+        return Specification(name, float(width) if width else None, int(resolution) if resolution else None)
+
+    def network(self, *, classes: int = 1000) -> Network:
+        """The network.
+
+        Raises:
+            ArchitectureError: If the architecture cannot be built at this width or resolution.
+        """
+        build = architecture(self.name)
+        if self.width_multiplier is not None:
+            build = partial(build, width_multiplier=self.width_multiplier)
+        if self.resolution is not None:
+            build = partial(build, resolution=self.resolution)
+        return build(classes=classes)
+
+    def __str__(self) -> str:
+        width = "" if self.width_multiplier is None else f"@{self.width_multiplier:g}"
+        return f"{self.name}{width}" if self.resolution is None else f"{self.name}{width or '@1'}-{self.resolution}"
+
+
+_SPECIFICATION = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:@([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:-([0-9]{1,6}))?)?")

@@ -77,12 +77,12 @@ def mobilenet_v1(
     >>> network.layers[0].out_channels, str(network.shapes["block13.pointwise"])
     (16, '512×5×5')
     """
-    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    height, width = check_resolution(resolution)
     if classes < 1:
         raise ArchitectureError(f"a classifier needs at least one class, not {classes}")
     body = Body(
-        height=check_resolution(height),
-        width=check_resolution(width),
+        height=height,
+        width=width,
         width_multiplier=width_multiplier,
         rounding=rounding,
         padding_policy=padding_policy,

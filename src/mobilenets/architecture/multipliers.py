@@ -78,12 +78,21 @@ class PaddingPolicy(StrEnum):
         return total // 2, total - total // 2
 
 
-def check_resolution(resolution: int, *, smallest: int = SMALLEST_RESOLUTION) -> int:
-    """The resolution itself, if a network can be built for it.
+def check_resolution(resolution: int | tuple[int, int], *, smallest: int = SMALLEST_RESOLUTION) -> tuple[int, int]:
+    """Height and width of the input, if a network can be built for it.
+
+    Args:
+        resolution: Side of the square input in pixels, or (height, width).
+        smallest: Fewest pixels that either side may have.
 
     Raises:
-        ArchitectureError: If it is smaller than ``smallest`` pixels.
+        ArchitectureError: If a side is smaller than ``smallest`` pixels.
+
+    >>> check_resolution(224), check_resolution((96, 128))
+    ((224, 224), (96, 128))
     """
-    if resolution < smallest:
-        raise ArchitectureError(f"resolution must be at least {smallest} pixels, not {resolution}")
-    return resolution
+    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    for side in (height, width):
+        if side < smallest:
+            raise ArchitectureError(f"resolution must be at least {smallest} pixels, not {side}")
+    return height, width
