@@ -8,6 +8,7 @@ for more than a real network would.
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar, get_type_hints
@@ -19,6 +20,10 @@ from mobilenets.errors import ArchitectureError
 
 LARGEST_INTEGER = 1 << 24
 """Bound on every integer of an encoded network: sizes, channels, strides."""
+LARGEST_NUMBER = 1e6
+"""Bound on every other number."""
+MOST_VALUES = 1 << 31
+"""Bound on the values of one activation of one image: what fits in no memory is refused before memory is asked for."""
 MOST_LAYERS = 10_000
 LONGEST_NAME = 200
 
@@ -65,9 +70,11 @@ def decode(data: object) -> Network:
     rounding = _mapping(_get(fields, "rounding", dict, "network"), "rounding")
     _refuse_others(rounding, {"divisor", "minimum"}, "rounding")
     width_multiplier = _get(fields, "width_multiplier", (int, float), "network")
-    if not 0 < width_multiplier < 1e6:
-        raise ArchitectureError(f"network has width_multiplier {width_multiplier!r}; it must be positive")
-    return Network(
+    if not 0 < width_multiplier < LARGEST_NUMBER:
+        raise ArchitectureError(
+            f"network: width_multiplier must be above 0 and below {LARGEST_NUMBER:g}, not {_quote(width_multiplier)}"
+        )
+    network = Network(
         name=_name(fields.get("name"), "network name"),
         height=_integer(fields.get("height"), "network height"),
         width=_integer(fields.get("width"), "network width"),
@@ -81,6 +88,10 @@ def decode(data: object) -> Network:
         ),
         padding_policy=_member(PaddingPolicy, fields.get("padding_policy"), "padding_policy"),
     )
+    for name, shape in network.shapes.items():
+        if shape.size > MOST_VALUES:
+            raise ArchitectureError(f"{name} makes {shape} values, more than the {MOST_VALUES} that are allowed")
+    return network
 
 
 def _encode_layer(layer: Layer) -> dict[str, Any]:
@@ -137,7 +148,10 @@ def _decode_field(value: object, hint: object, where: str) -> object:
         return None
     fields = _mapping(value, where)
     _refuse_others(fields, {"epsilon"}, where)
-    return BatchNorm(epsilon=float(_get(fields, "epsilon", (int, float), where)))
+    epsilon = _get(fields, "epsilon", (int, float), where)
+    if not 0 < epsilon < LARGEST_NUMBER:
+        raise ArchitectureError(f"{where}: epsilon must be above 0 and below {LARGEST_NUMBER:g}, not {_quote(epsilon)}")
+    return BatchNorm(epsilon=float(epsilon))
 
 
 _HINTS: dict[str, dict[str, Any]] = {
@@ -188,5 +202,9 @@ def _member(kind: type[Member], value: object, where: str) -> Member:
 
 
 def _quote(value: object) -> str:
-    text = repr(value)
+    """A hostile value may be as long or as deep as it likes; the message about it is short."""
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        text = f"a {type(value).__name__} too large to write"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.layers import Network
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model, Tensor, parameter_types
@@ -37,6 +38,7 @@ def save(model: Model, path: str | Path) -> None:
     """Write a Model file atomically.
 
     Raises:
+        ModelError: If the provenance holds what JSON cannot, or weights are declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
     """
     metadata = {
@@ -119,16 +121,21 @@ def _view(path: Path, data: npt.NDArray[np.uint8], name: str, entry: Mapping[str
     if end > data.size:
         raise ModelFileError(f"{path} changed while it was read")
     tensor: Tensor = data[begin:end].view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
-    return tensor if tensor.flags.aligned else tensor.copy()
+    return tensor if tensor.flags.aligned else _read_only(tensor.copy())
+
+
+def _read_only(tensor: Tensor) -> Tensor:
+    tensor.setflags(write=False)
+    return tensor
 
 
 def _from_json(metadata: Mapping[str, str], field: str) -> Any:
     if field not in metadata:
-        raise ModelFileError(f"the metadata lacks {field!r}")
+        raise ModelError(f"the metadata lacks {field!r}")
     try:
         return json.loads(metadata[field], parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"the metadata field {field!r} is not JSON: {error}") from None
+        raise ModelError(f"the metadata field {field!r} is not JSON: {error}") from None
 
 
 def _refuse_constant(constant: str) -> float:
@@ -136,7 +143,10 @@ def _refuse_constant(constant: str) -> float:
 
 
 def _to_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"metadata of a Model must be JSON values: {error}") from None
 
 
 def _stored(model: Model, name: str, tensor: Tensor) -> Tensor:
@@ -144,13 +154,13 @@ def _stored(model: Model, name: str, tensor: Tensor) -> Tensor:
     layer, _, kind = name.rpartition(".")
     if kind != "weight" or model.quantization is None or model.quantization.bits(layer) != 4:
         return tensor
-    if np.abs(tensor).max(initial=0) > 7:
+    if tensor.min(initial=0) < -7 or tensor.max(initial=0) > 7:
         raise ModelError(f"{name} is declared to use 4 bits but holds values outside −7 to 7")
     flat = np.append(tensor.ravel(), np.zeros(tensor.size % 2, np.int8)).view(np.uint8)
     return (flat[0::2] & 15) | (flat[1::2] << 4)
 
 
-def _unpack(tensors: dict[str, Tensor], network: Any, quantization: Quantization | None) -> dict[str, Tensor]:
+def _unpack(tensors: dict[str, Tensor], network: Network, quantization: Quantization | None) -> dict[str, Tensor]:
     """Undo :func:`_stored`."""
     if quantization is None or not quantization.weight_bits:
         return tensors
@@ -164,7 +174,7 @@ def _unpack(tensors: dict[str, Tensor], network: Any, quantization: Quantization
         count = int(np.prod(shape, dtype=np.int64))
         packed = tensors[name]
         if packed.dtype != np.uint8 or packed.shape != ((count + 1) // 2,):
-            raise ModelFileError(f"{name} has shape {packed.shape}; 4-bit weights need {((count + 1) // 2,)} of uint8")
+            raise ModelError(f"{name} has shape {packed.shape}; 4-bit weights need {((count + 1) // 2,)} of uint8")
         halves = np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count].astype(np.int8)
-        tensors[name] = np.where(halves > 7, halves - 16, halves).astype(np.int8).reshape(shape)
+        tensors[name] = _read_only(np.where(halves > 7, halves - 16, halves).astype(np.int8).reshape(shape))
     return tensors

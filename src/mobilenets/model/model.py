@@ -5,6 +5,7 @@ Everything in the house makes, betters or reads one.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from mobilenets.architecture.layers import Network
 from mobilenets.errors import ModelError
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.model.quantization import Quantization
+from mobilenets.model.quantization import LARGEST_SCALE, Quantization
 
 Tensor = npt.NDArray[Any]
 
@@ -48,6 +49,8 @@ class Model:
     def __post_init__(self) -> None:
         if len(self.labels) != self.network.classes:
             raise ModelError(f"{len(self.labels)} labels for a network of {self.network.classes} classes")
+        for label in self.labels:
+            _check_label(label)
         if self.quantization is not None:
             self.quantization.check(self.network)
         needed = parameter_types(self.network, self.quantization)
@@ -61,6 +64,9 @@ class Model:
                 raise ModelError(f"{name} has shape {tensor.shape}; the network needs {shape}")
             if tensor.dtype != dtype:
                 raise ModelError(f"{name} holds {tensor.dtype}; the model needs {dtype}")
+            # Written so that NaN fails: a scale that is no number would reach native code as a multiplier.
+            if name.endswith(".weight_scale") and not np.all((tensor >= 0) & (tensor <= LARGEST_SCALE)):
+                raise ModelError(f"{name} holds scales that are not in 0 to {LARGEST_SCALE:g}")
         unknown = set(self.parameters) - set(needed)
         if unknown:
             raise ModelError(f"{min(unknown)} belongs to no layer of {self.network.name}")
@@ -78,6 +84,12 @@ class Model:
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Model:
         """The same Model with other parameters."""
         return replace(self, parameters=parameters)
+
+
+def _check_label(label: str) -> None:
+    """Labels are printed, so they hold no control characters, and written as UTF-8, so they hold no lone surrogates."""
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
+        raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
 
 
 def parameter_types(

@@ -8,7 +8,6 @@ with them is defined by :mod:`mobilenets.model.reference`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,10 @@ import numpy as np
 
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool, Network
 from mobilenets.errors import ModelError
+
+SMALLEST_SCALE = 1e-12
+LARGEST_SCALE = 1e12
+"""Bounds on scales, so that no product or quotient of three of them leaves float32, whatever a file says."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,12 @@ class TensorQuantization:
     zero_point: int = 0
 
     def __post_init__(self) -> None:
+        if not SMALLEST_SCALE <= self.scale <= LARGEST_SCALE:
+            raise ModelError(
+                f"an activation's scale must be from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}, not {self.scale!r:.40}"
+            )
         # Scales are float32 on every machine that runs the model, so they are float32 from the start.
         object.__setattr__(self, "scale", float(np.float32(self.scale)))
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ModelError(f"an activation's scale must be a positive number, not {self.scale!r}")
         if not 0 <= self.zero_point <= 255:
             raise ModelError(f"an activation's zero point must be in 0 to 255, not {self.zero_point!r}")
 
