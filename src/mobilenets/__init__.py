@@ -1,0 +1,70 @@
+"""MobileNets: from a folder of pictures and a budget to the best small model that meets it.
+
+The names below are the public interface. Each is imported when it is first used, so that ``import mobilenets`` is
+quick, and so that prediction works where PyTorch is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mobilenets.architecture.catalog import CATALOG
+    from mobilenets.architecture.cost import cost
+    from mobilenets.architecture.layers import Network
+    from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    from mobilenets.data.dataset import load_collection, load_dataset
+    from mobilenets.engine.classifier import Classifier
+    from mobilenets.engine.evaluation import evaluate
+    from mobilenets.engine.session import Session
+    from mobilenets.errors import MobileNetsError
+    from mobilenets.model.file import load, save
+    from mobilenets.model.model import Model
+    from mobilenets.model.preprocessing import Preprocessing
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CATALOG": "architecture.catalog",
+    "Classifier": "engine.classifier",
+    "MobileNetsError": "errors",
+    "Model": "model.model",
+    "Network": "architecture.layers",
+    "Preprocessing": "model.preprocessing",
+    "Session": "engine.session",
+    "cost": "architecture.cost",
+    "evaluate": "engine.evaluation",
+    "load": "model.file",
+    "load_collection": "data.dataset",
+    "load_dataset": "data.dataset",
+    "mobilenet_v1": "architecture.mobilenet_v1",
+    "save": "model.file",
+}
+
+__all__ = [
+    "CATALOG",
+    "Classifier",
+    "MobileNetsError",
+    "Model",
+    "Network",
+    "Preprocessing",
+    "Session",
+    "cost",
+    "evaluate",
+    "load",
+    "load_collection",
+    "load_dataset",
+    "mobilenet_v1",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mobilenets' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"mobilenets.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

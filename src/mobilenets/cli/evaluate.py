@@ -1,0 +1,111 @@
+"""``mobilenets evaluate``: how right a Model is on labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.data.dataset import Collection, load_collection, load_dataset
+from mobilenets.data.subset import Subset
+from mobilenets.engine.classifier import Classifier
+from mobilenets.engine.evaluation import Evaluation, match_labels
+from mobilenets.engine.evaluation import evaluate as evaluate_subset
+from mobilenets.errors import DataError
+from mobilenets.model.model import Model
+
+PARTS = ("train", "validation", "test", "all")
+MOST_CONFUSION_COLUMNS = 12
+MOST_CLASSES = 40
+
+
+@click.command("evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data")
+@click.option("--split", type=click.Choice(PARTS), help="Which pictures; see below.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
+@json_option
+@quiet_option
+def command(model: Path, data: str, split: str | None, threads: int | None, as_json: bool, quiet: bool) -> None:
+    """Print top-1, top-5, precision and recall per class, and the confusion matrix.
+
+    DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits". By default the test
+    pictures are used where DATA has them, or where MODEL was fitted to DATA; else all pictures.
+    """
+    classifier = Classifier(model, threads)
+    progress = progress_to_stderr(quiet=quiet)
+    collection = load_collection(data)
+    part, subset = _choose(classifier.model, collection, data, split)
+    indices = match_labels(collection, classifier.model.labels)
+    evaluation = evaluate_subset(classifier, Subset(subset.pictures, indices[subset.targets]), progress=progress)
+    if as_json:
+        print_json({"model": str(model), "data": data, "split": part, **evaluation.to_json()})
+    else:
+        _print(evaluation, part)
+
+
+def _choose(model: Model, collection: Collection, data: str, split: str | None) -> tuple[str, Subset]:
+    """The pictures to evaluate on, and the name of that part."""
+    wanted = split or "test"
+    if wanted in collection.parts:
+        return wanted, collection.parts[wanted]
+    fitted_to = model.provenance.get("data")
+    if split != "all" and isinstance(fitted_to, dict):
+        dataset = load_dataset(data, seed=int(fitted_to.get("seed", 0)))
+        if dataset.fingerprint == fitted_to.get("fingerprint"):
+            return wanted, dataset.part(wanted)
+    if split not in (None, "all"):
+        raise DataError(f"{data} gives no {split} pictures, and the model was not fitted to it; use --split all")
+    return "all", collection.everything
+
+
+def _print(evaluation: Evaluation, part: str) -> None:
+    console = results()
+    low, high = evaluation.top1_interval
+    console.print(
+        f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
+        f"top-5 {100 * evaluation.top5:.2f} %, on {evaluation.pictures} pictures ({part})"
+    )
+    if evaluation.skipped:
+        console.print(f"{len(evaluation.skipped)} broken pictures were skipped")
+    _print_classes(console, evaluation)
+    _print_confusion(console, evaluation)
+
+
+def _print_classes(console: Console, evaluation: Evaluation) -> None:
+    figures = sorted(evaluation.classes, key=lambda row: (row.recall is None, row.recall or 0))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", max_width=34, overflow="ellipsis", no_wrap=True)
+    for column in ("pictures", "precision %", "recall %"):
+        table.add_column(column, justify="right")
+    shown = figures if len(figures) <= MOST_CLASSES else figures[:MOST_CLASSES]
+    for row in shown:
+        table.add_row(row.label, str(row.pictures), _percent(row.precision), _percent(row.recall))
+    console.print()
+    console.print(table)
+    if len(shown) < len(figures):
+        console.print(f"… and {len(figures) - len(shown)} classes with higher recall; --json lists all")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _print_confusion(console: Console, evaluation: Evaluation) -> None:
+    listed = evaluation.to_json()["confusion"]
+    labels = [row.label for row in evaluation.classes]
+    if len(labels) > MOST_CONFUSION_COLUMNS:
+        console.print("\nThe confusion matrix is too wide to print; --json has it.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", title="pictures of a row's class, by answer")
+    table.title_justify = "left"
+    table.add_column("", max_width=20, overflow="ellipsis", no_wrap=True)
+    for label in labels:
+        table.add_column(label[:5], justify="right", no_wrap=True)
+    for label, row in zip(labels, listed, strict=True):
+        table.add_row(label, *(str(count) if count else "·" for count in row))
+    console.print()
+    console.print(table)

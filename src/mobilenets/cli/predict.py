@@ -1,0 +1,59 @@
+"""``mobilenets predict``: the likeliest labels of pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.data.folders import pictures_of
+from mobilenets.data.picture import BytesPicture, Picture
+from mobilenets.engine.classifier import Classifier, Prediction
+from mobilenets.errors import DataError
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True)
+@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Labels per picture.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
+@json_option
+@quiet_option
+def command(model: Path, pictures: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
+    """Print the likeliest labels of PICTURES, one line each.
+
+    PICTURES are files, folders, or - for a picture on standard input.
+    """
+    classifier = Classifier(model, threads)
+    found = list(_find(pictures))
+    progress = progress_to_stderr(quiet=quiet)
+    done: list[Prediction] = []
+    width = min(40, max(len(picture.name) for picture in found))
+    for result in classifier.predict_many(found, top=top):
+        if isinstance(result, DataError):
+            progress.note(f"skipped: {result}")
+            continue
+        done.append(result)
+        if not as_json:
+            labels = "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in result.labels)
+            click.echo(f"{result.name:{width}}  {labels}")
+    if as_json:
+        print_json([_to_json(prediction) for prediction in done])
+    if not done:
+        raise DataError(f"none of {len(found)} picture(s) could be decoded")
+
+
+def _find(names: tuple[str, ...]) -> Iterator[Picture]:
+    for name in names:
+        if name == "-":
+            yield BytesPicture("-", sys.stdin.buffer.read())
+        else:
+            yield from pictures_of([name])
+
+
+def _to_json(prediction: Prediction) -> dict[str, object]:
+    labels = [{"label": label, "probability": probability} for label, probability in prediction.labels]
+    return {"picture": prediction.name, "labels": labels}

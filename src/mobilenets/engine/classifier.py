@@ -1,0 +1,124 @@
+"""From pictures to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mobilenets.data.decoding import each, prepare_picture
+from mobilenets.data.picture import ArrayPicture, FilePicture, Picture
+from mobilenets.engine.session import BATCH, Logits, Session
+from mobilenets.errors import DataError
+from mobilenets.model.file import load
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a Model says of one picture.
+
+    Attributes:
+        name: What the picture is called.
+        labels: The likeliest labels with their probabilities, likeliest first.
+    """
+
+    name: str
+    labels: tuple[tuple[str, float], ...]
+
+    @property
+    def label(self) -> str:
+        """The likeliest label."""
+        return self.labels[0][0]
+
+    @property
+    def probability(self) -> float:
+        """Its probability."""
+        return self.labels[0][1]
+
+
+class Classifier:
+    """A Model that takes pictures as people have them.
+
+    Args:
+        model: A Model, or the path of a Model file.
+        threads: Threads to use; by default the cores that this process may use.
+
+    Raises:
+        ModelFileError: If the file cannot be read.
+        EngineError: If the Model cannot be run.
+    """
+
+    def __init__(self, model: Model | str | Path, threads: int | None = None) -> None:
+        self.model = model if isinstance(model, Model) else load(model)
+        self.session = Session(self.model, threads)
+
+    def predict(self, picture: str | Path | Image.Image | Pixels, *, top: int = 5) -> Prediction:
+        """The likeliest labels of one picture.
+
+        Args:
+            picture: A path, a Pillow image, or RGB pixels of any size: uint8 (H, W, 3).
+            top: How many labels to give.
+
+        Raises:
+            DataError: If the picture cannot be decoded.
+        """
+        opened = _as_picture(picture)
+        return Prediction(opened.name, self._best(self.session.run(self._prepare(opened)[None])[0], top))
+
+    def predict_many(self, pictures: Iterable[Picture], *, top: int = 5) -> Iterator[Prediction | DataError]:
+        """The likeliest labels of many pictures, in order; decoding goes on beside inference.
+
+        Yields:
+            For each picture its prediction, or the error that says why there is none.
+        """
+        for picture, logits in self.logits_many(pictures):
+            yield logits if isinstance(logits, DataError) else Prediction(picture.name, self._best(logits, top))
+
+    def logits_many(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | DataError]]:
+        """Each picture with its logits (classes,), in order, or with the error that says why there are none."""
+        for batch in _batches(each(pictures, self._prepare, threads=self.session.threads)):
+            good = [pixels for _, pixels in batch if not isinstance(pixels, DataError)]
+            logits = iter(self.session.run(np.stack(good)) if good else ())
+            for picture, pixels in batch:
+                yield picture, pixels if isinstance(pixels, DataError) else next(logits)
+
+    def _prepare(self, picture: Picture) -> Pixels:
+        network = self.model.network
+        return prepare_picture(picture, self.model.preprocessing, network.height, network.width)
+
+    def _best(self, logits: Logits, top: int) -> tuple[tuple[str, float], ...]:
+        probabilities = softmax(logits)
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return tuple((self.model.labels[index], float(probabilities[index])) for index in order)
+
+
+def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Probabilities along the last axis."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    probabilities: npt.NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def _as_picture(picture: str | Path | Image.Image | Pixels) -> Picture:
+    if isinstance(picture, str | Path):
+        return FilePicture(Path(picture))
+    if isinstance(picture, Image.Image):
+        return ArrayPicture("picture", np.asarray(picture.convert("RGB")))
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise DataError(f"a picture's pixels must be uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
+    return ArrayPicture("picture", picture)
+
+
+def _batches(
+    items: Iterable[tuple[Picture, Pixels | DataError]],
+) -> Iterator[list[tuple[Picture, Pixels | DataError]]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

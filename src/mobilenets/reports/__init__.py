@@ -1,1 +1,0 @@
-"""What people read: the paper's tables and reports on Models."""
