@@ -1,8 +1,43 @@
 // uint8 kernels for AVX-512 VNNI.
 #include "../kernels.h"
+#include "simd_avx512.h"
+#include "u8_pointwise.h"
 
 namespace mobilenets {
+namespace {
 
-const KernelList kU8Avx512Vnni = {nullptr, 0};
+using Simd = Avx512<true>;
+
+// Wide panels waste the least loads; a narrower one where it leaves fewer channels empty.
+int best_vectors(const Operation& op) {
+    const int vectors = (op.out_channels + Simd::kLanes - 1) / Simd::kLanes;
+    if (vectors == 1) return 1;
+    if (vectors % 4 == 0 || vectors > 12) return 4;
+    if (vectors == 3 || vectors == 9) return 3;
+    return vectors % 4 == 3 ? 4 : 2;
+}
+
+template <int kVectors>
+bool fits_pointwise(const Operation& op) {
+    return !op.weight_zero_points && best_vectors(op) == kVectors;
+}
+
+template <int kRows, int kVectors>
+constexpr Kernel pointwise(const char* name) {
+    using P = Pointwise<Simd, kRows, kVectors>;
+    return {name,     Kind::kPointwise,   Type::kUint8, fits_pointwise<kVectors>, P::packed_bytes,
+            P::pack, P::scratch_bytes, P::grain,     P::run};
+}
+
+const Kernel kKernels[] = {
+    pointwise<7, 4>("u8_pointwise_7x64_avx512vnni"),
+    pointwise<14, 2>("u8_pointwise_14x32_avx512vnni"),
+    pointwise<8, 3>("u8_pointwise_8x48_avx512vnni"),
+    pointwise<12, 1>("u8_pointwise_12x16_avx512vnni"),
+};
+
+}  // namespace
+
+const KernelList kU8Avx512Vnni = {kKernels, sizeof kKernels / sizeof *kKernels};
 
 }  // namespace mobilenets

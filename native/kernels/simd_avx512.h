@@ -1,0 +1,196 @@
+// The 512-bit vectors of AVX-512 (F, BW, DQ, VL), with the dot products of VNNI or without: the vocabulary in which
+// the uint8 kernels are written. simd_avx2.h says the same in 256 bits.
+//
+// A vector holds kLanes int32, or kBytes bytes in kBytes / 16 groups of 128 bits, within which bytes are interleaved
+// and packed. Dot products take groups of four bytes ("quads"): unsigned activations and signed weights.
+#pragma once
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++'s own header reads undefined vectors (PR 105593)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include "simd.h"
+
+namespace mobilenets {
+namespace {
+
+template <bool kVnni>
+struct Avx512 {
+    static constexpr int kLanes = 16, kBytes = 64, kRegisters = 32;
+    using Int = __m512i;
+    using Float = __m512;
+
+    // Weights as `dot` wants them, one vector of quads. VNNI takes bytes. Without it, products are made of 16-bit
+    // pairs: even and odd bytes apart, so that a quad takes eight bytes of packed memory.
+    struct Pairs {
+        Int even, odd;
+    };
+    template <bool kBytesWide, class = void>
+    struct Operand {
+        using type = Pairs;
+    };
+    template <class Unused>
+    struct Operand<true, Unused> {
+        using type = Int;
+    };
+    using Quads = typename Operand<kVnni>::type;
+    static constexpr int kWeightBytes = kVnni ? kBytes : 2 * kBytes;
+
+    static MOBILENETS_INLINE Int load(const void* p) { return _mm512_loadu_si512(p); }
+    static MOBILENETS_INLINE Float load_float(const void* p) { return _mm512_loadu_ps(p); }
+    static MOBILENETS_INLINE void store(void* p, Int v) { _mm512_storeu_si512(p, v); }
+    static MOBILENETS_INLINE void store_float(void* p, Float v) { _mm512_storeu_ps(p, v); }
+    static MOBILENETS_INLINE Int zero() { return _mm512_setzero_si512(); }
+    static MOBILENETS_INLINE Int fill_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+    static MOBILENETS_INLINE Int fill_words(int value) { return _mm512_set1_epi16(static_cast<short>(value)); }
+    static MOBILENETS_INLINE Int fill(int value) { return _mm512_set1_epi32(value); }
+    static MOBILENETS_INLINE Float fill_float(float value) { return _mm512_set1_ps(value); }
+    static MOBILENETS_INLINE Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
+    static MOBILENETS_INLINE Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
+    static MOBILENETS_INLINE Int max_bytes(Int a, Int b) { return _mm512_max_epu8(a, b); }
+    static MOBILENETS_INLINE Int widen(const uint8_t* p) {
+        return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static MOBILENETS_INLINE Float to_float(Int v) { return _mm512_cvtepi32_ps(v); }
+    static MOBILENETS_INLINE Int round(Float v) { return _mm512_cvtps_epi32(v); }
+    static MOBILENETS_INLINE Float multiply(Float a, Float b) { return _mm512_mul_ps(a, b); }
+    static MOBILENETS_INLINE Float add_float(Float a, Float b) { return _mm512_add_ps(a, b); }
+    static MOBILENETS_INLINE Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+    static MOBILENETS_INLINE Float as_float(Int v) { return _mm512_castsi512_ps(v); }
+    static MOBILENETS_INLINE Float clamp(Float v, Float low, Float high) {
+        return _mm512_min_ps(_mm512_max_ps(v, low), high);
+    }
+
+    static MOBILENETS_INLINE Quads quads(Int v) {
+        if constexpr (kVnni)
+            return v;
+        else
+            return {_mm512_and_si512(v, _mm512_set1_epi16(255)), _mm512_srli_epi16(v, 8)};
+    }
+    static MOBILENETS_INLINE Quads load_weights(const void* p) {
+        if constexpr (kVnni)
+            return load(p);
+        else
+            return {load(p), load(static_cast<const char*>(p) + kBytes)};
+    }
+    // Writes one weight of the quad of a lane into packed memory. Even bytes before odd ones where they are pairs.
+    static MOBILENETS_INLINE void put_weight(char* vector, int lane, int byte, int weight) {
+        if constexpr (kVnni) {
+            vector[4 * lane + byte] = static_cast<char>(weight);
+        } else {
+            const auto wide = static_cast<int16_t>(weight);
+            std::memcpy(vector + byte % 2 * kBytes + 4 * lane + byte / 2 * 2, &wide, 2);
+        }
+    }
+    static MOBILENETS_INLINE Quads broadcast_weights(const void* p) {
+        int32_t pair[2];
+        std::memcpy(pair, p, kVnni ? 4 : 8);
+        if constexpr (kVnni)
+            return _mm512_set1_epi32(pair[0]);
+        else
+            return {_mm512_set1_epi32(pair[0]), _mm512_set1_epi32(pair[1])};
+    }
+    static MOBILENETS_INLINE Quads broadcast_activations(const uint8_t* p) {
+        int32_t quad;
+        std::memcpy(&quad, p, 4);
+        return quads(_mm512_set1_epi32(quad));
+    }
+    static MOBILENETS_INLINE void dot(Int& sum, const Quads& activations, const Quads& weights) {
+        if constexpr (kVnni) {
+#if defined(MOBILENETS_DOT_IN_PLACE)
+            __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(activations), "v"(weights));
+#elif defined(__AVX512VNNI__)
+            sum = _mm512_dpbusd_epi32(sum, activations, weights);
+#endif
+        } else {
+            sum = _mm512_add_epi32(sum, _mm512_madd_epi16(activations.even, weights.even));
+            sum = _mm512_add_epi32(sum, _mm512_madd_epi16(activations.odd, weights.odd));
+        }
+    }
+    // Keeps a sum in its register across the end of a loop.
+    static MOBILENETS_INLINE void pin(Int& v) {
+#if defined(__GNUC__)
+        __asm__("" : "+v"(v));
+#endif
+    }
+
+    // Bytes i of four vectors side by side, within 128 bits: quads[m] group g dword e is byte 16 g + 4 m + e of each.
+    static MOBILENETS_INLINE void interleave(Int a, Int b, Int c, Int d, Int (&out)[4]) {
+        const Int ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+        const Int cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+        out[0] = _mm512_unpacklo_epi16(ab_low, cd_low);
+        out[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
+        out[2] = _mm512_unpacklo_epi16(ab_high, cd_high);
+        out[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+    }
+    // The inverse for results: four vectors of int32 to bytes, saturating; group g of the result is dwords of
+    // group g of a, then of b, c and d.
+    static MOBILENETS_INLINE Int pack(Int a, Int b, Int c, Int d) {
+        return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    }
+    static MOBILENETS_INLINE Int pack_and_clamp(Int a, Int b, Int c, Int d, Int zero_point, Int low, Int high) {
+        const Int ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
+        const Int cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
+        return _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(ab, cd), low), high);
+    }
+    // 128-bit groups of `low` and then `high`, from group kFirst on.
+    template <int kFirst>
+    static MOBILENETS_INLINE Int slide(Int low, Int high) {
+        if constexpr (kFirst == 0)
+            return low;
+        else if constexpr (kFirst == 4)
+            return high;
+        else
+            return _mm512_alignr_epi64(high, low, 2 * kFirst);
+    }
+
+    static MOBILENETS_INLINE void store_bytes(uint8_t* p, Int v, int count) {
+        if (count >= kBytes)
+            _mm512_storeu_si512(p, v);
+        else
+            _mm512_mask_storeu_epi8(p, (uint64_t{1} << count) - 1, v);
+    }
+    static MOBILENETS_INLINE void store_floats(float* p, Float v, int count) {
+        _mm512_mask_storeu_ps(p, count >= kLanes ? __mmask16(0xFFFF) : __mmask16((1u << count) - 1), v);
+    }
+
+    // Stores what `pack` made of 4 / kVectors rows of kVectors vectors: `rows` rows of `count` bytes.
+    template <int kVectors>
+    static MOBILENETS_INLINE void store_rows(uint8_t* out, ptrdiff_t stride, Int v, int rows, int count) {
+        if constexpr (kVectors == 4) {
+            store_bytes(out, v, count);
+        } else if constexpr (kVectors == 3) {
+            const Int order = _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15);
+            store_bytes(out, _mm512_permutexvar_epi32(order, v), count);
+        } else if constexpr (kVectors == 2) {
+            const Int order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+            v = _mm512_permutexvar_epi64(order, v);
+            const __m256i first = _mm512_castsi512_si256(v), second = _mm512_extracti64x4_epi64(v, 1);
+            if (count == 32) {
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), first);
+                if (rows > 1) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + stride), second);
+            } else {
+                const __mmask32 mask = (1u << count) - 1;
+                _mm256_mask_storeu_epi8(out, mask, first);
+                if (rows > 1) _mm256_mask_storeu_epi8(out + stride, mask, second);
+            }
+        } else {
+            const Int order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            v = _mm512_permutexvar_epi32(order, v);
+            if (rows == 4 && count == 16 && stride == 16) {
+                _mm512_storeu_si512(out, v);
+            } else {
+                const __mmask16 mask = __mmask16((1u << count) - 1);
+                _mm_mask_storeu_epi8(out, mask, _mm512_castsi512_si128(v));
+                if (rows > 1) _mm_mask_storeu_epi8(out + stride, mask, _mm512_extracti32x4_epi32(v, 1));
+                if (rows > 2) _mm_mask_storeu_epi8(out + 2 * stride, mask, _mm512_extracti32x4_epi32(v, 2));
+                if (rows > 3) _mm_mask_storeu_epi8(out + 3 * stride, mask, _mm512_extracti32x4_epi32(v, 3));
+            }
+        }
+    }
+};
+
+}  // namespace
+}  // namespace mobilenets

@@ -1,0 +1,184 @@
+// uint8 pointwise convolution (and linear layers): a matrix product with requantisation.
+//
+// Output channels are cut into panels of kVectors vectors. A tile of kRows pixels × one panel keeps its sums in
+// registers while it walks the input channels by quads: one load of weights per vector, one broadcast per pixel.
+//
+// Packed memory: Header, then panels of [parameters][quads of input channels][kVectors vectors of weights]. Channels
+// within a panel are permuted so that packing to bytes puts them back in order; for float32 results they are not.
+#pragma once
+
+#include "u8_requantize.h"
+
+namespace mobilenets {
+namespace {
+
+template <class S, int kMaxRows, int kVectors>
+struct Pointwise {
+    using Int = typename S::Int;
+    static constexpr int kPanel = kVectors * S::kLanes;
+
+    struct Tile {
+        const uint8_t* in;
+        ptrdiff_t in_stride;
+        const char* panel;
+        int quads;
+        void* out;
+        ptrdiff_t out_stride;
+        int columns;  // of the panel that exist
+        const Operation* op;
+        Finish finish;
+    };
+    using TileFunction = void (*)(const Tile&);
+
+    static int quads_of(const Operation& op) { return (op.in_channels + 3) / 4; }
+    static int panels_of(const Operation& op) { return (op.out_channels + kPanel - 1) / kPanel; }
+    static size_t panel_bytes(const Operation& op) {
+        return Parameters<S>::bytes(kVectors) + static_cast<size_t>(quads_of(op)) * kVectors * S::kWeightBytes;
+    }
+    static size_t packed_bytes(const Operation& op) {
+        return sizeof(Header) + static_cast<size_t>(panels_of(op)) * panel_bytes(op);
+    }
+    static size_t scratch_bytes(const Operation&) { return 0; }
+    static Grain grain(const Operation&) { return {kMaxRows, kPanel}; }
+
+    static void pack(const Operation& op, const Weights& weights, void* packed) {
+        auto* header = static_cast<Header*>(packed);
+        header->finish = plain_finish(op);
+        for (int32_t c = 0; c < op.out_channels && header->finish == Finish::kRelu; ++c)
+            if (!relu_is_exact(sums(op, weights, c), weights.multiplier[c])) header->finish = Finish::kBytes;
+        for (int32_t c = 0; c < op.out_channels; ++c) pack_channel(op, weights, c, header->finish, packed);
+    }
+
+    static Range sums(const Operation& op, const Weights& weights, int32_t c) {
+        const auto bias = static_cast<const int32_t*>(weights.bias)[c];
+        Range range{bias, bias};
+        for (int32_t k = 0; k < op.in_channels; ++k) range.add(weight_of(op, weights, c, k));
+        return range;
+    }
+
+    static int weight_of(const Operation& op, const Weights& weights, int32_t c, int32_t k) {
+        const int weight = static_cast<const int8_t*>(weights.weight)[static_cast<ptrdiff_t>(c) * op.in_channels + k];
+        return weights.zero_point ? weight - weights.zero_point[c] : weight;
+    }
+
+    static void pack_channel(const Operation& op, const Weights& weights, int32_t c, Finish finish, void* packed) {
+        char* panel =
+            static_cast<char*>(packed) + sizeof(Header) + static_cast<size_t>(c / kPanel) * panel_bytes(op);
+        const int position = c % kPanel;
+        int vector = position / S::kLanes, lane = position % S::kLanes;
+        if (finish != Finish::kReal) {  // the inverse of packed_position
+            const int group = position / (4 * kVectors);
+            vector = position % (4 * kVectors) / 4;
+            lane = 4 * group + position % 4;
+        }
+        Parameters<S>::put(panel, kVectors, vector * S::kLanes + lane, static_cast<const int32_t*>(weights.bias)[c],
+                           weights.multiplier[c], finish);
+        char* quads = panel + Parameters<S>::bytes(kVectors) + vector * S::kWeightBytes;
+        for (int32_t k = 0; k < op.in_channels; ++k)
+            S::put_weight(quads + static_cast<ptrdiff_t>(k / 4) * kVectors * S::kWeightBytes, lane, k % 4,
+                          weight_of(op, weights, c, k));
+    }
+
+    template <int kRows>
+    static MOBILENETS_NOINLINE void tile(const Tile& t) {
+        Int sum[kRows][kVectors];
+        MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
+            const Int start = S::load(t.panel + n * S::kBytes);
+            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) sum[m][n] = start;
+        }
+        const uint8_t* in = t.in;
+        const ptrdiff_t in_stride = t.in_stride;
+        const char* weights = t.panel + Parameters<S>::bytes(kVectors);
+        for (const char* end = weights + static_cast<ptrdiff_t>(t.quads) * kVectors * S::kWeightBytes; weights != end;
+             weights += kVectors * S::kWeightBytes, in += 4) {
+            typename S::Quads w[kVectors];
+            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) w[n] = S::load_weights(weights + n * S::kWeightBytes);
+            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) {
+                const typename S::Quads x = S::broadcast_activations(in + m * in_stride);
+                MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::dot(sum[m][n], x, w[n]);
+            }
+        }
+        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m)
+            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::pin(sum[m][n]);
+        if (t.finish == Finish::kRelu) {
+            const ReluRounding<S, kVectors> rounding{t.panel};
+            store_tile<S, kRows, kVectors>(sum, rounding, static_cast<uint8_t*>(t.out), t.out_stride, t.columns);
+            return;
+        }
+        Int sums[kRows][kVectors];
+        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m)
+            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::store(&sums[m][n], sum[m][n]);
+        finish_tile(sums, kRows, t);
+    }
+
+    // The rarer finishes, once for all heights of tile.
+    static MOBILENETS_NOINLINE void finish_tile(const Int (*sums)[kVectors], int rows, const Tile& t) {
+        if (t.finish == Finish::kReal) return finish_real(sums, rows, t);
+        const ByteRounding<S, kVectors> rounding(t.panel, *t.op);
+        for (int m = 0; m < rows; ++m) {
+            Int row[1][kVectors];
+            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) row[0][n] = sums[m][n];
+            store_tile<S, 1, kVectors>(row, rounding, static_cast<uint8_t*>(t.out) + m * t.out_stride, t.out_stride,
+                                       t.columns);
+        }
+    }
+
+    static void finish_real(const Int (*sums)[kVectors], int rows, const Tile& t) {
+        const auto low = S::fill_float(t.op->low_real), high = S::fill_float(t.op->high_real);
+        for (int m = 0; m < rows; ++m) {
+            auto* out = reinterpret_cast<float*>(static_cast<char*>(t.out) + m * t.out_stride);
+            for (int n = 0; n < kVectors && n * S::kLanes < t.columns; ++n) {
+                const auto multiplier = S::load_float(t.panel + (kVectors + n) * S::kBytes);
+                const auto value = S::clamp(S::multiply(S::to_float(sums[m][n]), multiplier), low, high);
+                S::store_floats(out + n * S::kLanes, value, t.columns - n * S::kLanes);
+            }
+        }
+    }
+
+    template <int... kHeights>
+    struct Heights {
+        static constexpr TileFunction functions[] = {tile<kHeights + 1>...};
+    };
+    template <int kCount, int... kHeights>
+    struct AllHeights : AllHeights<kCount - 1, kCount - 1, kHeights...> {};
+    template <int... kHeights>
+    struct AllHeights<0, kHeights...> {
+        using type = Heights<kHeights...>;
+    };
+
+    // Pixels are cut into tiles of nearly equal height, so that no short one is left over. All tiles of one panel come
+    // before the next, so that the panel stays in the first cache; but where all weights fit there, all panels of one
+    // tile do, so that pixels are read once.
+    static void run(const Operation& op, const void* packed, const Task& task) {
+        constexpr size_t kFirstCache = 24 * 1024;
+        const int tiles = (task.count + kMaxRows - 1) / kMaxRows;
+        const int first = task.channel_begin / kPanel, last = (task.channel_end + kPanel - 1) / kPanel;
+        const bool panels_inside = static_cast<size_t>(last - first) * panel_bytes(op) <= kFirstCache;
+        const int outer = panels_inside ? tiles : last - first, inner = panels_inside ? last - first : tiles;
+        const char* panels = static_cast<const char*>(packed) + sizeof(Header);
+        const size_t bytes = panel_bytes(op), value = op.real_output ? 4 : 1;
+        Tile t;
+        t.in_stride = task.in_stride;
+        t.quads = quads_of(op);
+        t.out_stride = task.out_stride;
+        t.op = &op;
+        t.finish = static_cast<const Header*>(packed)->finish;
+        const int short_height = task.count / (tiles > 0 ? tiles : 1), long_tiles = task.count - short_height * tiles;
+        for (int i = 0; i < outer; ++i) {
+            for (int j = 0; j < inner; ++j) {
+                const int tile_index = panels_inside ? i : j, panel = first + (panels_inside ? j : i);
+                const bool is_long = tile_index < long_tiles;
+                const ptrdiff_t begin = tile_index * short_height + (is_long ? tile_index : long_tiles);
+                t.in = static_cast<const uint8_t*>(task.in) + begin * task.in_stride;
+                t.panel = panels + static_cast<size_t>(panel) * bytes;
+                t.out = static_cast<char*>(task.out) + begin * task.out_stride + static_cast<size_t>(panel * kPanel) * value;
+                const int columns = task.channel_end - panel * kPanel;
+                t.columns = columns < kPanel ? columns : kPanel;
+                AllHeights<kMaxRows>::type::functions[short_height - (is_long ? 0 : 1)](t);
+            }
+        }
+    }
+};
+
+}  // namespace
+}  // namespace mobilenets
