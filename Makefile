@@ -1,0 +1,42 @@
+# make demo    set up, train on real digits, evaluate, predict: under five minutes on two cores
+# make test    set up what tests need, and run them
+# make lint    formatting, types, who imports whom
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format clean
+
+# An environment is made anew when what it holds has changed. The demonstration needs less than the tests.
+$(VENV)/.demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.* native/*/*.*)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train,formats,dev]"
+	touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/mobilenets fit digits --output runs/digits
+	$(BIN)/mobilenets evaluate runs/digits/model.safetensors digits
+	$(BIN)/python docs/demo.py runs/digits/picture.png
+	$(BIN)/mobilenets predict runs/digits/model.safetensors runs/digits/picture.png
+	@echo "The model, its figures and its training curve are in runs/digits."
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -p no:cacheprovider tests/test_import_direction.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist runs
