@@ -155,7 +155,7 @@ def googlenet(
     body = _body(width_multiplier, resolution, batch_norm)
     body.convolution("convolution1", 64, kernel=7, stride=2)
     _overlapping_pool(body, "pool1")
-    body.pointwise("convolution2.reduce", 64)
+    body.pointwise("reduce2", 64)
     body.convolution("convolution2", 192)
     for stage, modules in GOOGLENET_STAGES.items():
         _overlapping_pool(body, f"pool{int(stage) - 1}")
@@ -168,12 +168,12 @@ def googlenet(
 def _inception(body: Body, name: str, module: Inception) -> str:
     source = body.last
     one = body.pointwise(f"{name}.one", module.one, source=source)
-    body.pointwise(f"{name}.three.reduce", module.reduce_three, source=source)
+    body.pointwise(f"{name}.reduce3", module.reduce_three, source=source)
     three = body.convolution(f"{name}.three", module.three)
-    body.pointwise(f"{name}.five.reduce", module.reduce_five, source=source)
+    body.pointwise(f"{name}.reduce5", module.reduce_five, source=source)
     five = body.convolution(f"{name}.five", module.five, kernel=5)
     body.max_pool(f"{name}.pool", kernel=3, stride=1, source=source)
-    pool = body.pointwise(f"{name}.pool.project", module.pool)
+    pool = body.pointwise(f"{name}.project", module.pool)
     return body.concatenate(f"{name}.join", (one, three, five, pool))
 
 

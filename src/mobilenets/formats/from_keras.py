@@ -18,8 +18,11 @@ import numpy as np
 
 from mobilenets.architecture.layers import Padding
 from mobilenets.errors import FormatError
+from mobilenets.formats.binary import read_file
+from mobilenets.formats.hdf5 import read_hdf5
 from mobilenets.formats.keras_config import KerasConfig, read_config
-from mobilenets.formats.mobilenet_v1_weights import Found, Surroundings, mobilenet_v1_from_tensors
+from mobilenets.formats.mobilenet_v1_weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.formats.zip_members import ZipMembers
 from mobilenets.model.model import Model, Tensor
 
 _BATCH_NORM = {
@@ -37,6 +40,9 @@ _BIAS = {"bias", "1"}
 _NAMED = re.compile(r"conv_(?P<kind>dw|pw)_(?P<block>[1-9]\d?)(?P<norm>_bn)?")
 _NUMBERED = re.compile(r"(?P<kind>conv2d|depthwise_conv2d|batch_normalization|dense)(_(?P<number>[1-9]\d{0,2}))?")
 BLOCKS = 13
+ROOT = "model_weights/"
+"""Group of the weights in a whole model; its neighbours belong to the optimizer."""
+OPTIMIZER = ("optimizer/", "optimizer_weights/")
 
 
 def from_keras(
@@ -57,7 +63,7 @@ def from_keras(
     weights, config_text = _read(path)
     config = read_config(config_text) if config_text is not None else KerasConfig()
     return mobilenet_v1_from_tensors(
-        {name: found for tensor, value in weights.items() for name, found in [_translate(tensor, value)]},
+        unique(_translate(tensor, value) for tensor, value in weights.items()),
         Surroundings(
             resolution=resolution or config.resolution or resolution_in_name(path.name) or 224,
             epsilon=config.epsilon,
@@ -80,15 +86,19 @@ def resolution_in_name(name: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    import h5py
-
-    tensors: dict[str, Tensor] = {}
-    with h5py.File(path) as file:
-        config = file.attrs.get("model_config")
-        root = file.get("model_weights", file)
-        root.visititems(lambda name, item: tensors.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return tensors, config
+def _read(path: Path) -> tuple[dict[str, Tensor], str | bytes | None]:
+    """All tensors by path, and the configuration's JSON where there is one."""
+    data: bytes | memoryview = read_file(path)
+    config: str | bytes | None = None
+    if data[:2] == b"PK":
+        archive = ZipMembers(bytes(data), "the .keras file")
+        config = bytes(archive.member("config.json"))
+        data = archive.member("model.weights.h5")
+    file = read_hdf5(data)
+    if config is None:
+        config = file.attributes.get("model_config")
+    whole = {name.removeprefix(ROOT): value for name, value in file.datasets.items() if name.startswith(ROOT)}
+    return {name: value for name, value in (whole or file.datasets).items() if not name.startswith(OPTIMIZER)}, config
 
 
 def _translate(tensor: str, value: Tensor) -> tuple[str, Found]:

@@ -8,7 +8,7 @@ depth, the classes) is worked out here, and whatever does not fit is refused her
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,20 @@ class Surroundings:
     preprocessing: Preprocessing = Preprocessing()
     labels: tuple[str, ...] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def unique(translated: Iterable[tuple[str, Found]]) -> dict[str, Found]:
+    """Translated tensors by this package's names.
+
+    Raises:
+        FormatError: If two tensors of the file stand for the same one.
+    """
+    tensors: dict[str, Found] = {}
+    for name, found in translated:
+        if name in tensors:
+            raise FormatError(f"{tensors[name].source} and {found.source} both stand for {name}")
+        tensors[name] = found
+    return tensors
 
 
 def mobilenet_v1_from_tensors(tensors: Mapping[str, Found], surroundings: Surroundings) -> Model:

@@ -1,0 +1,118 @@
+// The first convolution in float32, straight from the bytes of the picture.
+//
+// Bytes become floats, less their channel's offset, one row at a time in scratch memory, where columns outside the map
+// are zeros; a window is then `kernel` contiguous stretches, and the product tile of f32_pointwise.h does the rest.
+#pragma once
+
+#include "../kernels.h"
+#include "f32_pointwise.h"
+
+namespace mobilenets {
+namespace {
+
+constexpr int32_t kMostKernelRows = 16;
+
+// Sizes in floats. Packed memory: panels, then `in_channels` vectors that hold the offsets over and over, because the
+// channel of a vector's first value repeats with that period.
+struct StemLayout {
+    Panels panels;
+    int32_t left, inside, row, slots;
+
+    explicit StemLayout(const Operation& op)
+        : panels{op.kernel * op.kernel * op.in_channels, op.out_channels},
+          left(op.pad_left * op.in_channels),
+          inside(op.in_width * op.in_channels),
+          row(round_up(((op.out_width - 1) * op.stride + op.kernel) * op.in_channels, Vector::kWidth)),
+          slots(op.kernel) {
+        const int32_t converted = round_up(left + inside + Vector::kWidth, Vector::kWidth);
+        if (row < converted) row = converted;
+    }
+};
+
+size_t stem_packed_bytes(const Operation& op) {
+    return (StemLayout(op).panels.floats() + static_cast<size_t>(op.in_channels) * Vector::kWidth) * sizeof(float);
+}
+
+// One row per kernel row, and one of zeros for rows outside the map.
+size_t stem_scratch_bytes(const Operation& op) {
+    const StemLayout layout(op);
+    return static_cast<size_t>(layout.row) * static_cast<size_t>(layout.slots + 1) * sizeof(float);
+}
+
+void stem_pack(const Operation& op, const Weights& weights, void* packed) {
+    const StemLayout layout(op);
+    auto* floats = static_cast<float*>(packed);
+    const ptrdiff_t channels = op.in_channels, window = static_cast<ptrdiff_t>(op.kernel) * op.kernel;
+    layout.panels.pack(static_cast<const float*>(weights.weight), static_cast<const float*>(weights.bias), floats,
+                       [=](ptrdiff_t out, ptrdiff_t k) {
+                           return (out * channels + k % channels) * window + k / channels;
+                       });
+    float* offsets = floats + layout.panels.floats();
+    for (int32_t i = 0; i < op.in_channels * Vector::kWidth; ++i) offsets[i] = weights.offset[i % op.in_channels];
+}
+
+void clear(float* to, int32_t count) {
+    std::memset(to, 0, static_cast<size_t>(count) * sizeof(float));
+}
+
+void convert_row(const StemLayout& layout, int32_t channels, const uint8_t* bytes, const float* offsets, float* row) {
+    clear(row, layout.left);
+    float* out = row + layout.left;
+    int32_t period = 0;
+    for (int32_t i = 0; i < layout.inside; i += Vector::kWidth) {
+        Vector::store(out + i, Vector::subtract(Vector::load_bytes(bytes + i),
+                                                Vector::load(offsets + period * Vector::kWidth)));
+        period = period + 1 == channels ? 0 : period + 1;
+    }
+    clear(out + layout.inside, layout.row - layout.left - layout.inside);
+}
+
+void stem_run(const Operation& op, const void* packed, const Task& task) {
+    const StemLayout layout(op);
+    const float* panels = static_cast<const float*>(packed);
+    const float* offsets = panels + layout.panels.floats();
+    auto* slots = static_cast<float*>(task.scratch);
+    float* zeros = slots + static_cast<ptrdiff_t>(layout.row) * layout.slots;
+    clear(zeros, layout.row);
+    int32_t converted = 0;
+    const float* segments[kMostKernelRows];
+    for (int32_t y = 0; y < task.count; ++y) {
+        const int32_t top = y * op.stride;
+        if (converted < top) converted = top;
+        for (; converted < top + op.kernel; ++converted)
+            if (task.rows[converted] != nullptr)
+                convert_row(layout, op.in_channels, static_cast<const uint8_t*>(task.rows[converted]), offsets,
+                            slots + static_cast<ptrdiff_t>(converted % layout.slots) * layout.row);
+        for (int32_t i = 0; i < op.kernel; ++i)
+            segments[i] = task.rows[top + i] == nullptr
+                              ? zeros
+                              : slots + static_cast<ptrdiff_t>((top + i) % layout.slots) * layout.row;
+        for (int32_t channel = task.channel_begin; channel < task.channel_end; channel += kPanelChannels) {
+            Product product;
+            product.in = segments;
+            product.in_stride = op.stride * op.in_channels;
+            product.segments = op.kernel;
+            product.depth = op.kernel * op.in_channels;
+            product.panel = panels + layout.panels.start(channel);
+            product.out = reinterpret_cast<float*>(static_cast<char*>(task.out) + y * task.out_row_stride) + channel;
+            product.out_stride = task.out_stride / 4;
+            product.channels = layout.panels.width(channel);
+            product.low = op.low_real;
+            product.high = op.high_real;
+            Prefetch prefetch;
+            prefetch.at = reinterpret_cast<const char*>(product.panel);
+            product_panel(product, op.out_width, prefetch);
+        }
+    }
+}
+
+bool fits_stem(const Operation& op) {
+    return op.kernel <= kMostKernelRows;
+}
+
+Grain stem_grain(const Operation&) {
+    return {1, kPanelChannels};
+}
+
+}  // namespace
+}  // namespace mobilenets

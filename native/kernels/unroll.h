@@ -1,0 +1,10 @@
+// A loop of constant length that must vanish: tiles live in registers only if their loops over rows and vectors do.
+#pragma once
+
+#if defined(__clang__)
+#define MOBILENETS_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define MOBILENETS_UNROLL _Pragma("GCC unroll 32")
+#else
+#define MOBILENETS_UNROLL
+#endif

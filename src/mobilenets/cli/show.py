@@ -1,0 +1,195 @@
+"""``mobilenets show``: a network's layers and what they cost, and what a Model file says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mobilenets.cli.console import json_option, print_json, results
+
+if TYPE_CHECKING:
+    from mobilenets.architecture.cost import Cost
+    from mobilenets.architecture.layers import Layer, Network
+    from mobilenets.model.model import Model
+
+MODEL_SUFFIX = ".safetensors"
+
+
+@click.command()
+@click.argument("name", metavar="NAME|MODEL")
+@click.option("--width", type=float, help="Width multiplier α.  [default: the architecture's]")
+@click.option("--resolution", type=int, help="Side of the square input in pixels.  [default: the architecture's]")
+@click.option("--classes", type=int, help="Outputs of the last layer.  [default: 1000]")
+@json_option
+def command(name: str, width: float | None, resolution: int | None, classes: int | None, as_json: bool) -> None:
+    """Print the layers of a network with their shapes, Mult-Adds and parameters, and what they cost in total.
+
+    NAME is an architecture such as mobilenet_v1, or mobilenet_v1@0.5-160 for its width and resolution; MODEL is a
+    Model file, of which labels, preprocessing and provenance are printed too.
+    """
+    from mobilenets.architecture.cost import cost
+
+    model: Model | None = None
+    if _is_file(name):
+        if (width, resolution, classes) != (None, None, None):
+            raise click.UsageError("--width, --resolution and --classes go with an architecture's name, not a Model")
+        from mobilenets.model.file import load
+
+        model = load(name)
+        network = model.network
+    else:
+        network = _network(name, width, resolution, classes)
+    whole = model is None or model.precision == "float32"
+    total = cost(network) if whole else cost(network, bytes_per_weight=1, bytes_per_activation=1)
+    if as_json:
+        print_json(_encode(network, total) | (_describe(model) if model else {}))
+        return
+    _print_layers(network, total)
+    _print_kinds(total)
+    _print_totals(network, total, model)
+
+
+def _is_file(name: str) -> bool:
+    from mobilenets.architecture.catalog import CATALOG
+
+    return name not in CATALOG and (name.endswith(MODEL_SUFFIX) or Path(name).exists())
+
+
+def _network(name: str, width: float | None, resolution: int | None, classes: int | None) -> Network:
+    from mobilenets.architecture.catalog import Specification
+
+    specification = Specification.parse(name)
+    if width is not None:
+        specification = replace(specification, width_multiplier=width)
+    if resolution is not None:
+        specification = replace(specification, resolution=resolution)
+    return specification.network(classes=1000 if classes is None else classes)
+
+
+def _encode(network: Network, total: Cost) -> dict[str, Any]:
+    return {
+        "network": network.name,
+        "width_multiplier": network.width_multiplier,
+        "input": [network.channels, network.height, network.width],
+        "classes": network.classes,
+        "layers": [
+            {"inputs": network[layer.name].inputs} | asdict(layer) | _window(network[layer.name])
+            for layer in total.layers
+        ],
+        "by_kind": {kind: _sums(part) for kind, part in total.by_kind().items()},
+        "total": _sums(total) | {"peak_activation_bytes": total.peak_activation_bytes},
+    }
+
+
+def _window(layer: Layer) -> dict[str, Any]:
+    kernel, stride = getattr(layer, "kernel", None), getattr(layer, "stride", None)
+    return {} if kernel is None else {"kernel": kernel, "stride": stride}
+
+
+def _sums(cost: Cost) -> dict[str, int]:
+    return {
+        "macs": cost.macs,
+        "parameters": cost.parameters,
+        "weight_bytes": cost.weight_bytes,
+        "activation_bytes": cost.activation_bytes,
+    }
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    return {
+        "precision": model.precision,
+        "labels": list(model.labels),
+        "preprocessing": model.preprocessing.encode(),
+        "provenance": dict(model.provenance),
+        "parameter_bytes": model.parameter_bytes,
+    }
+
+
+def _print_layers(network: Network, total: Cost) -> None:
+    from rich.text import Text
+
+    from mobilenets.cli.layout import text_table
+
+    table = text_table("layer", "kind", "window", "output", "Mult-Adds", "parameters", left=3)
+    for layer in total.layers:
+        window = _window(network[layer.name])
+        table.add_row(
+            Text(layer.name),
+            layer.kind,
+            f"{window['kernel']}×{window['kernel']} s{window['stride']}" if window else "",
+            str(layer.output_shape),
+            f"{layer.macs:,}" if layer.macs else "",
+            f"{layer.parameters:,}" if layer.parameters else "",
+        )
+    results().print(table)
+
+
+def _print_kinds(total: Cost) -> None:
+    from mobilenets.cli.layout import text_table
+
+    table = text_table("kind", "layers", "Mult-Adds", "%", "parameters", "%")
+    for kind, part in total.by_kind().items():
+        if not part.macs:
+            continue
+        table.add_row(
+            kind,
+            str(len(part.layers)),
+            f"{part.macs:,}",
+            f"{100 * part.macs / total.macs:.2f}",
+            f"{part.parameters:,}",
+            f"{100 * part.parameters / total.parameters:.2f}",
+        )
+    table.add_row("total", str(len(total.layers)), f"{total.macs:,}", "", f"{total.parameters:,}", "", style="bold")
+    results().print()
+    results().print(table)
+
+
+def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
+    from mobilenets.architecture.cost import cost
+
+    facts = {
+        "network": f"{network.name}, α = {network.width_multiplier:g}, input {network.channels}×{network.height}×"
+        f"{network.width}, {network.classes} classes",
+    }
+    if model is None:
+        integer = cost(network, bytes_per_weight=1, bytes_per_activation=1)
+        facts["weights"] = f"{_megabytes(total.weight_bytes)} as float32, {_megabytes(integer.weight_bytes)} as int8"
+        facts["peak activations"] = (
+            f"{_megabytes(total.peak_activation_bytes)} as float32, {_megabytes(integer.peak_activation_bytes)} as int8"
+        )
+    else:
+        facts["precision"] = model.precision
+        facts["weights"] = _megabytes(model.parameter_bytes)
+        facts["peak activations"] = _megabytes(total.peak_activation_bytes)
+        facts["labels"] = _some(model.labels)
+        facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in model.preprocessing.encode().items())
+        facts |= {f"provenance: {key}": str(value) for key, value in model.provenance.items()}
+    _print_facts(facts)
+
+
+def _print_facts(facts: dict[str, str]) -> None:
+    from rich.text import Text
+
+    from mobilenets.cli.layout import text_table
+
+    console = results()
+    table = text_table("", "", left=2)
+    table.show_header = False
+    for column in table.columns:
+        column.no_wrap, column.overflow = False, "fold"
+    for name, value in facts.items():
+        table.add_row(Text(name), Text(value))
+    console.print()
+    console.print(table, width=min(console.width, 80))
+
+
+def _some(labels: tuple[str, ...], most: int = 8) -> str:
+    more = f", … and {len(labels) - most} more" if len(labels) > most else ""
+    return f"{len(labels)}: {', '.join(labels[:most])}{more}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB"

@@ -1,0 +1,335 @@
+"""The paper's tables with computed figures beside the published ones, and footnotes where the two part.
+
+Tables 1 to 9 are about cost and are computed anew from the architectures. Tables 10 to 14 are measurements on data
+that is not here and are given as published.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from mobilenets.architecture.blocks import Body
+from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.cost import Cost, cost
+from mobilenets.architecture.layers import (
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    Network,
+    PointwiseConvolution,
+    Shape,
+)
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.published import (
+    FILTER,
+    INPUT_SIZE,
+    LATER_RESULTS,
+    MACS,
+    MACS_SHARE,
+    PARAMETERS,
+    PARAMETERS_SHARE,
+    PUBLISHED_TABLES,
+    RELEASED_MODELS,
+    RELEASED_SOURCE,
+    STRIDE,
+    TOP1,
+    Figure,
+    PublishedRow,
+    PublishedTable,
+)
+from mobilenets.errors import ArchitectureError
+from mobilenets.reports.footnotes import FOOTNOTES
+
+Figures = Mapping[str, Figure]
+
+COMPUTED_MACS, COMPUTED_PARAMETERS = "macs", "parameters"
+"""Exact counts, in ones, beside published millions."""
+
+
+class Column(NamedTuple):
+    """One column: the name of its published figures and that of the computed ones beside them; either may be absent."""
+
+    published: str | None
+    computed: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: published figures and computed ones by name, and the numbers of the footnotes on them.
+
+    Attributes:
+        label: What the row is about.
+        published: By column, as printed.
+        computed: By column.
+        notes: Numbers of footnotes by published column; under ``""`` those on the row as a whole.
+    """
+
+    label: str
+    published: Figures
+    computed: Figures
+    notes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, ready to be printed.
+
+    Attributes:
+        name: Number in the paper, or ``released`` or ``later``.
+        caption: What it is about.
+        source: Where the published figures come from.
+        columns: What the columns hold, in order.
+        rows: The rows, in order.
+        notes: Footnotes; the first is number 1.
+        column_notes: Numbers of the footnotes that a column as a whole has; under ``""`` those on the whole table.
+    """
+
+    name: str
+    caption: str
+    source: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    column_notes: Mapping[str, tuple[int, ...]]
+
+    def encode(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            "table": self.name,
+            "caption": self.caption,
+            "source": self.source,
+            "rows": [
+                {
+                    "label": row.label,
+                    "published": dict(row.published),
+                    "computed": dict(row.computed),
+                    "notes": {column: list(numbers) for column, numbers in row.notes.items()},
+                }
+                for row in self.rows
+            ],
+            "column_notes": {column: list(numbers) for column, numbers in self.column_notes.items()},
+            "notes": list(self.notes),
+        }
+
+
+RELEASED, LATER = "released", "later"
+TOP5, INT8_TOP1, INT8_TOP5 = "top5_percent", "int8_top1_percent", "int8_top5_percent"
+WIDTH, RESOLUTION = "width_multiplier", "resolution"
+
+TABLE_NAMES = (*map(str, PUBLISHED_TABLES), RELEASED, LATER)
+"""Every table there is: 1 to 14, the sixteen released networks, and later results."""
+
+
+def table(name: str) -> Table:
+    """A table by its number in the paper, or ``released`` or ``later``.
+
+    Raises:
+        ArchitectureError: If there is no such table.
+
+    >>> table("6").rows[0].computed
+    {'macs': 568740352, 'parameters': 4231976}
+    """
+    if name == RELEASED:
+        return _released()
+    if name == LATER:
+        return _later()
+    if not name.isdecimal() or int(name) not in PUBLISHED_TABLES:
+        raise ArchitectureError(f"there is no table {name!r}; known are {', '.join(TABLE_NAMES)}")
+    published = PUBLISHED_TABLES[int(name)]
+    computed = _computed(published)
+    notes: list[str] = []
+    column_notes: dict[str, tuple[int, ...]] = {}
+    row_notes: dict[str, dict[str, tuple[int, ...]]] = {row.label: {} for row in published.rows}
+    for footnote in FOOTNOTES.get(published.number, ()):
+        if footnote.text not in notes:
+            notes.append(footnote.text)
+        place = column_notes if footnote.label is None else row_notes[footnote.label]
+        column = footnote.column or ""
+        place[column] = (*place.get(column, ()), notes.index(footnote.text) + 1)
+    rows = tuple(
+        Row(row.label, dict(zip(published.columns, row.figures, strict=True)), figures, row_notes[row.label])
+        for row, figures in zip(published.rows, computed, strict=True)
+    )
+    return Table(
+        name, published.caption, published.source, _columns(published, computed), rows, tuple(notes), column_notes
+    )
+
+
+_BESIDE = {MACS: COMPUTED_MACS, PARAMETERS: COMPUTED_PARAMETERS}
+"""Computed figures that are called otherwise than the published ones beside them, because they are counted in ones."""
+
+
+def _columns(published: PublishedTable, computed: Sequence[Figures]) -> tuple[Column, ...]:
+    """Each published column with what is computed for it, then what is computed only."""
+    there = {name for row in computed for name in row}
+    pairs = [(name, _BESIDE.get(name, name)) for name in published.columns]
+    columns = [Column(name, beside if beside in there else None) for name, beside in pairs]
+    alone = there - {column.computed for column in columns}
+    return (*columns, *(Column(None, name) for name in sorted(alone)))
+
+
+def _computed(published: PublishedTable) -> Sequence[Figures]:
+    """Computed figures, row by row."""
+    special = {1: _body, 2: _shares, 3: _one_layer}
+    if published.number in special:
+        return special[published.number]()
+    if published.number > 9:
+        return [{} for _ in published.rows]
+    return [_counts(cost(_network(row))) for row in published.rows]
+
+
+def _counts(total: Cost) -> Figures:
+    return {COMPUTED_MACS: total.macs, COMPUTED_PARAMETERS: total.parameters}
+
+
+_SPECIFICATIONS = {
+    "Conv MobileNet": "mobilenet_v1_full_convolution",
+    "MobileNet": "mobilenet_v1",
+    "0.75 MobileNet": "mobilenet_v1@0.75",
+    "shallow MobileNet": "mobilenet_v1_shallow",
+    "GoogLeNet": "googlenet",
+    "VGG16": "vgg16",
+    "SqueezeNet": "squeezenet",
+    "AlexNet": "alexnet",
+}
+
+
+def _network(row: PublishedRow) -> Network:
+    """The network that a row of Tables 4 to 9 is about."""
+    if row.label in _SPECIFICATIONS:
+        return Specification.parse(_SPECIFICATIONS[row.label]).network()
+    width, _, resolution = row.label.partition(" MobileNet-")
+    return mobilenet_v1(width_multiplier=float(width), resolution=int(resolution))
+
+
+def _body() -> Sequence[Figures]:
+    """Table 1, whose rows are layers; the five equal blocks share two rows."""
+    network = mobilenet_v1()
+    repeated = range(7, 12)
+    rows: list[Figures] = []
+    for layer in network.layers:
+        block = layer.name.removeprefix("block").split(".")[0]
+        if block.isdecimal() and int(block) in repeated[1:]:
+            continue
+        count = len(repeated) if block == str(repeated[0]) else 1
+        rows.append(_layer_figures(network, layer, count))
+    softmax: Figures = {STRIDE: "s1", INPUT_SIZE: _size(network.shapes[network.outputs[0]]), COMPUTED_MACS: 0}
+    return [*rows, softmax]
+
+
+def _layer_figures(network: Network, layer: Layer, count: int) -> Figures:
+    (shape,) = network.input_shapes(layer)
+    return {
+        STRIDE: f"s{getattr(layer, 'stride', 1)}",
+        FILTER: _filter(layer, shape),
+        INPUT_SIZE: _size(shape),
+        COMPUTED_MACS: count * layer.macs((shape,)),
+    }
+
+
+def _size(shape: Shape) -> str:
+    """As the paper writes it: rows × columns × channels."""
+    return f"{shape.height}×{shape.width}×{shape.channels}"
+
+
+def _filter(layer: Layer, shape: Shape) -> str:
+    """As the paper writes it: rows × columns × input channels × output channels."""
+    if isinstance(layer, GlobalAveragePool):
+        return f"{shape.height}×{shape.width}"
+    if isinstance(layer, Linear):
+        return f"{shape.size}×{layer.out_features}"
+    out_channels, in_channels, *window = layer.weight_shape((shape,))
+    if isinstance(layer, DepthwiseConvolution):
+        return "×".join(map(str, (*window, out_channels)))
+    return "×".join(map(str, (*window, in_channels, out_channels)))
+
+
+def _shares() -> Sequence[Figures]:
+    """Table 2: shares by kind of layer, of Mult-Adds and of weights."""
+    network = mobilenet_v1()
+    kinds = (PointwiseConvolution, DepthwiseConvolution, Convolution, Linear)
+    macs, weights = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
+    for layer in network.layers:
+        for kind in kinds:
+            if isinstance(layer, kind):
+                shapes = network.input_shapes(layer)
+                macs[kind] += layer.macs(shapes)
+                weights[kind] += math.prod(layer.weight_shape(shapes))
+    return [
+        {
+            MACS_SHARE: round(100 * macs[kind] / sum(macs.values()), 4),
+            PARAMETERS_SHARE: round(100 * weights[kind] / sum(weights.values()), 4),
+        }
+        for kind in kinds
+    ]
+
+
+def _one_layer() -> Sequence[Figures]:
+    """Table 3: each row makes the layer of the row before it smaller."""
+    square = partial(Body, channels=512, height=14, width=14)
+    full = square()
+    full.convolution("layer", 512)
+    separable = square()
+    separable.depthwise_separable("layer", 512)
+    thin = square(width_multiplier=0.75, channels=384)
+    thin.depthwise_separable("layer", 512)
+    small = square(width_multiplier=0.75, channels=384, height=10, width=10)
+    small.depthwise_separable("layer", 512)
+    return [_counts(cost(body.network("layer"))) for body in (full, separable, thin, small)]
+
+
+def _released() -> Table:
+    """The sixteen released networks."""
+    rows = []
+    for entry in RELEASED_MODELS:
+        network = mobilenet_v1(width_multiplier=entry.width_multiplier, resolution=entry.resolution)
+        published: Figures = {
+            TOP1: entry.top1,
+            TOP5: entry.top5,
+            INT8_TOP1: entry.int8_top1,
+            INT8_TOP5: entry.int8_top5,
+        }
+        label = f"{entry.width_multiplier} MobileNet-{entry.resolution}"
+        rows.append(Row(label, published, _counts(cost(network)), {}))
+    return Table(
+        name=RELEASED,
+        caption="The sixteen released networks on ImageNet, float and 8-bit",
+        source=RELEASED_SOURCE,
+        columns=(
+            *map(Column, (TOP1, TOP5, INT8_TOP1, INT8_TOP5)),
+            Column(None, COMPUTED_MACS),
+            Column(None, COMPUTED_PARAMETERS),
+        ),
+        rows=tuple(rows),
+        notes=(),
+        column_notes={},
+    )
+
+
+def _later() -> Table:
+    """Later results on the same architecture; their sources are its footnotes."""
+    sources = list(dict.fromkeys(result.source for result in LATER_RESULTS))
+    rows = []
+    for result in LATER_RESULTS:
+        published: Figures = {
+            WIDTH: result.width_multiplier,
+            RESOLUTION: result.resolution,
+            MACS: result.million_macs,
+            TOP1: result.top1 if result.top1_high is None else f"{result.top1}–{result.top1_high}",
+        }
+        rows.append(Row(result.what, published, {}, {"": (sources.index(result.source) + 1,)}))
+    return Table(
+        name=LATER,
+        caption="Later ImageNet results on the same architecture",
+        source="named in the footnotes",
+        columns=tuple(map(Column, (WIDTH, RESOLUTION, MACS, TOP1))),
+        rows=tuple(rows),
+        notes=tuple(sources),
+        column_notes={},
+    )

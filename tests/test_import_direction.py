@@ -1,0 +1,131 @@
+"""Who may import whom, and that nothing but training needs more than the base dependencies."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT
+
+SOURCE = ROOT / "src" / "mobilenets"
+
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("errors", "progress"),
+    ("architecture",),
+    ("model",),
+    ("data", "compression", "formats", "engine"),
+    ("training", "planning"),
+    ("reports", "cli", "serving"),
+)
+"""A part imports itself and parts of earlier rows."""
+
+BESIDE = {("engine", "data"), ("cli", "reports"), ("cli", "serving")}
+"""The parts that may import one of their own row: the classifier decodes pictures, commands print and serve."""
+
+TORCH_USERS = ("training/", "compression/qat.py")
+
+OPTIONAL_PACKAGES = (
+    "torch",
+    "sklearn",
+    "matplotlib",
+    "onnx",
+    "h5py",
+    "flatbuffers",
+    "tflite",
+    "huggingface_hub",
+    "onnxruntime",
+    "ai_edge_litert",
+)
+"""None of these is a base dependency; each belongs to an extra."""
+
+MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """Full names of everything that a module imports, inside its functions too."""
+    for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield str(node.module)
+
+
+def part_of(module: str) -> str:
+    """``architecture/layers.py`` → ``architecture``; ``errors.py`` → ``errors``."""
+    return module.split("/")[0].removesuffix(".py")
+
+
+def level_of(part: str) -> int:
+    return next(level for level, parts in enumerate(LEVELS) if part in parts)
+
+
+def test_every_part_of_the_house_has_its_place() -> None:
+    parts = {part_of(module) for module in MODULES} - {"__init__"}
+    assert parts <= {part for level in LEVELS for part in level}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "__init__.py"])
+def test_a_module_imports_only_what_stands_below_it(module: str) -> None:
+    part = part_of(module)
+    for name in imported(module):
+        if not name.startswith("mobilenets."):
+            continue
+        other = name.split(".")[1]
+        allowed = other == part or level_of(other) < level_of(part) or (part, other) in BESIDE
+        assert allowed, f"{module} imports {name}, which does not stand below {part}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith(TORCH_USERS)])
+def test_only_training_imports_torch(module: str) -> None:
+    assert "torch" not in {name.split(".")[0] for name in imported(module)}
+
+
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if part_of(module) in ("errors", "progress", "architecture")]
+)
+def test_architecture_needs_nothing_but_the_standard_library(module: str) -> None:
+    roots = {name.split(".")[0] for name in imported(module)}
+    assert roots - {"mobilenets"} <= sys.stdlib_module_names
+
+
+IMPORT_ALL = """
+import importlib, sys
+
+for package in {packages!r}:
+    sys.modules[package] = None  # from here on, importing it fails
+for module in {modules!r}:
+    importlib.import_module(module)
+"""
+
+
+def test_everything_but_training_is_imported_where_no_optional_package_is_installed() -> None:
+    modules = [
+        "mobilenets." + module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        for module in MODULES
+        if not module.startswith(TORCH_USERS) and module != "__init__.py"
+    ]
+    run_python(IMPORT_ALL.format(packages=OPTIONAL_PACKAGES, modules=["mobilenets", *modules]))
+
+
+def test_importing_the_package_brings_in_neither_the_command_line_nor_training() -> None:
+    heavy = ("torch", "sklearn", "matplotlib", "click", "rich", "onnx", "h5py")
+    run_python(
+        f"import sys, mobilenets; assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)"
+    )
+
+
+def run_python(program: str) -> None:
+    """Run a program in a fresh interpreter; what it says on failure is shown."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(Path(ROOT) / "src"), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
