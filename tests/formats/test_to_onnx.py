@@ -61,7 +61,7 @@ def test_onnxruntime_agrees_on_random_int8_networks(seed: int, asymmetric: bool)
 @pytest.mark.parametrize("int8", [False, True])
 def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> None:
     rng = np.random.default_rng(3)
-    network = CATALOG[name](width_multiplier=0.25, resolution=64, classes=10)
+    network = CATALOG[name](width_multiplier=0.25, resolution=96, classes=10)
     model = random_int8_model(rng, network) if int8 else random_model(rng, network)
     pixels = random_pixels(rng, network, 4)
     found, expected = run(onnx_graph(model), pixels), reference.run(model, pixels)

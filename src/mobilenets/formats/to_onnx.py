@@ -8,7 +8,6 @@ Model's scale and zero point; that is the form which ONNX Runtime and OpenVINO t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.encoding import encode
 from mobilenets.architecture.layers import (
     INPUT,
     Activation,
@@ -31,6 +29,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.description import describe
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import TensorQuantization
@@ -97,20 +96,8 @@ def onnx_graph(model: Model, *, pixel_input: bool = True) -> Any:
         ir_version=IR_VERSION,
         producer_name="mobilenets",
     )
-    helper.set_model_props(proto, _metadata(model))
+    helper.set_model_props(proto, describe(model))
     return proto
-
-
-def _metadata(model: Model) -> dict[str, str]:
-    """What the graph cannot say, as JSON."""
-    fields = {
-        "labels": list(model.labels),
-        "preprocessing": model.preprocessing.encode(),
-        "network": encode(model.network),
-        "quantization": model.quantization.encode() if model.quantization else None,
-        "provenance": dict(model.provenance),
-    }
-    return {name: json.dumps(value, ensure_ascii=False, separators=(",", ":")) for name, value in fields.items()}
 
 
 @dataclass

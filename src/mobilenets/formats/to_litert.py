@@ -1,0 +1,398 @@
+"""Model → LiteRT (``.tflite``): float32, float32 with float16 weights, and int8.
+
+Maps are (N, height, width, channels) here. An int8 Model's numbers go over as they are, less 128, with one weight scale
+per channel; one with weight zero points goes over as uint8 with one scale per layer, the only form in which LiteRT
+knows them. Its output layers give real numbers, which LiteRT's integer kernels cannot: their results pass through
+bytes whose range is what the layer makes of some pictures, and are turned into float32 at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Padding,
+    PointwiseConvolution,
+    Shape,
+)
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.errors import FormatError
+from mobilenets.formats import litert_metadata
+from mobilenets.formats.description import describe
+from mobilenets.formats.litert_flatbuffer import Graph, Operator, Tensor, serialize
+from mobilenets.formats.pictures import synthetic_pictures
+from mobilenets.model import reference
+from mobilenets.model.atomic_file import write_atomically
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.quantization import TensorQuantization, real_outputs
+
+DESCRIPTION_NAME = "mobilenets"
+"""Under this name the metadata holds :func:`~mobilenets.formats.description.describe`'s texts, as one JSON object."""
+OUTPUT_MARGIN = 1.5
+"""How far the bytes of an output reach beyond what the pictures showed, as a factor on both ends."""
+
+Array = npt.NDArray[Any]
+Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
+
+
+def to_litert(
+    model: Model,
+    path: str | Path,
+    *,
+    weights: Literal["float32", "float16"] = "float32",
+    pictures: Pixels | None = None,
+) -> None:
+    """Write a Model as a LiteRT file.
+
+    The file reads float32 pixels normalised as its metadata says, or for an int8 Model uint8 pixels as they are,
+    (N, height, width, 3) for any N. Outputs are float32, (N, C) where a map is 1×1, else (N, H, W, C).
+
+    Args:
+        model: float32 with batch norms folded, or int8.
+        path: Where to.
+        weights: How a float32 Model's weights are stored. An int8 Model's are stored as they are.
+        pictures: For an int8 Model, pixels from which the range of its outputs is taken; made up if not given.
+
+    Raises:
+        FormatError: If the Model has batch norms, or weight zero points that differ between channels.
+        MissingDependencyError: If flatbuffers or tflite is not installed.
+        OSError: If the file cannot be written.
+    """
+    graph = litert_graph(model, weights=weights, pictures=pictures)
+    outputs = [graph.tensors[index].name for index in graph.outputs]
+    metadata = {
+        litert_metadata.NAME: litert_metadata.metadata(model, outputs),
+        DESCRIPTION_NAME: json.dumps(describe(model), ensure_ascii=False).encode(),
+    }
+    content = serialize(graph, metadata, description=f"{model.network.name}, written by mobilenets")
+    write_atomically(Path(path), content + litert_metadata.labels_archive(model))
+
+
+def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | None = None) -> Graph:
+    """The graph that :func:`to_litert` writes."""
+    for layer in model.network.layers:
+        if getattr(layer, "batch_norm", None) is not None:
+            raise FormatError(f"{layer.name} has a batch norm, which LiteRT does not know; fold the Model first")
+    if model.quantization is None:
+        writer = _Writer(model, half=weights == "float16")
+    else:
+        asymmetric = any(name.endswith(".weight_zero_point") for name in model.parameters)
+        writer = _Writer(model, numbers=_Numbers(model, asymmetric, pictures))
+    writer.read_input()
+    for layer in model.network.layers:
+        writer.write(layer)
+    writer.finish()
+    return writer.graph
+
+
+class _Numbers:
+    """How the integers of an int8 Model are said in LiteRT: as INT8 less 128, or as UINT8."""
+
+    def __init__(self, model: Model, asymmetric: bool, pictures: Pixels | None) -> None:
+        assert model.quantization is not None
+        self.kind = "UINT8" if asymmetric else "INT8"
+        self.per_channel = not asymmetric
+        self.offset = 0 if asymmetric else 128
+        self.dtype = np.uint8 if asymmetric else np.int8
+        self.version = {"INT8": 2, "UINT8": 1}[self.kind]
+        """Version of most operators at which they took this kind."""
+        self.scales = {**model.quantization.activations, **_output_scales(model, pictures)}
+
+    def tensor(self, name: str, shape: tuple[int, ...], held: TensorQuantization) -> Tensor:
+        """A computed tensor in bytes."""
+        zero_point = np.array([held.zero_point - self.offset], np.int64)
+        return Tensor(name, self.kind, shape, scale=np.array([held.scale], np.float32), zero_point=zero_point)
+
+    def weight(self, model: Model, layer: Weighted, values: Array, axis: int) -> Tensor:
+        """A weight tensor, laid out already."""
+        name = f"{layer.name}.weight"
+        scale = model.parameters[f"{name}_scale"]
+        zero_point = model.parameters.get(f"{name}_zero_point", np.zeros(len(scale), np.int8)).astype(np.int64)
+        if not self.per_channel:
+            if np.ptp(scale) or np.ptp(zero_point):
+                raise FormatError(
+                    f"{layer.name} has weight zero points and scales that differ between channels; "
+                    "LiteRT takes zero points only with one scale per layer"
+                )
+            scale, zero_point, axis = scale[:1], zero_point[:1] + 128, 0
+            values = (values.astype(np.int16) + 128).astype(np.uint8)
+        return Tensor(name, self.kind, values.shape, values, scale, zero_point, axis)
+
+    def bias(self, model: Model, layer: Weighted) -> Tensor:
+        """A bias tensor: int32 at input scale · weight scale."""
+        name, unit = f"{layer.name}.bias", np.float64(self.scales[layer.inputs[0]].scale)
+        scale = (unit * model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)).astype(np.float32)
+        values = model.parameters[name]
+        scale = scale if self.per_channel else scale[:1]
+        return Tensor(name, "INT32", values.shape, values, scale, np.zeros(len(scale), np.int64))
+
+
+def _output_scales(model: Model, pictures: Pixels | None) -> dict[str, TensorQuantization]:
+    """Scales for the outputs that give real numbers, from what they make of pictures."""
+    names = real_outputs(model.network)
+    if not names:
+        return {}
+    margin = OUTPUT_MARGIN if pictures is None else 1.1
+    seen = reference.run(model, synthetic_pictures(model.network) if pictures is None else pictures)
+    scales = {}
+    for name in names:
+        low, high = margin * min(0.0, float(seen[name].min())), margin * max(0.0, float(seen[name].max()), 1e-6)
+        scale = (high - low) / 255
+        scales[name] = TensorQuantization(scale, round(-low / scale))
+    return scales
+
+
+@dataclass
+class _Value:
+    """What stands for one activation: a tensor of the graph, and whether it is (N, C) rather than (N, H, W, C)."""
+
+    tensor: int
+    flat: bool = False
+
+
+@dataclass
+class _Writer:
+    """Appends the operators of one layer after the other."""
+
+    model: Model
+    half: bool = False
+    numbers: _Numbers | None = None
+    graph: Graph = field(default_factory=lambda: Graph("main"))
+    values: dict[str, _Value] = field(default_factory=dict)
+
+    def operator(self, code: str, inputs: list[int], output: Tensor, options: str = "", **settings: Any) -> int:
+        """Append an operator and the tensor that it makes."""
+        index = self.graph.add(output)
+        version = _version(code, self.numbers)
+        self.graph.operators.append(Operator(code, tuple(inputs), index, options, settings, version))
+        return index
+
+    def constant(self, name: str, kind: str, values: Array) -> int:
+        """A constant without quantisation."""
+        return self.graph.add(Tensor(name, kind, values.shape, values))
+
+    def tensor(self, name: str, shape: tuple[int, ...], source: str | None) -> Tensor:
+        """A computed tensor: in bytes with the scale of the activation ``source``, or float32."""
+        if self.numbers is None or source is None:
+            return Tensor(name, "FLOAT32", shape)
+        return self.numbers.tensor(name, shape, self.numbers.scales[source])
+
+    # Into the network, and out of it
+
+    def read_input(self) -> None:
+        """The picture; bytes of pixels become INT8 where the graph computes in that."""
+        network, numbers = self.model.network, self.numbers
+        shape = (1, network.height, network.width, network.channels)
+        if numbers is None:
+            index = self.graph.add(Tensor(INPUT, "FLOAT32", shape))
+        else:
+            held = numbers.scales[INPUT]
+            scale, zero_point = np.array([held.scale], np.float32), np.array([held.zero_point], np.int64)
+            index = self.graph.add(Tensor(INPUT, "UINT8", shape, scale=scale, zero_point=zero_point))
+        self.graph.inputs.append(index)
+        if numbers is not None and numbers.kind == "INT8":
+            index = self.operator(
+                "QUANTIZE", [index], self.tensor(f"{INPUT}/quantize", shape, INPUT), "QuantizeOptions"
+            )
+        self.values[INPUT] = _Value(index)
+
+    def finish(self) -> None:
+        """Give each output its name and shape, as float32."""
+        for name in self.model.network.outputs:
+            value, shape = self.values[name], self.model.network.shapes[name]
+            index = value.tensor
+            if shape[1:] == (1, 1) and not value.flat:
+                index = self.reshape(index, (shape.channels,), self.tensor(f"{name}/flat", (1, shape.channels), name))
+            if self.numbers is not None:
+                real = Tensor(f"{name}/real", "FLOAT32", self.graph.tensors[index].shape)
+                index = self.operator("DEQUANTIZE", [index], real, "DequantizeOptions")
+            if self.graph.tensors[index].name != name:
+                self.graph.tensors[value.tensor].name = f"{name}/map"
+                self.graph.tensors[index].name = name
+            self.graph.outputs.append(index)
+
+    def reshape(self, index: int, sizes: tuple[int, ...], output: Tensor) -> int:
+        """Another shape of the same values, for any batch."""
+        shape = self.constant(f"{output.name}/shape", "INT32", np.array([-1, *sizes], np.int32))
+        return self.operator("RESHAPE", [index, shape], output, "ReshapeOptions")
+
+    def read(self, layer: Layer, number: int = 0) -> int:
+        """One input of a layer, as a map."""
+        source = layer.inputs[number]
+        value = self.values[source]
+        if not value.flat:
+            return value.tensor
+        channels = self.model.network.shapes[source].channels
+        output = self.tensor(f"{layer.name}/input{number}", (1, 1, 1, channels), source)
+        return self.reshape(value.tensor, (1, 1, channels), output)
+
+    # Layers
+
+    def write(self, layer: Layer) -> None:
+        """Append a layer."""
+        shape = self.model.network.shapes[layer.name]
+        flat = isinstance(layer, Linear)
+        output = self.tensor(layer.name, (1, shape.channels) if flat else _map(shape), layer.name)
+        match layer:
+            case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
+                index = self.convolution(layer, output)
+            case Linear():
+                inputs = [self.values[layer.inputs[0]].tensor, *self.weights(layer)]
+                inputs += [-1] * (3 - len(inputs))
+                index = self.operator("FULLY_CONNECTED", inputs, output, "FullyConnectedOptions", **_fused(layer))
+            case MaxPool():
+                index = self.max_pool(layer, output)
+            case GlobalAveragePool():
+                axes = self.constant(f"{layer.name}/axes", "INT32", np.array([1, 2], np.int32))
+                index = self.operator("MEAN", [self.read(layer), axes], output, "ReducerOptions", KeepDims=True)
+            case Add():
+                index = self.add(layer, output)
+            case Concatenate():
+                parts = [self.read(layer, number) for number in range(len(layer.inputs))]
+                if self.numbers is not None:
+                    parts = [self.requantized(layer, number, part) for number, part in enumerate(parts)]
+                index = self.operator("CONCATENATION", parts, output, "ConcatenationOptions", Axis=3)
+            case _:
+                raise FormatError(f"{layer.name} is of a kind that LiteRT export does not know: {type(layer).__name__}")
+        self.values[layer.name] = _Value(index, flat)
+
+    def convolution(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution, output: Tensor) -> int:
+        """A convolution and its activation."""
+        if isinstance(layer, PointwiseConvolution):
+            source, stride, padding = self.read(layer), 1, _VALID
+        else:
+            source, padding = self.padded(layer)
+            stride = layer.stride
+        settings = {"StrideH": stride, "StrideW": stride, "Padding": padding, **_fused(layer)}
+        inputs = [source, *self.weights(layer)]
+        if isinstance(layer, DepthwiseConvolution):
+            return self.operator(
+                "DEPTHWISE_CONV_2D", inputs, output, "DepthwiseConv2DOptions", **settings, DepthMultiplier=1
+            )
+        return self.operator("CONV_2D", inputs, output, "Conv2DOptions", **settings)
+
+    def max_pool(self, layer: MaxPool, output: Tensor) -> int:
+        """A max pool; what pads it is the lowest value, so that it never wins."""
+        source, padding = self.padded(layer)
+        window = {"FilterHeight": layer.kernel, "FilterWidth": layer.kernel}
+        strides = {"StrideH": layer.stride, "StrideW": layer.stride}
+        return self.operator("MAX_POOL_2D", [source], output, "Pool2DOptions", **window, **strides, Padding=padding)
+
+    def padded(self, layer: Convolution | DepthwiseConvolution | MaxPool) -> tuple[int, int]:
+        """A layer's input, padded by an operator of its own unless the layer's policy SAME does the same."""
+        source, shape = self.read(layer), self.model.network.input_shapes(layer)[0]
+        same = Padding(
+            *PaddingPolicy.SAME.amounts(shape.height, layer.kernel, layer.stride),
+            *PaddingPolicy.SAME.amounts(shape.width, layer.kernel, layer.stride),
+        )
+        padding = layer.padding
+        if padding == same:
+            return source, _SAME
+        if not any(padding):
+            return source, _VALID
+        height, width = shape.height + padding.top + padding.bottom, shape.width + padding.left + padding.right
+        output = self.tensor(f"{layer.name}/pad", (1, height, width, shape.channels), layer.inputs[0])
+        sides = np.array([[0, 0], padding[:2], padding[2:], [0, 0]], np.int32)
+        amounts = self.constant(f"{output.name}/amounts", "INT32", sides)
+        if not isinstance(layer, MaxPool):
+            return self.operator("PAD", [source, amounts], output, "PadOptions"), _VALID
+        lowest = self.tensor(f"{output.name}/lowest", (1,), layer.inputs[0])
+        bottom = np.finfo(np.float32).min if self.numbers is None else np.iinfo(self.numbers.dtype).min
+        lowest.values = np.array([bottom], np.float32 if self.numbers is None else self.numbers.dtype)
+        return self.operator("PADV2", [source, amounts, self.graph.add(lowest)], output, "PadV2Options"), _VALID
+
+    def add(self, layer: Add, output: Tensor) -> int:
+        """A sum. LiteRT adds two at a time; of more, integers become real before they are added."""
+        terms = [self.read(layer, number) for number in range(len(layer.inputs))]
+        through_reals = self.numbers is not None and len(terms) > 2
+        if through_reals:
+            terms = [
+                self.operator("DEQUANTIZE", [term], Tensor(f"{layer.name}/term{number}", "FLOAT32", output.shape))
+                for number, term in enumerate(terms)
+            ]
+        total = terms[0]
+        for number, term in enumerate(terms[1:], start=1):
+            last = number == len(terms) - 1
+            fused = _fused(layer) if last else {}
+            between = Tensor(f"{layer.name}/sum{number}", "FLOAT32", output.shape)
+            made = output if last and not through_reals else between
+            total = self.operator("ADD", [total, term], made, "AddOptions", **fused)
+        return self.operator("QUANTIZE", [total], output, "QuantizeOptions") if through_reals else total
+
+    def requantized(self, layer: Layer, number: int, part: int) -> int:
+        """A part of a concatenation at the scale of the whole."""
+        assert self.numbers is not None
+        source = layer.inputs[number]
+        if self.numbers.scales[source] == self.numbers.scales[layer.name]:
+            return part
+        output = self.tensor(f"{layer.name}/part{number}", self.graph.tensors[part].shape, layer.name)
+        return self.operator("QUANTIZE", [part], output, "QuantizeOptions")
+
+    def weights(self, layer: Weighted) -> list[int]:
+        """Weight and bias in LiteRT's layouts: (out, height, width, in), depthwise (1, height, width, channels)."""
+        values, axis = self.model.parameters[f"{layer.name}.weight"], 0
+        if isinstance(layer, DepthwiseConvolution):
+            values, axis = values.transpose(1, 2, 3, 0), 3
+        elif isinstance(layer, Linear):
+            source = self.model.network.input_shapes(layer)[0]
+            values = values.reshape(len(values), *source).transpose(0, 2, 3, 1).reshape(values.shape)
+        else:
+            values = values.transpose(0, 2, 3, 1)
+        if self.numbers is not None:
+            bias = self.numbers.bias(self.model, layer)
+            return [self.graph.add(self.numbers.weight(self.model, layer, values, axis)), self.graph.add(bias)]
+        found = [self.real_constant(f"{layer.name}.weight", values)]
+        if layer.bias:
+            found.append(self.real_constant(f"{layer.name}.bias", self.model.parameters[f"{layer.name}.bias"]))
+        return found
+
+    def real_constant(self, name: str, values: Array) -> int:
+        """A float32 constant, stored as float16 if so asked."""
+        if not self.half:
+            return self.constant(name, "FLOAT32", values)
+        with np.errstate(over="ignore"):
+            stored = values.astype(np.float16)
+        if not np.isfinite(stored).all():
+            raise FormatError(f"{name} holds {np.abs(values).max():g}, which float16 cannot; its largest is 65504")
+        index = self.constant(f"{name}/float16", "FLOAT16", stored)
+        return self.operator("DEQUANTIZE", [index], Tensor(name, "FLOAT32", values.shape), "DequantizeOptions")
+
+
+_SAME, _VALID = 0, 1
+_FUSED = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 3}
+
+
+def _fused(layer: Layer) -> dict[str, int]:
+    """The activation function as the option that most operators have for it."""
+    return {"FusedActivationFunction": _FUSED[getattr(layer, "activation", Activation.NONE)]}
+
+
+def _map(shape: Shape) -> tuple[int, int, int, int]:
+    return 1, shape.height, shape.width, shape.channels
+
+
+def _version(code: str, numbers: _Numbers | None) -> int:
+    """The first version of an operator that takes these numbers, as LiteRT's own converter would say."""
+    if numbers is None:
+        return 3 if code == "DEQUANTIZE" else 1  # float16 weights came with version 3
+    if numbers.kind == "UINT8":
+        return 1
+    # 12 is the version of fully connected layers with one scale per channel.
+    return {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12, "RESHAPE": 1}.get(code, 2)
