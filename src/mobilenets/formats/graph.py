@@ -1,0 +1,330 @@
+"""From the graph of a foreign file to a Network: what the readers of graphs have in common.
+
+A reader walks its nodes and calls one method per operator. Padding nodes, batch norms and activation functions that
+stand alone in the graph are taken into the layer that they belong to. Where the finished network is one of the
+catalogue's, it gets the catalogue's name, layer names and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    BatchNorm,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    Padding,
+    PointwiseConvolution,
+    Shape,
+)
+from mobilenets.architecture.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, mobilenet_v1
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.errors import ArchitectureError, FormatError
+from mobilenets.formats.mobilenet_v1_weights import HEAD, Found, width_multiplier_of
+
+MOST_LAYERS = 2048
+NO_PADDING = Padding()
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a tensor of the graph stands for.
+
+    Attributes:
+        layer: The layer that makes it, or ``"input"``.
+        padding: Zeros around it that a node has added and that the next window takes over.
+    """
+
+    layer: str
+    padding: Padding = NO_PADDING
+
+
+@dataclass
+class Graph:
+    """A network being read.
+
+    Attributes:
+        height: Input height in pixels.
+        width: Input width in pixels.
+        channels: Input channels.
+        layers: Layers so far, by name, in order.
+        tensors: Weights, biases and batch norms by this package's names.
+    """
+
+    height: int
+    width: int
+    channels: int
+    layers: dict[str, Layer] = field(default_factory=dict)
+    tensors: dict[str, Found] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.channels) < 1:
+            raise FormatError(f"the graph's input is {self.height}×{self.width}×{self.channels}; sizes must be fixed")
+        self._shapes = {INPUT: Shape(self.channels, self.height, self.width)}
+
+    def shape(self, name: str) -> Shape:
+        """Output shape of a layer, or of the input."""
+        return self._shapes[name]
+
+    def convolution(
+        self, node: str, source: Value, weight: Found, *, stride: int, padding: Padding, groups: int = 1
+    ) -> str:
+        """A convolution of any kind.
+
+        Args:
+            node: Its name in the file.
+            source: What it reads.
+            weight: (out, in / groups, kernel, kernel).
+            stride: In pixels.
+            padding: Its own; that of a padding node before it is added.
+            groups: Groups of channels.
+        """
+        if weight.value.ndim != 4 or weight.value.shape[2] != weight.value.shape[3]:
+            raise FormatError(f"{weight.source} has shape {weight.value.shape}; windows must be square")
+        out, kernel = weight.value.shape[0], weight.value.shape[2]
+        channels = self.shape(source.layer).channels
+        padding = Padding(*(own + before for own, before in zip(padding, source.padding, strict=True)))
+        name = self._name(node, "convolution")
+        window: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
+        layer: Layer
+        if groups == channels == out and groups > 1:
+            layer = DepthwiseConvolution(name, (source.layer,), **window)
+        elif (kernel, stride, padding, groups) == (1, 1, NO_PADDING, 1):
+            layer = PointwiseConvolution(name, (source.layer,), out_channels=out)
+        else:
+            layer = Convolution(name, (source.layer,), **window, out_channels=out, groups=groups)
+        self._append(layer)
+        self.tensors[f"{name}.weight"] = weight
+        return name
+
+    def linear(self, node: str, source: Value, weight: Found) -> str:
+        """A fully connected layer with weight (out, in)."""
+        if weight.value.ndim != 2:
+            raise FormatError(f"{weight.source} has shape {weight.value.shape}; (out, in) was expected")
+        name = self._name(node, "linear")
+        self._append(Linear(name, (self.plain(source, node),), out_features=weight.value.shape[0], bias=False))
+        self.tensors[f"{name}.weight"] = weight
+        return name
+
+    def max_pool(self, node: str, source: Value, *, kernel: int, stride: int, padding: Padding) -> str:
+        """A max pool."""
+        name = self._name(node, "max_pool")
+        self._append(MaxPool(name, (self.plain(source, node),), kernel=kernel, stride=stride, padding=padding))
+        return name
+
+    def average(self, node: str, source: Value) -> str:
+        """A global average pool; on a 1×1 map there is nothing to do."""
+        name = self._name(node, "pool")
+        self._append(GlobalAveragePool(name, (self.plain(source, node),)))
+        return name
+
+    def add(self, node: str, sources: list[Value]) -> str:
+        """A sum."""
+        name = self._name(node, "add")
+        self._append(Add(name, tuple(self.plain(source, node) for source in sources)))
+        return name
+
+    def concatenate(self, node: str, sources: list[Value]) -> str:
+        """A concatenation along the channels."""
+        name = self._name(node, "concatenate")
+        self._append(Concatenate(name, tuple(self.plain(source, node) for source in sources)))
+        return name
+
+    def bias(self, layer: str, bias: Found) -> None:
+        """Give a layer its bias."""
+        self._change(layer, bias=True)
+        self.tensors[f"{layer}.bias"] = bias
+
+    def batch_norm(self, layer: str, epsilon: float, statistics: Mapping[str, Found]) -> None:
+        """Give a layer its batch norm, whose tensors are ``weight``, ``bias``, ``running_mean``, ``running_var``."""
+        self._change(layer, batch_norm=BatchNorm(epsilon))
+        for name, found in statistics.items():
+            self.tensors[f"{layer}.batch_norm.{name}"] = found
+
+    def activate(self, node: str, layer: str, activation: Activation) -> None:
+        """Give a layer its activation function.
+
+        Raises:
+            FormatError: If it has one already or takes none.
+        """
+        if activation is Activation.NONE:
+            return
+        if layer not in self.layers or getattr(self.layers[layer], "activation", None) is not Activation.NONE:
+            raise FormatError(f"{node}: no layer can take this activation function")
+        self._change(layer, activation=activation)
+
+    def plain(self, source: Value, node: str) -> str:
+        """The layer behind a value that nothing pads."""
+        if source.padding != NO_PADDING:
+            raise FormatError(f"{node} reads a padded map; only convolutions take padding over")
+        return source.layer
+
+    def network(self, name: str, outputs: list[str]) -> Network:
+        """The finished network, under the file's names."""
+        try:
+            return Network(
+                name=name or "imported",
+                height=self.height,
+                width=self.width,
+                channels=self.channels,
+                layers=tuple(self.layers.values()),
+                outputs=tuple(outputs),
+            )
+        except ArchitectureError as error:
+            raise FormatError(str(error)) from None
+
+    def _name(self, node: str, kind: str) -> str:
+        name = node.replace("/", ".").strip(".") or f"{kind}{len(self.layers)}"
+        while name in self.layers or name == INPUT:
+            name = f"{name}_{len(self.layers)}"
+        return name
+
+    def _append(self, layer: Layer) -> None:
+        if len(self.layers) >= MOST_LAYERS:
+            raise FormatError(f"the graph has more than {MOST_LAYERS} layers")
+        try:
+            self._shapes[layer.name] = layer.output_shape(tuple(self._shapes[source] for source in layer.inputs))
+        except ArchitectureError as error:
+            raise FormatError(str(error)) from None
+        self.layers[layer.name] = layer
+
+    def _change(self, layer: str, **fields: Any) -> None:
+        try:
+            self.layers[layer] = replace(self.layers[layer], **fields)
+        except (ArchitectureError, TypeError) as error:
+            raise FormatError(f"{layer}: {error}") from None
+
+
+def same_up_to_names(first: Network, second: Network) -> bool:
+    """Whether two networks compute the same, layer by layer, whatever their layers are called.
+
+    A linear layer on a 1×1 map and a pointwise convolution are the same.
+    """
+    if len(first.layers) != len(second.layers) or first.shapes[INPUT] != second.shapes[INPUT]:
+        return False
+    names = dict(zip((layer.name for layer in second.layers), (layer.name for layer in first.layers), strict=True))
+    renamed = renamed_network(second, names)
+    return renamed.outputs == first.outputs and all(
+        _comparable(mine) == _comparable(other) for mine, other in zip(first.layers, renamed.layers, strict=True)
+    )
+
+
+def _comparable(layer: Layer) -> Layer:
+    if isinstance(layer, Linear):
+        return PointwiseConvolution(
+            layer.name, layer.inputs, out_channels=layer.out_features, activation=layer.activation, bias=layer.bias
+        )
+    return layer
+
+
+def renamed_network(network: Network, names: Mapping[str, str]) -> Network:
+    """The same network with other layer names."""
+    layers = tuple(
+        replace(layer, name=names[layer.name], inputs=tuple(names.get(source, source) for source in layer.inputs))
+        for layer in network.layers
+    )
+    return replace(network, layers=layers, outputs=tuple(names[output] for output in network.outputs))
+
+
+def renamed_tensors(tensors: Mapping[str, Found], names: Mapping[str, str]) -> dict[str, Found]:
+    """The same tensors under other layer names."""
+    longest_first = sorted(names, key=len, reverse=True)
+    renamed: dict[str, Found] = {}
+    for tensor, found in tensors.items():
+        layer = next(name for name in longest_first if tensor.startswith(f"{name}."))
+        renamed[names[layer] + tensor.removeprefix(layer)] = found
+    return renamed
+
+
+def recognised(network: Network) -> tuple[Network, dict[str, str]]:
+    """The catalogue's form of a network that was read from a graph.
+
+    Returns:
+        The network with the catalogue's names and width if it is MobileNet V1 (or its shallow, full-convolution or
+        headed relative), else unchanged; and the new layer names by the old.
+    """
+    names = _v1_names(network)
+    if names is None:
+        return network, {layer.name: layer.name for layer in network.layers}
+    renamed = renamed_network(network, names)
+    blocks = [layer for layer in renamed.layers if layer.name.startswith("block") and not _is_depthwise(layer)]
+    rows = {13: TABLE_1, 8: SHALLOW}.get(len(blocks))
+    if rows is None:
+        return network, {layer.name: layer.name for layer in network.layers}
+    full = isinstance(blocks[0], Convolution)
+    counts = [(STEM_CHANNELS, renamed.shapes["stem"].channels)]
+    counts += [(row.channels, renamed.shapes[layer.name].channels) for row, layer in zip(rows, blocks, strict=True)]
+    width = width_multiplier_of(counts)
+    if width is None:
+        return network, {layer.name: layer.name for layer in network.layers}
+    alpha, rounding = width
+    family = "mobilenet_v1_full_convolution" if full else "mobilenet_v1" if rows is TABLE_1 else "mobilenet_v1_shallow"
+    for policy in PaddingPolicy:
+        ideal = mobilenet_v1(
+            width_multiplier=alpha,
+            rounding=rounding,
+            resolution=(renamed.height, renamed.width),
+            rows=rows,
+            full_convolution=full,
+            padding_policy=policy,
+        )
+        if all(_window(renamed, layer) == _window(ideal, layer) for layer in ideal.layers):
+            return replace(
+                renamed, name=family, width_multiplier=alpha, rounding=rounding, padding_policy=policy
+            ), names
+    return network, {layer.name: layer.name for layer in network.layers}
+
+
+def _is_depthwise(layer: Layer) -> bool:
+    return isinstance(layer, DepthwiseConvolution)
+
+
+def _window(network: Network, layer: Layer) -> object:
+    """What V1's layers must agree in: kind, window, channels."""
+    if layer.name not in network.shapes or layer.name == "classifier":
+        return None
+    mine = network[layer.name]
+    fields = tuple(getattr(mine, name, None) for name in ("kernel", "stride", "padding"))
+    return type(mine), fields, network.shapes[layer.name]
+
+
+def _v1_names(network: Network) -> dict[str, str] | None:
+    """V1's names for a chain of its kinds of layers, or None if it is not such a chain."""
+    previous, names = INPUT, {}
+    block, state = 0, "start"
+    smallest = min(network.height, network.width)
+    for layer in network.layers:
+        if layer.inputs != (previous,) or smallest < 32:
+            return None
+        previous = layer.name
+        kind = type(layer)
+        if state == "start" and kind is Convolution:
+            names[layer.name], state = "stem", "body"
+        elif state == "body" and kind is DepthwiseConvolution:
+            block += 1
+            names[layer.name], state = f"block{block}.depthwise", "depthwise"
+        elif state == "depthwise" and kind is PointwiseConvolution:
+            names[layer.name], state = f"block{block}.pointwise", "body"
+        elif state == "body" and kind is Convolution:
+            block += 1
+            names[layer.name] = f"block{block}"
+        elif state == "body" and kind is PointwiseConvolution:
+            names[layer.name], state = HEAD, "head"
+        elif state in ("body", "head") and kind is GlobalAveragePool:
+            names[layer.name], state = "pool", "pool"
+        elif state == "pool" and kind is Linear:
+            names[layer.name], state = "classifier", "end"
+        else:
+            return None
+    return names if network.outputs == (previous,) and state in ("pool", "end") else None
