@@ -48,17 +48,14 @@ def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if _is_folder(entry):
+        try:
+            folder, file = entry.is_dir(), entry.is_file()
+        except OSError:  # a link that leads to itself is neither
+            continue
+        if folder:
             yield from _files(Path(entry.path), seen)
-        elif entry.is_file():
+        elif file:
             yield Path(entry.path)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def _looks_like_picture(path: Path) -> bool:

@@ -1,0 +1,197 @@
+"""Finding and splitting labelled pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import shared
+
+from mobilenets.data.dataset import Dataset, load_collection, load_dataset
+from mobilenets.data.decoding import decode_all, prepare
+from mobilenets.data.folders import pictures_of, pictures_under
+from mobilenets.errors import DataError
+from mobilenets.model.preprocessing import Preprocessing
+
+
+def write_class(folder: Path, count: int, seed: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        pixels = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+
+
+@pytest.fixture
+def two_classes(tmp_path: Path) -> Path:
+    write_class(tmp_path / "pictures" / "cat", 30, 1)
+    write_class(tmp_path / "pictures" / "hot dog ü", 50, 2)
+    return tmp_path / "pictures"
+
+
+def names(dataset: Dataset, part: str) -> set[str]:
+    return {picture.name for picture in dataset.part(part).pictures}
+
+
+def test_a_folder_of_class_folders_is_split_in_every_class(two_classes: Path) -> None:
+    dataset = load_dataset(two_classes)
+    assert dataset.labels == ("cat", "hot dog ü")
+    assert np.bincount(dataset.train.targets).tolist() == [24, 40]
+    assert np.bincount(dataset.validation.targets).tolist() == [3, 5]
+    assert np.bincount(dataset.test.targets).tolist() == [3, 5]
+    assert dataset.made_parts == ("train", "validation", "test")
+    together = names(dataset, "train") | names(dataset, "validation") | names(dataset, "test")
+    assert len(together) == 80
+
+
+def test_the_split_follows_content_and_not_names(two_classes: Path, tmp_path: Path) -> None:
+    before = load_dataset(two_classes)
+    renamed = tmp_path / "renamed"
+    new_names = {}
+    for number, path in enumerate(reversed(pictures_under(two_classes))):
+        target = renamed / path.path.parent.name / f"x{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.path.read_bytes())
+        new_names[path.name] = str(target)
+    after = load_dataset(renamed)
+    assert {new_names[name] for name in names(before, "test")} == names(after, "test")
+    assert before.fingerprint == after.fingerprint
+    assert names(load_dataset(two_classes, seed=1), "test") != names(before, "test")
+    assert load_dataset(two_classes, seed=1).fingerprint != before.fingerprint
+
+
+def test_copies_of_a_picture_stay_on_one_side(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        write_class(tmp_path / label, 10, ord(label))
+        for path in list((tmp_path / label).iterdir()):
+            for copy in range(3):
+                path.with_name(f"{path.stem}-{copy}.png").write_bytes(path.read_bytes())
+    dataset = load_dataset(tmp_path)
+    digests = [
+        {picture.digest() for picture in dataset.part(part).pictures} for part in ("train", "validation", "test")
+    ]
+    assert not digests[0] & digests[1]
+    assert not digests[0] & digests[2]
+    assert not digests[1] & digests[2]
+
+
+def test_given_parts_are_kept_and_missing_ones_drawn_from_train(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        write_class(tmp_path / "train" / label, 20, ord(label))
+        write_class(tmp_path / "val" / label, 7, 100 + ord(label))
+    dataset = load_dataset(tmp_path)
+    assert len(dataset.validation) == 14
+    assert len(dataset.test) == 4
+    assert len(dataset.train) == 36
+    assert dataset.made_parts == ("test",)
+
+
+def test_digits_are_bundled() -> None:
+    dataset = load_dataset("digits")
+    assert dataset.labels == tuple("0123456789")
+    assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 1797
+    assert dataset.train.pictures[0].open().size == (8, 8)
+    assert dataset.fingerprint == load_dataset("digits").fingerprint
+
+
+def test_a_csv_is_a_source(two_classes: Path, tmp_path: Path) -> None:
+    rows = [f"{path.path},{path.path.parent.name}" for path in pictures_under(two_classes)]
+    listing = tmp_path / "listing.csv"
+    listing.write_text("file,class\n" + "\n".join(rows), encoding="utf-8")
+    assert load_dataset(listing).fingerprint == load_dataset(two_classes).fingerprint
+
+
+def test_the_labels_file_of_the_imagenet_sample_is_understood() -> None:
+    collection = load_collection(shared("imagenet-sample"))
+    assert len(collection.labels) == 100
+    assert collection.class_indices is not None
+    assert collection.class_indices[collection.labels.index("tench")] == 0
+    assert collection.class_indices[collection.labels.index("zebra")] == 340
+
+
+def test_loops_of_links_end(two_classes: Path) -> None:
+    (two_classes / "cat" / "again").symlink_to(two_classes)
+    (two_classes / "cat" / "itself").symlink_to(two_classes / "cat" / "itself")
+    assert len(pictures_under(two_classes)) == 80
+
+
+def test_other_files_are_passed_over_and_disguised_pictures_found(two_classes: Path) -> None:
+    (two_classes / "cat" / "notes.txt").write_text("about cats")
+    (two_classes / "cat" / ".hidden.png").write_bytes((two_classes / "cat" / "000.png").read_bytes())
+    (two_classes / "cat" / "no suffix").write_bytes((two_classes / "cat" / "000.png").read_bytes())
+    assert len(load_collection(two_classes).everything) == 81
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "does not exist"),
+        (lambda folder: folder.mkdir(), "holds no pictures in class folders"),
+        (lambda folder: folder.write_text("x"), "is a file"),
+        (lambda folder: write_class(folder / "only", 5), "one class only"),
+        (lambda folder: [write_class(folder / "a", 9), write_class(folder / "b", 1)], r"class 'b' has 1 picture"),
+        (lambda folder: [write_class(folder / "test" / c, 3) for c in "ab"], "one class only|no pictures to train"),
+        (
+            lambda folder: [write_class(folder / p / "a", 3) for p in ("val", "valid", "train")],
+            "holds both val and valid",
+        ),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_explained(make: object, message: str, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    make(folder)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("picture,kind\na,b\n", "needs the columns file and class"),
+        ("file,class\na.png,\n", "line 2: file or class is empty"),
+        ("file,class,index\na.png,a,one\n", "index must be a whole number"),
+        ("file,class,split\na.png,a,train\nb.png,b,\n", "some rows name a split and some do not"),
+        ("", "needs the columns"),
+    ],
+)
+def test_a_bad_csv_is_explained(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_collection(path)
+
+
+def test_a_few_broken_pictures_are_skipped_and_many_are_an_error(two_classes: Path) -> None:
+    everything = load_collection(two_classes).everything
+    for path in sorted((two_classes / "cat").iterdir())[:8]:
+        path.write_bytes(b"")
+    decoded = decode_all(everything, 5)
+    assert len(decoded.skipped) == 8
+    assert len(decoded.pictures) == len(decoded.targets) == 72
+    prepared = prepare(everything, Preprocessing(), 32, 32)
+    assert prepared.pixels.shape == (72, 32, 32, 3)
+    assert set(prepared.names) | set(prepared.skipped) == {picture.name for picture in everything.pictures}
+    (two_classes / "cat" / "029.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"9 of 80 pictures cannot be decoded, more than 10%"):
+        decode_all(everything, 5)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_folder_is_named(two_classes: Path) -> None:
+    (two_classes / "cat").chmod(0)
+    with pytest.raises(DataError, match="cat cannot be listed"):
+        load_collection(two_classes)
+    (two_classes / "cat").chmod(0o755)
+
+
+def test_unlabelled_pictures_are_found_wherever_they_are_named(two_classes: Path) -> None:
+    found = pictures_of([two_classes / "cat" / "000.png", two_classes])
+    assert len(found) == 81
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        pictures_of(["nowhere"])
+    (two_classes / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures in"):
+        pictures_of([two_classes / "empty"])
