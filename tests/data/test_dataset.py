@@ -126,25 +126,30 @@ def test_other_files_are_passed_over_and_disguised_pictures_found(two_classes: P
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("classes", "message"),
     [
-        (lambda folder: None, "does not exist"),
-        (lambda folder: folder.mkdir(), "holds no pictures in class folders"),
-        (lambda folder: folder.write_text("x"), "is a file"),
-        (lambda folder: write_class(folder / "only", 5), "one class only"),
-        (lambda folder: [write_class(folder / "a", 9), write_class(folder / "b", 1)], r"class 'b' has 1 picture"),
-        (lambda folder: [write_class(folder / "test" / c, 3) for c in "ab"], "one class only|no pictures to train"),
-        (
-            lambda folder: [write_class(folder / p / "a", 3) for p in ("val", "valid", "train")],
-            "holds both val and valid",
-        ),
+        ({}, "holds no pictures in class folders"),
+        ({"only": 5}, "one class only"),
+        ({"a": 9, "b": 1}, r"class 'b' has 1 picture"),
+        ({"test/a": 3, "test/b": 3, "val/a": 3, "val/b": 3}, "no pictures to train"),
+        ({"val/a": 3, "valid/a": 3, "train/a": 3}, "holds both val and valid"),
     ],
 )
-def test_a_source_that_cannot_be_used_is_explained(make: object, message: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_explained(classes: dict[str, int], message: str, tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    make(folder)  # type: ignore[operator]
+    folder.mkdir()
+    for name, count in classes.items():
+        write_class(folder / name, count)
     with pytest.raises(DataError, match=message):
         load_dataset(folder)
+
+
+def test_what_is_no_folder_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone does not exist"):
+        load_dataset(tmp_path / "gone")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="is a file"):
+        load_dataset(tmp_path / "file")
 
 
 @pytest.mark.parametrize(

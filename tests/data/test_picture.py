@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mobilenets.errors import DataError
 RED = (200, 30, 10)
 
 
-def opened(image: Image.Image, path: Path, **options: object) -> np.ndarray:
+def opened(image: Image.Image, path: Path, **options: Any) -> np.ndarray:
     image.save(path, **options)
     return np.asarray(FilePicture(path).open())
 

@@ -49,12 +49,12 @@ def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         try:
-            folder, file = entry.is_dir(), entry.is_file()
+            is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError:  # a link that leads to itself is neither
             continue
-        if folder:
+        if is_folder:
             yield from _files(Path(entry.path), seen)
-        elif file:
+        elif is_file:
             yield Path(entry.path)
 
 

@@ -1,0 +1,75 @@
+"""The Session's contract: what goes in, what comes out, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.random_models import (
+    random_int8_model,
+    random_model,
+    random_network,
+    random_pixels,
+    without_batch_norm,
+)
+
+from mobilenets.engine.session import Session
+from mobilenets.errors import EngineError
+from mobilenets.model import reference
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_session_gives_the_reference_outputs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, random_network(rng))
+    pixels = random_pixels(rng, model.network, 3)
+    expected = reference.run(model, pixels)
+    outputs = Session(model, threads=2).outputs(pixels)
+    assert set(outputs) == set(expected)
+    for name, value in expected.items():
+        assert outputs[name].dtype == np.float32
+        assert np.abs(outputs[name] - value).max() <= 1e-5 * np.abs(value).max()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_int8_session_gives_the_reference_bits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = random_int8_model(rng, without_batch_norm(random_network(rng)))
+    pixels = random_pixels(rng, model.network, 3)
+    expected = reference.run(model, pixels)
+    for name, value in Session(model).outputs(pixels).items():
+        assert np.array_equal(value, expected[name])
+
+
+def test_pixels_of_another_memory_order_are_copied() -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, random_network(rng))
+    pixels = random_pixels(rng, model.network, 2)
+    turned = np.asfortranarray(pixels)
+    assert np.array_equal(Session(model).run(turned), Session(model).run(pixels))
+
+
+def test_an_empty_batch_gives_empty_logits() -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, random_network(rng))
+    assert Session(model).run(random_pixels(rng, model.network, 0)).shape[0] == 0
+
+
+def test_what_is_not_pixels_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, random_network(rng))
+    session, pixels = Session(model), random_pixels(rng, model.network, 1)
+    with pytest.raises(EngineError, match="must be uint8 from 0 to 255, not float32"):
+        session.run(pixels.astype(np.float32))
+    with pytest.raises(EngineError, match=r"have shape .*; the model needs \(N, "):
+        session.run(pixels[0])
+    with pytest.raises(EngineError, match=r"have shape"):
+        session.run(pixels.transpose(0, 3, 1, 2)[..., :1])
+    with pytest.raises(EngineError, match="not list"):
+        session.run([1, 2, 3])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 100_000])
+def test_a_senseless_number_of_threads_is_refused(threads: int) -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(EngineError, match=f"not {threads}"):
+        Session(random_model(rng, random_network(rng)), threads=threads)
