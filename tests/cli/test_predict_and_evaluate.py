@@ -1,0 +1,100 @@
+"""``predict`` and ``evaluate`` as a person meets them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import RunCommand
+from tests.random_models import random_model
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.model.file import save
+from mobilenets.model.model import Model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    made = random_model(np.random.default_rng(0), network)
+    path = tmp_path / "model.safetensors"
+    save(Model(network, made.parameters, ("cat", "dog"), made.preprocessing), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    for label in ("cat", "dog"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 256, (33, 44, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / label / f"{number}.png")
+    return tmp_path / "data"
+
+
+def test_predict_prints_a_line_for_each_picture(model: Path, folder: Path, mobilenets: RunCommand) -> None:
+    (folder / "cat" / "bad.jpg").write_bytes(b"")
+    outcome = mobilenets("predict", model, folder / "cat")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) == 12
+    assert outcome.err.count("skipped") == 1
+    assert all(line.count(" %") == 2 for line in outcome.out.splitlines())
+
+
+def test_predict_as_json(model: Path, folder: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("predict", model, folder / "cat" / "0.png", "--json", "--top", 1)
+    (answer,) = outcome.json
+    assert answer["picture"].endswith("0.png")
+    assert answer["labels"][0]["label"] in ("cat", "dog")
+
+
+def test_predict_reads_standard_input(model: Path, folder: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", "from mobilenets.cli.main import main; main()", "predict", str(model), "-"],
+        input=(folder / "cat" / "0.png").read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    assert finished.stdout.startswith(b"-  ")
+
+
+def test_predict_fails_where_nothing_could_be_decoded(model: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    (tmp_path / "words.png").write_text("words")
+    outcome = mobilenets("predict", model, tmp_path / "words.png")
+    assert outcome.code == 1
+    assert "none of 1 picture(s) could be decoded" in outcome.err
+
+
+def test_evaluate_prints_figures_that_add_up(model: Path, folder: Path, mobilenets: RunCommand) -> None:
+    figures = mobilenets("evaluate", model, folder, "--json", "--quiet").json
+    confusion = np.array(figures["confusion"])
+    assert confusion.sum() == figures["pictures"] == 24
+    assert figures["top1"] == np.trace(confusion) / 24
+    assert figures["split"] == "all"
+    outcome = mobilenets("evaluate", model, folder, "--quiet")
+    assert outcome.err == ""
+    assert f"top-1 {100 * figures['top1']:.2f} %" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_evaluate_refuses_what_it_cannot_do(model: Path, folder: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("evaluate", model, folder, "--split", "test")
+    assert outcome.code == 1
+    assert "gives no test pictures" in outcome.err
+    (folder / "dog").rename(folder / "zebra")
+    outcome = mobilenets("evaluate", model, folder)
+    assert outcome.code == 1
+    assert "class 'zebra'; the model knows 2 classes: cat, dog" in outcome.err
+
+
+def test_misuse_is_told_from_failure(model: Path, mobilenets: RunCommand) -> None:
+    assert mobilenets("predict", model).code == 2
+    assert mobilenets("evaluate", model, "x", "--split", "some").code == 2
+    assert mobilenets("nonsense").code == 2
+    outcome = mobilenets("predict", "missing.safetensors", "x.jpg")
+    assert (outcome.code, outcome.err) == (1, "error: missing.safetensors does not exist\n")
