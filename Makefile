@@ -1,12 +1,15 @@
 # make demo    set up, train on real digits, evaluate, predict: under five minutes on two cores
 # make test    set up what tests need, and run them
+# make native  build the native half into the source tree, for work on it without an installation
 # make lint    formatting, types, who imports whom
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+PYTHON_NOW ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+.PHONY: demo test native lint format clean
 
 # An environment is made anew when what it holds has changed. The demonstration needs less than the tests.
 $(VENV)/.demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.* native/*/*.*)
@@ -27,6 +30,10 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+native:
+	cmake -S . -B build/in-place -DMOBILENETS_IN_PLACE=ON -DPython_EXECUTABLE=$(shell command -v $(PYTHON_NOW))
+	cmake --build build/in-place --parallel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

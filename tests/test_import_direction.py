@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 SOURCE = ROOT / "src" / "mobilenets"
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "progress"),
+    ("errors", "progress", "processors"),
     ("architecture",),
     ("model",),
     ("data", "compression", "formats", "engine"),

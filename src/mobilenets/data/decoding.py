@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from mobilenets.data.picture import Picture
 from mobilenets.data.subset import Subset, Targets, check_skipped
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.processors import cores
 from mobilenets.progress import SILENT, Progress
 
 Result = TypeVar("Result")
@@ -53,11 +53,6 @@ class Prepared:
     targets: Targets
     names: tuple[str, ...]
     skipped: tuple[str, ...]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def source_side(preprocessing: Preprocessing, height: int, width: int) -> int:

@@ -2,33 +2,112 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.data.decoding import cores
 from mobilenets.errors import EngineError
-from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.processors import cores
+
+try:
+    from mobilenets.engine import _native
+    from mobilenets.engine.lowering import lower
+except ImportError as error:
+    raise EngineError(
+        "the engine's native half is missing or was built for another Python; "
+        "install the package with pip, or run `make native` in a source tree"
+    ) from error
 
 Logits = npt.NDArray[np.float32]
 
 MOST_THREADS = 256
 BATCH = 8
-"""Pictures that go through the layers together, so that memory does not grow with the number of pictures."""
+"""Pictures that are best given together: enough for all threads to have some of their own."""
+
+INSTRUCTION_SET_VARIABLE = "MOBILENETS_ISA"
+"""Environment variable that names the instruction set to use, instead of the best that the processor has."""
+
+atexit.register(_native.stop_threads)
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """One layer of a plan.
+
+    Attributes:
+        name: Name of the layer.
+        kernel: Kernel that computes it, such as ``u8_pointwise_7x64_avx512vnni``.
+        macs: Multiply-accumulate operations of one picture.
+        weight_bytes: Bytes of its packed parameters.
+        output_bytes: Bytes of its whole output.
+        buffer_bytes: Bytes of its output that exist at a time, for one thread: less where the next layer is fused.
+        seconds: Least measured time on one thread.
+    """
+
+    name: str
+    kernel: str
+    macs: int
+    weight_bytes: int
+    output_bytes: int
+    buffer_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """Layers that run fused, and how threads share them: ``rows``, ``channels`` or ``pixels``."""
+
+    layers: tuple[PlannedLayer, ...]
+    split: str
+
+
+def instruction_sets() -> dict[str, bool]:
+    """The instruction sets that this build has, best first, and whether this processor has them too."""
+    return dict(_native.instruction_sets())
+
+
+def chosen_instruction_set() -> str:
+    """The instruction set that a new Session uses.
+
+    Raises:
+        EngineError: If ``MOBILENETS_ISA`` names one that is unknown or that this processor lacks.
+    """
+    known = instruction_sets()
+    supported = [name for name, has in known.items() if has]
+    wanted = os.environ.get(INSTRUCTION_SET_VARIABLE)
+    if not wanted:
+        return supported[0]
+    if wanted not in known:
+        raise EngineError(f"{INSTRUCTION_SET_VARIABLE} is {wanted!r}; this build has {', '.join(known)}")
+    if not known[wanted]:
+        raise EngineError(f"{INSTRUCTION_SET_VARIABLE} is {wanted!r}, which this processor lacks; it has {supported}")
+    return wanted
 
 
 class Session:
-    """Runs one Model on pixels.
+    """Runs one Model on pixels. May be used by several threads at once.
+
+    The results are the same bits for every number of threads. Several Sessions share one set of threads, so that
+    together they never run more of them than there are cores.
 
     Args:
         model: float32 or int8.
-        threads: Threads to use; by default the cores that this process may use.
+        threads: Most threads of one run; by default the cores that this process may use.
+
+    Attributes:
+        model: The Model.
+        threads: Most threads of one run.
+        instruction_set: The one whose kernels run.
 
     Raises:
-        EngineError: If the number of threads makes no sense.
+        EngineError: If the number of threads makes no sense, ``MOBILENETS_ISA`` names an instruction set that is not
+            to be had, or the engine cannot take the Model.
     """
 
     def __init__(self, model: Model, threads: int | None = None) -> None:
@@ -36,6 +115,14 @@ class Session:
             raise EngineError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
         self.model = model
         self.threads = threads or cores()
+        self.instruction_set = chosen_instruction_set()
+        self._runner = lower(
+            model,
+            instruction_set=self.instruction_set,
+            threads=self.threads,
+            # A caller who asks for more threads than there are cores gets them: tests of threads do.
+            processors=max(cores(), self.threads),
+        )
 
     def run(self, pixels: npt.NDArray[Any]) -> Logits:
         """The network's (first) output.
@@ -58,11 +145,59 @@ class Session:
             EngineError: If the pixels are not uint8 (N, height, width, 3).
         """
         checked = self._check(pixels)
-        parts = [
-            reference.run(self.model, checked[begin : begin + BATCH], dtype=np.float32)
-            for begin in range(0, max(len(checked), 1), BATCH)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.model.network.outputs}
+        results = {}
+        for name in self.model.network.outputs:
+            channels, height, width = self.model.network.shapes[name]
+            shape = (channels,) if height == width == 1 else (channels, height, width)
+            results[name] = np.empty((len(checked), *shape), np.float32)
+        try:
+            self._runner.run(checked, list(results.values()))
+        except MemoryError:
+            raise EngineError("there is not enough memory to run the model") from None
+        return results
+
+    def plan(self, *, repeats: int = 20) -> tuple[PlannedStep, ...]:
+        """What happens in a run, step by step, with the measured time of every layer.
+
+        Args:
+            repeats: Runs to measure; the least time of each layer counts.
+        """
+        network = self.model.network
+        noise = np.random.default_rng(0).integers(0, 256, (1, network.height, network.width, network.channels))
+        seconds = iter(self._runner.profile(noise.astype(np.uint8), repeats))
+        return tuple(
+            PlannedStep(
+                tuple(
+                    PlannedLayer(
+                        name=layer["name"],
+                        kernel=layer["kernel"],
+                        macs=layer["macs"],
+                        weight_bytes=layer["weight_bytes"],
+                        output_bytes=layer["output_bytes"],
+                        buffer_bytes=layer["ring_bytes"] or layer["output_bytes"],
+                        seconds=next(seconds),
+                    )
+                    for layer in step["layers"]
+                ),
+                step["split"],
+            )
+            for step in self._runner.describe()
+        )
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of all activations of one picture, with what lies between them."""
+        return self._runner.arena_bytes
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes that each thread works in: rows that fused layers hand each other, gathered windows."""
+        return self._runner.scratch_bytes
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of parameters as the kernels want them."""
+        return self._runner.packed_bytes
 
     def _check(self, pixels: npt.NDArray[Any]) -> Pixels:
         network = self.model.network

@@ -1,0 +1,231 @@
+// The only file that knows Python. Arrays come in as NumPy arrays whose types and sizes are checked here; what a
+// network may be is checked by the plan.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+
+#include "runner.h"
+
+namespace nb = nanobind;
+using namespace mobilenets;
+
+namespace {
+
+using FloatVector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using AnyArray = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using Pixels = nb::ndarray<const uint8_t, nb::ndim<4>, nb::c_contig, nb::device::cpu>;
+using Result = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+
+template <typename Value>
+Array array_of(const std::optional<AnyArray>& array, const char* name) {
+    if (!array) return {};
+    if (array->dtype() != nb::dtype<Value>()) throw std::invalid_argument(std::string(name) + " has the wrong type");
+    return {array->data(), array->size()};
+}
+
+// A plan while it is being written; `finish` gives it away.
+class PlanWriter {
+  public:
+    PlanWriter(const std::string& set, bool integers, int32_t threads, std::tuple<int32_t, int32_t, int32_t> shape,
+               const FloatVector& offset, const FloatVector& scale, bool guarded, size_t tile_bytes,
+               size_t whole_map_bytes)
+        : integers_(integers) {
+        const InstructionSet* found = find_instruction_set(set.c_str());
+        if (found == nullptr || !found->supported()) throw std::invalid_argument("no instruction set " + set);
+        const auto [channels, height, width] = shape;
+        if (channels < 1 || offset.size() != static_cast<size_t>(channels) || scale.size() != offset.size())
+            throw std::invalid_argument("one offset and one scale are needed for each input channel");
+        if (threads < 1 || threads > 256) throw std::invalid_argument("threads must be 1 to 256");
+        PlanOptions options;
+        options.type = integers ? Type::kUint8 : Type::kFloat32;
+        options.threads = threads;
+        options.guarded = guarded;
+        options.tile_bytes = tile_bytes;
+        options.whole_map_bytes = whole_map_bytes;
+        plan_ = std::make_unique<Plan>(*found, options, channels, height, width, offset.data(), scale.data());
+    }
+
+    int32_t add(int kind, const std::string& name, const std::vector<int32_t>& inputs,
+                const std::vector<int32_t>& window, int32_t out_channels, bool real_output, bool bounded,
+                const std::vector<int32_t>& levels, float low_real, float high_real,
+                const std::optional<AnyArray>& weight, const std::optional<AnyArray>& bias,
+                const std::optional<AnyArray>& multiplier, const std::optional<AnyArray>& weight_zero_point) {
+        if (!plan_) throw std::invalid_argument("the plan is finished");
+        if (kind < 0 || kind > static_cast<int>(LayerKind::kConcatenate)) throw std::invalid_argument("unknown kind");
+        if (window.size() != 7 || levels.size() != 4)
+            throw std::invalid_argument("window takes 7 numbers and levels 4");
+        Layer layer;
+        layer.kind = static_cast<LayerKind>(kind);
+        layer.name = name;
+        layer.inputs = inputs;
+        layer.kernel = window[0];
+        layer.stride = window[1];
+        layer.pad_top = window[2];
+        layer.pad_bottom = window[3];
+        layer.pad_left = window[4];
+        layer.pad_right = window[5];
+        layer.groups = window[6];
+        layer.out_channels = out_channels;
+        layer.real_output = real_output;
+        layer.bounded = bounded;
+        layer.in_zero_point = levels[0];
+        layer.out_zero_point = levels[1];
+        layer.low = levels[2];
+        layer.high = levels[3];
+        layer.low_real = low_real;
+        layer.high_real = high_real;
+        layer.weight = integers_ ? array_of<int8_t>(weight, "weight") : array_of<float>(weight, "weight");
+        layer.bias = integers_ ? array_of<int32_t>(bias, "bias") : array_of<float>(bias, "bias");
+        layer.multiplier = array_of<float>(multiplier, "multiplier");
+        layer.weight_zero_point = array_of<int8_t>(weight_zero_point, "weight_zero_point");
+        return plan_->add(layer);
+    }
+
+    Runner* finish(const std::vector<std::tuple<int32_t, float, int32_t>>& outputs, int32_t processors) {
+        if (!plan_) throw std::invalid_argument("the plan is finished");
+        std::vector<Plan::Output> list;
+        for (const auto& [map, scale, zero_point] : outputs) list.push_back({map, scale, zero_point});
+        plan_->finish(list);
+        return new Runner(std::move(plan_), processors);
+    }
+
+  private:
+    bool integers_;
+    std::unique_ptr<Plan> plan_;
+};
+
+// Checked pointers to pixels and results.
+struct Call {
+    Call(const Runner& runner, const Pixels& pixels, const std::vector<Result>& results) {
+        const Map& input = runner.plan().maps()[0];
+        if (pixels.shape(1) != static_cast<size_t>(input.height) ||
+            pixels.shape(2) != static_cast<size_t>(input.width) ||
+            pixels.shape(3) != static_cast<size_t>(input.channels))
+            throw std::invalid_argument("pixels have the wrong shape");
+        count = static_cast<int64_t>(pixels.shape(0));
+        const auto& named = runner.plan().outputs();
+        if (results.size() != named.size()) throw std::invalid_argument("one result is needed for each output");
+        for (size_t i = 0; i < results.size(); ++i) {
+            const Map& map = runner.plan().maps()[static_cast<size_t>(named[i].map)];
+            if (results[i].size() != static_cast<size_t>(count * map.channels * map.pixels()))
+                throw std::invalid_argument("a result has the wrong size");
+            outputs.push_back(results[i].data());
+        }
+    }
+    int64_t count;
+    std::vector<float*> outputs;
+};
+
+void run(Runner& runner, const Pixels& pixels, const std::vector<Result>& results) {
+    const Call call(runner, pixels, results);
+    const nb::gil_scoped_release release;
+    runner.run(pixels.data(), call.count, call.outputs.data());
+}
+
+bool run_poisoned(Runner& runner, const Pixels& pixels, const std::vector<Result>& results, uint8_t byte) {
+    const Call call(runner, pixels, results);
+    if (call.count != 1) throw std::invalid_argument("takes one picture");
+    const nb::gil_scoped_release release;
+    return runner.run_poisoned(pixels.data(), call.outputs.data(), byte);
+}
+
+std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeats) {
+    const Map& input = runner.plan().maps()[0];
+    if (pixels.size() < static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels))
+        throw std::invalid_argument("takes a picture");
+    const nb::gil_scoped_release release;
+    return runner.profile(pixels.data(), repeats);
+}
+
+size_t packed_bytes(const std::vector<Packed>& parts) {
+    size_t total = 0;
+    for (const Packed& part : parts) total += part.memory.size() - 2 * kSlack;
+    return total;
+}
+
+// One dictionary for each step, for people to read.
+nb::list describe(const Runner& runner) {
+    const Plan& plan = runner.plan();
+    nb::list steps;
+    for (const Step& step : plan.steps()) {
+        const Map& out = plan.maps()[static_cast<size_t>(step.output)];
+        nb::list layers;
+        for (const Stage& stage : step.stages) {
+            const Map& made = plan.maps()[static_cast<size_t>(stage.output)];
+            nb::dict layer;
+            layer["name"] = stage.name;
+            layer["kernel"] = stage.parts[0].kernel->name;
+            layer["gathers"] = stage.gather;
+            layer["macs"] = stage.macs;
+            layer["weight_bytes"] = packed_bytes(stage.parts);
+            layer["output_bytes"] = made.bytes();
+            layer["rows_at_a_time"] = stage.step_rows;
+            layer["ring_bytes"] = &stage == &step.stages.back() ? 0 : stage.ring_rows * made.row_bytes();
+            layers.append(layer);
+        }
+        if (step.stages.empty()) {
+            nb::dict layer;
+            layer["name"] = step.name;
+            layer["kernel"] = step.parts[0].kernel->name;
+            layer["gathers"] = false;
+            layer["macs"] = step.macs;
+            layer["weight_bytes"] = packed_bytes(step.parts);
+            layer["output_bytes"] = out.bytes();
+            layer["rows_at_a_time"] = out.height;
+            layer["ring_bytes"] = 0;
+            layers.append(layer);
+        }
+        nb::dict entry;
+        entry["layers"] = layers;
+        entry["output_offset"] = out.last < 0 ? 0 : out.offset;
+        entry["split"] = step.kind != StepKind::kChain                ? "pixels"
+                         : plan.by_rows(step, plan.options().threads) ? "rows"
+                                                                      : "channels";
+        steps.append(entry);
+    }
+    return steps;
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+    module.doc() = "The engine's native half. Everything here is private: use mobilenets.engine.session.";
+
+    nb::class_<Runner>(module, "Runner")
+        .def("run", &run, nb::arg("pixels"), nb::arg("results"))
+        .def("run_poisoned", &run_poisoned, nb::arg("pixels"), nb::arg("results"), nb::arg("byte"))
+        .def("profile", &profile, nb::arg("pixels"), nb::arg("repeats"))
+        .def("describe", &describe)
+        .def_prop_ro("arena_bytes", [](const Runner& runner) { return runner.plan().arena_bytes(); })
+        .def_prop_ro("scratch_bytes", [](const Runner& runner) { return runner.plan().scratch_bytes(); })
+        .def_prop_ro("packed_bytes", [](const Runner& runner) { return runner.plan().packed_bytes(); });
+
+    nb::class_<PlanWriter>(module, "PlanWriter")
+        .def(nb::init<const std::string&, bool, int32_t, std::tuple<int32_t, int32_t, int32_t>, const FloatVector&,
+                      const FloatVector&, bool, size_t, size_t>(),
+             nb::arg("instruction_set"), nb::arg("integers"), nb::arg("threads"), nb::arg("shape"), nb::arg("offset"),
+             nb::arg("scale"), nb::arg("guarded") = false, nb::arg("tile_bytes") = 0, nb::arg("whole_map_bytes") = 0)
+        .def("add", &PlanWriter::add, nb::arg("kind"), nb::arg("name"), nb::arg("inputs"), nb::arg("window"),
+             nb::arg("out_channels"), nb::arg("real_output"), nb::arg("bounded"), nb::arg("levels"),
+             nb::arg("low_real"), nb::arg("high_real"), nb::arg("weight").none() = nb::none(),
+             nb::arg("bias").none() = nb::none(), nb::arg("multiplier").none() = nb::none(),
+             nb::arg("weight_zero_point").none() = nb::none())
+        .def("finish", &PlanWriter::finish, nb::arg("outputs"), nb::arg("processors"), nb::rv_policy::take_ownership);
+
+    module.def("instruction_sets", [] {
+        size_t count = 0;
+        const InstructionSet* sets = instruction_sets(&count);
+        std::vector<std::pair<std::string, bool>> names;
+        for (size_t i = 0; i < count; ++i) names.emplace_back(sets[i].name, sets[i].supported());
+        return names;
+    });
+    module.def("stop_threads", &stop_threads, nb::call_guard<nb::gil_scoped_release>());
+}

@@ -1,0 +1,188 @@
+// A plan: the steps that compute a network, with their kernels, packed weights, tiles and memory. Built once, layer by
+// layer, and never changed while it runs.
+//
+// Steps are chains of stages. A stage is one layer that makes rows of a map out of rows of another: a convolution, a
+// depthwise or pointwise layer, a max pool. Stages of one chain hand each other rows through rings in a thread's own
+// scratch memory, so what lies between them never becomes a whole map. A thread makes a range of the last stage's rows
+// and, of every stage before it, the rows which that range needs. Where there are too few rows for all threads, they
+// take output channels instead, one stage after the other, with whole maps in between. Layers that are no stages
+// (average pools, sums, concatenations) are steps of their own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+
+namespace mobilenets {
+
+// 64-byte aligned, zeroed memory.
+class Memory {
+  public:
+    explicit Memory(size_t size = 0);
+    uint8_t* data() const { return start_; }
+    size_t size() const { return size_; }
+
+  private:
+    struct Free {
+        void operator()(void* pointer) const;
+    };
+    size_t size_;
+    std::unique_ptr<void, Free> memory_;
+    uint8_t* start_;
+};
+
+enum class LayerKind : uint8_t {
+    kConvolution,
+    kDepthwise,
+    kPointwise,
+    kLinear,
+    kMaxPool,
+    kAveragePool,
+    kAdd,
+    kConcatenate
+};
+
+// A contiguous array that the caller owns and keeps alive while the layer is being added.
+struct Array {
+    const void* data = nullptr;
+    size_t count = 0;  // values
+};
+
+// What the outside says about one layer. Weights are in PyTorch's layout, but for linear layers over a map, whose rows
+// are in (row, column, channel) order. float32: batch norm is folded. uint8: bias holds −in_zero_point · Σ weight.
+struct Layer {
+    LayerKind kind = LayerKind::kConvolution;
+    std::string name;
+    std::vector<int32_t> inputs;  // maps by number
+    int32_t kernel = 1, stride = 1, pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0, groups = 1;
+    int32_t out_channels = 0;
+    bool real_output = false;
+    bool bounded = true;
+    int32_t in_zero_point = 0, out_zero_point = 0, low = 0, high = 255;
+    float low_real = 0, high_real = 0;
+    Array weight, bias, multiplier, weight_zero_point;
+};
+
+// One activation: the input or what a layer makes.
+struct Map {
+    int32_t channels = 0, height = 0, width = 0;
+    Type type = Type::kUint8;
+    size_t offset = 0;             // in the arena
+    int32_t first = 0, last = -1;  // steps between which it lives; last < 0: nobody needs it as a whole map
+    size_t value_bytes() const { return type == Type::kFloat32 ? 4 : 1; }
+    size_t pixel_bytes() const { return static_cast<size_t>(channels) * value_bytes(); }
+    size_t row_bytes() const { return static_cast<size_t>(width) * pixel_bytes(); }
+    size_t bytes() const { return static_cast<size_t>(height) * row_bytes(); }
+    int64_t pixels() const { return static_cast<int64_t>(height) * width; }
+};
+
+// A kernel with its packed weights. A grouped convolution has one for each group.
+struct Packed {
+    Operation op;
+    const Kernel* kernel = nullptr;
+    Memory memory;
+    int32_t first_channel = 0;
+    size_t scratch_bytes = 0;
+};
+
+struct Stage {
+    std::string name;
+    int32_t input = 0, output = 0;  // maps
+    Operation window;               // sizes, stride and padding, whichever kernel runs
+    bool gather = false;            // windows are copied together, and the kernel is a pointwise one
+    bool edge_is_null = false;      // how the kernel wants rows outside the map
+    std::vector<Packed> parts;
+    size_t gather_bytes = 0;  // per output row
+    // Within a chain:
+    int32_t ring_rows = 0;  // of its output, where a stage follows
+    size_t ring_offset = 0;
+    int32_t step_rows = 1;  // output rows made at a time
+    int64_t macs = 0;
+};
+
+enum class StepKind : uint8_t { kChain, kAveragePool, kSum, kConcatenate };
+
+struct Step {
+    StepKind kind = StepKind::kChain;
+    std::vector<Stage> stages;  // a chain's
+    std::vector<int32_t> inputs;
+    int32_t output = 0;
+    std::vector<Packed> parts;  // of the other kinds; a concatenation has one for each input
+    std::string name;
+    int64_t macs = 0;
+};
+
+struct PlanOptions {
+    Type type = Type::kUint8;
+    int32_t threads = 1;
+    size_t tile_bytes = 0;  // rows that a chain makes at a time hold about this many bytes; 0: by the instruction set
+    size_t whole_map_bytes = 0;  // maps above this are never made whole where a chain can avoid it; 0: by the type
+    bool guarded = false;        // every map has memory of its own, so that what lies between can be watched; for tests
+};
+
+class Plan {
+  public:
+    // Map 0 is the input: bytes, and for float32 (byte − offset[c]) · scale[c].
+    Plan(const InstructionSet& set, const PlanOptions& options, int32_t channels, int32_t height, int32_t width,
+         const float* input_offset, const float* input_scale);
+
+    // Adds a layer and returns the number of the map that it makes.
+    // Throws std::invalid_argument where anything does not fit.
+    int32_t add(const Layer& layer);
+
+    // Names the outputs, in order, and lays out the memory. uint8 outputs leave as (q − zero_point) · scale.
+    struct Output {
+        int32_t map = 0;
+        float scale = 1;
+        int32_t zero_point = 0;
+    };
+    void finish(const std::vector<Output>& outputs);
+
+    const InstructionSet& set() const { return set_; }
+    const PlanOptions& options() const { return options_; }
+    const std::vector<Map>& maps() const { return maps_; }
+    const std::vector<Step>& steps() const { return steps_; }
+    const std::vector<Output>& outputs() const { return outputs_; }
+    size_t arena_bytes() const { return arena_bytes_; }
+    size_t scratch_bytes() const { return scratch_bytes_; }  // per thread
+    size_t packed_bytes() const;
+    int32_t largest_window() const { return largest_window_; }  // input rows that one task reads at most
+    const float* input_offset() const { return input_offset_.data(); }
+    const float* input_scale() const { return input_scale_.data(); }
+    bool input_is_map() const { return input_is_map_; }  // the input is needed as a map of the plan's type
+    const uint8_t* padding_row(const Stage& stage) const;
+
+    // Whether a chain's threads share the rows of the last stage, rather than the channels of every stage.
+    bool by_rows(const Step& chain, int32_t threads) const;
+
+  private:
+    Operation operation(const Layer& layer, const Map& in, const Map& out) const;
+    void add_stage(const Layer& layer, int32_t input, int32_t output);
+    void add_convolution_parts(Stage& stage, const Layer& layer);
+    bool use_stem(const Layer& layer, const Operation& op) const;
+    void add_single(const Layer& layer, const std::vector<int32_t>& inputs, int32_t output);
+    Packed pack(const Operation& op, const Weights& weights, int32_t first_channel) const;
+    void join_stages();
+    void set_tiles(Step& chain);
+    void set_lifetimes();
+    void place_maps();
+    void make_padding();
+
+    const InstructionSet& set_;
+    PlanOptions options_;
+    std::vector<float> input_offset_, input_scale_;
+    std::vector<Map> maps_;
+    std::vector<Step> steps_;
+    std::vector<Output> outputs_;
+    size_t arena_bytes_ = 0, scratch_bytes_ = 0;
+    int32_t largest_window_ = 1;
+    bool input_is_map_ = false, finished_ = false;
+    std::vector<std::pair<uint32_t, size_t>> padding_places_;
+    Memory padding_;
+};
+
+}  // namespace mobilenets

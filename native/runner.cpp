@@ -1,0 +1,254 @@
+#include "runner.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "execute.h"
+
+namespace mobilenets {
+namespace {
+
+// All threads on one picture.
+struct Together final : TeamWork {
+    const Plan* plan = nullptr;
+    Context* context = nullptr;
+    void run(int thread, int threads) override { execute(*plan, *context, thread, threads); }
+};
+
+}  // namespace
+
+Context::Context(const Plan& plan)
+    : plan_(plan),
+      arena_(plan.arena_bytes()),
+      scratch_(plan.scratch_bytes() * static_cast<size_t>(plan.options().threads) + kSlack),
+      pixel_rows_(static_cast<size_t>(plan.maps()[0].height)) {
+    size_t inputs = 0;
+    for (const Step& step : plan.steps()) inputs = std::max(inputs, step.inputs.size());
+    // A cache line more, so that two threads do not write into one.
+    rows_per_thread_ = std::max(static_cast<size_t>(plan.largest_window()), inputs) + 8;
+    rows_.resize(rows_per_thread_ * static_cast<size_t>(plan.options().threads));
+    const Map& input = plan.maps()[0];
+    const size_t row_bytes = static_cast<size_t>(input.width) * static_cast<size_t>(input.channels);
+    const size_t edge_rows = std::min(2 * (kSlack / row_bytes + 1), static_cast<size_t>(input.height));
+    edges_ = Memory(kSlack + edge_rows * (row_bytes + kSlack));
+}
+
+uint8_t* Context::scratch(int thread) const {
+    return scratch_.data() + static_cast<size_t>(thread) * plan_.scratch_bytes();
+}
+
+const uint8_t* Context::pixel_row(int32_t y) const {
+    return pixel_rows_[static_cast<size_t>(y)];
+}
+
+void Context::set_picture(const uint8_t* picture, const uint8_t* pictures, size_t pictures_bytes) {
+    const Map& input = plan_.maps()[0];
+    const size_t row_bytes = static_cast<size_t>(input.width) * static_cast<size_t>(input.channels);
+    const uint8_t* const end = pictures + pictures_bytes;
+    uint8_t* copy = edges_.data() + kSlack;
+    for (size_t y = 0; y < pixel_rows_.size(); ++y) {
+        const uint8_t* row = picture + y * row_bytes;
+        const bool near_edge =
+            static_cast<size_t>(row - pictures) < kSlack || static_cast<size_t>(end - row) < row_bytes + kSlack;
+        if (near_edge) {
+            std::memcpy(copy, row, row_bytes);
+            row = copy;
+            copy += row_bytes + kSlack;
+        }
+        pixel_rows_[y] = row;
+    }
+    if (!plan_.input_is_map()) return;
+    if (input.type == Type::kUint8) {
+        std::memcpy(map(0), picture, input.bytes());
+        return;
+    }
+    auto* values = reinterpret_cast<float*>(map(0));
+    const auto channels = static_cast<size_t>(input.channels);
+    for (size_t i = 0; i < static_cast<size_t>(input.pixels()) * channels; ++i) {
+        const size_t c = i % channels;
+        values[i] = (static_cast<float>(picture[i]) - plan_.input_offset()[c]) * plan_.input_scale()[c];
+    }
+}
+
+void Context::poison(uint8_t byte) {
+    std::memset(arena_.data(), byte, arena_.size());
+    std::memset(scratch_.data(), byte, scratch_.size());
+}
+
+bool Context::intact(uint8_t byte) const {
+    std::vector<const Map*> maps;
+    for (const Map& map : plan_.maps())
+        if (map.last >= 0) maps.push_back(&map);
+    std::sort(maps.begin(), maps.end(), [](const Map* a, const Map* b) { return a->offset < b->offset; });
+    size_t place = 0;
+    const auto clean_until = [&](size_t end) {
+        for (; place < end; ++place)
+            if (arena_.data()[place] != byte) return false;
+        return true;
+    };
+    for (const Map* map : maps) {
+        if (!clean_until(map->offset)) return false;
+        place = map->offset + map->bytes();
+    }
+    const uint8_t* const end = scratch_.data() + scratch_.size();
+    return clean_until(arena_.size()) && std::all_of(end - kSlack, end, [&](uint8_t value) { return value == byte; });
+}
+
+// A context for as long as the lease lasts: a free one, or a new one, or, where there are enough, one to wait for.
+class Runner::Lease {
+  public:
+    explicit Lease(Runner& runner) : shelf_(runner.shelf()) {
+        std::unique_lock<std::mutex> lock(shelf_.mutex);
+        shelf_.returned.wait(lock, [&] { return !shelf_.free.empty() || shelf_.made < shelf_.most; });
+        if (shelf_.free.empty()) {
+            context_ = std::make_unique<Context>(*runner.plan_);
+            ++shelf_.made;
+        } else {
+            context_ = std::move(shelf_.free.back());
+            shelf_.free.pop_back();
+        }
+    }
+    ~Lease() {
+        {
+            const std::lock_guard<std::mutex> lock(shelf_.mutex);
+            shelf_.free.push_back(std::move(context_));
+        }
+        shelf_.returned.notify_one();
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+
+    Context& operator*() const { return *context_; }
+    Context* operator->() const { return context_.get(); }
+
+  private:
+    Shelf& shelf_;
+    std::unique_ptr<Context> context_;
+};
+
+Runner::Runner(std::unique_ptr<const Plan> plan, int32_t processors)
+    : plan_(std::move(plan)),
+      processors_(processors),
+      shelf_(new Shelf(std::max(processors, plan_->options().threads) + 1)) {}
+
+Runner::~Runner() {
+    if (shelf_.load()->forks == fork_generation()) delete shelf_.load();
+}
+
+// A child process must not touch a shelf whose mutex a thread of its parent may have held: it begins a new one.
+Runner::Shelf& Runner::shelf() {
+    Shelf* current = shelf_.load();
+    if (current->forks == fork_generation()) return *current;
+    auto fresh = std::make_unique<Shelf>(current->most);
+    if (shelf_.compare_exchange_strong(current, fresh.get())) return *fresh.release();
+    return *current;
+}
+
+void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs) {
+    const Map& input = plan_->maps()[0];
+    const size_t picture_bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
+    const size_t pictures_bytes = picture_bytes * static_cast<size_t>(count);
+
+    // Each thread on pictures of its own.
+    struct Apart final : TeamWork {
+        Runner* runner;
+        const uint8_t* pictures;
+        size_t picture_bytes, pictures_bytes;
+        int64_t count;
+        float* const* outputs;
+        std::atomic<int64_t> next{0};
+        std::atomic<bool> failed{false};
+        void run(int, int) override try {
+            Lease context(*runner);
+            context->barrier.set_size(1);
+            for (int64_t i; (i = next.fetch_add(1)) < count;) {
+                context->set_picture(pictures + static_cast<size_t>(i) * picture_bytes, pictures, pictures_bytes);
+                execute(*runner->plan_, *context, 0, 1);
+                runner->write_outputs(*context, i, outputs);
+            }
+        } catch (const std::bad_alloc&) {
+            failed = true;  // an exception must not leave a thread
+        }
+    };
+    Team team(plan_->options().threads, processors_);
+    const int64_t apart = team.size() == 1 ? 0 : count / team.size() * team.size();
+    if (apart > 0) {
+        Apart work;
+        work.runner = this;
+        work.pictures = pictures;
+        work.picture_bytes = picture_bytes;
+        work.pictures_bytes = pictures_bytes;
+        work.count = apart;
+        work.outputs = outputs;
+        team.run(work);
+        if (work.failed) throw std::bad_alloc();
+    }
+    if (apart == count) return;
+    Lease context(*this);
+    context->barrier.set_size(team.size());
+    Together work;
+    work.plan = plan_.get();
+    work.context = &*context;
+    for (int64_t i = apart; i < count; ++i) {
+        context->set_picture(pictures + static_cast<size_t>(i) * picture_bytes, pictures, pictures_bytes);
+        team.run(work);
+        write_outputs(*context, i, outputs);
+    }
+}
+
+void Runner::write_outputs(const Context& context, int64_t picture, float* const* outputs) const {
+    for (size_t o = 0; o < plan_->outputs().size(); ++o) {
+        const Plan::Output& output = plan_->outputs()[o];
+        const Map& map = plan_->maps()[static_cast<size_t>(output.map)];
+        const int64_t channels = map.channels, pixels = map.pixels();
+        float* to = outputs[o] + picture * channels * pixels;
+        const uint8_t* from = context.map(output.map);
+        for (int64_t c = 0; c < channels; ++c) {
+            for (int64_t p = 0; p < pixels; ++p) {
+                const int64_t i = p * channels + c;
+                to[c * pixels + p] =
+                    map.type == Type::kFloat32
+                        ? reinterpret_cast<const float*>(from)[i]
+                        : static_cast<float>(static_cast<int32_t>(from[i]) - output.zero_point) * output.scale;
+            }
+        }
+    }
+}
+
+std::vector<double> Runner::profile(const uint8_t* picture, int32_t repeats) {
+    const Map& input = plan_->maps()[0];
+    const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
+    size_t entries = 0;
+    for (const Step& step : plan_->steps()) entries += std::max<size_t>(1, step.stages.size());
+    std::vector<double> best(entries, 1e9), now(entries);
+    Lease context(*this);
+    context->barrier.set_size(1);
+    for (int32_t i = 0; i < std::max(1, repeats); ++i) {
+        std::fill(now.begin(), now.end(), 0.0);
+        context->seconds = now.data();
+        context->set_picture(picture, picture, bytes);
+        execute(*plan_, *context, 0, 1);
+        for (size_t e = 0; e < entries; ++e) best[e] = std::min(best[e], now[e]);
+    }
+    context->seconds = nullptr;
+    return best;
+}
+
+bool Runner::run_poisoned(const uint8_t* picture, float* const* outputs, uint8_t byte) {
+    const Map& input = plan_->maps()[0];
+    const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
+    Team team(plan_->options().threads, plan_->options().threads);
+    Lease context(*this);
+    context->poison(byte);
+    context->set_picture(picture, picture, bytes);
+    context->barrier.set_size(team.size());
+    Together work;
+    work.plan = plan_.get();
+    work.context = &*context;
+    team.run(work);
+    write_outputs(*context, 0, outputs);
+    return context->intact(byte);
+}
+
+}  // namespace mobilenets
