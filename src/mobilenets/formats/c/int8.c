@@ -1,0 +1,189 @@
+/* Kernels. Maps are (height, width, channels) in bytes: real = scale * (byte - zero).
+
+   A map's pixels are made in order, and no pixel is written before everything that it and later pixels read has been
+   read; that is why an output may overlap its input in the arena. Sums are unsigned so that they wrap around, as the
+   definition of the arithmetic says. */
+
+struct layer {
+    int in_height, in_width, in_channels;
+    int out_height, out_width, out_channels;
+    int kernel, stride, top, left, groups;
+    int in_zero, out_zero;
+    int low, high;                 /* bounds of an output byte: they carry the activation function */
+    int activation;                /* of a float output: 0 none, 1 at least 0, 2 within 0 to 6 */
+    const int8_t *weight;          /* (out, kernel, kernel, in / groups), or depthwise (kernel, kernel, channels) */
+    const int8_t *weight_zero;     /* one per output channel, or NULL for zeros */
+    const int32_t *bias;           /* one per output channel */
+    const float *multiplier;       /* one per output channel (average: one): sum -> output */
+};
+//@ to_byte
+static uint8_t to_byte(float value, int zero, int low, int high)
+{
+    const float rounded = rintf(value) + (float)zero;
+    if (rounded <= (float)low) {
+        return (uint8_t)low;
+    }
+    return rounded >= (float)high ? (uint8_t)high : (uint8_t)rounded;
+}
+//@ store: to_byte
+/* One result: into bytes, or into floats where there are any. */
+static void store(const struct layer *layer, uint32_t sum, float multiplier, uint8_t *bytes, float *reals, int index)
+{
+    const float value = (float)(int32_t)sum * multiplier;
+    if (!reals) {
+        bytes[index] = to_byte(value, layer->out_zero, layer->low, layer->high);
+    } else if (layer->activation && value < 0.0f) {
+        reals[index] = 0.0f;
+    } else {
+        reals[index] = layer->activation == 2 && value > 6.0f ? 6.0f : value;
+    }
+}
+//@ window
+/* [kernel rows or columns: begin, end) of the window at `first` that lie on a map of `size` pixels. */
+static int window_begin(int first)
+{
+    return first < 0 ? -first : 0;
+}
+
+static int window_end(int first, int kernel, int size)
+{
+    return first + kernel > size ? size - first : kernel;
+}
+//@ convolution: store window
+static uint32_t dot(const uint8_t *values, const int8_t *weight, int count, int zero, int weight_zero)
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < count; i++) {
+        sum += (uint32_t)((values[i] - zero) * (weight[i] - weight_zero));
+    }
+    return sum;
+}
+
+static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
+{
+    const int depth = layer->in_channels / layer->groups, share = layer->out_channels / layer->groups;
+    const int kernel = layer->kernel;
+    int index = 0;
+    for (int y = 0; y < layer->out_height; y++) {
+        const int row = y * layer->stride - layer->top;
+        const int row_end = window_end(row, kernel, layer->in_height);
+        for (int x = 0; x < layer->out_width; x++) {
+            const int column = x * layer->stride - layer->left, column_begin = window_begin(column);
+            const int columns = window_end(column, kernel, layer->in_width) - column_begin;
+            for (int channel = 0; channel < layer->out_channels; channel++, index++) {
+                const int weight_zero = layer->weight_zero ? layer->weight_zero[channel] : 0;
+                uint32_t sum = (uint32_t)layer->bias[channel];
+                for (int i = window_begin(row); i < row_end; i++) {
+                    const int pixel = (row + i) * layer->in_width + column + column_begin;
+                    const uint8_t *values = in + pixel * layer->in_channels + channel / share * depth;
+                    const int8_t *weight = layer->weight + ((channel * kernel + i) * kernel + column_begin) * depth;
+                    if (layer->groups == 1) { /* neighbours lie side by side */
+                        sum += dot(values, weight, columns * depth, layer->in_zero, weight_zero);
+                        continue;
+                    }
+                    for (int j = 0; j < columns; j++, values += layer->in_channels, weight += depth) {
+                        sum += dot(values, weight, depth, layer->in_zero, weight_zero);
+                    }
+                }
+                store(layer, sum, layer->multiplier[channel], bytes, reals, index);
+            }
+        }
+    }
+}
+//@ depthwise: store window
+static void depthwise(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
+{
+    const int channels = layer->in_channels, kernel = layer->kernel;
+    int index = 0;
+    for (int y = 0; y < layer->out_height; y++) {
+        const int row = y * layer->stride - layer->top;
+        const int row_end = window_end(row, kernel, layer->in_height);
+        for (int x = 0; x < layer->out_width; x++) {
+            const int column = x * layer->stride - layer->left;
+            const int column_end = window_end(column, kernel, layer->in_width);
+            for (int channel = 0; channel < channels; channel++, index++) {
+                const int weight_zero = layer->weight_zero ? layer->weight_zero[channel] : 0;
+                uint32_t sum = (uint32_t)layer->bias[channel];
+                for (int i = window_begin(row); i < row_end; i++) {
+                    const int pixel = (row + i) * layer->in_width + column;
+                    const int8_t *weight = layer->weight + i * kernel * channels + channel;
+                    for (int j = window_begin(column); j < column_end; j++) {
+                        const int value = in[(pixel + j) * channels + channel] - layer->in_zero;
+                        sum += (uint32_t)(value * (weight[j * channels] - weight_zero));
+                    }
+                }
+                store(layer, sum, layer->multiplier[channel], bytes, reals, index);
+            }
+        }
+    }
+}
+//@ max_pool: window
+static void max_pool(const struct layer *layer, const uint8_t *in, uint8_t *bytes)
+{
+    const int channels = layer->in_channels;
+    int index = 0;
+    for (int y = 0; y < layer->out_height; y++) {
+        const int row = y * layer->stride - layer->top;
+        const int row_end = window_end(row, layer->kernel, layer->in_height);
+        for (int x = 0; x < layer->out_width; x++) {
+            const int column = x * layer->stride - layer->left;
+            const int column_end = window_end(column, layer->kernel, layer->in_width);
+            for (int channel = 0; channel < channels; channel++, index++) {
+                uint8_t largest = 0;
+                for (int i = window_begin(row); i < row_end; i++) {
+                    for (int j = window_begin(column); j < column_end; j++) {
+                        const uint8_t value = in[((row + i) * layer->in_width + column + j) * channels + channel];
+                        largest = value > largest ? value : largest;
+                    }
+                }
+                bytes[index] = largest;
+            }
+        }
+    }
+}
+//@ average_pool: store
+static void average_pool(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
+{
+    const int pixels = layer->in_height * layer->in_width;
+    for (int channel = 0; channel < layer->in_channels; channel++) {
+        uint32_t sum = 0;
+        for (int i = 0; i < pixels; i++) {
+            sum += (uint32_t)(in[i * layer->in_channels + channel] - layer->in_zero);
+        }
+        store(layer, sum, layer->multiplier[0], bytes, reals, channel);
+    }
+}
+//@ add: to_byte
+/* inputs[i] has zero point zeros[i] and scale / output scale = multipliers[i]. */
+static void add(const uint8_t *const *inputs, const int *zeros, const float *multipliers, int count, uint8_t *bytes,
+                int size, int zero, int low, int high)
+{
+    for (int i = 0; i < size; i++) {
+        float total = (float)(inputs[0][i] - zeros[0]) * multipliers[0];
+        for (int j = 1; j < count; j++) {
+            /* volatile, or a compiler may fuse the product into the sum and round once instead of twice */
+            volatile float term = (float)(inputs[j][i] - zeros[j]) * multipliers[j];
+            total += term;
+        }
+        bytes[i] = to_byte(total, zero, low, high);
+    }
+}
+//@ concatenate: to_byte
+/* One part of a concatenation: `channels` of the `out_channels` of every pixel. */
+static void concatenate(const uint8_t *in, int channels, int in_zero, float multiplier, uint8_t *bytes,
+                        int out_channels, int pixels, int zero)
+{
+    for (int i = 0; i < pixels; i++) {
+        for (int j = 0; j < channels; j++) {
+            const float value = (float)(in[i * channels + j] - in_zero) * multiplier;
+            bytes[i * out_channels + j] = to_byte(value, zero, 0, 255);
+        }
+    }
+}
+//@ leave
+static void leave(const uint8_t *bytes, int size, int zero, float scale, float *reals)
+{
+    for (int i = 0; i < size; i++) {
+        reals[i] = (float)(bytes[i] - zero) * scale;
+    }
+}

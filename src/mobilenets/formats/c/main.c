@@ -1,0 +1,95 @@
+/* Classifies a binary PPM picture: main picture.ppm
+   A picture of another size than the network's is cropped around its centre, and each pixel averages what it covers. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "@FILE@"
+
+static int number(FILE *file)
+{
+    int character = fgetc(file), value = 0;
+    while (character == '#' || character == ' ' || character == '\n' || character == '\r' || character == '\t') {
+        while (character == '#' && character != EOF) {
+            do {
+                character = fgetc(file);
+            } while (character != '\n' && character != EOF);
+        }
+        character = fgetc(file);
+    }
+    for (; character >= '0' && character <= '9' && value < 100000; character = fgetc(file)) {
+        value = value * 10 + (character - '0');
+    }
+    return value;
+}
+
+/* First pixel of `size` that output pixel `i` of `outputs` covers, of a centred box of `box` pixels. */
+static int edge(int i, int outputs, int box, int size)
+{
+    return (size - box) / 2 + (int)((long long)i * box / outputs);
+}
+
+static void shrink(const unsigned char *picture, int height, int width, uint8_t *pixels)
+{
+    int box_width = width, box_height = height;
+    if ((height != @NAME@_HEIGHT || width != @NAME@_WIDTH) && @NAME@_CROP_PERMILLE > 0) {
+        const long long wide = (long long)width * @NAME@_HEIGHT, high = (long long)height * @NAME@_WIDTH;
+        const long long least = wide < high ? wide : high;
+        box_width = (int)(least * @NAME@_CROP_PERMILLE / 1000 / @NAME@_HEIGHT);
+        box_height = (int)(least * @NAME@_CROP_PERMILLE / 1000 / @NAME@_WIDTH);
+    }
+    for (int y = 0; y < @NAME@_HEIGHT; y++) {
+        for (int x = 0; x < @NAME@_WIDTH; x++) {
+            const int top = edge(y, @NAME@_HEIGHT, box_height, height);
+            const int left = edge(x, @NAME@_WIDTH, box_width, width);
+            const int below = edge(y + 1, @NAME@_HEIGHT, box_height, height);
+            const int right = edge(x + 1, @NAME@_WIDTH, box_width, width);
+            const int bottom = below > top ? below : top + 1, end = right > left ? right : left + 1;
+            for (int channel = 0; channel < 3; channel++) {
+                long sum = 0, count = (long)(bottom - top) * (end - left);
+                for (int i = top; i < bottom; i++) {
+                    for (int j = left; j < end; j++) {
+                        sum += picture[((long)i * width + j) * 3 + channel];
+                    }
+                }
+                pixels[(y * @NAME@_WIDTH + x) * 3 + channel] = (uint8_t)((sum + count / 2) / count);
+            }
+        }
+    }
+}
+
+int main(int count, char **arguments)
+{
+    static float scores[@NAME@_CLASSES];
+    FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
+    if (!file || fgetc(file) != 'P' || fgetc(file) != '6') {
+        fprintf(stderr, "usage: main PICTURE.ppm (a binary PPM file)\n");
+        return 2;
+    }
+    const int width = number(file), height = number(file), white = number(file);
+    if (width < 1 || height < 1 || width > 20000 || height > 20000 || white != 255) {
+        fprintf(stderr, "the picture must be a PPM file of 8 bits, at most 20000 pixels wide and high\n");
+        return 1;
+    }
+    const size_t size = (size_t)width * (size_t)height * 3;
+    unsigned char *picture = malloc(size);
+    if (!picture || fread(picture, 1, size, file) != size) {
+        fprintf(stderr, "the picture is cut short or too large\n");
+        return 1;
+    }
+    fclose(file);
+    shrink(picture, height, width, @name@_input());
+    free(picture);
+    @name@_run(scores);
+    printf("%ld bytes of flash for weights, %ld bytes of RAM for activations\n", (long)@NAME@_FLASH_BYTES,
+           (long)@NAME@_RAM_BYTES);
+    for (int place = 0; place < 5 && place < @NAME@_CLASSES; place++) {
+        int best = 0;
+        for (int i = 1; i < @NAME@_CLASSES; i++) {
+            best = scores[i] > scores[best] ? i : best;
+        }
+        printf("%.9g\t%s\n", (double)scores[best], @name@_labels[best]);
+        scores[best] = -1e30f;
+    }
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* Just enough for a Cortex-M under an emulator: the vector table, and a jump into newlib's own start. */
+
+extern void initial_stack(void); /* an address of the linker script; declared as what its neighbours are */
+extern void _start(void);
+
+static void stop(void)
+{
+    for (;;) {
+    }
+}
+
+void reset(void)
+{
+    _start();
+    stop();
+}
+
+__attribute__((section(".vectors"), used)) static void (*const vectors[7])(void) = {
+    initial_stack, reset, stop, stop, stop, stop, stop,
+};
