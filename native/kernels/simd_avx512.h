@@ -18,7 +18,7 @@ namespace {
 
 template <bool kVnni>
 struct Avx512 {
-    static constexpr int kLanes = 16, kBytes = 64, kRegisters = 32;
+    static constexpr int kLanes = 16, kBytes = 64, kGroups = 4;
     using Int = __m512i;
     using Float = __m512;
 
@@ -109,11 +109,15 @@ struct Avx512 {
             sum = _mm512_add_epi32(sum, _mm512_madd_epi16(activations.odd, weights.odd));
         }
     }
-    // Keeps a sum in its register across the end of a loop.
+    // Keeps a value in its register: a sum across the end of a loop, a weight between its uses.
     static MOBILENETS_INLINE void pin(Int& v) {
 #if defined(__GNUC__)
         __asm__("" : "+v"(v));
 #endif
+    }
+    static MOBILENETS_INLINE void pin(Pairs& v) {
+        pin(v.even);
+        pin(v.odd);
     }
 
     // Bytes i of four vectors side by side, within 128 bits: quads[m] group g dword e is byte 16 g + 4 m + e of each.
@@ -125,15 +129,13 @@ struct Avx512 {
         out[2] = _mm512_unpacklo_epi16(ab_high, cd_high);
         out[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
     }
-    // The inverse for results: four vectors of int32 to bytes, saturating; group g of the result is dwords of
-    // group g of a, then of b, c and d.
-    static MOBILENETS_INLINE Int pack(Int a, Int b, Int c, Int d) {
-        return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-    }
-    static MOBILENETS_INLINE Int pack_and_clamp(Int a, Int b, Int c, Int d, Int zero_point, Int low, Int high) {
-        const Int ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
-        const Int cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
-        return _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(ab, cd), low), high);
+    // The inverse for results, saturating, in two steps: group g of the words is dwords of group g of a and then of b,
+    // group g of the bytes is words of group g of ab and then of cd.
+    static MOBILENETS_INLINE Int pack_words(Int a, Int b) { return _mm512_packs_epi32(a, b); }
+    static MOBILENETS_INLINE Int pack_bytes(Int ab, Int cd) { return _mm512_packus_epi16(ab, cd); }
+    static MOBILENETS_INLINE Int add_words(Int a, Int b) { return _mm512_adds_epi16(a, b); }
+    static MOBILENETS_INLINE Int clamp_bytes(Int v, Int low, Int high) {
+        return _mm512_min_epu8(_mm512_max_epu8(v, low), high);
     }
     // 128-bit groups of `low` and then `high`, from group kFirst on.
     template <int kFirst>
@@ -144,6 +146,30 @@ struct Avx512 {
             return high;
         else
             return _mm512_alignr_epi64(high, low, 2 * kFirst);
+    }
+
+    template <int kFirst>
+    static MOBILENETS_INLINE Quads slide_quads(const Quads& low, const Quads& high) {
+        if constexpr (kVnni)
+            return slide<kFirst>(low, high);
+        else
+            return {slide<kFirst>(low.even, high.even), slide<kFirst>(low.odd, high.odd)};
+    }
+
+    // The even and the odd pixels of kGroup groups each in two vectors side by side.
+    template <int kGroup>
+    static MOBILENETS_INLINE Int even_pixels(Int low, Int high) {
+        return _mm512_shuffle_i32x4(low, high, kGroup == 1 ? 0x88 : 0x44);
+    }
+    template <int kGroup>
+    static MOBILENETS_INLINE Int odd_pixels(Int low, Int high) {
+        return _mm512_shuffle_i32x4(low, high, kGroup == 1 ? 0xDD : 0xEE);
+    }
+
+    // Bytes [begin, end) of those at p, and `fill` elsewhere.
+    static MOBILENETS_INLINE Int load_between(const uint8_t* p, int begin, int end, Int fill) {
+        const uint64_t below_end = end >= kBytes ? ~uint64_t{0} : (uint64_t{1} << end) - 1;
+        return _mm512_mask_loadu_epi8(fill, below_end & (~uint64_t{0} << begin), p);
     }
 
     static MOBILENETS_INLINE void store_bytes(uint8_t* p, Int v, int count) {

@@ -1,6 +1,8 @@
 // uint8 kernels for AVX-512 VNNI.
 #include "../kernels.h"
 #include "simd_avx512.h"
+#include "u8_depthwise.h"
+#include "u8_depthwise_flat.h"
 #include "u8_pointwise.h"
 
 namespace mobilenets {
@@ -29,11 +31,26 @@ constexpr Kernel pointwise(const char* name) {
             P::pack, P::scratch_bytes, P::grain,     P::run};
 }
 
+template <class D>
+constexpr Kernel depthwise(const char* name) {
+    return {name,    Kind::kDepthwise, Type::kUint8, D::fits, D::packed_bytes, D::pack, D::scratch_bytes, D::grain,
+            D::run};
+}
+
 const Kernel kKernels[] = {
     pointwise<7, 4>("u8_pointwise_7x64_avx512vnni"),
     pointwise<14, 2>("u8_pointwise_14x32_avx512vnni"),
     pointwise<8, 3>("u8_pointwise_8x48_avx512vnni"),
     pointwise<12, 1>("u8_pointwise_12x16_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 8, 1>>("u8_depthwise_3x3s1_flat8_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 16, 1>>("u8_depthwise_3x3s1_flat16_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 24, 1>>("u8_depthwise_3x3s1_flat24_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 32, 1>>("u8_depthwise_3x3s1_flat32_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 48, 1>>("u8_depthwise_3x3s1_flat48_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 16, 2>>("u8_depthwise_3x3s2_flat16_avx512vnni"),
+    depthwise<DepthwiseFlat<Simd, 32, 2>>("u8_depthwise_3x3s2_flat32_avx512vnni"),
+    depthwise<DepthwiseWide<Simd, 1>>("u8_depthwise_3x3s1_64_avx512vnni"),
+    depthwise<DepthwiseWide<Simd, 2>>("u8_depthwise_3x3s2_64_avx512vnni"),
 };
 
 }  // namespace

@@ -101,7 +101,7 @@ struct Pointwise {
         MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m)
             MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::pin(sum[m][n]);
         if (t.finish == Finish::kRelu) {
-            const ReluRounding<S, kVectors> rounding{t.panel};
+            const ReluRounding<S, kVectors> rounding(t.panel, *t.op);
             store_tile<S, kRows, kVectors>(sum, rounding, static_cast<uint8_t*>(t.out), t.out_stride, t.columns);
             return;
         }

@@ -68,33 +68,37 @@ template <class S, int kVectors>
 struct ReluRounding {
     const char* parameters;  // read again for every row: sums need the registers
 
+    MOBILENETS_INLINE ReluRounding(const char* at, const Operation&) : parameters(at) {}
     MOBILENETS_INLINE typename S::Int round(typename S::Int sum, int n) const {
         const auto multiplier = S::load_float(parameters + (kVectors + n) * S::kBytes);
         const auto offset = S::load_float(parameters + (2 * kVectors + n) * S::kBytes);
         return S::round(S::multiply_add(S::as_float(sum), multiplier, offset));
     }
-    MOBILENETS_INLINE typename S::Int pack(typename S::Int a, typename S::Int b, typename S::Int c,
-                                           typename S::Int d) const {
-        return S::pack(a, b, c, d);
+    MOBILENETS_INLINE typename S::Int words(typename S::Int a, typename S::Int b) const { return S::pack_words(a, b); }
+    MOBILENETS_INLINE typename S::Int bytes(typename S::Int ab, typename S::Int cd) const {
+        return S::pack_bytes(ab, cd);
     }
 };
 
 template <class S, int kVectors>
 struct ByteRounding {
-    typename S::Float multiplier[kVectors];
+    const char* parameters;
     typename S::Int zero_point, low, high;
 
-    MOBILENETS_INLINE ByteRounding(const char* parameters, const Operation& op)
-        : zero_point(S::fill_words(op.out_zero_point)), low(S::fill_bytes(op.low)), high(S::fill_bytes(op.high)) {
-        MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
-            multiplier[n] = S::load_float(parameters + (kVectors + n) * S::kBytes);
-    }
+    MOBILENETS_INLINE ByteRounding(const char* at, const Operation& op)
+        : parameters(at),
+          zero_point(S::fill_words(op.out_zero_point)),
+          low(S::fill_bytes(op.low)),
+          high(S::fill_bytes(op.high)) {}
     MOBILENETS_INLINE typename S::Int round(typename S::Int sum, int n) const {
-        return S::round(S::multiply(S::to_float(sum), multiplier[n]));
+        const auto multiplier = S::load_float(parameters + (kVectors + n) * S::kBytes);
+        return S::round(S::multiply(S::to_float(sum), multiplier));
     }
-    MOBILENETS_INLINE typename S::Int pack(typename S::Int a, typename S::Int b, typename S::Int c,
-                                           typename S::Int d) const {
-        return S::pack_and_clamp(a, b, c, d, zero_point, low, high);
+    MOBILENETS_INLINE typename S::Int words(typename S::Int a, typename S::Int b) const {
+        return S::add_words(S::pack_words(a, b), zero_point);
+    }
+    MOBILENETS_INLINE typename S::Int bytes(typename S::Int ab, typename S::Int cd) const {
+        return S::clamp_bytes(S::pack_bytes(ab, cd), low, high);
     }
 };
 
@@ -115,7 +119,7 @@ MOBILENETS_INLINE void store_tile(const typename S::Int (&sum)[kRows][kVectors],
             const int row = kVectors == 3 ? 0 : i / kVectors, n = kVectors == 3 ? (i < 3 ? i : 2) : i % kVectors;
             v[i] = m + row < kRows ? r.round(sum[m + row < kRows ? m + row : m][n], n) : v[i >= kVectors ? i - kVectors : 0];
         }
-        S::template store_rows<kVectors>(out + m * stride, stride, r.pack(v[0], v[1], v[2], v[3]),
+        S::template store_rows<kVectors>(out + m * stride, stride, r.bytes(r.words(v[0], v[1]), r.words(v[2], v[3])),
                                          kRows - m < kGroup ? kRows - m : kGroup, columns);
     }
 }
