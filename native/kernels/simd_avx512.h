@@ -92,6 +92,14 @@ struct Avx512 {
         else
             return {_mm512_set1_epi32(pair[0]), _mm512_set1_epi32(pair[1])};
     }
+    static MOBILENETS_INLINE void put_broadcast_weight(char* quad, int byte, int weight) {
+        if constexpr (kVnni) {
+            quad[byte] = static_cast<char>(weight);
+        } else {
+            const auto wide = static_cast<int16_t>(weight);
+            std::memcpy(quad + byte % 2 * 4 + byte / 2 * 2, &wide, 2);
+        }
+    }
     static MOBILENETS_INLINE Quads broadcast_activations(const uint8_t* p) {
         int32_t quad;
         std::memcpy(&quad, p, 4);
@@ -170,6 +178,65 @@ struct Avx512 {
     static MOBILENETS_INLINE Int load_between(const uint8_t* p, int begin, int end, Int fill) {
         const uint64_t below_end = end >= kBytes ? ~uint64_t{0} : (uint64_t{1} << end) - 1;
         return _mm512_mask_loadu_epi8(fill, below_end & (~uint64_t{0} << begin), p);
+    }
+
+    // For the first convolution. Lane p of the results holds bytes 6 p to 6 p + 3, 6 p + 4 to 6 p + 7, and in its low
+    // word bytes 6 p + 8 and 6 p + 9 of those at p. The first ten lanes come from one vector, the rest from another.
+    static MOBILENETS_INLINE void load_windows(const uint8_t* p, Int& first, Int& second, Int& ninth) {
+        spread_windows(load(p), load(p + 60), first, second, ninth);
+    }
+    static MOBILENETS_INLINE void load_windows_between(const uint8_t* p, int begin, int end, int fill_value, Int& first,
+                                                       Int& second, Int& ninth) {
+        const Int fill = fill_bytes(fill_value);
+        spread_windows(load_some(p, begin, end, fill), load_some(p + 60, begin - 60, end - 60, fill), first, second,
+                       ninth);
+    }
+    static MOBILENETS_INLINE Int load_some(const uint8_t* p, int begin, int end, Int fill) {
+        if (begin >= kBytes || end <= 0 || begin >= end) return fill;
+        return load_between(p, begin < 0 ? 0 : begin, end, fill);
+    }
+    static MOBILENETS_INLINE void spread_windows(Int low, Int high, Int& first, Int& second, Int& ninth) {
+        alignas(64) static constexpr int16_t kFirst[32] = {0,  1,  3,  4,  6,  7,  9,  10, 12, 13, 15, 16, 18, 19, 21, 22,
+                                                           24, 25, 27, 28, 0,  1,  3,  4,  6,  7,  9,  10, 12, 13, 15, 16};
+        const Int order = load(kFirst);
+        const Int two = fill_words(2), four = fill_words(4);
+        const __mmask32 rest = 0xFFF00000;
+        const Int order_second = _mm512_add_epi16(order, two), order_ninth = _mm512_add_epi16(order, four);
+        first = _mm512_mask_permutexvar_epi16(_mm512_permutexvar_epi16(order, low), rest, order, high);
+        second = _mm512_mask_permutexvar_epi16(_mm512_permutexvar_epi16(order_second, low), rest, order_second, high);
+        ninth = _mm512_mask_permutexvar_epi16(_mm512_permutexvar_epi16(order_ninth, low), rest, order_ninth, high);
+    }
+    // The lowest bytes of three vectors' lanes in one; the fourth byte is anything.
+    static MOBILENETS_INLINE Int join_low_bytes(Int a, Int b, Int c) {
+        const Int ab = _mm512_mask_mov_epi8(a, 0x2222222222222222, _mm512_slli_epi16(b, 8));
+        return _mm512_mask_mov_epi16(ab, 0xAAAAAAAA, _mm512_slli_epi32(c, 16));
+    }
+    // Within each group: a 4×4 matrix of bytes transposed.
+    static MOBILENETS_INLINE Int transpose_bytes(Int v) {
+        return _mm512_shuffle_epi8(
+            v, _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+    }
+    // Within each group: dword j of four vectors side by side in out[j].
+    static MOBILENETS_INLINE void transpose_dwords(const Int (&v)[4], Int (&out)[4]) {
+        const Int a = _mm512_unpacklo_epi32(v[0], v[1]), b = _mm512_unpackhi_epi32(v[0], v[1]);
+        const Int c = _mm512_unpacklo_epi32(v[2], v[3]), d = _mm512_unpackhi_epi32(v[2], v[3]);
+        out[0] = _mm512_unpacklo_epi64(a, c);
+        out[1] = _mm512_unpackhi_epi64(a, c);
+        out[2] = _mm512_unpacklo_epi64(b, d);
+        out[3] = _mm512_unpackhi_epi64(b, d);
+    }
+    static MOBILENETS_INLINE void interleave_dwords(Int a, Int b, Int (&out)[2]) {
+        out[0] = _mm512_unpacklo_epi32(a, b);
+        out[1] = _mm512_unpackhi_epi32(a, b);
+    }
+    static MOBILENETS_INLINE Int upper_halves(Int v) { return _mm512_unpackhi_epi64(v, v); }
+    // The first `bytes` bytes of the first `groups` groups, `stride` apart.
+    static MOBILENETS_INLINE void store_groups(uint8_t* p, ptrdiff_t stride, Int v, int groups, int bytes) {
+        const __mmask16 mask = __mmask16((1u << bytes) - 1);
+        if (groups > 0) _mm_mask_storeu_epi8(p, mask, _mm512_castsi512_si128(v));
+        if (groups > 1) _mm_mask_storeu_epi8(p + stride, mask, _mm512_extracti32x4_epi32(v, 1));
+        if (groups > 2) _mm_mask_storeu_epi8(p + 2 * stride, mask, _mm512_extracti32x4_epi32(v, 2));
+        if (groups > 3) _mm_mask_storeu_epi8(p + 3 * stride, mask, _mm512_extracti32x4_epi32(v, 3));
     }
 
     static MOBILENETS_INLINE void store_bytes(uint8_t* p, Int v, int count) {

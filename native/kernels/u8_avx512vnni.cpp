@@ -3,7 +3,9 @@
 #include "simd_avx512.h"
 #include "u8_depthwise.h"
 #include "u8_depthwise_flat.h"
+#include "u8_elementwise.h"
 #include "u8_pointwise.h"
+#include "u8_stem.h"
 
 namespace mobilenets {
 namespace {
@@ -31,10 +33,13 @@ constexpr Kernel pointwise(const char* name) {
             P::pack, P::scratch_bytes, P::grain,     P::run};
 }
 
+template <class K, Kind kind>
+constexpr Kernel kernel(const char* name) {
+    return {name, kind, Type::kUint8, K::fits, K::packed_bytes, K::pack, K::scratch_bytes, K::grain, K::run};
+}
 template <class D>
 constexpr Kernel depthwise(const char* name) {
-    return {name,    Kind::kDepthwise, Type::kUint8, D::fits, D::packed_bytes, D::pack, D::scratch_bytes, D::grain,
-            D::run};
+    return kernel<D, Kind::kDepthwise>(name);
 }
 
 const Kernel kKernels[] = {
@@ -51,6 +56,11 @@ const Kernel kKernels[] = {
     depthwise<DepthwiseFlat<Simd, 32, 2>>("u8_depthwise_3x3s2_flat32_avx512vnni"),
     depthwise<DepthwiseWide<Simd, 1>>("u8_depthwise_3x3s1_64_avx512vnni"),
     depthwise<DepthwiseWide<Simd, 2>>("u8_depthwise_3x3s2_64_avx512vnni"),
+    kernel<StemRgb<Simd>, Kind::kStem>("u8_stem_3x3s2_16_avx512vnni"),
+    kernel<StemGathered<Pointwise<Simd, 7, 4>>, Kind::kStem>("u8_stem_7x64_avx512vnni"),
+    kernel<MaxPool<Simd>, Kind::kMaxPool>("u8_max_pool_64_avx512vnni"),
+    kernel<AveragePool<Simd>, Kind::kAveragePool>("u8_average_pool_64_avx512vnni"),
+    kernel<Sum<Simd>, Kind::kSum>("u8_sum_64_avx512vnni"),
 };
 
 }  // namespace
