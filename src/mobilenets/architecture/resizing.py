@@ -1,0 +1,68 @@
+"""The same network at another input size: same weights, other maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Convolution,
+    DepthwiseConvolution,
+    Layer,
+    MaxPool,
+    Network,
+    Padding,
+    Shape,
+)
+from mobilenets.architecture.multipliers import PaddingPolicy, check_resolution
+from mobilenets.errors import ArchitectureError
+
+
+def with_resolution(network: Network, height: int, width: int) -> Network:
+    """The network for another input size, taking the same parameters.
+
+    Paddings that follow the network's padding policy are computed anew for the new maps; others are kept as they are.
+
+    Args:
+        network: Any network whose weights do not depend on its input size.
+        height: New input height, in pixels.
+        width: New input width, in pixels.
+
+    Raises:
+        ArchitectureError: If the size is too small for the network, or a linear layer reads a whole map and so fits
+            one size only.
+
+    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> with_resolution(mobilenet_v1(resolution=224), 97, 97) == mobilenet_v1(resolution=97)
+    True
+    """
+    check_resolution(min(height, width))
+    old = network.shapes
+    new = {INPUT: Shape(network.channels, height, width)}
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
+            source = layer.inputs[0]
+            layer = _padded(layer, network.padding_policy, old[source], new[source])
+        before = layer.weight_shape(network.input_shapes(layer))
+        inputs = tuple(new[source] for source in layer.inputs)
+        if layer.weight_shape(inputs) != before:
+            raise ArchitectureError(
+                f"{layer.name} reads a map of {old[layer.inputs[0]]} whole; {network.name} works at "
+                f"{network.height}×{network.width} pixels only, not at {height}×{width}"
+            )
+        new[layer.name] = layer.output_shape(inputs)
+        layers.append(layer)
+    return replace(network, height=height, width=width, layers=tuple(layers))
+
+
+def _padded(
+    layer: Convolution | DepthwiseConvolution | MaxPool, policy: PaddingPolicy, old: Shape, new: Shape
+) -> Layer:
+    def by_policy(shape: Shape) -> Padding:
+        return Padding(
+            *policy.amounts(shape.height, layer.kernel, layer.stride),
+            *policy.amounts(shape.width, layer.kernel, layer.stride),
+        )
+
+    return replace(layer, padding=by_policy(new)) if layer.padding == by_policy(old) else layer
