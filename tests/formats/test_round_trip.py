@@ -1,0 +1,138 @@
+"""What this project writes, it reads back exactly: network, weights, labels, preprocessing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.random_models import IMAGENET, random_int8_model, random_model, random_network, without_batch_norm
+
+from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.layers import INPUT, MaxPool, Network
+from mobilenets.formats.from_onnx import from_onnx
+from mobilenets.formats.from_tflite import from_tflite
+from mobilenets.formats.to_litert import to_litert
+from mobilenets.formats.to_onnx import to_onnx
+from mobilenets.model.model import Model, numbered_labels, parameter_types
+from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+
+pytest.importorskip("onnx")
+pytest.importorskip("flatbuffers")
+
+FEW = settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def assert_same(first: Model, second: Model) -> None:
+    assert first.network == second.network
+    assert first.labels == second.labels
+    assert first.preprocessing == second.preprocessing
+    assert first.quantization == second.quantization
+    assert dict(first.provenance) == dict(second.provenance)
+    for name, value in first.parameters.items():
+        if name.endswith(".weight_zero_point") and not value.any():
+            continue
+        other = second.parameters[name]
+        assert value.dtype == other.dtype
+        np.testing.assert_array_equal(value, other)
+
+
+def any_model(name: str, width: float, resolution: tuple[int, int], classes: int, *, int8: bool, folded: bool) -> Model:
+    """Random numbers in a network of the catalogue."""
+    rng = np.random.default_rng(classes)
+    network = CATALOG[name](width_multiplier=width, resolution=resolution, classes=classes)
+    if int8 or folded:
+        network = without_batch_norm(network)
+    # Random int8 numbers need no calibration here: only their bytes matter.
+    model = quick_int8_model(rng, network) if int8 else quick_float_model(rng, network)
+    return replace(model, labels=tuple(f"class {index}" for index in range(classes)), provenance={"seed": classes})
+
+
+def quick_float_model(rng: np.random.Generator, network: Network) -> Model:
+    parameters = {
+        name: rng.uniform(0.1, 2, shape).astype(np.float32) for name, shape in network.parameter_shapes().items()
+    }
+    return Model(network, parameters, numbered_labels(network.classes), IMAGENET)
+
+
+def quick_int8_model(rng: np.random.Generator, network: Network) -> Model:
+    real = real_outputs(network)
+    scales = {INPUT: TensorQuantization(float(rng.uniform(0.01, 0.02)), 117)}
+    for layer in network.layers:
+        if isinstance(layer, MaxPool):
+            scales[layer.name] = scales[layer.inputs[0]]
+        elif layer.name not in real:
+            scales[layer.name] = TensorQuantization(float(rng.uniform(0.01, 0.1)), int(rng.integers(0, 99)))
+    kinds = {"weight": np.int8, "bias": np.int32}
+    parameters = {}
+    for name, (dtype, shape) in parameter_types(network, Quantization(scales)).items():
+        if name.endswith("_zero_point"):
+            continue
+        integers = rng.integers(-127, 128, shape).astype(kinds.get(name.rpartition(".")[2], np.int8))
+        parameters[name] = integers if dtype != np.float32 else rng.uniform(0.001, 0.01, shape).astype(np.float32)
+    return Model(network, parameters, numbered_labels(network.classes), IMAGENET, Quantization(scales))
+
+
+@st.composite
+def models(draw: st.DrawFn, *, folded: bool) -> Model:
+    return any_model(
+        draw(st.sampled_from(sorted(CATALOG))),
+        round(draw(st.floats(0.1, 0.3)), 3),
+        (draw(st.integers(70, 130)), draw(st.integers(70, 130))),
+        draw(st.integers(1, 40)),
+        int8=draw(st.booleans()),
+        folded=folded,
+    )
+
+
+@FEW
+@given(model=models(folded=False))
+def test_models_of_the_catalogue_come_back_from_onnx(tmp_path: Path, model: Model) -> None:
+    to_onnx(model, tmp_path / "model.onnx")
+    assert_same(model, from_onnx(tmp_path / "model.onnx"))
+
+
+@FEW
+@given(model=models(folded=True))
+def test_models_of_the_catalogue_come_back_from_litert(tmp_path: Path, model: Model) -> None:
+    to_litert(model, tmp_path / "model.tflite")
+    assert_same(model, from_tflite(tmp_path / "model.tflite"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks_come_back_from_both(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, batch_norm=False)
+    model = random_int8_model(rng, network) if seed % 2 else random_model(rng, network)
+    to_onnx(model, tmp_path / "model.onnx")
+    assert_same(model, from_onnx(tmp_path / "model.onnx"))
+    to_litert(model, tmp_path / "model.tflite")
+    assert_same(model, from_tflite(tmp_path / "model.tflite"))
+
+
+def test_float16_weights_come_back_as_float16_values(tmp_path: Path) -> None:
+    model = any_model("mobilenet_v1", 0.1, (96, 96), 3, int8=False, folded=True)
+    to_litert(model, tmp_path / "model.tflite", weights="float16")
+    read = from_tflite(tmp_path / "model.tflite")
+    for name, value in model.parameters.items():
+        np.testing.assert_array_equal(read.parameters[name], value.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_graph_without_its_description_is_read_all_the_same(tmp_path: Path, int8: bool) -> None:
+    model = any_model("mobilenet_v1", 0.25, (128, 96), 5, int8=int8, folded=True)
+    to_litert(model, tmp_path / "model.tflite")
+    path = tmp_path / "stripped.tflite"
+    path.write_bytes((tmp_path / "model.tflite").read_bytes().replace(b"\x0a\0\0\0mobilenets", b"\x0a\0\0\0mobilenetz"))
+    read = from_tflite(path)
+    assert read.network == model.network
+    assert read.labels == model.labels
+    for name, value in model.parameters.items():
+        np.testing.assert_array_equal(read.parameters[name], value)
+    if int8:
+        assert model.quantization is not None
+        assert read.quantization is not None
+        assert dict(read.quantization.activations) == dict(model.quantization.activations)
