@@ -15,8 +15,8 @@ import click
 from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
-    "show": "Print a network's layers and what they cost.",
-    "tables": "Print the paper's tables, published and computed side by side.",
+    "show": "Print a network's layers and what they cost",
+    "tables": "Print the paper's tables, published and computed side by side",
     "evaluate": "Accuracy of a model on labelled pictures",
     "predict": "The likeliest labels of pictures",
 }

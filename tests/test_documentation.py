@@ -1,0 +1,118 @@
+"""Every shell command that the documentation shows is run, and prints what the documentation says it prints.
+
+A command stands in a block that begins with ```` ```console ````, after ``$ ``; a line that ends in a backslash goes on
+in the next. What follows is its output, where ``...`` stands for anything. The blocks of one page are run in order, in
+one temporary folder. Words after ``console`` say what a block needs:
+
+``slow``     more than ten seconds
+``not-run``  something that a test must not do, such as installing packages
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
+
+_BLOCK = re.compile(r"^```console(?P<words>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a page, and the output that the page shows for it."""
+
+    line: int
+    text: str
+    output: str
+    words: frozenset[str]
+
+
+def commands_of(page: Path) -> list[Command]:
+    """Every command of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for block in _BLOCK.finditer(text):
+        first = text.count("\n", 0, block.start()) + 2
+        words = frozenset(block["words"].split())
+        lines = block["body"].splitlines()
+        starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
+        assert not lines or starts[:1] == [0], f"{page.name}:{first}: a console block begins with '$ '"
+        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+            last = start
+            while lines[last].endswith("\\"):
+                last += 1
+            command = "\n".join(lines[start : last + 1]).removeprefix("$ ")
+            found.append(Command(first + start, command, "\n".join(lines[last + 1 : end]).strip("\n"), words))
+    return found
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``mobilenets`` and ``python``, so that commands run with this interpreter and this source."""
+    folder = tmp_path_factory.mktemp("bin")
+    interpreter = f'exec "{sys.executable}"'
+    for name, call in {
+        "python": f'{interpreter} "$@"',
+        "mobilenets": f"{interpreter} -c 'from mobilenets.cli.main import main; main()' \"$@\"",
+    }.items():
+        (folder / name).write_text(f"#!/bin/sh\n{call}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def run(command: Command, folder: Path, programs: Path, page: Path) -> None:
+    environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
+        "COLUMNS": "80",
+    }
+    done = subprocess.run(
+        ["bash", "-c", command.text], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    place = f"{page.name}:{command.line}: {command.text}"
+    if not command.output:
+        assert done.returncode == 0, f"{place}\n{done.stderr}"
+        return
+    printed = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip("\n").splitlines())
+    matches = doctest.OutputChecker().check_output(
+        command.output + "\n", printed + "\n", doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
+    assert matches, f"{place}\nprinted:\n{printed}\nthe page says:\n{command.output}"
+
+
+def parts(*, slow: bool) -> list[Path]:
+    """Pages that have a slow block, or those that have none."""
+    return [page for page in PAGES if any("slow" in command.words for command in commands_of(page)) == slow]
+
+
+@pytest.mark.parametrize("page", parts(slow=False), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_a_page_do_what_it_says(page: Path, programs: Path, tmp_path: Path) -> None:
+    run_page(page, programs, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", parts(slow=True), ids=lambda page: str(page.relative_to(ROOT)))
+def test_slow_commands_of_a_page_do_what_it_says(page: Path, programs: Path, tmp_path: Path) -> None:
+    run_page(page, programs, tmp_path)
+
+
+def run_page(page: Path, programs: Path, folder: Path) -> None:
+    for command in commands_of(page):
+        if "not-run" not in command.words:
+            run(command, folder, programs, page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
