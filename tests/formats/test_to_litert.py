@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from tests.random_models import (
+    IMAGENET,
     random_int8_model,
     random_model,
     random_network,
@@ -22,10 +23,10 @@ from tests.random_models import (
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
-from mobilenets.formats.to_litert import litert_graph, to_litert
+from mobilenets.formats.to_litert import litert_graph, litert_input, to_litert
 from mobilenets.model import reference
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.preprocessing import Pixels, Preprocessing
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -53,10 +54,11 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
 @pytest.mark.parametrize("seed", range(25))
 def test_litert_agrees_on_random_float_networks(seed: int, weights: Any, tolerance: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    model = random_model(rng, without_batch_norm(random_network(rng)))
+    network = without_batch_norm(random_network(rng))
+    model = random_model(rng, network, IMAGENET if seed % 2 else Preprocessing())
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite", weights=weights)
-    found = run(tmp_path / "model.tflite", model.preprocessing.normalize(pixels))
+    found = run(tmp_path / "model.tflite", litert_input(model, pixels))
     expected = expected_outputs(model, pixels)
     assert found.keys() == expected.keys()
     for name, values in expected.items():
@@ -102,7 +104,7 @@ def test_every_architecture_gives_the_same_logits(name: str, int8: bool, tmp_pat
     model = random_int8_model(rng, network) if int8 else random_model(rng, network)
     pixels = random_pixels(rng, network, 2)
     to_litert(model, tmp_path / "model.tflite", pictures=pixels)
-    found = run(tmp_path / "model.tflite", pixels if int8 else model.preprocessing.normalize(pixels))
+    found = run(tmp_path / "model.tflite", litert_input(model, pixels))
     for output, values in expected_outputs(model, pixels).items():
         tolerance = 2.01 * output_step(model, output, pixels) if int8 else 1e-5 * np.abs(values).max()
         np.testing.assert_allclose(found[output], values, rtol=0, atol=tolerance)
@@ -152,3 +154,12 @@ def test_weights_beyond_float16_are_refused_by_name(tmp_path: Path) -> None:
     parameters["stem.weight"][0, 0, 0, 0] = 1e6
     with pytest.raises(FormatError, match=r"^stem\.weight holds 1e\+06"):
         to_litert(model.with_parameters(parameters), tmp_path / "model.tflite", weights="float16")
+
+
+def test_the_scale_of_imported_logits_is_kept() -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    model = random_int8_model(np.random.default_rng(0), network, asymmetric_weights=True)
+    imported = {"imported": {"from": "tflite", "logits_scale": 0.125, "logits_zero_point": 77}}
+    graph = litert_graph(replace(model, provenance=imported))
+    (logits,) = [tensor for tensor in graph.tensors if tensor.name == "classifier/map"]
+    assert (logits.kind, logits.scale.tolist(), logits.zero_point.tolist()) == ("UINT8", [0.125], [77])

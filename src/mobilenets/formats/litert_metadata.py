@@ -62,6 +62,18 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
     return bytes(writer.builder.Output())
 
 
+def normalization(model: Model) -> tuple[float, float]:
+    """What an app takes from each byte of a picture, and then divides it by, before a float graph reads it.
+
+    One number each for all channels: more is what the metadata allows but MediaPipe refuses. (0, 1), pixels as they
+    are, where the channels differ; the graph then normalises them itself.
+    """
+    mean, std = model.preprocessing.mean, model.preprocessing.std
+    if len(set(mean)) > 1 or len(set(std)) > 1 or model.network.channels != 3:
+        return 0.0, 1.0
+    return 255 * mean[0], 255 * std[0]
+
+
 def labels_archive(model: Model) -> bytes:
     """The zip archive to be appended to the model: one label a line. The same labels give the same bytes."""
     archive = io.BytesIO()
@@ -77,15 +89,12 @@ class _Writer:
         self.builder = builder
 
     def image(self, model: Model) -> int:
-        """TensorMetadata of the picture: RGB, its size, and what is taken from and divided by before a float input."""
-        network, preprocessing = model.network, model.preprocessing
+        """TensorMetadata of the picture: RGB, its size, and what is taken from it and it is divided by."""
+        network = model.network
         size = self.table({}, numbers={0: network.width, 1: network.height})
         properties = self.table({1: size}, kinds={0: _RGB})
         content = self.table({1: properties}, kinds={0: _IMAGE_PROPERTIES})
-        mean, std = (
-            self.builder.CreateNumpyVector(255 * np.asarray(values, np.float32))
-            for values in (preprocessing.mean, preprocessing.std)
-        )
+        mean, std = (self.builder.CreateNumpyVector(np.array([value], np.float32)) for value in normalization(model))
         unit = self.table({1: self.table({0: mean, 1: std})}, kinds={0: _NORMALIZATION_OPTIONS})
         return self.table({0: self.text("image"), 3: content, 4: self.tables([unit])})
 

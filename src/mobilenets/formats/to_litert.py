@@ -9,6 +9,7 @@ bytes whose range is what the layer makes of some pictures, and are turned into 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -41,12 +42,14 @@ from mobilenets.model import reference
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.quantization import TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
 
 DESCRIPTION_NAME = "mobilenets"
 """Under this name the metadata holds :func:`~mobilenets.formats.description.describe`'s texts, as one JSON object."""
-OUTPUT_MARGIN = 1.5
-"""How far the bytes of an output reach beyond what the pictures showed, as a factor on both ends."""
+MARGIN = 1.1
+"""How far the bytes of an output reach beyond what given pictures showed, as a factor on both ends."""
+SYNTHETIC_MARGIN = 1.5
+"""The same for made-up pictures, which excite no class as much as a photograph of it does."""
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
@@ -61,8 +64,8 @@ def to_litert(
 ) -> None:
     """Write a Model as a LiteRT file.
 
-    The file reads float32 pixels normalised as its metadata says, or for an int8 Model uint8 pixels as they are,
-    (N, height, width, 3) for any N. Outputs are float32, (N, C) where a map is 1×1, else (N, H, W, C).
+    The file reads what :func:`litert_input` gives: uint8 pixels for an int8 Model, else float32 ones normalised as its
+    metadata says, (N, height, width, 3) for any N. Outputs are float32, (N, C) where a map is 1×1, else (N, H, W, C).
 
     Args:
         model: float32 with batch norms folded, or int8.
@@ -85,6 +88,14 @@ def to_litert(
     write_atomically(Path(path), content + litert_metadata.labels_archive(model))
 
 
+def litert_input(model: Model, pixels: Pixels) -> Array:
+    """What to give the file that :func:`to_litert` writes for pixels, uint8 (N, height, width, 3)."""
+    if model.quantization is not None:
+        return pixels
+    mean, std = litert_metadata.normalization(model)
+    return ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
+
+
 def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | None = None) -> Graph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
@@ -93,8 +104,7 @@ def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | N
     if model.quantization is None:
         writer = _Writer(model, half=weights == "float16")
     else:
-        asymmetric = any(name.endswith(".weight_zero_point") for name in model.parameters)
-        writer = _Writer(model, numbers=_Numbers(model, asymmetric, pictures))
+        writer = _Writer(model, numbers=_Numbers(model, model.quantization, pictures))
     writer.read_input()
     for layer in model.network.layers:
         writer.write(layer)
@@ -105,15 +115,13 @@ def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | N
 class _Numbers:
     """How the integers of an int8 Model are said in LiteRT: as INT8 less 128, or as UINT8."""
 
-    def __init__(self, model: Model, asymmetric: bool, pictures: Pixels | None) -> None:
-        assert model.quantization is not None
+    def __init__(self, model: Model, quantization: Quantization, pictures: Pixels | None) -> None:
+        asymmetric = any(name.endswith(".weight_zero_point") for name in model.parameters)
         self.kind = "UINT8" if asymmetric else "INT8"
         self.per_channel = not asymmetric
         self.offset = 0 if asymmetric else 128
         self.dtype = np.uint8 if asymmetric else np.int8
-        self.version = {"INT8": 2, "UINT8": 1}[self.kind]
-        """Version of most operators at which they took this kind."""
-        self.scales = {**model.quantization.activations, **_output_scales(model, pictures)}
+        self.scales = {**quantization.activations, **_output_scales(model, pictures)}
 
     def tensor(self, name: str, shape: tuple[int, ...], held: TensorQuantization) -> Tensor:
         """A computed tensor in bytes."""
@@ -147,9 +155,12 @@ class _Numbers:
 def _output_scales(model: Model, pictures: Pixels | None) -> dict[str, TensorQuantization]:
     """Scales for the outputs that give real numbers, from what they make of pictures."""
     names = real_outputs(model.network)
+    published = _published_scale(model)
+    if len(names) == 1 and published is not None:
+        return dict.fromkeys(names, published)
     if not names:
         return {}
-    margin = OUTPUT_MARGIN if pictures is None else 1.1
+    margin = SYNTHETIC_MARGIN if pictures is None else MARGIN
     seen = reference.run(model, synthetic_pictures(model.network) if pictures is None else pictures)
     scales = {}
     for name in names:
@@ -157,6 +168,17 @@ def _output_scales(model: Model, pictures: Pixels | None) -> dict[str, TensorQua
         scale = (high - low) / 255
         scales[name] = TensorQuantization(scale, round(-low / scale))
     return scales
+
+
+def _published_scale(model: Model) -> TensorQuantization | None:
+    """The scale that the logits had in the uint8 file that a Model was imported from, if it was."""
+    imported = model.provenance.get("imported")
+    if not isinstance(imported, Mapping) or imported.get("from") != "tflite":
+        return None
+    scale, zero_point = imported.get("logits_scale"), imported.get("logits_zero_point")
+    if not isinstance(scale, float) or not isinstance(zero_point, int) or not 0 <= zero_point <= 255:
+        return None
+    return TensorQuantization(scale, zero_point)
 
 
 @dataclass
@@ -198,20 +220,33 @@ class _Writer:
 
     def read_input(self) -> None:
         """The picture; bytes of pixels become INT8 where the graph computes in that."""
-        network, numbers = self.model.network, self.numbers
+        network = self.model.network
         shape = (1, network.height, network.width, network.channels)
-        if numbers is None:
+        if self.numbers is None:
             index = self.graph.add(Tensor(INPUT, "FLOAT32", shape))
+            self.graph.inputs.append(index)
+            if litert_metadata.normalization(self.model) == (0.0, 1.0):
+                index = self.normalized(index, shape)
         else:
-            held = numbers.scales[INPUT]
+            held = self.numbers.scales[INPUT]
             scale, zero_point = np.array([held.scale], np.float32), np.array([held.zero_point], np.int64)
             index = self.graph.add(Tensor(INPUT, "UINT8", shape, scale=scale, zero_point=zero_point))
-        self.graph.inputs.append(index)
-        if numbers is not None and numbers.kind == "INT8":
-            index = self.operator(
-                "QUANTIZE", [index], self.tensor(f"{INPUT}/quantize", shape, INPUT), "QuantizeOptions"
-            )
+            self.graph.inputs.append(index)
+            if self.numbers.kind == "INT8":
+                less_128 = self.tensor(f"{INPUT}/quantize", shape, INPUT)
+                index = self.operator("QUANTIZE", [index], less_128, "QuantizeOptions")
         self.values[INPUT] = _Value(index)
+
+    def normalized(self, index: int, shape: tuple[int, ...]) -> int:
+        """Pixels times a factor plus an offset, one of each per channel."""
+        mean, std = np.zeros(1), np.ones(1)
+        if self.model.network.channels == 3:
+            mean, std = np.array(self.model.preprocessing.mean), np.array(self.model.preprocessing.std)
+        scale = self.constant(f"{INPUT}.scale", "FLOAT32", (1 / (255 * std)).astype(np.float32))
+        offset = self.constant(f"{INPUT}.offset", "FLOAT32", (-mean / std).astype(np.float32))
+        scaled = self.operator("MUL", [index, scale], Tensor(f"{INPUT}/scaled", "FLOAT32", shape), "MulOptions")
+        made = Tensor(f"{INPUT}/normalized", "FLOAT32", shape)
+        return self.operator("ADD", [scaled, offset], made, "AddOptions")
 
     def finish(self) -> None:
         """Give each output its name and shape, as float32."""
@@ -265,9 +300,7 @@ class _Writer:
             case Add():
                 index = self.add(layer, output)
             case Concatenate():
-                parts = [self.read(layer, number) for number in range(len(layer.inputs))]
-                if self.numbers is not None:
-                    parts = [self.requantized(layer, number, part) for number, part in enumerate(parts)]
+                parts = [self.requantized(layer, number) for number in range(len(layer.inputs))]
                 index = self.operator("CONCATENATION", parts, output, "ConcatenationOptions", Axis=3)
             case _:
                 raise FormatError(f"{layer.name} is of a kind that LiteRT export does not know: {type(layer).__name__}")
@@ -336,11 +369,10 @@ class _Writer:
             total = self.operator("ADD", [total, term], made, "AddOptions", **fused)
         return self.operator("QUANTIZE", [total], output, "QuantizeOptions") if through_reals else total
 
-    def requantized(self, layer: Layer, number: int, part: int) -> int:
-        """A part of a concatenation at the scale of the whole."""
-        assert self.numbers is not None
-        source = layer.inputs[number]
-        if self.numbers.scales[source] == self.numbers.scales[layer.name]:
+    def requantized(self, layer: Layer, number: int) -> int:
+        """A part of a concatenation, at the scale of the whole."""
+        part, source = self.read(layer, number), layer.inputs[number]
+        if self.numbers is None or self.numbers.scales[source] == self.numbers.scales[layer.name]:
             return part
         output = self.tensor(f"{layer.name}/part{number}", self.graph.tensors[part].shape, layer.name)
         return self.operator("QUANTIZE", [part], output, "QuantizeOptions")
