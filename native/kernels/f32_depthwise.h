@@ -39,7 +39,7 @@ void depthwise_tile(const DepthwiseTask& task) {
         Vector::Floats sums[Rows][Columns];
         MOBILENETS_UNROLL
         for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
-            for (int c = 0; c < Columns; ++c) sums[r][c] = bias;
+        for (int c = 0; c < Columns; ++c) sums[r][c] = bias;
         MOBILENETS_UNROLL
         for (int i = 0; i < 3; ++i) {
             Vector::Floats weight[3];
@@ -65,21 +65,24 @@ void depthwise_tile(const DepthwiseTask& task) {
         const int32_t lanes = task.channel_end - channel;
         MOBILENETS_UNROLL
         for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
-            for (int c = 0; c < Columns; ++c) {
-                const Vector::Floats result = Vector::min(Vector::max(sums[r][c], low), high);
-                float* out = task.out + r * task.out_row_stride + c * task.out_stride + channel;
-                if (lanes < Vector::kWidth)
-                    Vector::store_first(out, result, lanes);
-                else
-                    Vector::store(out, result);
-            }
+        for (int c = 0; c < Columns; ++c) {
+            const Vector::Floats result = Vector::min(Vector::max(sums[r][c], low), high);
+            float* out = task.out + r * task.out_row_stride + c * task.out_stride + channel;
+            if (lanes < Vector::kWidth)
+                Vector::store_first(out, result, lanes);
+            else
+                Vector::store(out, result);
+        }
     }
 }
 
 template <int Stride, int Rows, int Columns>
 DepthwiseTile depthwise_tile_at(bool left, bool right) {
-    if (left) return right ? depthwise_tile<Stride, Rows, Columns, true, true> : depthwise_tile<Stride, Rows, Columns, true, false>;
-    return right ? depthwise_tile<Stride, Rows, Columns, false, true> : depthwise_tile<Stride, Rows, Columns, false, false>;
+    if (left)
+        return right ? depthwise_tile<Stride, Rows, Columns, true, true>
+                     : depthwise_tile<Stride, Rows, Columns, true, false>;
+    return right ? depthwise_tile<Stride, Rows, Columns, false, true>
+                 : depthwise_tile<Stride, Rows, Columns, false, false>;
 }
 
 template <int Stride, int Rows, int Columns = kTileColumns>
@@ -156,7 +159,8 @@ DepthwiseTask depthwise_task(const Operation& op, const void* packed, const Task
 template <int Stride>
 void depthwise_3x3(const Operation& op, const void* packed, const Task& task) {
     constexpr int32_t kFirstLevelFloats = 6 * 1024;
-    const int32_t fitting = kFirstLevelFloats / (op.in_width * (Stride + 3)) / 64 * 64, group = fitting < 64 ? 64 : fitting;
+    const int32_t fitting = kFirstLevelFloats / (op.in_width * (Stride + 3)) / 64 * 64,
+                  group = fitting < 64 ? 64 : fitting;
     for (int32_t channel = task.channel_begin; channel < task.channel_end; channel += group) {
         DepthwiseTask part = depthwise_task(op, packed, task);
         part.channel_begin = channel;
@@ -196,8 +200,9 @@ void depthwise_run(const Operation& op, const void* packed, const Task& task) {
                 for (int32_t i = 0; i < op.kernel; ++i) {
                     const auto* row = static_cast<const float*>(task.rows[y * op.stride + i]) + channel;
                     for (int32_t j = first; j < last; ++j)
-                        sum = Vector::multiply_add(Vector::load(row + (column + j) * all.in_stride),
-                                                   Vector::load(weights + (1 + i * op.kernel + j) * Vector::kWidth), sum);
+                        sum =
+                            Vector::multiply_add(Vector::load(row + (column + j) * all.in_stride),
+                                                 Vector::load(weights + (1 + i * op.kernel + j) * Vector::kWidth), sum);
                 }
                 const int32_t lanes = all.channel_end - channel;
                 Vector::store_first(out + channel, Vector::min(Vector::max(sum, low), high),

@@ -10,7 +10,7 @@ namespace mobilenets {
 namespace {
 
 const Kernel kKernels[] = {
-    {"f32_pointwise_6x16_neon", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
+    {"f32_pointwise_14x8_neon", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
     {"f32_depthwise_3x3_2x4x4_neon", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},

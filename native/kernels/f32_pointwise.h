@@ -12,7 +12,9 @@
 namespace mobilenets {
 namespace {
 
-constexpr int kPanelVectors = Vector::kRegisters >= 32 ? 4 : 2;
+// Two vectors: as fast as four where the weights are in the cache, and faster where they come from memory and there are
+// few rows, because two tiles are enough then to fetch the whole next panel at an even pace.
+constexpr int kPanelVectors = 2;
 constexpr int kPanelChannels = kPanelVectors * Vector::kWidth;
 
 // Rows of the largest tile for a number of vectors: sums, one load of each weight vector and one input value must fit
@@ -31,7 +33,8 @@ constexpr int vectors_for(int32_t channels) {
     return (channels + Vector::kWidth - 1) / Vector::kWidth;
 }
 
-// Memory that will be wanted soon, fetched into the second-level cache one line at a time.
+// Memory that will be wanted soon, fetched into the second-level cache one line for every input value of a tile. (More
+// lines at a time hold up the loads of the tile itself.)
 struct Prefetch {
     const char* at = nullptr;
     const char* end = nullptr;
@@ -87,9 +90,8 @@ void product_tile(const Product& product, Prefetch& prefetch) {
     if (ahead_step != 0) prefetch.at = ahead;
     // Without this g++ spills sums inside the loop in order to clamp them sooner after it.
     MOBILENETS_UNROLL
-    for (int r = 0; r < Rows; ++r)
-        MOBILENETS_UNROLL
-        for (int v = 0; v < Vectors; ++v) Vector::pin(sums[r][v]);
+    for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
+    for (int v = 0; v < Vectors; ++v) Vector::pin(sums[r][v]);
     const Vector::Floats low = Vector::broadcast(product.low), high = Vector::broadcast(product.high);
     const int32_t last = product.channels - (Vectors - 1) * Vector::kWidth;
     MOBILENETS_UNROLL
@@ -147,6 +149,11 @@ struct Panels {
     ptrdiff_t start(int32_t channel) const { return static_cast<ptrdiff_t>(depth + 1) * channel; }
     int32_t width(int32_t channel) const {
         return channels - channel < kPanelChannels ? channels - channel : kPanelChannels;
+    }
+
+    size_t bytes(int32_t channel) const {
+        return sizeof(float) * (static_cast<size_t>(depth) + 1) *
+               static_cast<size_t>(round_up(width(channel), Vector::kWidth));
     }
 
     template <class WeightIndex>
@@ -217,8 +224,7 @@ void pointwise_run(const Operation& op, const void* packed, const Task& task) {
             prefetch.at = reinterpret_cast<const char*>(product.panel);
             if (pixel == 0 && next < task.channel_end) {
                 prefetch.at = reinterpret_cast<const char*>(static_cast<const float*>(packed) + panels.start(next));
-                prefetch.end = prefetch.at + static_cast<ptrdiff_t>(panels.depth + 1) * 4 *
-                                                 round_up(panels.width(next), Vector::kWidth);
+                prefetch.end = prefetch.at + panels.bytes(next);
             }
             product_panel(product, task.count - pixel < block ? task.count - pixel : block, prefetch);
             channel = next;

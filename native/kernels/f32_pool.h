@@ -40,8 +40,8 @@ void max_pool_run(const Operation& op, const void*, const Task& task) {
             const int32_t column = x * op.stride - op.pad_left;
             const int32_t first = column < 0 ? 0 : column;
             const int32_t last = op.in_width - column < op.kernel ? op.in_width : column + op.kernel;
-            auto* out = reinterpret_cast<float*>(static_cast<char*>(task.out) + y * task.out_row_stride +
-                                                 x * task.out_stride);
+            auto* out =
+                reinterpret_cast<float*>(static_cast<char*>(task.out) + y * task.out_row_stride + x * task.out_stride);
             for (int32_t c = task.channel_begin; c < task.channel_end; c += Vector::kWidth) {
                 const ptrdiff_t begin = static_cast<ptrdiff_t>(first) * op.in_channels + c;
                 Vector::Floats largest = Vector::load(static_cast<const float*>(task.rows[y * op.stride]) + begin);

@@ -43,10 +43,9 @@ void stem_pack(const Operation& op, const Weights& weights, void* packed) {
     const StemLayout layout(op);
     auto* floats = static_cast<float*>(packed);
     const ptrdiff_t channels = op.in_channels, window = static_cast<ptrdiff_t>(op.kernel) * op.kernel;
-    layout.panels.pack(static_cast<const float*>(weights.weight), static_cast<const float*>(weights.bias), floats,
-                       [=](ptrdiff_t out, ptrdiff_t k) {
-                           return (out * channels + k % channels) * window + k / channels;
-                       });
+    layout.panels.pack(
+        static_cast<const float*>(weights.weight), static_cast<const float*>(weights.bias), floats,
+        [=](ptrdiff_t out, ptrdiff_t k) { return (out * channels + k % channels) * window + k / channels; });
     float* offsets = floats + layout.panels.floats();
     for (int32_t i = 0; i < op.in_channels * Vector::kWidth; ++i) offsets[i] = weights.offset[i % op.in_channels];
 }
@@ -60,8 +59,8 @@ void convert_row(const StemLayout& layout, int32_t channels, const uint8_t* byte
     float* out = row + layout.left;
     int32_t period = 0;
     for (int32_t i = 0; i < layout.inside; i += Vector::kWidth) {
-        Vector::store(out + i, Vector::subtract(Vector::load_bytes(bytes + i),
-                                                Vector::load(offsets + period * Vector::kWidth)));
+        Vector::store(out + i,
+                      Vector::subtract(Vector::load_bytes(bytes + i), Vector::load(offsets + period * Vector::kWidth)));
         period = period + 1 == channels ? 0 : period + 1;
     }
     clear(out + layout.inside, layout.row - layout.left - layout.inside);

@@ -1,0 +1,161 @@
+"""Networks as JSON and back; whatever a hostile file says, there is an error or a sound network."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.strategies import networks
+
+from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.encoding import LARGEST_INTEGER, MOST_LAYERS, MOST_VALUES, decode, encode
+from mobilenets.architecture.layers import Network
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import ArchitectureError
+
+
+def through_json(network: Network) -> Any:
+    return json.loads(json.dumps(encode(network), allow_nan=False))
+
+
+@given(networks())
+def test_decoding_undoes_encoding(network: Network) -> None:
+    assert decode(through_json(network)) == network
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_the_whole_catalogue_survives_json(name: str) -> None:
+    network = CATALOG[name](width_multiplier=0.3, resolution=97, classes=7)
+    assert decode(through_json(network)) == network
+
+
+def deep(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+HOSTILE: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    LARGEST_INTEGER,
+    LARGEST_INTEGER + 1,
+    10**400,
+    1e308,
+    -1e-300,
+    float("nan"),
+    float("inf"),
+    "",
+    "input",
+    "\x1b[2J",
+    "x" * 100_000,
+    "🦊",
+    [],
+    [[]],
+    ["input"] * 3,
+    [0, 0, 0],
+    [1 << 70] * 4,
+    {},
+    {"epsilon": 10**400},
+    {"epsilon": -1},
+    {"epsilon": "1"},
+    {"divisor": 0, "minimum": 8},
+    deep(500),
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Path of every value inside a JSON value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in inside for place in places(item, (*path, key)))]
+
+
+def changed(data: Any, path: tuple[Any, ...], change: str, value: Any) -> Any:
+    """A copy in which one value is replaced, removed or joined by a stranger."""
+    data = copy.deepcopy(data)
+    if not path:
+        return value
+    parent = data
+    for key in path[:-1]:
+        parent = parent[key]
+    if change == "remove":
+        del parent[path[-1]]
+    elif change == "add" and isinstance(parent, dict):
+        parent["stranger"] = value
+    else:
+        parent[path[-1]] = value
+    return data
+
+
+@settings(max_examples=500)
+@given(networks(), st.data())
+def test_a_changed_encoding_gives_an_error_or_a_sound_network(network: Network, data: st.DataObject) -> None:
+    encoded = through_json(network)
+    path = data.draw(st.sampled_from(places(encoded)))
+    change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    hostile = changed(encoded, path, change, data.draw(st.sampled_from(HOSTILE)))
+    try:
+        decoded = decode(hostile)
+    except ArchitectureError as error:
+        message = str(error)
+    else:
+        message = ""
+        assert decode(through_json(decoded)) == decoded
+        assert all(shape.size >= 1 for shape in decoded.shapes.values())
+    assert len(message) < 600
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_other_value_is_a_network(value: Any) -> None:
+    with pytest.raises(ArchitectureError):
+        decode(value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("layers", 0, "type"), "Softmax", "layer 0 has type 'Softmax'; known are Convolution, "),
+        (("layers", 0, "dilation"), 2, r"layer 0 \(Convolution\) has the unknown field 'dilation'"),
+        (("layers", 0, "kernel"), 3.0, "kernel must be a whole number from 0 to 16777216, not 3.0"),
+        (("layers", 0, "bias"), 1, "bias must be true or false, not 1"),
+        (("layers", 0, "activation"), "swish", "activation is 'swish'; known are none, relu, relu6"),
+        (("layers", 0, "padding"), [1, 1], "padding must be four numbers"),
+        (("layers", 0, "batch_norm"), {"epsilon": 0}, "epsilon must be above 0"),
+        (("layers", 0, "name"), "a\nb", "must be a name of 1 to 200 characters"),
+        (("outputs",), ["nowhere"], "output 'nowhere' is not a layer"),
+        (("width_multiplier",), -1, "width_multiplier must be above 0"),
+        (("padding_policy",), "valid", "padding_policy is 'valid'; known are same, symmetric"),
+        (("height",), -5, "network height must be a whole number"),
+        (("stranger",), 1, "network has the unknown field 'stranger'"),
+    ],
+)
+def test_an_error_names_the_field(path: tuple[Any, ...], value: Any, message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        decode(changed(through_json(mobilenet_v1(resolution=32)), path, "replace", value))
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ArchitectureError, match=r"layer 0 \(Convolution\) lacks stride"):
+        decode(changed(through_json(mobilenet_v1(resolution=32)), ("layers", 0, "stride"), "remove", None))
+
+
+def test_more_layers_than_any_network_has_are_refused() -> None:
+    encoded = through_json(mobilenet_v1(resolution=32))
+    encoded["layers"] = encoded["layers"][:1] * (MOST_LAYERS + 1)
+    with pytest.raises(ArchitectureError, match="network lists 10001 layers; at most 10000 are allowed"):
+        decode(encoded)
+
+
+def test_a_map_that_fits_in_no_memory_is_refused() -> None:
+    encoded = through_json(mobilenet_v1(resolution=32))
+    encoded["height"] = encoded["width"] = LARGEST_INTEGER
+    with pytest.raises(ArchitectureError, match=f"more than the {MOST_VALUES} that are allowed"):
+        decode(encoded)

@@ -1,0 +1,359 @@
+"""The Model file: bit for bit there and back, and nothing hostile gets in."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import stat
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.architecture.test_encoding import HOSTILE, changed, places
+from tests.random_models import random_int8_model, random_model, random_network
+from tests.strategies import SEEDS, float_models, int8_models
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import ModelError, ModelFileError
+from mobilenets.model.file import FORMAT_VERSION, load, save
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+
+
+def there_and_back(model: Model) -> Model:
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, Path(folder) / "model.safetensors")
+        return load(Path(folder) / "model.safetensors")
+
+
+def assert_same(found: Model, expected: Model) -> None:
+    """Equal in everything, tensors bit for bit."""
+    assert found.network == expected.network
+    assert found.labels == expected.labels
+    assert found.preprocessing == expected.preprocessing
+    assert found.quantization == expected.quantization
+    assert found.provenance == expected.provenance
+    assert set(found.parameters) == set(expected.parameters)
+    for name, tensor in expected.parameters.items():
+        assert found.parameters[name].dtype == tensor.dtype
+        assert found.parameters[name].shape == tensor.shape
+        assert found.parameters[name].tobytes() == tensor.tobytes()
+
+
+@given(float_models() | int8_models())
+def test_save_and_load_is_bit_identical(model: Model) -> None:
+    loaded = there_and_back(model)
+    assert_same(loaded, model)
+    assert not any(tensor.flags.writeable for tensor in loaded.parameters.values())
+
+
+def with_four_bits(seed: int) -> Model:
+    """An int8 Model of which about half of the layers hold 4-bit weights."""
+    rng = np.random.default_rng(seed)
+    model = random_int8_model(rng, random_network(rng))
+    assert model.quantization is not None
+    parameters, bits = dict(model.parameters), {}
+    for name, tensor in model.parameters.items():
+        layer, _, kind = name.rpartition(".")
+        if kind == "weight" and rng.random() < 0.5:
+            parameters[name] = np.clip(tensor // 16, -7, 7).astype(np.int8)
+            bits[layer] = 4
+    return replace(model, parameters=parameters, quantization=replace(model.quantization, weight_bits=bits))
+
+
+@given(SEEDS)
+def test_four_bit_weights_survive_packing(seed: int) -> None:
+    model = with_four_bits(seed)
+    loaded = there_and_back(model)
+    assert_same(loaded, model)
+    assert not any(tensor.flags.writeable for tensor in loaded.parameters.values())
+
+
+def four_bit_layer() -> tuple[Model, str]:
+    """A Model, and the name of a layer in it that holds two 4-bit weights or more."""
+    for seed in range(20):
+        model = with_four_bits(seed)
+        for layer in model.quantization.weight_bits if model.quantization else ():
+            if model.parameters[f"{layer}.weight"].size >= 2:
+                return model, layer
+    raise AssertionError("none of twenty Models has a layer of 4-bit weights")
+
+
+def test_four_bit_weights_go_two_to_a_byte_the_earlier_in_the_low_half(tmp_path: Path) -> None:
+    model, layer = four_bit_layer()
+    save(model, tmp_path / "model.safetensors")
+    header, data = split(tmp_path / "model.safetensors")
+    entry = header[f"{layer}.weight"]
+    weights = model.parameters[f"{layer}.weight"].ravel()
+    assert (entry["dtype"], entry["shape"]) == ("U8", [(weights.size + 1) // 2])
+    packed = data[slice(*entry["data_offsets"])]
+    assert packed[0] == (int(weights[0]) & 15) | (int(weights[1]) & 15) << 4
+
+
+@pytest.mark.parametrize("value", [8, -8, -128, 127])
+def test_a_weight_outside_four_bits_is_not_packed(value: int, tmp_path: Path) -> None:
+    model, layer = four_bit_layer()
+    layer = next(iter(model.quantization.weight_bits))  # type: ignore[union-attr]
+    weight = model.parameters[f"{layer}.weight"].copy()
+    weight.flat[0] = value
+    with pytest.raises(ModelError, match="declared to use 4 bits but holds values outside −7 to 7"):
+        save(model.with_parameters({**model.parameters, f"{layer}.weight": weight}), tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def small_model(**changes: Any) -> Model:
+    rng = np.random.default_rng(3)
+    model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
+    return replace(model, labels=("cat", "dog", "zebra crossing 🦓"), **changes)
+
+
+def test_everything_but_tensors_survives_too() -> None:
+    preprocessing = Preprocessing((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), Fit.SQUASH, 0.9, Interpolation.BICUBIC)
+    provenance = {"recipe": "paper", "seed": 7, "metrics": {"top1": 98.5}, "versions": ["1", None, True]}
+    model = small_model(preprocessing=preprocessing, provenance=provenance)
+    assert_same(there_and_back(model), model)
+
+
+@pytest.mark.parametrize("provenance", [{"loss": float("nan")}, {"folder": Path("x")}, {"worst": float("inf")}])
+def test_provenance_that_is_not_json_is_refused(provenance: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="metadata of a Model must be JSON values"):
+        save(small_model(provenance=provenance), tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_file_stays_whole_when_a_new_one_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save(small_model(), path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(small_model(provenance={"seed": 8}), path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_new_file_has_the_rights_that_files_usually_get(tmp_path: Path) -> None:
+    save(small_model(), tmp_path / "model.safetensors")
+    (tmp_path / "plain").touch()
+    rights = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("model.safetensors", "plain")]
+    assert rights[0] == rights[1]
+
+
+def split(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Header and data of a safetensors file."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def join(header: object, data: bytes, *, pad: int = 8) -> bytes:
+    """A safetensors file of any header and data, however wrong."""
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % pad)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a small float32 Model file."""
+    rng = np.random.default_rng(5)
+    path = tmp_path_factory.mktemp("file") / "model.safetensors"
+    save(random_model(rng, random_network(rng)), path)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole_int8(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a small int8 Model file with 4-bit weights."""
+    path = tmp_path_factory.mktemp("file") / "model.safetensors"
+    save(with_four_bits(5), path)
+    return path.read_bytes()
+
+
+def refused(content: bytes, message: str = ".") -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=message) as caught:
+            load(path)
+        assert str(path) in str(caught.value)
+
+
+def loads_or_is_refused(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content)
+        try:
+            model = load(path)
+        except ModelFileError:
+            return
+        assert_same(there_and_back(model), model)
+
+
+@given(st.data())
+def test_a_truncated_file_is_refused(whole: bytes, data: st.DataObject) -> None:
+    refused(whole[: data.draw(st.integers(0, len(whole) - 1))], "is not a readable safetensors file")
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_changed_bytes_give_an_error_or_a_sound_model(whole: bytes, whole_int8: bytes, data: st.DataObject) -> None:
+    content = bytearray(data.draw(st.sampled_from([whole, whole_int8])))
+    (header,) = struct.unpack("<Q", content[:8])
+    for _ in range(data.draw(st.integers(1, 4))):
+        # Four in five changes hit the header, where they can do harm.
+        last = len(content) - 1 if data.draw(st.integers(0, 4)) == 0 else header + 7
+        content[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
+    loads_or_is_refused(bytes(content))
+
+
+@settings(max_examples=400)
+@given(st.data())
+def test_changed_metadata_gives_an_error_or_a_sound_model(whole: bytes, whole_int8: bytes, data: st.DataObject) -> None:
+    content = data.draw(st.sampled_from([whole, whole_int8]))
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    field = data.draw(st.sampled_from(sorted(header["__metadata__"])))
+    try:
+        value = json.loads(header["__metadata__"][field])
+    except ValueError:
+        value = header["__metadata__"][field]
+    path = data.draw(st.sampled_from(places(value)))
+    change = data.draw(st.sampled_from(["replace", "remove", "add"]))
+    hostile = changed(value, path, change, data.draw(st.sampled_from(HOSTILE)))
+    header["__metadata__"][field] = json.dumps(hostile)
+    loads_or_is_refused(join(header, content[8 + length :]))
+
+
+def edited(whole: bytes, edit: Callable[[dict[str, Any]], object]) -> bytes:
+    """The file with its header changed in place by a function."""
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = copy.deepcopy(json.loads(whole[8 : 8 + length]))
+    edit(header)
+    return join(header, whole[8 + length :])
+
+
+def some_tensor(header: dict[str, Any]) -> dict[str, Any]:
+    name = next(name for name in sorted(header) if name.endswith(".weight"))
+    entry: dict[str, Any] = header[name]
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda header: header.pop("__metadata__"), "not a Model of this package"),
+        (lambda header: header["__metadata__"].update(format="other"), "not a Model of this package"),
+        (lambda header: header["__metadata__"].update(format_version="2"), "has format version '2'; this package"),
+        (lambda header: header["__metadata__"].pop("network"), "the metadata lacks 'network'"),
+        (lambda header: header["__metadata__"].update(network="{"), "the metadata field 'network' is not JSON"),
+        (lambda header: header["__metadata__"].update(network="[" * 100_000), "'network' is not JSON"),
+        (lambda header: header["__metadata__"].update(network="{}"), "network"),
+        (lambda header: header["__metadata__"].update(labels='"cat"'), "labels must be a list of strings"),
+        (lambda header: header["__metadata__"].update(labels='["cat", 1]'), "labels must be a list of strings"),
+        (lambda header: header["__metadata__"].update(labels="[]"), "0 labels for a network of"),
+        (lambda header: header["__metadata__"].update(provenance="[]"), "provenance must be an object"),
+        (lambda header: header["__metadata__"].update(provenance='{"a": NaN}'), "NaN is not a number"),
+        (lambda header: header["__metadata__"].update(preprocessing="{}"), "preprocessing must hold exactly"),
+        (lambda header: some_tensor(header).update(dtype="F64"), "."),
+        (lambda header: some_tensor(header).update(dtype="I32"), "holds int32; the model needs float32"),
+        (lambda header: some_tensor(header)["shape"].append(1), "the network needs"),
+        (lambda header: some_tensor(header).update(shape=[-1]), "."),
+        (lambda header: some_tensor(header).update(shape=[1 << 62, 1 << 62]), "."),
+        (lambda header: some_tensor(header).update(data_offsets=[0, 1 << 60]), "."),
+        (lambda header: some_tensor(header).update(data_offsets=[8, 4]), "."),
+        (lambda header: some_tensor(header).pop("dtype"), "."),
+        (lambda header: header.update(stranger=header.pop(sorted(header)[1])), "is missing; the network needs"),
+    ],
+)  # fmt: skip
+def test_a_mismatched_file_is_refused(edit: Callable[[dict[str, Any]], object], message: str, whole: bytes) -> None:
+    refused(edited(whole, edit), message)
+
+
+@pytest.mark.parametrize("label", ["\\u0000", "\\u001b[2J", "\\ud800", "\\n"])
+def test_labels_that_cannot_be_printed_are_refused(label: str, tmp_path: Path) -> None:
+    save(small_model(), tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+    labels = f'["cat", "dog", "{label}"]'
+    refused(edited(content, lambda header: header["__metadata__"].update(labels=labels)), "control character")
+
+
+def test_a_tensor_of_no_layer_is_refused(whole: bytes) -> None:
+    (length,) = struct.unpack("<Q", whole[:8])
+    header, data = json.loads(whole[8 : 8 + length]), whole[8 + length :]
+    header["stranger.weight"] = {"dtype": "F32", "shape": [1], "data_offsets": [len(data), len(data) + 4]}
+    refused(join(header, data + b"\0" * 4), "stranger.weight belongs to no layer")
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -1.0, 1e30])
+def test_scales_that_are_no_scales_are_refused(scale: float, whole_int8: bytes) -> None:
+    (length,) = struct.unpack("<Q", whole_int8[:8])
+    header, data = json.loads(whole_int8[8 : 8 + length]), bytearray(whole_int8[8 + length :])
+    name = next(name for name in sorted(header) if name.endswith(".weight_scale"))
+    begin = header[name]["data_offsets"][0]
+    data[begin : begin + 4] = struct.pack("<f", scale)
+    refused(join(header, bytes(data)), "holds scales that are not in 0 to")
+
+
+def test_four_bit_weights_of_the_wrong_length_are_refused(whole_int8: bytes) -> None:
+    def edit(header: dict[str, Any]) -> None:
+        name = next(name for name, entry in header.items() if name != "__metadata__" and entry["dtype"] == "U8")
+        header[name]["shape"] = [1, *header[name]["shape"]]
+
+    refused(edited(whole_int8, edit), "4-bit weights need")
+
+
+def test_unaligned_tensors_are_read_and_stay_read_only(whole: bytes, tmp_path: Path) -> None:
+    (length,) = struct.unpack("<Q", whole[:8])
+    text = whole[8 : 8 + length].rstrip()
+    text += b" " * ((1 - len(text)) % 4)  # the data now begins one byte past a multiple of four
+    (tmp_path / "aligned.safetensors").write_bytes(whole)
+    (tmp_path / "odd.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + length :])
+    odd = load(tmp_path / "odd.safetensors")
+    assert_same(odd, load(tmp_path / "aligned.safetensors"))
+    assert not any(tensor.flags.writeable for tensor in odd.parameters.values())
+    assert all(tensor.flags.aligned for tensor in odd.parameters.values())
+
+
+@pytest.mark.parametrize("length", [0, 1 << 20, 1 << 40, (1 << 64) - 1])
+def test_a_header_that_lies_about_its_length_is_refused(length: int, whole: bytes) -> None:
+    refused(struct.pack("<Q", length) + whole[8:], "is not a readable safetensors file")
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    refused(b"")
+    refused(b"\x89PNG\r\n\x1a\n" + b"\0" * 100)
+    refused(pickle.dumps({"weight": [1.0]}))
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("data.pkl", "x")
+    refused(archive.read_bytes())
+
+
+def test_no_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="does not exist"):
+        load(tmp_path / "nowhere.safetensors")
+    with pytest.raises(ModelFileError, match="is a folder, not a Model file"):
+        load(tmp_path)
+
+
+def test_the_format_version_is_in_the_file(tmp_path: Path) -> None:
+    save(small_model(), tmp_path / "model.safetensors")
+    header, _ = split(tmp_path / "model.safetensors")
+    assert header["__metadata__"]["format_version"] == str(FORMAT_VERSION) == "1"
