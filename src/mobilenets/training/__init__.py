@@ -1,0 +1,1 @@
+"""Training in PyTorch: from labelled pictures and a Network to a Model."""

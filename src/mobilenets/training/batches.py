@@ -1,0 +1,186 @@
+"""Batches for one training step: drawn, distorted, normalised and mixed, on the device that trains.
+
+Every chance in a step follows from (seed, step) alone. So nothing about randomness has to be saved, and a run that is
+taken up again in the middle goes on exactly as it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mobilenets.data.augmentation import Augmentation, Distortions, Floats
+from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.training.canvases import Canvases, Indices
+from mobilenets.training.recipes import Recipe
+
+ORDER, STEP = 0, 1
+"""What a random generator is for; the last part of its seed."""
+
+
+class Batch(NamedTuple):
+    """One step's pictures and what should be said of them."""
+
+    pictures: Tensor
+    """float32 (n, 3, height, width), normalised, channels-last in memory."""
+    targets: Tensor
+    """float32 (n, classes), rows that add to 1."""
+
+
+def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
+    """A random generator that depends on these numbers only."""
+    return np.random.default_rng((seed & (2**63 - 1), number, purpose))
+
+
+def epoch_order(count: int, batch: int, seed: int, epoch: int) -> list[Indices]:
+    """The pictures of each step of an epoch. Those left over when the batches are full are left out."""
+    order = generator(seed, epoch, ORDER).permutation(count)
+    size = min(batch, count)
+    return [order[begin : begin + size] for begin in range(0, count - size + 1, size)]
+
+
+class Batches:
+    """Makes the batches of a run.
+
+    Args:
+        canvases: Training pictures.
+        classes: Number of classes.
+        preprocessing: Mean and deviation to normalise by.
+        recipe: Says how to distort and mix.
+        seed: Of all chances.
+        device: Where the batches are wanted.
+    """
+
+    def __init__(
+        self,
+        canvases: Canvases,
+        classes: int,
+        preprocessing: Preprocessing,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.canvases, self.recipe, self.seed, self.device = canvases, recipe, seed, device
+        self.count = len(canvases.targets)
+        self._classes = classes
+        self._normal = _Normalization(preprocessing, device)
+        self._shown = canvases
+        self._targets = torch.from_numpy(canvases.targets)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in each epoch."""
+        return self.count // min(self.recipe.batch, self.count)
+
+    def epoch(self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True) -> Iterator[Batch]:
+        """The batches of an epoch.
+
+        Args:
+            epoch: From 0.
+            size: (height, width) of the pictures.
+            first: Step of the epoch to begin with.
+            mixed: Whether pictures may be mixed.
+        """
+        self._shown = self._canvases_for(max(size))
+        order = epoch_order(self.count, self.recipe.batch, self.seed, epoch)
+        for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
+            rng = generator(self.seed, epoch * len(order) + number, STEP)
+            pictures = self._pictures(pixels, aspects, size, rng)
+            targets = functional.one_hot(self._targets[order[number]], self._classes).float().to(self.device)
+            if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0:
+                pictures, targets = mix(pictures, targets, self.recipe.mixup, self.recipe.cutmix, rng)
+            yield Batch(pictures, targets)
+
+    def _canvases_for(self, resolution: int) -> Canvases:
+        """Canvases of the right size for a resolution: shrunk once, well, and not at every crop, badly."""
+        side = round(resolution * 1.25)
+        if side >= self.canvases.side:
+            return self.canvases
+        return self._shown if self._shown.side == side else self.canvases.at(side)
+
+    def _pictures(self, pixels: Pixels, aspects: Floats, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+        augmentation = self.recipe.augmentation
+        drawn = augmentation.draw(aspects, size[1] / size[0], rng)
+        canvas = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        pictures = resample(canvas, drawn, size)
+        pictures = change_colours(pictures, drawn, augmentation) if augmentation.changes_colour else pictures
+        return self._normal(pictures)
+
+
+class _Normalization:
+    """(byte / 255 − mean) / deviation, as one multiplication and addition."""
+
+    def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
+        mean = np.asarray(preprocessing.mean, np.float64)
+        std = np.asarray(preprocessing.std, np.float64)
+        self.scale = torch.tensor(1 / (255 * std), dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self.offset = torch.tensor(-mean / std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, values: Tensor) -> Tensor:
+        normal = torch.addcmul(self.offset, values, self.scale)
+        return normal.contiguous(memory_format=torch.channels_last)
+
+
+def normalized(pixels: Pixels, preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """Bytes (N, height, width, 3) as a network sees them: float32 (N, 3, height, width), channels-last in memory."""
+    values = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
+    return _Normalization(preprocessing, device)(values)
+
+
+def resample(canvas: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tensor:
+    """Crop, turn, mirror and resize in one bilinear resampling.
+
+    Args:
+        canvas: float32 (N, 3, side, side).
+        drawn: What to do to each.
+        size: (height, width) of the result.
+
+    Returns:
+        float32 (N, 3, height, width). What lies outside a picture is its mirror image.
+    """
+    maps = torch.from_numpy(drawn.maps).to(canvas.device)
+    grid = functional.affine_grid(maps, [len(canvas), 3, *size], align_corners=False)
+    return functional.grid_sample(canvas, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def change_colours(pictures: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:
+    """Saturation, contrast and brightness of each picture, values on the scale of bytes; nothing is clipped."""
+    saturation, contrast, brightness = (
+        torch.from_numpy(values).to(pictures.device).view(-1, 1, 1, 1)
+        for values in (drawn.saturation, drawn.contrast, drawn.brightness)
+    )
+    if augmentation.saturation:
+        grey = pictures.mean(dim=1, keepdim=True)
+        pictures = torch.lerp(grey, pictures, saturation)
+    # contrast · (value − mean) + mean + brightness, with the constant part of it computed for each picture first
+    constant = pictures.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast) + 255 * brightness
+    return torch.addcmul(constant, pictures, contrast)
+
+
+def mix(
+    pictures: Tensor, targets: Tensor, mixup: float, cutmix: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend each picture with another of the batch, or put a box of the other into it, and its targets alike.
+
+    Sources: mixup, arXiv:1710.09412; CutMix, arXiv:1905.04899. Where both are wanted each batch gets one of them.
+    """
+    boxed = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
+    alpha = cutmix if boxed else mixup
+    share = float(rng.beta(alpha, alpha))
+    partners = torch.from_numpy(rng.permutation(len(pictures))).to(pictures.device)
+    if boxed:
+        height, width = pictures.shape[2:]
+        box_height, box_width = (int(side * (1 - share) ** 0.5) for side in (height, width))
+        top, left = (int(rng.integers(0, free + 1)) for free in (height - box_height, width - box_width))
+        rows, columns = slice(top, top + box_height), slice(left, left + box_width)
+        pictures[:, :, rows, columns] = pictures[partners, :, rows, columns]
+        share = 1 - box_height * box_width / (height * width)
+    else:
+        pictures = torch.lerp(pictures[partners], pictures, share)
+    return pictures, torch.lerp(targets[partners], targets, share)

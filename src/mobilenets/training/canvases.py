@@ -1,0 +1,168 @@
+"""Training pictures held ready: all of one size, as bytes, decoded once where they fit in memory.
+
+Crops and turns are taken from these by resampling, so a canvas is a little larger than what the network sees. Pictures
+of other shapes are squashed onto it; their own shape is kept beside, and the crop undoes the squashing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mobilenets.data.augmentation import Floats
+from mobilenets.data.decoding import cores, decode_all
+from mobilenets.data.subset import MOST_BROKEN, Subset, Targets
+from mobilenets.errors import DataError
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.progress import SILENT, Progress
+
+MOST_BYTES = 1 << 30
+"""Bytes of canvases that are held in memory; more pictures than that are decoded again in every epoch."""
+
+MARGIN = 1.25
+"""Side of a canvas over the side of the network's input: the usual crop is then seen at its own size."""
+
+Indices = npt.NDArray[np.int64]
+
+
+class Canvases(Protocol):
+    """Training pictures at one size.
+
+    Attributes:
+        targets: int64 (N,), their classes.
+        side: Height and width of a canvas.
+    """
+
+    targets: Targets
+    side: int
+
+    def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
+        """For each group of indices, the pictures, uint8 (n, side, side, 3), and their aspects, float32 (n,)."""
+
+    def at(self, side: int) -> Canvases:
+        """The same pictures at another size, never larger than they were decoded."""
+
+
+class StoredCanvases:
+    """Canvases in memory.
+
+    Args:
+        pixels: uint8 (N, side, side, 3).
+        aspects: float32 (N,), width over height of the pictures that they were made from.
+        targets: int64 (N,).
+    """
+
+    def __init__(self, pixels: Pixels, aspects: Floats, targets: Targets) -> None:
+        self.pixels, self.aspects, self.targets = pixels, aspects, targets
+        self.side = pixels.shape[1]
+
+    def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
+        for indices in order:
+            yield self.pixels[indices], self.aspects[indices]
+
+    def at(self, side: int) -> Canvases:
+        if side >= self.side:
+            return self
+        smaller = np.empty((len(self.pixels), side, side, 3), np.uint8)
+        for index, pixels in enumerate(self.pixels):
+            smaller[index] = _squash(Image.fromarray(pixels), side)
+        return StoredCanvases(smaller, self.aspects, self.targets)
+
+
+class StreamedCanvases:
+    """Canvases that are decoded when they are needed, a few batches ahead. For more pictures than fit in memory.
+
+    A picture that cannot be decoded is named once, and the next one takes its place.
+
+    Args:
+        subset: The pictures.
+        side: Height and width of a canvas.
+        progress: Hears about broken pictures.
+    """
+
+    AHEAD = 4
+
+    def __init__(self, subset: Subset, side: int, progress: Progress = SILENT) -> None:
+        self._subset, self.side, self._progress = subset, side, progress
+        self.targets = subset.targets
+        self._broken: set[str] = set()
+
+    def at(self, side: int) -> Canvases:
+        return StreamedCanvases(self._subset, side, self._progress)
+
+    def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
+        waiting: deque[list[Future[tuple[Pixels, float]]]] = deque()
+        remaining = iter(order)
+        with ThreadPoolExecutor(cores()) as pool:
+            try:
+                while True:
+                    while len(waiting) < self.AHEAD and (indices := next(remaining, None)) is not None:
+                        waiting.append([pool.submit(self._canvas, int(index)) for index in indices])
+                    if not waiting:
+                        return
+                    decoded = [future.result() for future in waiting.popleft()]
+                    aspects = np.array([aspect for _, aspect in decoded], np.float32)
+                    yield np.stack([pixels for pixels, _ in decoded]), aspects
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _canvas(self, index: int) -> tuple[Pixels, float]:
+        target = self.targets[index]
+        for offset in range(len(self._subset)):
+            position = (index + offset) % len(self._subset)
+            if self.targets[position] != target:
+                continue  # what takes its place must be of its class
+            picture = self._subset.pictures[position]
+            try:
+                opened = picture.open(self.side)
+                return _squash(opened, self.side), opened.width / opened.height
+            except DataError as error:
+                self._note(picture.name, error)
+        raise DataError(f"no picture of the class of {self._subset.pictures[index].name} can be decoded")
+
+    def _note(self, name: str, error: DataError) -> None:
+        if name in self._broken:
+            return
+        self._broken.add(name)
+        self._progress.note(f"skipped: {error}")
+        if len(self._broken) > MOST_BROKEN * len(self._subset):
+            raise DataError(f"{len(self._broken)} of {len(self._subset)} pictures cannot be decoded")
+
+
+def make_canvases(subset: Subset, resolution: int, *, progress: Progress = SILENT) -> Canvases:
+    """Training pictures, held in memory if they fit.
+
+    Args:
+        subset: The pictures.
+        resolution: Side of the network's input, in pixels.
+        progress: Hears about decoding.
+
+    Raises:
+        DataError: If more than a tenth of the pictures cannot be decoded.
+    """
+    side = round(resolution * MARGIN)
+    if len(subset) * side * side * 3 > MOST_BYTES:
+        progress.note(f"{len(subset)} pictures do not fit in {MOST_BYTES >> 30} GB of memory; decoding as needed")
+        return StreamedCanvases(subset, side, progress)
+    decoded = decode_all(subset, side, progress=progress)
+    if not decoded.pictures:
+        raise DataError("none of the training pictures can be decoded")
+    aspects = np.array([pixels.shape[1] / pixels.shape[0] for pixels in decoded.pictures], np.float32)
+    sides = [min(pixels.shape[:2]) for pixels in decoded.pictures]
+    side = min(side, max(sides)) if max(sides) >= resolution else resolution
+    pixels = np.empty((len(decoded.pictures), side, side, 3), np.uint8)
+    for index, picture in enumerate(decoded.pictures):
+        pixels[index] = _squash(Image.fromarray(picture), side)
+    return StoredCanvases(pixels, aspects, decoded.targets)
+
+
+def _squash(picture: Image.Image, side: int) -> Pixels:
+    if picture.size != (side, side):
+        picture = picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(picture, dtype=np.uint8)

@@ -1,0 +1,386 @@
+"""The training loop: steps, averages, validation, checkpoints.
+
+It knows nothing of folders and files of pictures: it takes batches and validation pixels, and leaves the module with the
+weights of its best epoch. What a step minimises is a function that is passed in, so that other ways to train (for int8
+arithmetic, for several widths at once) need no loop of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mobilenets.data.decoding import Prepared
+from mobilenets.errors import TrainingError
+from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.progress import SILENT, Progress, Task
+from mobilenets.training import checkpoint as checkpoints
+from mobilenets.training.batches import Batch, Batches, normalized
+from mobilenets.training.network import NetworkModule
+from mobilenets.training.optimization import Average, make_optimizer
+from mobilenets.training.recipes import Recipe
+
+CHECKPOINT_SECONDS = 15.0
+"""A kill loses about this much work at most."""
+VALIDATIONS = 40
+"""A long run is validated about this often; a shorter one after every epoch."""
+VALIDATION_BATCH = 64
+ESTIMATE_SECONDS = 2.0
+"""How long to look at the rate before saying how long it will all take."""
+SHOW_SECONDS = 0.2
+
+Logits = npt.NDArray[np.float32]
+Objective = Callable[[NetworkModule, Batch], tuple[Tensor, Tensor]]
+"""(module, batch) → (loss to minimise, logits to count right answers by)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does, beyond its recipe.
+
+    Attributes:
+        epochs: Passes over the training pictures.
+        head_epochs: Of these, the first ones that train the output layer only.
+        seed: Of all chances.
+        precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
+        device: Where.
+    """
+
+    epochs: int
+    head_epochs: int = 0
+    seed: int = 0
+    precision: str = "float32"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one epoch; validation's are None where it was not validated."""
+
+    number: int
+    resolution: int
+    learning_rate: float
+    loss: float
+    top1: float
+    validation_loss: float | None = None
+    validation_top1: float | None = None
+
+
+def cross_entropy(label_smoothing: float) -> Objective:
+    """The usual objective."""
+
+    def objective(module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        logits = module(batch.pictures).float()
+        return functional.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing), logits
+
+    return objective
+
+
+@dataclass
+class _Sums:
+    """Running figures of the epoch under way."""
+
+    loss: float = 0.0
+    right: int = 0
+    pictures: int = 0
+
+
+class Trainer:
+    """One training run.
+
+    Args:
+        module: What is trained; on the plan's device when the run ends, holding the weights of the best epoch.
+        batches: Training pictures.
+        validation: Pictures that the best epoch is chosen by.
+        preprocessing: The mean and deviation that the validation pictures are normalised by.
+        recipe: How to train.
+        plan: How long, from which seed, where.
+        objective: What to minimise; the recipe's cross-entropy if None.
+        checkpoint: Where to keep the state of the run, if anywhere.
+        settings: What the run was started with, kept in the checkpoint and compared when it is resumed.
+        progress: Hears about every step.
+    """
+
+    def __init__(
+        self,
+        module: NetworkModule,
+        batches: Batches,
+        validation: Prepared,
+        preprocessing: Preprocessing,
+        recipe: Recipe,
+        plan: Plan,
+        *,
+        objective: Objective | None = None,
+        checkpoint: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
+        channels_last = cast("Any", torch.channels_last)
+        self.module = module.to(plan.device, memory_format=channels_last)
+        self.recipe, self.plan, self.history = recipe, plan, list[Epoch]()
+        self.best_epoch = -1
+        self._batches, self._validation, self._preprocessing = batches, validation, preprocessing
+        self._objective = objective or cross_entropy(recipe.label_smoothing)
+        self._checkpoint, self._settings, self._progress = checkpoint, dict(settings or {}), progress
+        self._optimizer = make_optimizer(module, recipe)
+        self._average = Average(module, recipe.averaging)
+        self._best = copy.deepcopy(self._average.module)
+        self._step = 0
+        self._sums = _Sums()
+        self._saved_at = time.monotonic()
+        network = module.network
+        self._size = (network.height, network.width)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.plan.epochs * self._batches.steps_per_epoch
+
+    def resume(self) -> bool:
+        """Take up the run where its checkpoint left it; False if there is none.
+
+        Raises:
+            TrainingError: If the checkpoint is damaged or of a run with other settings.
+        """
+        state = self._checkpoint and checkpoints.read(self._checkpoint, self._settings)
+        if not state:
+            return False
+        checkpoints.restore_tensors("module", self.module.tensors(), state.tensors)
+        checkpoints.restore_tensors("average", self._average.module.tensors(), state.tensors)
+        checkpoints.restore_tensors("best", self._best.tensors(), state.tensors)
+        checkpoints.restore_optimizer(self._optimizer, state.tensors)
+        self._step, self.best_epoch = int(state.progress["step"]), int(state.progress["best_epoch"])
+        self._sums = _Sums(**state.progress["sums"])
+        self.history = [Epoch(**epoch) for epoch in state.progress["history"]]
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint now.
+
+        Raises:
+            TrainingError: If it cannot be written.
+        """
+        if self._checkpoint is None:
+            return
+        state = checkpoints.Checkpoint(
+            settings=self._settings,
+            progress={
+                "step": self._step,
+                "best_epoch": self.best_epoch,
+                "sums": asdict(self._sums),
+                "history": [asdict(epoch) for epoch in self.history],
+            },
+            tensors={
+                **checkpoints.tensors_of("module", self.module.tensors()),
+                **checkpoints.tensors_of("average", self._average.module.tensors()),
+                **checkpoints.tensors_of("best", self._best.tensors()),
+                **checkpoints.optimizer_tensors(self._optimizer),
+            },
+        )
+        checkpoints.write(self._checkpoint, state)
+        self._saved_at = time.monotonic()
+
+    def run(self) -> list[Epoch]:
+        """Train to the end, and leave the weights of the best epoch in the module.
+
+        Returns:
+            Figures of every epoch.
+
+        Raises:
+            TrainingError: If the loss is no number any more, or a checkpoint cannot be written.
+        """
+        if self._step == 0:
+            self.save()
+        per_epoch = self._batches.steps_per_epoch
+        pictures = self.steps * min(self.recipe.batch, self._batches.count)
+        with self._progress.task("training", pictures, "pictures") as task:
+            display = _Display(task, self._progress, self)
+            display.skip(self._step * (pictures // max(1, self.steps)))
+            while self._step < self.steps:
+                self._run_epoch(self._step // per_epoch, self._step % per_epoch, display)
+        with torch.no_grad():
+            for target, source in zip(self.module.tensors().values(), self._best.tensors().values(), strict=True):
+                target.copy_(source)
+        self.module.requires_grad_(True).eval()
+        return self.history
+
+    def _run_epoch(self, number: int, first: int, display: _Display) -> None:
+        self._set_trainable(number)
+        size = self.size_at(number)
+        mixed = number < self.plan.epochs * (1 - self.recipe.unmixed) and number >= self.plan.head_epochs
+        rate = 0.0
+        for batch in self._batches.epoch(number, size, first=first, mixed=mixed):
+            rate = self._learning_rate(number)
+            loss, right = self._train_step(batch, rate)
+            self._sums.loss += loss * len(batch.pictures)
+            self._sums.right += right
+            self._sums.pictures += len(batch.pictures)
+            display.advance(len(batch.pictures), number, self._sums)
+            if self._step % self._batches.steps_per_epoch and self._due():
+                self.save()
+        self._end_epoch(number, max(size), rate)
+        display.validated(self.history[-1])
+        if self._due() or self._step == self.steps:
+            self.save()
+
+    def _train_step(self, batch: Batch, rate: float) -> tuple[float, int]:
+        """One step; gives the loss and the number of right answers."""
+        torch.manual_seed((self.plan.seed << 24) + self._step)  # for dropout
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        with self._autocast():
+            loss, logits = self._objective(self.module, batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._average.update(self._step)
+        self._step += 1
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss is {value} at step {self._step} of {self.steps}: training diverged; "
+                f"try a learning rate below {self.recipe.learning_rate}"
+            )
+        return value, int((logits.detach().argmax(1) == batch.targets.argmax(1)).sum())
+
+    def _end_epoch(self, number: int, resolution: int, rate: float) -> None:
+        sums, self._sums = self._sums, _Sums()
+        epoch = Epoch(number, resolution, rate, sums.loss / sums.pictures, sums.right / sums.pictures)
+        every = math.ceil(self.plan.epochs / VALIDATIONS)
+        if (self.plan.epochs - 1 - number) % every == 0:
+            logits = self.logits(self._average.module, self._validation.pixels)
+            targets = self._validation.targets
+            loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+            top1 = float((logits.argmax(axis=1) == targets).mean())
+            epoch = replace(epoch, validation_loss=float(loss), validation_top1=top1)
+        self.history.append(epoch)
+        best = self.history[self.best_epoch] if self.best_epoch >= 0 else None
+        if epoch.validation_top1 is not None and (best is None or _quality(epoch) >= _quality(best)):
+            self.best_epoch = number
+            with torch.no_grad():
+                for kept, present in zip(
+                    self._best.tensors().values(), self._average.module.tensors().values(), strict=True
+                ):
+                    kept.copy_(present)
+
+    def logits(self, module: NetworkModule, pixels: Pixels) -> Logits:
+        """What a module says of pixels, uint8 (N, height, width, 3): float32 (N, classes)."""
+        parts = []
+        with torch.inference_mode(), self._autocast():
+            for begin in range(0, len(pixels), VALIDATION_BATCH):
+                pictures = normalized(pixels[begin : begin + VALIDATION_BATCH], self._preprocessing, self.plan.device)
+                parts.append(module(pictures).float().cpu().numpy())
+        return np.concatenate(parts)
+
+    def size_at(self, epoch: int) -> tuple[int, int]:
+        """(height, width) of the training pictures in an epoch."""
+        height, width = self._size
+        if height != width:
+            return self._size
+        side = self.recipe.resolution_at(epoch, self.plan.epochs, height)
+        return side, side
+
+    def _learning_rate(self, epoch: int) -> float:
+        """Highest rate throughout while only the head is trained; then the recipe's schedule over what is left."""
+        per_epoch = self._batches.steps_per_epoch
+        head = self.plan.head_epochs * per_epoch
+        if epoch < self.plan.head_epochs:
+            return self.recipe.learning_rate
+        return self.recipe.learning_rate_at(self._step - head, self.steps - head, per_epoch)
+
+    def _set_trainable(self, epoch: int) -> None:
+        """All of the module, or only its output layer, with all batch norms then as they are."""
+        head_only = epoch < self.plan.head_epochs
+        self.module.train(not head_only).requires_grad_(not head_only)
+        if head_only:
+            for name in self.module.network.outputs:
+                self.module.layer_module(name).train().requires_grad_(True)
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.plan.precision == "bfloat16"
+        return torch.autocast(self.plan.device.type, torch.bfloat16, enabled=enabled)
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+
+
+def _quality(epoch: Epoch) -> tuple[float, float]:
+    return epoch.validation_top1 or 0.0, -(epoch.validation_loss or 0.0)
+
+
+class _Display:
+    """Says how far the run is, at most a few times in a second, and once how long it will take."""
+
+    def __init__(self, task: Task, progress: Progress, trainer: Trainer) -> None:
+        self._task, self._progress, self._trainer = task, progress, trainer
+        self._pictures = 0
+        self._shown_at = time.monotonic()
+        self._begun: tuple[float, int] | None = None
+        self._estimated = False
+
+    def skip(self, pictures: int) -> None:
+        """Pictures that an earlier part of the run has seen."""
+        if pictures:
+            self._task.advance(pictures)
+
+    def advance(self, pictures: int, epoch: int, sums: _Sums) -> None:
+        """Another step is done."""
+        self._pictures += pictures
+        now = time.monotonic()
+        if not self._estimated:
+            self._estimate(now, epoch)
+        if now - self._shown_at < SHOW_SECONDS:
+            return
+        self._task.advance(
+            self._pictures,
+            epoch=f"{epoch + 1}/{self._trainer.plan.epochs}",
+            loss=f"{sums.loss / sums.pictures:.3f}",
+            accuracy=f"{100 * sums.right / sums.pictures:.1f} %",
+        )
+        self._pictures, self._shown_at = 0, now
+
+    def validated(self, epoch: Epoch) -> None:
+        """An epoch is over."""
+        figures = {} if epoch.validation_top1 is None else {"validation": f"{100 * epoch.validation_top1:.1f} %"}
+        self._task.advance(self._pictures, **figures)
+        self._pictures = 0
+
+    def _estimate(self, now: float, epoch: int) -> None:
+        trainer = self._trainer
+        if self._begun is None:
+            self._begun = (now, trainer._step)  # the first step, which prepares its operators, does not count
+            return
+        seconds, steps = now - self._begun[0], trainer._step - self._begun[1]
+        if seconds < ESTIMATE_SECONDS or steps < 3:
+            return
+        self._estimated = True
+        here = math.prod(trainer.size_at(epoch))
+        work = sum(math.prod(trainer.size_at(number)) / here for number in _epochs_left(trainer, epoch))
+        left = seconds / steps * trainer._batches.steps_per_epoch * work
+        self._progress.note(f"training {trainer.plan.epochs} epochs; about {duration(left)} from now")
+
+
+def _epochs_left(trainer: Trainer, epoch: int) -> Iterator[int]:
+    yield from range(epoch, trainer.plan.epochs)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(600), duration(7000)
+    ('42 s', '10 min', '1.9 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,228 @@
+"""Any Network as a PyTorch module, and the parameters of a Model going in and coming out.
+
+The module walks the Network's list of layers, so branches, groups, uneven padding and several outputs need nothing
+written for them. Tensors have the Model's names and layouts and are never renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    Padding,
+    PointwiseConvolution,
+)
+from mobilenets.errors import TrainingError
+from mobilenets.model.model import Model
+
+BATCH_NORM_MOMENTUM = 0.1
+"""Share of each batch in the running statistics, where a recipe says nothing else."""
+
+
+class LayerModule(nn.Module):
+    """One layer with weights: its weight, bias and batch norm under the Model's names.
+
+    Args:
+        layer: A layer with weights.
+        weight_shape: Shape of its weight, in PyTorch's layout.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    batch_norm: nn.BatchNorm2d | None
+
+    def __init__(self, layer: Layer, weight_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight = nn.Parameter(torch.zeros(weight_shape))
+        self.bias = nn.Parameter(torch.zeros(weight_shape[0])) if getattr(layer, "bias", False) else None
+        epsilon = getattr(getattr(layer, "batch_norm", None), "epsilon", None)
+        self.batch_norm = (
+            None if epsilon is None else nn.BatchNorm2d(weight_shape[0], eps=epsilon, momentum=BATCH_NORM_MOMENTUM)
+        )
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Name within the layer → parameter or running statistic, as a Model lists them."""
+        yield "weight", self.weight
+        if self.bias is not None:
+            yield "bias", self.bias
+        if self.batch_norm is not None:
+            for statistic in ("weight", "bias", "running_mean", "running_var"):
+                yield f"batch_norm.{statistic}", cast("Tensor", getattr(self.batch_norm, statistic))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Weighted sum, batch norm, activation: (N, C, H, W) to (N, C', H', W')."""
+        values = self.weighted_sum(values, self.weight)
+        if self.batch_norm is not None:
+            values = self.batch_norm(values)
+        return activate(values, getattr(self.layer, "activation", Activation.NONE))
+
+    def weighted_sum(self, values: Tensor, weight: Tensor) -> Tensor:
+        """The layer's linear part, with a weight that need not be its own (such as one that was rounded)."""
+        match self.layer:
+            case Linear():
+                return functional.linear(values.flatten(1), weight, self.bias)[:, :, None, None]
+            case PointwiseConvolution():
+                return functional.conv2d(values, weight, self.bias)
+            case Convolution() | DepthwiseConvolution() as layer:
+                groups = layer.groups if isinstance(layer, Convolution) else values.shape[1]
+                values, padding = _pad(values, layer.padding, 0.0)
+                return functional.conv2d(values, weight, self.bias, layer.stride, padding, 1, groups)
+        raise TrainingError(f"{self.layer.name} is of a kind that cannot be trained: {self.layer.kind}")
+
+
+class NetworkModule(nn.Module):
+    """A Network as a module that takes normalised pictures and gives logits.
+
+    Args:
+        network: Any Network.
+        dropout: Share of the values before an output Linear layer that is dropped while training.
+    """
+
+    def __init__(self, network: Network, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.network = network
+        self.dropout = dropout
+        self._indices = {layer.name: index for index, layer in enumerate(network.layers) if layer.has_weight}
+        self._modules_of_layers = nn.ModuleList(
+            LayerModule(layer, layer.weight_shape(network.input_shapes(layer))) if layer.has_weight else nn.Identity()
+            for layer in network.layers
+        )
+        position = {layer.name: number for number, layer in enumerate(network.layers)}
+        self._dies_after = {
+            name: max((position[reader] for reader in readers), default=-1)
+            for name, readers in network.consumers.items()
+        }
+
+    def layer_module(self, name: str) -> LayerModule:
+        """The module of a layer with weights."""
+        return cast("LayerModule", self._modules_of_layers[self._indices[name]])
+
+    def layer_modules(self) -> list[LayerModule]:
+        """The modules of all layers with weights, in order."""
+        return [self.layer_module(name) for name in self._indices]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and running statistic under the name that the Model gives it."""
+        return {
+            f"{module.layer.name}.{name}": tensor
+            for module in self.layer_modules()
+            for name, tensor in module.tensors()
+        }
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits of the first output.
+
+        Args:
+            pictures: float (N, 3, height, width), normalised; channels-last memory is fastest.
+
+        Returns:
+            (N, classes) where the output is 1×1, else (N, channels, height, width).
+        """
+        return self.outputs(pictures)[self.network.outputs[0]]
+
+    def outputs(self, pictures: Tensor) -> dict[str, Tensor]:
+        """All outputs by name, each as :meth:`forward` gives the first."""
+        values = {INPUT: pictures}
+        for number, layer in enumerate(self.network.layers):
+            values[layer.name] = self._run(number, layer, [values[name] for name in layer.inputs])
+            for name in layer.inputs:
+                if self._dies_after[name] == number and name not in self.network.outputs:
+                    values.pop(name, None)
+        results = {name: values[name] for name in self.network.outputs}
+        return {
+            name: value.flatten(1) if value.shape[2:] == (1, 1) else value  # as the reference operators give them
+            for name, value in results.items()
+        }
+
+    def _run(self, number: int, layer: Layer, inputs: list[Tensor]) -> Tensor:
+        match layer:
+            case MaxPool():
+                values, padding = _pad(inputs[0], layer.padding, -torch.inf)
+                return functional.max_pool2d(values, layer.kernel, layer.stride, padding)
+            case GlobalAveragePool():
+                return inputs[0].mean(dim=(2, 3), keepdim=True)
+            case Add():
+                total = inputs[0] + inputs[1]
+                for values in inputs[2:]:
+                    total = total + values
+                return activate(total, layer.activation)
+            case Concatenate():
+                return torch.cat(inputs, dim=1)
+        values = inputs[0]
+        if self.dropout and self.training and layer.name in self.network.outputs:
+            values = functional.dropout(values, self.dropout)
+        return cast("Tensor", self._modules_of_layers[number](values))
+
+
+def activate(values: Tensor, activation: Activation) -> Tensor:
+    """An activation function; the values given are overwritten."""
+    match activation:
+        case Activation.RELU:
+            return functional.relu(values, inplace=True)
+        case Activation.RELU6:
+            return functional.relu6(values, inplace=True)
+    return values
+
+
+def _pad(values: Tensor, padding: Padding, value: float) -> tuple[Tensor, tuple[int, int]]:
+    """The map with what the operator itself cannot pad, and what is left for the operator: (rows, columns)."""
+    top, bottom, left, right = padding
+    if top == bottom and left == right and (value == 0.0 or max(top, left) == 0):
+        return values, (top, left)
+    return functional.pad(values, (left, right, top, bottom), value=value), (0, 0)
+
+
+def load_parameters(module: NetworkModule, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """Copy parameters into a module, by name. Names that the module does not have are left aside.
+
+    Raises:
+        TrainingError: If a tensor of the module is missing or has another shape.
+    """
+    for name, tensor in module.tensors().items():
+        if name not in parameters:
+            raise TrainingError(f"{name} is missing; the network needs it with shape {tuple(tensor.shape)}")
+        source = parameters[name]
+        if source.shape != tuple(tensor.shape):
+            raise TrainingError(f"{name} has shape {source.shape}; the network needs {tuple(tensor.shape)}")
+        with torch.no_grad():
+            tensor.copy_(torch.from_numpy(np.array(source, dtype=np.float32)))
+
+
+def parameters_of(module: NetworkModule) -> dict[str, npt.NDArray[np.float32]]:
+    """A copy of a module's parameters and running statistics, as a Model holds them."""
+    return {
+        name: tensor.detach().to("cpu", torch.float32, copy=True).contiguous().numpy()
+        for name, tensor in module.tensors().items()
+    }
+
+
+def module_of(model: Model) -> NetworkModule:
+    """A Model's network and parameters as a module, in evaluation mode.
+
+    Raises:
+        TrainingError: If the Model is not float32.
+    """
+    if model.quantization is not None:
+        raise TrainingError(f"{model.network.name} holds int8 numbers; training needs a float32 Model")
+    module = NetworkModule(model.network)
+    load_parameters(module, model.parameters)
+    return module.eval()

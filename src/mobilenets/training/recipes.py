@@ -1,0 +1,186 @@
+"""How to train, as data: everything about a training run that is neither the network nor the pictures."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from mobilenets.data.augmentation import Augmentation, Flip
+from mobilenets.errors import TrainingError
+
+
+class Optimizer(StrEnum):
+    """How gradients become steps."""
+
+    ADAMW = "adamw"
+    RMSPROP = "rmsprop"
+    SGD = "sgd"
+
+
+class Schedule(StrEnum):
+    """How the learning rate falls after warm-up."""
+
+    COSINE = "cosine"
+    """To zero along half a cosine."""
+    EXPONENTIAL = "exponential"
+    """By a fixed factor in every epoch."""
+
+
+class Initialization(StrEnum):
+    """What the weights are before training."""
+
+    HE = "he"
+    """Normal, variance 2 / fan-in. Source: He et al. 2015, arXiv:1502.01852."""
+    TRUNCATED_NORMAL = "truncated_normal"
+    """Normal of deviation 0.09, cut off at two deviations, as TF-slim does."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        name: What people call it.
+        optimizer: How gradients become steps.
+        learning_rate: At its highest.
+        momentum: Of SGD and RMSprop.
+        weight_decay: Decoupled in AdamW, added to the gradient elsewhere. Biases and batch norms have none.
+        decay_depthwise: Whether depthwise filters have weight decay too.
+        schedule: How the learning rate falls.
+        decay_per_epoch: Factor per epoch of the exponential schedule.
+        warmup: Share of all steps in which the learning rate rises from zero.
+        batch: Pictures in a step.
+        label_smoothing: Share of every target that is spread over all classes.
+        dropout: Share of the features before the classifier that is dropped.
+        batch_norm_momentum: Share of each batch in the running statistics.
+        averaging: Decay per step of the moving average of the weights, which is what is validated and kept.
+        initialization: What the weights are before.
+        augmentation: How pictures are distorted.
+        mixup: α of the Beta distribution by which two pictures are blended; 0 for never. arXiv:1710.09412.
+        cutmix: α of that by which a box of one is put into the other; 0 for never. arXiv:1905.04899.
+        unmixed: Share of the run, at its end, in which pictures are not mixed.
+        growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
+            add to 1. Small pictures first is faster, and regularises.
+        fine_tuning: Factor on the learning rate when training starts from another Model's weights.
+        presentations: Pictures shown in all at 128 pixels when nobody says how long to train; in proportion at others.
+    """
+
+    name: str
+    optimizer: Optimizer = Optimizer.ADAMW
+    learning_rate: float = 2e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.05
+    decay_depthwise: bool = False
+    schedule: Schedule = Schedule.COSINE
+    decay_per_epoch: float = 1.0
+    warmup: float = 0.05
+    batch: int = 64
+    label_smoothing: float = 0.1
+    dropout: float = 0.0
+    batch_norm_momentum: float = 0.1
+    averaging: float = 0.998
+    initialization: Initialization = Initialization.HE
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    unmixed: float = 0.0
+    growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
+    fine_tuning: float = 0.2
+    presentations: int = 350_000
+
+    def __post_init__(self) -> None:
+        shares = {
+            "label_smoothing": self.label_smoothing,
+            "dropout": self.dropout,
+            "averaging": self.averaging,
+            "warmup": self.warmup,
+        }
+        for name, share in shares.items():
+            if not 0 <= share < 1:
+                raise TrainingError(f"{name} must be at least 0 and below 1, not {share}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise TrainingError(f"the learning rate must be a positive number, not {self.learning_rate}")
+        if self.batch < 2:
+            raise TrainingError(f"a batch needs two pictures at least, for its batch norm; not {self.batch}")
+        if abs(sum(epochs for epochs, _ in self.growth) - 1) > 1e-6:
+            raise TrainingError(f"the shares of the epochs in growth must add to 1: {self.growth}")
+
+    def learning_rate_at(self, step: int, steps: int, steps_per_epoch: int) -> float:
+        """Learning rate of one step.
+
+        Args:
+            step: From 0.
+            steps: Steps of the whole run.
+            steps_per_epoch: Steps of one epoch.
+        """
+        warm = round(self.warmup * steps)
+        if step < warm:
+            return self.learning_rate * (step + 1) / warm
+        if self.schedule is Schedule.EXPONENTIAL:
+            return self.learning_rate * self.decay_per_epoch ** ((step - warm) / steps_per_epoch)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+    def resolution_at(self, epoch: int, epochs: int, resolution: int) -> int:
+        """Training resolution of one epoch: a share of the network's, at least 32 pixels."""
+        passed = 0.0
+        for share, scale in self.growth:
+            passed += share
+            if epoch < passed * epochs - 1e-6:
+                return min(resolution, max(32, round(resolution * scale / 8) * 8))
+        return resolution
+
+
+PAPER = Recipe(
+    name="paper",
+    optimizer=Optimizer.RMSPROP,
+    learning_rate=0.045,
+    momentum=0.9,
+    weight_decay=4e-5,
+    schedule=Schedule.EXPONENTIAL,
+    decay_per_epoch=0.94 ** (1 / 2.5),
+    warmup=0.0,
+    label_smoothing=0.0,
+    dropout=0.001,
+    averaging=0.99,
+    initialization=Initialization.TRUNCATED_NORMAL,
+    augmentation=Augmentation(smallest_area=0.8, stretch=1.1, brightness=0, contrast=0, saturation=0),
+)
+"""As published: RMSprop, mild crops, no label smoothing, no weight decay on depthwise filters (arXiv:1704.04861, section
+3.2), with TF-slim's numbers where the paper gives none. Two of those cannot be meant for small data and are not taken:
+decays of .9997 and .9999 for batch norm and averaged weights remember more steps than a small data set has."""
+
+DEFAULT = Recipe(name="default")
+"""Chosen by validation accuracy on digits, sign-digits and trashnet; docs/training.md has the figures."""
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, PAPER)}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        TrainingError: If there is none.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise TrainingError(f"no recipe is called {name!r}; known are {', '.join(RECIPES)}{hint}")
+
+
+def natural_flip(labels: tuple[str, ...]) -> Flip:
+    """Mirror images that are safe to train on, judged by the labels: none where they are single characters.
+
+    A mirrored digit or letter is another sign or none; most other things look the same from the other side.
+
+    >>> natural_flip(("0", "1")), natural_flip(("glass", "paper"))
+    (<Flip.NONE: 'none'>, <Flip.HORIZONTAL: 'horizontal'>)
+    """
+    return Flip.NONE if all(len(label) == 1 for label in labels) else Flip.HORIZONTAL
+
+
+def with_flip(recipe: Recipe, flip: Flip) -> Recipe:
+    """The same recipe with other mirror images."""
+    return replace(recipe, augmentation=replace(recipe.augmentation, flip=flip))
