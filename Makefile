@@ -22,7 +22,7 @@ $(VENV)/.dev: $(VENV)/.demo
 	touch $@
 
 demo: $(VENV)/.demo
-	$(BIN)/mobilenets fit digits --output runs/digits
+	$(BIN)/mobilenets fit digits --output runs/digits --force
 	$(BIN)/mobilenets evaluate runs/digits/model.safetensors digits
 	$(BIN)/python docs/demo.py runs/digits/picture.png
 	$(BIN)/mobilenets predict runs/digits/model.safetensors runs/digits/picture.png

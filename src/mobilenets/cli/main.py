@@ -15,6 +15,7 @@ import click
 from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
+    "fit": "Train a model on labelled pictures",
     "show": "Print a network's layers and what they cost",
     "tables": "Print the paper's tables, published and computed side by side",
     "evaluate": "Accuracy of a model on labelled pictures",

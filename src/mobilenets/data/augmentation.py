@@ -79,7 +79,7 @@ class Augmentation:
             raise DataError(f"stretch must be at least 1, not {self.stretch}")
         if not 0 <= self.rotation_degrees <= 180:
             raise DataError(f"rotation_degrees must be from 0 to 180, not {self.rotation_degrees}")
-        if not (0 <= min(self.brightness, self.contrast, self.saturation)):
+        if not (min(self.brightness, self.contrast, self.saturation) >= 0):
             raise DataError("brightness, contrast and saturation must not be negative")
 
     @property

@@ -1,7 +1,7 @@
 """The training loop: steps, averages, validation, checkpoints.
 
-It knows nothing of folders and files of pictures: it takes batches and validation pixels, and leaves the module with the
-weights of its best epoch. What a step minimises is a function that is passed in, so that other ways to train (for int8
+It knows nothing of folders and files of pictures: it takes batches and validation pixels, and leaves the module with
+the weights of its best epoch. What a step minimises is a function that is passed in, so that other ways to train (for int8
 arithmetic, for several widths at once) need no loop of their own.
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -126,8 +126,8 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
         progress: Progress = SILENT,
     ) -> None:
-        channels_last = cast("Any", torch.channels_last)
-        self.module = module.to(plan.device, memory_format=channels_last)
+        # mypy does not know this overload of Module.to
+        self.module = module.to(plan.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.plan, self.history = recipe, plan, list[Epoch]()
         self.best_epoch = -1
         self._batches, self._validation, self._preprocessing = batches, validation, preprocessing
@@ -236,7 +236,8 @@ class Trainer:
 
     def _train_step(self, batch: Batch, rate: float) -> tuple[float, int]:
         """One step; gives the loss and the number of right answers."""
-        torch.manual_seed((self.plan.seed << 24) + self._step)  # for dropout
+        if self.recipe.dropout:
+            torch.manual_seed((self.plan.seed * self.steps + self._step) & (2**63 - 1))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with self._autocast():

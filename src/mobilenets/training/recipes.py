@@ -119,7 +119,7 @@ class Recipe:
         if step < warm:
             return self.learning_rate * (step + 1) / warm
         if self.schedule is Schedule.EXPONENTIAL:
-            return self.learning_rate * self.decay_per_epoch ** ((step - warm) / steps_per_epoch)
+            return self.learning_rate * math.pow(self.decay_per_epoch, (step - warm) / steps_per_epoch)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
     def resolution_at(self, epoch: int, epochs: int, resolution: int) -> int:
@@ -147,8 +147,8 @@ PAPER = Recipe(
     initialization=Initialization.TRUNCATED_NORMAL,
     augmentation=Augmentation(smallest_area=0.8, stretch=1.1, brightness=0, contrast=0, saturation=0),
 )
-"""As published: RMSprop, mild crops, no label smoothing, no weight decay on depthwise filters (arXiv:1704.04861, section
-3.2), with TF-slim's numbers where the paper gives none. Two of those cannot be meant for small data and are not taken:
+"""As published: RMSprop, mild crops, no label smoothing, no weight decay on depthwise filters (arXiv:1704.04861,
+section 3.2), with TF-slim's numbers where the paper gives none. Two of those cannot be meant for small data and are not taken:
 decays of .9997 and .9999 for batch norm and averaged weights remember more steps than a small data set has."""
 
 DEFAULT = Recipe(name="default")

@@ -1,0 +1,57 @@
+"""A picture of how training went."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from mobilenets.errors import MissingDependencyError
+from mobilenets.model.atomic_file import write_atomically
+from mobilenets.training.loop import Epoch
+
+TRAINING, VALIDATION, MUTED = "#2f6db3", "#d9772b", "#8a8a8a"
+
+
+def draw_curve(history: Sequence[Epoch], best_epoch: int, title: str, path: Path) -> None:
+    """Write a PNG of loss and accuracy by epoch, training and validation, with the best epoch marked.
+
+    Raises:
+        MissingDependencyError: If matplotlib is not installed.
+        OSError: If the file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ModuleNotFoundError:
+        raise MissingDependencyError("matplotlib", "train") from None
+    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    losses, accuracies = figure.subplots(1, 2)
+    numbers = [epoch.number + 1 for epoch in history]
+    checked = [epoch for epoch in history if epoch.validation_top1 is not None]
+    checked_numbers = [epoch.number + 1 for epoch in checked]
+    losses.plot(numbers, [epoch.loss for epoch in history], color=TRAINING, label="training")
+    losses.plot(checked_numbers, [epoch.validation_loss for epoch in checked], color=VALIDATION, label="validation")
+    losses.set_ylabel("cross-entropy")
+    losses.set_ylim(bottom=0)
+    accuracies.plot(numbers, [100 * epoch.top1 for epoch in history], color=TRAINING, label="training (distorted)")
+    validation = [100 * (epoch.validation_top1 or 0) for epoch in checked]
+    accuracies.plot(checked_numbers, validation, color=VALIDATION, label="validation")
+    best = history[best_epoch]
+    if best.validation_top1 is not None:
+        share = 100 * best.validation_top1
+        accuracies.axvline(best_epoch + 1, color=MUTED, linewidth=0.8, linestyle=":")
+        accuracies.plot([best_epoch + 1], [share], "o", color=VALIDATION, markersize=4)
+        accuracies.set_title(f"kept: epoch {best_epoch + 1}, {share:.1f} %", fontsize=9, color=MUTED)
+    accuracies.set_ylabel("top-1 (%)")
+    accuracies.set_ylim(0, 101)
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=8)
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_atomically(path, content.getvalue())

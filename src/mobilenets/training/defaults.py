@@ -1,0 +1,89 @@
+"""What to do where nobody said: width, resolution, how long to train, on which device.
+
+All of it follows from the data and the machine's kind, never from a clock, so that the same command gives the same Model.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from mobilenets.data.subset import Subset
+from mobilenets.errors import DataError, TrainingError
+from mobilenets.training.recipes import Recipe
+
+WIDTH = 0.5
+RESOLUTIONS = (32, 48, 64, 96, 128)
+SAMPLED_PICTURES = 16
+LARGEST_LOOK = 256
+FEWEST_EPOCHS, MOST_EPOCHS = 10, 250
+REFERENCE_RESOLUTION = 128
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def default_resolution(subset: Subset) -> int:
+    """The largest usual resolution that the pictures can fill, judged by a few of them.
+
+    Raises:
+        DataError: If none of those can be decoded.
+    """
+    positions = np.unique(np.linspace(0, len(subset) - 1, SAMPLED_PICTURES).astype(int))
+    sides = []
+    for position in positions:
+        try:
+            sides.append(min(subset.pictures[position].open(LARGEST_LOOK).size))
+        except DataError:
+            continue  # named and counted when all are decoded
+    if not sides:
+        raise DataError(f"none of {len(positions)} pictures can be decoded")
+    return max((side for side in RESOLUTIONS if side <= np.median(sides)), default=RESOLUTIONS[0])
+
+
+def default_epochs(pictures: int, resolution: int, recipe: Recipe) -> int:
+    """How long to train: so many pictures shown in all, in proportion to the resolution.
+
+    Small pictures hold less, are learnt sooner, and overfit sooner. A data set of many pictures is seen ten times at
+    least, and one of few 250 times at most.
+
+    Args:
+        pictures: Training pictures.
+        resolution: Side of the network's input.
+        recipe: Says how many pictures to show.
+    """
+    wanted = recipe.presentations * resolution / REFERENCE_RESOLUTION / pictures
+    return min(max(math.ceil(wanted), FEWEST_EPOCHS), MOST_EPOCHS)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` takes CUDA, then Apple's, then the CPU.
+
+    Raises:
+        TrainingError: If it is not there.
+    """
+    if name not in DEVICES:
+        raise TrainingError(f"no device is called {name!r}; known are {', '.join(DEVICES)}")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in present.items() if there)
+    if not present[name]:
+        raise TrainingError(f"there is no {name} device here; present: {', '.join(k for k, v in present.items() if v)}")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``float32`` or ``bfloat16``; ``auto`` takes bfloat16 on CUDA only.
+
+    On CPUs without matrix tiles bfloat16 is slower than float32 for these networks, AVX512_BF16 or not: of its
+    convolutions' backward passes, the strided depthwise ones take four times as long (docs/training.md).
+
+    Raises:
+        TrainingError: If the name is unknown.
+    """
+    if name not in PRECISIONS:
+        raise TrainingError(f"no precision is called {name!r}; known are {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "bfloat16" if device.type == "cuda" else "float32"
+    return name

@@ -1,0 +1,328 @@
+"""From labelled pictures to a trained Model and its figures: the whole of ``mobilenets fit``."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mobilenets import __version__
+from mobilenets.architecture.catalog import architecture as architecture_named
+from mobilenets.architecture.layers import Network
+from mobilenets.data.augmentation import Flip
+from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.data.decoding import cores, prepare
+from mobilenets.engine.evaluation import Evaluation, score
+from mobilenets.errors import DataError, TrainingError
+from mobilenets.model.atomic_file import write_atomically
+from mobilenets.model.file import load, save
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.progress import SILENT, Progress
+from mobilenets.training import checkpoint as checkpoints
+from mobilenets.training import defaults, head
+from mobilenets.training.batches import Batches
+from mobilenets.training.canvases import make_canvases
+from mobilenets.training.curve import draw_curve
+from mobilenets.training.loop import Epoch, Plan, Trainer
+from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
+from mobilenets.training.optimization import initialize, set_batch_norm_momentum
+from mobilenets.training.recipes import Recipe, natural_flip, recipe_named, with_flip
+
+MODEL_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "metrics.json", "training.png"
+HEAD_SHARE = 0.15
+"""Share of the epochs in which only a replaced output layer is trained."""
+PREPROCESSING = Preprocessing(crop_fraction=1.0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person may say about a run; None leaves it to :mod:`mobilenets.training.defaults`.
+
+    Attributes:
+        architecture: A name of the catalogue.
+        width: α.
+        resolution: Side of the input in pixels.
+        epochs: Passes over the training pictures.
+        seed: Of the split of the data, the initial weights and all chances of training.
+        recipe: How to train: a name, or a recipe of one's own.
+        flip: Which mirror images are taken.
+        weights: A Model, or the path of a Model file, to start from.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        threads: Threads on the CPU.
+    """
+
+    architecture: str = "mobilenet_v1"
+    width: float | None = None
+    resolution: int | None = None
+    epochs: int | None = None
+    seed: int = 0
+    recipe: str | Recipe = "default"
+    flip: Flip | None = None
+    weights: Model | str | Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What came of a run.
+
+    Attributes:
+        model: The Model of the best epoch.
+        dataset: What it was trained, validated and tested on.
+        evaluation: Its figures on the test pictures, which nothing was chosen by.
+        history: Figures of every epoch.
+        best_epoch: The epoch that was kept, from 0.
+        seconds: How long it all took, without earlier parts of a resumed run.
+    """
+
+    model: Model
+    dataset: Dataset
+    evaluation: Evaluation
+    history: list[Epoch]
+    best_epoch: int
+    seconds: float
+
+
+def fit(
+    source: str | Path,
+    output: str | Path | None = None,
+    settings: Settings = Settings(),
+    *,
+    resume: bool = False,
+    replace_existing: bool = False,
+    progress: Progress = SILENT,
+) -> Fit:
+    """Train a classifier on labelled pictures, and evaluate it once on those held back.
+
+    Args:
+        source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``.
+        output: Folder for ``model.safetensors``, ``metrics.json`` and ``training.png``; None to write nothing.
+        settings: What to train and how.
+        resume: Go on from the checkpoint in the output folder, if there is one.
+        replace_existing: Overwrite a Model or an unfinished run in the output folder.
+        progress: Hears about everything.
+
+    Raises:
+        DataError: If the pictures cannot be used.
+        ArchitectureError: If the width or resolution is out of range.
+        TrainingError: If the settings contradict each other, or the output cannot be written.
+    """
+    begun = time.monotonic()
+    folder = None if output is None else _claim(Path(output), resume=resume, replace_existing=replace_existing)
+    recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
+    device = defaults.choose_device(settings.device)
+    precision = defaults.choose_precision(settings.precision, device)
+    if settings.epochs is not None and settings.epochs < 1:
+        raise TrainingError(f"epochs must be at least 1, not {settings.epochs}")
+    if settings.threads is not None and settings.threads < 1:
+        raise TrainingError(f"threads must be at least 1, not {settings.threads}")
+    torch.set_num_threads(settings.threads or cores())
+    start = None if settings.weights is None else _starting_model(settings)
+    if start is None:
+        _network(settings, resolution=settings.resolution or 32, classes=2)  # a bad α is said before anything is read
+    dataset = load_dataset(source, seed=settings.seed, progress=progress)
+    recipe = with_flip(recipe, settings.flip or natural_flip(dataset.labels))
+    network = _network_for(dataset, settings, start)
+    preprocessing = start.preprocessing if start else PREPROCESSING
+    module = _module(network, recipe, settings.seed, start, dataset.labels)
+    if start is not None:
+        recipe = replace(recipe, learning_rate=recipe.learning_rate * recipe.fine_tuning)
+    plan = _plan(dataset, network, recipe, settings, start, device, precision)
+    canvases = make_canvases(dataset.train, max(network.height, network.width), progress=progress)
+    trainer = Trainer(
+        module,
+        Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=plan.seed, device=device),
+        prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress),
+        preprocessing,
+        recipe,
+        plan,
+        checkpoint=folder and folder / checkpoints.FILE_NAME,
+        settings=_fixed(dataset, network, recipe, plan),
+        progress=progress,
+    )
+    if resume and trainer.resume():
+        progress.note(f"going on after {len(trainer.history)} of {plan.epochs} epochs")
+    history = trainer.run()
+    prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
+    evaluation = score(trainer.logits(module, prepared.pixels), prepared.targets, dataset.labels)
+    evaluation = replace(evaluation, skipped=prepared.skipped)
+    provenance = _provenance(dataset, recipe, plan, history, trainer.best_epoch, evaluation)
+    model = Model(network, parameters_of(module), dataset.labels, preprocessing, provenance=provenance)
+    result = Fit(model, dataset, evaluation, history, trainer.best_epoch, time.monotonic() - begun)
+    if folder is not None:
+        write(result, folder)
+    return result
+
+
+def write(result: Fit, folder: Path) -> None:
+    """Write Model, figures and curve into a folder, and then drop the checkpoint that led to them.
+
+    Raises:
+        TrainingError: If the folder cannot be written to.
+    """
+    try:
+        metrics = json.dumps(metrics_of(result), indent=2, ensure_ascii=False)
+        write_atomically(folder / METRICS_FILE, metrics.encode())
+        title = f"{result.dataset.source}: test top-1 {100 * result.evaluation.top1:.2f} %"
+        draw_curve(result.history, result.best_epoch, title, folder / CURVE_FILE)
+        save(result.model, folder / MODEL_FILE)
+        (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}") from None
+
+
+def metrics_of(result: Fit) -> dict[str, Any]:
+    """JSON-ready figures of a run: of the test pictures, of every epoch, and how long it took."""
+    return {
+        "test": result.evaluation.to_json(),
+        "best_epoch": result.best_epoch + 1,
+        "validation_top1": result.history[result.best_epoch].validation_top1,
+        "epochs": [{**asdict(epoch), "number": epoch.number + 1} for epoch in result.history],
+        "seconds": round(result.seconds, 1),
+        "pictures": {name: len(result.dataset.part(name)) for name in ("train", "validation", "test")},
+        "skipped": list(result.dataset.skipped),
+        "provenance": dict(result.model.provenance),
+    }
+
+
+def _claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
+    """The output folder, made and known to be writable, before any work is done."""
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder} is a file; the output must be a folder")
+    model, unfinished = folder / MODEL_FILE, folder / checkpoints.FILE_NAME
+    if not replace_existing and not resume:
+        if unfinished.exists():
+            raise TrainingError(f"{folder} holds an unfinished run: go on with --resume, or start anew with --force")
+        if model.exists():
+            raise TrainingError(
+                f"{folder} holds a Model already: choose another --output, or overwrite it with --force"
+            )
+    if resume and model.exists() and not unfinished.exists():
+        raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / ".writable", b"")
+        (folder / ".writable").unlink()
+        if replace_existing and not resume:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}") from None
+    return folder
+
+
+def _starting_model(settings: Settings) -> Model:
+    model = settings.weights if isinstance(settings.weights, Model) else load(settings.weights or "")
+    head.check_classifier(model)
+    network = model.network
+    for name, wanted, present in (
+        ("width", settings.width, network.width_multiplier),
+        ("resolution", settings.resolution, network.height),
+    ):
+        if wanted is not None and wanted != present:
+            raise TrainingError(f"the weights are of a network of {name} {present:g}; {name} {wanted:g} was asked for")
+    return model
+
+
+def _network(settings: Settings, *, resolution: int, classes: int) -> Network:
+    width = defaults.WIDTH if settings.width is None else settings.width
+    make = architecture_named(settings.architecture)
+    return make(width_multiplier=width, resolution=resolution, classes=classes)
+
+
+def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> Network:
+    classes = len(dataset.labels)
+    if start is not None:
+        return start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
+    resolution = settings.resolution or defaults.default_resolution(dataset.train)
+    return _network(settings, resolution=resolution, classes=classes)
+
+
+def _module(network: Network, recipe: Recipe, seed: int, start: Model | None, labels: tuple[str, ...]) -> NetworkModule:
+    module = NetworkModule(network, dropout=recipe.dropout)
+    initialize(module, recipe, seed)
+    if start is None:
+        return module
+    own: dict[str, Any] = dict(start.parameters)
+    if start.labels != labels:  # the output layer keeps its fresh weights
+        output = head.output_layer(network).name
+        fresh = parameters_of(module)
+        own |= {name: fresh[name] for name in fresh if name.startswith(f"{output}.")}
+    load_parameters(module, own)
+    set_batch_norm_momentum(module, recipe)
+    return module
+
+
+def _plan(
+    dataset: Dataset,
+    network: Network,
+    recipe: Recipe,
+    settings: Settings,
+    start: Model | None,
+    device: torch.device,
+    precision: str,
+) -> Plan:
+    if len(dataset.train) < 2:
+        raise DataError(f"there are {len(dataset.train)} training pictures; training needs two at least")
+    resolution = max(network.height, network.width)
+    epochs = settings.epochs or defaults.default_epochs(len(dataset.train), resolution, recipe)
+    new_head = start is not None and start.labels != dataset.labels
+    head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
+    return Plan(epochs, head_epochs, seed=settings.seed, precision=precision, device=device)
+
+
+def _fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """What must be the same for a run to go on."""
+    return {
+        "data": dataset.fingerprint,
+        "labels": list(dataset.labels),
+        "architecture": network.name,
+        "width": network.width_multiplier,
+        "resolution": [network.height, network.width],
+        "recipe": asdict(recipe),
+        "epochs": plan.epochs,
+        "head epochs": plan.head_epochs,
+        "seed": plan.seed,
+        "precision": plan.precision,
+        "device": plan.device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _provenance(
+    dataset: Dataset,
+    recipe: Recipe,
+    plan: Plan,
+    history: list[Epoch],
+    best_epoch: int,
+    evaluation: Evaluation,
+) -> Mapping[str, Any]:
+    """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
+    return {
+        "made_by": "fit",
+        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": plan.seed},
+        "recipe": asdict(recipe),
+        "seed": plan.seed,
+        "epochs": plan.epochs,
+        "best_epoch": best_epoch + 1,
+        "device": plan.device.type,
+        "precision": plan.precision,
+        "threads": torch.get_num_threads(),
+        "metrics": {"validation_top1": history[best_epoch].validation_top1, "test_top1": evaluation.top1},
+        "versions": {
+            "mobilenets": __version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }

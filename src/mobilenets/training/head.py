@@ -1,0 +1,57 @@
+"""Starting from another Model: its layers, with an output layer for other classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mobilenets.architecture.layers import Layer, Linear, Network, PointwiseConvolution
+from mobilenets.errors import TrainingError
+from mobilenets.model.model import Model
+
+
+def with_classes(network: Network, classes: int) -> Network:
+    """The same network with another number of classes.
+
+    Raises:
+        TrainingError: If it is not a classifier that ends in a linear or pointwise layer.
+    """
+    head = output_layer(network)
+    changed: Layer = (
+        replace(head, out_features=classes) if isinstance(head, Linear) else replace(head, out_channels=classes)
+    )
+    return replace(network, layers=tuple(changed if layer is head else layer for layer in network.layers))
+
+
+def output_layer(network: Network) -> Linear | PointwiseConvolution:
+    """The layer that gives a classifier's logits.
+
+    Raises:
+        TrainingError: If the network is not a classifier that ends in such a layer.
+    """
+    if len(network.outputs) != 1:
+        raise TrainingError(
+            f"{network.name} has {len(network.outputs)} outputs ({', '.join(network.outputs)}); "
+            "fit trains classifiers, which have one"
+        )
+    name = network.outputs[0]
+    layer, shape = network[name], network.shapes[name]
+    if (shape.height, shape.width) != (1, 1):
+        raise TrainingError(f"{network.name} gives a map ({shape}) and not one value for each class: of another task")
+    if not isinstance(layer, Linear | PointwiseConvolution) or network.consumers[name]:
+        raise TrainingError(
+            f"{network.name} ends in {name} ({layer.kind}); a classifier ends in a linear or pointwise layer"
+        )
+    return layer
+
+
+def check_classifier(model: Model) -> None:
+    """Raise if training cannot start from a Model.
+
+    Raises:
+        TrainingError: If it is int8, of another task, or does not take colour pictures.
+    """
+    if model.quantization is not None:
+        raise TrainingError("the weights are int8; training starts from a float32 Model")
+    output_layer(model.network)
+    if model.network.channels != 3:
+        raise TrainingError(f"{model.network.name} takes {model.network.channels} channels; pictures have 3")
