@@ -51,7 +51,17 @@ def save(model: Model, path: str | Path) -> None:
         "provenance": _to_json(dict(model.provenance)),
     }
     tensors = {name: np.ascontiguousarray(_stored(model, name, tensor)) for name, tensor in model.parameters.items()}
-    write_atomically(Path(path), serialize(tensors, metadata=metadata))
+    write_atomically(Path(path), _in_fixed_order(serialize(tensors, metadata=metadata)))
+
+
+def _in_fixed_order(content: bytes) -> bytes:
+    """The same safetensors file with its header sorted: safetensors itself writes metadata in an order of chance."""
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(
+        json.loads(content[8:begin]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    ).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[begin:]
 
 
 def load(path: str | Path) -> Model:

@@ -1,6 +1,6 @@
 """What to do where nobody said: width, resolution, how long to train, on which device.
 
-All of it follows from the data and the machine's kind, never from a clock, so that the same command gives the same Model.
+All of it follows from the data and the machine's kind, never from a clock: the same command gives the same Model.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The training loop: steps, averages, validation, checkpoints.
 
 It knows nothing of folders and files of pictures: it takes batches and validation pixels, and leaves the module with
-the weights of its best epoch. What a step minimises is a function that is passed in, so that other ways to train (for int8
-arithmetic, for several widths at once) need no loop of their own.
+the weights of its best epoch. What a step minimises is a function that is passed in, so that other ways to train (for
+int8 arithmetic, for several widths at once) need no loop of their own.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Trainer:
         self._objective = objective or cross_entropy(recipe.label_smoothing)
         self._checkpoint, self._settings, self._progress = checkpoint, dict(settings or {}), progress
         self._optimizer = make_optimizer(module, recipe)
-        self._average = Average(module, recipe.averaging)
+        self._average = Average(module, recipe.averaging * self.steps)
         self._best = copy.deepcopy(self._average.module)
         self._step = 0
         self._sums = _Sums()

@@ -67,13 +67,13 @@ class Average:
 
     Args:
         module: What is averaged.
-        decay: Share of the average that stays at each step. It is smaller in the first steps, so that the average does
-            not remember the initial weights.
+        steps: How many steps the average looks back over; fewer in the beginning, so that it does not remember the
+            initial weights.
     """
 
-    def __init__(self, module: NetworkModule, decay: float) -> None:
+    def __init__(self, module: NetworkModule, steps: float) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
-        self._decay = decay
+        self._decay = 1 - 1 / max(1.0, steps)
         self._averaged = list(self.module.tensors().values())
         self._sources = [tensor.detach() for tensor in module.tensors().values()]
 

@@ -55,7 +55,8 @@ class Recipe:
         label_smoothing: Share of every target that is spread over all classes.
         dropout: Share of the features before the classifier that is dropped.
         batch_norm_momentum: Share of each batch in the running statistics.
-        averaging: Decay per step of the moving average of the weights, which is what is validated and kept.
+        averaging: Share of the run that the moving average of the weights looks back over. The average is what is
+            validated and kept.
         initialization: What the weights are before.
         augmentation: How pictures are distorted.
         mixup: α of the Beta distribution by which two pictures are blended; 0 for never. arXiv:1710.09412.
@@ -80,7 +81,7 @@ class Recipe:
     label_smoothing: float = 0.1
     dropout: float = 0.0
     batch_norm_momentum: float = 0.1
-    averaging: float = 0.998
+    averaging: float = 0.05
     initialization: Initialization = Initialization.HE
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixup: float = 0.0
@@ -143,13 +144,12 @@ PAPER = Recipe(
     warmup=0.0,
     label_smoothing=0.0,
     dropout=0.001,
-    averaging=0.99,
     initialization=Initialization.TRUNCATED_NORMAL,
     augmentation=Augmentation(smallest_area=0.8, stretch=1.1, brightness=0, contrast=0, saturation=0),
 )
 """As published: RMSprop, mild crops, no label smoothing, no weight decay on depthwise filters (arXiv:1704.04861,
-section 3.2), with TF-slim's numbers where the paper gives none. Two of those cannot be meant for small data and are not taken:
-decays of .9997 and .9999 for batch norm and averaged weights remember more steps than a small data set has."""
+section 3.2), with TF-slim's numbers where the paper gives none. Two of those cannot be meant for small data and are
+not taken: decays of .9997 and .9999 for batch norm and averaged weights, which outlast a whole run of small data."""
 
 DEFAULT = Recipe(name="default")
 """Chosen by validation accuracy on digits, sign-digits and trashnet; docs/training.md has the figures."""

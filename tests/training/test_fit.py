@@ -1,0 +1,266 @@
+"""``fit`` from a folder to a Model: what it writes, that it repeats itself, and what it refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.random_models import random_int8_model, random_model, random_network, without_batch_norm
+
+from mobilenets.architecture.layers import Linear
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.engine.classifier import Classifier
+from mobilenets.engine.evaluation import evaluate
+from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
+from mobilenets.model.file import load, save
+from mobilenets.model.model import Model
+from mobilenets.training import checkpoint as checkpoints
+from mobilenets.training import loop
+from mobilenets.training.fit import Fit, Settings, fit
+from mobilenets.training.recipes import DEFAULT, PAPER
+
+SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
+
+
+@pytest.fixture(scope="module")
+def fitted(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fit, Path]:
+    folder = tmp_path_factory.mktemp("fitted") / "new" / "folder"
+    return fit(
+        colours, folder, replace(SMALL, epochs=16, recipe=replace(DEFAULT, batch=8, mixup=0.0, cutmix=0.0))
+    ), folder
+
+
+def test_colours_are_learnt(fitted: tuple[Fit, Path]) -> None:
+    result, _ = fitted
+    assert result.evaluation.top1 >= 5 / 6
+    assert result.history[-1].loss < result.history[0].loss
+
+
+def test_it_writes_model_figures_and_curve_and_nothing_else(fitted: tuple[Fit, Path]) -> None:
+    result, folder = fitted
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "model.safetensors", "training.png"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"]["top1"] == result.evaluation.top1
+    assert [row["label"] for row in metrics["test"]["classes"]] == ["blue", "green", "red"]
+    assert np.array(metrics["test"]["confusion"]).sum() == metrics["pictures"]["test"] == 6
+    assert len(metrics["epochs"]) == 16
+    with Image.open(folder / "training.png") as curve:
+        assert curve.size[0] > 500
+
+
+def test_the_model_on_disk_is_the_model_that_was_tested(fitted: tuple[Fit, Path]) -> None:
+    result, folder = fitted
+    model = load(folder / "model.safetensors")
+    assert model.labels == ("blue", "green", "red")
+    assert model.provenance["data"]["fingerprint"] == result.dataset.fingerprint
+    assert model.provenance["metrics"]["test_top1"] == result.evaluation.top1
+    again = evaluate(Classifier(model), result.dataset.test)
+    np.testing.assert_array_equal(again.confusion, result.evaluation.confusion)
+
+
+def test_the_same_seed_gives_the_same_file(colours: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        fit(colours, tmp_path / name, replace(SMALL, epochs=2))
+    fit(colours, tmp_path / "c", replace(SMALL, epochs=2, seed=1))
+    first, again, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert first == again
+    assert first != other
+
+
+def test_the_papers_recipe_trains(colours: Path) -> None:
+    result = fit(colours, None, replace(SMALL, epochs=2, recipe=replace(PAPER, batch=16)))
+    assert result.model.provenance["recipe"]["optimizer"] == "rmsprop"
+    assert np.isfinite(result.history[-1].loss)
+
+
+def test_bfloat16_and_mixing_and_growth_train(colours: Path) -> None:
+    recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))
+    result = fit(colours, None, replace(SMALL, resolution=48, epochs=2, precision="bfloat16", recipe=recipe))
+    assert [epoch.resolution for epoch in result.history] == [32, 48]
+
+
+def test_how_long_to_train_is_decided_from_the_data(colours: Path) -> None:
+    recipe = replace(DEFAULT, batch=16, presentations=48 * 12 * 4)
+    result = fit(colours, None, replace(SMALL, epochs=None, recipe=recipe))
+    assert len(result.history) == 12  # a quarter of the pictures that would be shown at four times the resolution
+
+
+def test_broken_pictures_are_skipped_and_named(colours: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for picture in colours.rglob("*.png"):
+        target = data / picture.parent.name / picture.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(picture.read_bytes())
+    (data / "red" / "broken.png").write_bytes((data / "red" / "1.png").read_bytes()[:100])
+    (data / "red" / "empty.png").write_bytes(b"")
+    result = fit(data, None, replace(SMALL, epochs=1))
+    assert sum(len(result.dataset.part(name)) for name in ("train", "validation", "test")) >= 60
+
+
+# Starting from another Model ------------------------------------------------------------------------------------------
+
+
+def starting_model(labels: tuple[str, ...]) -> Model:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=len(labels)))
+    return replace(model, labels=labels)
+
+
+def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = starting_model(("cat", "dog"))
+    seen: list[np.ndarray[Any, Any]] = []
+    original = loop.Trainer._end_epoch
+
+    def spy(self: loop.Trainer, *arguments: Any) -> None:
+        seen.append(self.module.tensors()["stem.weight"].detach().numpy().copy())
+        assert len(seen) > 1 or self.module.tensors()["stem.batch_norm.running_mean"].numpy().tolist() == (
+            start.parameters["stem.batch_norm.running_mean"].tolist()
+        )
+        original(self, *arguments)
+
+    monkeypatch.setattr(loop.Trainer, "_end_epoch", spy)
+    result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=3, weights=start))
+    assert result.model.labels == ("blue", "green", "red")
+    assert result.model.preprocessing == start.preprocessing
+    assert isinstance(result.model.network["classifier"], Linear)
+    assert result.model.network.classes == 3
+    np.testing.assert_array_equal(seen[0], start.parameters["stem.weight"])  # the first epoch is the head's alone
+    assert (seen[2] != start.parameters["stem.weight"]).any()
+
+
+def test_the_same_classes_keep_their_head(colours: Path, tmp_path: Path) -> None:
+    start = starting_model(("blue", "green", "red"))
+    save(start, tmp_path / "start.safetensors")
+    settings = replace(SMALL, width=None, resolution=None, epochs=1, weights=tmp_path / "start.safetensors")
+    result = fit(colours, None, settings)
+    difference = result.model.parameters["classifier.weight"] - start.parameters["classifier.weight"]
+    assert 0 < np.abs(difference).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 0.5, "resolution": None}, "network of width 0.25; width 0.5 was asked for"),
+        ({"width": None, "resolution": 64}, "network of resolution 32; resolution 64 was asked for"),
+    ],
+)
+def test_weights_and_sizes_must_not_contradict(colours: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        fit(colours, None, replace(SMALL, weights=starting_model(("a", "b")), **changes))
+
+
+def test_weights_of_another_task_are_refused(colours: Path) -> None:
+    rng = np.random.default_rng(0)
+    settings = replace(SMALL, width=None, resolution=None)
+    classifier = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    wide = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=2)
+    maps = replace(wide, layers=wide.layers[:-2], outputs=("block13.pointwise",))
+    with pytest.raises(TrainingError, match="of another task"):
+        fit(colours, None, replace(settings, weights=random_model(rng, maps)))
+    several = replace(classifier, outputs=("classifier", "block3.pointwise"))
+    with pytest.raises(TrainingError, match="has 2 outputs"):
+        fit(colours, None, replace(settings, weights=random_model(rng, several)))
+    integers = random_int8_model(rng, without_batch_norm(random_network(rng)))
+    with pytest.raises(TrainingError, match="int8"):
+        fit(colours, None, replace(settings, weights=integers))
+    with pytest.raises(ModelFileError, match="does not exist"):
+        fit(colours, None, replace(settings, weights="missing.safetensors"))
+
+
+# What cannot be trained -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"width": 0.0}, ArchitectureError, "width multiplier must be a positive number, not 0"),
+        ({"width": float("nan")}, ArchitectureError, "width multiplier"),
+        ({"resolution": 16}, ArchitectureError, "resolution must be at least 32 pixels, not 16"),
+        ({"epochs": 0}, TrainingError, "epochs must be at least 1, not 0"),
+        ({"threads": 0}, TrainingError, "threads must be at least 1"),
+        ({"architecture": "mobilenet_v9"}, ArchitectureError, "did you mean mobilenet_v1"),
+        ({"recipe": "papper"}, TrainingError, "did you mean paper"),
+        ({"device": "abacus"}, TrainingError, "no device is called 'abacus'"),
+        ({"precision": "float8"}, TrainingError, "no precision is called 'float8'"),
+    ],
+)
+def test_settings_that_make_no_sense(
+    colours: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        fit(colours, tmp_path / "out", replace(SMALL, **changes))
+
+
+def test_one_class_is_not_enough(tmp_path: Path) -> None:
+    (tmp_path / "data" / "only").mkdir(parents=True)
+    Image.new("RGB", (40, 40)).save(tmp_path / "data" / "only" / "a.png")
+    with pytest.raises(DataError, match="one class only"):
+        fit(tmp_path / "data", None, SMALL)
+
+
+def test_training_that_diverges_says_so(colours: Path) -> None:
+    recipe = replace(DEFAULT, batch=16, learning_rate=1e30, warmup=0.0)
+    with pytest.raises(TrainingError, match="training diverged; try a learning rate below"):
+        fit(colours, None, replace(SMALL, recipe=recipe, epochs=20))
+
+
+# Where the result cannot be written -----------------------------------------------------------------------------------
+
+
+def test_a_file_where_the_folder_should_be(colours: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(TrainingError, match="is a file; the output must be a folder"):
+        fit(colours, tmp_path / "out", SMALL)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_to(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir(mode=0o555)
+    if os.access(folder, os.W_OK):  # a superuser may write anywhere
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+        monkeypatch.setattr("mobilenets.model.atomic_file.tempfile.mkstemp", refuse)
+    with pytest.raises(TrainingError, match="cannot be written to: Permission denied"):
+        fit(colours, folder, SMALL)
+
+
+def test_a_disk_that_fills_up_loses_nothing(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(SMALL, epochs=2)
+    expected = fit(colours, None, settings).model
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    real, calls = os.fsync, [0]
+
+    def full(handle: int) -> None:
+        calls[0] += 1
+        if calls[0] > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors cannot be written: No space left on device"):
+        fit(colours, tmp_path, settings)
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoints.FILE_NAME]
+    monkeypatch.setattr(os, "fsync", real)
+    resumed = fit(colours, tmp_path, settings, resume=True).model
+    for name, values in expected.parameters.items():
+        np.testing.assert_array_equal(resumed.parameters[name], values)
+
+
+def test_nothing_is_overwritten_unasked(fitted: tuple[Fit, Path], colours: Path) -> None:
+    _, folder = fitted
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(TrainingError, match="holds a Model already"):
+        fit(colours, folder, SMALL)
+    with pytest.raises(TrainingError, match="there is nothing to resume"):
+        fit(colours, folder, SMALL, resume=True)
+    assert (folder / "model.safetensors").read_bytes() == before

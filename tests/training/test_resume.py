@@ -1,0 +1,110 @@
+"""A run that was killed, at any moment and however often, ends with the same Model, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mobilenets.errors import TrainingError
+from mobilenets.training import loop
+from mobilenets.training.checkpoint import FILE_NAME
+from mobilenets.training.fit import Settings, fit
+
+PROGRAM = """
+import sys
+from dataclasses import replace
+from mobilenets.training import fit, loop
+from mobilenets.training.recipes import DEFAULT
+loop.CHECKPOINT_SECONDS = 0.02
+recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))
+settings = fit.Settings(width=0.25, resolution=48, epochs=8, threads=1, recipe=recipe)
+fit.fit(sys.argv[1], sys.argv[2], settings, resume=True)
+"""
+
+
+def begin(data: Path, output: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(data), str(output)], stderr=subprocess.PIPE, env=dict(os.environ)
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+
+
+def wait_for_new_checkpoint(process: subprocess.Popen[bytes], path: Path, older: int) -> None:
+    """Until the run has written something of its own."""
+    while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == older):
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_kills_at_random_moments_change_nothing(colours: Path, tmp_path: Path) -> None:
+    finish(begin(colours, tmp_path / "whole"))
+    expected = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    chances = random.Random(time.time_ns())
+    output, kills = tmp_path / "killed", 0
+    for _ in range(2):
+        checkpoint = output / FILE_NAME
+        older = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = begin(colours, output)
+        wait_for_new_checkpoint(process, checkpoint, older)
+        delay = chances.uniform(0, 0.4)
+        time.sleep(delay)
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.communicate()
+        kills += 1
+    if not (output / "model.safetensors").exists():
+        finish(begin(colours, output))
+    assert kills >= 1
+    assert (output / "model.safetensors").read_bytes() == expected
+    assert sorted(path.name for path in output.iterdir() if not path.name.startswith(".")) == [
+        "metrics.json",
+        "model.safetensors",
+        "training.png",
+    ]
+
+
+def test_an_interrupt_leaves_a_run_that_can_go_on(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(width=0.25, resolution=32, epochs=3, threads=1)
+    whole = fit(colours, None, settings)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    real = loop.Trainer._end_epoch
+
+    def interrupted(self: loop.Trainer, number: int, resolution: int, rate: float) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+        real(self, number, resolution, rate)
+
+    monkeypatch.setattr(loop.Trainer, "_end_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(colours, tmp_path, settings)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    monkeypatch.setattr(loop.Trainer, "_end_epoch", real)
+    with pytest.raises(TrainingError, match="holds an unfinished run: go on with --resume"):
+        fit(colours, tmp_path, settings)
+    with pytest.raises(TrainingError, match="was begun with epochs 3, not 4"):
+        fit(colours, tmp_path, Settings(width=0.25, resolution=32, epochs=4, threads=1), resume=True)
+    resumed = fit(colours, tmp_path, settings, resume=True)
+    assert resumed.history == whole.history
+    for name, values in whole.model.parameters.items():
+        assert (resumed.model.parameters[name] == values).all(), name
+
+
+def test_a_damaged_checkpoint_is_an_error_and_not_a_new_start(colours: Path, tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        fit(colours, tmp_path, Settings(width=0.25, resolution=32, epochs=1, threads=1), resume=True)
