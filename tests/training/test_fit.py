@@ -16,6 +16,7 @@ from tests.random_models import random_int8_model, random_model, random_network,
 
 from mobilenets.architecture.layers import Linear
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.engine.classifier import Classifier
 from mobilenets.engine.evaluation import evaluate
 from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
@@ -32,9 +33,8 @@ SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(
 @pytest.fixture(scope="module")
 def fitted(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fit, Path]:
     folder = tmp_path_factory.mktemp("fitted") / "new" / "folder"
-    return fit(
-        colours, folder, replace(SMALL, epochs=16, recipe=replace(DEFAULT, batch=8, mixup=0.0, cutmix=0.0))
-    ), folder
+    recipe = replace(DEFAULT, batch=8, learning_rate=5e-3, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
+    return fit(colours, folder, replace(SMALL, epochs=16, recipe=recipe)), folder
 
 
 def test_colours_are_learnt(fitted: tuple[Fit, Path]) -> None:
