@@ -16,10 +16,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.data.augmentation import Floats
-from mobilenets.data.decoding import cores, decode_all
+from mobilenets.data.decoding import decode_all
 from mobilenets.data.subset import MOST_BROKEN, Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.processors import cores
 from mobilenets.progress import SILENT, Progress
 
 MOST_BYTES = 1 << 30

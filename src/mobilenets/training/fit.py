@@ -18,13 +18,14 @@ from mobilenets.architecture.catalog import architecture as architecture_named
 from mobilenets.architecture.layers import Network
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Dataset, load_dataset
-from mobilenets.data.decoding import cores, prepare
+from mobilenets.data.decoding import prepare
 from mobilenets.engine.evaluation import Evaluation, score
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.processors import cores
 from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import defaults, head
