@@ -1,0 +1,137 @@
+"""What is written is run before it takes its place, and what answers otherwise never does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.random_models import random_int8_model, random_model, random_pixels, without_batch_norm
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.exporting import TARGETS, Options, export, target_of
+from mobilenets.formats.to_onnx import to_onnx
+from mobilenets.formats.verification import compare
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
+
+
+def small_model(*, int8: bool = False) -> Model:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    rng = np.random.default_rng(0)
+    return random_int8_model(rng, network) if int8 else random_model(rng, without_batch_norm(network))
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("name", ["onnx", "litert", "c", "openvino"])
+def test_every_format_answers_as_the_model_does(name: str, int8: bool, tmp_path: Path) -> None:
+    if name in RUNTIMES:
+        pytest.importorskip(RUNTIMES[name])
+    model = small_model(int8=int8)
+    pictures = random_pixels(np.random.default_rng(1), model.network, 2)
+    path = tmp_path / f"model{TARGETS[name].suffix}"
+    exported = export(model, path, pictures=pictures)
+    assert path in exported.paths
+    assert exported.bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert exported.agreement is not None, exported.not_run
+    assert exported.agreement.pictures == 6
+    assert exported.agreement.top1 == 1
+    assert exported.agreement.relative < (0.02 if int8 else 1e-5)
+    if name == "c":
+        assert exported.footprint is not None
+        assert not int8 or exported.agreement.largest_difference == 0
+
+
+def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    model, path = small_model(), tmp_path / "model.onnx"
+    path.write_text("the file of yesterday")
+    biased = {**model.parameters, "classifier.bias": model.parameters["classifier.bias"] + 1}
+
+    def write(model: Model, path: Path, options: Options, pictures: Pixels | None) -> None:
+        to_onnx(model.with_parameters(biased), path)
+
+    wrong = replace(TARGETS["onnx"], write=write)
+    monkeypatch.setitem(TARGETS, "onnx", wrong)
+    with pytest.raises(FormatError, match="answers otherwise than the Model"):
+        export(model, path)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["the file of yesterday"]
+
+
+def test_without_a_runtime_the_file_is_written_and_the_reason_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise MissingDependencyError("onnxruntime", "benchmark")
+
+    monkeypatch.setitem(TARGETS, "onnx", replace(TARGETS["onnx"], run=missing))  # type: ignore[arg-type]
+    exported = export(small_model(), tmp_path / "model.onnx")
+    assert exported.agreement is None
+    assert exported.not_run.startswith("onnxruntime is not installed")
+    assert (tmp_path / "model.onnx").exists()
+
+
+def test_the_ending_says_the_format() -> None:
+    assert target_of(Path("a/model.tflite")) == "litert"
+    assert target_of(Path("a/model.tflite"), "onnx") == "onnx"
+    with pytest.raises(FormatError, match=r"end it in \.onnx \(onnx\), \.tflite"):
+        target_of(Path("model.bin"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "message"),
+    [
+        (".onnx", Options(half=True), "ONNX has no option half; it has normalized_input"),
+        (".tflite", Options(example=True), "LiteRT has no option example"),
+        (".c", Options(normalized_input=True), "C99 has no option normalized_input"),
+    ],
+)
+def test_an_option_that_a_format_does_not_know_is_refused(
+    suffix: str, options: Options, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError, match=message):
+        export(small_model(), tmp_path / f"model{suffix}", options=options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_is_for_float_models(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="half is for float32 Models"):
+        export(small_model(int8=True), tmp_path / "model.tflite", options=Options(half=True))
+
+
+def test_agreement_by_hand() -> None:
+    expected = {"a": np.array([[1.0, 2.0], [4.0, 3.0]])}
+    agreement = compare(expected, {"a": np.array([[1.0, 2.5], [3.0, 3.5]])})
+    assert agreement.largest_difference == 1
+    assert agreement.relative == 0.25
+    assert agreement.top1 == 0.5
+    with pytest.raises(FormatError, match="gives a the shape None"):
+        compare(expected, {})
+
+
+def test_a_value_that_is_not_a_number_is_no_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = replace(TARGETS["onnx"], run=lambda *_: {"classifier": np.full((4, 3), np.nan)})
+    monkeypatch.setitem(TARGETS, "onnx", nothing)
+    with pytest.raises(FormatError, match="values differ by up to nan"):
+        export(small_model(), tmp_path / "model.onnx")
+
+
+def test_core_ml_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="knows no int8 activations"):
+        export(small_model(int8=True), tmp_path / "model.mlpackage")
+    with pytest.raises(FormatError, match=r"packages end in \.mlpackage"):
+        export(small_model(), tmp_path / "model.coreml", "coreml")
+    try:
+        import coremltools  # noqa: F401
+    except ImportError:
+        with pytest.raises(MissingDependencyError, match=r"pip install 'mobilenets\[coreml\]'"):
+            export(small_model(), tmp_path / "model.mlpackage")
+
+
+def test_openvino_files_end_in_xml(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"OpenVINO files end in \.xml"):
+        export(small_model(), tmp_path / "model.ov", "openvino")
