@@ -319,6 +319,14 @@ def test_four_bit_weights_of_the_wrong_length_are_refused(whole_int8: bytes) -> 
     refused(edited(whole_int8, edit), "4-bit weights need")
 
 
+def test_a_packed_weight_of_minus_eight_is_refused(whole_int8: bytes) -> None:
+    (length,) = struct.unpack("<Q", whole_int8[:8])
+    header, data = json.loads(whole_int8[8 : 8 + length]), bytearray(whole_int8[8 + length :])
+    entry = next(entry for name, entry in header.items() if name != "__metadata__" and entry["dtype"] == "U8")
+    data[entry["data_offsets"][0]] = 0x08
+    refused(join(header, bytes(data)), "holds values outside −7 to 7")
+
+
 def test_unaligned_tensors_are_read_and_stay_read_only(whole: bytes, tmp_path: Path) -> None:
     (length,) = struct.unpack("<Q", whole[:8])
     text = whole[8 : 8 + length].rstrip()

@@ -186,5 +186,7 @@ def _unpack(tensors: dict[str, Tensor], network: Network, quantization: Quantiza
         if packed.dtype != np.uint8 or packed.shape != ((count + 1) // 2,):
             raise ModelError(f"{name} has shape {packed.shape}; 4-bit weights need {((count + 1) // 2,)} of uint8")
         halves = np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count].astype(np.int8)
+        if np.any(halves == 8):  # -8 in two's complement
+            raise ModelError(f"{name} holds values outside −7 to 7")
         tensors[name] = _read_only(np.where(halves > 7, halves - 16, halves).astype(np.int8).reshape(shape))
     return tensors
