@@ -81,3 +81,24 @@ def test_a_session_agrees_with_the_reference(model: Model) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     else:
         assert np.array_equal(found, expected)
+
+
+def test_its_module_agrees_with_the_reference_and_every_parameter_gets_a_gradient(network: Network) -> None:
+    torch = pytest.importorskip("torch")
+    from mobilenets.training.network import module_of, parameters_of
+
+    model = random_model(np.random.default_rng(0), network)
+    pixels = random_pixels(np.random.default_rng(1), network)
+    (expected,) = reference.run(model, pixels).values()
+    module = module_of(model)
+    pictures = torch.from_numpy(model.preprocessing.normalize(pixels)).permute(0, 3, 1, 2)
+    logits = module(pictures)
+    np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert {name: tensor.tobytes() for name, tensor in parameters_of(module).items()} == {
+        name: tensor.tobytes() for name, tensor in model.parameters.items()
+    }
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, CLASSES - 1])).backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().max() > 0, name

@@ -40,8 +40,9 @@ def print_json(value: object) -> None:
 
 
 def results() -> Console:
-    """Console for results. Wide enough not to fold lines where nobody looks."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False, soft_wrap=False)
+    """Console for results. Wide enough not to fold lines where nobody looks; a label in brackets is a label."""
+    width = None if sys.stdout.isatty() else 120
+    return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def progress_to_stderr(*, quiet: bool) -> Progress:

@@ -1,0 +1,47 @@
+"""What commands share in speaking."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rich.table import Table
+
+from mobilenets.cli.console import print_json, progress_to_stderr, results
+from mobilenets.progress import SILENT
+
+
+def test_labels_are_printed_as_they_are_brackets_and_colons_included(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(box=None)
+    table.add_row("[red] panda", ":smile: cat")
+    results().print(table)
+    results().print("[bold]wolf")
+    printed = capsys.readouterr().out
+    assert "[red] panda" in printed
+    assert ":smile: cat" in printed
+    assert "[bold]wolf" in printed
+
+
+def test_json_keeps_letters_of_every_script(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"label": "Füchse 🦊"})
+    printed = capsys.readouterr().out
+    assert "Füchse 🦊" in printed
+    assert json.loads(printed) == {"label": "Füchse 🦊"}
+
+
+def test_quiet_says_nothing() -> None:
+    assert progress_to_stderr(quiet=True) is SILENT
+
+
+def test_without_a_terminal_progress_is_plain_lines_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = progress_to_stderr(quiet=False)
+    with progress.task("decoding", 3, "pictures") as task:
+        for _ in range(3):
+            task.advance(loss="0.5")
+    progress.note("skipped: a.jpg")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, second = printed.err.splitlines()
+    assert first.startswith("decoding: 3/3 pictures, ")
+    assert first.endswith(", loss 0.5")
+    assert second == "skipped: a.jpg"
