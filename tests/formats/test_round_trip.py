@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.random_models import IMAGENET, random_int8_model, random_model, random_network, without_batch_norm
+from tests.random_models import (
+    IMAGENET,
+    random_int8_model,
+    random_model,
+    random_network,
+    random_pixels,
+    without_batch_norm,
+)
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import INPUT, MaxPool, Network
@@ -98,7 +105,8 @@ def test_models_of_the_catalogue_come_back_from_onnx(tmp_path: Path, model: Mode
 @FEW
 @given(model=models(folded=True))
 def test_models_of_the_catalogue_come_back_from_litert(tmp_path: Path, model: Model) -> None:
-    to_litert(model, tmp_path / "model.tflite")
+    one = random_pixels(np.random.default_rng(0), model.network, 1)
+    to_litert(model, tmp_path / "model.tflite", pictures=one)
     assert_same(model, from_tflite(tmp_path / "model.tflite"))
 
 

@@ -1,0 +1,51 @@
+"""``mobilenets import``: published and foreign weights become a Model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.formats.importing import import_model, read_labels, recognition
+from mobilenets.model.dequantize import dequantize
+from mobilenets.model.file import save
+
+
+@click.command("import")
+@click.argument("source")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to.")
+@click.option("--resolution", type=click.IntRange(min=32), help="Input side in pixels, where SOURCE leaves it open.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Text file of class names, one a line.")
+@click.option(
+    "--dequantize", "as_float", is_flag=True, help="Make an int8 network float32, so that fit can start from it."
+)
+@json_option
+@quiet_option
+def command(
+    source: str,
+    output: Path,
+    resolution: int | None,
+    labels: Path | None,
+    as_float: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Read SOURCE, say what it is, and write it as a Model file.
+
+    SOURCE is a file or folder (Keras .h5, .weights.h5 and .keras, TF-slim checkpoints, timm and PyTorch .safetensors,
+    .bin and .pth, LiteRT .tflite, ONNX), an https address, hub:owner/name[@revision], keras[:WIDTH-RESOLUTION[-notop]]
+    such as keras:0.25-224, or timm:mobilenetv1_100, _125 or _100h.
+    """
+    names = None if labels is None else read_labels(labels)
+    model = import_model(source, resolution=resolution, labels=names, progress=progress_to_stderr(quiet=quiet))
+    if as_float:
+        model = dequantize(model)
+    save(model, output)
+    found = recognition(model)
+    if as_json:
+        print_json({"output": str(output), **found})
+        return
+    console = results()
+    for name, value in found.items():
+        console.print(f"{name.replace('_', ' '):17} {value}", markup=False)

@@ -1,0 +1,210 @@
+"""Files from elsewhere: fetched once, checked, kept in a cache folder.
+
+A download that broke off goes on where it stopped. A file appears in the cache only when it is whole; beside it lies a
+record of its size and SHA-256, and it is held against them each time it is used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.binary import LARGEST_FILE
+from mobilenets.model.atomic_file import write_atomically
+from mobilenets.progress import SILENT, Progress
+
+CHUNK = 1 << 18
+TIMEOUT_SECONDS = 30
+ATTEMPTS = 3
+"""How often a broken connection is taken up again within one call."""
+HUB_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
+
+
+def cache_folder() -> Path:
+    """``MOBILENETS_CACHE`` where it is set, else ``mobilenets`` in the user's cache folder."""
+    if chosen := os.environ.get("MOBILENETS_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mobilenets"
+
+
+def fetch(address: str, *, sha256: str | None = None, size: int | None = None, progress: Progress = SILENT) -> Path:
+    """The local copy of a file, downloaded if it is not in the cache.
+
+    Args:
+        address: ``https://…``; plain ``http`` is taken from this machine only.
+        sha256: Expected hash, where it is known. Where not, that of the first download is recorded and expected later.
+        size: Expected bytes, where they are known.
+        progress: Told of the bytes.
+
+    Raises:
+        FormatError: If the address cannot be reached, or what came is not what was expected.
+    """
+    parts = urllib.parse.urlsplit(address)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")):
+        raise FormatError(f"{address} is not an https address")
+    name = Path(urllib.parse.unquote(parts.path)).name or "download"
+    folder = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16]
+    path = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            if path.exists():
+                return _checked_copy(path, sha256)
+            _download(address, folder / f"{name}.part", size, progress)
+            _accept(folder / f"{name}.part", path, address, sha256, size)
+    except OSError as error:
+        raise FormatError(f"{folder} cannot be written to: {error.strerror or error}") from None
+    return path
+
+
+def _checked_copy(path: Path, sha256: str | None) -> Path:
+    """A file of the cache, if it still is what was downloaded."""
+    try:
+        record = json.loads(_record(path).read_bytes())
+        expected = sha256 or str(record["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FormatError(f"{path} has no record of its download; delete it to fetch it again") from None
+    found = _sha256(path)
+    if found != expected:
+        raise FormatError(f"{path} has SHA-256 {found}; {expected} was expected. Delete it to fetch it again")
+    return path
+
+
+def _accept(part: Path, path: Path, address: str, sha256: str | None, size: int | None) -> None:
+    found, length = _sha256(part), part.stat().st_size
+    if (sha256 is not None and found != sha256) or (size is not None and length != size):
+        part.unlink()
+        wanted = f"SHA-256 {sha256}" if sha256 is not None and found != sha256 else f"{size} bytes"
+        raise FormatError(f"{address} gave {length} bytes of SHA-256 {found}; {wanted} was expected")
+    record = {"address": address, "size": length, "sha256": found}
+    write_atomically(_record(path), json.dumps(record, indent=2).encode())
+    _validator(part).unlink(missing_ok=True)
+    os.replace(part, path)
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _validator(part: Path) -> Path:
+    """Where the server's mark of the file's version is kept while a download is unfinished."""
+    return part.with_name(f"{part.name}.etag")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One download at a time into a folder."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(address: str, part: Path, size: int | None, progress: Progress) -> None:
+    """Bring the unfinished file to its end."""
+    for attempt in range(ATTEMPTS):
+        try:
+            _transfer(address, part, size, progress)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code == 416 and part.exists():  # the unfinished file is longer than what the server has
+                part.unlink()
+                continue
+            raise FormatError(f"{address} answers {error.code} {error.reason}") from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if attempt == ATTEMPTS - 1 or not part.exists():
+                raise FormatError(f"{address} cannot be reached: {reason}") from None
+
+
+def _transfer(address: str, part: Path, size: int | None, progress: Progress) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(address, headers={"User-Agent": "mobilenets", "Accept-Encoding": "identity"})
+    if have and _validator(part).exists():
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", _validator(part).read_text(encoding="latin-1"))
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        if response.status != 206:
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length and length.isdigit() else None
+        if max(total or 0, size or 0) > LARGEST_FILE:
+            raise FormatError(f"{address} is {total} bytes long; no MobileNet is that large")
+        mark = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        _validator(part).unlink(missing_ok=True)
+        if mark:
+            _validator(part).write_text(mark, encoding="latin-1")
+        with part.open("ab" if have else "wb") as file:
+            done = have + _copy(response, file, part.name.removesuffix(".part"), have, total, progress)
+    if total is not None and done < total:
+        raise ConnectionError(f"the connection broke after {done} of {total} bytes")
+
+
+def _copy(response: Any, file: IO[bytes], name: str, have: int, total: int | None, progress: Progress) -> int:
+    done = 0
+    with progress.task(f"downloading {name}", total or 0, "bytes") as task:
+        task.advance(have)
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            task.advance(len(chunk))
+            if have + done > LARGEST_FILE:
+                raise FormatError(f"{name} does not end after {LARGEST_FILE >> 20} MB")
+    return done
+
+
+def fetch_from_hub(repository: str, *, revision: str | None = None, endpoint: str | None = None) -> Path:
+    """The local folder of a repository of the Hugging Face hub, with its configuration and one file of weights.
+
+    Args:
+        repository: ``owner/name``.
+        revision: A commit, branch or tag; the main branch if not given. A commit pins the files.
+        endpoint: Address of another hub.
+
+    Returns:
+        The folder of that revision in the hub's own cache, whose name is the commit.
+
+    Raises:
+        FormatError: If the hub cannot be reached and the files are not in its cache, or there is no such repository,
+            revision or file.
+        MissingDependencyError: If huggingface-hub is not installed.
+    """
+    try:
+        import huggingface_hub
+        from huggingface_hub import errors
+    except ImportError:
+        raise MissingDependencyError("huggingface-hub", "formats") from None
+    folder: Path | None = None
+    for name in HUB_FILES:
+        if name == HUB_FILES[2] and folder is not None and (folder / HUB_FILES[1]).exists():
+            break
+        try:
+            found = huggingface_hub.hf_hub_download(repository, name, revision=revision, endpoint=endpoint)
+        except errors.EntryNotFoundError as error:
+            if isinstance(error, errors.LocalEntryNotFoundError):
+                raise FormatError(f"the hub cannot be reached, and its cache does not hold {repository}") from None
+            continue
+        except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
+            text = str(error).strip().splitlines()
+            raise FormatError(
+                f"hub:{repository} cannot be fetched: {text[0] if text else type(error).__name__}"
+            ) from None
+        folder = Path(str(found)).parent
+    if folder is None:
+        raise FormatError(f"hub:{repository} holds none of {', '.join(HUB_FILES)}")
+    return folder

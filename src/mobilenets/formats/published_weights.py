@@ -1,0 +1,67 @@
+"""Where published weights lie.
+
+Keras publishes neither sizes nor hashes of its files. The SHA-256 of a first download is therefore recorded beside it,
+and the file is held against that record whenever it is used again; files of the hub are pinned by their revision.
+
+Source: keras/src/applications/mobilenet.py; timm/models/efficientnet.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mobilenets.errors import FormatError
+
+KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+
+_KERAS_WIDTHS = {"1.0": "1_0", "0.75": "7_5", "0.5": "5_0", "0.25": "2_5"}
+_RESOLUTIONS = (224, 192, 160, 128)
+
+KERAS: Mapping[str, str] = MappingProxyType(
+    {
+        f"{width}-{resolution}{suffix}": f"{KERAS_ADDRESS}mobilenet_{text}_{resolution}_tf{end}.h5"
+        for width, text in _KERAS_WIDTHS.items()
+        for resolution in _RESOLUTIONS
+        for suffix, end in (("", ""), ("-notop", "_no_top"))
+    }
+)
+"""Address of each Keras file by α and resolution (``0.25-224``), and of the same without top (``0.25-224-notop``)."""
+
+TIMM: Mapping[str, str] = MappingProxyType(
+    {
+        "mobilenetv1_100": "timm/mobilenetv1_100.ra4_e3600_r224_in1k",
+        "mobilenetv1_100h": "timm/mobilenetv1_100h.ra4_e3600_r224_in1k",
+        "mobilenetv1_125": "timm/mobilenetv1_125.ra4_e3600_r224_in1k",
+    }
+)
+"""Repository on the hub by timm's name of the architecture."""
+
+
+def published_source(source: str) -> str:
+    """What a short name stands for; anything else is given back as it is.
+
+    Args:
+        source: ``keras`` (1.0-224), ``keras:0.25-224``, ``keras:0.5-160-notop`` or ``timm:mobilenetv1_125``.
+
+    Returns:
+        An ``https:`` address or a ``hub:`` source.
+
+    Raises:
+        FormatError: If ``keras:`` or ``timm:`` is followed by a name that is not in the tables.
+
+    >>> published_source("timm:mobilenetv1_125")
+    'hub:timm/mobilenetv1_125.ra4_e3600_r224_in1k'
+    >>> published_source("keras:0.25-128").rpartition("/")[2]
+    'mobilenet_2_5_128_tf.h5'
+    """
+    found = re.fullmatch(r"(keras|timm)(?::(.*))?", source)
+    if found is None:
+        return source
+    family, name = found[1], found[2]
+    table, default = (KERAS, "1.0-224") if family == "keras" else (TIMM, "mobilenetv1_100")
+    name = name or default
+    if name not in table:
+        raise FormatError(f"{source!r} is not published; known are {', '.join(f'{family}:{known}' for known in table)}")
+    return table[name] if family == "keras" else f"hub:{table[name]}"
