@@ -17,9 +17,7 @@ from mobilenets.model.file import save
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to.")
 @click.option("--resolution", type=click.IntRange(min=32), help="Input side in pixels, where SOURCE leaves it open.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file of class names, one a line.")
-@click.option(
-    "--dequantize", "as_float", is_flag=True, help="Make an int8 network float32, so that fit can start from it."
-)
+@click.option("--dequantize", "as_float", is_flag=True, help="Make an int8 network float32, for fit to start from.")
 @json_option
 @quiet_option
 def command(

@@ -7,6 +7,7 @@ line is written here, so that ``mobilenets --help`` answers at once.
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 from typing import Any
 
@@ -20,8 +21,10 @@ COMMANDS: dict[str, str] = {
     "tables": "Print the paper's tables, published and computed side by side",
     "evaluate": "Accuracy of a model on labelled pictures",
     "predict": "The likeliest labels of pictures",
+    "import": "Read published or foreign weights into a model.",
 }
-"""Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``."""
+"""Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
+or ``mobilenets.cli.<name>_`` where Python keeps the name for itself."""
 
 
 class _Commands(click.Group):
@@ -33,7 +36,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"mobilenets.cli.{cmd_name.replace('-', '_')}")
+        module_name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        module = importlib.import_module(f"mobilenets.cli.{module_name}")
         command: click.Command = module.command
         return command
 

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -26,6 +27,7 @@ from mobilenets.progress import SILENT, Progress
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30
+CONNECT_SECONDS = 10
 ATTEMPTS = 3
 """How often a broken connection is taken up again within one call."""
 HUB_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
@@ -189,22 +191,35 @@ def fetch_from_hub(repository: str, *, revision: str | None = None, endpoint: st
         from huggingface_hub import errors
     except ImportError:
         raise MissingDependencyError("huggingface-hub", "formats") from None
+    offline = not _reachable(endpoint or os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT)
     folder: Path | None = None
     for name in HUB_FILES:
-        if name == HUB_FILES[2] and folder is not None and (folder / HUB_FILES[1]).exists():
-            break
+        if folder is not None and name == HUB_FILES[-1] and (folder / HUB_FILES[-2]).exists():
+            break  # safetensors are enough
         try:
-            found = huggingface_hub.hf_hub_download(repository, name, revision=revision, endpoint=endpoint)
-        except errors.EntryNotFoundError as error:
-            if isinstance(error, errors.LocalEntryNotFoundError):
-                raise FormatError(f"the hub cannot be reached, and its cache does not hold {repository}") from None
-            continue
+            found = huggingface_hub.hf_hub_download(
+                repository, name, revision=revision, endpoint=endpoint, local_files_only=offline
+            )
+        except errors.EntryNotFoundError:
+            continue  # not every repository has every file, and the cache may hold none
         except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
-            text = str(error).strip().splitlines()
-            raise FormatError(
-                f"hub:{repository} cannot be fetched: {text[0] if text else type(error).__name__}"
-            ) from None
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise FormatError(f"hub:{repository} cannot be fetched: {reason}") from None
         folder = Path(str(found)).parent
-    if folder is None:
-        raise FormatError(f"hub:{repository} holds none of {', '.join(HUB_FILES)}")
+    if folder is None or not any((folder / name).exists() for name in HUB_FILES[1:]):
+        where = "the hub cannot be reached, and its cache" if offline else "the hub"
+        raise FormatError(f"hub:{repository}: {where} does not hold {' or '.join(HUB_FILES[1:])} of it")
     return folder
+
+
+def _reachable(endpoint: str) -> bool:
+    """Whether a server answers at all. The hub's own client takes half a minute to give up."""
+    parts = urllib.parse.urlsplit(endpoint)
+    if urllib.request.getproxies().get(parts.scheme):
+        return True
+    try:
+        address = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True

@@ -270,6 +270,7 @@ def recognised(network: Network) -> tuple[Network, dict[str, str]]:
         return network, {layer.name: layer.name for layer in network.layers}
     alpha, rounding = width
     family = "mobilenet_v1_full_convolution" if full else "mobilenet_v1" if rows is TABLE_1 else "mobilenet_v1_shallow"
+    family += f"_{HEAD}" if HEAD in renamed.shapes else ""
     for policy in PaddingPolicy:
         ideal = mobilenet_v1(
             width_multiplier=alpha,

@@ -159,7 +159,8 @@ def _adapted(network: Network, tensors: Mapping[str, Found], surroundings: Surro
         layers.pop()
     elif "classifier.bias" not in tensors:
         layers[-1] = replace(layers[-1], bias=False)  # type: ignore[call-arg]
-    return replace(network, layers=tuple(layers), outputs=(layers[-1].name,))
+    name = f"{network.name}_{HEAD}" if f"{HEAD}.weight" in tensors else network.name
+    return replace(network, name=name, layers=tuple(layers), outputs=(layers[-1].name,))
 
 
 def _width(tensors: Mapping[str, Found], rows: tuple[Row, ...]) -> tuple[float, Rounding]:

@@ -1,7 +1,7 @@
 """TensorFlow checkpoints (tensor bundles), read without TensorFlow.
 
-``PREFIX.index`` is a sorted string table of the kind that LevelDB has, which maps the names of tensors to where they lie
-in ``PREFIX.data-00000-of-00001``.
+``PREFIX.index`` is a sorted string table of the kind that LevelDB has, which maps the names of tensors to where they
+lie in ``PREFIX.data-00000-of-00001``.
 
 Source: tensorflow/core/util/tensor_bundle, tensorflow/core/lib/io/table, tensor_bundle.proto; snappy's
 format_description.txt.
@@ -172,7 +172,7 @@ def masked_crc32c(data: bytes) -> int:
     """The checksum of a block: CRC-32C, rotated and shifted so that checksums of checksums stay apart.
 
     >>> hex(masked_crc32c(b"123456789"))
-    '0xc78bb079'
+    '0xc78ab0e5'
     """
     value = 0xFFFFFFFF
     for byte in data:
