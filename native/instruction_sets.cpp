@@ -78,8 +78,7 @@ Features detect() {
     // F, DQ, BW, VL: what every processor with AVX-512 since Skylake has
     found.avx512 =
         found.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) && bit(seven.ebx, 31);
-    // VBMI came before or with VNNI on every processor but Cascade Lake, which is left to the AVX-512 set
-    found.avx512_vnni = found.avx512 && bit(seven.ecx, 11) && bit(seven.ecx, 1);
+    found.avx512_vnni = found.avx512 && bit(seven.ecx, 11);
     return found;
 }
 
@@ -102,8 +101,10 @@ bool has_avx512_vnni() {
 }
 
 const InstructionSet kSets[] = {
-    {"avx512vnni", has_avx512_vnni, {&kU8Avx512Vnni, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
-    {"avx512", has_avx512, {&kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
+    {"avx512vnni",
+     has_avx512_vnni,
+     {&kU8Avx512Vnni, &kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
+    {"avx512", has_avx512, {&kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avxvnni", has_avx_vnni, {&kU8AvxVnni, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avx2", has_avx2, {&kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"portable", always, {&kU8Portable, &kF32Portable}},
@@ -176,11 +177,13 @@ const InstructionSet* best_instruction_set() {
 }
 
 const Kernel* find_kernel(const InstructionSet& set, const Operation& op) {
-    const bool ordinary = op.bounded && !op.weight_zero_points;
     for (const KernelList* const* list = set.lists; *list != nullptr; ++list) {
-        if (!ordinary && !is_portable(*list)) continue;
-        for (const Kernel* kernel = (*list)->first; kernel != (*list)->first + (*list)->count; ++kernel)
+        const bool portable = is_portable(*list);
+        if (!op.bounded && !portable) continue;
+        for (const Kernel* kernel = (*list)->first; kernel != (*list)->first + (*list)->count; ++kernel) {
+            if (op.weight_zero_points && !portable && !kernel->takes_weight_zero_points) continue;
             if (kernel->kind == op.kind && kernel->type == op.type && kernel->fits(op)) return kernel;
+        }
     }
     return nullptr;  // not reached: portable kernels fit everything
 }

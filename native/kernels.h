@@ -68,7 +68,7 @@ struct Operation {
     Type type = Type::kUint8;
     bool real_output = false;  // uint8 operation with float32 result (kPointwise, kDepthwise, kStem, kAveragePool)
     bool bounded = true;       // see above; where false only portable kernels are asked
-    bool weight_zero_points = false;  // likewise
+    bool weight_zero_points = false;  // only kernels are asked that take them
     int32_t in_channels = 1, out_channels = 1;
     int32_t in_height = 1, in_width = 1, out_height = 1, out_width = 1;
     int32_t kernel = 1, stride = 1;
@@ -122,6 +122,7 @@ struct Kernel {
     size_t (*scratch_bytes)(const Operation&);  // per thread; may be 0
     Grain (*grain)(const Operation&);
     void (*run)(const Operation&, const void* packed, const Task&);
+    bool takes_weight_zero_points = false;
 };
 
 struct KernelList {
@@ -131,7 +132,8 @@ struct KernelList {
 
 // Who writes which list (a list may be empty):
 extern const KernelList kU8Portable, kF32Portable;             // native/kernels/{u8,f32}_portable.cpp
-extern const KernelList kU8Avx512Vnni, kU8AvxVnni, kU8Avx2;    // u8_avx512vnni.cpp, u8_avxvnni.cpp, u8_avx2.cpp
+extern const KernelList kU8Avx512Vnni, kU8Avx512;              // u8_avx512vnni.cpp, u8_avx512.cpp
+extern const KernelList kU8AvxVnni, kU8Avx2;                   // u8_avxvnni.cpp, u8_avx2.cpp
 extern const KernelList kF32Avx512, kF32Avx2;                  // f32_avx512.cpp, f32_avx2.cpp
 extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon;  // u8_neon_i8mm.cpp, u8_neon_dotprod.cpp, u8_neon.cpp
 extern const KernelList kF32Neon;                              // f32_neon.cpp

@@ -5,19 +5,18 @@
 #include <cstdint>
 #include <cstring>
 
+#include "unroll.h"
+
 #if defined(_MSC_VER) && !defined(__clang__)
 #define MOBILENETS_INLINE __forceinline
 #define MOBILENETS_NOINLINE __declspec(noinline)
-#define MOBILENETS_UNROLL
-#elif defined(__clang__)
-#define MOBILENETS_INLINE inline __attribute__((always_inline))
-#define MOBILENETS_NOINLINE __attribute__((noinline))
-#define MOBILENETS_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define MOBILENETS_INLINE inline __attribute__((always_inline))
 #define MOBILENETS_NOINLINE __attribute__((noinline))
-#define MOBILENETS_UNROLL _Pragma("GCC unroll 64")
+#endif
+
 // g++ 12 copies and spills the accumulators of a dot product intrinsic; an assembly operand that is read and written
 // in place leaves it no choice. The tests read the disassembly for it.
+#if defined(__GNUC__) && !defined(__clang__)
 #define MOBILENETS_DOT_IN_PLACE 1
 #endif

@@ -5,10 +5,6 @@
 // and packed. Dot products take groups of four bytes ("quads"): unsigned activations and signed weights.
 #pragma once
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++'s own header reads undefined vectors (PR 105593)
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#endif
 #include <immintrin.h>
 
 #include "simd.h"
@@ -50,9 +46,6 @@ struct Avx512 {
     static MOBILENETS_INLINE Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
     static MOBILENETS_INLINE Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
     static MOBILENETS_INLINE Int max_bytes(Int a, Int b) { return _mm512_max_epu8(a, b); }
-    static MOBILENETS_INLINE Int widen(const uint8_t* p) {
-        return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    }
     static MOBILENETS_INLINE Float to_float(Int v) { return _mm512_cvtepi32_ps(v); }
     static MOBILENETS_INLINE Int round(Float v) { return _mm512_cvtps_epi32(v); }
     static MOBILENETS_INLINE Float multiply(Float a, Float b) { return _mm512_mul_ps(a, b); }
@@ -75,6 +68,32 @@ struct Avx512 {
         else
             return {load(p), load(static_cast<const char*>(p) + kBytes)};
     }
+    // Pointwise convolution walks its input by steps of four bytes: four activations, or two that were widened.
+    static constexpr int kStep = kVnni ? 4 : 2;
+    static MOBILENETS_INLINE Int broadcast_step(const uint8_t* p) {
+        int32_t step;
+        std::memcpy(&step, p, 4);
+        return _mm512_set1_epi32(step);
+    }
+    static MOBILENETS_INLINE void step(Int& sum, Int activations, Int weights) {
+        if constexpr (kVnni)
+            dot(sum, activations, weights);
+        else
+            sum = _mm512_add_epi32(sum, _mm512_madd_epi16(activations, weights));
+    }
+    static MOBILENETS_INLINE void put_step_weight(char* vector, int lane, int k, int weight) {
+        if constexpr (kVnni) {
+            vector[4 * lane + k] = static_cast<char>(weight);
+        } else {
+            const auto wide = static_cast<int16_t>(weight);
+            std::memcpy(vector + 4 * lane + 2 * k, &wide, 2);
+        }
+    }
+    // kBytes / 2 bytes to words.
+    static MOBILENETS_INLINE Int widen(const uint8_t* p) {
+        return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+
     // Writes one weight of the quad of a lane into packed memory. Even bytes before odd ones where they are pairs.
     static MOBILENETS_INLINE void put_weight(char* vector, int lane, int byte, int weight) {
         if constexpr (kVnni) {
@@ -196,8 +215,8 @@ struct Avx512 {
         return load_between(p, begin < 0 ? 0 : begin, end, fill);
     }
     static MOBILENETS_INLINE void spread_windows(Int low, Int high, Int& first, Int& second, Int& ninth) {
-        alignas(64) static constexpr int16_t kFirst[32] = {0,  1,  3,  4,  6,  7,  9,  10, 12, 13, 15, 16, 18, 19, 21, 22,
-                                                           24, 25, 27, 28, 0,  1,  3,  4,  6,  7,  9,  10, 12, 13, 15, 16};
+        alignas(64) static constexpr int16_t kFirst[32] = {0,  1,  3,  4,  6, 7, 9, 10, 12, 13, 15, 16, 18, 19, 21, 22,
+                                                           24, 25, 27, 28, 0, 1, 3, 4,  6,  7,  9,  10, 12, 13, 15, 16};
         const Int order = load(kFirst);
         const Int two = fill_words(2), four = fill_words(4);
         const __mmask32 rest = 0xFFF00000;

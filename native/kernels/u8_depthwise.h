@@ -20,7 +20,9 @@ struct FilterTap {
 // The block of channels that all formulations here share.
 template <class S>
 struct DepthwiseBlock {
-    static size_t bytes(int taps) { return Parameters<S>::bytes(4) + size_t{4} * static_cast<size_t>(taps * S::kWeightBytes); }
+    static size_t bytes(int taps) {
+        return Parameters<S>::bytes(4) + size_t{4} * static_cast<size_t>(taps * S::kWeightBytes);
+    }
 
     static int weight_of(const Operation& op, const Weights& weights, int32_t c, int row, int column) {
         const ptrdiff_t index = (static_cast<ptrdiff_t>(c) * op.kernel + row) * op.kernel + column;
@@ -72,8 +74,9 @@ struct Stride1Taps {
 struct Stride2Taps {
     static constexpr int kTaps = 4, kCount = 11;
     static FilterTap at(int i) {
-        constexpr FilterTap taps[] = {{0, 0, 0, 0}, {0, 1, 1, 0}, {0, 2, 2, 0}, {0, 3, 0, 1}, {1, 0, 1, 1}, {1, 1, 2, 1},
-                                      {2, 2, 1, 1}, {2, 3, 2, 1}, {3, 0, 0, 2}, {3, 1, 1, 2}, {3, 2, 2, 2}};
+        constexpr FilterTap taps[] = {{0, 0, 0, 0}, {0, 1, 1, 0}, {0, 2, 2, 0}, {0, 3, 0, 1},
+                                      {1, 0, 1, 1}, {1, 1, 2, 1}, {2, 2, 1, 1}, {2, 3, 2, 1},
+                                      {3, 0, 0, 2}, {3, 1, 1, 2}, {3, 2, 2, 2}};
         return taps[i];
     }
 };
@@ -94,7 +97,8 @@ void pack_depthwise_position(const Operation& op, const Weights& weights, char* 
     Block::put_parameters(weights, block, position, c, finish);
     for (int i = 0; i < Taps::kCount; ++i) {
         const FilterTap t = Taps::at(i);
-        Block::put_weight(block, Taps::kTaps, position, t.tap, t.byte, Block::weight_of(op, weights, c, t.row, t.column));
+        Block::put_weight(block, Taps::kTaps, position, t.tap, t.byte,
+                          Block::weight_of(op, weights, c, t.row, t.column));
     }
 }
 
@@ -216,9 +220,7 @@ struct DepthwiseWide {
         int channels;
 
         // Field by field, so that the copy lives in registers.
-        MOBILENETS_INLINE Strip copy() const {
-            return {{row[0], row[1], row[2], row[3]}, {out[0], out[1]}, channels};
-        }
+        MOBILENETS_INLINE Strip copy() const { return {{row[0], row[1], row[2], row[3]}, {out[0], out[1]}, channels}; }
     };
 
     // Where the bytes of a column lie, or those of the padding.

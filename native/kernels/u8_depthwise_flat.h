@@ -75,7 +75,8 @@ struct DepthwiseFlat {
         constexpr int kQuads = kChannels / 4 % 4, kGroups = kChannels / 16;
         const int from = kBefore ? (m + 4 - kQuads) % 4 : (m + kQuads) % 4;
         const bool carry = kBefore ? m < kQuads : m + kQuads >= 4;
-        if (carry) return S::template slide_quads<kBefore ? S::kGroups - kGroups - 1 : kGroups + 1>(low[from], high[from]);
+        if (carry)
+            return S::template slide_quads<kBefore ? S::kGroups - kGroups - 1 : kGroups + 1>(low[from], high[from]);
         return S::template slide_quads<kBefore ? S::kGroups - kGroups : kGroups>(low[from], high[from]);
     }
 
@@ -95,11 +96,11 @@ struct DepthwiseFlat {
         for (int begin = 0; begin < s.out_bytes; begin += kBlocks * S::kBytes) {
             Int row[kBlocks][4];  // plain vectors: columns that two branches fill would stay in memory
             if (begin + (kBlocks + 1) * S::kBytes <= s.in_bytes) {
-                MOBILENETS_UNROLL for (int i = 0; i < 4 * kBlocks; ++i)
-                    row[i / 4][i % 4] = S::load(s.row[i % 4] + begin + (i / 4 + 1) * S::kBytes);
+                MOBILENETS_UNROLL for (int i = 0; i < 4 * kBlocks; ++i) row[i / 4][i % 4] =
+                    S::load(s.row[i % 4] + begin + (i / 4 + 1) * S::kBytes);
             } else {
-                MOBILENETS_UNROLL for (int i = 0; i < 4 * kBlocks; ++i)
-                    row[i / 4][i % 4] = load(s.row[i % 4], begin + (i / 4 + 1) * S::kBytes, s.in_bytes, padding);
+                MOBILENETS_UNROLL for (int i = 0; i < 4 * kBlocks; ++i) row[i / 4][i % 4] =
+                    load(s.row[i % 4], begin + (i / 4 + 1) * S::kBytes, s.in_bytes, padding);
             }
             MOBILENETS_UNROLL for (int i = 0; i < kBlocks; ++i)
                 make_column<S>(row[i][0], row[i][1], row[i][2], row[i][3], v[i + 2]);
@@ -124,13 +125,14 @@ struct DepthwiseFlat {
         const Int padding = S::fill_bytes(op.padding_value);
         constexpr int kGroup = kChannels / 16;
         // Rows 0 to 2 of the input of the block of output at `begin`, in two halves each.
-        const auto load_rows = [&](int begin, Int (&half)[6]) {
+        const auto load_rows = [&](int begin, Int(&half)[6]) {
             const int offset = 2 * begin - s.pad_bytes;
             if (offset >= 0 && offset + 2 * S::kBytes <= s.in_bytes) {
-                MOBILENETS_UNROLL for (int i = 0; i < 6; ++i) half[i] = S::load(s.row[i / 2] + offset + i % 2 * S::kBytes);
+                MOBILENETS_UNROLL for (int i = 0; i < 6; ++i) half[i] =
+                    S::load(s.row[i / 2] + offset + i % 2 * S::kBytes);
             } else {
-                MOBILENETS_UNROLL for (int i = 0; i < 6; ++i)
-                    half[i] = load(s.row[i / 2], offset + i % 2 * S::kBytes, s.in_bytes, padding);
+                MOBILENETS_UNROLL for (int i = 0; i < 6; ++i) half[i] =
+                    load(s.row[i / 2], offset + i % 2 * S::kBytes, s.in_bytes, padding);
             }
         };
         // Quads A of a block, and what is left over for quads B: the odd columns of rows 1 and 2.
@@ -139,15 +141,13 @@ struct DepthwiseFlat {
             load_rows(begin, half);
             *odd1 = S::template odd_pixels<kGroup>(half[2], half[3]);
             *odd2 = S::template odd_pixels<kGroup>(half[4], half[5]);
-            make_column<S>(S::template even_pixels<kGroup>(half[0], half[1]),
-                           S::template even_pixels<kGroup>(half[2], half[3]),
-                           S::template even_pixels<kGroup>(half[4], half[5]),
-                           S::template odd_pixels<kGroup>(half[0], half[1]), a);
+            make_column<S>(
+                S::template even_pixels<kGroup>(half[0], half[1]), S::template even_pixels<kGroup>(half[2], half[3]),
+                S::template even_pixels<kGroup>(half[4], half[5]), S::template odd_pixels<kGroup>(half[0], half[1]), a);
         };
         Column<S> a[3], b;
-        const auto quads = [&](int i, int side, int m) -> typename S::Quads {
-            return side == 0 ? a[i][m] : S::template slide_quads<kGroup>(a[i][m], a[i + 1][m]);
-        };
+        const auto quads = [&](int i, int side, int m) ->
+            typename S::Quads { return side == 0 ? a[i][m] : S::template slide_quads<kGroup>(a[i][m], a[i + 1][m]); };
         Int odd1[3], odd2[3];
         const Rounding rounding(block, op);
         load_block(0, a[0], &odd1[0], &odd2[0]);
@@ -186,7 +186,8 @@ struct DepthwiseFlat {
         for (int y = 0; y < task.count; y += kStep) {
             const bool both = y + kStep <= task.count;
             for (int i = 0; i < 4; ++i)
-                s.row[i] = static_cast<const uint8_t*>(task.rows[y * kStride + (i < 3 || (kStep == 2 && both) ? i : 2)]);
+                s.row[i] =
+                    static_cast<const uint8_t*>(task.rows[y * kStride + (i < 3 || (kStep == 2 && both) ? i : 2)]);
             uint8_t* out = static_cast<uint8_t*>(task.out) + y * task.out_row_stride;
             s.out[0] = direct ? out : static_cast<uint8_t*>(task.scratch);
             s.out[1] = s.out[0] + (!both ? 0 : direct ? task.out_row_stride : static_cast<ptrdiff_t>(row_bytes(op)));
@@ -197,7 +198,8 @@ struct DepthwiseFlat {
             if (direct) continue;
             for (int i = 0; i < (both ? kStep : 1); ++i)
                 for (int x = 0; x < op.out_width; ++x)
-                    std::memcpy(out + i * task.out_row_stride + x * task.out_stride, s.out[i] + x * kChannels, kChannels);
+                    std::memcpy(out + i * task.out_row_stride + x * task.out_stride, s.out[i] + x * kChannels,
+                                kChannels);
         }
     }
 };

@@ -100,13 +100,14 @@ struct Sum {
             S::interleave(S::load(static_cast<const uint8_t*>(rows[i]) + offset), S::zero(), S::zero(), S::zero(), v);
             const auto bias = S::fill(inputs[i].bias);
             const auto multiplier = S::fill_float(inputs[i].multiplier);
-            MOBILENETS_UNROLL for (int m = 0; m < 4; ++m)
-                total[m] = S::add_float(total[m], S::multiply(S::to_float(S::subtract(v[m], bias)), multiplier));
+            MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) total[m] =
+                S::add_float(total[m], S::multiply(S::to_float(S::subtract(v[m], bias)), multiplier));
         }
         const auto zero_point = S::fill_words(op.out_zero_point);
         const auto ab = S::add_words(S::pack_words(S::round(total[0]), S::round(total[1])), zero_point);
         const auto cd = S::add_words(S::pack_words(S::round(total[2]), S::round(total[3])), zero_point);
-        S::store_bytes(out, S::clamp_bytes(S::pack_bytes(ab, cd), S::fill_bytes(op.low), S::fill_bytes(op.high)), count);
+        S::store_bytes(out, S::clamp_bytes(S::pack_bytes(ab, cd), S::fill_bytes(op.low), S::fill_bytes(op.high)),
+                       count);
     }
 
     static void run(const Operation& op, const void* packed, const Task& task) {

@@ -1,9 +1,9 @@
 // uint8 pointwise convolution (and linear layers): a matrix product with requantisation.
 //
 // Output channels are cut into panels of kVectors vectors. A tile of kRows pixels × one panel keeps its sums in
-// registers while it walks the input channels by quads: one load of weights per vector, one broadcast per pixel.
+// registers while it walks the input channels by steps: one load of weights per vector, one broadcast per pixel.
 //
-// Packed memory: Header, then panels of [parameters][quads of input channels][kVectors vectors of weights]. Channels
+// Packed memory: Header, then panels of [parameters][steps of input channels][kVectors vectors of weights]. Channels
 // within a panel are permuted so that packing to bytes puts them back in order; for float32 results they are not.
 #pragma once
 
@@ -21,7 +21,7 @@ struct Pointwise {
         const uint8_t* in;
         ptrdiff_t in_stride;
         const char* panel;
-        int quads;
+        int steps;
         void* out;
         ptrdiff_t out_stride;
         int columns;  // of the panel that exist
@@ -30,15 +30,22 @@ struct Pointwise {
     };
     using TileFunction = void (*)(const Tile&);
 
-    static int quads_of(const Operation& op) { return (op.in_channels + 3) / 4; }
+    static int steps_of(const Operation& op) { return (op.in_channels + S::kStep - 1) / S::kStep; }
     static int panels_of(const Operation& op) { return (op.out_channels + kPanel - 1) / kPanel; }
     static size_t panel_bytes(const Operation& op) {
-        return Parameters<S>::bytes(kVectors) + static_cast<size_t>(quads_of(op)) * kVectors * S::kWeightBytes;
+        return Parameters<S>::bytes(kVectors) + static_cast<size_t>(steps_of(op)) * kVectors * S::kBytes;
     }
     static size_t packed_bytes(const Operation& op) {
         return sizeof(Header) + static_cast<size_t>(panels_of(op)) * panel_bytes(op);
     }
-    static size_t scratch_bytes(const Operation&) { return 0; }
+    // Without dot products of bytes, pixels are widened to 16 bits, so many at once.
+    static constexpr int kWidened = 48 / kMaxRows * kMaxRows;
+    static ptrdiff_t widened_stride(const Operation& op) {
+        return (op.in_channels * 2 + S::kBytes - 1) / S::kBytes * S::kBytes;
+    }
+    static size_t scratch_bytes(const Operation& op) {
+        return S::kStep == 4 ? 0 : static_cast<size_t>(kWidened * widened_stride(op));
+    }
     static Grain grain(const Operation&) { return {kMaxRows, kPanel}; }
 
     static void pack(const Operation& op, const Weights& weights, void* packed) {
@@ -62,8 +69,7 @@ struct Pointwise {
     }
 
     static void pack_channel(const Operation& op, const Weights& weights, int32_t c, Finish finish, void* packed) {
-        char* panel =
-            static_cast<char*>(packed) + sizeof(Header) + static_cast<size_t>(c / kPanel) * panel_bytes(op);
+        char* panel = static_cast<char*>(packed) + sizeof(Header) + static_cast<size_t>(c / kPanel) * panel_bytes(op);
         const int position = c % kPanel;
         int vector = position / S::kLanes, lane = position % S::kLanes;
         if (finish != Finish::kReal) {  // the inverse of packed_position
@@ -73,10 +79,10 @@ struct Pointwise {
         }
         Parameters<S>::put(panel, kVectors, vector * S::kLanes + lane, static_cast<const int32_t*>(weights.bias)[c],
                            weights.multiplier[c], finish);
-        char* quads = panel + Parameters<S>::bytes(kVectors) + vector * S::kWeightBytes;
+        char* steps = panel + Parameters<S>::bytes(kVectors) + vector * S::kBytes;
         for (int32_t k = 0; k < op.in_channels; ++k)
-            S::put_weight(quads + static_cast<ptrdiff_t>(k / 4) * kVectors * S::kWeightBytes, lane, k % 4,
-                          weight_of(op, weights, c, k));
+            S::put_step_weight(steps + static_cast<ptrdiff_t>(k / S::kStep) * kVectors * S::kBytes, lane, k % S::kStep,
+                               weight_of(op, weights, c, k));
     }
 
     template <int kRows>
@@ -89,25 +95,25 @@ struct Pointwise {
         const uint8_t* in = t.in;
         const ptrdiff_t in_stride = t.in_stride;
         const char* weights = t.panel + Parameters<S>::bytes(kVectors);
-        for (const char* end = weights + static_cast<ptrdiff_t>(t.quads) * kVectors * S::kWeightBytes; weights != end;
-             weights += kVectors * S::kWeightBytes, in += 4) {
-            typename S::Quads w[kVectors];
-            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) w[n] = S::load_weights(weights + n * S::kWeightBytes);
+        for (const char* end = weights + static_cast<ptrdiff_t>(t.steps) * kVectors * S::kBytes; weights != end;
+             weights += kVectors * S::kBytes, in += 4) {
+            Int w[kVectors];
+            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) w[n] = S::load(weights + n * S::kBytes);
             MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) {
-                const typename S::Quads x = S::broadcast_activations(in + m * in_stride);
-                MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::dot(sum[m][n], x, w[n]);
+                const Int x = S::broadcast_step(in + m * in_stride);
+                MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::step(sum[m][n], x, w[n]);
             }
         }
-        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m)
-            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::pin(sum[m][n]);
+        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
+            S::pin(sum[m][n]);
         if (t.finish == Finish::kRelu) {
             const ReluRounding<S, kVectors> rounding(t.panel, *t.op);
             store_tile<S, kRows, kVectors>(sum, rounding, static_cast<uint8_t*>(t.out), t.out_stride, t.columns);
             return;
         }
         Int sums[kRows][kVectors];
-        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m)
-            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::store(&sums[m][n], sum[m][n]);
+        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
+            S::store(&sums[m][n], sum[m][n]);
         finish_tile(sums, kRows, t);
     }
 
@@ -146,10 +152,31 @@ struct Pointwise {
         using type = Heights<kHeights...>;
     };
 
+    static void run(const Operation& op, const void* packed, const Task& task) {
+        if constexpr (S::kStep == 4) {
+            multiply(op, packed, task);
+        } else {
+            Task part = task;
+            part.in = task.scratch;
+            part.in_stride = widened_stride(op);
+            for (int32_t first = 0; first < task.count; first += kWidened) {
+                part.count = task.count - first < kWidened ? task.count - first : kWidened;
+                part.out = static_cast<char*>(task.out) + first * task.out_stride;
+                for (int32_t i = 0; i < part.count; ++i) {
+                    const auto* from = static_cast<const uint8_t*>(task.in) + (first + i) * task.in_stride;
+                    auto* to = static_cast<uint8_t*>(task.scratch) + i * part.in_stride;
+                    for (int32_t k = 0; k < op.in_channels; k += S::kBytes / 2)
+                        S::store(to + 2 * k, S::widen(from + k));
+                }
+                multiply(op, packed, part);
+            }
+        }
+    }
+
     // Pixels are cut into tiles of nearly equal height, so that no short one is left over. All tiles of one panel come
     // before the next, so that the panel stays in the first cache; but where all weights fit there, all panels of one
     // tile do, so that pixels are read once.
-    static void run(const Operation& op, const void* packed, const Task& task) {
+    static void multiply(const Operation& op, const void* packed, const Task& task) {
         constexpr size_t kFirstCache = 24 * 1024;
         const int tiles = (task.count + kMaxRows - 1) / kMaxRows;
         const int first = task.channel_begin / kPanel, last = (task.channel_end + kPanel - 1) / kPanel;
@@ -159,7 +186,7 @@ struct Pointwise {
         const size_t bytes = panel_bytes(op), value = op.real_output ? 4 : 1;
         Tile t;
         t.in_stride = task.in_stride;
-        t.quads = quads_of(op);
+        t.steps = steps_of(op);
         t.out_stride = task.out_stride;
         t.op = &op;
         t.finish = static_cast<const Header*>(packed)->finish;
@@ -171,7 +198,8 @@ struct Pointwise {
                 const ptrdiff_t begin = tile_index * short_height + (is_long ? tile_index : long_tiles);
                 t.in = static_cast<const uint8_t*>(task.in) + begin * task.in_stride;
                 t.panel = panels + static_cast<size_t>(panel) * bytes;
-                t.out = static_cast<char*>(task.out) + begin * task.out_stride + static_cast<size_t>(panel * kPanel) * value;
+                t.out = static_cast<char*>(task.out) + begin * task.out_stride +
+                        static_cast<size_t>(panel * kPanel) * value;
                 const int columns = task.channel_end - panel * kPanel;
                 t.columns = columns < kPanel ? columns : kPanel;
                 AllHeights<kMaxRows>::type::functions[short_height - (is_long ? 0 : 1)](t);

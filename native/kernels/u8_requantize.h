@@ -55,9 +55,8 @@ struct Parameters {
 
     static void put(char* at, int vectors, int index, int32_t bias, float multiplier, Finish finish) {
         const float offset = finish == Finish::kRelu ? -kTwoTo23 * multiplier : 0.0f;
-        const int32_t start = finish == Finish::kRelu
-                                  ? static_cast<int32_t>(static_cast<uint32_t>(bias) + uint32_t{kTwoTo23Bits})
-                                  : bias;
+        const int32_t start =
+            finish == Finish::kRelu ? static_cast<int32_t>(static_cast<uint32_t>(bias) + uint32_t{kTwoTo23Bits}) : bias;
         std::memcpy(at + 4 * index, &start, 4);
         std::memcpy(at + vectors * S::kBytes + 4 * index, &multiplier, 4);
         std::memcpy(at + 2 * vectors * S::kBytes + 4 * index, &offset, 4);
@@ -117,7 +116,8 @@ MOBILENETS_INLINE void store_tile(const typename S::Int (&sum)[kRows][kVectors],
         typename S::Int v[4];
         MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) {
             const int row = kVectors == 3 ? 0 : i / kVectors, n = kVectors == 3 ? (i < 3 ? i : 2) : i % kVectors;
-            v[i] = m + row < kRows ? r.round(sum[m + row < kRows ? m + row : m][n], n) : v[i >= kVectors ? i - kVectors : 0];
+            v[i] = m + row < kRows ? r.round(sum[m + row < kRows ? m + row : m][n], n)
+                                   : v[i >= kVectors ? i - kVectors : 0];
         }
         S::template store_rows<kVectors>(out + m * stride, stride, r.bytes(r.words(v[0], v[1]), r.words(v[2], v[3])),
                                          kRows - m < kGroup ? kRows - m : kGroup, columns);

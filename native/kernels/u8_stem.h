@@ -27,9 +27,8 @@ struct StemRgb {
     static size_t scratch_bytes(const Operation&) { return 0; }
     static Grain grain(const Operation&) { return {1, 16}; }
 
-    static int weight_of(const Operation& op, const Weights& weights, int32_t c, int row, int byte) {
+    static int weight_of(const Weights& weights, int32_t c, int row, int byte) {
         const ptrdiff_t index = (static_cast<ptrdiff_t>(c) * 3 + byte % 3) * 9 + row * 3 + byte / 3;
-        (void)op;
         return static_cast<const int8_t*>(weights.weight)[index] - (weights.zero_point ? weights.zero_point[c] : 0);
     }
 
@@ -39,7 +38,7 @@ struct StemRgb {
         for (int32_t c = 0; c < op.out_channels && header->finish == Finish::kRelu; ++c) {
             const auto bias = static_cast<const int32_t*>(weights.bias)[c];
             Range range{bias, bias};
-            for (int i = 0; i < 27; ++i) range.add(weight_of(op, weights, c, i / 9, i % 9));
+            for (int i = 0; i < 27; ++i) range.add(weight_of(weights, c, i / 9, i % 9));
             if (!relu_is_exact(range, weights.multiplier[c])) header->finish = Finish::kBytes;
         }
         for (int32_t c = 0; c < op.out_channels; ++c) {
@@ -50,7 +49,7 @@ struct StemRgb {
             for (int row = 0; row < 3; ++row)
                 for (int byte = 0; byte < 9; ++byte)
                     S::put_broadcast_weight(quads + (byte < 8 ? 2 * row + byte / 4 : 6) * kQuadBytes,
-                                            byte < 8 ? byte % 4 : row, weight_of(op, weights, c, row, byte));
+                                            byte < 8 ? byte % 4 : row, weight_of(weights, c, row, byte));
         }
     }
 
@@ -104,9 +103,8 @@ struct StemRgb {
                                                const Rounding& finish) {
         Int sum[4];
         MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) sum[i] = S::fill(read_int(group + 12 * i));
-        MOBILENETS_UNROLL for (int k = 0; k < kQuads; ++k)
-            MOBILENETS_UNROLL for (int i = 0; i < 4; ++i)
-                S::dot(sum[i], x[k], S::broadcast_weights(group + 48 + (i * kQuads + k) * kQuadBytes));
+        MOBILENETS_UNROLL for (int k = 0; k < kQuads; ++k) MOBILENETS_UNROLL for (int i = 0; i < 4; ++i)
+            S::dot(sum[i], x[k], S::broadcast_weights(group + 48 + (i * kQuads + k) * kQuadBytes));
         MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) sum[i] = finish.round(sum[i], group + 12 * i);
         return S::transpose_bytes(finish.pack(sum[0], sum[1], sum[2], sum[3]));
     }
@@ -119,7 +117,8 @@ struct StemRgb {
         const ptrdiff_t out_stride = task.out_stride;
         const uint8_t* const source[3] = {rows[0], rows[1], rows[2]};
         for (int x = 0; x < op.out_width; x += S::kLanes) {
-            const int offset = 6 * x - 3 * op.pad_left, pixels = op.out_width - x < S::kLanes ? op.out_width - x : S::kLanes;
+            const int offset = 6 * x - 3 * op.pad_left,
+                      pixels = op.out_width - x < S::kLanes ? op.out_width - x : S::kLanes;
             Int first[3], second[3], ninth[3];
             MOBILENETS_UNROLL for (int i = 0; i < 3; ++i) {
                 if (offset >= 0 && offset + 6 * S::kLanes + 3 <= in_bytes)
@@ -128,9 +127,13 @@ struct StemRgb {
                     S::load_windows_between(source[i] + offset, -offset, in_bytes - offset, op.padding_value, first[i],
                                             second[i], ninth[i]);
             }
-            const typename S::Quads quads[kQuads] = {
-                S::quads(first[0]), S::quads(second[0]), S::quads(first[1]), S::quads(second[1]),
-                S::quads(first[2]), S::quads(second[2]), S::quads(S::join_low_bytes(ninth[0], ninth[1], ninth[2]))};
+            const typename S::Quads quads[kQuads] = {S::quads(first[0]),
+                                                     S::quads(second[0]),
+                                                     S::quads(first[1]),
+                                                     S::quads(second[1]),
+                                                     S::quads(first[2]),
+                                                     S::quads(second[2]),
+                                                     S::quads(S::join_low_bytes(ninth[0], ninth[1], ninth[2]))};
             uint8_t* to = out + x * out_stride;
             for (int c = task.channel_begin; c < channel_end; c += 16) {
                 const char* group = groups + static_cast<size_t>(c / 4) * kGroupBytes;
@@ -146,8 +149,8 @@ struct StemRgb {
                 four[3] = channels > 12 ? four_channels(quads, group + 3 * kGroupBytes, finish) : four[2];
                 Int sixteen[4];
                 S::transpose_dwords(four, sixteen);
-                MOBILENETS_UNROLL for (int j = 0; j < 4; ++j)
-                    S::store_groups(to + c + j * out_stride, 4 * out_stride, sixteen[j], (pixels - j + 3) / 4, channels);
+                MOBILENETS_UNROLL for (int j = 0; j < 4; ++j) S::store_groups(
+                    to + c + j * out_stride, 4 * out_stride, sixteen[j], (pixels - j + 3) / 4, channels);
             }
         }
     }
@@ -197,7 +200,10 @@ struct StemGathered {
 
     static bool fits(const Operation&) { return true; }
     static size_t packed_bytes(const Operation& op) { return P::packed_bytes(product(op)); }
-    static size_t scratch_bytes(const Operation& op) { return static_cast<size_t>(window_bytes(op) * op.out_width); }
+    static size_t windows_bytes(const Operation& op) {
+        return (static_cast<size_t>(window_bytes(op) * op.out_width) + 63) / 64 * 64;
+    }
+    static size_t scratch_bytes(const Operation& op) { return windows_bytes(op) + P::scratch_bytes(product(op)); }
     static Grain grain(const Operation& op) { return {1, P::grain(op).channels}; }
 
     // Weights come by channel, row, column; windows are gathered by row, column, channel.
@@ -222,6 +228,7 @@ struct StemGathered {
         row.in = windows;
         row.in_stride = window_bytes(op);
         row.count = op.out_width;
+        row.scratch = windows + windows_bytes(op);
         for (int y = 0; y < task.count; ++y) {
             for (int x = 0; x < op.out_width; ++x)
                 gather(op, task.rows + y * op.stride, x * op.stride - op.pad_left, windows + x * row.in_stride);
@@ -235,7 +242,8 @@ struct StemGathered {
         const int left = column < 0 ? (-column < op.kernel ? -column : op.kernel) : 0;
         const int end = op.in_width - column < op.kernel ? op.in_width - column : op.kernel;
         for (int i = 0; i < op.kernel; ++i, to += op.kernel * channels) {
-            if (left > 0 || end < op.kernel) std::memset(to, op.padding_value, static_cast<size_t>(op.kernel * channels));
+            if (left > 0 || end < op.kernel)
+                std::memset(to, op.padding_value, static_cast<size_t>(op.kernel * channels));
             if (end <= left) continue;
             std::memcpy(to + left * channels, static_cast<const uint8_t*>(rows[i]) + (column + left) * channels,
                         static_cast<size_t>((end - left) * channels));

@@ -92,7 +92,8 @@ int check(const Kernel& kernel, int cases) {
     int failures = 0, fitting = 0;
     std::mt19937 random(7);
     for (int i = 0; i < 50 * cases && fitting < cases && failures < 5; ++i) {
-        const Case c = random_case(random, kernel.kind, kernel.type);
+        Case c = random_case(random, kernel.kind, kernel.type);
+        c.op.weight_zero_points = kernel.takes_weight_zero_points && random() % 4 == 0;
         if (!kernel.fits(c.op)) continue;
         ++fitting;
         const Example example(c.op, c.pixels, static_cast<uint32_t>(i));

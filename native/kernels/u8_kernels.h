@@ -1,0 +1,65 @@
+// The uint8 kernels of every x86 instruction set, for its file to list under their names.
+#pragma once
+
+#include "u8_depthwise.h"
+#include "u8_depthwise_any.h"
+#include "u8_depthwise_flat.h"
+#include "u8_elementwise.h"
+#include "u8_pointwise.h"
+#include "u8_stem.h"
+
+namespace mobilenets {
+namespace {
+
+// A formulation as a kernel. Only where weights are 16 bits wide can they hold weights less their zero point.
+template <class S, class F, Kind kind>
+constexpr Kernel u8_kernel(const char* name) {
+    return {name,     kind,   Type::kUint8, F::fits, F::packed_bytes, F::pack, F::scratch_bytes,
+            F::grain, F::run, S::kStep == 2};
+}
+
+// Pointwise convolution in panels of kVectors vectors, for those channel counts that `choose` gives them.
+template <class S, int kRows, int kVectors, int (*choose)(int)>
+struct ChosenPointwise : Pointwise<S, kRows, kVectors> {
+    static bool fits(const Operation& op) { return choose((op.out_channels + S::kLanes - 1) / S::kLanes) == kVectors; }
+};
+
+template <class S, int kRows, int kVectors, int (*choose)(int)>
+constexpr Kernel u8_pointwise(const char* name) {
+    return u8_kernel<S, ChosenPointwise<S, kRows, kVectors, choose>, Kind::kPointwise>(name);
+}
+template <class S, int kChannels, int kStride>
+constexpr Kernel u8_depthwise_flat(const char* name) {
+    return u8_kernel<S, DepthwiseFlat<S, kChannels, kStride>, Kind::kDepthwise>(name);
+}
+template <class S, int kStride>
+constexpr Kernel u8_depthwise(const char* name) {
+    return u8_kernel<S, DepthwiseWide<S, kStride>, Kind::kDepthwise>(name);
+}
+template <class S>
+constexpr Kernel u8_depthwise_any(const char* name) {
+    return u8_kernel<S, DepthwiseAny<S>, Kind::kDepthwise>(name);
+}
+template <class S>
+constexpr Kernel u8_stem(const char* name) {
+    return u8_kernel<S, StemRgb<S>, Kind::kStem>(name);
+}
+template <class S, int kRows, int kVectors>
+constexpr Kernel u8_stem_gathered(const char* name) {
+    return u8_kernel<S, StemGathered<Pointwise<S, kRows, kVectors>>, Kind::kStem>(name);
+}
+template <class S>
+constexpr Kernel u8_max_pool(const char* name) {
+    return u8_kernel<S, MaxPool<S>, Kind::kMaxPool>(name);
+}
+template <class S>
+constexpr Kernel u8_average_pool(const char* name) {
+    return u8_kernel<S, AveragePool<S>, Kind::kAveragePool>(name);
+}
+template <class S>
+constexpr Kernel u8_sum(const char* name) {
+    return u8_kernel<S, Sum<S>, Kind::kSum>(name);
+}
+
+}  // namespace
+}  // namespace mobilenets
