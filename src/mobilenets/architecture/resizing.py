@@ -1,4 +1,4 @@
-"""The same network at another input size: same weights, other maps."""
+"""The same network at another input size (same weights, other maps), or thinned to a smaller width (fewer of them)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from mobilenets.architecture.layers import (
     INPUT,
+    Concatenate,
     Convolution,
     DepthwiseConvolution,
     Layer,
+    Linear,
     MaxPool,
     Network,
     Padding,
+    PointwiseConvolution,
     Shape,
 )
 from mobilenets.architecture.multipliers import PaddingPolicy, check_resolution
@@ -66,3 +69,39 @@ def _padded(
         )
 
     return replace(layer, padding=by_policy(new)) if layer.padding == by_policy(old) else layer
+
+
+def with_width(network: Network, width_multiplier: float) -> Network:
+    """The network thinned to a smaller α: its layers hold the first channels of the wide one's.
+
+    A layer of c channels gets as many as the network's rounding makes of c · α / α₀, where α₀ is the network's own
+    width. For networks of width 1 that is what the architecture itself would give.
+
+    Args:
+        network: A chain of layers or one with sums; its outputs keep their channels.
+        width_multiplier: α, at most the network's own.
+
+    Raises:
+        ArchitectureError: If α is not positive or is larger than the network's, or the network has concatenations or
+            groups, whose first channels are not those of the thinner network.
+
+    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> with_width(mobilenet_v1(), 0.35) == mobilenet_v1(width_multiplier=0.35)
+    True
+    """
+    if not 0 < width_multiplier <= network.width_multiplier:
+        raise ArchitectureError(
+            f"{network.name} has width {network.width_multiplier:g} and cannot be thinned to {width_multiplier:g}"
+        )
+    share = width_multiplier / network.width_multiplier
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Concatenate) or getattr(layer, "groups", 1) != 1:
+            raise ArchitectureError(f"{layer.name} ({layer.kind}) cannot be thinned by keeping its first channels")
+        if layer.name not in network.outputs:
+            if isinstance(layer, Convolution | PointwiseConvolution):
+                layer = replace(layer, out_channels=network.rounding.apply(layer.out_channels, share))
+            elif isinstance(layer, Linear):
+                layer = replace(layer, out_features=network.rounding.apply(layer.out_features, share))
+        layers.append(layer)
+    return replace(network, layers=tuple(layers), width_multiplier=width_multiplier)
