@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     """float32 (n, 3, height, width), normalised, channels-last in memory."""
     targets: Tensor
     """float32 (n, classes), rows that add to 1."""
+    step: int = 0
+    """Number of the step in the whole run: the seed of whatever an objective draws."""
 
 
 def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
@@ -95,7 +97,7 @@ class Batches:
             targets = functional.one_hot(self._targets[order[number]], self._classes).float().to(self.device)
             if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0:
                 pictures, targets = mix(pictures, targets, self.recipe.mixup, self.recipe.cutmix, rng)
-            yield Batch(pictures, targets)
+            yield Batch(pictures, targets, epoch * len(order) + number)
 
     def _canvases_for(self, resolution: int) -> Canvases:
         """Canvases of the right size for a resolution: shrunk once, well, and not at every crop, badly."""

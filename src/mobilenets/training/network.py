@@ -6,7 +6,7 @@ written for them. Tensors have the Model's names and layouts and are never renam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import numpy as np
@@ -77,16 +77,25 @@ class LayerModule(nn.Module):
 
     def weighted_sum(self, values: Tensor, weight: Tensor) -> Tensor:
         """The layer's linear part, with a weight that need not be its own (such as one that was rounded)."""
-        match self.layer:
-            case Linear():
-                return functional.linear(values.flatten(1), weight, self.bias)[:, :, None, None]
-            case PointwiseConvolution():
-                return functional.conv2d(values, weight, self.bias)
-            case Convolution() | DepthwiseConvolution() as layer:
-                groups = layer.groups if isinstance(layer, Convolution) else values.shape[1]
-                values, padding = _pad(values, layer.padding, 0.0)
-                return functional.conv2d(values, weight, self.bias, layer.stride, padding, 1, groups)
-        raise TrainingError(f"{self.layer.name} is of a kind that cannot be trained: {self.layer.kind}")
+        return weighted_sum(self.layer, values, weight, self.bias)
+
+
+def weighted_sum(layer: Layer, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The linear part of any layer with weights: (N, C, H, W) to (N, C', H', W')."""
+    match layer:
+        case Linear():
+            return functional.linear(values.flatten(1), weight, bias)[:, :, None, None]
+        case PointwiseConvolution():
+            return functional.conv2d(values, weight, bias)
+        case Convolution() | DepthwiseConvolution():
+            groups = layer.groups if isinstance(layer, Convolution) else values.shape[1]
+            values, padding = _pad(values, layer.padding, 0.0)
+            return functional.conv2d(values, weight, bias, layer.stride, padding, 1, groups)
+    raise TrainingError(f"{layer.name} is of a kind that cannot be trained: {layer.kind}")
+
+
+RunLayer = Callable[[LayerModule, Tensor], Tensor]
+"""(module of a layer with weights, its input) → its output, activation included."""
 
 
 class NetworkModule(nn.Module):
@@ -139,11 +148,19 @@ class NetworkModule(nn.Module):
         """
         return self.outputs(pictures)[self.network.outputs[0]]
 
-    def outputs(self, pictures: Tensor) -> dict[str, Tensor]:
-        """All outputs by name, each as :meth:`forward` gives the first."""
+    def outputs(
+        self, pictures: Tensor, *, network: Network | None = None, run: RunLayer | None = None
+    ) -> dict[str, Tensor]:
+        """All outputs by name, each as :meth:`forward` gives the first.
+
+        Args:
+            pictures: As for :meth:`forward`.
+            network: Layers of the same names and kinds to go by instead of the module's own.
+            run: How a layer with weights is computed, if not by its own module.
+        """
         values = {INPUT: pictures}
-        for number, layer in enumerate(self.network.layers):
-            values[layer.name] = self._run(number, layer, [values[name] for name in layer.inputs])
+        for number, layer in enumerate((network or self.network).layers):
+            values[layer.name] = self._run(number, layer, [values[name] for name in layer.inputs], run)
             for name in layer.inputs:
                 if self._dies_after[name] == number and name not in self.network.outputs:
                     values.pop(name, None)
@@ -153,7 +170,7 @@ class NetworkModule(nn.Module):
             for name, value in results.items()
         }
 
-    def _run(self, number: int, layer: Layer, inputs: list[Tensor]) -> Tensor:
+    def _run(self, number: int, layer: Layer, inputs: list[Tensor], run: RunLayer | None) -> Tensor:
         match layer:
             case MaxPool():
                 values, padding = _pad(inputs[0], layer.padding, -torch.inf)
@@ -170,7 +187,8 @@ class NetworkModule(nn.Module):
         values = inputs[0]
         if self.dropout and self.training and layer.name in self.network.outputs:
             values = functional.dropout(values, self.dropout)
-        return cast("Tensor", self._modules_of_layers[number](values))
+        module = cast("LayerModule", self._modules_of_layers[number])
+        return cast("Tensor", module(values)) if run is None else run(module, values)
 
 
 def activate(values: Tensor, activation: Activation) -> Tensor:
