@@ -404,7 +404,8 @@ void Plan::set_tiles(Step& chain) {
     // Every tile walks through all weights of the last stage: where these come from beyond the second-level cache, the
     // tile is as large as that cache allows.
     const bool heavy = last.parts[0].memory.size() > size_t{512} << 10;
-    const size_t by_type = heavy ? size_t{512} << 10 : (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
+    const size_t by_type =
+        heavy ? size_t{512} << 10 : (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
     const size_t tile_bytes = options_.tile_bytes ? options_.tile_bytes : by_type;
     last.step_rows = last.window.out_height;
     if (stages.size() > 1) {
@@ -465,7 +466,9 @@ bool Plan::by_rows(const Step& chain, int32_t threads) const {
         channels += weight * share(part.op.out_channels, grain.channels);
         macs += weight;
     }
-    return share(last.window.out_height, row_grain) <= 1.03 * channels / macs;
+    // Threads that share rows read nearly only what they wrote themselves; threads that share channels read every map
+    // from each other's caches.
+    return share(last.window.out_height, row_grain) <= 1.2 * channels / macs;
 }
 
 void Plan::set_lifetimes() {
