@@ -137,12 +137,12 @@ bool run_poisoned(Runner& runner, const Pixels& pixels, const std::vector<Result
     return runner.run_poisoned(pixels.data(), call.outputs.data(), byte);
 }
 
-std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeats) {
+std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeats, int32_t threads) {
     const Map& input = runner.plan().maps()[0];
     if (pixels.size() < static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels))
         throw std::invalid_argument("takes a picture");
     const nb::gil_scoped_release release;
-    return runner.profile(pixels.data(), repeats);
+    return runner.profile(pixels.data(), repeats, threads);
 }
 
 size_t packed_bytes(const std::vector<Packed>& parts) {
@@ -186,9 +186,9 @@ nb::list describe(const Runner& runner) {
         nb::dict entry;
         entry["layers"] = layers;
         entry["output_offset"] = out.last < 0 ? 0 : out.offset;
-        entry["split"] = step.kind != StepKind::kChain                ? "pixels"
-                         : plan.by_rows(step, plan.options().threads) ? "rows"
-                                                                      : "channels";
+        entry["split"] = step.kind != StepKind::kChain                      ? "pixels"
+                         : plan.row_grain(step, plan.options().threads) > 0 ? "rows"
+                                                                            : "channels";
         steps.append(entry);
     }
     return steps;
@@ -202,7 +202,7 @@ NB_MODULE(_native, module) {
     nb::class_<Runner>(module, "Runner")
         .def("run", &run, nb::arg("pixels"), nb::arg("results"))
         .def("run_poisoned", &run_poisoned, nb::arg("pixels"), nb::arg("results"), nb::arg("byte"))
-        .def("profile", &profile, nb::arg("pixels"), nb::arg("repeats"))
+        .def("profile", &profile, nb::arg("pixels"), nb::arg("repeats"), nb::arg("threads"))
         .def("describe", &describe)
         .def_prop_ro("arena_bytes", [](const Runner& runner) { return runner.plan().arena_bytes(); })
         .def_prop_ro("scratch_bytes", [](const Runner& runner) { return runner.plan().scratch_bytes(); })

@@ -226,17 +226,12 @@ class ChainRun {
 
 void run_chain(const Plan& plan, const Step& step, Context& context, int thread, int threads, double* seconds) {
     ChainRun run(plan, step, context, thread, seconds);
-    if (plan.by_rows(step, threads)) {
-        const Stage& last = step.stages.back();
-        const Stage& cut =
-            step.stages.size() > 1 && last.window.kind == Kind::kPointwise ? step.stages[step.stages.size() - 2] : last;
-        const bool rows = cut.window.kind != Kind::kPointwise;
-        const int32_t grain = rows ? cut.parts[0].kernel->grain(cut.parts[0].op).rows : 1;
-        run.run_rows(part_of(last.window.out_height, grain, thread, threads));
+    if (const int32_t grain = plan.row_grain(step, threads)) {
+        run.run_rows(part_of(step.stages.back().window.out_height, grain, thread, threads));
         return;
     }
     for (size_t i = 0; i < step.stages.size(); ++i) {
-        if (i > 0) context.barrier.meet();
+        if (i > 0) context.barrier.meet(thread);
         run.run_channels(i, threads);
     }
 }
@@ -288,7 +283,7 @@ void execute(const Plan& plan, Context& context, int thread, int threads) {
     double* seconds = thread == 0 ? context.seconds : nullptr;
     bool first = true;
     for (const Step& step : plan.steps()) {
-        if (!first) context.barrier.meet();
+        if (!first) context.barrier.meet(thread);
         first = false;
         if (step.kind == StepKind::kChain) {
             run_chain(plan, step, context, thread, threads, seconds);

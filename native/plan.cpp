@@ -367,10 +367,8 @@ void Plan::join_stages() {
     for (const Step& step : steps_)
         for (const int32_t input : step.inputs) ++readers[static_cast<size_t>(input)];
     for (const Output& output : outputs_) readers[static_cast<size_t>(output.map)] += 2;
-    // Maps that stay near the second-level cache cost little to hand over whole, and a longer chain means that threads
-    // compute more rows twice. float32 has more arithmetic to hide the traffic behind.
-    const size_t by_type = (options_.type == Type::kFloat32 ? size_t{4} : size_t{1}) << 20;
-    const size_t limit = options_.whole_map_bytes ? options_.whole_map_bytes : by_type;
+    // Maps that stay in the second-level cache cost nothing to hand over whole.
+    const size_t limit = options_.whole_map_bytes ? options_.whole_map_bytes : size_t{1} << 20;
     std::vector<Step> joined;
     for (Step& step : steps_) {
         const bool chain = step.kind == StepKind::kChain && !joined.empty() && joined.back().kind == StepKind::kChain;
@@ -401,12 +399,7 @@ void Plan::set_tiles(Step& chain) {
     const auto rows_within = [](size_t bytes, size_t row_bytes) {
         return static_cast<int32_t>(std::max<size_t>(1, bytes / std::max<size_t>(1, row_bytes)));
     };
-    // Every tile walks through all weights of the last stage: where these come from beyond the second-level cache, the
-    // tile is as large as that cache allows.
-    const bool heavy = last.parts[0].memory.size() > size_t{512} << 10;
-    const size_t by_type =
-        heavy ? size_t{512} << 10 : (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
-    const size_t tile_bytes = options_.tile_bytes ? options_.tile_bytes : by_type;
+    const size_t tile_bytes = options_.tile_bytes ? options_.tile_bytes : size_t{16} << 10;
     last.step_rows = last.window.out_height;
     if (stages.size() > 1) {
         const Stage& before = stages[stages.size() - 2];
@@ -447,28 +440,32 @@ void Plan::set_tiles(Step& chain) {
     scratch_bytes_ = std::max(scratch_bytes_, round_up(used, kAlignment) + extra);
 }
 
-bool Plan::by_rows(const Step& chain, int32_t threads) const {
-    if (threads == 1 || chain.stages.size() > 2) return true;
-    const Stage& last = chain.stages.back();
+int32_t Plan::row_grain(const Step& chain, int32_t threads) const {
+    // The largest part of the work that one thread gets.
     const auto share = [&](int32_t total, int32_t grain) {
         const int32_t grains = (total + grain - 1) / grain;
         const int32_t most = std::min(total, (grains + threads - 1) / threads * grain);
         return static_cast<double>(most) / static_cast<double>(total);
     };
-    int32_t row_grain = 1;
+    int32_t grain = 1;
     double channels = 0, macs = 0;
     for (const Stage& stage : chain.stages) {
         const Packed& part = stage.parts[0];
-        const Grain grain = part.kernel->grain(part.op);
-        if (stage.window.kind != Kind::kPointwise) row_grain = std::max(row_grain, grain.rows);
+        const Grain kernel_grain = part.kernel->grain(part.op);
+        if (stage.window.kind != Kind::kPointwise) grain = std::max(grain, kernel_grain.rows);
         // A depthwise multiplication costs about eight times one of a matrix product.
         const double weight = static_cast<double>(stage.macs + 1) * (stage.window.kind == Kind::kDepthwise ? 8 : 1);
-        channels += weight * share(part.op.out_channels, grain.channels);
+        channels += weight * share(part.op.out_channels, kernel_grain.channels);
         macs += weight;
     }
-    // Threads that share rows read nearly only what they wrote themselves; threads that share channels read every map
-    // from each other's caches.
-    return share(last.window.out_height, row_grain) <= 1.2 * channels / macs;
+    const int32_t rows = chain.stages.back().window.out_height;
+    // Kernels that make several rows at a time lose a little on an odd one, but less than by uneven parts.
+    if (share(rows, grain) > 1.03 * share(rows, 1)) grain = 1;
+    // By channels, every thread reads what the others wrote just before, from the other core's cache.
+    const double kForeignReads = 1.1;
+    const bool by_rows =
+        threads == 1 || chain.stages.size() > 2 || share(rows, grain) <= kForeignReads * channels / macs;
+    return by_rows ? grain : 0;
 }
 
 void Plan::set_lifetimes() {
@@ -481,7 +478,7 @@ void Plan::set_lifetimes() {
             maps_[static_cast<size_t>(input)].last = std::max(maps_[static_cast<size_t>(input)].last, s);
         bool whole = false;
         for (int32_t threads = 2; threads <= options_.threads; ++threads)
-            whole = whole || (step.kind == StepKind::kChain && !by_rows(step, threads));
+            whole = whole || (step.kind == StepKind::kChain && row_grain(step, threads) == 0);
         for (size_t i = 0; whole && i + 1 < step.stages.size(); ++i) {
             Map& between = maps_[static_cast<size_t>(step.stages[i].output)];
             between.first = between.last = s;

@@ -156,8 +156,9 @@ class Plan {
     bool input_is_map() const { return input_is_map_; }  // the input is needed as a map of the plan's type
     const uint8_t* padding_row(const Stage& stage) const;
 
-    // Whether a chain's threads share the rows of the last stage, rather than the channels of every stage.
-    bool by_rows(const Step& chain, int32_t threads) const;
+    // How a chain's threads share its work: the rows of the last stage, in pieces of so many, or, if 0, the channels of
+    // every stage.
+    int32_t row_grain(const Step& chain, int32_t threads) const;
 
   private:
     Operation operation(const Layer& layer, const Map& in, const Map& out) const;

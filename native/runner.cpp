@@ -216,19 +216,23 @@ void Runner::write_outputs(const Context& context, int64_t picture, float* const
     }
 }
 
-std::vector<double> Runner::profile(const uint8_t* picture, int32_t repeats) {
+std::vector<double> Runner::profile(const uint8_t* picture, int32_t repeats, int32_t threads) {
     const Map& input = plan_->maps()[0];
     const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     size_t entries = 0;
     for (const Step& step : plan_->steps()) entries += std::max<size_t>(1, step.stages.size());
     std::vector<double> best(entries, 1e9), now(entries);
+    Team team(std::min(threads, plan_->options().threads), processors_);
     Lease context(*this);
-    context->barrier.set_size(1);
+    context->barrier.set_size(team.size());
+    Together work;
+    work.plan = plan_.get();
+    work.context = &*context;
     for (int32_t i = 0; i < std::max(1, repeats); ++i) {
         std::fill(now.begin(), now.end(), 0.0);
         context->seconds = now.data();
         context->set_picture(picture, picture, bytes);
-        execute(*plan_, *context, 0, 1);
+        team.run(work);
         for (size_t e = 0; e < entries; ++e) best[e] = std::min(best[e], now[e]);
     }
     context->seconds = nullptr;

@@ -55,8 +55,9 @@ class Runner {
     // height, width) for one picture after the other. May be called by several threads at once.
     void run(const uint8_t* pictures, int64_t count, float* const* outputs);
 
-    // Seconds of each stage (chains) and step (others), the least of `repeats` runs on one thread, in order of steps.
-    std::vector<double> profile(const uint8_t* picture, int32_t repeats);
+    // Seconds of each stage (chains) and step (others) on the calling thread, the least of `repeats` runs by a team of
+    // at most `threads`, in order of steps.
+    std::vector<double> profile(const uint8_t* picture, int32_t repeats, int32_t threads);
 
     // For tests of a guarded plan: runs one picture in memory filled with `byte`, on as many threads as there are, and
     // says whether it wrote nothing between the maps.

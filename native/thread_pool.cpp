@@ -10,6 +10,9 @@
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #define MOBILENETS_FORKS 1
@@ -27,6 +30,26 @@ void relax() {
     __asm__ volatile("yield");
 #endif
 }
+
+// The processors that this process had when it loaded the engine. A thread inherits those of the thread that starts it,
+// and other runtimes pin the calling thread to one, which would put all our threads there too.
+class HomeProcessors {
+  public:
+#if defined(__linux__)
+    HomeProcessors() : known_(sched_getaffinity(0, sizeof set_, &set_) == 0) {}
+    void move_here() const {
+        if (known_) sched_setaffinity(0, sizeof set_, &set_);
+    }
+
+  private:
+    cpu_set_t set_;
+    bool known_;
+#else
+    void move_here() const {}
+#endif
+};
+
+const HomeProcessors home_processors;
 
 struct Job {
     TeamWork* work = nullptr;
@@ -71,6 +94,7 @@ struct Worker {
     }
 
     void live() {
+        home_processors.move_here();
         for (uint32_t seen = 0;;) {
             wait_beyond(seen);
             seen = ticket.load(std::memory_order_acquire);
@@ -111,22 +135,36 @@ Pool& pool() {
 }  // namespace
 
 void Spin::wait() {
-    if (++turns_ % 4096 == 0) {
+    // A wait of some ten microseconds means that the other thread has lost its core, perhaps to this one.
+    if (++turns_ > 320 && turns_ % 16 == 0) {
         std::this_thread::yield();
-    } else {
+    } else if (turns_ > 64) {  // a pause takes longer than most waits
         relax();
     }
 }
 
-void Barrier::meet() {
+void Barrier::set_size(int size) {
+    size_ = size;
+    for (Count& count : counts_) count.value.store(0, std::memory_order_relaxed);
+    arrived_.value.store(0, std::memory_order_relaxed);
+}
+
+void Barrier::meet(int thread) {
     if (size_ == 1) return;
-    const uint32_t generation = generation_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-        arrived_.store(0, std::memory_order_relaxed);
-        generation_.store(generation + 1, std::memory_order_release);
+    if (size_ <= kFew) {
+        const uint32_t mine = counts_[thread].value.load(std::memory_order_relaxed) + 1;
+        counts_[thread].value.store(mine, std::memory_order_release);
+        for (int other = 0; other < size_; ++other)
+            for (Spin spin; counts_[other].value.load(std::memory_order_acquire) < mine;) spin.wait();
         return;
     }
-    for (Spin spin; generation_.load(std::memory_order_acquire) == generation;) spin.wait();
+    const uint32_t generation = generation_.value.load(std::memory_order_acquire);
+    if (arrived_.value.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(size_)) {
+        arrived_.value.store(0, std::memory_order_relaxed);
+        generation_.value.store(generation + 1, std::memory_order_release);
+        return;
+    }
+    for (Spin spin; generation_.value.load(std::memory_order_acquire) == generation;) spin.wait();
 }
 
 Team::Team(int wanted, int processors) {

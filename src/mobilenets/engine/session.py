@@ -164,7 +164,7 @@ class Session:
         """
         network = self.model.network
         noise = np.random.default_rng(0).integers(0, 256, (1, network.height, network.width, network.channels))
-        seconds = iter(self._runner.profile(noise.astype(np.uint8), repeats))
+        seconds = iter(self._runner.profile(noise.astype(np.uint8), repeats, 1))
         return tuple(
             PlannedStep(
                 tuple(

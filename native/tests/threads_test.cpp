@@ -1,0 +1,115 @@
+// Several runners in several threads at once, with teams of many sizes, against one thread alone. Meant to be run under
+// ThreadSanitizer, which finds what the comparison of results cannot.
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "runner.h"
+
+namespace {
+
+using namespace mobilenets;
+
+constexpr int32_t kSide = 33, kClasses = 10;
+
+template <typename Value>
+Array array_of(const std::vector<Value>& values) {
+    return {values.data(), values.size()};
+}
+
+// Stem, two depthwise separable blocks, a sum around the second, pool, linear: every kind of step and both ways of
+// sharing one.
+std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processors) {
+    const float offset[] = {127, 127, 127}, scale[] = {0.01f, 0.01f, 0.01f};
+    PlanOptions options;
+    options.type = type;
+    options.threads = threads;
+    auto plan = std::make_unique<Plan>(*best_instruction_set(), options, 3, kSide, kSide, offset, scale);
+    std::mt19937 random(1);
+    int32_t channels = 3;
+    const auto add = [&](LayerKind kind, std::vector<int32_t> inputs, int32_t out, int32_t kernel, int32_t stride) {
+        const bool depthwise = kind == LayerKind::kDepthwise;
+        const auto weights = static_cast<size_t>(out) * (depthwise ? 1 : channels) * kernel * kernel;
+        std::vector<float> weight(weights), bias(static_cast<size_t>(out), 0.1f),
+            multiplier(static_cast<size_t>(out), 0.002f);
+        std::vector<int8_t> bytes(weights);
+        std::vector<int32_t> integers(static_cast<size_t>(out), 100);
+        for (float& w : weight) w = static_cast<float>(random() % 200) / 1000 - 0.1f;
+        for (int8_t& w : bytes) w = static_cast<int8_t>(random() % 200 - 100);
+        Layer layer;
+        layer.kind = kind;
+        layer.name = "layer" + std::to_string(plan->maps().size());
+        layer.inputs = std::move(inputs);
+        layer.out_channels = out;
+        layer.kernel = kernel;
+        layer.stride = stride;
+        layer.pad_top = layer.pad_bottom = layer.pad_left = layer.pad_right = kernel / 2;
+        layer.real_output = type == Type::kUint8 && kind == LayerKind::kLinear;
+        layer.high_real = std::numeric_limits<float>::infinity();
+        const bool integer = type == Type::kUint8;
+        if (kind == LayerKind::kAdd) {
+            multiplier.assign(layer.inputs.size(), 0.7f);
+            integers.assign(layer.inputs.size(), 0);
+        }
+        if (kind == LayerKind::kAveragePool) {
+            multiplier.assign(1, 0.01f);
+            integers.assign(1, 0);
+        }
+        const bool weighted = kind != LayerKind::kAdd && kind != LayerKind::kAveragePool;
+        if (weighted) layer.weight = integer ? array_of(bytes) : array_of(weight);
+        if (weighted || integer) layer.bias = integer ? array_of(integers) : array_of(bias);
+        layer.multiplier = array_of(multiplier);
+        channels = out;
+        return plan->add(layer);
+    };
+    int32_t map = add(LayerKind::kConvolution, {0}, 16, 3, 2);
+    map = add(LayerKind::kDepthwise, {map}, 16, 3, 1);
+    map = add(LayerKind::kPointwise, {map}, 64, 1, 1);
+    const int32_t before = map;
+    map = add(LayerKind::kDepthwise, {map}, 64, 3, 1);
+    map = add(LayerKind::kPointwise, {map}, 64, 1, 1);
+    map = add(LayerKind::kAdd, {before, map}, 64, 1, 1);
+    map = add(LayerKind::kDepthwise, {map}, 64, 5, 3);
+    map = add(LayerKind::kPointwise, {map}, 128, 1, 1);
+    map = add(LayerKind::kAveragePool, {map}, 128, 1, 1);
+    map = add(LayerKind::kLinear, {map}, kClasses, 1, 1);
+    plan->finish({{map, 1.0f, 0}});
+    return std::make_unique<Runner>(std::move(plan), processors);
+}
+
+}  // namespace
+
+int main() {
+    constexpr int64_t kPictures = 5;
+    std::vector<uint8_t> pictures(static_cast<size_t>(kPictures) * kSide * kSide * 3);
+    std::mt19937 random(2);
+    for (uint8_t& byte : pictures) byte = static_cast<uint8_t>(random());
+    std::atomic<int> failures{0};
+    for (const Type type : {Type::kUint8, Type::kFloat32}) {
+        std::vector<float> expected(kPictures * kClasses);
+        float* const target[] = {expected.data()};
+        make_runner(type, 1, 1)->run(pictures.data(), kPictures, target);
+        // Two runners, each used by three threads, wanting more threads than there are.
+        const std::unique_ptr<Runner> runners[] = {make_runner(type, 3, 8), make_runner(type, 12, 8)};
+        std::vector<std::thread> callers;
+        for (int caller = 0; caller < 6; ++caller) {
+            callers.emplace_back([&, caller] {
+                for (int turn = 0; turn < 20; ++turn) {
+                    const int64_t count = 1 + (caller + turn) % kPictures;
+                    std::vector<float> result(static_cast<size_t>(count) * kClasses);
+                    float* const outputs[] = {result.data()};
+                    runners[caller % 2]->run(pictures.data(), count, outputs);
+                    for (size_t i = 0; i < result.size(); ++i) failures += result[i] != expected[i];
+                }
+            });
+        }
+        for (std::thread& caller : callers) caller.join();
+    }
+    stop_threads();
+    std::printf("%d differences\n", failures.load());
+    return failures ? 1 : 0;
+}
