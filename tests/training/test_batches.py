@@ -42,7 +42,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 
 def test_a_later_start_in_an_epoch_gives_the_same_batches() -> None:
-    recipe = replace(DEFAULT, batch=3, mixup=0.2, cutmix=1.0)
+    recipe = replace(DEFAULT, batch=3, mixup=0.2, cutmix=1.0, mixed=1.0)
     whole = list(batches_of(recipe).epoch(5, (32, 32)))
     rest = list(batches_of(recipe).epoch(5, (32, 32), first=1))
     assert len(whole) == 3

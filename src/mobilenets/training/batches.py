@@ -95,7 +95,7 @@ class Batches:
             rng = generator(self.seed, epoch * len(order) + number, STEP)
             pictures = self._pictures(pixels, aspects, size, rng)
             targets = functional.one_hot(self._targets[order[number]], self._classes).float().to(self.device)
-            if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0:
+            if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0 and rng.random() < self.recipe.mixed:
                 pictures, targets = mix(pictures, targets, self.recipe.mixup, self.recipe.cutmix, rng)
             yield Batch(pictures, targets, epoch * len(order) + number)
 

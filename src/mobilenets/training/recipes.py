@@ -61,7 +61,8 @@ class Recipe:
         augmentation: How pictures are distorted.
         mixup: α of the Beta distribution by which two pictures are blended; 0 for never. arXiv:1710.09412.
         cutmix: α of that by which a box of one is put into the other; 0 for never. arXiv:1905.04899.
-        unmixed: Share of the run, at its end, in which pictures are not mixed.
+        mixed: Share of the batches that are mixed.
+        unmixed: Share of the run, at its end, in which none are.
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
             add to 1. Small pictures first is faster, and regularises.
         fine_tuning: Factor on the learning rate when training starts from another Model's weights.
@@ -86,7 +87,8 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixup: float = 0.0
     cutmix: float = 0.0
-    unmixed: float = 0.0
+    mixed: float = 0.5
+    unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     fine_tuning: float = 0.2
     presentations: int = 350_000
@@ -97,6 +99,7 @@ class Recipe:
             "dropout": self.dropout,
             "averaging": self.averaging,
             "warmup": self.warmup,
+            "unmixed": self.unmixed,
         }
         for name, share in shares.items():
             if not 0 <= share < 1:
