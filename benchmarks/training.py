@@ -137,7 +137,7 @@ def main() -> None:
     rate = commands.add_parser("rate")
     rate.add_argument("--resolution", type=int, default=128)
     rate.add_argument("--width", type=float, default=0.5)
-    rate.add_argument("--batch", type=int, default=DEFAULT.batch)
+    rate.add_argument("--batch", type=int, default=64)
     rate.add_argument("--steps", type=int, default=8)
     rate.add_argument("--rounds", type=int, default=6)
     memory = commands.add_parser("memory")

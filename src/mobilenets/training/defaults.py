@@ -16,6 +16,8 @@ from mobilenets.training.recipes import Recipe
 
 WIDTH = 0.5
 RESOLUTIONS = (32, 48, 64, 96, 128)
+SPARE = 1.15
+"""Pictures should be this much larger than the network's input, so that a crop is rarely blown up."""
 SAMPLED_PICTURES = 16
 LARGEST_LOOK = 256
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 250
@@ -25,7 +27,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def default_resolution(subset: Subset) -> int:
-    """The largest usual resolution that the pictures can fill, judged by a few of them.
+    """The largest usual resolution that the pictures fill with a little to spare, judged by a few of them.
 
     Raises:
         DataError: If none of those can be decoded.
@@ -39,7 +41,7 @@ def default_resolution(subset: Subset) -> int:
             continue  # named and counted when all are decoded
     if not sides:
         raise DataError(f"none of {len(positions)} pictures can be decoded")
-    return max((side for side in RESOLUTIONS if side <= np.median(sides)), default=RESOLUTIONS[0])
+    return max((side for side in RESOLUTIONS if side * SPARE <= np.median(sides)), default=RESOLUTIONS[0])
 
 
 def default_epochs(pictures: int, resolution: int, recipe: Recipe) -> int:

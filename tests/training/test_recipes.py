@@ -1,0 +1,141 @@
+"""Recipes and defaults are what the documentation says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import shared
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.augmentation import Flip
+from mobilenets.data.dataset import load_dataset
+from mobilenets.data.digits import digits
+from mobilenets.data.picture import ArrayPicture
+from mobilenets.data.subset import Subset
+from mobilenets.errors import TrainingError
+from mobilenets.training.defaults import choose_device, choose_precision, default_epochs, default_resolution
+from mobilenets.training.network import NetworkModule
+from mobilenets.training.optimization import Average, initialize, make_optimizer
+from mobilenets.training.recipes import DEFAULT, PAPER, RECIPES, Recipe, natural_flip, recipe_named
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)
+def test_the_learning_rate_rises_then_falls(recipe: Recipe) -> None:
+    rates = [recipe.learning_rate_at(step, 1000, 50) for step in range(1000)]
+    highest = int(np.argmax(rates))
+    assert rates[highest] == pytest.approx(recipe.learning_rate)
+    assert highest <= 1000 * recipe.warmup
+    assert (np.diff(rates[: highest + 1]) > 0).all()
+    assert (np.diff(rates[highest:]) <= 0).all()
+    assert min(rates) > 0
+
+
+def test_the_papers_rate_falls_by_six_percent_every_two_and_a_half_epochs() -> None:
+    assert PAPER.learning_rate_at(0, 10_000, 100) == 0.045
+    assert PAPER.learning_rate_at(250, 10_000, 100) == pytest.approx(0.045 * 0.94)
+
+
+def test_the_paper_smooths_no_labels_and_decays_no_depthwise_filter() -> None:
+    assert PAPER.label_smoothing == 0
+    module = NetworkModule(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    decayed, free = make_optimizer(module, PAPER).param_groups
+    names = {id(parameter): name for name, parameter in module.tensors().items()}
+    assert (decayed["weight_decay"], free["weight_decay"]) == (4e-5, 0)
+    assert {names[id(parameter)] for parameter in decayed["params"]} == {
+        "stem.weight",
+        *(f"block{number}.pointwise.weight" for number in range(1, 14)),
+        "classifier.weight",
+    }
+
+
+def test_pictures_grow_to_the_networks_resolution() -> None:
+    recipe = replace(DEFAULT, growth=((0.5, 0.5), (0.25, 0.8), (0.25, 1.0)))
+    sides = [recipe.resolution_at(epoch, 8, 128) for epoch in range(8)]
+    assert sides == [64, 64, 64, 64, 104, 104, 128, 128]
+    assert {recipe.resolution_at(epoch, 8, 32) for epoch in range(8)} == {32}
+    assert recipe.resolution_at(7, 8, 45) == 45
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning rate must be a positive number, not 0"),
+        ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1, not 1"),
+        ({"batch": 1}, "two pictures at least"),
+        ({"growth": ((0.5, 1.0),)}, "must add to 1"),
+    ],
+)
+def test_recipes_that_make_no_sense(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        replace(DEFAULT, **wrong)
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(TrainingError, match="known are default, paper; did you mean default"):
+        recipe_named("defualt")
+
+
+def test_digits_and_letters_are_not_mirrored() -> None:
+    assert natural_flip(("0", "1")) is Flip.NONE
+    assert natural_flip(("a", "ab")) is Flip.HORIZONTAL
+
+
+def test_weights_begin_with_the_deviations_that_the_recipe_says() -> None:
+    module = NetworkModule(mobilenet_v1(width_multiplier=1.0, resolution=32, classes=100))
+    initialize(module, DEFAULT, 0)
+    pointwise = module.layer_module("block12.pointwise").weight.detach()
+    assert float(pointwise.std()) == pytest.approx((2 / 512) ** 0.5, rel=0.01)
+    initialize(module, PAPER, 0)
+    assert float(pointwise.std()) == pytest.approx(0.09 * 0.88, rel=0.01)  # cutting off at 2 deviations leaves 0.88
+    assert float(pointwise.abs().max()) <= 0.18
+
+
+def test_the_average_follows_and_then_lags() -> None:
+    module = NetworkModule(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    average = Average(module, steps=100)
+    bias = module.tensors()["classifier.bias"]
+    for step in range(1000):
+        with torch.no_grad():
+            bias.fill_(1.0)
+        average.update(step)
+    assert average.module.tensors()["classifier.bias"][0] == pytest.approx(1, abs=0.01)
+    with torch.no_grad():
+        bias.fill_(2.0)
+    average.update(1000)
+    assert average.module.tensors()["classifier.bias"][0] == pytest.approx(1.01, abs=0.005)
+
+
+def squares(side: int) -> Subset:
+    pictures = tuple(ArrayPicture(str(number), np.zeros((side, side + 5, 3), np.uint8)) for number in range(3))
+    return Subset(pictures, np.zeros(3, np.int64))
+
+
+@pytest.mark.parametrize(("side", "expected"), [(8, 32), (40, 32), (75, 64), (100, 64), (150, 128), (4000, 128)])
+def test_the_resolution_fits_the_pictures(side: int, expected: int) -> None:
+    assert default_resolution(squares(min(side, 300))) == expected
+
+
+def test_the_resolution_of_the_samples() -> None:
+    pictures = tuple(picture for group in digits().values() for picture in group)
+    assert default_resolution(Subset(pictures, np.zeros(len(pictures), np.int64))) == 32
+    assert default_resolution(load_dataset(shared("trashnet")).train) == 128
+
+
+def test_the_length_of_training_follows_from_count_and_resolution() -> None:
+    assert default_epochs(DEFAULT.presentations // 50, 128, DEFAULT) == 50
+    assert default_epochs(DEFAULT.presentations // 50, 64, DEFAULT) == 25
+    assert default_epochs(10, 128, DEFAULT) == 250
+    assert default_epochs(10_000_000, 128, DEFAULT) == 10
+
+
+def test_devices_and_precisions() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_precision("auto", torch.device("cpu")) == "float32"
+    assert choose_precision("auto", torch.device("cuda")) == "bfloat16"
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainingError, match="there is no cuda device here"):
+            choose_device("cuda")
