@@ -154,12 +154,3 @@ def test_weights_beyond_float16_are_refused_by_name(tmp_path: Path) -> None:
     parameters["stem.weight"][0, 0, 0, 0] = 1e6
     with pytest.raises(FormatError, match=r"^stem\.weight holds 1e\+06"):
         to_litert(model.with_parameters(parameters), tmp_path / "model.tflite", weights="float16")
-
-
-def test_the_scale_of_imported_logits_is_kept() -> None:
-    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
-    model = random_int8_model(np.random.default_rng(0), network, asymmetric_weights=True)
-    imported = {"imported": {"from": "tflite", "logits_scale": 0.125, "logits_zero_point": 77}}
-    graph = litert_graph(replace(model, provenance=imported))
-    (logits,) = [tensor for tensor in graph.tensors if tensor.name == "classifier/map"]
-    assert (logits.kind, logits.scale.tolist(), logits.zero_point.tolist()) == ("UINT8", [0.125], [77])

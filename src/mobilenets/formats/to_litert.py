@@ -9,7 +9,6 @@ bytes whose range is what the layer makes of some pictures, and are turned into 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -155,9 +154,6 @@ class _Numbers:
 def _output_scales(model: Model, pictures: Pixels | None) -> dict[str, TensorQuantization]:
     """Scales for the outputs that give real numbers, from what they make of pictures."""
     names = real_outputs(model.network)
-    published = _published_scale(model)
-    if len(names) == 1 and published is not None:
-        return dict.fromkeys(names, published)
     if not names:
         return {}
     margin = SYNTHETIC_MARGIN if pictures is None else MARGIN
@@ -168,17 +164,6 @@ def _output_scales(model: Model, pictures: Pixels | None) -> dict[str, TensorQua
         scale = (high - low) / 255
         scales[name] = TensorQuantization(scale, round(-low / scale))
     return scales
-
-
-def _published_scale(model: Model) -> TensorQuantization | None:
-    """The scale that the logits had in the uint8 file that a Model was imported from, if it was."""
-    imported = model.provenance.get("imported")
-    if not isinstance(imported, Mapping) or imported.get("from") != "tflite":
-        return None
-    scale, zero_point = imported.get("logits_scale"), imported.get("logits_zero_point")
-    if not isinstance(scale, float) or not isinstance(zero_point, int) or not 0 <= zero_point <= 255:
-        return None
-    return TensorQuantization(scale, zero_point)
 
 
 @dataclass
