@@ -112,7 +112,7 @@ void depthwise_pack(const Operation& op, const Weights& weights, void* packed) {
 }
 
 Grain depthwise_grain(const Operation&) {
-    return {kTileRows, 64 > Vector::kWidth ? 64 : Vector::kWidth};
+    return {1, 64 > Vector::kWidth ? 64 : Vector::kWidth};
 }
 
 // Input columns that the last output column reads beyond the map.

@@ -188,10 +188,10 @@ def fetch_from_hub(repository: str, *, revision: str | None = None, endpoint: st
     """
     try:
         import huggingface_hub
-        from huggingface_hub import errors
+        from huggingface_hub import constants, errors
     except ImportError:
         raise MissingDependencyError("huggingface-hub", "formats") from None
-    offline = not _reachable(endpoint or os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT)
+    offline = not _reachable(endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT)
     folder: Path | None = None
     for name in HUB_FILES:
         if folder is not None and name == HUB_FILES[-1] and (folder / HUB_FILES[-2]).exists():
@@ -200,12 +200,16 @@ def fetch_from_hub(repository: str, *, revision: str | None = None, endpoint: st
             found = huggingface_hub.hf_hub_download(
                 repository, name, revision=revision, endpoint=endpoint, local_files_only=offline
             )
+        except errors.LocalEntryNotFoundError:
+            if not offline:
+                raise FormatError(f"hub:{repository} cannot be fetched: the connection broke") from None
         except errors.EntryNotFoundError:
-            continue  # not every repository has every file, and the cache may hold none
+            continue  # not every repository has every file
         except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise FormatError(f"hub:{repository} cannot be fetched: {reason}") from None
-        folder = Path(str(found)).parent
+        else:
+            folder = Path(str(found)).parent
     if folder is None or not any((folder / name).exists() for name in HUB_FILES[1:]):
         where = "the hub cannot be reached, and its cache" if offline else "the hub"
         raise FormatError(f"hub:{repository}: {where} does not hold {' or '.join(HUB_FILES[1:])} of it")

@@ -77,12 +77,7 @@ class _Reader:
             raise self._file.error(sizes, "offsets and lengths must take 8 bytes")
         if self._file.u64(base) != 0:
             raise self._file.error(base, "a base address other than 0")
-        address = self._file.u64(root)
-        for message in self._messages(address):
-            if message.kind == _ATTRIBUTE:
-                self._attribute(message)
-        self._visited.clear()
-        self._object(address, "", 0)
+        self._object(self._file.u64(root), "", 0)
         return self._found
 
     def _visit(self, offset: int) -> None:
@@ -93,10 +88,15 @@ class _Reader:
     def _object(self, address: int, path: str, depth: int) -> None:
         if depth > DEEPEST:
             raise self._file.error(address, f"groups nest more than {DEEPEST} deep")
-        messages = {message.kind: message for message in self._messages(address)}
+        messages: dict[int, list[_Message]] = {}
+        for message in self._messages(address):
+            messages.setdefault(message.kind, []).append(message)
+        if depth == 0:
+            for message in messages.get(_ATTRIBUTE, []):
+                self._attribute(message)
         if _LAYOUT in messages:
-            self._dataset(path, messages)
-        for name, child in self._links(address, messages):
+            self._dataset(path, {kind: found[-1] for kind, found in messages.items()})
+        for name, child in self._links(messages):
             self._object(child, f"{path}/{name}" if path else name, depth + 1)
 
     # Object headers ------------------------------------------------------------------------------------------------
@@ -146,20 +146,17 @@ class _Reader:
 
     # Groups --------------------------------------------------------------------------------------------------------
 
-    def _links(self, address: int, messages: dict[int, _Message]) -> Iterator[tuple[str, int]]:
-        if table := messages.get(_SYMBOL_TABLE):
+    def _links(self, messages: dict[int, list[_Message]]) -> Iterator[tuple[str, int]]:
+        for table in messages.get(_SYMBOL_TABLE, []):
             tree, heap = self._file.u64(table.offset), self._file.u64(table.offset + 8)
             self._file.expect(heap, b"HEAP")
             yield from self._tree(tree, self._file.u64(heap + 24), self._file.u64(heap + 8), DEEPEST)
-        if info := messages.get(_LINK_INFO):
+        for info in messages.get(_LINK_INFO, []):
             start = info.offset + 2 + (8 if self._file.u8(info.offset + 1) & 1 else 0)
             if self._file.u64(start) != _UNDEFINED:
                 raise self._file.error(start, "links in dense storage are not read; save the file with h5py's defaults")
-        if _LINK in messages:
-            self._visited.discard(address)
-            for message in self._messages(address):
-                if message.kind == _LINK:
-                    yield self._link(message)
+        for message in messages.get(_LINK, []):
+            yield self._link(message)
 
     def _tree(self, address: int, names: int, names_size: int, levels: int) -> Iterator[tuple[str, int]]:
         self._visit(address)

@@ -1,0 +1,302 @@
+"""The same weights, as every source writes them, become the same Model."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tests.formats import foreign
+from tests.random_models import random_pixels
+
+from mobilenets.architecture.layers import Activation, BatchNorm, Network
+from mobilenets.architecture.mobilenet_v1 import TABLE_1, mobilenet_v1
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.errors import FormatError
+from mobilenets.formats.from_keras import from_keras
+from mobilenets.formats.from_pytorch import from_pytorch
+from mobilenets.formats.from_tf_slim import from_tf_slim
+from mobilenets.formats.from_timm import from_timm
+from mobilenets.formats.hdf5 import read_hdf5
+from mobilenets.model import reference
+from mobilenets.model.model import Model, numbered_labels
+
+
+def model_of(network: Network) -> Model:
+    rng = np.random.default_rng(3)
+    parameters = {
+        name: rng.uniform(0.5, 1.5, shape).astype(np.float32)
+        if name.endswith("running_var")
+        else rng.normal(0, 0.5, shape).astype(np.float32)
+        for name, shape in network.parameter_shapes().items()
+    }
+    return Model(network, parameters, numbered_labels(network.classes))
+
+
+def tensorflow_born(width: float = 0.25, **settings: Any) -> Model:
+    return model_of(mobilenet_v1(width_multiplier=width, activation=Activation.RELU6, **{"classes": 7, **settings}))
+
+
+def torch_born(activation: Activation, width: float = 0.25) -> Model:
+    return model_of(
+        mobilenet_v1(
+            width_multiplier=width,
+            classes=7,
+            activation=activation,
+            batch_norm=BatchNorm(1e-5),
+            padding_policy=PaddingPolicy.SYMMETRIC,
+        )
+    )
+
+
+def assert_same(first: Model, second: Model) -> None:
+    assert first.network == second.network
+    for name, value in first.parameters.items():
+        np.testing.assert_array_equal(value, second.parameters[name])
+
+
+def write_hdf5(path: Path, tensors: dict[str, Any], **attributes: Any) -> Path:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, value in tensors.items():
+            file.create_dataset(name, data=value)
+        file.attrs.update(attributes)
+    return path
+
+
+@pytest.mark.parametrize("width", [0.25, 0.5, 0.75, 1.0, 0.3])
+def test_keras_weights_of_every_width(tmp_path: Path, width: float) -> None:
+    model = tensorflow_born(width)
+    assert_same(model, from_keras(write_hdf5(tmp_path / "w.h5", foreign.keras_tensors(model))))
+
+
+@pytest.mark.parametrize("resolution", [128, 160, 192, 224])
+def test_keras_file_names_tell_the_resolution(tmp_path: Path, resolution: int) -> None:
+    model = tensorflow_born(resolution=resolution)
+    path = write_hdf5(tmp_path / f"mobilenet_2_5_{resolution}_tf.h5", foreign.keras_tensors(model))
+    assert_same(model, from_keras(path))
+
+
+def test_keras_without_top_gives_features(tmp_path: Path) -> None:
+    whole = tensorflow_born()
+    tensors = {name: value for name, value in foreign.keras_tensors(whole).items() if "preds" not in name}
+    model = from_keras(write_hdf5(tmp_path / "mobilenet_2_5_224_tf_no_top.h5", tensors))
+    assert model.network.outputs == ("pool",)
+    assert model.network.classes == 256
+    pixels = random_pixels(np.random.default_rng(0), model.network, 1)
+    np.testing.assert_array_equal(
+        reference.run(model, pixels)["pool"], reference.activations(whole, pixels)["pool"][:, :, 0, 0]
+    )
+
+
+def test_keras_3_names_in_the_old_format(tmp_path: Path) -> None:
+    model = tensorflow_born()
+    tensors = foreign.keras_tensors(model, suffix="", generation=3)
+    assert_same(model, from_keras(write_hdf5(tmp_path / "w.h5", tensors)))
+
+
+def test_keras_3_weights(tmp_path: Path) -> None:
+    model = tensorflow_born()
+    assert_same(model, from_keras(write_hdf5(tmp_path / "w.weights.h5", foreign.keras3_tensors(model))))
+
+
+def test_hdf5_of_the_newest_library(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    model = tensorflow_born()
+    tensors = {name.replace("/", "."): value for name, value in foreign.keras_tensors(model).items()}
+    with h5py.File(tmp_path / "w.h5", "w", libver="latest") as file:
+        for name, value in list(tensors.items())[:6]:
+            file.create_dataset(name, data=value)
+        file.attrs["model_config"] = "{}"
+    found = read_hdf5((tmp_path / "w.h5").read_bytes())
+    assert found.attributes == {"model_config": "{}"}
+    for name, value in list(tensors.items())[:6]:
+        np.testing.assert_array_equal(found.datasets[name], value)
+
+
+def keras_config(*, relu: float | None, epsilon: float, padding: list[list[int]], rescaling: bool) -> dict[str, Any]:
+    def layer(kind: str, name: str, **config: Any) -> dict[str, Any]:
+        return {"class_name": kind, "config": {"name": name, **config}}
+
+    layers = [layer("InputLayer", "input_1", batch_shape=[None, 96, 64, 3])]
+    if rescaling:
+        layers.append(layer("Rescaling", "rescaling", scale=1 / 255, offset=0.0))
+    for number, stride in enumerate([2, *(row.stride for row in TABLE_1)]):
+        name = f"conv_dw_{number}" if number else "conv1"
+        if stride == 2:
+            layers.append(layer("ZeroPadding2D", f"pad_{number}", padding=padding))
+        convolution = {"strides": [stride, stride], "padding": "valid" if stride == 2 else "same"}
+        layers.append(layer("DepthwiseConv2D" if number else "Conv2D", name, **convolution))
+        layers.append(layer("BatchNormalization", f"{name}_bn", epsilon=epsilon))
+        layers.append(layer("ReLU", f"{name}_relu", max_value=relu))
+    layers.append(layer("GlobalAveragePooling2D", "pool"))
+    return {"class_name": "Functional", "config": {"name": "mobilenet", "layers": layers}}
+
+
+def test_keras_configuration_is_believed(tmp_path: Path) -> None:
+    model = tensorflow_born()
+    config = keras_config(relu=None, epsilon=1e-4, padding=[[1, 1], [1, 1]], rescaling=True)
+    tensors = {f"model_weights/{name}": value for name, value in foreign.keras_tensors(model).items()}
+    read = from_keras(write_hdf5(tmp_path / "w.h5", tensors, model_config=json.dumps(config)))
+    expected = mobilenet_v1(
+        width_multiplier=0.25, resolution=(96, 64), classes=7, batch_norm=BatchNorm(1e-4), activation=Activation.RELU
+    )
+    strided = [layer.name for layer in expected.layers if getattr(layer, "stride", 1) == 2]
+    assert [tuple(read.network[name].padding) for name in strided] == [(1, 1, 1, 1)] * 5  # type: ignore[attr-defined]
+    unpadded = [layer for layer in read.network.layers if layer.name not in strided]
+    assert unpadded == [layer for layer in expected.layers if layer.name not in strided]
+    assert read.preprocessing.mean == (0, 0, 0)
+    assert read.preprocessing.std == (1, 1, 1)
+
+
+def test_keras_archive(tmp_path: Path) -> None:
+    model = tensorflow_born(resolution=(96, 64))
+    config = keras_config(relu=6.0, epsilon=1e-3, padding=[[0, 1], [0, 1]], rescaling=False)
+    write_hdf5(tmp_path / "w.h5", foreign.keras3_tensors(model))
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.write(tmp_path / "w.h5", "model.weights.h5")
+    assert_same(model, from_keras(tmp_path / "model.keras"))
+
+
+def test_a_layer_that_mobilenet_does_not_have_is_refused_by_name(tmp_path: Path) -> None:
+    config = keras_config(relu=6.0, epsilon=1e-3, padding=[[0, 1], [0, 1]], rescaling=False)
+    config["config"]["layers"].append({"class_name": "LSTM", "config": {"name": "memory"}})
+    path = write_hdf5(tmp_path / "w.h5", foreign.keras_tensors(tensorflow_born()), model_config=json.dumps(config))
+    with pytest.raises(FormatError, match="layer 'memory' is a LSTM"):
+        from_keras(path)
+
+
+@pytest.mark.parametrize("snappy", [False, True])
+def test_tf_slim_prefers_moving_averages(tmp_path: Path, snappy: bool) -> None:
+    model = tensorflow_born(resolution=128)
+    tensors = foreign.slim_tensors(model)
+    averages = {f"{name}/ExponentialMovingAverage": value for name, value in tensors.items()}
+    raw = {name: value + 1 for name, value in tensors.items()}
+    slots = {f"{name}/RMSProp": value for name, value in tensors.items()}
+    step = {"global_step": np.array(7, np.int64)}
+    foreign.write_tensor_bundle(tmp_path / "v1_0.25_128.ckpt", raw | averages | slots | step, snappy=snappy)
+    for name in ("v1_0.25_128.ckpt", "v1_0.25_128.ckpt.index", "v1_0.25_128.ckpt.data-00000-of-00001", ""):
+        assert_same(model, from_tf_slim(tmp_path / name))
+
+
+@pytest.mark.parametrize("width", [1.0, 1.25])
+def test_timm_folder(tmp_path: Path, width: float) -> None:
+    model = torch_born(Activation.RELU6, width)
+    save_file(foreign.timm_tensors(model), tmp_path / "model.safetensors")
+    config: dict[str, Any] = {
+        "pretrained_cfg": {"interpolation": "bicubic", "crop_pct": 0.95, "mean": [0.5] * 3, "std": [0.5] * 3}
+    }
+    names = [f"n{index}" for index in range(7)]
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "mobilenetv1_100", "label_names": names, **config})
+    )
+    read = from_timm(tmp_path)
+    assert_same(model, read)
+    assert read.labels == tuple(names)
+    assert read.preprocessing.crop_fraction == 0.95
+
+
+def test_timm_head(tmp_path: Path) -> None:
+    whole = torch_born(Activation.RELU6, 1.0)
+    tensors = foreign.timm_tensors(whole)
+    rng = np.random.default_rng(0)
+    tensors["conv_head.weight"] = rng.normal(size=(1024, 1024, 1, 1)).astype(np.float32)
+    tensors |= {f"bn2.{name}": np.ones(1024, np.float32) for name in ("weight", "bias", "running_mean", "running_var")}
+    save_file(tensors, tmp_path / "model.safetensors")
+    model = from_timm(tmp_path / "model.safetensors")
+    assert [layer.name for layer in model.network.layers[-4:]] == ["block13.pointwise", "head", "pool", "classifier"]
+    np.testing.assert_array_equal(model.parameters["head.weight"], tensors["conv_head.weight"])
+
+
+def torch_writer(zipped: bool) -> Callable[[dict[str, Any], Path], None]:
+    torch = pytest.importorskip("torch")
+
+    def write(tensors: dict[str, Any], path: Path) -> None:
+        state = {name: torch.from_numpy(value.copy()) for name, value in tensors.items()}
+        state |= {"model.0.1.num_batches_tracked": torch.tensor(5)}
+        torch.save({"state_dict": state, "epoch": 3}, path, _use_new_zipfile_serialization=zipped)
+
+    return write
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pytorch_state_dict(tmp_path: Path, zipped: bool) -> None:
+    model = torch_born(Activation.RELU)
+    tensors = {f"module.{name}": value for name, value in foreign.sequential_tensors(model).items()}
+    torch_writer(zipped)(tensors, tmp_path / "checkpoint.pth")
+    assert_same(model, from_pytorch(tmp_path / "checkpoint.pth"))
+
+
+def test_pytorch_half_precisions_and_strides(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    model = torch_born(Activation.RELU)
+    rounded = {
+        name: torch.from_numpy(value.copy()).bfloat16().float().numpy() for name, value in model.parameters.items()
+    }
+    exact = replace(model, parameters=rounded)
+    state = {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, value in foreign.sequential_tensors(exact).items()
+        for tensor in [torch.from_numpy(value.copy()).bfloat16()]
+    }
+    torch.save(state, tmp_path / "half.pt")
+    assert_same(exact, from_pytorch(tmp_path / "half.pt"))
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_unread(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Harm:
+        def __reduce__(self) -> Any:
+            return Path.touch, (tmp_path / "harm",)
+
+    torch.save({"model.0.0.weight": Harm()}, tmp_path / "hostile.pth")
+    with pytest.raises(FormatError, match=r"refers to .*; only dictionaries of tensors are read"):
+        from_pytorch(tmp_path / "hostile.pth")
+    assert not (tmp_path / "harm").exists()
+
+
+def broken(tensors: dict[str, Any], change: str) -> dict[str, Any]:
+    tensors = dict(tensors)
+    name = "model.7.3.weight"
+    if change == "missing":
+        del tensors[name]
+    elif change == "shape":
+        tensors[name] = tensors[name][:, :-1].copy()
+    elif change == "infinite":
+        tensors[name] = np.full_like(tensors[name], np.inf)
+    elif change == "unknown":
+        tensors["model.7.9.weight"] = tensors[name]
+    elif change == "integers":
+        tensors[name] = np.zeros(tensors[name].shape, np.int64)
+    elif change == "negative":
+        tensors["model.7.4.running_var"] = -tensors["model.7.4.running_var"]
+    elif change == "width":
+        tensors[name] = np.zeros((100, 128, 1, 1), np.float32)
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("missing", r"block7\.pointwise\.weight is missing"),
+        ("shape", r"model\.7\.3\.weight has shape \(128, 127, 1, 1\).*needs \(128, 128, 1, 1\)"),
+        ("infinite", r"model\.7\.3\.weight holds a value that is not a finite number"),
+        ("unknown", r"model\.7\.9\.weight belongs to no layer"),
+        ("integers", r"model\.7\.3\.weight holds int64"),
+        ("negative", r"model\.7\.4\.running_var holds a negative variance"),
+        ("width", r"model\.7\.3\.weight has 100 output channels"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, change: str, message: str) -> None:
+    tensors = foreign.sequential_tensors(torch_born(Activation.RELU))
+    save_file(broken(tensors, change), tmp_path / "w.safetensors")
+    with pytest.raises(FormatError, match=message):
+        from_pytorch(tmp_path / "w.safetensors")
