@@ -144,16 +144,17 @@ def test_the_same_classes_keep_their_head(colours: Path, tmp_path: Path) -> None
     assert 0 < np.abs(difference).max() < 0.05
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"width": 0.5, "resolution": None}, "network of width 0.25; width 0.5 was asked for"),
-        ({"width": None, "resolution": 64}, "network of resolution 32; resolution 64 was asked for"),
-    ],
-)
-def test_weights_and_sizes_must_not_contradict(colours: Path, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(TrainingError, match=message):
-        fit(colours, None, replace(SMALL, weights=starting_model(("a", "b")), **changes))
+def test_weights_of_another_width_are_refused(colours: Path) -> None:
+    with pytest.raises(TrainingError, match=r"network of width 0\.25; width 0\.5 was asked for"):
+        fit(colours, None, replace(SMALL, weights=starting_model(("a", "b")), width=0.5, resolution=None))
+
+
+def test_weights_of_one_resolution_go_on_at_another(colours: Path) -> None:
+    start = starting_model(("blue", "green", "red"))
+    result = fit(colours, None, replace(SMALL, width=None, resolution=48, epochs=1, weights=start))
+    assert result.model.network == mobilenet_v1(width_multiplier=0.25, resolution=48, classes=3)
+    difference = result.model.parameters["classifier.weight"] - start.parameters["classifier.weight"]
+    assert 0 < np.abs(difference).max() < 0.05
 
 
 def test_weights_of_another_task_are_refused(colours: Path) -> None:

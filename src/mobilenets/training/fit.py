@@ -16,6 +16,7 @@ import torch
 from mobilenets import __version__
 from mobilenets.architecture.catalog import architecture as architecture_named
 from mobilenets.architecture.layers import Network
+from mobilenets.architecture.resizing import with_resolution
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.decoding import prepare
@@ -226,13 +227,12 @@ def _starting_model(settings: Settings) -> Model:
     model = settings.weights if isinstance(settings.weights, Model) else load(settings.weights or "")
     head.check_classifier(model)
     network = model.network
-    for name, wanted, present in (
-        ("width", settings.width, network.width_multiplier),
-        ("resolution", settings.resolution, network.height),
-    ):
-        if wanted is not None and wanted != present:
-            raise TrainingError(f"the weights are of a network of {name} {present:g}; {name} {wanted:g} was asked for")
-    return model
+    if settings.width is not None and settings.width != network.width_multiplier:
+        present = network.width_multiplier
+        raise TrainingError(f"the weights are of a network of width {present:g}; width {settings.width:g} was asked for")
+    if settings.resolution is None:
+        return model
+    return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
 
 
 def _network(settings: Settings, *, resolution: int, classes: int) -> Network:
