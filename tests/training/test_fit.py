@@ -145,7 +145,7 @@ def test_the_same_classes_keep_their_head(colours: Path, tmp_path: Path) -> None
 
 
 def test_weights_of_another_width_are_refused(colours: Path) -> None:
-    with pytest.raises(TrainingError, match=r"network of width 0\.25; width 0\.5 was asked for"):
+    with pytest.raises(TrainingError, match=r"network of width 0\.25; width 0\.5 was asked"):
         fit(colours, None, replace(SMALL, weights=starting_model(("a", "b")), width=0.5, resolution=None))
 
 

@@ -229,7 +229,7 @@ def _starting_model(settings: Settings) -> Model:
     network = model.network
     if settings.width is not None and settings.width != network.width_multiplier:
         present = network.width_multiplier
-        raise TrainingError(f"the weights are of a network of width {present:g}; width {settings.width:g} was asked for")
+        raise TrainingError(f"the weights are of a network of width {present:g}; width {settings.width:g} was asked")
     if settings.resolution is None:
         return model
     return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
