@@ -1,0 +1,94 @@
+"""Canvases show the same pictures from memory and from files, and survive broken ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mobilenets.data.picture import ArrayPicture, BytesPicture, FilePicture, Picture
+from mobilenets.data.subset import Subset
+from mobilenets.errors import DataError
+from mobilenets.progress import Progress
+from mobilenets.training import canvases as module
+from mobilenets.training.canvases import StoredCanvases, StreamedCanvases, make_canvases
+
+
+class Listener(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def noise(number: int, height: int, width: int) -> ArrayPicture:
+    rng = np.random.default_rng(number)
+    return ArrayPicture(f"picture {number}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def subset_of(*pictures: Picture) -> Subset:
+    return Subset(pictures, np.arange(len(pictures), dtype=np.int64) % 2)
+
+
+def test_small_pictures_of_one_size_are_held_as_they_are() -> None:
+    pictures = [noise(number, 36, 36) for number in range(4)]
+    canvases = make_canvases(subset_of(*pictures), 32)
+    assert isinstance(canvases, StoredCanvases)
+    [(pixels, aspects)] = canvases.batches([np.array([2, 0])])
+    np.testing.assert_array_equal(pixels, [pictures[2].pixels, pictures[0].pixels])
+    assert aspects.tolist() == [1, 1]
+
+
+def test_pictures_are_squashed_and_remember_their_shape() -> None:
+    canvases = make_canvases(subset_of(noise(0, 100, 200), noise(1, 300, 150)), 32)
+    assert canvases.side == 40
+    [(pixels, aspects)] = canvases.batches([np.array([0, 1])])
+    assert pixels.shape == (2, 40, 40, 3)
+    np.testing.assert_allclose(aspects, [2, 0.5])
+
+
+def test_tiny_pictures_are_blown_up_to_the_resolution() -> None:
+    assert make_canvases(subset_of(noise(0, 8, 8), noise(1, 8, 8)), 32).side == 32
+
+
+def test_streamed_canvases_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Picture] = []
+    for number in range(10):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(noise(number, 40, 40).pixels).save(path)
+        files.append(FilePicture(path))
+    order = [np.array([7, 1, 3]), np.array([0, 9, 2]), np.array([4, 5, 6])]
+    stored = make_canvases(subset_of(*files), 32)
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    streamed = make_canvases(subset_of(*files), 32)
+    assert isinstance(streamed, StreamedCanvases)
+    for expected, found in zip(stored.batches(order), streamed.batches(order), strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+    assert streamed.at(20).side == stored.at(20).side == 20
+
+
+def test_a_broken_picture_is_named_once_and_another_of_its_class_takes_its_place() -> None:
+    pictures: list[Picture] = [noise(number, 40, 40) for number in range(12)]
+    pictures[4] = BytesPicture("broken", b"not a picture")
+    listener = Listener()
+    canvases = StreamedCanvases(subset_of(*pictures), 40, listener)
+    for _ in range(2):
+        [(pixels, _)] = canvases.batches([np.array([4, 5])])
+        np.testing.assert_array_equal(pixels[0], noise(6, 40, 40).pixels)
+        np.testing.assert_array_equal(pixels[1], noise(5, 40, 40).pixels)
+    assert len(listener.notes) == 1
+    assert "broken" in listener.notes[0]
+
+
+def test_many_broken_pictures_are_an_error() -> None:
+    pictures: list[Picture] = [noise(number, 40, 40) for number in range(8)]
+    pictures[3] = BytesPicture("broken", b"")
+    canvases = StreamedCanvases(subset_of(*pictures), 40)
+    with pytest.raises(DataError, match="1 of 8 pictures cannot be decoded"):
+        list(canvases.batches([np.array([3])]))
