@@ -33,7 +33,7 @@ SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(
 @pytest.fixture(scope="module")
 def fitted(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fit, Path]:
     folder = tmp_path_factory.mktemp("fitted") / "new" / "folder"
-    recipe = replace(DEFAULT, batch=8, learning_rate=5e-3, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
+    recipe = replace(DEFAULT, batch=8, learning_rate=0.1, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
     return fit(colours, folder, replace(SMALL, epochs=16, recipe=recipe)), folder
 
 
@@ -87,9 +87,9 @@ def test_bfloat16_and_mixing_and_growth_train(colours: Path) -> None:
 
 
 def test_how_long_to_train_is_decided_from_the_data(colours: Path) -> None:
-    recipe = replace(DEFAULT, batch=16, presentations=48 * 12 * 4)
+    recipe = replace(DEFAULT, batch=16, presentations=48 * 64)
     result = fit(colours, None, replace(SMALL, epochs=None, recipe=recipe))
-    assert len(result.history) == 12  # a quarter of the pictures that would be shown at four times the resolution
+    assert len(result.history) == 12  # 64 · (32 / 128) ** 1.25 = 11.3
 
 
 def test_broken_pictures_are_skipped_and_named(colours: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,14 +53,30 @@ def make_optimizer(module: NetworkModule, recipe: Recipe) -> torch.optim.Optimiz
         spared = isinstance(layer.layer, DepthwiseConvolution) and not recipe.decay_depthwise
         for name, parameter in layer.named_parameters():
             (decayed if name == "weight" and not spared else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
     match recipe.optimizer:
         case Optimizer.ADAMW:
             return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         case Optimizer.SGD:
-            return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True, fused=True)
+            return _sgd(groups, recipe)
         case Optimizer.RMSPROP:  # TF-slim's: squares decay by 0.9 and epsilon is 1
             return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9, eps=1.0, momentum=recipe.momentum)
+
+
+def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    nesterov = recipe.momentum > 0
+    optimizer = torch.optim.SGD(
+        groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=nesterov, fused=True
+    )
+    if recipe.momentum:
+        # From the start and for all, since the fused kernel cannot take up parameters that were frozen so far.
+        for group in groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 class Average:

@@ -66,7 +66,8 @@ class Recipe:
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
             add to 1. Small pictures first is faster, and regularises.
         fine_tuning: Factor on the learning rate when training starts from another Model's weights.
-        presentations: Pictures shown in all at 128 pixels when nobody says how long to train; in proportion at others.
+        presentations: Pictures shown in all at 128 pixels when nobody says how long to train; fewer at lower
+            resolutions (:func:`~mobilenets.training.defaults.default_epochs`).
     """
 
     name: str
@@ -156,7 +157,11 @@ not taken: decays of .9997 and .9999 for batch norm and averaged weights, which 
 
 DEFAULT = Recipe(
     name="default",
-    learning_rate=6e-3,
+    optimizer=Optimizer.SGD,
+    learning_rate=0.2,
+    momentum=0.9,
+    weight_decay=1e-3,
+    batch=32,
     augmentation=Augmentation(smallest_area=0.35, rotation_degrees=10),
     mixup=0.2,
     cutmix=1.0,
