@@ -92,7 +92,7 @@ class Recipe:
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     fine_tuning: float = 0.2
-    presentations: int = 380_000
+    presentations: int = 340_000
 
     def __post_init__(self) -> None:
         shares = {
