@@ -2,6 +2,7 @@
 #include "f32_vector_avx512.h"
 // The kernels themselves, over that vector:
 #include "f32_depthwise.h"
+#include "f32_narrow_avx512.h"
 #include "f32_pointwise.h"
 #include "f32_pool.h"
 #include "f32_stem.h"
@@ -12,10 +13,14 @@ namespace {
 const Kernel kKernels[] = {
     {"f32_pointwise_14x32_avx512", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
+    {"f32_depthwise_3x3_2x2x8_avx512", Kind::kDepthwise, Type::kFloat32, fits_narrow_depthwise,
+     narrow_depthwise_packed_bytes, narrow_depthwise_pack, no_scratch, narrow_grain, narrow_depthwise_run},
     {"f32_depthwise_3x3_2x4x16_avx512", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
     {"f32_depthwise_16_avx512", Kind::kDepthwise, Type::kFloat32, fits_all, depthwise_packed_bytes, depthwise_pack,
      no_scratch, depthwise_grain, depthwise_run},
+    {"f32_stem_16x8_avx512", Kind::kStem, Type::kFloat32, fits_narrow_stem, narrow_stem_packed_bytes, narrow_stem_pack,
+     stem_scratch_bytes, stem_grain, narrow_stem_run},
     {"f32_stem_14x32_avx512", Kind::kStem, Type::kFloat32, fits_stem, stem_packed_bytes, stem_pack, stem_scratch_bytes,
      stem_grain, stem_run},
     {"f32_max_pool_16_avx512", Kind::kMaxPool, Type::kFloat32, fits_all, packs_nothing, pack_nothing, no_scratch,

@@ -56,7 +56,8 @@ struct Product {
 
 using Tile = void (*)(const Product&, Prefetch&);
 
-template <int Rows, int Vectors>
+// `Stride` is that of the input where it is known; it frees the registers that hold its multiples.
+template <int Rows, int Vectors, int Stride>
 void product_tile(const Product& product, Prefetch& prefetch) {
     Vector::Floats sums[Rows][Vectors];
     const float* weights = product.panel;
@@ -69,7 +70,7 @@ void product_tile(const Product& product, Prefetch& prefetch) {
     weights += Vectors * Vector::kWidth;
     const char* ahead = prefetch.at;
     const ptrdiff_t ahead_step = ahead < prefetch.end ? 64 : 0;
-    const ptrdiff_t stride = product.in_stride;
+    const ptrdiff_t stride = Stride ? Stride : product.in_stride;
     for (int32_t s = 0; s < product.segments; ++s) {
         const float* in = product.in[s] + product.in_offset;
         for (const float* end = in + product.depth; in != end; ++in) {
@@ -108,28 +109,27 @@ void product_tile(const Product& product, Prefetch& prefetch) {
     }
 }
 
-template <int Vectors, int Rows = most_rows(Vectors)>
+template <int Stride, int Vectors, int Rows = most_rows(Vectors)>
 Tile tile_of_rows(int rows) {
     if constexpr (Rows == 1)
-        return product_tile<1, Vectors>;
+        return product_tile<1, Vectors, Stride>;
     else
-        return rows == Rows ? product_tile<Rows, Vectors> : tile_of_rows<Vectors, Rows - 1>(rows);
+        return rows == Rows ? product_tile<Rows, Vectors, Stride> : tile_of_rows<Stride, Vectors, Rows - 1>(rows);
 }
 
-template <int Vectors = kPanelVectors>
+template <int Stride>
 Tile tile_of(int vectors, int rows) {
-    if constexpr (Vectors == 1)
-        return tile_of_rows<1>(rows);
-    else
-        return vectors == Vectors ? tile_of_rows<Vectors>(rows) : tile_of<Vectors - 1>(vectors, rows);
+    return vectors == 1 ? tile_of_rows<Stride, 1>(rows) : tile_of_rows<Stride, kPanelVectors>(rows);
 }
 
 // All rows against one panel, in tiles of nearly equal size.
+template <int Stride = 0>
 void product_panel(Product product, int32_t rows, Prefetch& prefetch) {
     const int vectors = vectors_for(product.channels);
     const int32_t most = most_rows(vectors), tiles = (rows + most - 1) / most;
     const int32_t size = rows / tiles, larger = rows % tiles;
-    const Tile large = tile_of(vectors, size + 1 > most ? most : size + 1), small = tile_of(vectors, size);
+    const Tile large = tile_of<Stride>(vectors, size + 1 > most ? most : size + 1),
+               small = tile_of<Stride>(vectors, size);
     for (int32_t tile = 0; tile < tiles; ++tile) {
         const int32_t step = tile < larger ? size + 1 : size;
         (tile < larger ? large : small)(product, prefetch);
