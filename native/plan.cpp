@@ -367,8 +367,10 @@ void Plan::join_stages() {
     for (const Step& step : steps_)
         for (const int32_t input : step.inputs) ++readers[static_cast<size_t>(input)];
     for (const Output& output : outputs_) readers[static_cast<size_t>(output.map)] += 2;
-    // Maps that stay in the second-level cache cost nothing to hand over whole.
-    const size_t limit = options_.whole_map_bytes ? options_.whole_map_bytes : size_t{1} << 20;
+    // Maps that stay near the second-level cache cost little to hand over whole, and a longer chain means that threads
+    // compute more rows twice. float32 has more arithmetic to hide the traffic behind.
+    const size_t by_type = (options_.type == Type::kFloat32 ? size_t{4} : size_t{1}) << 20;
+    const size_t limit = options_.whole_map_bytes ? options_.whole_map_bytes : by_type;
     std::vector<Step> joined;
     for (Step& step : steps_) {
         const bool chain = step.kind == StepKind::kChain && !joined.empty() && joined.back().kind == StepKind::kChain;
@@ -399,7 +401,12 @@ void Plan::set_tiles(Step& chain) {
     const auto rows_within = [](size_t bytes, size_t row_bytes) {
         return static_cast<int32_t>(std::max<size_t>(1, bytes / std::max<size_t>(1, row_bytes)));
     };
-    const size_t tile_bytes = options_.tile_bytes ? options_.tile_bytes : size_t{16} << 10;
+    // Every tile walks through all weights of the last stage: where these come from beyond the second-level cache, the
+    // tile is as large as that cache allows.
+    const bool heavy = last.parts[0].memory.size() > size_t{512} << 10;
+    const size_t by_type =
+        heavy ? size_t{512} << 10 : (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
+    const size_t tile_bytes = options_.tile_bytes ? options_.tile_bytes : by_type;
     last.step_rows = last.window.out_height;
     if (stages.size() > 1) {
         const Stage& before = stages[stages.size() - 2];
@@ -462,7 +469,7 @@ int32_t Plan::row_grain(const Step& chain, int32_t threads) const {
     // Kernels that make several rows at a time lose a little on an odd one, but less than by uneven parts.
     if (share(rows, grain) > 1.03 * share(rows, 1)) grain = 1;
     // By channels, every thread reads what the others wrote just before, from the other core's cache.
-    const double kForeignReads = 1.1;
+    const double kForeignReads = 1.2;
     const bool by_rows =
         threads == 1 || chain.stages.size() > 2 || share(rows, grain) <= kForeignReads * channels / macs;
     return by_rows ? grain : 0;
