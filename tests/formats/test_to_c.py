@@ -63,7 +63,7 @@ def run_c(model: Model, pixels: Pixels, folder: Path, *options: str) -> dict[str
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(7))
 def test_int8_equals_the_reference_bit_for_bit(seed: int, asymmetric: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
@@ -73,7 +73,7 @@ def test_int8_equals_the_reference_bit_for_bit(seed: int, asymmetric: bool, tmp_
         np.testing.assert_array_equal(found[name], values)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(7))
 def test_float32_agrees_to_1e_5(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     model = random_model(rng, without_batch_norm(random_network(rng)))
@@ -182,3 +182,11 @@ def test_what_c_cannot_take_is_refused_by_name(tmp_path: Path) -> None:
         to_c(folded, tmp_path / "main.c", example=True)
     with pytest.raises(FormatError, match="is longer than the 4095 bytes"):
         to_c(replace(folded, labels=("x" * 4096, "y")), tmp_path / "model.c")
+
+
+def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    network = without_batch_norm(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    model = random_model(np.random.default_rng(0), network)
+    parameters = {**model.parameters, "classifier.bias": np.array([0, np.inf], np.float32)}
+    with pytest.raises(FormatError, match="infinite or not a number"):
+        to_c(model.with_parameters(parameters), tmp_path / "model.c")

@@ -51,7 +51,7 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize(("weights", "tolerance"), [("float32", 1e-5), ("float16", 3e-3)])
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(15))
 def test_litert_agrees_on_random_float_networks(seed: int, weights: Any, tolerance: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     network = without_batch_norm(random_network(rng))
@@ -73,7 +73,7 @@ def output_step(model: Model, name: str, pixels: Pixels) -> float:
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(15))
 def test_litert_agrees_on_random_int8_networks_without_branches(seed: int, asymmetric: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, random_network(rng, branches=False), asymmetric_weights=asymmetric)
@@ -85,7 +85,7 @@ def test_litert_agrees_on_random_int8_networks_without_branches(seed: int, asymm
         assert np.abs(found[name] - values).max() <= 3.01 * output_step(model, name, pixels)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(15))
 def test_litert_agrees_on_random_int8_networks_with_branches(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, random_network(rng))

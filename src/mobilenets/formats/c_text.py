@@ -18,15 +18,41 @@ Array = npt.NDArray[Any]
 
 
 def numbers(values: Array) -> str:
-    """Numbers separated by commas, 16 a line."""
+    """Numbers separated by commas, some a line.
+
+    Raises:
+        FormatError: If one is infinite or not a number.
+    """
+    if values.dtype == np.float32 and not np.isfinite(values).all():
+        raise FormatError("a parameter is infinite or not a number; C has no literal for it")
     if values.dtype == np.int8:  # millions of them: each is looked up, as four characters
         texts = np.array([f"{byte},".rjust(5).encode() for byte in range(-128, 128)], dtype="S5")
         return _lines(texts[values.astype(np.int16) + 128])
     if values.dtype == np.int32:
         return _lines(np.array([f"{_integer(value)}," for value in values.tolist()], dtype="S"))
-    pattern, count = "%.8ef, " * 8 + "\n", len(values) // 8 * 8
-    whole = "".join(pattern % tuple(row) for row in values[:count].reshape(-1, 8).tolist())
-    return whole + ("%.8ef, " * (len(values) - count)) % tuple(values[count:].tolist())
+    return _hexadecimal(values)
+
+
+def _hexadecimal(values: Array) -> str:
+    """Floats in C99's hexadecimal notation: exact, and made of their bits by the million.
+
+    >>> _hexadecimal(np.array([1, -0.3, 0, 1e-40], np.float32)).split(",")[:4]
+    [' 0x1.000000p+000f', '-0x1.333334p-002f', ' 0x0.000000p+000f', ' 0x0.022d84p-126f']
+    """
+    bits = values.view(np.uint32)
+    mantissa, exponent = (bits & 0x7FFFFF) << 1, (bits >> 23 & 0xFF).astype(np.int32)
+    power = np.where(exponent == 0, np.where(mantissa == 0, 0, -126), exponent - 127)
+    text = np.empty((len(values), 18), np.uint8)
+    text[:] = np.frombuffer(b" 0x1.000000p+000f,", np.uint8)
+    text[bits >> 31 == 1, 0] = ord("-")
+    text[exponent == 0, 3] = ord("0")
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    for place in range(6):
+        text[:, 5 + place] = digits[mantissa >> (20 - 4 * place) & 15]
+    text[power < 0, 12] = ord("-")
+    for place, unit in enumerate((100, 10, 1)):
+        text[:, 13 + place] = digits[np.abs(power) // unit % 10]
+    return _lines(text.view("S18")[:, 0], 8)
 
 
 def _integer(value: int) -> str:
@@ -34,8 +60,8 @@ def _integer(value: int) -> str:
     return "-2147483647 - 1" if value == -(1 << 31) else str(value)
 
 
-def _lines(texts: Array) -> str:
-    lines: Iterable[Array] = (texts[begin : begin + 32] for begin in range(0, len(texts), 32))
+def _lines(texts: Array, each: int = 24) -> str:
+    lines: Iterable[Array] = (texts[begin : begin + each] for begin in range(0, len(texts), each))
     return "\n".join(line.tobytes().replace(b"\0", b"").decode() for line in lines) + "\n"
 
 
