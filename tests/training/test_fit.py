@@ -92,6 +92,17 @@ def test_how_long_to_train_is_decided_from_the_data(colours: Path) -> None:
     assert len(result.history) == 12  # 64 · (32 / 128) ** 1.25 = 11.3
 
 
+def test_a_name_may_say_width_and_resolution_and_other_architectures_train(colours: Path) -> None:
+    settings = replace(SMALL, width=None, resolution=None, architecture="squeezenet@0.25-33", epochs=1)
+    model = fit(colours, None, settings).model
+    assert (model.network.name, model.network.width_multiplier, model.network.height) == ("squeezenet", 0.25, 33)
+    tuned = fit(
+        colours, None, replace(settings, architecture="mobilenet_v1", weights=replace(model, labels=tuple("abc")))
+    )
+    assert tuned.model.network == model.network
+    assert tuned.model.labels == ("blue", "green", "red")
+
+
 def test_broken_pictures_are_skipped_and_named(colours: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     for picture in colours.rglob("*.png"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for model.safetensors, metrics.json and training.png.",
 )
-@click.option("--architecture", default="mobilenet_v1", show_default=True, help="A name of the catalogue.")
+@click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
 @click.option("--width", type=float, help="Width multiplier α.  [default: 0.5]")
 @click.option("--resolution", type=int, help="Side of the input in pixels, 32 or more.  [default: by the pictures]")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the pictures.  [default: by their number]")

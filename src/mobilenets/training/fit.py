@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mobilenets import __version__
-from mobilenets.architecture.catalog import architecture as architecture_named
+from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import Network
 from mobilenets.architecture.resizing import with_resolution
 from mobilenets.data.augmentation import Flip
@@ -49,9 +49,9 @@ class Settings:
     """What a person may say about a run; None leaves it to :mod:`mobilenets.training.defaults`.
 
     Attributes:
-        architecture: A name of the catalogue.
-        width: α.
-        resolution: Side of the input in pixels.
+        architecture: A name of the catalogue, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
+        width: α; goes before the one in the name.
+        resolution: Side of the input in pixels; goes before the one in the name.
         epochs: Passes over the training pictures.
         seed: Of the split of the data, the initial weights and all chances of training.
         recipe: How to train: a name, or a recipe of one's own.
@@ -132,7 +132,7 @@ def fit(
     torch.set_num_threads(settings.threads or cores())
     start = None if settings.weights is None else _starting_model(settings)
     if start is None:
-        _network(settings, resolution=settings.resolution or 32, classes=2)  # a bad α is said before anything is read
+        _specification(settings).network(classes=2)  # a bad α is said before anything is read
     dataset = load_dataset(source, seed=settings.seed, progress=progress)
     recipe = with_flip(recipe, settings.flip or natural_flip(dataset.labels))
     network = _network_for(dataset, settings, start)
@@ -235,18 +235,25 @@ def _starting_model(settings: Settings) -> Model:
     return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
 
 
-def _network(settings: Settings, *, resolution: int, classes: int) -> Network:
-    width = defaults.WIDTH if settings.width is None else settings.width
-    make = architecture_named(settings.architecture)
-    return make(width_multiplier=width, resolution=resolution, classes=classes)
+def _specification(settings: Settings) -> Specification:
+    """What is to be trained, as far as somebody said so."""
+    named = Specification.parse(settings.architecture)
+    widths = (settings.width, named.width_multiplier, defaults.WIDTH)
+    return replace(
+        named,
+        width_multiplier=next(width for width in widths if width is not None),
+        resolution=named.resolution if settings.resolution is None else settings.resolution,
+    )
 
 
 def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> Network:
     classes = len(dataset.labels)
     if start is not None:
         return start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
-    resolution = settings.resolution or defaults.default_resolution(dataset.train)
-    return _network(settings, resolution=resolution, classes=classes)
+    chosen = _specification(settings)
+    if chosen.resolution is None:
+        chosen = replace(chosen, resolution=defaults.default_resolution(dataset.train))
+    return chosen.network(classes=classes)
 
 
 def _module(network: Network, recipe: Recipe, seed: int, start: Model | None, labels: tuple[str, ...]) -> NetworkModule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mobilenets.architecture.layers import Layer, Linear, Network, PointwiseConvolution
+from mobilenets.architecture.layers import GlobalAveragePool, Layer, Linear, Network, PointwiseConvolution
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
 
@@ -23,7 +23,7 @@ def with_classes(network: Network, classes: int) -> Network:
 
 
 def output_layer(network: Network) -> Linear | PointwiseConvolution:
-    """The layer that gives a classifier's logits.
+    """The layer that gives a classifier's logits. Where they are averaged over a map, it is the layer before that.
 
     Raises:
         TrainingError: If the network is not a classifier that ends in such a layer.
@@ -37,7 +37,11 @@ def output_layer(network: Network) -> Linear | PointwiseConvolution:
     layer, shape = network[name], network.shapes[name]
     if (shape.height, shape.width) != (1, 1):
         raise TrainingError(f"{network.name} gives a map ({shape}) and not one value for each class: of another task")
-    if not isinstance(layer, Linear | PointwiseConvolution) or network.consumers[name]:
+    read = network.consumers[name]
+    if isinstance(layer, GlobalAveragePool) and not read:
+        (name,) = layer.inputs
+        layer, read = network[name], tuple(reader for reader in network.consumers[name] if reader != layer.name)
+    if not isinstance(layer, Linear | PointwiseConvolution) or read:
         raise TrainingError(
             f"{network.name} ends in {name} ({layer.kind}); a classifier ends in a linear or pointwise layer"
         )

@@ -27,6 +27,7 @@ from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.progress import SILENT, Progress, Task
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, Batches, normalized
+from mobilenets.training.head import output_layer
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, make_optimizer
 from mobilenets.training.recipes import Recipe
@@ -305,8 +306,8 @@ class Trainer:
         head_only = epoch < self.plan.head_epochs
         self.module.train(not head_only).requires_grad_(not head_only)
         if head_only:
-            for name in self.module.network.outputs:
-                self.module.layer_module(name).train().requires_grad_(True)
+            output = output_layer(self.module.network)
+            self.module.layer_module(output.name).train().requires_grad_(True)
 
     def _autocast(self) -> torch.autocast:
         enabled = self.plan.precision == "bfloat16"

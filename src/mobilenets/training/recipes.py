@@ -133,7 +133,7 @@ class Recipe:
         for share, scale in self.growth:
             passed += share
             if epoch < passed * epochs - 1e-6:
-                return min(resolution, max(32, round(resolution * scale / 8) * 8))
+                return resolution if scale == 1 else min(resolution, max(32, round(resolution * scale / 8) * 8))
         return resolution
 
 
