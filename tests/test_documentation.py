@@ -6,6 +6,8 @@ one temporary folder. Words after ``console`` say what a block needs:
 
 ``slow``     more than ten seconds
 ``not-run``  something that a test must not do, such as installing packages
+``photos``   a folder ``photos`` of pictures of two classes, which the test makes
+``weights``  the published Keras weights, which the test skips the block without
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHARED
 
+from mobilenets.data.digits import digits
+
+WEIGHTS = SHARED / "weights" / "mobilenet_v1_0.25_224.h5"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 
 _BLOCK = re.compile(r"^```console(?P<words>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -107,8 +112,24 @@ def test_slow_commands_of_a_page_do_what_it_says(page: Path, programs: Path, tmp
 
 def run_page(page: Path, programs: Path, folder: Path) -> None:
     for command in commands_of(page):
+        if "photos" in command.words and not (folder / "photos").exists():
+            make_photos(folder / "photos")
+        if "weights" in command.words:
+            if not WEIGHTS.exists():
+                continue
+            if not (folder / WEIGHTS.name).exists():
+                (folder / WEIGHTS.name).symlink_to(WEIGHTS)
         if "not-run" not in command.words:
             run(command, folder, programs, page)
+
+
+def make_photos(folder: Path) -> None:
+    """Two classes that look different enough to be told apart by a small network in seconds: zeros and ones."""
+    classes = digits()
+    for name, digit in {"cat": "0", "dog": "1"}.items():
+        (folder / name).mkdir(parents=True)
+        for number, picture in enumerate(classes[digit][:40], start=1):
+            picture.open().resize((48, 48)).save(folder / name / f"{number:03}.jpg")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
