@@ -85,13 +85,13 @@ def _checked_copy(path: Path, sha256: str | None) -> Path:
 
 def _accept(part: Path, path: Path, address: str, sha256: str | None, size: int | None) -> None:
     found, length = _sha256(part), part.stat().st_size
+    _validator(part).unlink(missing_ok=True)
     if (sha256 is not None and found != sha256) or (size is not None and length != size):
         part.unlink()
         wanted = f"SHA-256 {sha256}" if sha256 is not None and found != sha256 else f"{size} bytes"
         raise FormatError(f"{address} gave {length} bytes of SHA-256 {found}; {wanted} was expected")
     record = {"address": address, "size": length, "sha256": found}
     write_atomically(_record(path), json.dumps(record, indent=2).encode())
-    _validator(part).unlink(missing_ok=True)
     os.replace(part, path)
 
 

@@ -110,8 +110,7 @@ def _block(table: Bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
     """Entries of one block: each key is told by how much of the key before it it shares."""
     content = table.take(offset, size)
     stored = table.take(offset + size, _TRAILER)
-    if masked_crc32c(bytes(content) + bytes(stored[:1])) != int.from_bytes(stored[1:], "little"):
-        raise table.error(offset, "a block does not have its checksum")
+    check_checksum(table, offset, bytes(content) + bytes(stored[:1]), bytes(stored[1:]))
     if stored[0] == _SNAPPY:
         content = memoryview(snappy_decompress(Bytes(content, "a compressed block")))
     elif stored[0] != _PLAIN:
@@ -128,6 +127,12 @@ def _block(table: Bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
         key = key[:shared] + bytes(block.take(at, added))
         yield key, bytes(block.take(at + added, length))
         at += added + length
+
+
+def check_checksum(table: Bytes, offset: int, content: bytes, stored: bytes) -> None:
+    """Raise unless a block has its checksum."""
+    if masked_crc32c(content) != int.from_bytes(stored, "little"):
+        raise table.error(offset, "a block does not have its checksum")
 
 
 def snappy_decompress(data: Bytes) -> bytes:

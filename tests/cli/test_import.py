@@ -1,0 +1,59 @@
+"""``mobilenets import``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import shared
+
+from mobilenets.cli.main import main
+from mobilenets.model.file import load
+
+
+def run(arguments: list[str]) -> int:
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_what_was_recognised_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = shared("weights/mobilenet_v1_0.25_224.h5"), tmp_path / "model.safetensors"
+    assert run(["import", str(source), "-o", str(output)]) == 0
+    printed = capsys.readouterr().out
+    for fact in ("keras", "0.25", "224×224", "1000", "same", "ε 0.001", "(pixel / 255 − 0.5) / 0.5", "tench"):
+        assert fact in printed
+    assert load(output).network.classes == 1000
+
+
+def test_an_official_network_keeps_its_integers_or_loses_them_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = shared("weights/mobilenet_v1_0.25_128_quant.tflite"), tmp_path / "model.safetensors"
+    assert run(["import", str(source), "-o", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == "int8"
+    assert load(output).precision == "int8"
+    assert run(["import", str(source), "-o", str(output), "--dequantize", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == "float32"
+    assert load(output).precision == "float32"
+
+
+def test_labels_come_from_a_file(tmp_path: Path) -> None:
+    labels, output = tmp_path / "names.txt", tmp_path / "model.safetensors"
+    labels.write_text("".join(f"thing {index}\n" for index in range(1000)))
+    source = shared("weights/mobilenet_v1_0.25_224.h5")
+    assert run(["import", str(source), "-o", str(output), "--labels", str(labels)]) == 0
+    assert load(output).labels[999] == "thing 999"
+
+
+def test_an_unknown_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = tmp_path / "notes.txt"
+    unknown.write_text("not a network")
+    assert run(["import", str(unknown), "-o", str(tmp_path / "model.safetensors")]) == 1
+    error = capsys.readouterr().err
+    assert "is of no format that is read" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "model.safetensors").exists()
