@@ -17,7 +17,9 @@ struct Pointwise {
     using Int = typename S::Int;
     static constexpr int kPanel = kVectors * S::kLanes;
 
-    struct Tile {
+    // Tiles of one height below each other, in one panel.
+    struct Tiles {
+        int count;
         const uint8_t* in;
         ptrdiff_t in_stride;
         const char* panel;
@@ -28,7 +30,7 @@ struct Pointwise {
         const Operation* op;
         Finish finish;
     };
-    using TileFunction = void (*)(const Tile&);
+    using TileFunction = void (*)(const Tiles&);
 
     static int steps_of(const Operation& op) { return (op.in_channels + S::kStep - 1) / S::kStep; }
     static int panels_of(const Operation& op) { return (op.out_channels + kPanel - 1) / kPanel; }
@@ -86,53 +88,59 @@ struct Pointwise {
     }
 
     template <int kRows>
-    static MOBILENETS_NOINLINE void tile(const Tile& t) {
-        Int sum[kRows][kVectors];
-        MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
-            const Int start = S::load(t.panel + n * S::kBytes);
-            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) sum[m][n] = start;
-        }
-        const uint8_t* in = t.in;
-        const ptrdiff_t in_stride = t.in_stride;
-        const char* weights = t.panel + Parameters<S>::bytes(kVectors);
-        for (const char* end = weights + static_cast<ptrdiff_t>(t.steps) * kVectors * S::kBytes; weights != end;
-             weights += kVectors * S::kBytes, in += 4) {
-            Int w[kVectors];
-            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) w[n] = S::load(weights + n * S::kBytes);
-            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) {
-                const Int x = S::broadcast_step(in + m * in_stride);
-                MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::step(sum[m][n], x, w[n]);
+    static MOBILENETS_NOINLINE void multiply_tiles(const Tiles& t) {
+        const ptrdiff_t in_stride = t.in_stride, out_stride = t.out_stride;
+        const char* const panel = t.panel;
+        const char* const first = panel + Parameters<S>::bytes(kVectors);
+        const char* const end = first + static_cast<ptrdiff_t>(t.steps) * kVectors * S::kBytes;
+        const ReluRounding<S, kVectors> rounding(panel, *t.op);
+        const uint8_t* row = t.in;
+        auto* out = static_cast<uint8_t*>(t.out);
+        const int columns = t.columns;
+        const Finish finish = t.finish;
+        for (int count = t.count; count > 0; --count, row += kRows * in_stride, out += kRows * out_stride) {
+            Int sum[kRows][kVectors];
+            MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
+                const Int start = S::load(panel + n * S::kBytes);
+                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) sum[m][n] = start;
+            }
+            const uint8_t* in = row;
+            for (const char* weights = first; weights != end; weights += kVectors * S::kBytes, in += 4) {
+                Int w[kVectors];
+                MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) w[n] = S::load(weights + n * S::kBytes);
+                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) {
+                    const Int x = S::broadcast_step(in + m * in_stride);
+                    MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::step(sum[m][n], x, w[n]);
+                }
+            }
+            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
+                S::pin(sum[m][n]);
+            if (finish == Finish::kRelu) {
+                store_tile<S, kRows, kVectors>(sum, rounding, out, out_stride, columns);
+            } else {
+                Int sums[kRows][kVectors];
+                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
+                    S::store(&sums[m][n], sum[m][n]);
+                finish_tile(sums, kRows, t, out);
             }
         }
-        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
-            S::pin(sum[m][n]);
-        if (t.finish == Finish::kRelu) {
-            const ReluRounding<S, kVectors> rounding(t.panel, *t.op);
-            store_tile<S, kRows, kVectors>(sum, rounding, static_cast<uint8_t*>(t.out), t.out_stride, t.columns);
-            return;
-        }
-        Int sums[kRows][kVectors];
-        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
-            S::store(&sums[m][n], sum[m][n]);
-        finish_tile(sums, kRows, t);
     }
 
     // The rarer finishes, once for all heights of tile.
-    static MOBILENETS_NOINLINE void finish_tile(const Int (*sums)[kVectors], int rows, const Tile& t) {
-        if (t.finish == Finish::kReal) return finish_real(sums, rows, t);
+    static MOBILENETS_NOINLINE void finish_tile(const Int (*sums)[kVectors], int rows, const Tiles& t, uint8_t* out) {
+        if (t.finish == Finish::kReal) return finish_real(sums, rows, t, out);
         const ByteRounding<S, kVectors> rounding(t.panel, *t.op);
         for (int m = 0; m < rows; ++m) {
             Int row[1][kVectors];
             MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) row[0][n] = sums[m][n];
-            store_tile<S, 1, kVectors>(row, rounding, static_cast<uint8_t*>(t.out) + m * t.out_stride, t.out_stride,
-                                       t.columns);
+            store_tile<S, 1, kVectors>(row, rounding, out + m * t.out_stride, t.out_stride, t.columns);
         }
     }
 
-    static void finish_real(const Int (*sums)[kVectors], int rows, const Tile& t) {
+    static void finish_real(const Int (*sums)[kVectors], int rows, const Tiles& t, uint8_t* rows_out) {
         const auto low = S::fill_float(t.op->low_real), high = S::fill_float(t.op->high_real);
         for (int m = 0; m < rows; ++m) {
-            auto* out = reinterpret_cast<float*>(static_cast<char*>(t.out) + m * t.out_stride);
+            auto* out = reinterpret_cast<float*>(rows_out + m * t.out_stride);
             for (int n = 0; n < kVectors && n * S::kLanes < t.columns; ++n) {
                 const auto multiplier = S::load_float(t.panel + (kVectors + n) * S::kBytes);
                 const auto value = S::clamp(S::multiply(S::to_float(sums[m][n]), multiplier), low, high);
@@ -143,7 +151,7 @@ struct Pointwise {
 
     template <int... kHeights>
     struct Heights {
-        static constexpr TileFunction functions[] = {tile<kHeights + 1>...};
+        static constexpr TileFunction functions[] = {multiply_tiles<kHeights + 1>...};
     };
     template <int kCount, int... kHeights>
     struct AllHeights : AllHeights<kCount - 1, kCount - 1, kHeights...> {};
@@ -173,37 +181,33 @@ struct Pointwise {
         }
     }
 
-    // Pixels are cut into tiles of nearly equal height, so that no short one is left over. All tiles of one panel come
-    // before the next, so that the panel stays in the first cache; but where all weights fit there, all panels of one
-    // tile do, so that pixels are read once.
+    // Pixels are cut into tiles of nearly equal height, so that no short one is left over: first the higher ones. All
+    // tiles of one panel come before the next, so that the panel stays in the first cache.
     static void multiply(const Operation& op, const void* packed, const Task& task) {
-        constexpr size_t kFirstCache = 24 * 1024;
         const int tiles = (task.count + kMaxRows - 1) / kMaxRows;
-        const int first = task.channel_begin / kPanel, last = (task.channel_end + kPanel - 1) / kPanel;
-        const bool panels_inside = static_cast<size_t>(last - first) * panel_bytes(op) <= kFirstCache;
-        const int outer = panels_inside ? tiles : last - first, inner = panels_inside ? last - first : tiles;
-        const char* panels = static_cast<const char*>(packed) + sizeof(Header);
-        const size_t bytes = panel_bytes(op), value = op.real_output ? 4 : 1;
-        Tile t;
+        if (tiles == 0) return;
+        const int height = task.count / tiles, higher = task.count - height * tiles;
+        const size_t value = op.real_output ? 4 : 1;
+        Tiles t;
         t.in_stride = task.in_stride;
         t.steps = steps_of(op);
         t.out_stride = task.out_stride;
         t.op = &op;
         t.finish = static_cast<const Header*>(packed)->finish;
-        const int short_height = task.count / (tiles > 0 ? tiles : 1), long_tiles = task.count - short_height * tiles;
-        for (int i = 0; i < outer; ++i) {
-            for (int j = 0; j < inner; ++j) {
-                const int tile_index = panels_inside ? i : j, panel = first + (panels_inside ? j : i);
-                const bool is_long = tile_index < long_tiles;
-                const ptrdiff_t begin = tile_index * short_height + (is_long ? tile_index : long_tiles);
-                t.in = static_cast<const uint8_t*>(task.in) + begin * task.in_stride;
-                t.panel = panels + static_cast<size_t>(panel) * bytes;
-                t.out = static_cast<char*>(task.out) + begin * task.out_stride +
-                        static_cast<size_t>(panel * kPanel) * value;
-                const int columns = task.channel_end - panel * kPanel;
-                t.columns = columns < kPanel ? columns : kPanel;
-                AllHeights<kMaxRows>::type::functions[short_height - (is_long ? 0 : 1)](t);
+        for (int first = task.channel_begin / kPanel * kPanel; first < task.channel_end; first += kPanel) {
+            t.panel = static_cast<const char*>(packed) + sizeof(Header) +
+                      static_cast<size_t>(first / kPanel) * panel_bytes(op);
+            t.columns = task.channel_end - first < kPanel ? task.channel_end - first : kPanel;
+            t.in = static_cast<const uint8_t*>(task.in);
+            t.out = static_cast<char*>(task.out) + static_cast<size_t>(first) * value;
+            if (higher > 0) {
+                t.count = higher;
+                AllHeights<kMaxRows>::type::functions[height](t);
+                t.in += higher * (height + 1) * task.in_stride;
+                t.out = static_cast<char*>(t.out) + higher * (height + 1) * task.out_stride;
             }
+            t.count = tiles - higher;
+            AllHeights<kMaxRows>::type::functions[height - 1](t);
         }
     }
 };
