@@ -14,7 +14,7 @@ namespace {
 
 template <bool kVnni>
 struct Avx512 {
-    static constexpr int kLanes = 16, kBytes = 64, kGroups = 4;
+    static constexpr int kLanes = 16, kBytes = 64, kGroups = 4, kStemChannels = kVnni ? 8 : 4;
     using Int = __m512i;
     using Float = __m512;
 
@@ -251,6 +251,16 @@ struct Avx512 {
     static MOBILENETS_INLINE Int upper_halves(Int v) { return _mm512_unpackhi_epi64(v, v); }
     // The first `bytes` bytes of the first `groups` groups, `stride` apart.
     static MOBILENETS_INLINE void store_groups(uint8_t* p, ptrdiff_t stride, Int v, int groups, int bytes) {
+        if (groups == 4 && bytes == 16) {
+            const auto put = [&](int group, __m128i part) {
+                _mm_storeu_si128(reinterpret_cast<__m128i*>(p + group * stride), part);
+            };
+            put(0, _mm512_castsi512_si128(v));
+            put(1, _mm512_extracti32x4_epi32(v, 1));
+            put(2, _mm512_extracti32x4_epi32(v, 2));
+            put(3, _mm512_extracti32x4_epi32(v, 3));
+            return;
+        }
         const __mmask16 mask = __mmask16((1u << bytes) - 1);
         if (groups > 0) _mm_mask_storeu_epi8(p, mask, _mm512_castsi512_si128(v));
         if (groups > 1) _mm_mask_storeu_epi8(p + stride, mask, _mm512_extracti32x4_epi32(v, 1));

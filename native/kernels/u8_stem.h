@@ -20,7 +20,7 @@ struct StemRgb {
     static bool fits(const Operation& op) {
         return !op.real_output && op.kernel == 3 && op.stride == 2 && op.in_channels == 3;
     }
-    static int groups_of(const Operation& op) { return (op.out_channels + 3) / 4; }
+    static int groups_of(const Operation& op) { return (op.out_channels + 7) / 8 * 2; }
     static size_t packed_bytes(const Operation& op) {
         return sizeof(Header) + static_cast<size_t>(groups_of(op)) * kGroupBytes;
     }
@@ -97,16 +97,32 @@ struct StemRgb {
         }
     };
 
-    // Four channels of all pixels: group g, dword j of the result is the four channels of pixel 4 g + j.
+    // kFours times four channels of all pixels: group g, dword j of a result is the four channels of pixel 4 g + j.
+    template <int kFours, class Rounding>
+    static MOBILENETS_INLINE void channels_of(const typename S::Quads (&x)[kQuads], const char* group,
+                                              const Rounding& finish, Int* four) {
+        Int sum[4 * kFours];
+        MOBILENETS_UNROLL for (int i = 0; i < 4 * kFours; ++i)
+            sum[i] = S::fill(read_int(group + i / 4 * kGroupBytes + i % 4 * 12));
+        MOBILENETS_UNROLL for (int k = 0; k < kQuads; ++k) MOBILENETS_UNROLL for (int i = 0; i < 4 * kFours; ++i) {
+            const char* quad = group + i / 4 * kGroupBytes + 48 + (i % 4 * kQuads + k) * kQuadBytes;
+            S::dot(sum[i], x[k], S::broadcast_weights(quad));
+        }
+        MOBILENETS_UNROLL for (int i = 0; i < 4 * kFours; ++i)
+            sum[i] = finish.round(sum[i], group + i / 4 * kGroupBytes + i % 4 * 12);
+        MOBILENETS_UNROLL for (int i = 0; i < kFours; ++i)
+            four[i] = S::transpose_bytes(finish.pack(sum[4 * i], sum[4 * i + 1], sum[4 * i + 2], sum[4 * i + 3]));
+    }
+    // Eight channels need sixteen registers, so narrow sets compute them in two goes.
     template <class Rounding>
-    static MOBILENETS_INLINE Int four_channels(const typename S::Quads (&x)[kQuads], const char* group,
-                                               const Rounding& finish) {
-        Int sum[4];
-        MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) sum[i] = S::fill(read_int(group + 12 * i));
-        MOBILENETS_UNROLL for (int k = 0; k < kQuads; ++k) MOBILENETS_UNROLL for (int i = 0; i < 4; ++i)
-            S::dot(sum[i], x[k], S::broadcast_weights(group + 48 + (i * kQuads + k) * kQuadBytes));
-        MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) sum[i] = finish.round(sum[i], group + 12 * i);
-        return S::transpose_bytes(finish.pack(sum[0], sum[1], sum[2], sum[3]));
+    static MOBILENETS_INLINE void eight_channels(const typename S::Quads (&x)[kQuads], const char* group,
+                                                 const Rounding& finish, Int* four) {
+        if constexpr (S::kStemChannels == 8) {
+            channels_of<2>(x, group, finish, four);
+        } else {
+            channels_of<1>(x, group, finish, four);
+            channels_of<1>(x, group + kGroupBytes, finish, four + 1);
+        }
     }
 
     template <class Rounding>
@@ -139,14 +155,12 @@ struct StemRgb {
                 const char* group = groups + static_cast<size_t>(c / 4) * kGroupBytes;
                 const int channels = channel_end - c < 16 ? channel_end - c : 16;
                 Int four[4];
-                four[0] = four_channels(quads, group, finish);
-                four[1] = channels > 4 ? four_channels(quads, group + kGroupBytes, finish) : four[0];
+                eight_channels(quads, group, finish, four);
                 if (channels <= 8) {
                     store_eight(to + c, out_stride, four, channels, pixels);
                     continue;
                 }
-                four[2] = four_channels(quads, group + 2 * kGroupBytes, finish);
-                four[3] = channels > 12 ? four_channels(quads, group + 3 * kGroupBytes, finish) : four[2];
+                eight_channels(quads, group + 2 * kGroupBytes, finish, four + 2);
                 Int sixteen[4];
                 S::transpose_dwords(four, sixteen);
                 MOBILENETS_UNROLL for (int j = 0; j < 4; ++j) S::store_groups(
