@@ -10,7 +10,7 @@ namespace {
 
 template <bool kVnni>
 struct Avx2 {
-    static constexpr int kLanes = 8, kBytes = 32, kGroups = 2, kStemChannels = 4;
+    static constexpr int kLanes = 8, kBytes = 32, kGroups = 2, kStemBlocks = 1;
     using Int = __m256i;
     using Float = __m256;
 

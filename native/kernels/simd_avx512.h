@@ -14,7 +14,7 @@ namespace {
 
 template <bool kVnni>
 struct Avx512 {
-    static constexpr int kLanes = 16, kBytes = 64, kGroups = 4, kStemChannels = kVnni ? 8 : 4;
+    static constexpr int kLanes = 16, kBytes = 64, kGroups = 4, kStemBlocks = kVnni ? 2 : 1;
     using Int = __m512i;
     using Float = __m512;
 

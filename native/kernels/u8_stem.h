@@ -9,7 +9,8 @@ namespace {
 // 3×3, stride 2, RGB: the lanes of a vector are pixels of output. The 27 bytes under the window of a pixel make seven
 // quads, two of each row and one of the ninth bytes of all three; each is worth one dot product for every channel.
 //
-// Packed memory: Header, then for each group of 4 channels [bias, multiplier, offset of each][weights of each].
+// Packed memory: Header, then for each group of 4 channels (an even number of groups) [bias, multiplier, offset of
+// each][weights of each].
 template <class S>
 struct StemRgb {
     using Int = typename S::Int;
@@ -97,76 +98,87 @@ struct StemRgb {
         }
     };
 
-    // kFours times four channels of all pixels: group g, dword j of a result is the four channels of pixel 4 g + j.
-    template <int kFours, class Rounding>
-    static MOBILENETS_INLINE void channels_of(const typename S::Quads (&x)[kQuads], const char* group,
-                                              const Rounding& finish, Int* four) {
-        Int sum[4 * kFours];
-        MOBILENETS_UNROLL for (int i = 0; i < 4 * kFours; ++i)
-            sum[i] = S::fill(read_int(group + i / 4 * kGroupBytes + i % 4 * 12));
-        MOBILENETS_UNROLL for (int k = 0; k < kQuads; ++k) MOBILENETS_UNROLL for (int i = 0; i < 4 * kFours; ++i) {
-            const char* quad = group + i / 4 * kGroupBytes + 48 + (i % 4 * kQuads + k) * kQuadBytes;
-            S::dot(sum[i], x[k], S::broadcast_weights(quad));
+    // Four channels of kBlocks vectors of pixels: group g, dword j of a result is four channels of pixel 4 g + j.
+    template <int kBlocks, class Rounding>
+    static MOBILENETS_INLINE void four_channels(const typename S::Quads (&x)[kBlocks][kQuads], const char* group,
+                                                const Rounding& finish, Int (&four)[kBlocks][4], int index) {
+        Int sum[kBlocks][4];
+        MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) MOBILENETS_UNROLL for (int b = 0; b < kBlocks; ++b) sum[b][i] =
+            S::fill(read_int(group + 12 * i));
+        MOBILENETS_UNROLL for (int k = 0; k < kQuads; ++k) MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) {
+            const auto weights = S::broadcast_weights(group + 48 + (i * kQuads + k) * kQuadBytes);
+            MOBILENETS_UNROLL for (int b = 0; b < kBlocks; ++b) S::dot(sum[b][i], x[b][k], weights);
         }
-        MOBILENETS_UNROLL for (int i = 0; i < 4 * kFours; ++i)
-            sum[i] = finish.round(sum[i], group + i / 4 * kGroupBytes + i % 4 * 12);
-        MOBILENETS_UNROLL for (int i = 0; i < kFours; ++i)
-            four[i] = S::transpose_bytes(finish.pack(sum[4 * i], sum[4 * i + 1], sum[4 * i + 2], sum[4 * i + 3]));
+        MOBILENETS_UNROLL for (int b = 0; b < kBlocks; ++b) {
+            MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) sum[b][i] = finish.round(sum[b][i], group + 12 * i);
+            four[b][index] = S::transpose_bytes(finish.pack(sum[b][0], sum[b][1], sum[b][2], sum[b][3]));
+        }
     }
-    // Eight channels need sixteen registers, so narrow sets compute them in two goes.
-    template <class Rounding>
-    static MOBILENETS_INLINE void eight_channels(const typename S::Quads (&x)[kQuads], const char* group,
-                                                 const Rounding& finish, Int* four) {
-        if constexpr (S::kStemChannels == 8) {
-            channels_of<2>(x, group, finish, four);
-        } else {
-            channels_of<1>(x, group, finish, four);
-            channels_of<1>(x, group + kGroupBytes, finish, four + 1);
+
+    struct Row {
+        const uint8_t* source[3];
+        uint8_t* out;
+        ptrdiff_t out_stride;
+        const char* groups;
+        int in_bytes, pad_bytes, out_width, padding_value, channel_begin, channel_end;
+    };
+
+    // All channels of kBlocks vectors of pixels from x on.
+    template <int kBlocks, class Rounding>
+    static MOBILENETS_INLINE void pixels_from(const Row& r, const Rounding& finish, int x) {
+        typename S::Quads quads[kBlocks][kQuads];
+        MOBILENETS_UNROLL for (int b = 0; b < kBlocks; ++b) {
+            const int offset = 6 * (x + b * S::kLanes) - r.pad_bytes;
+            const bool inside = offset >= 0 && offset + 6 * S::kLanes + 3 <= r.in_bytes;
+            Int first[3], second[3], ninth[3];
+            MOBILENETS_UNROLL for (int i = 0; i < 3; ++i) {
+                if (inside)
+                    S::load_windows(r.source[i] + offset, first[i], second[i], ninth[i]);
+                else
+                    S::load_windows_between(r.source[i] + offset, -offset, r.in_bytes - offset, r.padding_value,
+                                            first[i], second[i], ninth[i]);
+                quads[b][2 * i] = S::quads(first[i]);
+                quads[b][2 * i + 1] = S::quads(second[i]);
+            }
+            quads[b][6] = S::quads(S::join_low_bytes(ninth[0], ninth[1], ninth[2]));
+        }
+        for (int c = r.channel_begin; c < r.channel_end; c += 16) {
+            const char* group = r.groups + static_cast<size_t>(c / 4) * kGroupBytes;
+            const int channels = r.channel_end - c < 16 ? r.channel_end - c : 16;
+            Int four[kBlocks][4];
+            four_channels<kBlocks>(quads, group, finish, four, 0);
+            four_channels<kBlocks>(quads, group + kGroupBytes, finish, four, 1);
+            if (channels > 8) {
+                four_channels<kBlocks>(quads, group + 2 * kGroupBytes, finish, four, 2);
+                four_channels<kBlocks>(quads, group + 3 * kGroupBytes, finish, four, 3);
+            }
+            MOBILENETS_UNROLL for (int b = 0; b < kBlocks; ++b) {
+                const int begin = x + b * S::kLanes, rest = r.out_width - begin;
+                const int pixels = rest < S::kLanes ? rest : S::kLanes;
+                uint8_t* to = r.out + begin * r.out_stride + c;
+                if (channels > 8)
+                    store_sixteen(to, r.out_stride, four[b], channels, pixels);
+                else
+                    store_eight(to, r.out_stride, four[b], channels, pixels);
+            }
         }
     }
 
     template <class Rounding>
-    static MOBILENETS_NOINLINE void row(const Operation& op, const Task& task, const uint8_t* const* rows, uint8_t* out,
-                                        const char* groups) {
+    static MOBILENETS_NOINLINE void row(const Operation& op, const Row& r) {
         const Rounding finish(op);
-        const int in_bytes = 3 * op.in_width, channel_end = task.channel_end;
-        const ptrdiff_t out_stride = task.out_stride;
-        const uint8_t* const source[3] = {rows[0], rows[1], rows[2]};
-        for (int x = 0; x < op.out_width; x += S::kLanes) {
-            const int offset = 6 * x - 3 * op.pad_left,
-                      pixels = op.out_width - x < S::kLanes ? op.out_width - x : S::kLanes;
-            Int first[3], second[3], ninth[3];
-            MOBILENETS_UNROLL for (int i = 0; i < 3; ++i) {
-                if (offset >= 0 && offset + 6 * S::kLanes + 3 <= in_bytes)
-                    S::load_windows(source[i] + offset, first[i], second[i], ninth[i]);
-                else
-                    S::load_windows_between(source[i] + offset, -offset, in_bytes - offset, op.padding_value, first[i],
-                                            second[i], ninth[i]);
-            }
-            const typename S::Quads quads[kQuads] = {S::quads(first[0]),
-                                                     S::quads(second[0]),
-                                                     S::quads(first[1]),
-                                                     S::quads(second[1]),
-                                                     S::quads(first[2]),
-                                                     S::quads(second[2]),
-                                                     S::quads(S::join_low_bytes(ninth[0], ninth[1], ninth[2]))};
-            uint8_t* to = out + x * out_stride;
-            for (int c = task.channel_begin; c < channel_end; c += 16) {
-                const char* group = groups + static_cast<size_t>(c / 4) * kGroupBytes;
-                const int channels = channel_end - c < 16 ? channel_end - c : 16;
-                Int four[4];
-                eight_channels(quads, group, finish, four);
-                if (channels <= 8) {
-                    store_eight(to + c, out_stride, four, channels, pixels);
-                    continue;
-                }
-                eight_channels(quads, group + 2 * kGroupBytes, finish, four + 2);
-                Int sixteen[4];
-                S::transpose_dwords(four, sixteen);
-                MOBILENETS_UNROLL for (int j = 0; j < 4; ++j) S::store_groups(
-                    to + c + j * out_stride, 4 * out_stride, sixteen[j], (pixels - j + 3) / 4, channels);
-            }
-        }
+        int x = 0;
+        if constexpr (S::kStemBlocks == 2)  // every weight that is loaded serves two vectors of pixels
+            for (; x + 2 * S::kLanes <= r.out_width; x += 2 * S::kLanes) pixels_from<2>(r, finish, x);
+        for (; x < r.out_width; x += S::kLanes) pixels_from<1>(r, finish, x);
+    }
+
+    static MOBILENETS_INLINE void store_sixteen(uint8_t* to, ptrdiff_t stride, const Int (&four)[4], int channels,
+                                                int pixels) {
+        Int sixteen[4];
+        S::transpose_dwords(four, sixteen);
+        MOBILENETS_UNROLL for (int j = 0; j < 4; ++j)
+            S::store_groups(to + j * stride, 4 * stride, sixteen[j], (pixels - j + 3) / 4, channels);
     }
 
     // Up to eight channels: two pixels at once where they lie side by side.
@@ -189,14 +201,22 @@ struct StemRgb {
     static void run(const Operation& op, const void* packed, const Task& task) {
         const bool relu = static_cast<const Header*>(packed)->finish == Finish::kRelu;
         const char* groups = static_cast<const char*>(packed) + sizeof(Header);
+        Row r;
+        r.out_stride = task.out_stride;
+        r.groups = groups;
+        r.in_bytes = 3 * op.in_width;
+        r.pad_bytes = 3 * op.pad_left;
+        r.out_width = op.out_width;
+        r.padding_value = op.padding_value;
+        r.channel_begin = task.channel_begin;
+        r.channel_end = task.channel_end;
         for (int y = 0; y < task.count; ++y) {
-            const uint8_t* rows[3];
-            for (int i = 0; i < 3; ++i) rows[i] = static_cast<const uint8_t*>(task.rows[2 * y + i]);
-            uint8_t* out = static_cast<uint8_t*>(task.out) + y * task.out_row_stride;
+            for (int i = 0; i < 3; ++i) r.source[i] = static_cast<const uint8_t*>(task.rows[2 * y + i]);
+            r.out = static_cast<uint8_t*>(task.out) + y * task.out_row_stride;
             if (relu)
-                row<ReluFinish>(op, task, rows, out, groups);
+                row<ReluFinish>(op, r);
             else
-                row<ByteFinish>(op, task, rows, out, groups);
+                row<ByteFinish>(op, r);
         }
     }
 };
