@@ -23,6 +23,8 @@ from tests.random_models import (
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
+from mobilenets.formats.binary import Bytes
+from mobilenets.formats.flatbuffer import Table
 from mobilenets.formats.to_litert import litert_graph, litert_input, to_litert
 from mobilenets.model import reference
 from mobilenets.model.model import Model
@@ -119,6 +121,25 @@ def test_labels_lie_in_a_zip_archive_behind_the_model(tmp_path: Path) -> None:
     to_litert(small_model(), tmp_path / "model.tflite")
     with zipfile.ZipFile(io.BytesIO((tmp_path / "model.tflite").read_bytes())) as archive:
         assert archive.read("labels.txt").decode() == "Kätzchen\nHund\n"
+
+
+def test_the_metadata_says_how_pixels_are_normalised_and_where_the_labels_are(tmp_path: Path) -> None:
+    tflite = pytest.importorskip("tflite")
+    model = small_model()
+    for preprocessing, mean, std in ((Preprocessing(), 127.5, 127.5), (IMAGENET, 0, 1)):
+        to_litert(replace(model, preprocessing=preprocessing), tmp_path / "model.tflite")
+        file = tflite.Model.GetRootAsModel((tmp_path / "model.tflite").read_bytes(), 0)
+        entries = {file.Metadata(index).Name(): file.Metadata(index).Buffer() for index in range(file.MetadataLength())}
+        content = file.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy().tobytes()
+        assert content[4:8] == b"M001"
+        (graph,) = Table.root(Bytes(content, "the metadata")).tables(3)
+        (image,), (output,) = graph.tables(2), graph.tables(3)
+        (unit,) = image.tables(4)
+        options = unit.table(1)
+        assert options is not None
+        assert (options.numbers(0, "<f4").tolist(), options.numbers(1, "<f4").tolist()) == ([mean], [std])
+        (labels,) = output.tables(6)
+        assert (output.text(0), labels.text(0), labels.i8(2)) == ("classifier", "labels.txt", 2)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:

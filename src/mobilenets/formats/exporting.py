@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats import verification
+from mobilenets.formats.pictures import synthetic_pictures
 from mobilenets.formats.to_c import Footprint, to_c
 from mobilenets.formats.to_coreml import to_coreml
 from mobilenets.formats.to_litert import to_litert
@@ -53,7 +54,7 @@ class Target:
         suffix: What its files end in.
         folds: Whether batch norms must be folded before.
         options: Names of the options that it knows.
-        write: Writes a file; gets real pictures where there are any.
+        write: Writes a file; gets the pictures that it will be run on.
         run: Gives a written file's outputs for pixels; None where it cannot be run here.
         int8_tolerance: Largest difference of an int8 file's outputs, as a share of the largest value. Runtimes round
             otherwise in places, and LiteRT's outputs pass through bytes.
@@ -61,30 +62,30 @@ class Target:
 
     title: str
     suffix: str
-    write: Callable[[Model, Path, Options, Pixels | None], Footprint | None]
+    write: Callable[[Model, Path, Options, Pixels], Footprint | None]
     run: Callable[[Model, Path, Pixels], Outputs] | None
     options: frozenset[str] = frozenset()
     folds: bool = False
     int8_tolerance: float = 0.05
 
 
-def _onnx(model: Model, path: Path, options: Options, pictures: Pixels | None) -> None:
+def _onnx(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
     to_onnx(model, path, pixel_input=not options.normalized_input)
 
 
-def _litert(model: Model, path: Path, options: Options, pictures: Pixels | None) -> None:
+def _litert(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
     to_litert(model, path, weights="float16" if options.half else "float32", pictures=pictures)
 
 
-def _c(model: Model, path: Path, options: Options, pictures: Pixels | None) -> Footprint:
+def _c(model: Model, path: Path, options: Options, pictures: Pixels) -> Footprint:
     return to_c(model, path, name=options.name, example=options.example)
 
 
-def _openvino(model: Model, path: Path, options: Options, pictures: Pixels | None) -> None:
+def _openvino(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
     to_openvino(model, path, half=options.half)
 
 
-def _coreml(model: Model, path: Path, options: Options, pictures: Pixels | None) -> None:
+def _coreml(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
     to_coreml(model, path, half=options.half)
 
 
@@ -167,12 +168,16 @@ def export(
     path = Path(path)
     target = TARGETS[target_of(path, format_name)]
     _check_options(target, options, model)
+    # The files are run on all of these, so the bytes of LiteRT's outputs must reach as far as they do.
+    pixels = synthetic_pictures(model.network)
+    if pictures is not None:
+        pixels = np.concatenate([pictures, pixels])
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
-        footprint = target.write(model, written, options, pictures)
+        footprint = target.write(model, written, options, pixels)
         agreement, not_run = None, "" if verify else "as asked"
         if verify:
-            agreement, not_run = _verify(target, model, written, options, pictures)
+            agreement, not_run = _verify(target, model, written, options, pixels)
         paths = tuple(_move(made, path.with_name(made.name)) for made in sorted(Path(folder).iterdir()))
     sizes = (file.stat().st_size for made in paths for file in ([made] if made.is_file() else made.rglob("*")))
     return Exported(paths, sum(sizes), agreement, not_run, footprint)
@@ -187,14 +192,11 @@ def _check_options(target: Target, options: Options, model: Model) -> None:
 
 
 def _verify(
-    target: Target, model: Model, written: Path, options: Options, pictures: Pixels | None
+    target: Target, model: Model, written: Path, options: Options, pixels: Pixels
 ) -> tuple[Agreement | None, str]:
     """Run what was written; raises if it does not answer as the Model does."""
     if target.run is None:
         return None, f"{target.title} runs on Apple's systems only"
-    pixels = verification.trial_pictures(model)
-    if pictures is not None:
-        pixels = np.concatenate([pictures, pixels])
     try:
         found = target.run(model, written, pixels)
     except MissingDependencyError as error:

@@ -8,23 +8,27 @@ from PIL import Image
 from mobilenets.architecture.layers import Network
 from mobilenets.model.preprocessing import Pixels
 
+NOISE = 2
+COARSENESS = (0, 3)
+"""Smooth pictures are grown from so many halvings of the network's input."""
 
-def synthetic_pictures(network: Network, count: int = 4) -> Pixels:
-    """Pictures that differ in what matters: brightness, contrast, and how fine their structure is.
+
+def synthetic_pictures(network: Network) -> Pixels:
+    """Noise, and smooth blots from fine to coarse.
 
     Args:
         network: Whose input they fit.
-        count: How many.
 
     Returns:
-        uint8, (count, height, width, channels); the same for every call.
+        uint8, (4, height, width, channels); the same for every call.
     """
     rng = np.random.default_rng(2017)
-    pictures = np.empty((count, network.height, network.width, network.channels), np.uint8)
-    for number, picture in enumerate(pictures):
-        coarse = max(2, min(network.height, network.width) >> (number % 6))
+    shape = (NOISE + len(COARSENESS), network.height, network.width, network.channels)
+    pictures = rng.integers(0, 256, shape, dtype=np.uint8)
+    for picture, halvings in zip(pictures[NOISE:], COARSENESS, strict=True):
+        side = max(2, min(network.height, network.width) >> halvings >> 1)
         for channel in range(network.channels):
-            blots = Image.fromarray(rng.integers(0, 256, (coarse, coarse), dtype=np.uint8))
+            blots = Image.fromarray(rng.integers(0, 256, (side, side), dtype=np.uint8))
             grown = blots.resize((network.width, network.height), Image.Resampling.BICUBIC)
             picture[:, :, channel] = np.asarray(grown)
     return pictures

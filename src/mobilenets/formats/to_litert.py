@@ -48,7 +48,7 @@ DESCRIPTION_NAME = "mobilenets"
 MARGIN = 1.1
 """How far the bytes of an output reach beyond what given pictures showed, as a factor on both ends."""
 SYNTHETIC_MARGIN = 1.5
-"""The same for made-up pictures, which excite no class as much as a photograph of it does."""
+"""The same where no pictures are given: made-up ones excite no class as much as a photograph of it does."""
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
-from mobilenets.formats.pictures import synthetic_pictures
 from mobilenets.formats.to_litert import litert_input
 from mobilenets.model import reference
 from mobilenets.model.model import Model
@@ -67,14 +66,6 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreem
         largest_value=max(float(np.abs(values).max()) for values in expected.values()),
         top1=float((classes[0] == classes[1]).mean()),
     )
-
-
-def trial_pictures(model: Model, count: int = 2) -> Pixels:
-    """Noise and smooth shapes, ``count`` of each: uint8 (2 · count, height, width, channels)."""
-    network = model.network
-    shape = (count, network.height, network.width, network.channels)
-    noise = np.random.default_rng(1704).integers(0, 256, shape, dtype=np.uint8)
-    return np.concatenate([noise, synthetic_pictures(network, count)])
 
 
 def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
