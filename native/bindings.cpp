@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "peak.h"
 #include "runner.h"
 
 namespace nb = nanobind;
@@ -227,5 +228,12 @@ NB_MODULE(_native, module) {
         for (size_t i = 0; i < count; ++i) names.emplace_back(sets[i].name, sets[i].supported());
         return names;
     });
+    module.def(
+        "measure_peak",
+        [](const std::string& name, bool integers) {
+            const InstructionSet* set = find_instruction_set(name.c_str());
+            return set == nullptr ? 0.0 : measure_peak(*set, integers ? Type::kUint8 : Type::kFloat32);
+        },
+        nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<nb::gil_scoped_release>());
     module.def("stop_threads", &stop_threads, nb::call_guard<nb::gil_scoped_release>());
 }
