@@ -27,7 +27,8 @@ class TorchRunner:
         example = torch.zeros(1, model.network.channels, model.network.height, model.network.width)
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing warns of sizes that it takes for constants, which they are
-            traced = torch.jit.trace(module, example.contiguous(memory_format=torch.channels_last), strict=False)
+            trace: Any = torch.jit.trace
+            traced = trace(module, example.contiguous(memory_format=torch.channels_last), strict=False)
             self._graph = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
 
     def run(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

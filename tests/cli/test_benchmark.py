@@ -1,0 +1,64 @@
+"""``mobilenets benchmark``: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tests.random_models import random_int8_model
+
+from mobilenets.architecture.catalog import CATALOG
+from mobilenets.cli.benchmark import command
+from mobilenets.model.file import save
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    network = CATALOG["mobilenet_v1"](width_multiplier=0.25, resolution=32, classes=5)
+    path = tmp_path_factory.mktemp("benchmark") / "model.safetensors"
+    save(random_int8_model(rng, network), path)
+    return path
+
+
+def test_json_holds_times_peak_and_layers(model: Path) -> None:
+    result = CliRunner().invoke(command, [str(model), "--threads", "1,2", "--seconds", "0.05", "--layers", "--json"])
+    assert result.exit_code == 0, result.output
+    data = json.loads(result.stdout)
+    assert [run["threads"] for run in data["runs"]] == [1, 2]
+    for run in data["runs"]:
+        assert run["runtime"] == "mobilenets"
+        assert 0 < run["minimum_ms"] <= run["median_ms"] <= run["p90_ms"]
+        assert run["largest_difference"] == 0
+    assert data["machine"]["precision"] == "int8"
+    assert [layer["name"] for layer in data["layers"]][:2] == ["stem", "block1.depthwise"]
+
+
+def test_the_table_names_the_machine_and_its_figures(model: Path) -> None:
+    result = CliRunner().invoke(command, [str(model), "--seconds", "0.05", "--layers"])
+    assert result.exit_code == 0, result.output
+    assert "GMAC/s a core" in result.stdout
+    assert "median" in result.stdout
+    assert "block13.pointwise" in result.stdout
+
+
+def test_peers_are_raced_after_their_answers_are_compared(model: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    result = CliRunner().invoke(command, [str(model), "--against", "onnxruntime", "--seconds", "0.05", "--json"])
+    assert result.exit_code == 0, result.output
+    runs = json.loads(result.stdout)["runs"]
+    assert [run["runtime"] for run in runs] == ["mobilenets", "onnxruntime"]
+    assert runs[1]["largest_difference"] < 0.1
+
+
+def test_what_cannot_be_raced_is_refused(model: Path) -> None:
+    result = CliRunner().invoke(command, [str(model), "--against", "tensorflow"])
+    assert result.exit_code == 2
+    assert "known are onnxruntime, openvino, litert, ncnn, torch" in result.stderr
+    result = CliRunner().invoke(command, [str(model), "--threads", "1,x"])
+    assert result.exit_code == 2
+    assert "'1,x' is not a list of whole numbers above 0" in result.stderr
