@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mobilenets.architecture.layers import Network
 from mobilenets.data.decoding import Prepared
-from mobilenets.errors import TrainingError
+from mobilenets.errors import ArchitectureError, TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.progress import SILENT, Progress, Task
 from mobilenets.training import checkpoint as checkpoints
@@ -286,12 +287,12 @@ class Trainer:
         return np.concatenate(parts)
 
     def size_at(self, epoch: int) -> tuple[int, int]:
-        """(height, width) of the training pictures in an epoch."""
+        """(height, width) of the training pictures in an epoch; the network's own where it takes no other."""
         height, width = self._size
         if height != width:
             return self._size
         side = self.recipe.resolution_at(epoch, self.plan.epochs, height)
-        return side, side
+        return (side, side) if _takes(self.module.network, side) else self._size
 
     def _learning_rate(self, epoch: int) -> float:
         """Highest rate throughout while only the head is trained; then the recipe's schedule over what is left."""
@@ -371,6 +372,14 @@ class _Display:
         work = sum(math.prod(trainer.size_at(number)) / here for number in _epochs_left(trainer, epoch))
         left = seconds / steps * trainer._batches.steps_per_epoch * work
         self._progress.note(f"training {trainer.plan.epochs} epochs; about {duration(left)} from now")
+
+
+def _takes(network: Network, side: int) -> bool:
+    """Whether the same layers, paddings and weights included, take pictures of another size."""
+    try:
+        return replace(network, height=side, width=side).parameter_shapes() == network.parameter_shapes()
+    except ArchitectureError:
+        return False
 
 
 def _epochs_left(trainer: Trainer, epoch: int) -> Iterator[int]:
