@@ -95,6 +95,21 @@ def test_keras_without_top_gives_features(tmp_path: Path) -> None:
     )
 
 
+def test_keras_transfer_model_with_a_head_of_its_own(tmp_path: Path) -> None:
+    whole = tensorflow_born()
+    tensors = {
+        f"mobilenet_0.25_224/{name.partition('/')[2]}": value
+        for name, value in foreign.keras_tensors(whole).items()
+        if "preds" not in name
+    }
+    kernel, bias = np.ones((256, 3), np.float32), np.arange(3, dtype=np.float32)
+    tensors |= {"things/sequential/things/kernel:0": kernel, "things/sequential/things/bias:0": bias}
+    model = from_keras(write_hdf5(tmp_path / "transfer.h5", tensors))
+    assert model.network.classes == 3
+    np.testing.assert_array_equal(model.parameters["classifier.weight"], kernel.T)
+    np.testing.assert_array_equal(model.parameters["classifier.bias"], bias)
+
+
 def test_keras_3_names_in_the_old_format(tmp_path: Path) -> None:
     model = tensorflow_born()
     tensors = foreign.keras_tensors(model, suffix="", generation=3)
