@@ -22,7 +22,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Accuracy of a model on labelled pictures",
     "predict": "The likeliest labels of pictures",
     "benchmark": "How fast a model runs here, and other runtimes beside it",
-    "import": "Read published or foreign weights into a model.",
+    "import": "Read published or foreign weights into a model",
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
 or ``mobilenets.cli.<name>_`` where Python keeps the name for itself."""
