@@ -75,6 +75,14 @@ def test_without_a_runtime_the_file_is_written_and_the_reason_said(
     assert (tmp_path / "model.onnx").exists()
 
 
+def test_without_a_compiler_the_c_file_is_written_and_the_reason_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    exported = export(small_model(), tmp_path / "model.c")
+    assert exported.not_run == "there is no C compiler here (cc, gcc or clang)"
+
+
 def test_the_ending_says_the_format() -> None:
     assert target_of(Path("a/model.tflite")) == "litert"
     assert target_of(Path("a/model.tflite"), "onnx") == "onnx"

@@ -199,7 +199,7 @@ def _verify(
         return None, f"{target.title} runs on Apple's systems only"
     try:
         found = target.run(model, written, pixels)
-    except MissingDependencyError as error:
+    except (MissingDependencyError, verification.NoCompilerError) as error:
         return None, str(error)
     agreement = verification.compare(verification.expected_outputs(model, pixels), found)
     allowed = HALF_TOLERANCE if options.half else FLOAT_TOLERANCE

@@ -22,6 +22,11 @@ from mobilenets.model.preprocessing import Pixels
 
 Array = npt.NDArray[Any]
 
+
+class NoCompilerError(FormatError):
+    """There is no C compiler here to run a C file with."""
+
+
 RUNTIMES_EXTRA = "benchmark"
 """The extra of this package that installs the runtimes."""
 
@@ -129,11 +134,11 @@ def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
 
     Raises:
         FormatError: If the file does not compile without a warning.
-        MissingDependencyError: If there is no C compiler.
+        NoCompilerError: If there is nothing to compile it with.
     """
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise MissingDependencyError("a C compiler (cc)", RUNTIMES_EXTRA)
+        raise NoCompilerError("there is no C compiler here (cc, gcc or clang)")
     name = _c_name(path)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.so"

@@ -1,0 +1,51 @@
+"""The published networks, imported and exported again, still answer as their own frameworks did on real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import shared
+
+from mobilenets.formats import verification
+from mobilenets.formats.from_keras import from_keras
+from mobilenets.formats.from_tflite import from_tflite
+from mobilenets.formats.to_c import to_c
+from mobilenets.formats.to_litert import to_litert
+from mobilenets.formats.to_onnx import to_onnx
+
+
+def test_keras_logits_survive_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    golden = np.load(shared("weights/golden.npz"))
+    model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
+    to_onnx(model, tmp_path / "model.onnx")
+    found = next(iter(verification.run_onnx(model, tmp_path / "model.onnx", golden["pixels_224"]).values()))
+    expected = golden["keras_0.25_224_logits"]
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_the_official_uint8_network_answers_alike_in_every_format(tmp_path: Path) -> None:
+    golden = np.load(shared("weights/golden.npz"))
+    model = from_tflite(shared("weights/mobilenet_v1_0.25_128_quant.tflite"))
+    pixels = golden["pixels_128"]
+    expected = verification.expected_outputs(model, pixels)
+    (logits,) = expected.values()
+    to_onnx(model, tmp_path / "model.onnx")
+    to_litert(model, tmp_path / "model.tflite", pictures=pixels)
+    to_c(model, tmp_path / "model.c")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("ai_edge_litert")
+    onnx = verification.compare(expected, verification.run_onnx(model, tmp_path / "model.onnx", pixels))
+    c = verification.compare(expected, verification.run_c(model, tmp_path / "model.c", pixels))
+    assert (onnx.top1, onnx.largest_difference) == (1, 0)
+    assert (c.top1, c.largest_difference) == (1, 0)
+    # LiteRT's logits pass through bytes, so classes that lie within one step of each other may tie.
+    (found,) = verification.run_litert(model, tmp_path / "model.tflite", pixels).values()
+    step = 1.1 * np.ptp(logits) / 255
+    assert np.abs(found - logits).max() <= step
+    assert (logits.max(axis=1) - logits[np.arange(len(logits)), found.argmax(axis=1)]).max() <= step
+    # So they do in the published file.
+    published = golden["tflite_0.25_128_output"]
+    assert (published[np.arange(len(logits)), logits.argmax(axis=1)] == published.max(axis=1)).all()
