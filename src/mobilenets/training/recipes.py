@@ -157,11 +157,8 @@ not taken: decays of .9997 and .9999 for batch norm and averaged weights, which 
 
 DEFAULT = Recipe(
     name="default",
-    optimizer=Optimizer.SGD,
-    learning_rate=0.2,
-    momentum=0.9,
-    weight_decay=1e-3,
-    batch=32,
+    learning_rate=8e-3,
+    weight_decay=0.05,
     augmentation=Augmentation(smallest_area=0.35, rotation_degrees=10),
     mixup=0.2,
     cutmix=1.0,
