@@ -159,3 +159,15 @@ def test_a_map_that_fits_in_no_memory_is_refused() -> None:
     encoded["height"] = encoded["width"] = LARGEST_INTEGER
     with pytest.raises(ArchitectureError, match=f"more than the {MOST_VALUES} that are allowed"):
         decode(encoded)
+
+
+def test_a_small_file_cannot_ask_for_a_large_memory() -> None:
+    encoded = through_json(mobilenet_v1(resolution=32))
+    encoded["layers"] = [
+        {"type": "Concatenate", "name": f"double{number}", "inputs": [source, source]}
+        for number in range(60)
+        for source in [f"double{number - 1}" if number else "input"]
+    ]
+    encoded["outputs"] = ["double59"]
+    with pytest.raises(ArchitectureError, match=f"more than the {MOST_VALUES} that are allowed"):
+        decode(encoded)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from rich.table import Table
+from tests.conftest import ROOT
 
 from mobilenets.cli.console import print_json, progress_to_stderr, results
 from mobilenets.progress import SILENT
@@ -45,3 +49,17 @@ def test_without_a_terminal_progress_is_plain_lines_on_standard_error(capsys: py
     assert first.startswith("decoding: 3/3 pictures, ")
     assert first.endswith(", loss 0.5")
     assert second == "skipped: a.jpg"
+
+
+@pytest.mark.parametrize("arguments", ["tables", "tables --json", "show googlenet", "show googlenet --json"])
+def test_a_reader_that_leaves_early_is_no_error(arguments: str) -> None:
+    program = "from mobilenets.cli.main import main; main()"
+    shell = f'{{ "{sys.executable}" -c "{program}" {arguments}; echo "code $?" >&2; }} | head -c 1 >/dev/null'
+    done = subprocess.run(
+        ["bash", "-c", shell],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.stderr == "code 0\n"

@@ -22,7 +22,7 @@ LARGEST_INTEGER = 1 << 24
 """Bound on every integer of an encoded network: sizes, channels, strides."""
 LARGEST_NUMBER = 1e6
 """Bound on every other number."""
-MOST_VALUES = 1 << 31
+MOST_VALUES = 1 << 28
 """Bound on the values of one activation of one image: what fits in no memory is refused before memory is asked for."""
 MOST_LAYERS = 10_000
 LONGEST_NAME = 200

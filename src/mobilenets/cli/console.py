@@ -42,7 +42,14 @@ def print_json(value: object) -> None:
 def results() -> Console:
     """Console for results. Wide enough not to fold lines where nobody looks; a label in brackets is a label."""
     width = None if sys.stdout.isatty() else 120
-    return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    return _Results(file=sys.stdout, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+class _Results(Console):
+    """A console that leaves it to :func:`mobilenets.cli.main.main` what to do when the reader has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def progress_to_stderr(*, quiet: bool) -> Progress:
