@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "predict": "The likeliest labels of pictures",
     "benchmark": "How fast a model runs here, and other runtimes beside it",
     "import": "Read published or foreign weights into a model",
+    "export": "Write a model as ONNX, LiteRT, C, OpenVINO or Core ML",
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
 or ``mobilenets.cli.<name>_`` where Python keeps the name for itself."""

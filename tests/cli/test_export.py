@@ -1,0 +1,85 @@
+"""``export`` as a person meets it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import RunCommand
+from tests.random_models import random_int8_model, random_model
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.formats.exporting import TARGETS
+from mobilenets.model.file import save
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    save(random_model(np.random.default_rng(0), network), tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def int8_model(tmp_path: Path) -> Path:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    save(random_int8_model(np.random.default_rng(0), network), tmp_path / "int8.safetensors")
+    return tmp_path / "int8.safetensors"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def test_onnx_is_written_verified_and_said_so(model: Path, pictures: Path, mobilenets: RunCommand) -> None:
+    pytest.importorskip("onnxruntime")
+    outcome = mobilenets("export", model, "--to", "onnx", "--pictures", pictures)
+    assert outcome.code == 0, outcome.err
+    written, verified = outcome.out.splitlines()
+    assert written.startswith(f"{model.with_suffix('.onnx')}: ONNX, float32, 0.")
+    assert verified.startswith("verified on 12 pictures, 8 of them real: largest difference ")
+    assert verified.endswith("same top-1 for 100 %")
+
+
+def test_c_folds_batch_norms_and_prints_what_it_needs(model: Path, pictures: Path, mobilenets: RunCommand) -> None:
+    target = model.with_name("net.c")
+    outcome = mobilenets("export", model, "-o", target, "--pictures", pictures, "--example", "--name", "net")
+    assert outcome.code == 0, outcome.err
+    assert (target.exists(), target.with_name("main.c").exists()) == (True, True)
+    assert " bytes of flash for weights and " in outcome.out.splitlines()[1]
+
+
+def test_int8_as_json(int8_model: Path, pictures: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("export", int8_model, "--to", "c", "--pictures", pictures / "0.png", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["files"] == [str(int8_model.with_suffix(".c"))]
+    assert outcome.json["precision"] == "int8"
+    assert outcome.json["verified"]["largest_difference"] == 0
+    assert outcome.json["verified"]["pictures"] == 5
+    assert outcome.json["flash_bytes"] > 200_000
+
+
+def test_verification_can_be_left_out(model: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("export", model, "--to", "onnx", "--no-verify")
+    assert outcome.out.splitlines()[1] == "not verified: as asked"
+
+
+def test_misuse_is_said_in_a_line(model: Path, int8_model: Path, mobilenets: RunCommand) -> None:
+    assert mobilenets("export", model).code == 2
+    outcome = mobilenets("export", model, "-o", "model.xyz")
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "does not say its format" in outcome.err
+    outcome = mobilenets("export", int8_model, "-o", int8_model.with_name("m.onnx"), "--normalized-input")
+    assert "reads the bytes of pixels" in outcome.err
+
+
+def test_every_format_is_offered(mobilenets: RunCommand) -> None:
+    assert all(name in mobilenets("export", "--help").out for name in TARGETS)
