@@ -16,6 +16,7 @@ PUBLIC_NAMES = {
     "Session",
     "cost",
     "evaluate",
+    "import_model",
     "load",
     "load_collection",
     "load_dataset",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mobilenets.engine.evaluation import evaluate
     from mobilenets.engine.session import Session
     from mobilenets.errors import MobileNetsError
+    from mobilenets.formats.importing import import_model
     from mobilenets.model.file import load, save
     from mobilenets.model.model import Model
     from mobilenets.model.preprocessing import Preprocessing
@@ -35,6 +36,7 @@ _HOMES = {
     "Session": "engine.session",
     "cost": "architecture.cost",
     "evaluate": "engine.evaluation",
+    "import_model": "formats.importing",
     "load": "model.file",
     "load_collection": "data.dataset",
     "load_dataset": "data.dataset",
@@ -52,6 +54,7 @@ __all__ = [
     "Session",
     "cost",
     "evaluate",
+    "import_model",
     "load",
     "load_collection",
     "load_dataset",

@@ -25,6 +25,7 @@ from mobilenets.formats.from_tflite import from_tflite
 from mobilenets.formats.to_litert import to_litert
 from mobilenets.formats.to_onnx import to_onnx
 from mobilenets.model.model import Model, numbered_labels, parameter_types
+from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
 
 pytest.importorskip("onnx")
@@ -129,18 +130,34 @@ def test_float16_weights_come_back_as_float16_values(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read.parameters[name], value.astype(np.float16).astype(np.float32))
 
 
+def without_description(path: Path) -> Path:
+    """The same file, its description under another name."""
+    stripped = path.with_name("stripped.tflite")
+    stripped.write_bytes(path.read_bytes().replace(b"\x0a\0\0\0mobilenets", b"\x0a\0\0\0mobilenetz"))
+    return stripped
+
+
 @pytest.mark.parametrize("int8", [False, True])
 def test_a_graph_without_its_description_is_read_all_the_same(tmp_path: Path, int8: bool) -> None:
     model = any_model("mobilenet_v1", 0.25, (128, 96), 5, int8=int8, folded=True)
     to_litert(model, tmp_path / "model.tflite")
-    path = tmp_path / "stripped.tflite"
-    path.write_bytes((tmp_path / "model.tflite").read_bytes().replace(b"\x0a\0\0\0mobilenets", b"\x0a\0\0\0mobilenetz"))
-    read = from_tflite(path)
+    read = from_tflite(without_description(tmp_path / "model.tflite"))
     assert read.network == model.network
     assert read.labels == model.labels
+    if not int8:
+        np.testing.assert_allclose(read.preprocessing.mean, model.preprocessing.mean, atol=1e-6)
+        np.testing.assert_allclose(read.preprocessing.std, model.preprocessing.std, atol=1e-6)
     for name, value in model.parameters.items():
         np.testing.assert_array_equal(read.parameters[name], value)
     if int8:
         assert model.quantization is not None
         assert read.quantization is not None
         assert dict(read.quantization.activations) == dict(model.quantization.activations)
+
+
+def test_the_metadata_that_apps_read_tells_the_normalisation(tmp_path: Path) -> None:
+    model = any_model("mobilenet_v1", 0.1, (96, 96), 3, int8=False, folded=True)
+    one_for_all = Preprocessing(mean=(0.25, 0.25, 0.25), std=(0.75, 0.75, 0.75))
+    to_litert(replace(model, preprocessing=one_for_all), tmp_path / "model.tflite")
+    read = from_tflite(without_description(tmp_path / "model.tflite"))
+    assert read.preprocessing == one_for_all

@@ -31,7 +31,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError, ModelError
-from mobilenets.formats.binary import read_file
+from mobilenets.formats.binary import Bytes, read_file
 from mobilenets.formats.described import Description
 from mobilenets.formats.flatbuffer import Table
 from mobilenets.formats.graph import NO_PADDING, Graph, Value, recognised, renamed_tensors
@@ -43,6 +43,8 @@ from mobilenets.model.model import Model, Tensor, numbered_labels
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import TensorQuantization
 
+METADATA = "TFLITE_METADATA"
+"""Name of the metadata that apps read: what the picture means, and which class is which."""
 DESCRIPTION = "mobilenets"
 """Name of the metadata that this project writes."""
 
@@ -70,6 +72,8 @@ class Code(IntEnum):
     QUANTIZE = 114
 
 
+_NORMALIZATION = 1
+"""The process unit of model metadata that normalises."""
 _WEIGHTED = (Code.CONV_2D, Code.DEPTHWISE_CONV_2D, Code.FULLY_CONNECTED)
 _ACTIVATIONS = {0: Activation.NONE, 1: Activation.RELU, 3: Activation.RELU6}
 
@@ -418,7 +422,7 @@ class _Reader:
 
     def _float_preprocessing(self) -> Preprocessing:
         if not self.normalization:
-            return Preprocessing()
+            return _metadata_preprocessing(self.file.metadata.get(METADATA, b"")) or Preprocessing()
         scale = self.normalization["scale"]
         offset = self.normalization.get("offset", np.zeros(3))
         if scale.min() <= 0:
@@ -426,6 +430,27 @@ class _Reader:
         std = [float(np.round(value, 7)) for value in 1 / (255 * scale)]
         mean = [float(np.round(value, 7)) for value in -offset / (255 * scale)]
         return Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+
+
+def _metadata_preprocessing(metadata: bytes) -> Preprocessing | None:
+    """The normalisation that model metadata names for the picture: (pixel − mean) / std, on the scale of bytes.
+
+    Source: metadata_schema.fbs of TensorFlow Lite Support.
+    """
+    if not metadata:
+        return None
+    graphs = Table.root(Bytes(metadata, "the metadata of the LiteRT file")).tables(3)
+    inputs = graphs[0].tables(2) if graphs else []
+    for unit in inputs[0].tables(4) if inputs else []:
+        options = unit.table(1)
+        if unit.i8(0) == _NORMALIZATION and options is not None:
+            mean, std = (options.numbers(slot, "<f4").astype(np.float64) for slot in (0, 1))
+            if mean.size not in (1, 3) or std.size != mean.size:
+                raise FormatError(f"the metadata normalises by {mean.size} means and {std.size} standard deviations")
+            red, green, blue = (float(np.round(value / 255, 7)) for value in np.broadcast_to(mean, 3))
+            red_std, green_std, blue_std = (float(np.round(value / 255, 7)) for value in np.broadcast_to(std, 3))
+            return Preprocessing(mean=(red, green, blue), std=(red_std, green_std, blue_std))
+    return None
 
 
 def pixel_preprocessing(quantization: TensorQuantization) -> Preprocessing:
