@@ -63,3 +63,14 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: str) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
     )
     assert done.stderr == "code 0\n"
+
+
+def test_what_the_terminal_cannot_show_is_written_out() -> None:
+    program = "from mobilenets.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "show", "mobilenet_v1"],
+        capture_output=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"32\\xd7112\\xd7112" in done.stdout

@@ -200,3 +200,13 @@ def test_unlabelled_pictures_are_found_wherever_they_are_named(two_classes: Path
     (two_classes / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures in"):
         pictures_of([two_classes / "empty"])
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"\x1b[2J"])
+def test_a_class_that_cannot_be_printed_or_saved_is_refused_before_any_work(tmp_path: Path, name: bytes) -> None:
+    for folder in (name, b"cat"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + folder))
+        path.mkdir()
+        Image.new("RGB", (8, 8)).save(path / "1.png")
+    with pytest.raises(DataError, match="holds a control character or is not Unicode; rename it"):
+        load_collection(tmp_path)

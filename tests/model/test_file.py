@@ -124,6 +124,11 @@ def test_everything_but_tensors_survives_too() -> None:
     assert_same(there_and_back(model), model)
 
 
+def test_a_source_whose_name_is_not_unicode_survives() -> None:
+    model = small_model(provenance={"data": {"source": "p\udcffctures"}})
+    assert_same(there_and_back(model), model)
+
+
 @pytest.mark.parametrize("provenance", [{"loss": float("nan")}, {"folder": Path("x")}, {"worst": float("inf")}])
 def test_provenance_that_is_not_json_is_refused(provenance: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="metadata of a Model must be JSON values"):

@@ -7,6 +7,7 @@ line is written here, so that ``mobilenets --help`` answers at once.
 from __future__ import annotations
 
 import importlib
+import io
 import keyword
 import sys
 from typing import Any
@@ -56,6 +57,8 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show must not end the command
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         group.main(args=arguments, prog_name="mobilenets", standalone_mode=False)
     except click.ClickException as error:

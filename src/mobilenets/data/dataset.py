@@ -17,6 +17,7 @@ from mobilenets.data.picture import FilePicture, Picture
 from mobilenets.data.splitting import split_by_content
 from mobilenets.data.subset import Subset, check_skipped
 from mobilenets.errors import DataError
+from mobilenets.model.model import is_label
 from mobilenets.progress import SILENT, Progress
 
 
@@ -112,6 +113,9 @@ def _collection(parts: Mapping[str, Mapping[str, Sequence[Picture]]], source: st
         raise DataError(f"{source} holds no pictures in class folders; expected {source}/<class>/<picture>")
     if len(labels) == 1:
         raise DataError(f"{source} holds one class only ({labels[0]!r}); two or more are needed")
+    for label in labels:
+        if not is_label(label):
+            raise DataError(f"class {label!r:.80} of {source} holds a control character or is not Unicode; rename it")
     return Collection(labels, {part: _subset(classes, labels) for part, classes in parts.items()}, source)
 
 

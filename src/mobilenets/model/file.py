@@ -154,7 +154,8 @@ def _refuse_constant(constant: str) -> float:
 
 def _to_json(value: object) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode(errors="backslashreplace").decode()  # file names need not be Unicode; JSON has escapes
     except (TypeError, ValueError) as error:
         raise ModelError(f"metadata of a Model must be JSON values: {error}") from None
 

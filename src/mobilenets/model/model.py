@@ -50,7 +50,8 @@ class Model:
         if len(self.labels) != self.network.classes:
             raise ModelError(f"{len(self.labels)} labels for a network of {self.network.classes} classes")
         for label in self.labels:
-            _check_label(label)
+            if not is_label(label):
+                raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
         if self.quantization is not None:
             self.quantization.check(self.network)
         needed = parameter_types(self.network, self.quantization)
@@ -86,10 +87,15 @@ class Model:
         return replace(self, parameters=parameters)
 
 
-def _check_label(label: str) -> None:
-    """Labels are printed, so they hold no control characters, and written as UTF-8, so they hold no lone surrogates."""
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
-        raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
+def is_label(text: str) -> bool:
+    """Whether a class may be called so.
+
+    Labels are printed, so they hold no control characters, and written as UTF-8, so they hold no lone surrogates.
+
+    >>> is_label("zebra crossing 🦓"), is_label("a\\nb"), is_label("\\udcff")
+    (True, False, False)
+    """
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def parameter_types(

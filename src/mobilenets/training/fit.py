@@ -175,7 +175,7 @@ def write(result: Fit, folder: Path) -> None:
     """
     try:
         metrics = json.dumps(metrics_of(result), indent=2, ensure_ascii=False)
-        write_atomically(folder / METRICS_FILE, metrics.encode())
+        write_atomically(folder / METRICS_FILE, metrics.encode(errors="backslashreplace"))
         title = f"{result.dataset.source}: test top-1 {100 * result.evaluation.top1:.2f} %"
         draw_curve(result.history, result.best_epoch, title, folder / CURVE_FILE)
         save(result.model, folder / MODEL_FILE)
