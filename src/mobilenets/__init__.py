@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mobilenets.model.file import load, save
     from mobilenets.model.model import Model
     from mobilenets.model.preprocessing import Preprocessing
+    from mobilenets.training.fit import Settings, fit
 
 __version__ = "0.1.0"
 
@@ -34,8 +35,10 @@ _HOMES = {
     "Network": "architecture.layers",
     "Preprocessing": "model.preprocessing",
     "Session": "engine.session",
+    "Settings": "training.fit",
     "cost": "architecture.cost",
     "evaluate": "engine.evaluation",
+    "fit": "training.fit",
     "import_model": "formats.importing",
     "load": "model.file",
     "load_collection": "data.dataset",
@@ -52,8 +55,10 @@ __all__ = [
     "Network",
     "Preprocessing",
     "Session",
+    "Settings",
     "cost",
     "evaluate",
+    "fit",
     "import_model",
     "load",
     "load_collection",
@@ -66,7 +71,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mobilenets' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"mobilenets.{_HOMES[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"mobilenets.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        from mobilenets.errors import MissingDependencyError
+
+        raise MissingDependencyError("torch", "train") from None
 
 
 def __dir__() -> list[str]:

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 @click.option("--width", type=float, help="Width multiplier α.  [default: 0.5]")
 @click.option("--resolution", type=int, help="Side of the input in pixels, 32 or more.  [default: by the pictures]")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the pictures.  [default: by their number]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the split, the first weights, all chances.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    help="Of the split, the first weights, all chances.",
+)
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
 @click.option(
     "--flip",
@@ -55,14 +61,19 @@ def command(data: str, output: Path, resume: bool, force: bool, as_json: bool, q
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
     chosen_flip = settings.pop("flip")
-    result = fit(
-        data,
-        output,
-        Settings(**settings, flip=Flip(chosen_flip) if chosen_flip else None),
-        resume=resume,
-        replace_existing=force,
-        progress=progress_to_stderr(quiet=quiet),
-    )
+    progress = progress_to_stderr(quiet=quiet)
+    try:
+        result = fit(
+            data,
+            output,
+            Settings(**settings, flip=Flip(chosen_flip) if chosen_flip else None),
+            resume=resume,
+            replace_existing=force,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.note("the same command with --resume goes on from here")
+        raise
     if as_json:
         from mobilenets.training.fit import metrics_of
 
