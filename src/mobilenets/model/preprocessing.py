@@ -87,6 +87,8 @@ class Preprocessing:
         if self.fit is Fit.CROP:
             scale = min(picture_width / width, picture_height / height) * self.crop_fraction
             box_width, box_height = width * scale, height * scale
+        # Kept inside the picture: at a crop fraction of 1 the quotient above can round up past its edge.
+        box_width, box_height = min(box_width, picture_width), min(box_height, picture_height)
         left, top = (picture_width - box_width) / 2, (picture_height - box_height) / 2
         return left, top, left + box_width, top + box_height
 
