@@ -115,10 +115,9 @@ def check_pixels(network: Network, pixels: Pixels) -> None:
 
 def input_map(model: Model, pixels: Pixels) -> Map:
     """What the first layer reads: normalised float32 for a float Model, the bytes themselves for an int8 one."""
+    values: Map = pixels
     if model.quantization is None:
         values = model.preprocessing.normalize(pixels) if model.network.channels == 3 else pixels / np.float32(255)
-    else:
-        values = pixels
     return np.ascontiguousarray(values.transpose(1, 2, 0, 3))
 
 
@@ -310,8 +309,8 @@ def arithmetic(model: Model, layer: Layer) -> Arithmetic:
     zero_point = model.parameters.get(f"{layer.name}.weight_zero_point")
     if zero_point is not None:
         weight = weight.astype(np.int16) - zero_point.astype(np.int16).reshape(-1, *[1] * (weight.ndim - 1))
-    parameters = model.parameters
-    return Arithmetic(sources, target, weight, parameters[f"{layer.name}.weight_scale"], parameters[f"{layer.name}.bias"])
+    scale, bias = (model.parameters[f"{layer.name}.{kind}"] for kind in ("weight_scale", "bias"))
+    return Arithmetic(sources, target, weight, scale, bias)
 
 
 def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> Map:
@@ -328,7 +327,7 @@ def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> 
         case Add() | Concatenate():
             return _combine(layer, sources, numbers)
         case GlobalAveragePool():
-            height, width, count, _ = sources[0].shape
+            height, width = sources[0].shape[:2]
             sums = sources[0].sum(axis=(0, 1), keepdims=True, dtype=np.int64) - height * width * source.zero_point
             scale = np.array([source.scale / (height * width)])
         case _:
@@ -344,7 +343,7 @@ def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point:
     magnitude = np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.int64) * max(zero_point, 255 - zero_point)
     largest = int((magnitude + np.abs(bias.astype(np.int64))).max())
     dtype = np.float32 if largest < _EXACT_FLOAT32 else np.float64
-    centred = values.astype(dtype)
+    centred: Map = values.astype(dtype)
     if zero_point:
         centred -= dtype(zero_point)
     sums = weighted_sum(layer, centred, weight)

@@ -1,0 +1,182 @@
+"""Spread every channel over the bytes that all channels of a tensor share: the network's function stays the same.
+
+A positive factor on one channel of a layer and its inverse on the layers that read it change nothing in exact numbers,
+since max(0, g·x) = g·max(0, x). In bytes they change much: a channel that only reaches 0.1 where its neighbours reach 6
+gets four levels of 256, and all of them after a factor of 60.
+
+ReLU6 breaks the identity, for the clip stays at 6 while the channel grows. So no channel is given more than 6 divided
+by the most it was seen to reach: its clip then acts where it was never seen to go, and a channel that does reach 6
+is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    Activation,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    PointwiseConvolution,
+)
+from mobilenets.compression.calibrate import Observation
+from mobilenets.compression.fold import along, refuse_int8
+from mobilenets.model.model import Model, Tensor
+
+Vector = npt.NDArray[np.float64]
+
+LARGEST_GAIN = 64.0
+"""A channel that hardly ever does anything must not make one surprise the loudest thing in the network."""
+_MIXING_SHARE = 0.5
+"""Exponent of a gain that readers undo in the columns of one shared row: between even activations and even weights."""
+_RELU6_TOP = 6.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """A layer whose channels may be scaled.
+
+    Attributes:
+        producer: The layer.
+        between: Pools that pass its channels on.
+        readers: Layers with weights that undo the factor.
+    """
+
+    producer: Layer
+    between: tuple[Layer, ...]
+    readers: tuple[Layer, ...]
+
+
+def links(network: Network) -> list[Link]:
+    """Every layer with weights whose result only layers with weights read, directly or through pools."""
+    found = []
+    for layer in network.layers:
+        if not layer.has_weight or layer.name in network.outputs:
+            continue
+        between: list[Layer] = []
+        readers: list[Layer] = []
+        if _collect(network, layer, between, readers) and readers:
+            found.append(Link(layer, tuple(between), tuple(readers)))
+    return found
+
+
+def _collect(network: Network, layer: Layer, between: list[Layer], readers: list[Layer]) -> bool:
+    for name in network.consumers[layer.name]:
+        reader = network[name]
+        if reader.has_weight:
+            readers.append(reader)
+        elif isinstance(reader, MaxPool | GlobalAveragePool) and name not in network.outputs:
+            between.append(reader)
+            if not _collect(network, reader, between, readers):
+                return False
+        else:
+            return False
+    return True
+
+
+def equalize(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, dict[str, Vector]]:
+    """Scale channels so that each makes use of its tensor's range.
+
+    Args:
+        model: float32, folded or not (a batch norm takes the factor in its γ and β).
+        seen: Of this Model, from :func:`mobilenets.compression.calibrate.observe`.
+
+    Returns:
+        The equalised Model, and the factor of each channel by name of the layer.
+
+    Source: after Nagel et al. 2019, arXiv:1906.04721, section 4.1, with the ranges of activations in the place of
+    those of weights: per-channel weight scales have settled the latter.
+    """
+    refuse_int8(model)
+    parameters = dict(model.parameters)
+    gains: dict[str, Vector] = {}
+    for link in links(model.network):
+        gain = _gain(link, seen[link.producer.name])
+        gains[link.producer.name] = gain
+        _scale_outputs(link.producer, gain, parameters)
+        for reader in link.readers:
+            _scale_inputs(model.network, reader, 1 / gain, parameters)
+    return model.with_parameters(parameters), gains
+
+
+def _gain(link: Link, seen: Observation) -> Vector:
+    reach = np.maximum(np.abs(seen.high), np.abs(seen.low))
+    top = float(reach.max())
+    gain = np.ones_like(reach)
+    alive = reach > 0
+    gain[alive] = np.minimum(top / reach[alive], LARGEST_GAIN)
+    if not all(isinstance(reader, DepthwiseConvolution) for reader in link.readers):
+        gain **= _MIXING_SHARE
+    return gain
+
+
+def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, int]:
+    """Take from each channel what it never falls below, and give it to the biases of the layers that read it.
+
+    The channel's range shrinks to what varies. Only for readers without padding, where nothing but the channel is
+    read, and for channels that never met ReLU6's clip.
+
+    Args:
+        model: float32 and folded.
+        seen: Of this Model.
+
+    Returns:
+        The Model, and the number of channels that were lowered. ``seen`` is no longer true of those.
+
+    Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1.3, with the lowest value seen for β − 3γ.
+    """
+    parameters = dict(model.parameters)
+    lowered = 0
+    for link in links(model.network):
+        if any(isinstance(layer, MaxPool) for layer in link.between) or not all(
+            isinstance(reader, PointwiseConvolution | Linear) for reader in link.readers
+        ):
+            continue
+        observation = seen[link.producer.name]
+        floor = np.maximum(observation.low, 0.0)
+        if getattr(link.producer, "activation", Activation.NONE) is Activation.RELU6:
+            floor[observation.high >= _RELU6_TOP] = 0.0
+        if not floor.any():
+            continue
+        lowered += int(np.count_nonzero(floor))
+        _add(parameters, f"{link.producer.name}.bias", -floor)
+        for reader in link.readers:
+            weight = parameters[f"{reader.name}.weight"].astype(np.float64)
+            per_channel = weight.reshape(len(weight), len(floor), -1).sum(axis=2)
+            _add(parameters, f"{reader.name}.bias", per_channel @ floor)
+    return model.with_parameters(parameters), lowered
+
+
+def _add(parameters: dict[str, Tensor], name: str, amount: Vector) -> None:
+    parameters[name] = (parameters[name] + amount).astype(np.float32)
+
+
+def _scale_outputs(layer: Layer, gain: Vector, parameters: dict[str, Tensor]) -> None:
+    normalized = getattr(layer, "batch_norm", None) is not None
+    names = ["batch_norm.weight", "batch_norm.bias"] if normalized else ["weight"]
+    if not normalized and getattr(layer, "bias", False):
+        names.append("bias")
+    for name in names:
+        tensor = parameters[f"{layer.name}.{name}"]
+        parameters[f"{layer.name}.{name}"] = (tensor * along(gain, tensor, axis=0)).astype(np.float32)
+
+
+def _scale_inputs(network: Network, layer: Layer, factor: Vector, parameters: dict[str, Tensor]) -> None:
+    weight = parameters[f"{layer.name}.weight"]
+    if isinstance(layer, DepthwiseConvolution):
+        scaled = weight * along(factor, weight, axis=0)
+    elif isinstance(layer, Linear):
+        scaled = weight * np.repeat(factor, weight.shape[1] // len(factor))
+    else:
+        groups = getattr(layer, "groups", 1)
+        group_of = np.repeat(np.arange(groups), len(weight) // groups)
+        scaled = weight * factor.reshape(groups, -1)[group_of][:, :, None, None]
+    parameters[f"{layer.name}.weight"] = scaled.astype(np.float32)
