@@ -28,7 +28,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.compression.calibrate import Observation
-from mobilenets.compression.fold import along, refuse_int8
+from mobilenets.compression.fold import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
 
 Vector = npt.NDArray[np.float64]
@@ -125,7 +125,7 @@ def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, int]:
     read, and for channels that never met ReLU6's clip.
 
     Args:
-        model: float32 and folded.
+        model: float32, folded or not; layers without batch norm have a bias.
         seen: Of this Model.
 
     Returns:
@@ -147,16 +147,17 @@ def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, int]:
         if not floor.any():
             continue
         lowered += int(np.count_nonzero(floor))
-        _add(parameters, f"{link.producer.name}.bias", -floor)
+        _lower_outputs(link.producer, floor, parameters)
         for reader in link.readers:
             weight = parameters[f"{reader.name}.weight"].astype(np.float64)
             per_channel = weight.reshape(len(weight), len(floor), -1).sum(axis=2)
-            _add(parameters, f"{reader.name}.bias", per_channel @ floor)
+            shift_sums(reader, per_channel @ floor, parameters)
     return model.with_parameters(parameters), lowered
 
 
-def _add(parameters: dict[str, Tensor], name: str, amount: Vector) -> None:
-    parameters[name] = (parameters[name] + amount).astype(np.float32)
+def _lower_outputs(layer: Layer, amount: Vector, parameters: dict[str, Tensor]) -> None:
+    name = f"{layer.name}.bias" if getattr(layer, "batch_norm", None) is None else f"{layer.name}.batch_norm.bias"
+    parameters[name] = (parameters[name] - amount).astype(np.float32)
 
 
 def _scale_outputs(layer: Layer, gain: Vector, parameters: dict[str, Tensor]) -> None:

@@ -43,6 +43,18 @@ def fold(model: Model) -> Model:
     return replace(model, network=folded_network(model.network), parameters=parameters)
 
 
+def with_biases(model: Model) -> Model:
+    """The same Model, in which every layer with weights and without batch norm has a bias, of zeros if need be."""
+    parameters = dict(model.parameters)
+    layers: list[Layer] = []
+    for layer in model.network.layers:
+        if layer.has_weight and not getattr(layer, "bias", False) and getattr(layer, "batch_norm", None) is None:
+            layer = _without_batch_norm(layer)
+            parameters[f"{layer.name}.bias"] = np.zeros(len(parameters[f"{layer.name}.weight"]), np.float32)
+        layers.append(layer)
+    return replace(model, network=replace(model.network, layers=tuple(layers)), parameters=parameters)
+
+
 def folded_network(network: Network) -> Network:
     """The network with biases in the place of batch norms."""
     return replace(network, layers=tuple(_without_batch_norm(layer) for layer in network.layers))
@@ -72,7 +84,7 @@ def fold_input(model: Model) -> tuple[Model, TensorQuantization]:
     is left of the Model's own per-channel mean and standard deviation goes into the layers that read the picture.
 
     Args:
-        model: A folded float32 Model.
+        model: float32, folded or not.
 
     Returns:
         A Model that computes the same from pixels normalised by that scale and zero point (at the border, where zeros
@@ -122,7 +134,22 @@ def _fold_normalization(
         bias = (weight.sum(axis=(2, 3)) * offsets).sum(axis=1)
         weight = weight * shares[:, :, None, None]
     parameters[f"{layer.name}.weight"] = weight.astype(np.float32)
-    parameters[f"{layer.name}.bias"] = (parameters[f"{layer.name}.bias"] + bias).astype(np.float32)
+    shift_sums(layer, bias, parameters)
+
+
+def shift_sums(layer: Layer, amount: Factors, parameters: dict[str, Tensor]) -> None:
+    """Add a constant to each output channel's sum, before its batch norm.
+
+    It goes into the bias, or where there is none is taken from the running mean.
+    """
+    name, sign = f"{layer.name}.bias", 1
+    if not getattr(layer, "bias", False):
+        if getattr(layer, "batch_norm", None) is None:
+            raise CompressionError(
+                f"{layer.name} has neither bias nor batch norm to put a constant into; fold it first"
+            )
+        name, sign = f"{layer.name}.batch_norm.running_mean", -1
+    parameters[name] = (parameters[name] + sign * amount).astype(np.float32)
 
 
 def along(vector: Factors, tensor: npt.NDArray[Any], *, axis: int) -> Factors:

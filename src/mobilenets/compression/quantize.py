@@ -24,7 +24,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.compression.calibrate import RangeMethod, choose_ranges, observe
 from mobilenets.compression.equalize import absorb, equalize
-from mobilenets.compression.fold import fold, fold_input
+from mobilenets.compression.fold import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.compression.rounding import nearest, reconstruct, weight_scales
 from mobilenets.errors import CompressionError
 from mobilenets.model.batched import (
@@ -125,11 +125,13 @@ class Ground:
 
     Attributes:
         model: Folded, equalised as asked, reading pixels by the input's scale and zero point.
+        unfolded: The same with its batch norms, which quantisation-aware training starts from.
         held: Scale and zero point of every activation that is held in bytes.
         absorbed_channels: Channels that were lowered.
     """
 
     model: Model
+    unfolded: Model
     held: Mapping[str, TensorQuantization]
     absorbed_channels: int
 
@@ -157,20 +159,22 @@ def prepare(model: Model, pixels: Pixels, options: Options, *, progress: Progres
     Raises:
         CompressionError: As :func:`quantize`.
     """
+    refuse_int8(model)
+    check_finite(model)
     check_pixels(model.network, pixels)
-    folded, input_held = fold_input(fold(model))
-    seen = observe(folded, batches(pixels), total=len(pixels), progress=progress)
+    ready, input_held = fold_input(with_biases(model))
+    seen = observe(ready, batches(pixels), total=len(pixels), progress=progress)
     absorbed = 0
     if options.absorb:
-        folded, absorbed = absorb(folded, seen)
-    if options.equalize:
+        ready, absorbed = absorb(ready, seen)
         if absorbed:
-            seen = observe(folded, batches(pixels), total=len(pixels), progress=progress)
-        folded, _ = equalize(folded, seen)
-    if options.equalize or absorbed:
-        seen = observe(folded, batches(pixels), total=len(pixels), progress=progress)
+            seen = observe(ready, batches(pixels), total=len(pixels), progress=progress)
+    if options.equalize:
+        ready, _ = equalize(ready, seen)
+        seen = observe(ready, batches(pixels), total=len(pixels), progress=progress)
+    folded = fold(ready)
     held = choose_ranges(folded.network, seen, input_held, method=options.ranges, percentile=options.percentile)
-    return Ground(folded, held, absorbed)
+    return Ground(folded, ready, held, absorbed)
 
 
 def batches(pixels: Pixels, size: int = BATCH) -> list[Pixels]:
@@ -309,7 +313,9 @@ def _sample(values: Map, parts: int) -> Map:
 
 def _covariance(windows: npt.NDArray[np.float32]) -> Rows:
     centred = windows - windows.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    return (centred.transpose(0, 2, 1) @ centred).astype(np.float64) / windows.shape[1]
+    products: Rows = (centred.transpose(0, 2, 1) @ centred).astype(np.float64)
+    products /= windows.shape[1]
+    return products
 
 
 def _to_rows(layer: Layer, weight: Rows) -> Rows:
@@ -330,7 +336,7 @@ def _from_rows(layer: Layer, rows: Rows, shape: tuple[int, ...]) -> Rows:
     """Undo :func:`_to_rows`."""
     if isinstance(layer, Convolution):
         out, share, height, width = shape
-        return np.ascontiguousarray(rows.reshape(out, height, width, share).transpose(0, 3, 1, 2))
+        rows = np.ascontiguousarray(rows.reshape(out, height, width, share).transpose(0, 3, 1, 2))
     return rows.reshape(shape)
 
 
