@@ -12,7 +12,7 @@ is left alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +118,7 @@ def _gain(link: Link, seen: Observation) -> Vector:
     return gain
 
 
-def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, int]:
+def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, dict[str, Observation], int]:
     """Take from each channel what it never falls below, and give it to the biases of the layers that read it.
 
     The channel's range shrinks to what varies. Only for readers without padding, where nothing but the channel is
@@ -129,11 +129,13 @@ def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, int]:
         seen: Of this Model.
 
     Returns:
-        The Model, and the number of channels that were lowered. ``seen`` is no longer true of those.
+        The Model; what was seen with the channels' ends lowered (the histograms are left as they were); and the number
+        of channels.
 
     Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1.3, with the lowest value seen for β − 3γ.
     """
     parameters = dict(model.parameters)
+    lowered_seen = dict(seen)
     lowered = 0
     for link in links(model.network):
         if any(isinstance(layer, MaxPool) for layer in link.between) or not all(
@@ -147,12 +149,15 @@ def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, int]:
         if not floor.any():
             continue
         lowered += int(np.count_nonzero(floor))
+        for layer in (link.producer, *link.between):
+            before = seen[layer.name]
+            lowered_seen[layer.name] = replace(before, low=before.low - floor, high=before.high - floor)
         _lower_outputs(link.producer, floor, parameters)
         for reader in link.readers:
             weight = parameters[f"{reader.name}.weight"].astype(np.float64)
             per_channel = weight.reshape(len(weight), len(floor), -1).sum(axis=2)
             shift_sums(reader, per_channel @ floor, parameters)
-    return model.with_parameters(parameters), lowered
+    return model.with_parameters(parameters), lowered_seen, lowered
 
 
 def _lower_outputs(layer: Layer, amount: Vector, parameters: dict[str, Tensor]) -> None:

@@ -166,11 +166,10 @@ def prepare(model: Model, pixels: Pixels, options: Options, *, progress: Progres
     seen = observe(ready, batches(pixels), total=len(pixels), progress=progress)
     absorbed = 0
     if options.absorb:
-        ready, absorbed = absorb(ready, seen)
-        if absorbed:
-            seen = observe(ready, batches(pixels), total=len(pixels), progress=progress)
+        ready, seen, absorbed = absorb(ready, seen)
     if options.equalize:
         ready, _ = equalize(ready, seen)
+    if options.equalize or absorbed:
         seen = observe(ready, batches(pixels), total=len(pixels), progress=progress)
     folded = fold(ready)
     held = choose_ranges(folded.network, seen, input_held, method=options.ranges, percentile=options.percentile)
