@@ -175,6 +175,11 @@ def random_model(rng: np.random.Generator, network: Network, preprocessing: Prep
     return Model(network, parameters, numbered_labels(network.classes), preprocessing)
 
 
+def is_alive(model: Model, pixels: npt.NDArray[np.uint8]) -> bool:
+    """Whether every layer gives something else than zeros for some pictures: chance may close all ReLUs of one."""
+    return all(value.any() for value in reference.activations(model, pixels).values())
+
+
 def random_int8_model(rng: np.random.Generator, network: Network, *, asymmetric_weights: bool = False) -> Model:
     """An int8 Model whose scales fit what its layers make of noise.
 

@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "import": "Read published or foreign weights into a model",
     "export": "Write a model as ONNX, LiteRT, C, OpenVINO or Core ML",
     "import": "Read published or foreign weights into a model.",
-    "quantize": "Write a Model in int8, if it still answers as it did.",
+    "quantize": "Write a model in int8, if it still answers as it did",
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
 or ``mobilenets.cli.<name>_`` where Python keeps the name for itself."""

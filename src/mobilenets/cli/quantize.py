@@ -55,9 +55,11 @@ FEWEST_JUDGES = 16
 @click.option("--qat", "train_it", is_flag=True, help="Train with quantisation right away.")
 @click.option("--epochs", type=click.IntRange(min=1), default=4, show_default=True, help="Of that training.")
 @click.option("--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True)
-@click.option("--ranges", type=click.Choice(list(RangeMethod)), default=RangeMethod.MSE, show_default=True)
+@click.option("--ranges", type=click.Choice([*map(str, RangeMethod)]), default=str(RangeMethod.MSE), show_default=True)
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="Values kept by percentile ranges.")
-@click.option("--rounding", type=click.Choice(list(Rounding)), default=Rounding.RECONSTRUCT, show_default=True)
+@click.option(
+    "--rounding", type=click.Choice([*map(str, Rounding)]), default=str(Rounding.RECONSTRUCT), show_default=True
+)
 @click.option("--equalize/--no-equalize", default=True, show_default=True)
 @click.option("--absorb/--no-absorb", default=True, show_default=True, help="Absorption of high biases.")
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
@@ -89,7 +91,14 @@ def command(
     progress = progress_to_stderr(quiet=quiet)
     original = load(model)
     refuse_int8(original)
-    options = Options(**{**levers, "weight_bits": int(levers["weight_bits"])})
+    options = Options(
+        **levers
+        | {
+            "weight_bits": int(levers["weight_bits"]),
+            "ranges": RangeMethod(levers["ranges"]),
+            "rounding": Rounding(levers["rounding"]),
+        }
+    )
     found = tuple(pictures_of([calibration]))
     chosen, others = _calibrators(found, pictures)
     pixels = _prepare(original, Subset(chosen, np.zeros(len(chosen), np.int64)), progress)

@@ -1,0 +1,160 @@
+"""int8 that can be trusted, measured: every claim that docs/compression.md makes, in one command.
+
+    python benchmarks/compression.py --data ../shared/data --models runs/compression
+
+The published 0.25-224 is read from Keras' file, calibrated on 64 of the 100 pictures of the sample, and judged on the
+36 between them, on all 100, and on eight views (four crops, mirrored or not) of the 36: more pictures for agreement,
+though not independent ones. Models of sign-digits and trashnet are fitted first, unless --models holds them already.
+Post-training and trained Models are compared with the float one on the test pictures, which nothing was chosen by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.gate import Jury, Verdict, contributions
+from mobilenets.compression.qat import Recipe, train
+from mobilenets.compression.quantize import Options, quantize
+from mobilenets.data.dataset import load_collection, load_dataset
+from mobilenets.data.decoding import prepare
+from mobilenets.formats.from_keras import from_keras
+from mobilenets.model.file import load
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.training.fit import Settings, fit
+
+CALIBRATION = 64
+FITTED = {"sign-digits": (96, 20), "trashnet": (128, 14)}
+"""Resolution and epochs of the Models that are fitted, from the published 0.25-224."""
+
+
+def spread(total: int, count: int = CALIBRATION) -> list[int]:
+    """Positions spread evenly."""
+    return sorted(set(np.linspace(0, total - 1, count).round().astype(int).tolist()))
+
+
+def line(name: str, verdict: Verdict) -> None:
+    """One verdict, printed as it came."""
+    drop = ""
+    if verdict.top1_before is not None and verdict.top1_after is not None and verdict.drop is not None:
+        drop = (
+            f"; top-1 {100 * verdict.top1_before.value:.2f} → {100 * verdict.top1_after.value:.2f} % "
+            f"({-verdict.drop:+.2f} points)"
+        )
+    print(
+        f"{name}: agreement {verdict.agreement}; sure {verdict.sure_agreement}; {verdict.logits_snr_db:.1f} dB{drop}; "
+        f"file {verdict.bytes_after:,} / {verdict.bytes_before:,} = {verdict.bytes_after / verdict.bytes_before:.3f}",
+        flush=True,
+    )
+
+
+def views(model: Model, paths: Sequence[Path]) -> Pixels:
+    """Eight views of each picture: four crop fractions, mirrored or not."""
+    found = []
+    for path in paths:
+        picture = Image.open(path).convert("RGB")
+        for fraction in (1.0, 0.75, 0.625, 0.5):
+            preprocessing = replace(model.preprocessing, crop_fraction=fraction)
+            pixels = preprocessing.apply(picture, model.network.height, model.network.width)
+            found += [pixels, pixels[:, ::-1]]
+    return np.stack(found)
+
+
+def published(data: Path) -> Model:
+    """The network in Keras' file."""
+    return from_keras(data / "weights" / "mobilenet_v1_0.25_224.h5")
+
+
+def real(data: Path, explain: bool) -> None:
+    """Rows of the published network."""
+    model = published(data)
+    collection = load_collection(data / "imagenet-sample" / "labels.csv")
+    everything = collection.everything
+    prepared = prepare(everything, model.preprocessing, 224, 224)
+    if collection.class_indices is None:
+        raise SystemExit("labels.csv gives no class numbers")
+    targets = np.array(collection.class_indices)[prepared.targets]
+    chosen = spread(len(prepared.pixels))
+    held_out = sorted(set(range(len(prepared.pixels))) - set(chosen))
+    calibration = prepared.pixels[chosen]
+    begun, processor = time.perf_counter(), time.process_time()
+    made = quantize(model, calibration)
+    seconds, busy = time.perf_counter() - begun, time.process_time() - processor
+    print(f"0.25-224 quantised with {len(chosen)} pictures in {seconds:.1f} s ({busy:.1f} s of processor time)")
+    jury = Jury.of(model, prepared.pixels[held_out], targets[held_out])
+    line("0.25-224, held out", jury.judge(made.model, made.layers))
+    line("0.25-224, all", Jury.of(model, prepared.pixels, targets).judge(made.model))
+    folder = data / "imagenet-sample"
+    paths = [folder / Path(everything.pictures[index].name).name for index in held_out]
+    line("0.25-224, views of the held out", Jury.of(model, views(model, paths)).judge(made.model))
+    if explain:
+        viewed = Jury.of(model, views(model, paths))
+        for item in contributions(viewed, calibration, Options()):
+            line(f"0.25-224, views, without {item.lever}", item.without)
+    four = quantize(model, calibration, Options(weight_bits=4))
+    line("0.25-224, 4-bit weights, post-training only, held out", jury.judge(four.model))
+
+
+def fitted(name: str, data: Path, models: Path) -> Model:
+    """A Model of a data set, fitted now if it is not there."""
+    folder = models / name
+    if not (folder / "model.safetensors").exists():
+        resolution, epochs = FITTED[name]
+        network = mobilenet_v1(width_multiplier=0.25, resolution=resolution, activation=Activation.RELU6)
+        start = replace(published(data), network=network)
+        fit(data / name, folder, Settings(weights=start, resolution=resolution, epochs=epochs))
+    return load(folder / "model.safetensors")
+
+
+def small(name: str, data: Path, models: Path, epochs: int) -> None:
+    """Rows of one fitted Model, on its test pictures."""
+    model = fitted(name, data, models)
+    dataset = load_dataset(data / name, seed=0)
+    size = (model.network.height, model.network.width)
+    pixels = prepare(dataset.train, model.preprocessing, *size).pixels
+    test = prepare(dataset.test, model.preprocessing, *size)
+    jury = Jury.of(model, test.pixels, test.targets)
+    calibration = pixels[spread(len(pixels))]
+    title = f"{name} {model.network.width_multiplier}-{size[0]}"
+    rows: dict[str, Callable[[], Model]] = {
+        "int8 post-training": lambda: quantize(model, calibration).model,
+        "int8 trained": lambda: train(model, pixels, calibration, Options(), Recipe(epochs=epochs)),
+        "4-bit post-training": lambda: quantize(model, calibration, Options(weight_bits=4)).model,
+        "4-bit trained": lambda: train(model, pixels, calibration, Options(weight_bits=4), Recipe(epochs=epochs)),
+    }
+    for row, make in rows.items():
+        begun = time.perf_counter()
+        made = make()
+        line(f"{title}, {row} in {time.perf_counter() - begun:.0f} s, test", jury.judge(made))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the shared data")
+    parser.add_argument("--models", type=Path, default=Path("runs/compression"), help="folder of fitted Models")
+    parser.add_argument("--epochs", type=int, default=4, help="of quantisation-aware training")
+    parser.add_argument("--only", choices=["real", *FITTED], help="one part of the table")
+    parser.add_argument("--explain", action="store_true", help="also what each lever bought")
+    arguments = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    if arguments.only in (None, "real"):
+        real(arguments.data, arguments.explain)
+    for name in FITTED:
+        if arguments.only in (None, name):
+            small(name, arguments.data, arguments.models, arguments.epochs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""``mobilenets quantize``: a verdict, a Model, or a refusal that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import RunCommand
+from tests.random_models import random_model
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.model.file import load, save
+from mobilenets.model.model import Model
+
+CLASSES = 3
+
+
+class Place(NamedTuple):
+    model: Path
+    pictures: Path
+    folder: Path
+
+
+def small_model() -> Model:
+    rng = np.random.default_rng(0)
+    return random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=CLASSES))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A float Model, and 24 pictures in three class folders."""
+    save(small_model(), tmp_path / "model.safetensors")
+    rng = np.random.default_rng(1)
+    for label in range(CLASSES):
+        folder = tmp_path / "pictures" / str(label)
+        folder.mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 256, (40, 40, 3)) * rng.uniform(0.2, 1, 3)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return Place(tmp_path / "model.safetensors", tmp_path / "pictures", tmp_path)
+
+
+def test_a_model_is_written_with_its_verdict(mobilenets: RunCommand, place: Place) -> None:
+    outcome = mobilenets("quantize", place.model, "--calibration", place.pictures, "--force", "--json", "-q")
+    assert outcome.code == 0
+    written = load(outcome.json["model"])
+    assert written.precision == "int8"
+    assert outcome.json["calibration_pictures_used"] is True  # 24 pictures leave none over to judge by
+    assert outcome.json["bytes_after"] < 0.5 * outcome.json["bytes_before"]
+    entry: Any = written.provenance["quantization"]
+    assert entry["calibration_pictures"] == 24
+    assert entry["verdict"]["agreement"] == outcome.json["agreement"]
+
+
+def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "100", "--explain", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments, "--pictures", 8, "-o", place.folder / "out.safetensors")
+    assert outcome.code == 0
+    assert "top-1" in outcome.out
+    assert "without bias correction" in outcome.out
+    assert "block13.pointwise" in outcome.out
+    assert load(place.folder / "out.safetensors").precision == "int8"
+
+
+def test_a_model_that_lost_too_much_is_not_written(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "-200", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments)
+    assert outcome.code == 1
+    assert "is not good enough to be written" in outcome.err
+    assert "quantisation-aware training" in outcome.err
+    assert not place.model.with_suffix(".int8.safetensors").exists()
+    assert mobilenets("quantize", place.model, *arguments, "--force").code == 0
+    assert place.model.with_suffix(".int8.safetensors").exists()
+
+
+def test_auto_tries_every_step_up_to_training(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "-200", "--no-equalize")
+    outcome = mobilenets("quantize", place.model, *arguments, "--rounding", "nearest", "--auto", "--epochs", 1)
+    assert outcome.code == 1
+    for step in ("percentile ranges", "equalisation", "reconstructed rounding", "quantisation-aware training"):
+        assert f"trying {step}" in outcome.err
+
+
+@pytest.mark.parametrize("bits", ["8", "4"])
+def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: str) -> None:
+    arguments = ("--calibration", place.pictures, "--qat", "--epochs", 1, "--weight-bits", bits, "--force", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments)
+    assert outcome.code == 0
+    quantization = load(place.model.with_suffix(".int8.safetensors")).quantization
+    assert quantization is not None
+    assert quantization.bits("stem") == int(bits)
+
+
+def test_bad_input_is_refused(mobilenets: RunCommand, place: Place) -> None:
+    def error(*arguments: object) -> str:
+        outcome = mobilenets("quantize", *arguments, "-q")
+        assert outcome.code == 1
+        return outcome.err
+
+    empty = place.folder / "empty"
+    empty.mkdir()
+    assert "no pictures in" in error(place.model, "--calibration", empty)
+    assert "does not exist" in error(place.model, "--calibration", place.folder / "nowhere")
+    (empty / "broken.png").write_bytes(b"not a picture")
+    assert "1 of 1 pictures cannot be decoded" in error(place.model, "--calibration", empty)
+    grey = place.folder / "grey"
+    grey.mkdir()
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(grey / "one.png")
+    assert "single colour" in error(place.model, "--calibration", grey)
+    strangers = place.folder / "strangers"
+    (place.pictures / "0").rename(place.pictures / "stranger")
+    place.pictures.rename(strangers)
+    assert "the data has the class 'stranger'" in error(place.model, "--calibration", strangers, "--data", strangers)
+    assert mobilenets("quantize", place.model, "--calibration", strangers, "--force", "-q").code == 0
+    written = place.model.with_suffix(".int8.safetensors")
+    assert "int8 already" in error(written, "--calibration", strangers)

@@ -1,0 +1,160 @@
+"""Quantisation-aware training computes what will run, and learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tests.random_models import is_alive, random_int8_model, random_model, random_network, random_pixels
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    BatchNorm,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Linear,
+    Network,
+    PointwiseConvolution,
+)
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.gate import Jury
+from mobilenets.compression.qat import IntegerNetwork, Recipe, rounded, train
+from mobilenets.compression.quantize import Options, prepare, quantize, walk
+from mobilenets.errors import CompressionError
+from mobilenets.model import reference
+from mobilenets.model.model import Model
+
+NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=6, activation=Activation.RELU6)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def planes(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float()
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([8, 4]), training=st.booleans())
+def test_the_forward_pass_is_the_reference_bit_for_bit(seed: int, bits: int, training: bool) -> None:
+    """Every layer, in training's float32 and in evaluation's float64, at the start and after weights have moved."""
+    rng = np.random.default_rng(seed)
+    network = random_network(rng)
+    model, pixels = random_model(rng, network), random_pixels(rng, network, 4)
+    assume(is_alive(model, pixels))
+    options = Options(weight_bits=bits)
+    ground = prepare(model, pixels, options)
+    held = walk(model, ground, pixels, options).model
+    student = IntegerNetwork(rounded(ground.unfolded, held), held).train(training)
+    if seed % 2:
+        with torch.no_grad():
+            generator = torch.Generator().manual_seed(seed)
+            for parameter in student.parameters():
+                parameter.add_(0.02 * parameter.abs().mean() * torch.randn(parameter.shape, generator=generator))
+            for parameter in student.range_parameters:
+                parameter.add_(0.05)
+    with torch.no_grad():
+        values = student.activations(planes(pixels))
+    expected = reference.activations(student.to_model(model), pixels)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(values[name].numpy(), value.astype(np.float32), err_msg=name)
+
+
+def test_training_starts_from_the_post_training_model() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
+    ground = prepare(model, pixels, Options())
+    held = walk(model, ground, pixels, Options()).model
+    start = IntegerNetwork(rounded(ground.unfolded, held), held).to_model(model)
+    for name, tensor in held.parameters.items():
+        if name.endswith(".weight"):
+            np.testing.assert_array_equal(start.parameters[name], tensor)
+    assert start.quantization == held.quantization
+
+
+def test_the_teacher_is_the_float_model() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
+    ground = prepare(model, pixels, Options())
+    held = walk(model, ground, pixels, Options()).model
+    with torch.no_grad():
+        said = IntegerNetwork(ground.unfolded, held).eval().float_forward(planes(pixels)).numpy()
+    expected = reference.run(ground.unfolded, pixels)["classifier"]
+    np.testing.assert_allclose(said, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+def separating_model(rng: np.random.Generator) -> Model:
+    """A small Model whose answers differ from picture to picture."""
+    norm = BatchNorm()
+    layers = (
+        Convolution("stem", (INPUT,), stride=2, out_channels=16, activation=Activation.RELU6, batch_norm=norm),
+        DepthwiseConvolution("depthwise", ("stem",), activation=Activation.RELU6, batch_norm=norm),
+        PointwiseConvolution("pointwise", ("depthwise",), out_channels=24, activation=Activation.RELU, batch_norm=norm),
+        GlobalAveragePool("pool", ("pointwise",)),
+        Linear("classifier", ("pool",), out_features=6),
+    )
+    model = random_model(rng, Network("small", 16, 16, layers, ("classifier",)))
+    return model.with_parameters({**model.parameters, "classifier.weight": 15 * model.parameters["classifier.weight"]})
+
+
+def test_training_brings_4_bit_weights_back_to_the_teacher() -> None:
+    rng = np.random.default_rng(0)
+    model = separating_model(rng)
+    pixels = (random_pixels(rng, model.network, 256) * rng.uniform(0, 1, (256, 1, 1, 3))).astype(np.uint8)
+    options = Options(weight_bits=4)
+    jury = Jury.of(model, pixels)
+    before = jury.judge(quantize(model, pixels[:64], options).model)
+    recipe = Recipe(epochs=20, shift=0.0)
+    trained = train(model, pixels, pixels[:64], options, recipe)
+    assert jury.judge(trained).logits_snr_db > before.logits_snr_db + 1
+    assert trained.quantization is not None
+    assert set(trained.quantization.weight_bits.values()) == {4}
+
+
+def test_running_statistics_follow_the_pictures_when_asked() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = separating_model(rng), random_pixels(rng, NETWORK, 32)[:, :16, :16]
+    ground = prepare(model, pixels, Options())
+    held = walk(model, ground, pixels, Options()).model
+    student = IntegerNetwork(rounded(ground.unfolded, held), held).train()
+    stem = student.layer("stem")
+    before = stem.running_mean.clone()
+    with torch.no_grad():
+        student(planes(pixels))
+        assert torch.equal(stem.running_mean, before)
+        student.follows = True
+        for _ in range(400):
+            student(planes(pixels))
+    real = (pixels - np.float32(ground.held["input"].zero_point)) * np.float32(ground.held["input"].scale)
+    sums = torch.nn.functional.conv2d(torch.from_numpy(real.transpose(0, 3, 1, 2).copy()), stem.weight, stride=2)
+    np.testing.assert_allclose(stem.running_mean.numpy(), sums.detach().mean(dim=(0, 2, 3)).numpy(), atol=0.01)
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 16)
+    first, second = (train(model, pixels, pixels, recipe=Recipe(epochs=1, batch=8)) for _ in range(2))
+    for name, tensor in first.parameters.items():
+        np.testing.assert_array_equal(tensor, second.parameters[name])
+
+
+def test_bad_input_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 4)
+    with pytest.raises(CompressionError, match="1 are not enough"):
+        train(model, pixels[:1], pixels)
+    with pytest.raises(CompressionError, match="int8 already"):
+        train(random_int8_model(rng, NETWORK), pixels, pixels)
+    with pytest.raises(CompressionError, match="an epoch or more"):
+        Recipe(epochs=0)
+    with pytest.raises(CompressionError, match="diverged"):
+        train(model, pixels, pixels, recipe=replace(Recipe(batch=2), learning_rate=1e30))
