@@ -25,7 +25,6 @@ COMMANDS: dict[str, str] = {
     "benchmark": "How fast a model runs here, and other runtimes beside it",
     "import": "Read published or foreign weights into a model",
     "export": "Write a model as ONNX, LiteRT, C, OpenVINO or Core ML",
-    "import": "Read published or foreign weights into a model.",
     "quantize": "Write a model in int8, if it still answers as it did",
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
