@@ -24,7 +24,7 @@ from mobilenets.architecture.layers import (
     Network,
 )
 from mobilenets.compression.fold import refuse_int8
-from mobilenets.errors import CompressionError
+from mobilenets.errors import CompressionError, ModelError
 from mobilenets.model.batched import Map, layers
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -270,7 +270,12 @@ def _held(
         low, high = range_of(layer)
         if getattr(layer, "activation", Activation.NONE) is not Activation.NONE:
             low = 0.0
-        held[layer.name] = affine(low, high)
+        try:
+            held[layer.name] = affine(low, high)
+        except ModelError as error:
+            raise CompressionError(
+                f"{layer.name} spans {low:g} to {high:g}, which no bytes can hold: {error}"
+            ) from None
     return {name: value for name, value in held.items() if name not in real_outputs(network)}
 
 
