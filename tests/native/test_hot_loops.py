@@ -1,0 +1,110 @@
+"""The hot loops of the kernels, read as the compiler wrote them.
+
+A tile is fast only while its sums stay in registers. Compilers like to move one of them to the stack inside the loop,
+which costs more than half of the speed and changes no result; so the loops are disassembled and searched for it.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / "native" / "kernels"
+
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl"]
+
+BUSY = 16
+"""Multiplications from which on a loop counts as hot."""
+
+MULTIPLICATION = re.compile(r"^(vfmadd|vpdpbusd|vpmaddwd|vpmaddubsw|fmla|[su]dot|sudot|usdot|smlal)")
+SPILL = re.compile(r"%[xyz]mm\d+,-?(0x)?[0-9a-f]*\(%r[sb]p[^()]*\)$")
+"""A vector register written to the stack. Constants that the loop only reads may lie there."""
+
+
+@dataclass(frozen=True)
+class Instruction:
+    address: int
+    text: str
+
+    @property
+    def jumps_to(self) -> int | None:
+        found = re.match(r"j\w+\s+([0-9a-f]+)", self.text)
+        return int(found.group(1), 16) if found else None
+
+
+def functions(listing: str) -> dict[str, list[Instruction]]:
+    """The instructions of every function in the output of ``objdump -d -C --no-show-raw-insn``."""
+    result: dict[str, list[Instruction]] = {}
+    for line in listing.splitlines():
+        if head := re.match(r"^[0-9a-f]+ <(.*)>:$", line):
+            current = result.setdefault(head.group(1), [])
+        elif body := re.match(r"^\s+([0-9a-f]+):\s+(.*)$", line):
+            current.append(Instruction(int(body.group(1), 16), body.group(2)))
+    return result
+
+
+def innermost_loops(instructions: list[Instruction]) -> list[list[Instruction]]:
+    """Stretches from the target of a backward jump to the jump, without those that hold another."""
+    spans = [
+        (target, instruction.address)
+        for instruction in instructions
+        if (target := instruction.jumps_to) is not None and instructions[0].address <= target <= instruction.address
+    ]
+    inner = [
+        span
+        for span in spans
+        if not any(other != span and span[0] <= other[0] and other[1] <= span[1] for other in spans)
+    ]
+    return [[i for i in instructions if begin <= i.address <= end] for begin, end in inner]
+
+
+def spills(listing: str) -> tuple[int, list[str]]:
+    """How many hot loops there are, and those that write vector registers to the stack."""
+    hot, found = 0, []
+    for name, instructions in functions(listing).items():
+        for loop in innermost_loops(instructions) if instructions else []:
+            if sum(bool(MULTIPLICATION.match(i.text)) for i in loop) < BUSY:
+                continue
+            hot += 1
+            written = [i.text for i in loop if SPILL.search(i.text)]
+            if written:
+                found.append(f"{name}: {'; '.join(written)}")
+    return hot, found
+
+
+def test_a_spill_in_a_loop_is_seen_and_one_outside_is_not() -> None:
+    loop = "".join(f"   {10 + i:x}:\tvfmadd231ps %zmm1,%zmm2,%zmm{i}\n" for i in range(BUSY))
+    inside = f"0 <tile>:\n{loop}   40:\tvmovaps %zmm3,0x40(%rsp)\n   48:\tjne    a <tile+0xa>\n"
+    outside = f"0 <tile>:\n{loop}   40:\tjne    a <tile+0xa>\n   48:\tvmovaps %zmm3,0x40(%rsp)\n"
+    assert spills(inside) == (1, ["tile: vmovaps %zmm3,0x40(%rsp)"])
+    assert spills(outside) == (1, [])
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86-64 code")
+@pytest.mark.skipif(not (shutil.which("g++") and shutil.which("objdump")), reason="needs g++ and objdump")
+@pytest.mark.parametrize(
+    ("file", "flags", "functions_named"),
+    [
+        ("f32_avx512", AVX512, ""),
+        ("f32_avx2", AVX2, ""),
+        ("u8_avx512", AVX512, "Pointwise"),
+        ("u8_avxvnni", [*AVX2, "-mavxvnni"], "Pointwise"),
+        ("u8_avx2", AVX2, "Pointwise"),
+    ],
+)
+def test_no_hot_loop_touches_the_stack(file: str, flags: list[str], functions_named: str, tmp_path: Path) -> None:
+    compiled = tmp_path / f"{file}.o"
+    options = ["-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-w", *flags]
+    subprocess.run(["g++", *options, "-c", str(KERNELS / f"{file}.cpp"), "-o", str(compiled)], check=True)
+    command = ["objdump", "-d", "-C", "--no-show-raw-insn", str(compiled)]
+    hot, found = spills(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert hot > 5
+    assert [name for name in found if functions_named in name] == []
