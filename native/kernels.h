@@ -113,7 +113,7 @@ struct Grain {
 };
 
 struct Kernel {
-    const char* name;  // <type>_<kind>_<tile>_<set>, such as u8_pointwise_7x64_avx512vnni
+    const char* name;  // <type>_<kind>_<tile>_<set>, such as u8_pointwise_6x64_avx512vnni
     Kind kind;
     Type type;
     bool (*fits)(const Operation&);

@@ -16,7 +16,7 @@ constexpr int best_vectors(int vectors) {
 }
 
 const Kernel kKernels[] = {
-    u8_pointwise<Simd, 7, 4, best_vectors>("u8_pointwise_7x64_avx512vnni"),
+    u8_pointwise<Simd, 6, 4, best_vectors>("u8_pointwise_6x64_avx512vnni"),
     u8_pointwise<Simd, 14, 2, best_vectors>("u8_pointwise_14x32_avx512vnni"),
     u8_pointwise<Simd, 8, 3, best_vectors>("u8_pointwise_8x48_avx512vnni"),
     u8_pointwise<Simd, 12, 1, best_vectors>("u8_pointwise_12x16_avx512vnni"),
@@ -31,7 +31,7 @@ const Kernel kKernels[] = {
     u8_depthwise<Simd, 2>("u8_depthwise_3x3s2_64_avx512vnni"),
     u8_depthwise_any<Simd>("u8_depthwise_64_avx512vnni"),
     u8_stem<Simd>("u8_stem_3x3s2_16_avx512vnni"),
-    u8_stem_gathered<Simd, 7, 4>("u8_stem_7x64_avx512vnni"),
+    u8_stem_gathered<Simd, 6, 4>("u8_stem_6x64_avx512vnni"),
     u8_max_pool<Simd>("u8_max_pool_64_avx512vnni"),
     u8_average_pool<Simd>("u8_average_pool_64_avx512vnni"),
     u8_sum<Simd>("u8_sum_64_avx512vnni"),

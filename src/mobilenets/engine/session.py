@@ -43,7 +43,7 @@ class PlannedLayer:
 
     Attributes:
         name: Name of the layer.
-        kernel: Kernel that computes it, such as ``u8_pointwise_7x64_avx512vnni``.
+        kernel: Kernel that computes it, such as ``u8_pointwise_6x64_avx512vnni``.
         macs: Multiply-accumulate operations of one picture.
         weight_bytes: Bytes of its packed parameters.
         output_bytes: Bytes of its whole output.
