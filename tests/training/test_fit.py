@@ -82,8 +82,8 @@ def test_the_papers_recipe_trains(colours: Path) -> None:
 
 def test_bfloat16_and_mixing_and_growth_train(colours: Path) -> None:
     recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))
-    result = fit(colours, None, replace(SMALL, resolution=48, epochs=2, precision="bfloat16", recipe=recipe))
-    assert [epoch.resolution for epoch in result.history] == [32, 48]
+    result = fit(colours, None, replace(SMALL, resolution=96, epochs=2, precision="bfloat16", recipe=recipe))
+    assert [epoch.resolution for epoch in result.history] == [64, 96]
 
 
 def test_how_long_to_train_is_decided_from_the_data(colours: Path) -> None:

@@ -56,6 +56,7 @@ def test_pictures_grow_to_the_networks_resolution() -> None:
     recipe = replace(DEFAULT, growth=((0.5, 0.5), (0.25, 0.8), (0.25, 1.0)))
     sides = [recipe.resolution_at(epoch, 8, 128) for epoch in range(8)]
     assert sides == [64, 64, 64, 64, 104, 104, 128, 128]
+    assert [recipe.resolution_at(epoch, 8, 96) for epoch in (0, 4, 6)] == [64, 80, 96]
     assert {recipe.resolution_at(epoch, 8, 32) for epoch in range(8)} == {32}
     assert recipe.resolution_at(7, 8, 45) == 45
 

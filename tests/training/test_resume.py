@@ -24,7 +24,7 @@ from mobilenets.training import fit, loop
 from mobilenets.training.recipes import DEFAULT
 loop.CHECKPOINT_SECONDS = 0.02
 recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))
-settings = fit.Settings(width=0.25, resolution=48, epochs=8, threads=1, recipe=recipe)
+settings = fit.Settings(width=0.25, resolution=72, epochs=6, threads=1, recipe=recipe)
 fit.fit(sys.argv[1], sys.argv[2], settings, resume=True)
 """
 

@@ -269,7 +269,9 @@ class Trainer:
             epoch = replace(epoch, validation_loss=float(loss), validation_top1=top1)
         self.history.append(epoch)
         best = self.history[self.best_epoch] if self.best_epoch >= 0 else None
-        if epoch.validation_top1 is not None and (best is None or _quality(epoch) >= _quality(best)):
+        if epoch.validation_top1 is not None and (
+            best is None or is_better(epoch, best, len(self._validation.targets))
+        ):
             self.best_epoch = number
             with torch.no_grad():
                 for kept, present in zip(
@@ -318,8 +320,18 @@ class Trainer:
         return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
 
 
-def _quality(epoch: Epoch) -> tuple[float, float]:
-    return epoch.validation_top1 or 0.0, -(epoch.validation_loss or 0.0)
+def is_better(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
+    """Whether an epoch should be kept in the place of another, both validated on so many pictures.
+
+    By accuracy where the two are more than a standard error apart. Within that, counting right answers on a few hundred
+    pictures tells nothing, and the validation loss decides, which weighs how sure each answer is.
+    """
+    new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
+    share = max(new, old)
+    error = math.sqrt(max(share * (1 - share), 1 / pictures) / pictures)
+    if abs(new - old) > error:
+        return new > old
+    return (epoch.validation_loss or 0.0) <= (kept.validation_loss or 0.0)
 
 
 class _Display:

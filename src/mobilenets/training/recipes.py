@@ -10,6 +10,9 @@ from enum import StrEnum
 from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.errors import TrainingError
 
+SMALLEST_GROWING = 64
+"""Pixels below which pictures are not made smaller in the first part of a run."""
+
 
 class Optimizer(StrEnum):
     """How gradients become steps."""
@@ -64,7 +67,8 @@ class Recipe:
         mixed: Share of the batches that are mixed.
         unmixed: Share of the run, at its end, in which none are.
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
-            add to 1. Small pictures first is faster, and regularises.
+            add to 1. Small pictures first is faster, and regularises. Below 64 pixels nothing is made smaller: the
+            last maps would shrink to one pixel, and most of their filters would learn nothing.
         fine_tuning: Factor on the learning rate when training starts from another Model's weights.
         presentations: Pictures shown in all at 128 pixels when nobody says how long to train; fewer at lower
             resolutions (:func:`~mobilenets.training.defaults.default_epochs`).
@@ -128,12 +132,16 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
     def resolution_at(self, epoch: int, epochs: int, resolution: int) -> int:
-        """Training resolution of one epoch: a share of the network's, at least 32 pixels."""
+        """Training resolution of one epoch: a share of the network's, at least 64 pixels if that has as many."""
         passed = 0.0
         for share, scale in self.growth:
             passed += share
             if epoch < passed * epochs - 1e-6:
-                return resolution if scale == 1 else min(resolution, max(32, round(resolution * scale / 8) * 8))
+                return (
+                    resolution
+                    if scale == 1
+                    else min(resolution, max(SMALLEST_GROWING, round(resolution * scale / 8) * 8))
+                )
         return resolution
 
 
