@@ -20,7 +20,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.training.defaults import choose_device, choose_precision, default_epochs, default_resolution
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, initialize, make_optimizer
-from mobilenets.training.recipes import DEFAULT, PAPER, RECIPES, Recipe, natural_flip, recipe_named
+from mobilenets.training.recipes import DEFAULT, PAPER, RECIPES, Recipe, recipe_named, suited_to
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)
@@ -80,9 +80,12 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
         recipe_named("defualt")
 
 
-def test_digits_and_letters_are_not_mirrored() -> None:
-    assert natural_flip(("0", "1")) is Flip.NONE
-    assert natural_flip(("a", "ab")) is Flip.HORIZONTAL
+def test_digits_and_letters_are_not_mirrored_and_kept_nearly_whole() -> None:
+    digits_recipe, others = suited_to(DEFAULT, ("0", "1")), suited_to(DEFAULT, ("a", "ab"))
+    assert (digits_recipe.augmentation.flip, digits_recipe.augmentation.smallest_area) == (Flip.NONE, 0.6)
+    assert others == DEFAULT
+    assert suited_to(PAPER, ("0", "1")).augmentation.smallest_area == PAPER.augmentation.smallest_area
+    assert suited_to(DEFAULT, ("0", "1"), Flip.ANY).augmentation.flip is Flip.ANY
 
 
 def test_weights_begin_with_the_deviations_that_the_recipe_says() -> None:

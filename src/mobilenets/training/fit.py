@@ -36,7 +36,7 @@ from mobilenets.training.curve import draw_curve
 from mobilenets.training.loop import Epoch, Plan, Trainer
 from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipes import Recipe, natural_flip, recipe_named, with_flip
+from mobilenets.training.recipes import Recipe, recipe_named, suited_to
 
 MODEL_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "metrics.json", "training.png"
 HEAD_SHARE = 0.15
@@ -134,7 +134,7 @@ def fit(
     if start is None:
         _specification(settings).network(classes=2)  # a bad α is said before anything is read
     dataset = load_dataset(source, seed=settings.seed, progress=progress)
-    recipe = with_flip(recipe, settings.flip or natural_flip(dataset.labels))
+    recipe = suited_to(recipe, dataset.labels, settings.flip)
     network = _network_for(dataset, settings, start)
     preprocessing = start.preprocessing if start else PREPROCESSING
     module = _module(network, recipe, settings.seed, start, dataset.labels)

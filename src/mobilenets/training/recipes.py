@@ -190,17 +190,27 @@ def recipe_named(name: str) -> Recipe:
     raise TrainingError(f"no recipe is called {name!r}; known are {', '.join(RECIPES)}{hint}")
 
 
-def natural_flip(labels: tuple[str, ...]) -> Flip:
-    """Mirror images that are safe to train on, judged by the labels: none where they are single characters.
+GLYPH_AREA = 0.6
+"""Smallest crop of a picture of a single character: a smaller part of one is another one, or none."""
 
-    A mirrored digit or letter is another sign or none; most other things look the same from the other side.
 
-    >>> natural_flip(("0", "1")), natural_flip(("glass", "paper"))
+def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | None = None) -> Recipe:
+    """The recipe with distortions that leave the classes what they are, judged by their labels.
+
+    Where all labels are single characters, pictures are not mirrored and keep more of themselves: a mirrored digit is
+    another sign or none. Most other things look the same from the other side.
+
+    Args:
+        recipe: The recipe.
+        labels: Names of the classes.
+        flip: Mirror images to take, whatever the labels are.
+
+    >>> suited_to(DEFAULT, ("0", "1")).augmentation.flip, suited_to(DEFAULT, ("glass", "paper")).augmentation.flip
     (<Flip.NONE: 'none'>, <Flip.HORIZONTAL: 'horizontal'>)
     """
-    return Flip.NONE if all(len(label) == 1 for label in labels) else Flip.HORIZONTAL
-
-
-def with_flip(recipe: Recipe, flip: Flip) -> Recipe:
-    """The same recipe with other mirror images."""
-    return replace(recipe, augmentation=replace(recipe.augmentation, flip=flip))
+    glyphs = all(len(label) == 1 for label in labels)
+    augmentation = recipe.augmentation
+    if glyphs:
+        area = max(augmentation.smallest_area, GLYPH_AREA)
+        augmentation = replace(augmentation, flip=Flip.NONE, smallest_area=area)
+    return replace(recipe, augmentation=augmentation if flip is None else replace(augmentation, flip=flip))
