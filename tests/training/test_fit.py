@@ -103,7 +103,7 @@ def test_a_name_may_say_width_and_resolution_and_other_architectures_train(colou
     assert tuned.model.labels == ("blue", "green", "red")
 
 
-@pytest.mark.parametrize("architecture", ["alexnet@0.05-75", "vgg16@0.05-72"])
+@pytest.mark.parametrize("architecture", ["alexnet@0.05-75", "vgg16@0.05-96"])
 def test_pictures_do_not_grow_where_a_linear_layer_reads_a_whole_map(colours: Path, architecture: str) -> None:
     recipe = replace(DEFAULT, batch=16, growth=((0.5, 0.5), (0.5, 1.0)))
     settings = Settings(architecture=architecture, width=None, epochs=2, threads=1, recipe=recipe)
