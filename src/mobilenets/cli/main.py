@@ -18,14 +18,16 @@ from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
     "fit": "Train a model on labelled pictures",
-    "show": "Print a network's layers and what they cost",
-    "tables": "Print the paper's tables, published and computed side by side",
     "evaluate": "Accuracy of a model on labelled pictures",
     "predict": "The likeliest labels of pictures",
+    "quantize": "Write a model in int8, if it still answers as it did",
     "benchmark": "How fast a model runs here, and other runtimes beside it",
     "import": "Read published or foreign weights into a model",
     "export": "Write a model as ONNX, LiteRT, C, OpenVINO or Core ML",
-    "quantize": "Write a model in int8, if it still answers as it did",
+    "plan": "Which published network fits a budget, with latencies of this machine",
+    "profile": "Measure how fast this machine runs the published networks",
+    "show": "Print a network's layers and what they cost",
+    "tables": "Print the paper's tables, published and computed side by side",
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
 or ``mobilenets.cli.<name>_`` where Python keeps the name for itself."""

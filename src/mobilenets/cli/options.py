@@ -1,0 +1,50 @@
+"""Options that several commands take, and the texts that they are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from mobilenets.errors import PlanningError
+
+MOST_THREADS = 256
+
+
+def thread_list(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    """``1,2`` → (1, 2)."""
+    try:
+        counts = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of thread counts such as 1,2") from None
+    if not all(1 <= count <= MOST_THREADS for count in counts):
+        raise click.BadParameter(f"thread counts go from 1 to {MOST_THREADS}, got {text}")
+    return tuple(dict.fromkeys(counts))
+
+
+def precision_list(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """``float32``, ``int8`` or ``auto`` → the precisions that are considered."""
+    choices = {"auto": ("float32", "int8"), "float32": ("float32",), "int8": ("int8",)}
+    if text not in choices:
+        raise click.BadParameter(f"{text!r} is not one of {', '.join(choices)}")
+    return choices[text]
+
+
+class Quantity(click.ParamType[float]):
+    """A budget in the units that people write.
+
+    Args:
+        name: What the option takes, for the help text.
+        parse: One of the parsers of :mod:`mobilenets.planning.budget`.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number behind the text."""
+        try:
+            return self._parse(str(value))
+        except PlanningError as error:
+            self.fail(str(error), param, ctx)

@@ -1,0 +1,56 @@
+"""``mobilenets profile``: measure how fast this machine runs MobileNets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.options import precision_list, thread_list
+from mobilenets.planning.latency import DeviceProfile, measure_profile
+
+
+@click.command("profile")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the device profile to this file.")
+@click.option("--threads", default="1", show_default=True, callback=thread_list, help="Thread counts, such as 1,2.")
+@click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
+@json_option
+@quiet_option
+def command(
+    output: Path | None, threads: tuple[int, ...], precision: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
+    """Measure the latency of the 16 published sizes of MobileNet V1 on this machine.
+
+    The file lets another machine plan for this one: mobilenets plan --device device.json
+    """
+    profile = measure_profile(precisions=precision, threads=threads, progress=progress_to_stderr(quiet=quiet))
+    if output is not None:
+        profile.save(output)
+    if as_json:
+        print_json(profile.to_json())
+    else:
+        _print(profile)
+
+
+def _print(profile: DeviceProfile) -> None:
+    console = results()
+    console.print(f"{profile.device}, engine on {profile.engine}; milliseconds for one picture: median (minimum)")
+    settings = list(dict.fromkeys((point.precision, point.threads) for point in profile.points))
+    for precision, threads in settings:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column(f"{precision}, {threads} thread{'s' if threads > 1 else ''}", min_width=18)
+        points = [point for point in profile.points if (point.precision, point.threads) == (precision, threads)]
+        resolutions = sorted({point.resolution for point in points}, reverse=True)
+        for resolution in resolutions:
+            table.add_column(f"{resolution} px", justify="right", min_width=14)
+        by_size = {(point.width_multiplier, point.resolution): point for point in points}
+        for width in sorted({point.width_multiplier for point in points}, reverse=True):
+            row = [by_size[width, resolution] for resolution in resolutions]
+            table.add_row(f"α {width:g}", *(f"{point.median_ms:.3f} ({point.minimum_ms:.3f})" for point in row))
+        console.print()
+        console.print(table)
+    error = profile.interpolation_error
+    if error is not None:
+        console.print(f"\nBetween these sizes, interpolation errs by {100 * error:.1f} % at the median.")

@@ -1,0 +1,1 @@
+"""Which size of network meets a budget, with latencies that were measured."""

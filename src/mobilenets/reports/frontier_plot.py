@@ -1,0 +1,67 @@
+"""Accuracy against latency, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mobilenets.errors import MissingDependencyError
+from mobilenets.planning.budget import Candidate, frontier
+
+COLOURS = {"float32": "#9a5b13", "int8": "#1f5fa8"}
+MARKERS = {224: "s", 192: "D", 160: "o", 128: "v"}
+
+
+def plot_frontier(candidates: Sequence[Candidate], choice: Candidate, path: Path, *, title: str) -> None:
+    """Draw candidates, the frontier among them, and the choice.
+
+    Args:
+        candidates: What is to be drawn.
+        choice: The one to mark.
+        path: Where the picture goes; its suffix decides the format.
+        title: Above the picture.
+
+    Raises:
+        MissingDependencyError: If matplotlib is not installed.
+        OSError: If the file cannot be written.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingDependencyError("matplotlib", "train") from None
+    with mpl.rc_context({"svg.hashsalt": "mobilenets"}):
+        figure = Figure(figsize=(7, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        for precision in dict.fromkeys(candidate.precision for candidate in candidates):
+            _scatter(axes, [one for one in candidates if one.precision == precision], COLOURS[precision])
+        best = frontier(candidates)
+        axes.plot([one.latency_ms for one in best], [100 * one.accuracy for one in best], color="#888", lw=1, zorder=0)
+        axes.scatter(choice.latency_ms, 100 * choice.accuracy, s=190, facecolors="none", edgecolors="#c01818", lw=2)
+        axes.annotate(
+            str(choice),
+            (choice.latency_ms, 100 * choice.accuracy),
+            xytext=(-12, 8),
+            textcoords="offset points",
+            color="#c01818",
+            ha="right",
+        )
+        axes.set(xscale="log", xlabel="latency of one picture, ms", ylabel="top-1, %")
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.grid(alpha=0.25, which="both")
+        axes.legend(fontsize=8, loc="lower right", ncols=2)
+        figure.savefig(path, dpi=150)
+
+
+def _scatter(axes: object, candidates: Sequence[Candidate], colour: str) -> None:
+    for resolution in sorted({one.resolution for one in candidates}, reverse=True):
+        some = [one for one in candidates if one.resolution == resolution]
+        axes.scatter(  # type: ignore[attr-defined]
+            [one.latency_ms for one in some],
+            [100 * one.accuracy for one in some],
+            color=colour,
+            marker=MARKERS.get(resolution, "o"),
+            s=28,
+            label=f"{some[0].precision}, {resolution} px",
+        )

@@ -1,0 +1,85 @@
+"""Budgets: units, what meets one, and what is chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from mobilenets.errors import PlanningError
+from mobilenets.planning.budget import (
+    Budget,
+    Candidate,
+    choose,
+    frontier,
+    knee,
+    parse_accuracy,
+    parse_bytes,
+    parse_latency,
+    parse_macs,
+)
+
+
+def one(latency_ms: float, accuracy: float, *, size: int = 1000) -> Candidate:
+    return Candidate(0.5, 128, "float32", accuracy, latency_ms, size, macs=10**6, memory_bytes=5000)
+
+
+SLOW, MIDDLE, QUICK = one(8, 0.95), one(2, 0.93), one(1, 0.80)
+
+
+def test_units_as_people_write_them() -> None:
+    assert parse_latency("5 ms") == parse_latency("0.005s") == parse_latency("5000us") == 5
+    assert parse_bytes("500kB") == parse_bytes("0.5 MB") == parse_bytes("500KB") == 500_000
+    assert parse_bytes("1KiB") == 1024
+    assert parse_macs("50M") == parse_macs("0.05G") == 50_000_000
+    assert parse_accuracy("90%") == parse_accuracy(".9") == 0.9
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_latency, "5", "'5' has no unit; write a latency like 5ms"),
+        (parse_latency, "5 parsecs", "unknown unit 'parsecs'"),
+        (parse_latency, "5MS", "unknown unit 'MS'"),
+        (parse_latency, "0ms", "must be above zero"),
+        (parse_latency, "-3ms", "is not a latency"),
+        (parse_bytes, "12", "has no unit"),
+        (parse_bytes, "9e999kB", "must be above zero and finite"),
+        (parse_macs, "some", "is not a number of Mult-Adds"),
+        (parse_accuracy, "90", "did you mean 90%"),
+        (parse_accuracy, "0%", "must be above zero"),
+    ],
+)
+def test_other_units_are_refused_with_an_example(parse: object, text: str, message: str) -> None:
+    with pytest.raises(PlanningError, match=message):
+        parse(text)  # type: ignore[operator]
+
+
+def test_the_most_accurate_that_meets_the_budget_is_chosen() -> None:
+    everything = [SLOW, MIDDLE, QUICK]
+    assert choose(everything, Budget(max_latency_ms=3)) is MIDDLE
+    assert choose(everything, Budget(max_latency_ms=8)) is SLOW
+    assert choose(everything, Budget(max_file_bytes=1000)) is SLOW
+    assert choose([one(2, 0.9), QUICK, one(1.5, 0.9)], Budget(max_latency_ms=3)).latency_ms == 1.5
+
+
+def test_with_an_accuracy_to_reach_the_quickest_is_chosen() -> None:
+    assert choose([SLOW, MIDDLE, QUICK], Budget(min_accuracy=0.9)) is MIDDLE
+    with pytest.raises(PlanningError, match=r"nothing within the budget reaches 99.0 %; the best is .* with 95.0 %"):
+        choose([SLOW, MIDDLE, QUICK], Budget(min_accuracy=0.99))
+
+
+def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
+    with pytest.raises(PlanningError, match=r"nothing meets the budget; the nearest is .*: 1 ms, 1 kB, 1.0 M"):
+        choose([SLOW, MIDDLE, QUICK], Budget(max_latency_ms=0.5))
+    with pytest.raises(PlanningError, match="nothing to choose from"):
+        choose([], Budget())
+
+
+def test_without_a_budget_the_knee_is_chosen() -> None:
+    assert Budget().empty
+    assert choose([SLOW, MIDDLE, QUICK], Budget()) is MIDDLE
+    assert knee([QUICK]) is QUICK
+
+
+def test_the_frontier_leaves_out_what_is_beaten() -> None:
+    beaten = one(3, 0.9)
+    assert frontier([SLOW, beaten, QUICK, MIDDLE]) == [QUICK, MIDDLE, SLOW]
