@@ -12,7 +12,7 @@ namespace {
 const Kernel kKernels[] = {
     {"f32_pointwise_6x16_avx2", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
-    {"f32_depthwise_3x3_2x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
+    {"f32_depthwise_3x3_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
     {"f32_depthwise_8_avx2", Kind::kDepthwise, Type::kFloat32, fits_all, depthwise_packed_bytes, depthwise_pack,
      no_scratch, depthwise_grain, depthwise_run},
