@@ -12,6 +12,7 @@ from mobilenets.data.augmentation import Flip
 from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
+    from mobilenets.progress import Progress
     from mobilenets.training.fit import Fit
 
 
@@ -48,9 +49,12 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
+@click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained on if its gate asks.")
 @json_option
 @quiet_option
-def command(data: str, output: Path, resume: bool, force: bool, as_json: bool, quiet: bool, **settings: Any) -> None:
+def command(
+    data: str, output: Path, resume: bool, force: bool, int8: bool, as_json: bool, quiet: bool, **settings: Any
+) -> None:
     """Train a classifier on the labelled pictures of DATA.
 
     DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
@@ -80,6 +84,19 @@ def command(data: str, output: Path, resume: bool, force: bool, as_json: bool, q
         print_json(metrics_of(result))
     else:
         _print(result, output)
+    if int8:
+        _write_int8(result, output, progress, as_json=as_json)
+
+
+def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> None:
+    from mobilenets.model.file import save
+    from mobilenets.training.int8 import to_int8
+
+    model, verdict = to_int8(result.model, result.dataset, progress=progress)
+    path = output / "model.int8.safetensors"
+    save(model, path)
+    if not as_json:
+        click.echo(f"int8: {-(verdict.drop or 0):+.2f} points on the validation pictures; {path} is written")
 
 
 def _print(result: Fit, output: Path) -> None:

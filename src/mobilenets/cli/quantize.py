@@ -245,8 +245,6 @@ def _stopwatch() -> Stopwatch | None:
 
 
 def _with_provenance(model: Model, options: Options, pictures: int, verdict: Verdict) -> Model:
-    figures = verdict.encode()
-    del figures["layers"]
     entry = {
         "weight_bits": options.weight_bits,
         "ranges": str(options.ranges),
@@ -254,7 +252,7 @@ def _with_provenance(model: Model, options: Options, pictures: int, verdict: Ver
         "equalize": options.equalize,
         "bias_correction": options.bias_correction,
         "calibration_pictures": pictures,
-        "verdict": figures,
+        "verdict": verdict.figures(),
     }
     return replace(model, provenance={**model.provenance, "quantization": entry})
 

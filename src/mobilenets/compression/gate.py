@@ -140,6 +140,10 @@ class Verdict:
             f"without labels {LEAST_SURE_AGREEMENT:.0%} are needed"
         )
 
+    def figures(self) -> dict[str, Any]:
+        """JSON-ready values without those of single layers, as a Model's provenance keeps them."""
+        return {name: value for name, value in self.encode().items() if name != "layers"}
+
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""
 

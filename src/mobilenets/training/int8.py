@@ -1,0 +1,62 @@
+"""The int8 Model that ``fit --int8`` ends with: quantised after training, and trained with quantisation if need be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mobilenets.compression.gate import DEFAULT_MAX_DROP, Jury, Verdict, refuse
+from mobilenets.compression.qat import Recipe, train
+from mobilenets.compression.quantize import Options, quantize
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.decoding import prepare
+from mobilenets.model.model import Model
+from mobilenets.progress import SILENT, Progress
+
+CALIBRATION = 64
+"""Training pictures, evenly spread, that activation ranges come from."""
+
+
+def to_int8(
+    model: Model,
+    dataset: Dataset,
+    *,
+    max_drop: float = DEFAULT_MAX_DROP,
+    epochs: int = 4,
+    progress: Progress = SILENT,
+) -> tuple[Model, Verdict]:
+    """Quantise a Model with the pictures that it was fitted to.
+
+    The training pictures calibrate, and train where that is needed; the validation pictures decide.
+
+    Args:
+        model: float32.
+        dataset: What it was fitted to.
+        max_drop: Points of top-1 that may be lost.
+        epochs: Of quantisation-aware training, if the gate refuses what there is without.
+        progress: Told how far it is.
+
+    Returns:
+        The int8 Model and its verdict.
+
+    Raises:
+        GateError: If it lost more than it may even after training.
+        CompressionError: If the Model cannot be quantised.
+    """
+    size = (model.network.height, model.network.width)
+    pixels = prepare(dataset.train, model.preprocessing, *size, progress=progress).pixels
+    judges = prepare(dataset.validation, model.preprocessing, *size, progress=progress)
+    chosen = pixels[np.unique(np.linspace(0, len(pixels) - 1, CALIBRATION).round().astype(int))]
+    jury = Jury.of(model, judges.pixels, judges.targets, progress=progress)
+    options = Options()
+    made = quantize(model, chosen, options, progress=progress)
+    result, verdict = made.model, jury.judge(made.model, made.layers)
+    reason = verdict.refusal(max_drop)
+    if reason is not None:
+        progress.note(f"{reason}; training with quantisation")
+        result = train(model, pixels, chosen, options, Recipe(epochs=epochs), progress=progress)
+        verdict = jury.judge(result)
+        refuse(verdict, options, max_drop)
+    entry = {"weight_bits": 8, "trained": reason is not None, "verdict": verdict.figures()}
+    return replace(result, provenance={**model.provenance, "quantization": entry}), verdict
