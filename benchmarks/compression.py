@@ -47,11 +47,9 @@ def spread(total: int, count: int = CALIBRATION) -> list[int]:
 def line(name: str, verdict: Verdict) -> None:
     """One verdict, printed as it came."""
     drop = ""
-    if verdict.top1_before is not None and verdict.top1_after is not None and verdict.drop is not None:
-        drop = (
-            f"; top-1 {100 * verdict.top1_before.value:.2f} → {100 * verdict.top1_after.value:.2f} % "
-            f"({-verdict.drop:+.2f} points)"
-        )
+    if verdict.top1_before is not None and verdict.top1_after is not None:
+        before, after = 100 * verdict.top1_before.value, 100 * verdict.top1_after.value
+        drop = f"; top-1 {before:.2f} → {after:.2f} % ({after - before:+.2f} points)"
     print(
         f"{name}: agreement {verdict.agreement}; sure {verdict.sure_agreement}; {verdict.logits_snr_db:.1f} dB{drop}; "
         f"file {verdict.bytes_after:,} / {verdict.bytes_before:,} = {verdict.bytes_after / verdict.bytes_before:.3f}",
