@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +34,35 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, monkeypatch: pytest.M
             with suppress(MobileNetsError):  # anything else fails the test
                 import_model(path)
         path.write_bytes(content)
+
+
+def archive(**members: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, member in members.items():
+            file.writestr(name.replace("__", "/").replace("_dot_", "."), member)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive(a__data_dot_pkl=b"\x80\x02" + b"(" * 300_000 + b"."), "more than 100000 instructions"),
+        (archive(a__data_dot_pkl=b"\x80\x02X\xff\xff\xff\x7fabc."), "2147483647 bytes were to follow"),
+        (archive(a__data_dot_pkl=b"\x80\x02N."), "holds a NoneType, not a state_dict"),
+        (
+            archive(config_dot_json=b" " * (50 << 20), model_dot_weights_dot_h5=b""),
+            "claims to unpack to 52428800 bytes",
+        ),
+        ((500_005).to_bytes(8, "little") + b'{"a":' + b"[" * 500_000, "the header is not readable"),
+        (b"\x08\x08\x3a\x80\x80\x40" + b"\x0a\x00" * (1 << 19), "more than 65536 fields"),
+    ],
+)
+def test_small_files_that_ask_for_much_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(content)
+    with pytest.raises(MobileNetsError, match=message):
+        import_model(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"PK", b"\x89HDF\r\n\x1a\n", b"\x08\x08", b"\x1c\0\0\0TFL3", b"{"])

@@ -15,6 +15,9 @@ from typing import Any
 
 from mobilenets.formats.binary import Bytes
 
+MOST_INSTRUCTIONS = 100_000
+"""A MobileNet's checkpoint takes some 4,000."""
+
 _STORAGES = {
     "FloatStorage": "F32",
     "HalfStorage": "F16",
@@ -88,7 +91,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> tuple[Any, int]:
-        while True:
+        for _ in range(MOST_INSTRUCTIONS):
             start = self._at
             code = self._u8()
             if code == 0x2E:  # STOP
@@ -100,6 +103,7 @@ class _Machine:
                 step(self)
             except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError) as error:
                 raise self._data.error(start, f"a pickle that makes no sense ({error!r:.100})") from None
+        raise self._data.error(self._at, f"a pickle of more than {MOST_INSTRUCTIONS} instructions")
 
     # Reading
 
