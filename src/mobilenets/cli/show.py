@@ -23,8 +23,11 @@ MODEL_SUFFIX = ".safetensors"
 @click.option("--width", type=float, help="Width multiplier α.  [default: the architecture's]")
 @click.option("--resolution", type=int, help="Side of the square input in pixels.  [default: the architecture's]")
 @click.option("--classes", type=int, help="Outputs of the last layer.  [default: 1000]")
+@click.option("--plan", "with_plan", is_flag=True, help="How the engine runs a MODEL: steps, bytes, measured time.")
 @json_option
-def command(name: str, width: float | None, resolution: int | None, classes: int | None, as_json: bool) -> None:
+def command(
+    name: str, width: float | None, resolution: int | None, classes: int | None, with_plan: bool, as_json: bool
+) -> None:
     """Print the layers of a network with their shapes, Mult-Adds and parameters, and what they cost in total.
 
     NAME is an architecture such as mobilenet_v1, or mobilenet_v1@0.5-160 for its width and resolution; MODEL is a
@@ -42,6 +45,11 @@ def command(name: str, width: float | None, resolution: int | None, classes: int
         network = model.network
     else:
         network = _network(name, width, resolution, classes)
+    if with_plan:
+        if model is None:
+            raise click.UsageError("--plan needs a Model, not an architecture's name: its numbers decide what runs")
+        _show_plan(model, as_json)
+        return
     whole = model is None or model.precision == "float32"
     total = cost(network) if whole else cost(network, bytes_per_weight=1, bytes_per_activation=1)
     if as_json:
@@ -50,6 +58,45 @@ def command(name: str, width: float | None, resolution: int | None, classes: int
     _print_layers(network, total)
     _print_kinds(total)
     _print_totals(network, total, model)
+
+
+def _show_plan(model: Model, as_json: bool) -> None:
+    from mobilenets.engine.session import Session
+
+    session = Session(model)
+    steps = session.plan()
+    memory = {
+        "arena_bytes": session.arena_bytes,
+        "scratch_bytes_per_thread": session.scratch_bytes,
+        "packed_bytes": session.packed_bytes,
+    }
+    if as_json:
+        facts = {"instruction_set": session.instruction_set, "threads": session.threads}
+        print_json(facts | memory | {"steps": [asdict(step) for step in steps]})
+        return
+    from mobilenets.cli.layout import text_table
+
+    table = text_table("step", "layer", "kernel", "shared by", "weights", "buffer (bytes)", "µs", "GMAC/s", left=4)
+    for number, step in enumerate(steps, start=1):
+        for layer in step.layers:
+            first = layer is step.layers[0]
+            table.add_row(
+                str(number) if first else "",
+                layer.name,
+                layer.kernel,
+                step.split if first else "",
+                f"{layer.weight_bytes:,}",
+                f"{layer.buffer_bytes:,}",
+                f"{1e6 * layer.seconds:.1f}",
+                f"{layer.macs / layer.seconds / 1e9:.0f}" if layer.macs and layer.seconds else "",
+            )
+    results().print(table)
+    total = sum(layer.seconds for step in steps for layer in step.layers)
+    results().print(
+        f"{session.instruction_set}, {session.threads} threads; {1e3 * total:.3f} ms on one thread; activations "
+        f"{_megabytes(session.arena_bytes)}, packed weights {_megabytes(session.packed_bytes)}, "
+        f"{session.scratch_bytes:,} bytes of scratch per thread"
+    )
 
 
 def _is_file(name: str) -> bool:
