@@ -122,7 +122,7 @@ class LiteRt(Contestant):
 
     def __init__(self, model: Model, threads: int) -> None:
         litert = _import("ai_edge_litert.interpreter", "ai-edge-litert")
-        fold = _import("mobilenets.compression.fold").fold
+        from mobilenets.compression.fold import fold
         from mobilenets.formats.to_litert import to_litert
 
         folded = fold(model) if model.quantization is None else model
@@ -157,7 +157,7 @@ class Ncnn(Contestant):
 
     def __init__(self, model: Model, threads: int) -> None:
         self._ncnn = _import("ncnn")
-        fold = _import("mobilenets.compression.fold").fold
+        from mobilenets.compression.fold import fold
 
         if model.quantization is not None:
             raise EngineError("ncnn is measured in float32 only: it cannot be given an int8 Model's own numbers")
