@@ -1,0 +1,57 @@
+"""Builds of the native half for tests, kept in build/ so that the second run is quick."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT
+
+VARIABLE = "MOBILENETS_NATIVE_TESTS"
+"""Set to have the native half built in other ways and tested in each: minutes of compiling, which CI does."""
+
+
+def require_compilers(*programs: str) -> None:
+    """Skip the test where it was not asked for, or a program that it needs is not installed."""
+    if not os.environ.get(VARIABLE):
+        pytest.skip(f"compiles for minutes; set {VARIABLE}=1 to run it")
+    for program in ("cmake", "ninja", *programs):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+def build(name: str, target: str, *options: str) -> Path:
+    """Configure and build one target.
+
+    Args:
+        name: Folder under build/.
+        target: CMake target.
+        options: Given to CMake.
+
+    Returns:
+        The build folder.
+    """
+    folder = ROOT / "build" / name
+    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"]
+    run([*configure, *options])
+    run(["cmake", "--build", str(folder), "--target", target])
+    return folder
+
+
+def run(command: list[str], **environment: str) -> str:
+    """Output of a command; the test fails with all of it if the command does."""
+    result = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | environment,
+        timeout=1800,
+        check=False,
+    )
+    assert result.returncode == 0, f"{' '.join(command)}:\n{result.stdout[-4000:]}"
+    return result.stdout
