@@ -1,0 +1,95 @@
+"""The engine beside OpenVINO, LiteRT, ONNX Runtime and ncnn on MobileNet V1: equal weights, equal answers, in turns.
+
+    python benchmarks/inference.py                              six sizes, int8 and float32, 1 and 2 threads
+    python benchmarks/inference.py --sizes all                  all sixteen of the published grid
+    python benchmarks/inference.py --sizes 1.0-224 --batch 32   pictures in one run
+    MOBILENETS_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/inference.py --against openvino
+
+Weights are random, of the sizes that trained ones have; no runtime's speed depends on them. Prints the minimum and the
+median of each contestant in milliseconds, ours over the best peer's, and ours as a share of the measured peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.random_models import random_int8_model, random_model
+
+from mobilenets.architecture.cost import cost
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
+from mobilenets.engine.session import chosen_instruction_set, measured_peak
+from mobilenets.errors import MobileNetsError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.processors import processor_name
+from mobilenets.reports.peers import CONTESTANTS, OURS
+from mobilenets.reports.race import Timing, noise, race
+
+TABLE = ("1.0-224", "1.0-128", "0.75-192", "0.5-160", "0.25-224", "0.25-128")
+GRID = tuple(f"{width}-{resolution}" for width in PUBLISHED_WIDTHS for resolution in PUBLISHED_RESOLUTIONS)
+
+
+def model_of(size: str, precision: str) -> Model:
+    """A MobileNet V1 with ReLU6 and random weights."""
+    width, resolution = size.split("-")
+    network = mobilenet_v1(width_multiplier=float(width), resolution=int(resolution), activation=Activation.RELU6)
+    rng = np.random.default_rng(0)
+    if precision == "int8":
+        return random_int8_model(rng, network)
+    return random_model(rng, network, Preprocessing())
+
+
+def measure(model: Model, peers: list[str], threads: int, batch: int, seconds: float) -> list[Timing]:
+    """Timings of ours and of every peer that takes the Model."""
+    contestants = [CONTESTANTS[OURS](model, threads)]
+    for name in peers:
+        try:
+            contestants.append(CONTESTANTS[name](model, threads))
+        except MobileNetsError as error:
+            print(f"without {name}: {error}", file=sys.stderr)
+    integer = model.quantization is not None
+    return race(contestants, noise(model, batch), seconds=seconds * len(contestants), integer=integer)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default=",".join(TABLE), help="such as 1.0-224,0.5-160; or all")
+    parser.add_argument("--precisions", default="int8,float32")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--against", default="openvino,litert,onnxruntime,ncnn")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each contestant in each line")
+    options = parser.parse_args()
+    isa = chosen_instruction_set()
+    print(f"{processor_name()}, {isa}; minimum/median in ms, batch {options.batch}")
+    sizes = GRID if options.sizes == "all" else options.sizes.split(",")
+    for size in sizes:
+        for precision in options.precisions.split(","):
+            model = model_of(size, precision)
+            peak = measured_peak(isa, integer=precision == "int8")
+            for threads in map(int, options.threads.split(",")):
+                ours, *others = measure(model, options.against.split(","), threads, options.batch, options.seconds)
+                share = cost(model.network).macs * options.batch / ours.minimum / (peak * threads) if peak else 0.0
+                best = min((other.minimum for other in others), default=float("nan"))
+                median = min((other.median for other in others), default=float("nan"))
+                figures = "  ".join(
+                    f"{timing.name} {1e3 * timing.minimum:.3f}/{1e3 * timing.median:.3f}" for timing in (ours, *others)
+                )
+                print(
+                    f"{size:8} {precision:7} {threads} thread(s)  ratio {ours.minimum / best:.3f} "
+                    f"(medians {ours.median / median:.3f})  share of peak {share:.2f}  {figures}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
