@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -175,12 +177,12 @@ Team::Team(int wanted, int processors) {
     const auto may_have_more = [&] { return size_ < wanted && size_ < kLargest && shared.busy < processors; };
     for (size_t i = 0; may_have_more(); ++i) {
         if (i == shared.workers.size()) {
-            shared.workers.push_back(std::make_unique<Worker>());
-            Worker* fresh = shared.workers.back().get();
             try {
-                fresh->thread = std::thread([fresh] { fresh->live(); });
-            } catch (const std::system_error&) {  // no more threads to be had: do with what there is
-                shared.workers.pop_back();
+                shared.workers.reserve(i + 1);
+                auto fresh = std::make_unique<Worker>();
+                fresh->thread = std::thread([worker = fresh.get()] { worker->live(); });
+                shared.workers.push_back(std::move(fresh));
+            } catch (const std::exception&) {  // no more threads or memory to be had: do with what there is
                 return;
             }
         }
