@@ -69,8 +69,6 @@ class ChainRun {
     }
 
   private:
-    static constexpr size_t kMostStages = 64;
-
     // Makes rows of a stage until `end`, in steps.
     void make(size_t index, int32_t end) {
         const Stage& stage = step_.stages[index];

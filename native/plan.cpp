@@ -130,7 +130,10 @@ int32_t Plan::add(const Layer& layer) {
             break;
         case LayerKind::kConcatenate:
             out.channels = 0;
-            for (const int32_t input : layer.inputs) out.channels += maps_[static_cast<size_t>(input)].channels;
+            for (const int32_t input : layer.inputs) {
+                out.channels += maps_[static_cast<size_t>(input)].channels;
+                fail(out.channels < kLargestSide, "its output is too large");  // before the sum can overflow
+            }
             break;
         default:
             break;
@@ -139,7 +142,10 @@ int32_t Plan::add(const Layer& layer) {
         fail(layer.kernel == 1 && layer.stride == 1, "is linear and has a window");
         out.height = out.width = 1;
     }
-    fail(out.channels >= 1 && out.channels < kLargestSide && int64_t{4} * out.channels * out.pixels() < kLargestMap,
+    fail(layer.kind != LayerKind::kPointwise || (layer.kernel == 1 && layer.stride == 1),
+         "is pointwise and has a window");
+    fail(out.channels >= 1 && out.channels < kLargestSide && out.pixels() < kLargestMap &&
+             int64_t{4} * out.channels * out.pixels() < kLargestMap,
          "its output is empty or too large");
     fail(layer.groups == 1 || (layer.kind == LayerKind::kConvolution && in.channels % layer.groups == 0 &&
                                out.channels % layer.groups == 0),
@@ -375,8 +381,8 @@ void Plan::join_stages() {
     for (Step& step : steps_) {
         const bool chain = step.kind == StepKind::kChain && !joined.empty() && joined.back().kind == StepKind::kChain;
         const Stage* before = chain ? &joined.back().stages.back() : nullptr;
-        bool join =
-            chain && step.inputs[0] == joined.back().output && readers[static_cast<size_t>(step.inputs[0])] == 1;
+        bool join = chain && joined.back().stages.size() < kMostStages && step.inputs[0] == joined.back().output &&
+                    readers[static_cast<size_t>(step.inputs[0])] == 1;
         if (join) {
             const Map& between = maps_[static_cast<size_t>(step.inputs[0])];
             const Stage& next = step.stages.front();
@@ -429,6 +435,9 @@ void Plan::set_tiles(Step& chain) {
                 stage.step_rows = std::max(1, round_up(next.step_rows * window.stride, rows_grain));
                 stage.ring_rows =
                     std::max(stage.step_rows, (next.step_rows - 1) * window.stride + window.kernel) + rows_grain - 1;
+                // There are no more rows than the map has; a large stride would ask for many more.
+                stage.step_rows = std::min(stage.step_rows, stage.window.out_height);
+                stage.ring_rows = std::min(stage.ring_rows, stage.window.out_height);
             }
             stage.ring_offset = used;
             used += round_up(

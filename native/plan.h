@@ -104,6 +104,8 @@ struct Stage {
     int64_t macs = 0;
 };
 
+constexpr size_t kMostStages = 64;  // of one chain; what is longer is cut
+
 enum class StepKind : uint8_t { kChain, kAveragePool, kSum, kConcatenate };
 
 struct Step {

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.random_models import random_int8_model, random_model, random_network, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Layer, Network, Padding
 from mobilenets.engine.lowering import lower
 from mobilenets.engine.session import Session, chosen_instruction_set, instruction_sets
 from mobilenets.errors import EngineError
@@ -123,6 +124,23 @@ def test_nothing_is_written_between_activations_nor_read_before_it_is_written(
         assert runner.run_poisoned(pixels, results, byte)
         if isa == SETS[0]:
             assert all(np.array_equal(mine, value) for mine, value in zip(results, expected, strict=True))
+
+
+def test_a_chain_of_fused_layers_may_be_long() -> None:
+    layers: list[Layer] = []
+    for index in range(150):
+        before = layers[-1].name if layers else INPUT
+        same = Padding(1, 1, 1, 1)
+        layers.append(DepthwiseConvolution(f"layer{index}", (before,), kernel=3, padding=same, bias=True))
+    network = Network("deep", 5, 4, tuple(layers), (layers[-1].name,))
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, network), random_pixels(rng, network, 1)
+    (expected,) = reference.run(model, pixels).values()
+    runner = lower(model, instruction_set=SETS[0], threads=1, processors=1, whole_map_bytes=1)
+    result = np.empty(expected.shape, np.float32)
+    runner.run(pixels, [result])
+    assert np.abs(result - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert 1 < len(runner.describe()) < 10
 
 
 def test_activations_take_little_more_memory_than_they_must() -> None:

@@ -238,7 +238,7 @@ def _weighted_numbers(
         folded = bias.astype(np.int64)
     scale = source.scale * model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
     multiplier = (scale if target is None else scale / target.scale).astype(np.float32)
-    largest = float(np.abs(folded).max()) + 255.0 * 128 * taps
+    largest = float(np.abs(folded).max()) + 255.0 * (128 if zero_point is None else 255) * taps
     return _Numbers(
         _in_row_order(model, layer, weight),
         folded.astype(np.int32),
