@@ -8,12 +8,16 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 
 #include "peak.h"
 #include "runner.h"
+#include "thread_pool.h"
 
 namespace nb = nanobind;
 using namespace mobilenets;
@@ -30,6 +34,45 @@ Array array_of(const std::optional<AnyArray>& array, const char* name) {
     if (!array) return {};
     if (array->dtype() != nb::dtype<Value>()) throw std::invalid_argument(std::string(name) + " has the wrong type");
     return {array->data(), array->size()};
+}
+
+// Set by `leave`.
+std::atomic<bool> leaving{false};
+std::thread::id last_thread;
+// Threads that want the interpreter's lock back.
+std::atomic<int> returning{0};
+
+// Gives the interpreter's lock away for as long as it lives. A shutting down interpreter ends every other thread that
+// asks for the lock by unwinding its stack (until Python 3.14), which from a destructor ends the whole process. After
+// `leave` only the thread that shuts down gets out of here; others wait for the end of the process.
+class WithoutInterpreter {
+  public:
+    WithoutInterpreter() : state_(PyEval_SaveThread()) {}
+    ~WithoutInterpreter() {
+        returning.fetch_add(1);
+        if (leaving.load() && std::this_thread::get_id() != last_thread) {
+            returning.fetch_sub(1);
+            for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+        }
+        PyEval_RestoreThread(state_);
+        returning.fetch_sub(1);
+    }
+    WithoutInterpreter(const WithoutInterpreter&) = delete;
+    WithoutInterpreter& operator=(const WithoutInterpreter&) = delete;
+
+  private:
+    PyThreadState* state_;
+};
+
+// The calling thread is about to shut the interpreter down. Lets threads that wait for its lock have it a last time;
+// not for longer than a second, for a forked process counts threads that are its parent's.
+void leave() {
+    const WithoutInterpreter released;
+    last_thread = std::this_thread::get_id();
+    leaving = true;
+    for (int turn = 0; turn < 1000 && returning.load() != 0; ++turn)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    stop_threads();
 }
 
 // A plan while it is being written; `finish` gives it away.
@@ -127,14 +170,14 @@ struct Call {
 
 void run(Runner& runner, const Pixels& pixels, const std::vector<Result>& results) {
     const Call call(runner, pixels, results);
-    const nb::gil_scoped_release release;
+    const WithoutInterpreter released;
     runner.run(pixels.data(), call.count, call.outputs.data());
 }
 
 bool run_poisoned(Runner& runner, const Pixels& pixels, const std::vector<Result>& results, uint8_t byte) {
     const Call call(runner, pixels, results);
     if (call.count != 1) throw std::invalid_argument("takes one picture");
-    const nb::gil_scoped_release release;
+    const WithoutInterpreter released;
     return runner.run_poisoned(pixels.data(), call.outputs.data(), byte);
 }
 
@@ -142,7 +185,7 @@ std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeat
     const Map& input = runner.plan().maps()[0];
     if (pixels.size() < static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels))
         throw std::invalid_argument("takes a picture");
-    const nb::gil_scoped_release release;
+    const WithoutInterpreter released;
     return runner.profile(pixels.data(), repeats, threads);
 }
 
@@ -198,6 +241,7 @@ nb::list describe(const Runner& runner) {
 }  // namespace
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // a thread that Python does not wait for may still hold a Runner at exit
     module.doc() = "The engine's native half. Everything here is private: use mobilenets.engine.session.";
 
     nb::class_<Runner>(module, "Runner")
@@ -234,6 +278,6 @@ NB_MODULE(_native, module) {
             const InstructionSet* set = find_instruction_set(name.c_str());
             return set == nullptr ? 0.0 : measure_peak(*set, integers ? Type::kUint8 : Type::kFloat32);
         },
-        nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<nb::gil_scoped_release>());
-    module.def("stop_threads", &stop_threads, nb::call_guard<nb::gil_scoped_release>());
+        nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<WithoutInterpreter>());
+    module.def("stop_threads", &leave);
 }

@@ -101,6 +101,27 @@ def test_nothing_hinders_the_exit_of_the_interpreter() -> None:
     assert run_python("threading.Thread(target=session.run, args=(pixels,)).start(); print('done')") == "done\n"
 
 
+def test_threads_that_python_does_not_wait_for_may_be_running_at_exit() -> None:
+    printed = run_python(
+        """
+        import atexit
+        def run_on():
+            while True:
+                session.run(pixels)
+        for _ in range(3):
+            threading.Thread(target=run_on, daemon=True).start()
+        for _ in range(20):
+            session.run(pixels)
+        # What was registered before the engine runs after it has left.
+        from mobilenets.engine import _native
+        atexit.unregister(_native.stop_threads)
+        atexit.register(lambda: print(session.run(pixels).shape[0]))
+        atexit.register(_native.stop_threads)
+        """
+    )
+    assert printed == "3\n"
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads can't be counted here")
 def test_threads_end_with_the_engine() -> None:
     printed = run_python(
