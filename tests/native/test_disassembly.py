@@ -24,6 +24,7 @@ KERNELS = {
 }
 DOT_PRODUCT = re.compile(r"\bvpdpbusd|\bvpmaddwd")
 VECTOR_ON_STACK = re.compile(r"(?=.*%[yz]mm)(?=.*\(%r[sb]p)")
+WIDE = re.compile(r"%[yz]mm|%xmm(1[6-9]|[23][0-9])")
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(.*)$")
 JUMP = re.compile(r"^j[a-z]+\s+([0-9a-f]+)\b")
@@ -80,3 +81,12 @@ def test_dot_products_touch_no_stack(pattern: str) -> None:
             spills = [instruction.text for instruction in loop if VECTOR_ON_STACK.match(instruction.text)]
             assert not spills, f"{name} keeps vectors on the stack: {spills[:4]}"
     assert loops >= len(kernels) // 2
+
+
+def test_no_wide_vectors_outside_of_anonymous_namespaces() -> None:
+    """Code that files of several instruction sets share would be linked from any of them, and stop other processors."""
+    wide = {name for name, body in functions().items() if any(WIDE.search(instruction.text) for instruction in body)}
+    if not any("(anonymous namespace)::" in name for name in wide):
+        pytest.skip("the extension is stripped, or for another processor")
+    named = re.compile(r"^([a-z ]+ )?mobilenets::\(anonymous namespace\)::")  # after the type that a template returns
+    assert not [name for name in wide if not named.match(name)]
