@@ -109,20 +109,29 @@ def command(
 
     made, options, verdict = _make(original, jury, pixels, options, trained, train_it, auto, max_drop, progress)
     explained = contributions(jury, pixels, options, progress=progress) if explain else []
+    refusal = _refusal(verdict, options, max_drop)
+    path = output or model.with_suffix(".int8.safetensors")
+    if refusal is None or force:  # before anything is printed: whoever reads may leave early
+        save(_with_provenance(made, options, len(pixels), verdict), path)
     if not as_json:
         _print(verdict, explained)
-    try:
-        refuse(verdict, options, max_drop)
-    except GateError as error:
+    if refusal is not None:
         if not force:
-            raise
-        progress.note(f"written all the same: {error}")
-    path = output or model.with_suffix(".int8.safetensors")
-    save(_with_provenance(made, options, len(pixels), verdict), path)
+            raise refusal
+        progress.note(f"written all the same: {refusal}")
     if as_json:
         print_json({"model": str(path), **verdict.encode(), "without": _encode(explained)})
     else:
         click.echo(f"{path} is written")
+
+
+def _refusal(verdict: Verdict, options: Options, max_drop: float) -> GateError | None:
+    """Why the Model should not be written, if it should not."""
+    try:
+        refuse(verdict, options, max_drop)
+    except GateError as error:
+        return error
+    return None
 
 
 def _make(
