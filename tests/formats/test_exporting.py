@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from tests.random_models import random_int8_model, random_model, random_pixels, without_batch_norm
 
@@ -13,7 +14,7 @@ from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.exporting import TARGETS, Options, export, target_of
 from mobilenets.formats.to_onnx import to_onnx
-from mobilenets.formats.verification import compare
+from mobilenets.formats.verification import compare, run_onnx
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -60,6 +61,27 @@ def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path, mon
     with pytest.raises(FormatError, match="answers otherwise than the Model"):
         export(model, path)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["the file of yesterday"]
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_other_answers_at_a_runtimes_default_settings_are_told_beside_the_exact_ones(
+    shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+
+    def at_defaults(model: Model, path: Path, pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
+        return {name: values + np.float32(shift) for name, values in run_onnx(model, path, pixels).items()}
+
+    monkeypatch.setitem(TARGETS, "onnx", replace(TARGETS["onnx"], run_at_defaults=at_defaults))
+    exported = export(small_model(int8=True), tmp_path / "model.onnx")
+    assert exported.agreement is not None
+    assert exported.agreement.relative < 1e-5
+    if not shift:
+        assert (exported.at_defaults, exported.advice) == (None, "")
+        return
+    assert exported.at_defaults is not None
+    assert exported.at_defaults.largest_difference == pytest.approx(1)
+    assert exported.advice == "ONNX Runtime with session.x64quantprecision=1"
 
 
 def test_without_a_runtime_the_file_is_written_and_the_reason_said(

@@ -16,20 +16,21 @@ from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
+from mobilenets.formats.onnx_runtime import session, session_options
 from mobilenets.formats.to_onnx import onnx_graph, to_onnx
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 
 onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 
 def run(graph: Any, values: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
     """What ONNX Runtime answers, by output, once the checker has accepted the graph."""
     onnx.checker.check_model(graph, full_check=True)
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, {"input": values}), strict=True))
+    running = session(graph.SerializeToString())
+    names = [output.name for output in running.get_outputs()]
+    return dict(zip(names, running.run(None, {"input": values}), strict=True))
 
 
 def assert_alike(found: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDArray[Any]]) -> None:
@@ -88,19 +89,19 @@ def test_labels_and_preprocessing_travel_in_the_metadata(tmp_path: Path) -> None
     model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
     model = replace(model, labels=("Kätzchen", "Hund"))
     to_onnx(model, tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    metadata = session.get_modelmeta().custom_metadata_map
+    running = session(str(tmp_path / "model.onnx"))
+    metadata = running.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["labels"]) == ["Kätzchen", "Hund"]
     assert json.loads(metadata["preprocessing"])["mean"] == [0.485, 0.456, 0.406]
-    assert session.get_inputs()[0].shape == ["batch", 32, 32, 3]
+    assert running.get_inputs()[0].shape == ["batch", 32, 32, 3]
 
 
 def fused_operators(model: Model, folder: Path) -> set[str]:
     """Operators that are left when ONNX Runtime has optimised the graph."""
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     options.optimized_model_filepath = str(folder / "optimised.onnx")
     options.log_severity_level = 4  # it warns that the optimised file fits this machine only
-    onnxruntime.InferenceSession(onnx_graph(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session(onnx_graph(model).SerializeToString(), options=options)
     return {node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node}
 
 

@@ -18,6 +18,7 @@ from mobilenets.data.photographs import photographs
 from mobilenets.data.picture import Picture
 from mobilenets.errors import MissingDependencyError
 from mobilenets.formats.exporting import TARGETS, Exported, Options, export, target_of
+from mobilenets.formats.verification import Agreement
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -106,6 +107,12 @@ def _print(exported: Exported, title: str, model: Model, seconds: float, real: i
         f"largest difference {agreement.largest_difference:.2g} of {agreement.largest_value:.3g}, "
         f"same top-1 for {100 * agreement.top1:.0f} %"
     )
+    if exported.at_defaults is not None:
+        plain = exported.at_defaults
+        click.echo(
+            f"that is {exported.advice}; at its default settings int8 sums saturate on this processor: "
+            f"largest difference {plain.largest_difference:.2g}, same top-1 for {100 * plain.top1:.0f} %"
+        )
 
 
 def _to_json(exported: Exported, title: str, model: Model, seconds: float) -> dict[str, Any]:
@@ -116,15 +123,21 @@ def _to_json(exported: Exported, title: str, model: Model, seconds: float) -> di
         "precision": model.precision,
         "bytes": exported.bytes,
         "seconds": round(seconds, 3),
-        "verified": None
-        if agreement is None
-        else {
-            "pictures": agreement.pictures,
-            "largest_difference": agreement.largest_difference,
-            "largest_value": agreement.largest_value,
-            "top1": agreement.top1,
-        },
+        "verified": _agreement_to_json(agreement),
+        "at_default_settings": _agreement_to_json(exported.at_defaults),
+        "setting": exported.advice or None,
         "not_verified": exported.not_run or None,
         "flash_bytes": footprint.flash_bytes if footprint else None,
         "ram_bytes": footprint.ram_bytes if footprint else None,
+    }
+
+
+def _agreement_to_json(agreement: Agreement | None) -> dict[str, Any] | None:
+    if agreement is None:
+        return None
+    return {
+        "pictures": agreement.pictures,
+        "largest_difference": agreement.largest_difference,
+        "largest_value": agreement.largest_value,
+        "top1": agreement.top1,
     }

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats import verification
+from mobilenets.formats.onnx_runtime import EXACT_INTEGERS
 from mobilenets.formats.pictures import synthetic_pictures
 from mobilenets.formats.to_c import Footprint, to_c
 from mobilenets.formats.to_coreml import to_coreml
@@ -58,6 +59,9 @@ class Target:
         run: Gives a written file's outputs for pixels; None where it cannot be run here.
         int8_tolerance: Largest difference of an int8 file's outputs, as a share of the largest value. Runtimes round
             otherwise in places, and LiteRT's outputs pass through bytes.
+        run_at_defaults: The same as ``run``, at the runtime's default settings, where it needs another one to compute
+            int8 networks exactly.
+        advice: What that setting is.
     """
 
     title: str
@@ -67,6 +71,8 @@ class Target:
     options: frozenset[str] = frozenset()
     folds: bool = False
     int8_tolerance: float = 0.05
+    run_at_defaults: Callable[[Model, Path, Pixels], Outputs] | None = None
+    advice: str = ""
 
 
 def _onnx(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
@@ -90,7 +96,15 @@ def _coreml(model: Model, path: Path, options: Options, pictures: Pixels) -> Non
 
 
 TARGETS: dict[str, Target] = {
-    "onnx": Target("ONNX", ".onnx", _onnx, verification.run_onnx, frozenset({"normalized_input"})),
+    "onnx": Target(
+        "ONNX",
+        ".onnx",
+        _onnx,
+        verification.run_onnx,
+        frozenset({"normalized_input"}),
+        run_at_defaults=verification.run_onnx_at_defaults,
+        advice="ONNX Runtime with {}={}".format(*EXACT_INTEGERS),
+    ),
     "litert": Target("LiteRT", ".tflite", _litert, verification.run_litert, frozenset({"half"}), folds=True),
     "c": Target("C99", ".c", _c, verification.run_c, frozenset({"name", "example"}), folds=True, int8_tolerance=0.0),
     "openvino": Target("OpenVINO", ".xml", _openvino, verification.run_openvino, frozenset({"half"})),
@@ -113,6 +127,9 @@ class Exported:
         agreement: How the file's answers compare to the Model's; None if it was not run.
         not_run: Why it was not.
         footprint: What a C file needs on a device.
+        at_defaults: How the file's answers compare at the runtime's default settings on this processor; None if they
+            are the same there.
+        advice: The setting that gave ``agreement``, where the default one does not.
     """
 
     paths: tuple[Path, ...]
@@ -120,6 +137,8 @@ class Exported:
     agreement: Agreement | None
     not_run: str = ""
     footprint: Footprint | None = None
+    at_defaults: Agreement | None = None
+    advice: str = ""
 
 
 def target_of(path: Path, name: str | None = None) -> str:
@@ -175,12 +194,20 @@ def export(
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
         footprint = target.write(model, written, options, pixels)
-        agreement, not_run = None, "" if verify else "as asked"
+        verified = _Verified(None, not_run="as asked")
         if verify:
-            agreement, not_run = _verify(target, model, written, options, pixels)
+            verified = _verify(target, model, written, options, pixels)
         paths = tuple(_move(made, path.with_name(made.name)) for made in sorted(Path(folder).iterdir()))
     sizes = (file.stat().st_size for made in paths for file in ([made] if made.is_file() else made.rglob("*")))
-    return Exported(paths, sum(sizes), agreement, not_run, footprint)
+    return Exported(
+        paths,
+        sum(sizes),
+        verified.agreement,
+        verified.not_run,
+        footprint,
+        verified.at_defaults,
+        target.advice if verified.at_defaults is not None else "",
+    )
 
 
 def _check_options(target: Target, options: Options, model: Model) -> None:
@@ -191,17 +218,25 @@ def _check_options(target: Target, options: Options, model: Model) -> None:
         raise FormatError("an int8 Model's weights are stored as they are; half is for float32 Models")
 
 
-def _verify(
-    target: Target, model: Model, written: Path, options: Options, pixels: Pixels
-) -> tuple[Agreement | None, str]:
+@dataclass(frozen=True)
+class _Verified:
+    """The part of :class:`Exported` that running a file tells."""
+
+    agreement: Agreement | None
+    not_run: str = ""
+    at_defaults: Agreement | None = None
+
+
+def _verify(target: Target, model: Model, written: Path, options: Options, pixels: Pixels) -> _Verified:
     """Run what was written; raises if it does not answer as the Model does."""
     if target.run is None:
-        return None, f"{target.title} runs on Apple's systems only"
+        return _Verified(None, f"{target.title} runs on Apple's systems only")
     try:
         found = target.run(model, written, pixels)
     except (MissingDependencyError, verification.NoCompilerError) as error:
-        return None, str(error)
-    agreement = verification.compare(verification.expected_outputs(model, pixels), found)
+        return _Verified(None, str(error))
+    expected = verification.expected_outputs(model, pixels)
+    agreement = verification.compare(expected, found)
     allowed = HALF_TOLERANCE if options.half else FLOAT_TOLERANCE
     if model.quantization is not None:
         allowed = target.int8_tolerance
@@ -210,7 +245,19 @@ def _verify(
             f"the {target.title} file answers otherwise than the Model: values differ by up to "
             f"{agreement.largest_difference:.3g} of {agreement.largest_value:.3g}; {allowed:g} of that is allowed"
         )
-    return agreement, ""
+    return _Verified(agreement, at_defaults=_at_defaults(target, model, written, pixels, expected, found))
+
+
+def _at_defaults(
+    target: Target, model: Model, written: Path, pixels: Pixels, expected: Outputs, found: Outputs
+) -> Agreement | None:
+    """How the answers at the runtime's default settings compare, if they are others."""
+    if target.run_at_defaults is None or model.quantization is None:
+        return None
+    plain = target.run_at_defaults(model, written, pixels)
+    if all(np.array_equal(plain[name], values) for name, values in found.items()):
+        return None
+    return verification.compare(expected, plain)
 
 
 def _move(made: Path, place: Path) -> Path:

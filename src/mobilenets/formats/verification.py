@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.onnx_runtime import RUNTIMES_EXTRA, session, session_options
 from mobilenets.formats.to_litert import litert_input
 from mobilenets.model import reference
 from mobilenets.model.model import Model
@@ -25,10 +26,6 @@ Array = npt.NDArray[Any]
 
 class NoCompilerError(FormatError):
     """There is no C compiler here to run a C file with."""
-
-
-RUNTIMES_EXTRA = "benchmark"
-"""The extra of this package that installs the runtimes."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,15 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
 # as the reference's.
 
 
-def run_onnx(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
+def run_onnx(model: Model, path: Path, pixels: Pixels, *, exact: bool = True) -> dict[str, Array]:
     """By ONNX Runtime, once onnx's checker has accepted the file.
+
+    Args:
+        model: What the file was made from.
+        path: The file.
+        pixels: See above.
+        exact: Whether int8 networks are computed exactly on every processor, or as by default: see
+            :data:`mobilenets.formats.onnx_runtime.EXACT_INTEGERS`.
 
     Raises:
         FormatError: If the checker or the runtime refuses the file.
@@ -92,20 +96,25 @@ def run_onnx(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     """
     try:
         import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise MissingDependencyError(error.name or "onnxruntime", RUNTIMES_EXTRA) from None
+    except ImportError:
+        raise MissingDependencyError("onnx", RUNTIMES_EXTRA) from None
+    options = session_options(exact=exact)
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except onnx.checker.ValidationError as error:
         raise FormatError(f"onnx's checker refuses {path.name}: {error}") from None
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (source,) = session.get_inputs()
+    running = session(str(path), options=options)
+    (source,) = running.get_inputs()
     values: Array = pixels
     if source.type == "tensor(float)":
         values = np.ascontiguousarray(model.preprocessing.normalize(pixels).transpose(0, 3, 1, 2))
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, {source.name: values}), strict=True))
+    names = [output.name for output in running.get_outputs()]
+    return dict(zip(names, running.run(None, {source.name: values}), strict=True))
+
+
+def run_onnx_at_defaults(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
+    """By ONNX Runtime as most programs call it; raises as :func:`run_onnx` does."""
+    return run_onnx(model, path, pixels, exact=False)
 
 
 def run_litert(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
