@@ -23,8 +23,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 """A part imports itself and parts of earlier rows."""
 
-BESIDE = {("engine", "data"), ("cli", "reports"), ("cli", "serving")}
-"""The parts that may import one of their own row: the classifier decodes pictures, commands print and serve."""
+BESIDE = {("engine", "data"), ("training", "planning"), ("cli", "reports"), ("cli", "serving")}
+"""The parts that may import one of their own row: the classifier decodes pictures, a run within a budget asks the plan
+what fits, commands print and serve."""
 
 TORCH_USERS = ("training/", "compression/qat.py")
 

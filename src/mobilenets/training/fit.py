@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from mobilenets import __version__
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import Network
 from mobilenets.architecture.resizing import with_resolution
+from mobilenets.compression.gate import Verdict
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.decoding import prepare
@@ -26,6 +27,7 @@ from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.planning.search import Search
 from mobilenets.processors import cores
 from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
@@ -75,6 +77,23 @@ class Settings:
     threads: int | None = None
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One part of a run that has several.
+
+    Attributes:
+        name: ``latency``, ``shared``, ``frontier``, ``specialise``, ``compress`` or ``test``.
+        seconds: How long it took, without earlier parts of a resumed run.
+        history: Figures of its epochs, where it trained.
+        best_epoch: The epoch that was kept, from 0; None where it did not train.
+    """
+
+    name: str
+    seconds: float
+    history: tuple[Epoch, ...] = ()
+    best_epoch: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Fit:
     """What came of a run.
@@ -86,6 +105,11 @@ class Fit:
         history: Figures of every epoch.
         best_epoch: The epoch that was kept, from 0.
         seconds: How long it all took, without earlier parts of a resumed run.
+        search: How the network was chosen, where a budget did; None where a person did.
+        phases: The parts of a run that had several, in order: the shared network, its frontier, the specialisation and
+            so on. ``history`` is then that of the specialisation.
+        float_model: The float32 Model that ``model`` was compressed from, where it is int8.
+        verdict: What that compression lost, on the validation pictures.
     """
 
     model: Model
@@ -94,6 +118,10 @@ class Fit:
     history: list[Epoch]
     best_epoch: int
     seconds: float
+    search: Search | None = None
+    phases: tuple[Phase, ...] = ()
+    float_model: Model | None = None
+    verdict: Verdict | None = None
 
 
 def fit(
@@ -185,17 +213,40 @@ def write(result: Fit, folder: Path) -> None:
 
 
 def metrics_of(result: Fit) -> dict[str, Any]:
-    """JSON-ready figures of a run: of the test pictures, of every epoch, and how long it took."""
-    return {
+    """JSON-ready figures of a run: of the test pictures, of every epoch, and how long it took.
+
+    Where a budget chose the network, also how (``search``), with what each phase of the run took and learned
+    (``phases``), and what int8 lost (``compression``).
+    """
+    found: dict[str, Any] = {
         "test": result.evaluation.to_json(),
         "best_epoch": result.best_epoch + 1,
         "validation_top1": result.history[result.best_epoch].validation_top1,
-        "epochs": [{**asdict(epoch), "number": epoch.number + 1} for epoch in result.history],
+        "epochs": _epochs(result.history),
         "seconds": round(result.seconds, 1),
         "pictures": {name: len(result.dataset.part(name)) for name in ("train", "validation", "test")},
         "skipped": list(result.dataset.skipped),
         "provenance": dict(result.model.provenance),
     }
+    if result.search is not None:
+        found["search"] = result.search.to_json()
+    if result.phases:
+        found["phases"] = [
+            {
+                "name": phase.name,
+                "seconds": round(phase.seconds, 1),
+                "epochs": _epochs(phase.history),
+                "best_epoch": None if phase.best_epoch is None else phase.best_epoch + 1,
+            }
+            for phase in result.phases
+        ]
+    if result.verdict is not None:
+        found["compression"] = result.verdict.encode()
+    return found
+
+
+def _epochs(history: Sequence[Epoch]) -> list[dict[str, Any]]:
+    return [{**asdict(epoch), "number": epoch.number + 1} for epoch in history]
 
 
 def _claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
