@@ -52,7 +52,8 @@ def test_a_model_is_written_with_its_verdict(mobilenets: RunCommand, place: Plac
     assert outcome.json["bytes_after"] < 0.5 * outcome.json["bytes_before"]
     entry: Any = written.provenance["quantization"]
     assert entry["calibration_pictures"] == 24
-    assert entry["verdict"]["agreement"] == outcome.json["agreement"]
+    found = outcome.json["agreement"]
+    assert entry["verdict"]["agreement"] == [found["count"], found["of"]]
 
 
 def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Place) -> None:

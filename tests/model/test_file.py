@@ -27,6 +27,7 @@ from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ModelError, ModelFileError
 from mobilenets.model.file import FORMAT_VERSION, load, save
 from mobilenets.model.model import Model
+from mobilenets.model.packing import round_up_to_bfloat16
 from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
 
 
@@ -185,9 +186,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole_int8(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a small int8 Model file with 4-bit weights."""
+    """The bytes of a small int8 Model file with 4-bit weights, and scales and biases of either length."""
     path = tmp_path_factory.mktemp("file") / "model.safetensors"
-    save(with_four_bits(5), path)
+    save(with_short_numbers(5), path)
     return path.read_bytes()
 
 
@@ -265,7 +266,7 @@ def some_tensor(header: dict[str, Any]) -> dict[str, Any]:
     [
         (lambda header: header.pop("__metadata__"), "not a Model of this package"),
         (lambda header: header["__metadata__"].update(format="other"), "not a Model of this package"),
-        (lambda header: header["__metadata__"].update(format_version="2"), "has format version '2'; this package"),
+        (lambda header: header["__metadata__"].update(format_version="3"), "'3'; this package reads versions 1 and 2"),
         (lambda header: header["__metadata__"].pop("network"), "the metadata lacks 'network'"),
         (lambda header: header["__metadata__"].update(network="{"), "the metadata field 'network' is not JSON"),
         (lambda header: header["__metadata__"].update(network="[" * 100_000), "'network' is not JSON"),
@@ -366,7 +367,94 @@ def test_no_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_the_format_version_is_in_the_file(tmp_path: Path) -> None:
-    save(small_model(), tmp_path / "model.safetensors")
-    header, _ = split(tmp_path / "model.safetensors")
-    assert header["__metadata__"]["format_version"] == str(FORMAT_VERSION) == "1"
+def version_of(model: Model, path: Path) -> str:
+    save(model, path)
+    version: str = split(path)[0]["__metadata__"]["format_version"]
+    return version
+
+
+def with_short_numbers(seed: int = 3) -> Model:
+    """An int8 Model of which some scales are bfloat16 and some biases fit 16 bits."""
+    model = with_four_bits(seed)
+    parameters = dict(model.parameters)
+    for number, (name, tensor) in enumerate(model.parameters.items()):
+        if name.endswith(".weight_scale") and number % 2:
+            parameters[name] = round_up_to_bfloat16(tensor.astype(np.float64)).astype(np.float32)
+        if name.endswith(".bias"):
+            parameters[name] = np.clip(tensor, -(2**15), 2**15 - 1 + number % 2).astype(np.int32)
+    return model.with_parameters(parameters)
+
+
+def test_a_file_has_the_lowest_version_that_describes_it(tmp_path: Path) -> None:
+    assert version_of(small_model(), tmp_path / "model.safetensors") == "1"
+    assert version_of(with_short_numbers(), tmp_path / "model.safetensors") == str(FORMAT_VERSION) == "2"
+    model = random_int8_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
+    long = {
+        name: np.full_like(tensor, 2**15) if name.endswith(".bias") else np.full_like(tensor, 0.1)
+        for name, tensor in model.parameters.items()
+        if name.endswith((".bias", ".weight_scale"))
+    }
+    assert version_of(model.with_parameters({**model.parameters, **long}), tmp_path / "model.safetensors") == "1"
+
+
+@given(SEEDS)
+def test_short_numbers_are_held_in_two_bytes_and_come_back_as_they_were(seed: int) -> None:
+    model = with_short_numbers(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        save(model, Path(folder) / "model.safetensors")
+        header, data = split(Path(folder) / "model.safetensors")
+        loaded = load(Path(folder) / "model.safetensors")
+    assert_same(loaded, model)
+    assert not any(tensor.flags.writeable for tensor in loaded.parameters.values())
+    for name, tensor in model.parameters.items():
+        if name.endswith(".bias"):
+            assert header[name]["dtype"] == ("I16" if np.abs(tensor + 0.5).max() < 2**15 else "I32")
+        if name.endswith(".weight_scale") and header[name]["dtype"] == "BF16":
+            held = data[slice(*header[name]["data_offsets"])]
+            assert held == tensor.view(np.uint16)[1::2].tobytes()  # the upper halves of little-endian float32
+
+
+@given(st.floats(1e-12, 1e12))
+def test_rounding_up_to_bfloat16_gives_the_next_one(value: float) -> None:
+    up = float(round_up_to_bfloat16(np.array([value]))[0])
+    single = float(np.float32(value))
+    assert np.array([up], np.float32).view(np.uint16)[0] == 0  # the lower half
+    assert single <= up <= single * (1 + 2**-7)
+
+
+def test_a_version_1_file_holds_no_types_of_version_2(tmp_path: Path) -> None:
+    save(with_short_numbers(), tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+    older = edited(content, lambda header: header["__metadata__"].update(format_version="1"))
+    refused(older, r"holds u?int16; the model needs (float32|int32)")
+
+
+def test_a_file_of_version_1_as_it_was_written_before_version_2_still_loads(tmp_path: Path) -> None:
+    """Every number in its long form, as version 1 had it."""
+    model = with_short_numbers()
+    save(model, tmp_path / "new.safetensors")
+    header, data = split(tmp_path / "new.safetensors")
+    header["__metadata__"]["format_version"] = "1"
+    older, written = {"__metadata__": header["__metadata__"]}, b""
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        content, dtype = data[slice(*entry["data_offsets"])], entry["dtype"]
+        if dtype in ("BF16", "I16"):
+            content, dtype = model.parameters[name].tobytes(), "F32" if dtype == "BF16" else "I32"
+        extent = [len(written), len(written) + len(content)]
+        older[name] = {"dtype": dtype, "shape": entry["shape"], "data_offsets": extent}
+        written += content
+    (tmp_path / "old.safetensors").write_bytes(join(older, written))
+    assert_same(load(tmp_path / "old.safetensors"), model)
+
+
+def test_another_kind_of_tensor_is_not_held_in_two_bytes(tmp_path: Path) -> None:
+    save(with_short_numbers(), tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+
+    def swap(header: dict[str, Any]) -> None:
+        name = next(name for name, entry in header.items() if entry.get("dtype") == "I16")
+        header[name]["dtype"] = "BF16"
+
+    refused(edited(content, swap), "holds uint16; the model needs int32")

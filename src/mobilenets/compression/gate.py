@@ -141,8 +141,21 @@ class Verdict:
         )
 
     def figures(self) -> dict[str, Any]:
-        """JSON-ready values without those of single layers, as a Model's provenance keeps them."""
-        return {name: value for name, value in self.encode().items() if name != "layers"}
+        """JSON-ready values that a Model's provenance keeps.
+
+        Nothing that follows from the others, and nothing that a clock says: the same pictures give the same file.
+        """
+        counts = {
+            "agreement": self.agreement,
+            "sure_agreement": self.sure_agreement,
+            "top1_before": self.top1_before,
+            "top1_after": self.top1_after,
+        }
+        return {
+            **{name: [share.count, share.total] for name, share in counts.items() if share is not None},
+            "logits_snr_db": self.logits_snr_db,
+            "calibration_pictures_used": self.seen,
+        }
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -35,7 +35,7 @@ from mobilenets.architecture.layers import (
     MaxPool,
 )
 from mobilenets.compression.fold import along, folded_network
-from mobilenets.compression.quantize import Options, integer_bias, prepare, walk, widen_for_bias
+from mobilenets.compression.quantize import Options, integer_bias, prepare, settled_scales, walk
 from mobilenets.compression.rounding import largest_level
 from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model
@@ -227,7 +227,9 @@ class IntegerLayer(nn.Module):
         largest = wide.abs().reshape(len(wide), -1).amax(dim=1)
         wanted = (self.grid * largest).cpu().numpy()
         source = float(scale_in)
-        scales = widen_for_bias(np.maximum(wanted, 1e-30), wide.cpu().numpy(), real_bias.cpu().numpy(), source)
+        scales = settled_scales(
+            np.maximum(wanted, 1e-30), wide.cpu().numpy(), real_bias.cpu().numpy(), source, self.bits
+        )
         scale = torch.from_numpy(scales).to(weight.device)
         top = largest_level(self.bits)
         steps = weight / scale.to(weight.dtype).reshape(-1, *[1] * (weight.dim() - 1))

@@ -19,19 +19,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from mobilenets.architecture.encoding import decode, encode
-from mobilenets.architecture.layers import Network
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model.atomic_file import write_atomically
-from mobilenets.model.model import Model, Tensor, parameter_types
+from mobilenets.model.model import Model, Tensor
+from mobilenets.model.packing import BFLOAT16, pack, read_only, unpack
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
 
 FORMAT = "mobilenets"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that is read and written."""
+_VERSIONS = {str(version): version for version in range(1, FORMAT_VERSION + 1)}
 LARGEST_METADATA = 32 << 20
 """Bytes of metadata beyond which a file is refused unread."""
 
-_TYPES = {"F32": np.float32, "I8": np.int8, "U8": np.uint8, "I32": np.int32}
+_TYPES = {"F32": np.float32, "I8": np.int8, "U8": np.uint8, "I32": np.int32, "I16": np.int16, "BF16": BFLOAT16}
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -41,27 +43,32 @@ def save(model: Model, path: str | Path) -> None:
         ModelError: If the provenance holds what JSON cannot, or weights are declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
     """
+    tensors, version = pack(model)
     metadata = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
+        "format_version": str(version),
         "network": _to_json(encode(model.network)),
         "labels": _to_json(list(model.labels)),
         "preprocessing": _to_json(model.preprocessing.encode()),
         "quantization": _to_json(model.quantization.encode() if model.quantization else None),
         "provenance": _to_json(dict(model.provenance)),
     }
-    tensors = {name: np.ascontiguousarray(_stored(model, name, tensor)) for name, tensor in model.parameters.items()}
-    write_atomically(Path(path), _in_fixed_order(serialize(tensors, metadata=metadata)))
+    write_atomically(Path(path), _finished(serialize(tensors, metadata=metadata)))
 
 
-def _in_fixed_order(content: bytes) -> bytes:
-    """The same safetensors file with its header sorted: safetensors itself writes metadata in an order of chance."""
+def _finished(content: bytes) -> bytes:
+    """The same file with its header sorted, and the type named that NumPy does not know.
+
+    safetensors itself writes metadata in an order of chance. Nothing but bfloat16 is held in 16 bits without a sign.
+    """
     begin = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps(
-        json.loads(content[8:begin]), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[begin:]
+    header = json.loads(content[8:begin])
+    for entry in header.values():
+        if entry.get("dtype") == "U16":
+            entry["dtype"] = "BF16"
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def load(path: str | Path) -> Model:
@@ -77,8 +84,10 @@ def load(path: str | Path) -> Model:
         version = metadata.get("format_version")
         if metadata.get("format") != FORMAT:
             raise ModelFileError(f"{path} is a safetensors file but not a Model of this package")
-        if version != str(FORMAT_VERSION):
-            raise ModelFileError(f"{path} has format version {version!r}; this package reads version {FORMAT_VERSION}")
+        if version not in _VERSIONS:
+            raise ModelFileError(
+                f"{path} has format version {version!r:.40}; this package reads versions {' and '.join(_VERSIONS)}"
+            )
         network = decode(_from_json(metadata, "network"))
         quantization_data = _from_json(metadata, "quantization")
         quantization = None if quantization_data is None else Quantization.decode(quantization_data)
@@ -90,7 +99,7 @@ def load(path: str | Path) -> Model:
             raise ModelFileError(f"{path}: provenance must be an object")
         return Model(
             network=network,
-            parameters=_unpack(mapped, network, quantization),
+            parameters=unpack(mapped, network, quantization, version=_VERSIONS[version]),
             labels=tuple(labels),
             preprocessing=Preprocessing.decode(_from_json(metadata, "preprocessing")),
             quantization=quantization,
@@ -131,12 +140,7 @@ def _view(path: Path, data: npt.NDArray[np.uint8], name: str, entry: Mapping[str
     if end > data.size:
         raise ModelFileError(f"{path} changed while it was read")
     tensor: Tensor = data[begin:end].view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
-    return tensor if tensor.flags.aligned else _read_only(tensor.copy())
-
-
-def _read_only(tensor: Tensor) -> Tensor:
-    tensor.setflags(write=False)
-    return tensor
+    return tensor if tensor.flags.aligned else read_only(tensor.copy())
 
 
 def _from_json(metadata: Mapping[str, str], field: str) -> Any:
@@ -158,36 +162,3 @@ def _to_json(value: object) -> str:
         return text.encode(errors="backslashreplace").decode()  # file names need not be Unicode; JSON has escapes
     except (TypeError, ValueError) as error:
         raise ModelError(f"metadata of a Model must be JSON values: {error}") from None
-
-
-def _stored(model: Model, name: str, tensor: Tensor) -> Tensor:
-    """A tensor as the file holds it: 4-bit weights go two to a byte, the earlier one in the low half."""
-    layer, _, kind = name.rpartition(".")
-    if kind != "weight" or model.quantization is None or model.quantization.bits(layer) != 4:
-        return tensor
-    if tensor.min(initial=0) < -7 or tensor.max(initial=0) > 7:
-        raise ModelError(f"{name} is declared to use 4 bits but holds values outside −7 to 7")
-    flat = np.append(tensor.ravel(), np.zeros(tensor.size % 2, np.int8)).view(np.uint8)
-    return (flat[0::2] & 15) | (flat[1::2] << 4)
-
-
-def _unpack(tensors: dict[str, Tensor], network: Network, quantization: Quantization | None) -> dict[str, Tensor]:
-    """Undo :func:`_stored`."""
-    if quantization is None or not quantization.weight_bits:
-        return tensors
-    quantization.check(network)
-    types = parameter_types(network, quantization)
-    for layer, bits in quantization.weight_bits.items():
-        name = f"{layer}.weight"
-        if bits != 4 or name not in tensors:
-            continue
-        shape = types[name][1]
-        count = int(np.prod(shape, dtype=np.int64))
-        packed = tensors[name]
-        if packed.dtype != np.uint8 or packed.shape != ((count + 1) // 2,):
-            raise ModelError(f"{name} has shape {packed.shape}; 4-bit weights need {((count + 1) // 2,)} of uint8")
-        halves = np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count].astype(np.int8)
-        if np.any(halves == 8):  # -8 in two's complement
-            raise ModelError(f"{name} holds values outside −7 to 7")
-        tensors[name] = _read_only(np.where(halves > 7, halves - 16, halves).astype(np.int8).reshape(shape))
-    return tensors

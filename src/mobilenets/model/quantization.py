@@ -97,7 +97,11 @@ class Quantization:
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {
-            "activations": {name: [value.scale, value.zero_point] for name, value in self.activations.items()},
+            "activations": {
+                # The shortest decimal that is read as the same float32.
+                name: [float(str(np.float32(value.scale))), value.zero_point]
+                for name, value in self.activations.items()
+            },
             "weight_bits": dict(self.weight_bits),
         }
 
