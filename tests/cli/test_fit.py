@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,30 @@ def test_fit_then_evaluate(folder: Path, tmp_path: Path, mobilenets: RunCommand)
     assert outcome.code == 0, outcome.err
     assert "mobilenet_v1, width 0.25, 32×32, 2 classes; epoch 1 of 1 kept" in outcome.out
     assert "training: 20/20 pictures" in outcome.err
+    assert "report.html says how it went" in outcome.err
+    page = html.unescape((output / "report.html").read_text(encoding="utf-8")).replace("\u00a0", " ")
+    assert "MobileNet α 0.25 at 32 px" in page
+    assert f"mobilenets fit '{folder}' --output {output} --width 0.25" in page
+    assert page.count("<img ") >= 2
     evaluated = mobilenets("evaluate", str(output / "model.safetensors"), str(folder), "--json", "-q").json
     assert evaluated["split"] == "test"
     fitted = mobilenets("fit", str(folder), "--output", str(output), "--force", "--json", "-q", *SMALL)
     assert fitted.err == ""
     assert fitted.json["test"]["top1"] == evaluated["top1"]
     assert [row["label"] for row in fitted.json["test"]["classes"]] == ["small dog", "čáp"]
+
+
+def test_a_report_that_cannot_be_written_costs_nothing_else(
+    folder: Path, tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("mobilenets.reports.report.write_report", fail)
+    outcome = mobilenets("fit", str(folder), "--output", str(tmp_path / "out"), *SMALL)
+    assert outcome.code == 0
+    assert "no report is written: the disk is full; mobilenets report" in outcome.err
+    assert (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_fit_fails_in_one_line(folder: Path, tmp_path: Path, mobilenets: RunCommand) -> None:

@@ -9,9 +9,10 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.data.augmentation import Flip
-from mobilenets.errors import MissingDependencyError
+from mobilenets.errors import MissingDependencyError, MobileNetsError
 
 if TYPE_CHECKING:
+    from mobilenets.model.model import Model
     from mobilenets.progress import Progress
     from mobilenets.training.fit import Fit
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     default=Path("model"),
     show_default=True,
-    help="Folder for model.safetensors, metrics.json and training.png.",
+    help="Folder for the Model, its figures and its report.",
 )
 @click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
 @click.option("--width", type=float, help="Width multiplier α.  [default: 0.5]")
@@ -84,11 +85,26 @@ def command(
         print_json(metrics_of(result))
     else:
         _print(result, output)
-    if int8:
-        _write_int8(result, output, progress, as_json=as_json)
+    quantized = _write_int8(result, output, progress, as_json=as_json) if int8 else None
+    _write_report(result, quantized, output, progress)
 
 
-def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> None:
+def _write_report(result: Fit, int8: Model | None, output: Path, progress: Progress) -> None:
+    """The report, beside the Model. The Model is what was asked for: that it has no report is not a failure."""
+    from mobilenets.reports.report import REPORT_FILE, write_report
+    from mobilenets.reports.run import keep_command, run_of
+
+    command = click.get_current_context().obj or ()
+    try:
+        keep_command(output, command)
+        write_report(run_of(result, output, int8=int8, command=command), output / REPORT_FILE)
+    except (MobileNetsError, OSError) as error:
+        progress.note(f"no report is written: {error}; mobilenets report {output} tries again")
+    else:
+        progress.note(f"{output / REPORT_FILE} says how it went")
+
+
+def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> Model:
     from mobilenets.model.file import save
     from mobilenets.training.int8 import to_int8
 
@@ -97,6 +113,7 @@ def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool)
     save(model, path)
     if not as_json:
         click.echo(f"int8: {-(verdict.drop or 0):+.2f} points on the validation pictures; {path} is written")
+    return model
 
 
 def _print(result: Fit, output: Path) -> None:

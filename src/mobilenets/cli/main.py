@@ -18,6 +18,7 @@ from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
     "fit": "Train a model on labelled pictures",
+    "report": "Write the report of a finished fit as one HTML file",
     "evaluate": "Accuracy of a model on labelled pictures",
     "predict": "The likeliest labels of pictures",
     "quantize": "Write a model in int8, if it still answers as it did",
@@ -59,11 +60,12 @@ def group() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line and exit."""
+    """Run the command line and exit. Commands find their own words in the context's object."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show must not end the command
         sys.stdout.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        group.main(args=arguments, prog_name="mobilenets", standalone_mode=False)
+        group.main(args=words, prog_name="mobilenets", standalone_mode=False, obj=("mobilenets", *words))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -1,0 +1,29 @@
+"""``mobilenets report``: what a finished ``fit`` came to, as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenets.cli.console import progress_to_stderr, quiet_option
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", help="The pictures of the run.  [default: where they were]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file.  [default: report.html in RUN]")
+@quiet_option
+def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> None:
+    """Write the report of a finished fit: verdict, mistakes, training, time by layer, and how to reproduce it.
+
+    RUN is the output folder of mobilenets fit, which writes a report itself at its end. Latencies are measured anew, on
+    this machine. The file holds everything that it shows, and opens with no network.
+    """
+    from mobilenets.reports.report import REPORT_FILE, write_report
+    from mobilenets.reports.run import read_run
+
+    progress = progress_to_stderr(quiet=quiet)
+    path = output or run / REPORT_FILE
+    write_report(read_run(run, data, progress=progress), path, progress=progress)
+    click.echo(f"{path} is written ({path.stat().st_size / 1e3:,.0f} kB)")

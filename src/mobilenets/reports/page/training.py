@@ -1,0 +1,92 @@
+"""How training went: loss and accuracy by epoch, all phases one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mobilenets.reports.page.charts import NARROW, Axis, Chart, Points, figure, legend
+from mobilenets.reports.page.markup import Element, section, tag
+from mobilenets.reports.page.wording import percent, plural
+from mobilenets.reports.run import Phase, Run
+
+HALF = 370
+"""CSS pixels of a chart that stands beside another."""
+SERIES = (("training", "training (distorted pictures)"), ("validation", "validation"))
+
+
+def training(run: Run) -> Element:
+    """The section."""
+    losses = [
+        value for row in _rows(run.phases) for value in (row["loss"], row["validation_loss"]) if value is not None
+    ]
+    loss = Axis(0, 1.05 * max(losses), "cross-entropy")
+    accuracy = Axis(0, 1, "top-1", show=lambda share: f"{100 * share:.0f} %")
+    charts = [
+        figure(lambda width: _draw(run.phases, width, loss, "loss"), None, wide=HALF),
+        figure(lambda width: _draw(run.phases, width, accuracy, "top1"), None, wide=HALF),
+    ]
+    return section(
+        "training",
+        "How training went",
+        tag("p", f"{_length(run.phases)}. {_kept(run.phases[-1])}"),
+        legend(*SERIES),
+        tag("div", charts, class_="pair"),
+    )
+
+
+def _length(phases: Sequence[Phase]) -> str:
+    first, *others = (f"{plural(len(phase.epochs), 'epoch')}{phase.name and f' of {phase.name}'}" for phase in phases)
+    return ", then ".join([first, *others])
+
+
+def _kept(phase: Phase) -> str:
+    best = phase.epochs[phase.best_epoch - 1]
+    named = f" of {phase.name}" if phase.name else ""
+    return (
+        f"Epoch {phase.best_epoch}{named} was kept, by the validation pictures: {percent(best['validation_top1'])} of "
+        "them were right then."
+    )
+
+
+def _rows(phases: Sequence[Phase]) -> list[Any]:
+    return [row for phase in phases for row in phase.epochs]
+
+
+def _draw(phases: Sequence[Phase], width: float, y: Axis, figure_name: str) -> Element:
+    rows = _rows(phases)
+    chart = Chart(
+        width, 230 if width > NARROW else 210, Axis(0 if len(rows) == 1 else 1, max(len(rows), 1), "epoch"), y
+    )
+    before = 0
+    for phase in phases:
+        if before:
+            chart.upright(before + 0.5, "phase")
+        for series, prefix in (("training", ""), ("validation", "validation_")):
+            points = _points(phase, prefix + figure_name, before)
+            if len(points) == 1:
+                chart.dot(*points[0], series, radius=3)
+            else:
+                chart.line(points, series)
+        before += len(phase.epochs)
+    last = phases[-1]
+    kept = last.epochs[last.best_epoch - 1][f"validation_{figure_name}"]
+    if kept is not None:
+        chart.dot(before - len(last.epochs) + last.best_epoch, kept, "validation", radius=4, title="kept")
+    ends = ", ".join(
+        f"{series} {_value(rows[-1][prefix + figure_name])}"
+        for series, prefix in (("training", ""), ("validation", "validation_"))
+    )
+    return chart.element(f"{y.title} over {len(rows)} epochs; at the end {ends}")
+
+
+def _value(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
+
+
+def _points(phase: Phase, figure_name: str, before: int) -> Points:
+    return [
+        (before + number, row[figure_name])
+        for number, row in enumerate(phase.epochs, start=1)
+        if row[figure_name] is not None
+    ]

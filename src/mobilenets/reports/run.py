@@ -1,0 +1,212 @@
+"""A finished run of ``fit`` as a report reads it: from memory, or from the folder that it left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.engine.evaluation import Evaluation
+from mobilenets.errors import DataError, PlanningError
+from mobilenets.model.atomic_file import write_atomically
+from mobilenets.model.file import load
+from mobilenets.model.model import Model
+from mobilenets.planning.search import Search
+from mobilenets.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from mobilenets.training.fit import Fit
+
+MODEL_FILE, METRICS_FILE = "model.safetensors", "metrics.json"
+INT8_FILE, FLOAT_FILE = "model.int8.safetensors", "model.float32.safetensors"
+
+
+PHASES = {"shared": "the shared network", "specialise": "the pick alone", "compress": "int8"}
+"""What a phase of the training is called in a report."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One part of the training.
+
+    Attributes:
+        name: What it was for; empty where there is only one.
+        epochs: Figures of every epoch, as ``metrics.json`` holds them.
+        best_epoch: The epoch that was kept, from 1.
+    """
+
+    name: str
+    epochs: tuple[Mapping[str, Any], ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a report is about.
+
+    Attributes:
+        model: The Model that came of it, which the test pictures were shown to.
+        float32: The same as float32, if it is at hand.
+        int8: The same as int8, if that was made.
+        evaluation: Figures on the test pictures.
+        phases: How training went.
+        search: How the network was chosen, where a budget did.
+        metrics: Everything that ``metrics.json`` holds.
+        dataset: The pictures; None where they are not at hand.
+        place: Folder that the Models lie in, as commands should name it.
+    """
+
+    model: Model
+    float32: Model | None
+    int8: Model | None
+    evaluation: Evaluation
+    phases: tuple[Phase, ...]
+    search: Search | None
+    metrics: Mapping[str, Any]
+    dataset: Dataset | None
+    place: str
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """How the Model came to be."""
+        found: Mapping[str, Any] = self.metrics["provenance"]
+        return found
+
+    @property
+    def source(self) -> str:
+        """Where the pictures came from."""
+        return str(self.provenance["data"]["source"])
+
+
+def keep_command(folder: str | Path, words: Sequence[str]) -> None:
+    """Write into the figures of a run by which command it was made; ``--resume`` is left out, which changes nothing.
+
+    Raises:
+        OSError: If the file cannot be read or written.
+    """
+    path = Path(folder) / METRICS_FILE
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics["command"] = [word for word in words if word != "--resume"]
+    write_atomically(path, json.dumps(metrics, indent=2, ensure_ascii=False).encode(errors="backslashreplace"))
+
+
+def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, command: Sequence[str] = ()) -> Run:
+    """A run that has just ended.
+
+    Args:
+        fit: What came of it.
+        place: Folder that its Model lies in, as commands should name it.
+        int8: The int8 Model that was made of its Model, where that is float32.
+        command: The words by which it was called for, if any were.
+    """
+    from mobilenets.training.fit import metrics_of
+
+    models = fit.model, fit.float_model or int8
+    metrics = metrics_of(fit) | ({"command": list(command)} if command else {})
+    return _run(models, metrics, fit.dataset, str(place))
+
+
+def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Progress = SILENT) -> Run:
+    """A run from the folder that ``fit`` wrote.
+
+    Args:
+        folder: It holds ``model.safetensors`` and ``metrics.json``.
+        data: The pictures; by default where they were when the Model was fitted. Where they are gone or have
+            changed, the run comes without them, and ``progress`` hears why.
+        progress: Hears about reading.
+
+    Raises:
+        DataError: If the folder holds no finished run, its figures are damaged, or ``data`` was named and is not what
+            the Model was fitted to.
+        ModelFileError: If the Model cannot be read.
+    """
+    folder = Path(folder)
+    path = folder / METRICS_FILE
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no {METRICS_FILE}; expected the output folder of mobilenets fit") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    model = load(folder / MODEL_FILE)
+    beside = folder / (INT8_FILE if model.quantization is None else FLOAT_FILE)
+    models = model, load(beside) if beside.exists() else None
+    run = _run(models, metrics, None, str(folder))
+    try:
+        dataset = _dataset(run, data, progress)
+    except DataError as error:
+        if data is not None:
+            raise
+        progress.note(f"the report has no pictures: {error}")
+        return run
+    return _run(models, metrics, dataset, str(folder))
+
+
+def _dataset(run: Run, data: str | Path | None, progress: Progress) -> Dataset:
+    found = run.provenance["data"]
+    source = found["source"] if data is None else data
+    dataset = load_dataset(source, seed=int(found["seed"]), progress=progress)
+    if dataset.fingerprint != found["fingerprint"]:
+        raise DataError(
+            f"{source} is not what the Model was fitted to: its fingerprint is {dataset.fingerprint}, "
+            f"and that of the run is {found['fingerprint']}"
+        )
+    return dataset
+
+
+def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | None, place: str) -> Run:
+    """A run whose Model, the first, may have a second one beside it in the other precision."""
+    by_precision = {model.precision: model for model in models if model is not None}
+    try:
+        test, data = metrics["test"], metrics["provenance"]["data"]
+        if not (isinstance(data["source"], str) and isinstance(data["fingerprint"], str)):
+            raise TypeError("the source or fingerprint of the data is missing")
+        int(data["seed"])
+        return Run(
+            model=models[0],
+            float32=by_precision.get("float32"),
+            int8=by_precision.get("int8"),
+            evaluation=_evaluation(test),
+            phases=_phases(metrics),
+            search=Search.from_json(metrics["search"]) if "search" in metrics else None,
+            metrics=metrics,
+            dataset=dataset,
+            place=place,
+        )
+    except (KeyError, TypeError, ValueError, IndexError, PlanningError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
+
+
+def _evaluation(test: Mapping[str, Any]) -> Evaluation:
+    labels = tuple(str(row["label"]) for row in test["classes"])
+    confusion = np.array(test["confusion"], np.int64)
+    if confusion.shape != (len(labels), len(labels)) or confusion.min() < 0 or not confusion.sum():
+        raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(labels)} classes")
+    right = round(float(test["top5"]) * int(confusion.sum()))
+    return Evaluation(labels, confusion, right, tuple(map(str, test["skipped"])))
+
+
+def _phases(metrics: Mapping[str, Any]) -> tuple[Phase, ...]:
+    trained = [phase for phase in metrics.get("phases", ()) if phase["epochs"]]
+    if not trained:
+        return (_phase("", metrics),)
+    return tuple(_phase(PHASES.get(phase["name"], str(phase["name"])), phase) for phase in trained)
+
+
+def _phase(name: str, data: Mapping[str, Any]) -> Phase:
+    epochs = _epochs(data["epochs"])
+    best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
+    if not 1 <= best <= len(epochs):
+        raise ValueError(f"epoch {best} of {len(epochs)} was kept")
+    return Phase(name, epochs, best)
+
+
+def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    names = ("number", "loss", "top1", "validation_loss", "validation_top1")
+    return tuple({name: row[name] if row[name] is None else float(row[name]) for name in names} for row in rows)
