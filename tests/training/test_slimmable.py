@@ -10,6 +10,7 @@ from tests.random_models import random_model, random_pixels
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.resizing import with_resolution, with_width
 from mobilenets.errors import TrainingError
+from mobilenets.model import statistics
 from mobilenets.model.slicing import sliced
 from mobilenets.training.batches import Batch, normalized
 from mobilenets.training.network import module_of
@@ -75,9 +76,28 @@ def test_reestimated_statistics_are_those_of_the_pictures() -> None:
     assert np.array_equal(model.parameters["stem.weight"], narrow.parameters["stem.weight"])
 
 
+def test_statistics_without_torch_are_the_same() -> None:
+    rng = np.random.default_rng(3)
+    narrow = sliced(random_model(rng, NETWORK), width_multiplier=0.3, resolution=48)
+    pixels = random_pixels(rng, narrow.network, 11)
+    expected = reestimated(narrow, pixels, batch=4)
+    found = statistics.reestimated(narrow, pixels, batch=4)
+    for name, values in expected.parameters.items():
+        np.testing.assert_allclose(found.parameters[name], values, rtol=2e-3, atol=1e-5, err_msg=name)
+
+
+def test_only_resolutions_may_be_shared() -> None:
+    sandwich = Sandwich(NETWORK, narrowest=1.0, resolutions=(32, 64), draws=1)
+    assert set(sandwich.widths) == {1.0}
+    pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    targets = torch.eye(3)[[0, 1, 2, 0]]
+    loss, _ = sandwich(module_of(random_model(np.random.default_rng(0), NETWORK)).train(), Batch(pictures, targets))
+    assert torch.isfinite(loss)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(TrainingError, match="narrowest width must be below 1, not 1"):
-        Sandwich(NETWORK, narrowest=1.0, resolutions=(64,))
+    with pytest.raises(TrainingError, match=r"narrowest width must be above 0 and at most 1, not 1\.1"):
+        Sandwich(NETWORK, narrowest=1.1, resolutions=(64,))
     with pytest.raises(TrainingError, match="at most the network's 64 pixels"):
         Sandwich(NETWORK, narrowest=0.25, resolutions=(64, 96))
     model = random_model(np.random.default_rng(0), NETWORK)

@@ -404,6 +404,7 @@ class IntegerNetwork(nn.Module):
             network=folded_network(self.network),
             parameters=parameters,
             quantization=Quantization(self.held(), bits),
+            slices={},
         )
 
 

@@ -221,7 +221,7 @@ def walk(model: Model, ground: Ground, pixels: Pixels, options: Options, *, prog
             task.advance()
     weight_bits = {layer.name: options.weight_bits for layer in network.layers if layer.has_weight}
     quantization = Quantization(ground.held, {} if options.weight_bits == 8 else weight_bits)
-    result = replace(model, network=network, parameters=parameters, quantization=quantization)
+    result = replace(model, network=network, parameters=parameters, quantization=quantization, slices={})
     return Quantized(result, tuple(noise), ground.absorbed_channels)
 
 

@@ -147,7 +147,7 @@ def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, M
             if layer.bias:
                 result += parameters[f"{layer.name}.bias"]
             if getattr(layer, "batch_norm", None) is not None:
-                _batch_norm(layer, result, parameters)
+                batch_norm(layer, result, parameters)
         case MaxPool():
             result = _max_pool(layer, sources[0], -np.inf)
         case GlobalAveragePool():
@@ -158,13 +158,19 @@ def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, M
             return np.concatenate(sources, axis=3)
         case _:
             raise ModelError(f"{layer.name} is of a kind that cannot be run: {type(layer).__name__}")
+    return activate(layer, result)
+
+
+def activate(layer: Layer, values: Map) -> Map:
+    """A layer's activation function; the values given are overwritten."""
     activation = getattr(layer, "activation", Activation.NONE)
     if activation is not Activation.NONE:
-        np.clip(result, 0, 6 if activation is Activation.RELU6 else None, out=result)
-    return result
+        np.clip(values, 0, 6 if activation is Activation.RELU6 else None, out=values)
+    return values
 
 
-def _batch_norm(layer: Any, values: Map, parameters: Mapping[str, Map]) -> None:
+def batch_norm(layer: Any, values: Map, parameters: Mapping[str, Map]) -> None:
+    """A layer's batch norm with its running statistics; the values given are overwritten."""
     gamma, beta, mean, variance = (
         parameters[f"{layer.name}.batch_norm.{statistic}"].astype(np.float64)
         for statistic in ("weight", "bias", "running_mean", "running_var")

@@ -22,7 +22,7 @@ from mobilenets.architecture.encoding import decode, encode
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.packing import BFLOAT16, pack, read_only, unpack
+from mobilenets.model.packing import BFLOAT16, pack, read_only, take_slices, unpack
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
 
@@ -88,6 +88,7 @@ def load(path: str | Path) -> Model:
             raise ModelFileError(
                 f"{path} has format version {version!r:.40}; this package reads versions {' and '.join(_VERSIONS)}"
             )
+        slices = take_slices(mapped) if _VERSIONS[version] >= 2 else {}
         network = decode(_from_json(metadata, "network"))
         quantization_data = _from_json(metadata, "quantization")
         quantization = None if quantization_data is None else Quantization.decode(quantization_data)
@@ -104,6 +105,7 @@ def load(path: str | Path) -> Model:
             preprocessing=Preprocessing.decode(_from_json(metadata, "preprocessing")),
             quantization=quantization,
             provenance=provenance,
+            slices=slices,
         )
     except ModelFileError:
         raise

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import Network
 from mobilenets.errors import ModelError
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model import slicing
+from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
 
 Tensor = npt.NDArray[Any]
@@ -33,6 +34,8 @@ class Model:
         preprocessing: How pictures become input.
         quantization: What the integers mean, for an int8 Model; None for a float32 one.
         provenance: How the Model came to be: recipe, data fingerprint, seed, metrics, versions. JSON values only.
+        slices: Of a Model that was trained to be sliced, the batch-norm statistics of its slices by (α, resolution):
+            float32 (2, channels), means and then variances, of all layers with batch norm in order.
 
     Raises:
         ModelError: If a tensor is missing, unknown, or not of the type and shape that the network needs, or the number
@@ -45,6 +48,7 @@ class Model:
     preprocessing: Preprocessing = Preprocessing()
     quantization: Quantization | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    slices: Mapping[tuple[float, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.labels) != self.network.classes:
@@ -71,6 +75,8 @@ class Model:
         unknown = set(self.parameters) - set(needed)
         if unknown:
             raise ModelError(f"{min(unknown)} belongs to no layer of {self.network.name}")
+        if self.slices:
+            slicing.check_slices(self)
 
     @property
     def precision(self) -> str:
@@ -83,8 +89,27 @@ class Model:
         return sum(tensor.nbytes for tensor in self.parameters.values())
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Model:
-        """The same Model with other parameters."""
-        return replace(self, parameters=parameters)
+        """The same Model with other parameters, which nobody has statistics of slices of."""
+        return replace(self, parameters=parameters, slices={})
+
+    def slice(self, width_multiplier: float, resolution: int, *, pixels: Pixels | None = None) -> Model:
+        """An ordinary Model of a smaller width and resolution, with the first channels of every layer of this one.
+
+        What comes out is as good as this Model was trained to be at that width (``mobilenets fit`` with a budget trains
+        one so and writes it as ``shared.safetensors``). Its batch-norm statistics are those that were measured when
+        training ended, where (α, resolution) is among :attr:`slices`; for any other they are measured on the pixels.
+
+        Args:
+            width_multiplier: α, from the smallest that was trained to this Model's own.
+            resolution: Side of the square input, in pixels.
+            pixels: uint8 (N, resolution, resolution, 3), some hundred training pictures prepared as for evaluation.
+
+        Raises:
+            ModelError: If the Model is int8, the width is below the smallest that was trained, or neither statistics
+                nor pixels are there.
+            ArchitectureError: If the network cannot have that width or resolution.
+        """
+        return slicing.slice_of(self, width_multiplier, resolution, pixels)
 
 
 def is_label(text: str) -> bool:

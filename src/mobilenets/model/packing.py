@@ -7,6 +7,7 @@ Of a network of few channels and classes, scales and biases are a good part of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,6 +20,9 @@ from mobilenets.model.quantization import Quantization
 
 BFLOAT16 = np.uint16
 """The upper half of a float32: NumPy has no type of its own for it, and nothing else in a Model is uint16."""
+
+_SLICES = "slices."
+_SLICE_NAME = re.compile(r"([0-9]{1,3}\.[0-9]{1,17})-([0-9]{1,5})")
 
 
 def pack(model: Model) -> tuple[dict[str, Tensor], int]:
@@ -33,7 +37,25 @@ def pack(model: Model) -> tuple[dict[str, Tensor], int]:
         stored, since = _stored(model, name, tensor)
         packed[name] = np.ascontiguousarray(stored)
         version = max(version, since)
+    for (width, resolution), statistics in model.slices.items():
+        packed[f"{_SLICES}{float(width)!r}-{resolution}"] = np.ascontiguousarray(statistics)
+        version = 2
     return packed, version
+
+
+def take_slices(tensors: dict[str, Tensor]) -> dict[tuple[float, int], Tensor]:
+    """Move the statistics of slices out of the tensors of a file of version 2.
+
+    Raises:
+        ModelError: If one is not named by a width and a resolution.
+    """
+    slices = {}
+    for name in [name for name in tensors if name.startswith(_SLICES)]:
+        match = _SLICE_NAME.fullmatch(name.removeprefix(_SLICES))
+        if match is None:
+            raise ModelError(f"{name:.80} is not named by a width and a resolution")
+        slices[float(match[1]), int(match[2])] = tensors.pop(name)
+    return slices
 
 
 def unpack(

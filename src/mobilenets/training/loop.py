@@ -111,6 +111,8 @@ class Trainer:
         objective: What to minimise; the recipe's cross-entropy if None.
         checkpoint: Where to keep the state of the run, if anywhere.
         settings: What the run was started with, kept in the checkpoint and compared when it is resumed.
+        size: (height, width) of the training pictures at full resolution, where an objective wants them larger than the
+            network's input and resizes them itself.
         progress: Hears about every step.
     """
 
@@ -126,6 +128,7 @@ class Trainer:
         objective: Objective | None = None,
         checkpoint: Path | None = None,
         settings: Mapping[str, Any] | None = None,
+        size: tuple[int, int] | None = None,
         progress: Progress = SILENT,
     ) -> None:
         # mypy does not know this overload of Module.to
@@ -141,8 +144,7 @@ class Trainer:
         self._step = 0
         self._sums = _Sums()
         self._saved_at = time.monotonic()
-        network = module.network
-        self._size = (network.height, network.width)
+        self._size = size or (module.network.height, module.network.width)
 
     @property
     def steps(self) -> int:

@@ -24,6 +24,8 @@ from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.training.batches import Batch, generator, normalized
+from mobilenets.training.canvases import Indices
+from mobilenets.training.distillation import proportional_side, resized
 from mobilenets.training.network import (
     LayerModule,
     NetworkModule,
@@ -36,6 +38,8 @@ from mobilenets.training.network import (
 DRAW = 2
 """What a random generator is for, beside those of :mod:`mobilenets.training.batches`."""
 WIDTH_STEP = 0.05
+STATISTICS_PICTURES = 512
+"""Training pictures that batch-norm statistics are estimated from; more change no accuracy."""
 
 
 class Sandwich:
@@ -43,14 +47,14 @@ class Sandwich:
 
     Args:
         network: The widest network, at the largest resolution.
-        narrowest: Smallest α.
+        narrowest: Smallest α; the network's own where only resolutions are shared.
         resolutions: Sides of the input that may be drawn, in pixels, at most the network's own.
         draws: Widths drawn in each step between the narrowest and the widest.
         label_smoothing: Of the labels that the widest learns.
         seed: Of all chances.
 
     Raises:
-        TrainingError: If the widths or resolutions are not smaller than the network's.
+        TrainingError: If the widths or resolutions are larger than the network's.
     """
 
     def __init__(
@@ -63,8 +67,9 @@ class Sandwich:
         label_smoothing: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if not 0 < narrowest < network.width_multiplier:
-            raise TrainingError(f"the narrowest width must be below {network.width_multiplier:g}, not {narrowest:g}")
+        if not 0 < narrowest <= network.width_multiplier:
+            widest = network.width_multiplier
+            raise TrainingError(f"the narrowest width must be above 0 and at most {widest:g}, not {narrowest:g}")
         if not resolutions or not max(resolutions) <= min(network.height, network.width):
             raise TrainingError(f"resolutions must be at most the network's {network.height} pixels, got {resolutions}")
         self.widths = _steps(narrowest, network.width_multiplier)
@@ -82,7 +87,7 @@ class Sandwich:
         largest = batch.pictures.shape[2]
         for width in (self.widths[0], *between):
             side = self._draw_side(rng, largest)
-            pictures = _resized(batch.pictures, side)
+            pictures = resized(batch.pictures, side)
             loss = loss + functional.cross_entropy(
                 forward_as(module, self._at(float(width), side), pictures).float(), said
             )
@@ -91,7 +96,7 @@ class Sandwich:
     def _draw_side(self, rng: np.random.Generator, largest: int) -> int:
         """A resolution; where training itself is at a smaller one just now, in proportion."""
         side = int(rng.choice(self.resolutions))
-        return max(32, round(side * largest / self._network.height))
+        return proportional_side(side, largest, self._network.height)
 
     def _thinned(self, width: float, side: int) -> Network:
         return with_width(with_resolution(self._network, side, side), width)
@@ -100,13 +105,6 @@ class Sandwich:
 def _steps(narrowest: float, widest: float) -> tuple[float, ...]:
     count = max(1, round((widest - narrowest) / WIDTH_STEP))
     return tuple(round(narrowest + (widest - narrowest) * step / count, 6) for step in range(count + 1))
-
-
-def _resized(pictures: Tensor, side: int) -> Tensor:
-    if side == pictures.shape[2]:
-        return pictures
-    resized = functional.interpolate(pictures, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    return resized.contiguous(memory_format=torch.channels_last)
 
 
 def forward_as(module: NetworkModule, network: Network, pictures: Tensor) -> Tensor:
@@ -133,6 +131,15 @@ def forward_as(module: NetworkModule, network: Network, pictures: Tensor) -> Ten
         return activate(values, getattr(layer, "activation", Activation.NONE))
 
     return module.outputs(pictures, network=network, run=run)[network.outputs[0]]
+
+
+def spread(total: int, count: int) -> Indices:
+    """At most so many positions, spread evenly over all.
+
+    >>> spread(10, 4).tolist()
+    [0, 3, 6, 9]
+    """
+    return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))
 
 
 def reestimated(model: Model, pixels: Pixels, *, batch: int = 64, device: torch.device | None = None) -> Model:

@@ -1,0 +1,66 @@
+"""Learning from a larger network: what a slice of a shared one is specialised with.
+
+Source: Hinton et al. 2015, arXiv:1503.02531. The temperature is 1, as in the in-place distillation that the teacher
+itself was trained with (:mod:`mobilenets.training.slimmable`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mobilenets.errors import TrainingError
+from mobilenets.training.batches import Batch
+from mobilenets.training.network import NetworkModule
+
+
+class Distillation:
+    """The objective of a student, for :class:`mobilenets.training.loop.Trainer`.
+
+    Args:
+        teacher: A trained module; it sees every picture at the batch's size, and is not changed.
+        share: Of the loss, how much is learnt from the teacher's answers; the rest is learnt from the labels.
+        label_smoothing: Of the labels.
+
+    Raises:
+        TrainingError: If the share is not between 0 and 1.
+    """
+
+    def __init__(self, teacher: NetworkModule, *, share: float = 0.5, label_smoothing: float = 0.0) -> None:
+        if not 0 <= share <= 1:
+            raise TrainingError(f"the teacher's share of the loss must be from 0 to 1, not {share:g}")
+        # mypy does not know this overload of Module.to
+        self._teacher = teacher.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._share, self._label_smoothing = share, label_smoothing
+
+    def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(loss, logits of the student).
+
+        A batch comes at the teacher's size, or in proportion where training is at a smaller one just now; the student
+        sees it in its own proportion.
+        """
+        with torch.no_grad():
+            said = self._teacher(batch.pictures).float().softmax(dim=1)
+        side = proportional_side(module.network.height, batch.pictures.shape[2], self._teacher.network.height)
+        logits = module(resized(batch.pictures, side)).float()
+        from_teacher = functional.cross_entropy(logits, said)
+        from_labels = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
+        return torch.lerp(from_labels, from_teacher, self._share), logits
+
+
+def proportional_side(wanted: int, side: int, largest: int) -> int:
+    """The side that is to ``side`` as ``wanted`` is to ``largest``, and at least 32 pixels.
+
+    >>> proportional_side(48, 64, 64), proportional_side(48, 48, 64), proportional_side(48, 32, 64)
+    (48, 36, 32)
+    """
+    return max(32, round(wanted * side / largest))
+
+
+def resized(pictures: Tensor, side: int) -> Tensor:
+    """Pictures (N, 3, H, W) as (N, 3, side, side), without aliasing."""
+    if tuple(pictures.shape[2:]) == (side, side):
+        return pictures
+    smaller = functional.interpolate(pictures, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return smaller.contiguous(memory_format=torch.channels_last)
