@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from mobilenets.architecture.baselines import alexnet, googlenet, squeezenet, vgg16
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.layers import BatchNorm, Network
 from mobilenets.architecture.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
@@ -22,7 +22,12 @@ class Architecture(Protocol):
     """A function that writes a Network for a width, a resolution and a number of classes."""
 
     def __call__(
-        self, *, width_multiplier: float = ..., resolution: int | tuple[int, int] = ..., classes: int = ...
+        self,
+        *,
+        width_multiplier: float = ...,
+        resolution: int | tuple[int, int] = ...,
+        classes: int = ...,
+        batch_norm: BatchNorm | None = ...,
     ) -> Network: ...
 
 
@@ -87,8 +92,13 @@ class Specification:
         architecture(name)
         return Specification(name, float(width) if width else None, int(resolution) if resolution else None)
 
-    def network(self, *, classes: int = 1000) -> Network:
+    def network(self, *, classes: int = 1000, batch_norm: BatchNorm | None = None) -> Network:
         """The network.
+
+        Args:
+            classes: Outputs of the last layer.
+            batch_norm: After every convolution of an architecture that has none of its own; None for the
+                architecture's own.
 
         Raises:
             ArchitectureError: If the architecture cannot be built at this width or resolution.
@@ -98,6 +108,8 @@ class Specification:
             build = partial(build, width_multiplier=self.width_multiplier)
         if self.resolution is not None:
             build = partial(build, resolution=self.resolution)
+        if batch_norm is not None:
+            build = partial(build, batch_norm=batch_norm)
         return build(classes=classes)
 
     def __str__(self) -> str:

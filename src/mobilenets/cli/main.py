@@ -18,6 +18,7 @@ from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
     "fit": "Train a model on labelled pictures",
+    "compare": "Train several networks on the same pictures and print what each reaches",
     "report": "Write the report of a finished fit as one HTML file",
     "evaluate": "Accuracy of a model on labelled pictures",
     "predict": "The likeliest labels of pictures",

@@ -66,7 +66,8 @@ class Evaluation:
         count, share, z = self.pictures, self.top1, 1.959964
         centre = (share + z * z / (2 * count)) / (1 + z * z / count)
         half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-        return max(0.0, centre - half), min(1.0, centre + half)
+        # At shares of 0 and 1 one end is the share itself, which rounding would leave outside.
+        return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
     @property
     def classes(self) -> list[ClassFigures]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,24 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
             the Model was fitted to.
         ModelFileError: If the Model cannot be read.
     """
+    run = read_figures(folder)
+    try:
+        dataset = _dataset(run, data, progress)
+    except DataError as error:
+        if data is not None:
+            raise
+        progress.note(f"the report has no pictures: {error}")
+        return run
+    return replace(run, dataset=dataset)
+
+
+def read_figures(folder: str | Path) -> Run:
+    """A run from the folder that ``fit`` wrote, without its pictures.
+
+    Raises:
+        DataError: If the folder holds no finished run, or its figures are damaged.
+        ModelFileError: If the Model cannot be read.
+    """
     folder = Path(folder)
     path = folder / METRICS_FILE
     try:
@@ -136,15 +154,7 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
     model = load(folder / MODEL_FILE)
     beside = folder / (INT8_FILE if model.quantization is None else FLOAT_FILE)
     models = model, load(beside) if beside.exists() else None
-    run = _run(models, metrics, None, str(folder))
-    try:
-        dataset = _dataset(run, data, progress)
-    except DataError as error:
-        if data is not None:
-            raise
-        progress.note(f"the report has no pictures: {error}")
-        return run
-    return _run(models, metrics, dataset, str(folder))
+    return _run(models, metrics, None, str(folder))
 
 
 def _dataset(run: Run, data: str | Path | None, progress: Progress) -> Dataset:

@@ -15,7 +15,7 @@ import torch
 
 from mobilenets import __version__
 from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.layers import BatchNorm, Network
 from mobilenets.architecture.resizing import with_resolution
 from mobilenets.compression.gate import Verdict
 from mobilenets.data.augmentation import Flip
@@ -62,6 +62,8 @@ class Settings:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         threads: Threads on the CPU.
+        batch_norm: Put a batch norm after every convolution of an architecture that has none of its own: AlexNet,
+            VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
     """
 
     architecture: str = "mobilenet_v1"
@@ -75,6 +77,7 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    batch_norm: bool = False
 
 
 @dataclass(frozen=True)
@@ -304,7 +307,7 @@ def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> N
     chosen = _specification(settings)
     if chosen.resolution is None:
         chosen = replace(chosen, resolution=defaults.default_resolution(dataset.train))
-    return chosen.network(classes=classes)
+    return chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
 
 
 def _module(network: Network, recipe: Recipe, seed: int, start: Model | None, labels: tuple[str, ...]) -> NetworkModule:

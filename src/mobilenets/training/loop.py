@@ -296,7 +296,7 @@ class Trainer:
         if height != width:
             return self._size
         side = self.recipe.resolution_at(epoch, self.plan.epochs, height)
-        return (side, side) if _takes(self.module.network, side) else self._size
+        return (side, side) if takes(self.module.network, side) else self._size
 
     def _learning_rate(self, epoch: int) -> float:
         """Highest rate throughout while only the head is trained; then the recipe's schedule over what is left."""
@@ -388,7 +388,7 @@ class _Display:
         self._progress.note(f"training {trainer.plan.epochs} epochs; about {duration(left)} from now")
 
 
-def _takes(network: Network, side: int) -> bool:
+def takes(network: Network, side: int) -> bool:
     """Whether the same layers, paddings and weights included, take pictures of another size."""
     try:
         return replace(network, height=side, width=side).parameter_shapes() == network.parameter_shapes()

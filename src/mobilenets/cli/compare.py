@@ -1,0 +1,123 @@
+"""``mobilenets compare``: several networks on one's own pictures, each trained by one recipe in one time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from mobilenets.reports.comparison import Contestant
+
+DEFAULT_MODELS = "mobilenet_v1@0.5,mobilenet_v1_shallow@0.5,squeezenet@0.5"
+
+
+def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("expected names such as mobilenet_v1@0.5-160,squeezenet")
+    return names
+
+
+@click.command("compare")
+@click.argument("data")
+@click.option("--models", default=DEFAULT_MODELS, show_default=True, callback=_names, metavar="NAME,…")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True)
+@click.option("--minutes-each", type=float, help="What each may be trained for, on this machine.")
+@click.option("--epochs", type=click.IntRange(min=1), help="The same passes for all, instead of minutes.")
+@click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the pictures]")
+@click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all chances.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw the paper's Figures 4 and 5 into this folder.")
+@click.option("--published", is_flag=True, help="Beside them, the published ImageNet figures.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished comparison in the output folder.")
+@click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
+@json_option
+@quiet_option
+def command(
+    data: str,
+    models: tuple[str, ...],
+    output: Path,
+    minutes_each: float | None,
+    epochs: int | None,
+    resolution: int | None,
+    recipe: str,
+    seed: int,
+    threads: int | None,
+    plot: Path | None,
+    published: bool,
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train networks on DATA and print what each reaches and costs, as the paper's Tables 4, 5, 8 and 9 do.
+
+    All have one recipe, batch norm after every convolution, and --minutes-each of training. How many epochs that is is
+    measured first, so another machine has another number; --epochs repeats a comparison exactly. Each is tested once,
+    and timed beside the others on one thread.
+    """
+    try:
+        from mobilenets.training.fit import Settings
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train") from None
+    from mobilenets.reports.comparison import compare
+
+    progress = progress_to_stderr(quiet=quiet)
+    settings = Settings(resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, threads=threads)
+    try:
+        contestants = compare(
+            data,
+            models,
+            output,
+            settings,
+            minutes=minutes_each,
+            resume=resume,
+            replace_existing=force,
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.note("the same command with --resume goes on from here")
+        raise
+    if as_json:
+        print_json({"data": data, "networks": [one.to_json() for one in contestants]})
+    else:
+        _print(contestants)
+    if plot is not None:
+        from mobilenets.reports.comparison_plot import plot_comparison
+
+        for path in plot_comparison(contestants, plot, title=f"{data}, {recipe} recipe", published=published):
+            progress.note(f"{path} is written")
+
+
+def _print(contestants: list[Contestant]) -> None:
+    from mobilenets.cli.layout import text_table
+
+    console = results()
+    table = text_table(
+        "network\n", "top-1 %\n(95 %)", "Mult-Adds\nmillions", "params\nmillions", "file\nMB", "ms\n", "epochs\n"
+    )
+    for one in contestants:
+        evaluation, cost = one.evaluation, one.cost
+        low, high = (100 * end for end in evaluation.top1_interval)
+        table.add_row(
+            one.size.replace("mobilenet_v1", "v1"),
+            f"{100 * evaluation.top1:.1f} ({low:.0f}–{high:.0f})",
+            _three(cost.macs / 1e6),
+            _three(cost.parameters / 1e6),
+            _three(cost.file_bytes / 1e6),
+            _three(cost.latency_ms),
+            str(one.epochs),
+        )
+    console.print(table)
+    pictures, cost = contestants[0].evaluation.pictures, contestants[0].cost
+    console.print(f"\n{pictures} test pictures; float32, one picture on one thread of {cost.processor}, median")
+
+
+def _three(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

@@ -1,0 +1,139 @@
+"""How fast a network trains on this machine, so that a number of minutes becomes a number of epochs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from mobilenets.architecture.layers import Network
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.subset import Subset
+from mobilenets.errors import TrainingError
+from mobilenets.processors import cores
+from mobilenets.progress import SILENT, Progress
+from mobilenets.training.batches import Batch, Batches
+from mobilenets.training.canvases import make_canvases
+from mobilenets.training.defaults import MOST_EPOCHS, choose_device, default_epochs
+from mobilenets.training.fit import PREPROCESSING, Settings
+from mobilenets.training.loop import Objective, cross_entropy, duration, takes
+from mobilenets.training.network import NetworkModule
+from mobilenets.training.optimization import initialize, make_optimizer
+from mobilenets.training.recipes import Recipe, recipe_named, suited_to
+
+LOOK_SECONDS = 1.5
+"""How long the rate at one resolution is looked at."""
+FEWEST_STEPS = 2
+OVERHEAD = 1.1
+"""What averaging, validation and checkpoints add to the steps."""
+
+
+def planned_epochs(
+    dataset: Dataset,
+    networks: Mapping[str, Network],
+    settings: Settings,
+    minutes: float | None,
+    *,
+    progress: Progress = SILENT,
+) -> dict[str, int]:
+    """Epochs for networks that are to be compared.
+
+    Args:
+        dataset: What they are trained on.
+        networks: By name.
+        settings: Recipe, threads and device; its epochs, if given, are everybody's.
+        minutes: What each may be trained for; None for the epochs of the settings, or else those that ``fit`` gives.
+        progress: Hears what was found.
+
+    Raises:
+        TrainingError: If a network has no time for one epoch.
+    """
+    recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
+    recipe = suited_to(recipe, dataset.labels, settings.flip)
+    device = choose_device(settings.device)
+    torch.set_num_threads(settings.threads or cores())
+    found = {}
+    for name, network in networks.items():
+        if settings.epochs is not None:
+            found[name] = settings.epochs
+        elif minutes is None:
+            found[name] = default_epochs(len(dataset.train), network.height, recipe)
+        else:
+            found[name] = epochs_within(minutes, network, dataset.train, recipe, device=device)
+            progress.note(f"{name}: {found[name]} epochs in {minutes:g} min")
+    return found
+
+
+def epochs_within(
+    minutes: float,
+    network: Network,
+    train: Subset,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+) -> int:
+    """Epochs that a network can be trained for in some minutes here, by a few steps that are timed; 250 at most.
+
+    It looks at a clock, so it may give another number the next time.
+
+    Args:
+        minutes: What there is.
+        network: What is to be trained.
+        train: The training pictures.
+        recipe: How.
+        device: Where.
+
+    Raises:
+        TrainingError: If not a single epoch would be over in time.
+    """
+    few = train.take(range(min(len(train), 3 * recipe.batch)))
+    canvases = make_canvases(few, max(network.height, network.width))
+    batches = Batches(canvases, network.classes, PREPROCESSING, recipe, seed=0, device=device)
+    per_step = 0.0
+    for share, side in _sides(recipe, network):
+        per_step += share * _step_seconds(network, batches, recipe, (side, side), device)
+    per_epoch = OVERHEAD * per_step * (len(train) // min(recipe.batch, len(train)))
+    if per_epoch > 60 * minutes:
+        raise TrainingError(
+            f"one epoch of {network.name} at {network.height} pixels takes about {duration(per_epoch)} here, more than "
+            f"the {minutes:g} min that it has"
+        )
+    return min(math.floor(60 * minutes / per_epoch), MOST_EPOCHS)
+
+
+def _sides(recipe: Recipe, network: Network) -> Iterator[tuple[float, int]]:
+    """Shares of a long run and the resolutions that they are trained at."""
+    passed, many = 0.0, 1000
+    for share, _ in recipe.growth:
+        side = recipe.resolution_at(round((passed + share / 2) * many), many, network.height)
+        yield share, side if takes(network, side) else network.height
+        passed += share
+
+
+def _step_seconds(
+    network: Network, batches: Batches, recipe: Recipe, size: tuple[int, int], device: torch.device
+) -> float:
+    """Least time of one step among a few."""
+    module = NetworkModule(network, dropout=recipe.dropout)
+    initialize(module, recipe, 0)
+    module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer, objective = make_optimizer(module.train(), recipe), cross_entropy(recipe.label_smoothing)
+    times: list[float] = []
+    end = time.perf_counter() + LOOK_SECONDS
+    while len(times) <= FEWEST_STEPS or time.perf_counter() < end:
+        begun = time.perf_counter()
+        for batch in batches.epoch(len(times), size):
+            _step(module, batch, optimizer, objective)
+            times.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+    return min(times[1:])  # the first step prepares its operators
+
+
+def _step(module: NetworkModule, batch: Batch, optimizer: torch.optim.Optimizer, objective: Objective) -> None:
+    loss, _ = objective(module, batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    float(loss.detach())

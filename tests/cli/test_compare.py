@@ -1,0 +1,145 @@
+"""``mobilenets compare``: networks of several kinds on the same pictures, kept, gone on with, printed and drawn."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.conftest import RunCommand
+
+from mobilenets.architecture.cost import cost
+from mobilenets.model.file import load
+
+MODELS = "mobilenet_v1@0.25,squeezenet@0.25-40"
+SMALL = ("--epochs", "1", "--resolution", "33", "--threads", "1", "-q")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for label, colour in {"blue": (40, 60, 200), "red": (220, 40, 50)}.items():
+        (folder / label).mkdir()
+        for number in range(20):
+            pixels = np.clip(rng.normal(colour, 40, (36, 40, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of one comparison."""
+    from mobilenets.reports.comparison import compare
+    from mobilenets.training.fit import Settings
+
+    output = tmp_path_factory.mktemp("compared")
+    compare(photos, MODELS.split(","), output, Settings(epochs=1, resolution=33, threads=1))
+    return output
+
+
+def test_what_it_prints_is_what_the_models_are(
+    photos: Path, compared: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared, output)
+    arguments = ("compare", photos, "--models", MODELS, "-o", output, "--resume", *SMALL)
+    rows = mobilenets(*arguments, "--json").json["networks"]
+    assert [(row["name"], row["resolution"], row["epochs"]) for row in rows] == [
+        ("mobilenet_v1@0.25", 33, 1),
+        ("squeezenet@0.25-40", 33, 1),
+    ]
+    for row in rows:
+        model = load(output / row["name"] / "model.safetensors")
+        total = cost(model.network)
+        assert (row["macs"], row["parameters"]) == (total.macs, total.parameters)
+        assert row["file_bytes"] == (output / row["name"] / "model.safetensors").stat().st_size
+        assert row["top1"] == json.loads((output / row["name"] / "metrics.json").read_text())["test"]["top1"]
+        assert 0 < row["minimum_ms"] <= row["latency_ms"]
+        assert row["top1_interval"][0] <= row["top1"] <= row["top1_interval"][1]
+    printed = mobilenets(*arguments, "--plot", tmp_path / "plots", "--published").out
+    assert "v1@0.25-33" in printed
+    assert "squeezenet@0.25-33" in printed
+    assert "4 test pictures; float32, one picture on one thread of" in printed
+    assert max(map(len, printed.splitlines()[:4])) <= 80
+    for name in ("accuracy-macs.png", "accuracy-parameters.png"):
+        with Image.open(tmp_path / "plots" / name) as picture:
+            assert picture.size[0] > 1000
+
+
+def test_every_network_has_batch_norm_and_the_same_recipe(compared: Path) -> None:
+    models = [load(path) for path in sorted(compared.glob("*/model.safetensors"))]
+    assert len({json.dumps(model.provenance["recipe"]) for model in models}) == 1
+    assert len({model.provenance["data"]["fingerprint"] for model in models}) == 1
+    for model in models:
+        assert any(name.endswith("batch_norm.weight") for name in model.parameters)
+
+
+def test_it_goes_on_with_what_is_missing_and_keeps_what_is_there(
+    photos: Path, compared: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared, output)
+    kept = output / "mobilenet_v1@0.25" / "model.safetensors"
+    before = kept.stat().st_mtime_ns
+    again = output / "squeezenet@0.25-40" / "model.safetensors"
+    content = again.read_bytes()
+    shutil.rmtree(again.parent)
+    command = ("compare", photos, "--models", MODELS, "-o", output, *SMALL)
+    assert "holds a comparison: go on with --resume, or start anew with --force" in mobilenets(*command).err
+    assert mobilenets(*command, "--resume").code == 0
+    assert kept.stat().st_mtime_ns == before
+    assert again.read_bytes() == content
+    other = mobilenets(*command, "--resume", "--seed", "1")
+    assert other.code == 1
+    assert "was begun with" in other.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--models", "alexnet", "--resolution", "64"), "alexnet: resolution must be at least 67 pixels, not 64"),
+        (("--models", "alexnet@1-66"), "alexnet@1-66: resolution must be at least 67 pixels, not 66; say another with"),
+        (("--models", "resnet"), "no architecture is called 'resnet'"),
+        (("--models", "squeezenet,squeezenet"), "name every network once"),
+        (("--epochs", "1", "--minutes-each", "1"), "give either minutes or epochs"),
+        (("--minutes-each", "0"), "minutes must be above zero, not 0"),
+        (("--minutes-each", "1e-6", "--threads", "1"), "one epoch of mobilenet_v1 at 32 pixels takes about"),
+        (("--models", ","), "expected names such as"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_any_training(
+    arguments: tuple[str, ...], message: str, photos: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    outcome = mobilenets("compare", photos, "-o", tmp_path / "out", *arguments, "-q")
+    assert outcome.code != 0
+    assert message in outcome.err
+    assert not list(tmp_path.glob("out/*/*"))
+
+
+def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that knows only steps: each takes 0.1 s at 64 pixels and 0.2 s at 128."""
+    import torch
+
+    from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    from mobilenets.data.dataset import load_dataset
+    from mobilenets.training import pace
+    from mobilenets.training.recipes import DEFAULT
+
+    seen: list[int] = []
+
+    def seconds(network: object, batches: object, recipe: object, size: tuple[int, int], device: object) -> float:
+        seen.append(size[0])
+        return 0.1 * size[0] / 64
+
+    monkeypatch.setattr(pace, "_step_seconds", seconds)
+    train = load_dataset(photos).train  # 32 pictures: one step in an epoch
+    network = mobilenet_v1(width_multiplier=0.25, resolution=128, classes=2)
+    cpu = torch.device("cpu")
+    per_epoch = pace.OVERHEAD * (0.5 * 0.15 + 0.5 * 0.2)
+    assert pace.epochs_within(0.1, network, train, DEFAULT, device=cpu) == int(6 / per_epoch)
+    assert seen == [96, 128]
+    assert pace.epochs_within(1e6, network, train, DEFAULT, device=cpu) == 250
