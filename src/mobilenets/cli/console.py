@@ -115,11 +115,12 @@ class _LineTask(Task):
         self._printed = time.monotonic()
         seconds = self._printed - self._begun
         rate = self._done / seconds if seconds else 0.0
+        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
         figures = "".join(f", {name} {value}" for name, value in self._figures.items())
         click.echo(
             f"{self._description}: {self._done:g}/{self._total:g} {self._unit}, "
-            f"{rate:,.0f}/s, {seconds:.0f} s{left}{figures}",
+            f"{pace}/s, {seconds:.0f} s{left}{figures}",
             err=True,
         )
 
