@@ -180,14 +180,18 @@ def is_alive(model: Model, pixels: npt.NDArray[np.uint8]) -> bool:
     return all(value.any() for value in reference.activations(model, pixels).values())
 
 
-def random_int8_model(rng: np.random.Generator, network: Network, *, asymmetric_weights: bool = False) -> Model:
+def random_int8_model(
+    rng: np.random.Generator, network: Network, *, asymmetric_weights: bool = False, largest_weight: int = 127
+) -> Model:
     """An int8 Model whose scales fit what its layers make of noise.
 
     Args:
         rng: Where the chances come from.
         network: Any network; batch norms are dropped.
         asymmetric_weights: Give every layer weight zero points, equal across its channels.
+        largest_weight: Weights lie within plus and minus this.
     """
+    spread = 45 * largest_weight / 127
     network = without_batch_norm(network)
     preprocessing = Preprocessing()
     integers: dict[str, npt.NDArray[Any]] = {}
@@ -196,9 +200,9 @@ def random_int8_model(rng: np.random.Generator, network: Network, *, asymmetric_
         if not layer.has_weight:
             continue
         shape = layer.weight_shape(network.input_shapes(layer))
-        weight = np.clip(np.rint(rng.normal(0, 45, shape)), -127, 127).astype(np.int8)
+        weight = np.clip(np.rint(rng.normal(0, spread, shape)), -largest_weight, largest_weight).astype(np.int8)
         per_channel = (shape[0],) if not asymmetric_weights else (1,)
-        scale = rng.uniform(0.7, 1.4, per_channel) * np.sqrt(2 / np.prod(shape[1:])) / 45
+        scale = rng.uniform(0.7, 1.4, per_channel) * np.sqrt(2 / np.prod(shape[1:])) / spread
         scale = np.broadcast_to(scale.astype(np.float32), shape[:1]).copy()
         integers |= {f"{layer.name}.weight": weight, f"{layer.name}.weight_scale": scale}
         zero_point = 0

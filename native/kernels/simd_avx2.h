@@ -80,6 +80,63 @@ struct Avx2 {
             std::memcpy(vector + 4 * lane + 2 * k, &wide, 2);
         }
     }
+    static MOBILENETS_INLINE Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
+    // sum += a · b in pairs of words. In place, as `dot` is in simd.h: compilers like to make many products first, and
+    // to keep them on the stack until they add them.
+    static MOBILENETS_INLINE void dot_words(Int& sum, Int a, Int b) {
+#if defined(__GNUC__)
+        Int product;
+        __asm__("vpmaddwd %[b], %[a], %[product]\n\tvpaddd %[product], %[sum], %[sum]"
+                : [sum] "+x"(sum), [product] "=&x"(product)
+                : [a] "x"(a), [b] "x"(b));
+#else
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+#endif
+    }
+    // sum[n] += (x_even + odd[n]) · (x_odd + even[n]) in pairs of words, x being the two dwords at p.
+    static MOBILENETS_INLINE void add_products_of_sums(Int (&sum)[2], const uint8_t* p, const Int (&odd)[2],
+                                                       const Int (&even)[2]) {
+#if defined(__GNUC__)
+        // In this order, because Zen deals instructions out to its ports as they come; and in assembly, because
+        // compilers move the additions to the sums apart, for which there are no registers.
+        struct __attribute__((may_alias, packed)) Dword {
+            int32_t value;
+        };
+        const auto* x = reinterpret_cast<const Dword*>(p);
+        Int a, b, c, d;
+        __asm__(
+            "vpbroadcastd %[x_even], %[a]\n\t"
+            "vpaddw %[odd0], %[a], %[c]\n\t"
+            "vpaddw %[odd1], %[a], %[a]\n\t"
+            "vpbroadcastd %[x_odd], %[b]\n\t"
+            "vpaddw %[even0], %[b], %[d]\n\t"
+            "vpaddw %[even1], %[b], %[b]\n\t"
+            "vpmaddwd %[c], %[d], %[c]\n\t"
+            "vpmaddwd %[a], %[b], %[a]\n\t"
+            "vpaddd %[c], %[sum0], %[sum0]\n\t"
+            "vpaddd %[a], %[sum1], %[sum1]"
+            : [sum0] "+x"(sum[0]), [sum1] "+x"(sum[1]), [a] "=&x"(a), [b] "=&x"(b), [c] "=&x"(c), [d] "=&x"(d)
+            : [x_even] "m"(x[0]), [x_odd] "m"(x[1]), [odd0] "x"(odd[0]), [odd1] "x"(odd[1]), [even0] "x"(even[0]),
+              [even1] "x"(even[1]));
+#else
+        const Int x_even = broadcast_step(p), x_odd = broadcast_step(p + 4);
+        for (int n = 0; n < 2; ++n) {
+            const Int a = _mm256_add_epi16(x_even, odd[n]), b = _mm256_add_epi16(x_odd, even[n]);
+            dot_words(sum[n], a, b);
+        }
+#endif
+    }
+    static MOBILENETS_INLINE int32_t sum_lanes(Int v) {
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+        const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+        return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+    }
+    // Dwords of a and b in turns.
+    static MOBILENETS_INLINE void store_alternating(uint8_t* p, Int a, Int b) {
+        const Int low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
+        store(p, _mm256_permute2x128_si256(low, high, 0x20));
+        store(p + kBytes, _mm256_permute2x128_si256(low, high, 0x31));
+    }
     static MOBILENETS_INLINE Int widen(const uint8_t* p) {
         return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     }
@@ -115,8 +172,8 @@ struct Avx2 {
             sum = _mm256_dpbusd_avx_epi32(sum, activations, weights);
 #endif
         } else {
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(activations.even, weights.even));
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(activations.odd, weights.odd));
+            dot_words(sum, activations.even, weights.even);
+            dot_words(sum, activations.odd, weights.odd);
         }
     }
     static MOBILENETS_INLINE void pin(Int& v) {
@@ -173,6 +230,10 @@ struct Avx2 {
         const Int before = _mm256_cmpgt_epi8(fill_bytes(begin), index);
         const Int inside = _mm256_cmpgt_epi8(fill_bytes(end < kBytes ? end : kBytes), index);
         return _mm256_blendv_epi8(fill, load(p), _mm256_andnot_si256(before, inside));
+    }
+    // The first `count` bytes, and zeros behind them.
+    static MOBILENETS_INLINE Int load_first(const uint8_t* p, int count) {
+        return count >= kBytes ? load(p) : load_between(p, 0, count, zero());
     }
     static MOBILENETS_INLINE void load_windows(const uint8_t* p, Int& first, Int& second, Int& ninth) {
         const auto pixels = [](const uint8_t* even, const uint8_t* odd) {

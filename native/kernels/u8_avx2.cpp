@@ -12,6 +12,7 @@ constexpr int best_vectors(int vectors) {
 }
 
 const Kernel kKernels[] = {
+    u8_pointwise<Simd, 4, 2, best_vectors, ProductOfSums>("u8_pointwise_4x16_avx2"),
     u8_pointwise<Simd, 6, 2, best_vectors>("u8_pointwise_6x16_avx2"),
     u8_pointwise<Simd, 12, 1, best_vectors>("u8_pointwise_12x8_avx2"),
     u8_depthwise_flat<Simd, 8, 1>("u8_depthwise_3x3s1_flat8_avx2"),
@@ -21,7 +22,7 @@ const Kernel kKernels[] = {
     u8_depthwise<Simd, 1>("u8_depthwise_3x3s1_32_avx2"),
     u8_depthwise<Simd, 2>("u8_depthwise_3x3s2_32_avx2"),
     u8_depthwise_any<Simd>("u8_depthwise_32_avx2"),
-    u8_stem<Simd>("u8_stem_3x3s2_8_avx2"),
+    u8_stem_rows<Simd, 6, 2>("u8_stem_3x3_6x16_avx2"),
     u8_stem_gathered<Simd, 6, 2>("u8_stem_6x16_avx2"),
     u8_max_pool<Simd>("u8_max_pool_32_avx2"),
     u8_average_pool<Simd>("u8_average_pool_32_avx2"),

@@ -7,6 +7,7 @@
 #include "u8_elementwise.h"
 #include "u8_pointwise.h"
 #include "u8_stem.h"
+#include "u8_stem_rows.h"
 
 namespace mobilenets {
 namespace {
@@ -18,15 +19,18 @@ constexpr Kernel u8_kernel(const char* name) {
             F::grain, F::run, S::kStep == 2};
 }
 
-// Pointwise convolution in panels of kVectors vectors, for those channel counts that `choose` gives them.
-template <class S, int kRows, int kVectors, int (*choose)(int)>
-struct ChosenPointwise : Pointwise<S, kRows, kVectors> {
-    static bool fits(const Operation& op) { return choose((op.out_channels + S::kLanes - 1) / S::kLanes) == kVectors; }
+// Pointwise convolution in panels of kVectors vectors, for those output channels that `choose` gives them.
+template <class S, int kRows, int kVectors, int (*choose)(int), template <class> class Product = DirectProduct>
+struct ChosenPointwise : Pointwise<S, kRows, kVectors, Product> {
+    static bool fits(const Operation& op) {
+        return choose((op.out_channels + S::kLanes - 1) / S::kLanes) == kVectors &&
+               op.in_channels >= Product<S>::kLeastChannels;
+    }
 };
 
-template <class S, int kRows, int kVectors, int (*choose)(int)>
+template <class S, int kRows, int kVectors, int (*choose)(int), template <class> class Product = DirectProduct>
 constexpr Kernel u8_pointwise(const char* name) {
-    return u8_kernel<S, ChosenPointwise<S, kRows, kVectors, choose>, Kind::kPointwise>(name);
+    return u8_kernel<S, ChosenPointwise<S, kRows, kVectors, choose, Product>, Kind::kPointwise>(name);
 }
 template <class S, int kChannels, int kStride>
 constexpr Kernel u8_depthwise_flat(const char* name) {
@@ -47,6 +51,10 @@ constexpr Kernel u8_stem(const char* name) {
 template <class S, int kRows, int kVectors>
 constexpr Kernel u8_stem_gathered(const char* name) {
     return u8_kernel<S, StemGathered<Pointwise<S, kRows, kVectors>>, Kind::kStem>(name);
+}
+template <class S, int kRows, int kVectors>
+constexpr Kernel u8_stem_rows(const char* name) {
+    return u8_kernel<S, StemRows<S, kRows, kVectors>, Kind::kStem>(name);
 }
 template <class S>
 constexpr Kernel u8_max_pool(const char* name) {

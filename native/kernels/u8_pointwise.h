@@ -1,29 +1,34 @@
 // uint8 pointwise convolution (and linear layers): a matrix product with requantisation.
 //
 // Output channels are cut into panels of kVectors vectors. A tile of kRows pixels × one panel keeps its sums in
-// registers while it walks the input channels by steps: one load of weights per vector, one broadcast per pixel.
+// registers while it walks the input channels by steps, of which a Product (u8_product.h) knows how they multiply.
 //
-// Packed memory: Header, then panels of [parameters][steps of input channels][kVectors vectors of weights]. Channels
+// Packed memory: Header, then panels of [parameters][steps of input channels][weights of kVectors vectors]. Channels
 // within a panel are permuted so that packing to bytes puts them back in order; for float32 results they are not.
 #pragma once
 
+#include "u8_product.h"
 #include "u8_requantize.h"
 
 namespace mobilenets {
 namespace {
 
-template <class S, int kMaxRows, int kVectors>
+//
+// A pixel's values may lie in kSegments equal stretches, as those of a window do (u8_stem_rows.h).
+template <class S, int kMaxRows, int kVectors, template <class> class ProductOf = DirectProduct, int kSegments = 1>
 struct Pointwise {
     using Int = typename S::Int;
+    using Product = ProductOf<S>;
     static constexpr int kPanel = kVectors * S::kLanes;
+    static constexpr int kStepBytes = kVectors * Product::kWeightBytes;
 
     // Tiles of one height below each other, in one panel.
     struct Tiles {
         int count;
         const uint8_t* in;
-        ptrdiff_t in_stride;
+        ptrdiff_t in_stride, segment_stride;
         const char* panel;
-        int steps;
+        int steps;  // of all segments
         void* out;
         ptrdiff_t out_stride;
         int columns;  // of the panel that exist
@@ -32,21 +37,24 @@ struct Pointwise {
     };
     using TileFunction = void (*)(const Tiles&);
 
-    static int steps_of(const Operation& op) { return (op.in_channels + S::kStep - 1) / S::kStep; }
+    static int steps_of(const Operation& op) { return (op.in_channels + Product::kInputs - 1) / Product::kInputs; }
     static int panels_of(const Operation& op) { return (op.out_channels + kPanel - 1) / kPanel; }
     static size_t panel_bytes(const Operation& op) {
-        return Parameters<S>::bytes(kVectors) + static_cast<size_t>(steps_of(op)) * kVectors * S::kBytes;
+        return Parameters<S>::bytes(kVectors) + static_cast<size_t>(steps_of(op)) * kStepBytes;
     }
     static size_t packed_bytes(const Operation& op) {
         return sizeof(Header) + static_cast<size_t>(panels_of(op)) * panel_bytes(op);
     }
-    // Without dot products of bytes, pixels are widened to 16 bits, so many at once.
-    static constexpr int kWidened = 48 / kMaxRows * kMaxRows;
-    static ptrdiff_t widened_stride(const Operation& op) {
-        return (op.in_channels * 2 + S::kBytes - 1) / S::kBytes * S::kBytes;
+    // Where the product wants pixels in another form, they are prepared in scratch memory, so many at once: all weights
+    // pass over them, so many that this is rare, and few enough to stay in the second-level cache beside a panel.
+    static constexpr int kPreparedBytes = 192 * 1024;
+    static int prepared_rows(const Operation& op) {
+        const auto rows = static_cast<int>(kPreparedBytes / Product::prepared_bytes(op.in_channels));
+        return rows < kMaxRows ? kMaxRows : rows / kMaxRows * kMaxRows;
     }
     static size_t scratch_bytes(const Operation& op) {
-        return S::kStep == 4 ? 0 : static_cast<size_t>(kWidened * widened_stride(op));
+        if constexpr (!Product::kPrepares) return 0;
+        return static_cast<size_t>(prepared_rows(op) * Product::prepared_bytes(op.in_channels));
     }
     static Grain grain(const Operation&) { return {kMaxRows, kPanel}; }
 
@@ -79,12 +87,15 @@ struct Pointwise {
             vector = position % (4 * kVectors) / 4;
             lane = 4 * group + position % 4;
         }
-        Parameters<S>::put(panel, kVectors, vector * S::kLanes + lane, static_cast<const int32_t*>(weights.bias)[c],
+        const auto weight = [&](int32_t k) { return k < op.in_channels ? weight_of(op, weights, c, k) : 0; };
+        const auto bias = static_cast<uint32_t>(static_cast<const int32_t*>(weights.bias)[c]);
+        Parameters<S>::put(panel, kVectors, vector * S::kLanes + lane,
+                           static_cast<int32_t>(bias - Product::weights_alone(op.in_channels, weight)),
                            weights.multiplier[c], finish);
-        char* steps = panel + Parameters<S>::bytes(kVectors) + vector * S::kBytes;
+        char* steps = panel + Parameters<S>::bytes(kVectors) + vector * Product::kWeightBytes;
         for (int32_t k = 0; k < op.in_channels; ++k)
-            S::put_step_weight(steps + static_cast<ptrdiff_t>(k / S::kStep) * kVectors * S::kBytes, lane, k % S::kStep,
-                               weight_of(op, weights, c, k));
+            Product::put_weight(steps + static_cast<ptrdiff_t>(k / Product::kInputs) * kStepBytes, lane,
+                                k % Product::kInputs, weight(k));
     }
 
     template <int kRows>
@@ -92,7 +103,8 @@ struct Pointwise {
         const ptrdiff_t in_stride = t.in_stride, out_stride = t.out_stride;
         const char* const panel = t.panel;
         const char* const first = panel + Parameters<S>::bytes(kVectors);
-        const char* const end = first + static_cast<ptrdiff_t>(t.steps) * kVectors * S::kBytes;
+        const ptrdiff_t segment_bytes = static_cast<ptrdiff_t>(t.steps / kSegments) * kStepBytes;
+        const ptrdiff_t segment_stride = t.segment_stride;
         const ReluRounding<S, kVectors> rounding(panel, *t.op);
         const uint8_t* row = t.in;
         auto* out = static_cast<uint8_t*>(t.out);
@@ -102,16 +114,15 @@ struct Pointwise {
             Int sum[kRows][kVectors];
             MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
                 const Int start = S::load(panel + n * S::kBytes);
-                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) sum[m][n] = start;
+                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) sum[m][n] =
+                    Product::start(start, row + m * in_stride);
             }
-            const uint8_t* in = row;
-            for (const char* weights = first; weights != end; weights += kVectors * S::kBytes, in += 4) {
-                Int w[kVectors];
-                MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) w[n] = S::load(weights + n * S::kBytes);
-                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) {
-                    const Int x = S::broadcast_step(in + m * in_stride);
-                    MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) S::step(sum[m][n], x, w[n]);
-                }
+            const char* weights = first;
+            for (int segment = 0; segment < kSegments; ++segment) {
+                const uint8_t* in = row + segment * segment_stride + Product::kFirstStep;
+                for (const char* const end = weights + segment_bytes; weights != end;
+                     weights += kStepBytes, in += Product::kStepBytes)
+                    Product::step(sum, in, in_stride, weights);
             }
             MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
                 S::pin(sum[m][n]);
@@ -161,21 +172,22 @@ struct Pointwise {
     };
 
     static void run(const Operation& op, const void* packed, const Task& task) {
-        if constexpr (S::kStep == 4) {
+        if constexpr (!Product::kPrepares) {
             multiply(op, packed, task);
         } else {
+            // Equal parts, for every part walks through all weights.
+            const int32_t most = prepared_rows(op), parts = (task.count + most - 1) / most;
+            const ptrdiff_t stride = Product::prepared_bytes(op.in_channels);
             Task part = task;
             part.in = task.scratch;
-            part.in_stride = widened_stride(op);
-            for (int32_t first = 0; first < task.count; first += kWidened) {
-                part.count = task.count - first < kWidened ? task.count - first : kWidened;
+            part.in_stride = stride;
+            for (int32_t first = 0, left = parts; left > 0; first += part.count, --left) {
+                part.count = ((task.count - first + left - 1) / left + kMaxRows - 1) / kMaxRows * kMaxRows;
+                if (part.count > task.count - first) part.count = task.count - first;
                 part.out = static_cast<char*>(task.out) + first * task.out_stride;
-                for (int32_t i = 0; i < part.count; ++i) {
-                    const auto* from = static_cast<const uint8_t*>(task.in) + (first + i) * task.in_stride;
-                    auto* to = static_cast<uint8_t*>(task.scratch) + i * part.in_stride;
-                    for (int32_t k = 0; k < op.in_channels; k += S::kBytes / 2)
-                        S::store(to + 2 * k, S::widen(from + k));
-                }
+                for (int32_t i = 0; i < part.count; ++i)
+                    Product::prepare(static_cast<const uint8_t*>(task.in) + (first + i) * task.in_stride,
+                                     op.in_channels, static_cast<uint8_t*>(task.scratch) + i * stride);
                 multiply(op, packed, part);
             }
         }
@@ -183,13 +195,14 @@ struct Pointwise {
 
     // Pixels are cut into tiles of nearly equal height, so that no short one is left over: first the higher ones. All
     // tiles of one panel come before the next, so that the panel stays in the first cache.
-    static void multiply(const Operation& op, const void* packed, const Task& task) {
+    static void multiply(const Operation& op, const void* packed, const Task& task, ptrdiff_t segment_stride = 0) {
         const int tiles = (task.count + kMaxRows - 1) / kMaxRows;
         if (tiles == 0) return;
         const int height = task.count / tiles, higher = task.count - height * tiles;
         const size_t value = op.real_output ? 4 : 1;
         Tiles t;
         t.in_stride = task.in_stride;
+        t.segment_stride = segment_stride;
         t.steps = steps_of(op);
         t.out_stride = task.out_stride;
         t.op = &op;
