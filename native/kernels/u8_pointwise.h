@@ -31,7 +31,9 @@ struct Pointwise {
         int steps;  // of all segments
         void* out;
         ptrdiff_t out_stride;
-        int columns;  // of the panel that exist
+        int columns;        // of the panel that exist
+        const char* ahead;  // what is wanted next, and how much of it to fetch for every tile
+        ptrdiff_t ahead_bytes;
         const Operation* op;
         Finish finish;
     };
@@ -47,7 +49,7 @@ struct Pointwise {
     }
     // Where the product wants pixels in another form, they are prepared in scratch memory, so many at once: all weights
     // pass over them, so many that this is rare, and few enough to stay in the second-level cache beside a panel.
-    static constexpr int kPreparedBytes = 192 * 1024;
+    static constexpr int kPreparedBytes = 256 * 1024;
     static int prepared_rows(const Operation& op) {
         const auto rows = static_cast<int>(kPreparedBytes / Product::prepared_bytes(op.in_channels));
         return rows < kMaxRows ? kMaxRows : rows / kMaxRows * kMaxRows;
@@ -56,6 +58,7 @@ struct Pointwise {
         if constexpr (!Product::kPrepares) return 0;
         return static_cast<size_t>(prepared_rows(op) * Product::prepared_bytes(op.in_channels));
     }
+    static constexpr int kFewTiles = 4;  // below which so much would have to be fetched at once that it is in the way
     static Grain grain(const Operation&) { return {kMaxRows, kPanel}; }
 
     static void pack(const Operation& op, const Weights& weights, void* packed) {
@@ -110,7 +113,10 @@ struct Pointwise {
         auto* out = static_cast<uint8_t*>(t.out);
         const int columns = t.columns;
         const Finish finish = t.finish;
+        const char* ahead = t.ahead;
         for (int count = t.count; count > 0; --count, row += kRows * in_stride, out += kRows * out_stride) {
+            if constexpr (Product::kPrefetches)
+                for (const char* const end = ahead + t.ahead_bytes; ahead < end; ahead += 64) S::prefetch(ahead);
             Int sum[kRows][kVectors];
             MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
                 const Int start = S::load(panel + n * S::kBytes);
@@ -207,16 +213,20 @@ struct Pointwise {
         t.out_stride = task.out_stride;
         t.op = &op;
         t.finish = static_cast<const Header*>(packed)->finish;
+        // The next panel comes to the second-level cache while this one is at work.
+        t.ahead_bytes = tiles < kFewTiles ? 0 : (static_cast<ptrdiff_t>(panel_bytes(op)) / tiles + 63) / 64 * 64;
         for (int first = task.channel_begin / kPanel * kPanel; first < task.channel_end; first += kPanel) {
             t.panel = static_cast<const char*>(packed) + sizeof(Header) +
                       static_cast<size_t>(first / kPanel) * panel_bytes(op);
             t.columns = task.channel_end - first < kPanel ? task.channel_end - first : kPanel;
+            t.ahead = t.panel + panel_bytes(op);
             t.in = static_cast<const uint8_t*>(task.in);
             t.out = static_cast<char*>(task.out) + static_cast<size_t>(first) * value;
             if (higher > 0) {
                 t.count = higher;
                 AllHeights<kMaxRows>::type::functions[height](t);
                 t.in += higher * (height + 1) * task.in_stride;
+                t.ahead += higher * t.ahead_bytes;
                 t.out = static_cast<char*>(t.out) + higher * (height + 1) * task.out_stride;
             }
             t.count = tiles - higher;

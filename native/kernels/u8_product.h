@@ -4,6 +4,7 @@
 //   kWeightBytes   bytes of weights of a step, for one vector of output channels
 //   kStepBytes     bytes of a pixel's values of a step
 //   kLeastChannels input channels from which on it pays
+//   kPrefetches    whether the next panel is worth fetching
 //   kPrepares      whether pixels must be prepared, into rows of `prepared_bytes`; values begin at kFirstStep
 #pragma once
 
@@ -18,7 +19,7 @@ struct DirectProduct {
     using Int = typename S::Int;
     static constexpr int kInputs = S::kStep, kWeightBytes = S::kBytes, kStepBytes = 4, kFirstStep = 0,
                          kLeastChannels = 1;
-    static constexpr bool kPrepares = S::kStep != 4;
+    static constexpr bool kPrepares = S::kStep != 4, kPrefetches = false;
 
     static ptrdiff_t prepared_bytes(int32_t channels) { return (channels * 2 + S::kBytes - 1) / S::kBytes * S::kBytes; }
     static void prepare(const uint8_t* from, int32_t channels, uint8_t* to) {
@@ -56,7 +57,7 @@ struct ProductOfSums {
     using Int = typename S::Int;
     static constexpr int kInputs = 8, kWeightBytes = 4 * S::kBytes, kStepBytes = 16, kFirstStep = 64,
                          kLeastChannels = 40;
-    static constexpr bool kPrepares = true;
+    static constexpr bool kPrepares = true, kPrefetches = true;
 
     static ptrdiff_t prepared_bytes(int32_t channels) {
         return kFirstStep + (2 * static_cast<ptrdiff_t>(channels) + 63) / 64 * 64;
