@@ -137,6 +137,9 @@ struct Avx2 {
         store(p, _mm256_permute2x128_si256(low, high, 0x20));
         store(p + kBytes, _mm256_permute2x128_si256(low, high, 0x31));
     }
+    static MOBILENETS_INLINE Int widen_signed(const char* p) {
+        return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
     static MOBILENETS_INLINE void prefetch(const char* p) { _mm_prefetch(p, _MM_HINT_T1); }
     static MOBILENETS_INLINE Int widen(const uint8_t* p) {
         return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

@@ -12,6 +12,7 @@ constexpr int best_vectors(int vectors) {
 }
 
 const Kernel kKernels[] = {
+    u8_linear<Simd>("u8_pointwise_1x32_avx2"),
     u8_pointwise<Simd, 4, 2, best_vectors, ProductOfSums>("u8_pointwise_4x16_avx2"),
     u8_pointwise<Simd, 6, 2, best_vectors>("u8_pointwise_6x16_avx2"),
     u8_pointwise<Simd, 12, 1, best_vectors>("u8_pointwise_12x8_avx2"),

@@ -36,6 +36,18 @@ template <class S, int kChannels, int kStride>
 constexpr Kernel u8_depthwise_flat(const char* name) {
     return u8_kernel<S, DepthwiseFlat<S, kChannels, kStride>, Kind::kDepthwise>(name);
 }
+
+// Linear layers on pooled maps.
+template <class S>
+struct Linear : Pointwise<S, 1, 4, ByteWeightProduct> {
+    static bool fits(const Operation& op) { return op.real_output && op.in_height == 1 && op.in_width == 1; }
+};
+template <class S>
+constexpr Kernel u8_linear(const char* name) {
+    Kernel kernel = u8_kernel<S, Linear<S>, Kind::kPointwise>(name);
+    kernel.takes_weight_zero_points = false;  // weights less their zero point are no bytes
+    return kernel;
+}
 template <class S, int kStride>
 constexpr Kernel u8_depthwise(const char* name) {
     return u8_kernel<S, DepthwiseWide<S, kStride>, Kind::kDepthwise>(name);

@@ -43,6 +43,28 @@ struct DirectProduct {
     }
 };
 
+// The same on 16-bit words, with weights that are bytes in memory and are widened as they are loaded: for layers of one
+// pixel, which take as long as it takes to read their weights.
+template <class S>
+struct ByteWeightProduct : DirectProduct<S> {
+    using Int = typename S::Int;
+    static_assert(S::kStep == 2, "weights are widened to words");
+    static constexpr int kWeightBytes = S::kBytes / 2;
+
+    static void put_weight(char* vector, int lane, int k, int weight) {
+        vector[2 * lane + k] = static_cast<char>(weight);
+    }
+    template <int kRows, int kVectors>
+    static MOBILENETS_INLINE void step(Int (&sum)[kRows][kVectors], const uint8_t* in, ptrdiff_t in_stride,
+                                       const char* weights) {
+        MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
+            const Int w = S::widen_signed(weights + n * kWeightBytes);
+            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m)
+                S::step(sum[m][n], S::broadcast_step(in + m * in_stride), w);
+        }
+    }
+};
+
 // Half as many multiplications, after Winograd (1968, "A new algorithm for inner product"):
 //     x₀ w₀ + x₁ w₁ = (x₀ + w₁) (x₁ + w₀) − x₀ x₁ − w₀ w₁.
 // The last term is a constant of the output channel and goes into its bias; the one before it depends on the pixel
