@@ -11,6 +11,8 @@ from PIL import Image
 from tests.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.gate import Share, Verdict
+from mobilenets.compression.quantize import LayerNoise
 from mobilenets.data.dataset import load_dataset
 from mobilenets.engine.classifier import Classifier
 from mobilenets.engine.evaluation import evaluate
@@ -51,7 +53,7 @@ def make_run(folder: Path, labels: tuple[str, ...], *, pictures: int = 12, searc
         "epochs": 5,
         "threads": 1,
         "versions": {"mobilenets": "0.1.0"},
-        "quantization": {"trained": True},
+        "quantization": {"trained": True, "verdict": _verdict().figures()},
     }
     models = [
         type(whole)(one.network, one.parameters, dataset.labels, quantization=one.quantization, provenance=provenance)
@@ -67,9 +69,9 @@ def make_run(folder: Path, labels: tuple[str, ...], *, pictures: int = 12, searc
         "pictures": {name: len(dataset.part(name)) for name in ("train", "validation", "test")},
         "skipped": [],
         "provenance": provenance,
-        "compression": _verdict(),
     }
     if search:
+        metrics["compression"] = _verdict().encode()
         metrics["search"] = _search().to_json()
         metrics["phases"] = [
             {"name": "latency", "seconds": 1.0, "epochs": [], "best_epoch": None},
@@ -95,22 +97,17 @@ def _epochs(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _verdict() -> dict[str, Any]:
-    def share(count: int) -> dict[str, Any]:
-        return {"count": count, "of": 200, "interval": [count / 200 - 0.02, min(1.0, count / 200 + 0.01)]}
-
-    layers = [
-        {"name": f"block{number}.depthwise", "kind": "depthwise", "snr_db": 20.0 + number} for number in range(13)
-    ]
-    return {
-        "agreement": share(194),
-        "top1_before": share(180),
-        "top1_after": share(179),
-        "drop": 0.5,
-        "bytes_before": 900_000,
-        "bytes_after": 240_000,
-        "layers": layers,
-    }
+def _verdict() -> Verdict:
+    return Verdict(
+        agreement=Share(194, 200),
+        sure_agreement=Share(150, 150),
+        logits_snr_db=22.0,
+        top1_before=Share(180, 200),
+        top1_after=Share(179, 200),
+        bytes_before=900_000,
+        bytes_after=240_000,
+        layers=tuple(LayerNoise(f"block{number}.depthwise", "depthwise", 20.0 + number, 0) for number in range(13)),
+    )
 
 
 def _search() -> Search:

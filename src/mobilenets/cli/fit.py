@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.data.augmentation import Flip
-from mobilenets.errors import MissingDependencyError, MobileNetsError
+from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
+    from mobilenets.compression.gate import Verdict
     from mobilenets.model.model import Model
     from mobilenets.progress import Progress
     from mobilenets.training.fit import Fit
@@ -85,26 +87,30 @@ def command(
         print_json(metrics_of(result))
     else:
         _print(result, output)
-    quantized = _write_int8(result, output, progress, as_json=as_json) if int8 else None
-    _write_report(result, quantized, output, progress)
+    quantized, verdict = _write_int8(result, output, progress, as_json=as_json) if int8 else (None, None)
+    # Resuming changes nothing: the run is the same without the word.
+    words = [word for word in click.get_current_context().obj or () if word != "--resume"]
+    figures = {"command": words} | ({"compression": verdict.encode()} if verdict else {})
+    _write_report(result, quantized, figures, output, progress)
 
 
-def _write_report(result: Fit, int8: Model | None, output: Path, progress: Progress) -> None:
+def _write_report(
+    result: Fit, int8: Model | None, figures: Mapping[str, Any], output: Path, progress: Progress
+) -> None:
     """The report, beside the Model. The Model is what was asked for: that it has no report is not a failure."""
     from mobilenets.reports.report import REPORT_FILE, write_report
-    from mobilenets.reports.run import keep_command, run_of
+    from mobilenets.reports.run import keep_figures, run_of
 
-    command = click.get_current_context().obj or ()
     try:
-        keep_command(output, command)
-        write_report(run_of(result, output, int8=int8, command=command), output / REPORT_FILE)
-    except (MobileNetsError, OSError) as error:
-        progress.note(f"no report is written: {error}; mobilenets report {output} tries again")
+        keep_figures(output, figures)
+        write_report(run_of(result, output, int8=int8, figures=figures), output / REPORT_FILE, progress=progress)
+    except Exception as error:  # whatever it is: hours of training must not end in a traceback over their summary
+        progress.note(f"no report is written: {error!r}; mobilenets report {output} tries again")
     else:
         progress.note(f"{output / REPORT_FILE} says how it went")
 
 
-def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> Model:
+def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> tuple[Model, Verdict]:
     from mobilenets.model.file import save
     from mobilenets.training.int8 import to_int8
 
@@ -113,7 +119,7 @@ def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool)
     save(model, path)
     if not as_json:
         click.echo(f"int8: {-(verdict.drop or 0):+.2f} points on the validation pictures; {path} is written")
-    return model
+    return model, verdict
 
 
 def _print(result: Fit, output: Path) -> None:

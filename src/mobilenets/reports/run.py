@@ -83,32 +83,36 @@ class Run:
         return str(self.provenance["data"]["source"])
 
 
-def keep_command(folder: str | Path, words: Sequence[str]) -> None:
-    """Write into the figures of a run by which command it was made; ``--resume`` is left out, which changes nothing.
+def keep_figures(folder: str | Path, figures: Mapping[str, Any]) -> None:
+    """Add to the figures of a run what only its caller knows.
+
+    Args:
+        folder: Of the run.
+        figures: ``command``, the words by which it was called for, or ``compression``, an int8 verdict.
 
     Raises:
         OSError: If the file cannot be read or written.
     """
     path = Path(folder) / METRICS_FILE
     metrics = json.loads(path.read_text(encoding="utf-8"))
-    metrics["command"] = [word for word in words if word != "--resume"]
-    write_atomically(path, json.dumps(metrics, indent=2, ensure_ascii=False).encode(errors="backslashreplace"))
+    write_atomically(
+        path, json.dumps({**metrics, **figures}, indent=2, ensure_ascii=False).encode(errors="backslashreplace")
+    )
 
 
-def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, command: Sequence[str] = ()) -> Run:
+def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: Mapping[str, Any] = {}) -> Run:
     """A run that has just ended.
 
     Args:
         fit: What came of it.
         place: Folder that its Model lies in, as commands should name it.
         int8: The int8 Model that was made of its Model, where that is float32.
-        command: The words by which it was called for, if any were.
+        figures: As for :func:`keep_figures`.
     """
     from mobilenets.training.fit import metrics_of
 
     models = fit.model, fit.float_model or int8
-    metrics = metrics_of(fit) | ({"command": list(command)} if command else {})
-    return _run(models, metrics, fit.dataset, str(place))
+    return _run(models, {**metrics_of(fit), **figures}, fit.dataset, str(place))
 
 
 def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Progress = SILENT) -> Run:

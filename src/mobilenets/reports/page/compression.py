@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mobilenets.compression.gate import Share
 from mobilenets.reports.measured import Measured
 from mobilenets.reports.page.answers import bar
 from mobilenets.reports.page.markup import Child, Element, section, table, tag
@@ -25,27 +26,29 @@ def compression(verdict: Mapping[str, Any], costs: Mapping[str, Measured], *, tr
     """The section.
 
     Args:
-        verdict: As :meth:`mobilenets.compression.gate.Verdict.encode` gives it; may be empty.
+        verdict: As ``encode`` or ``figures`` of :class:`mobilenets.compression.gate.Verdict` gives it; may be empty.
         costs: Of the float32 Model, if it is at hand, and of the int8 one, measured here side by side.
         trained: Whether it was trained with quantisation, too.
     """
     how = "calibrated on training pictures"
     words = f"The int8 Model was {how} and then trained with quantisation." if trained else f"The int8 Model was {how}."
     rows: list[list[Child]] = []
-    if verdict:
-        agreement = verdict["agreement"]
+    if (agreement := _share(verdict.get("agreement"))) is not None:
         words += (
-            f" It gives the same answer as the float32 one for {percent(_share(agreement))} of {agreement['of']:,} "
-            f"validation pictures (95 % interval {interval(tuple(agreement['interval']))})."
+            f" It gives the same answer as the float32 one for {percent(agreement.value)} of {agreement.total:,} "
+            f"validation pictures (95 % interval {interval(agreement.interval)})."
         )
-        if verdict.get("top1_before") and verdict.get("top1_after"):
-            before, after = (percent(_share(verdict[f"top1_{when}"]), 2) for when in ("before", "after"))
-            rows.append(["top-1", before, after, f"{-float(verdict['drop']):+.2f} points"])
-        rows.append(_row("file", verdict["bytes_before"], verdict["bytes_after"], size))
+    before, after = _share(verdict.get("top1_before")), _share(verdict.get("top1_after"))
+    if before is not None and after is not None:
+        points = 100 * (after.value - before.value)
+        rows.append(["top-1", percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points"])
     if len(costs) == 2:
         whole, bytes_ = costs["float32"], costs["int8"]
+        rows.append(_row("file", whole.file_bytes, bytes_.file_bytes, size))
         rows.append(_row("latency", whole.latency_ms, bytes_.latency_ms, milliseconds))
         rows.append(_row("activations", whole.memory_bytes, bytes_.memory_bytes, size))
+    elif "bytes_before" in verdict:
+        rows.append(_row("file", verdict["bytes_before"], verdict["bytes_after"], size))
     made = table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
     noise = _noise(verdict.get("layers") or ())
     return section("compression", "What int8 did", tag("p", words), made if rows else None, noise)
@@ -55,8 +58,12 @@ def _row(what: str, before: float, after: float, show: Callable[[float], str]) -
     return [what, show(before), show(after), f"÷ {before / after:.1f}" if after < before else f"× {after / before:.1f}"]
 
 
-def _share(share: Mapping[str, Any]) -> float:
-    return int(share["count"]) / int(share["of"])
+def _share(value: Any) -> Share | None:
+    """A share as ``metrics.json`` has it, or as a Model's provenance has it, which keeps counts only."""
+    if value is None:
+        return None
+    count, total = value if isinstance(value, list) else (value["count"], value["of"])
+    return Share(int(count), int(total))
 
 
 def _noise(layers: Sequence[Mapping[str, Any]]) -> list[Element]:

@@ -19,7 +19,7 @@ from mobilenets.progress import SILENT, Progress
 from mobilenets.reports.page.markup import Child, Element, name, section, tag
 from mobilenets.reports.page.wording import percent, plural
 
-MOST = 24
+MOST = 30
 """Pictures that are shown."""
 THUMBNAIL = 200
 """Longest side of one, in pixels."""
