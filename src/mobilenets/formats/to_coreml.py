@@ -61,12 +61,31 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
         _program(model, target),
         convert_to="mlprogram",
         inputs=[coremltools.ImageType(name=IMAGE, shape=(1, network.channels, network.height, network.width))],
-        classifier_config=coremltools.ClassifierConfig(list(model.labels)),
+        classifier_config=coremltools.ClassifierConfig(list(distinct(model.labels))),
         compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
         minimum_deployment_target=target,
     )
     package.short_description = f"{network.name} over {network.classes} classes, written by mobilenets"
     package.save(str(path))
+
+
+def distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels of which no two are equal, as the keys of Core ML's dictionary must be.
+
+    ImageNet's name a bird and a machine crane. A label that was there before gets the number of its class.
+
+    >>> distinct(("crane", "crow", "crane"))
+    ('crane', 'crow', 'crane (2)')
+    """
+    seen: set[str] = set()
+    result = []
+    for number, label in enumerate(labels):
+        own = label
+        while own in seen or (own != label and own in labels):
+            own = f"{own} ({number})"
+        seen.add(own)
+        result.append(own)
+    return tuple(result)
 
 
 def _program(model: Model, target: Any) -> Any:
