@@ -53,7 +53,7 @@ def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path, mon
     path.write_text("the file of yesterday")
     biased = {**model.parameters, "classifier.bias": model.parameters["classifier.bias"] + 1}
 
-    def write(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
+    def write(model: Model, path: Path, options: Options) -> None:
         to_onnx(model.with_parameters(biased), path)
 
     wrong = replace(TARGETS["onnx"], write=write)

@@ -14,7 +14,6 @@ from tests.random_models import (
     random_int8_model,
     random_model,
     random_network,
-    random_pixels,
     without_batch_norm,
 )
 
@@ -31,7 +30,7 @@ from mobilenets.model.quantization import Quantization, TensorQuantization, real
 pytest.importorskip("onnx")
 pytest.importorskip("flatbuffers")
 
-FEW = settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def assert_same(first: Model, second: Model) -> None:
@@ -85,29 +84,33 @@ def quick_int8_model(rng: np.random.Generator, network: Network) -> Model:
 
 
 @st.composite
-def models(draw: st.DrawFn, *, folded: bool) -> Model:
+def models(draw: st.DrawFn, name: str, *, folded: bool) -> Model:
+    mobilenet = name.startswith("mobilenet")
     return any_model(
-        draw(st.sampled_from(sorted(CATALOG))),
-        round(draw(st.floats(0.1, 0.3)), 3),
+        name,
+        round(draw(st.floats(0.05, 1.1 if mobilenet else 0.3)), 3),
         (draw(st.integers(70, 130)), draw(st.integers(70, 130))),
-        draw(st.integers(1, 40)),
+        draw(st.integers(1, 1001 if mobilenet else 40)),
         int8=draw(st.booleans()),
         folded=folded,
     )
 
 
+@pytest.mark.parametrize("name", CATALOG)
 @FEW
-@given(model=models(folded=False))
-def test_models_of_the_catalogue_come_back_from_onnx(tmp_path: Path, model: Model) -> None:
+@given(data=st.data())
+def test_models_of_the_catalogue_come_back_from_onnx(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    model = data.draw(models(name, folded=False))
     to_onnx(model, tmp_path / "model.onnx")
     assert_same(model, from_onnx(tmp_path / "model.onnx"))
 
 
+@pytest.mark.parametrize("name", CATALOG)
 @FEW
-@given(model=models(folded=True))
-def test_models_of_the_catalogue_come_back_from_litert(tmp_path: Path, model: Model) -> None:
-    one = random_pixels(np.random.default_rng(0), model.network, 1)
-    to_litert(model, tmp_path / "model.tflite", pictures=one)
+@given(data=st.data())
+def test_models_of_the_catalogue_come_back_from_litert(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    model = data.draw(models(name, folded=True))
+    to_litert(model, tmp_path / "model.tflite")
     assert_same(model, from_tflite(tmp_path / "model.tflite"))
 
 

@@ -55,10 +55,10 @@ class Target:
         suffix: What its files end in.
         folds: Whether batch norms must be folded before.
         options: Names of the options that it knows.
-        write: Writes a file; gets the pictures that it will be run on.
+        write: Writes a file.
         run: Gives a written file's outputs for pixels; None where it cannot be run here.
         int8_tolerance: Largest difference of an int8 file's outputs, as a share of the largest value. Runtimes round
-            otherwise in places, and LiteRT's outputs pass through bytes.
+            otherwise in places: where branches meet, by one step of a byte.
         run_at_defaults: The same as ``run``, at the runtime's default settings, where it needs another one to compute
             int8 networks exactly.
         advice: What that setting is.
@@ -66,7 +66,7 @@ class Target:
 
     title: str
     suffix: str
-    write: Callable[[Model, Path, Options, Pixels], Footprint | None]
+    write: Callable[[Model, Path, Options], Footprint | None]
     run: Callable[[Model, Path, Pixels], Outputs] | None
     options: frozenset[str] = frozenset()
     folds: bool = False
@@ -75,23 +75,23 @@ class Target:
     advice: str = ""
 
 
-def _onnx(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
+def _onnx(model: Model, path: Path, options: Options) -> None:
     to_onnx(model, path, pixel_input=not options.normalized_input)
 
 
-def _litert(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
-    to_litert(model, path, weights="float16" if options.half else "float32", pictures=pictures)
+def _litert(model: Model, path: Path, options: Options) -> None:
+    to_litert(model, path, weights="float16" if options.half else "float32")
 
 
-def _c(model: Model, path: Path, options: Options, pictures: Pixels) -> Footprint:
+def _c(model: Model, path: Path, options: Options) -> Footprint:
     return to_c(model, path, name=options.name, example=options.example)
 
 
-def _openvino(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
+def _openvino(model: Model, path: Path, options: Options) -> None:
     to_openvino(model, path, half=options.half)
 
 
-def _coreml(model: Model, path: Path, options: Options, pictures: Pixels) -> None:
+def _coreml(model: Model, path: Path, options: Options) -> None:
     to_coreml(model, path, half=options.half)
 
 
@@ -174,8 +174,7 @@ def export(
         path: Where to. Other files may come beside it: OpenVINO's ``.bin``, C's ``main.c``.
         format_name: A name of :data:`TARGETS`; by default the path's ending tells.
         options: See there.
-        pictures: Real pictures to run besides made-up ones, uint8 (N, height, width, 3); LiteRT takes the range of an
-            int8 Model's outputs from them, too.
+        pictures: Real pictures to run besides made-up ones, uint8 (N, height, width, 3).
         verify: Whether to run what was written.
 
     Raises:
@@ -187,13 +186,12 @@ def export(
     path = Path(path)
     target = TARGETS[target_of(path, format_name)]
     _check_options(target, options, model)
-    # The files are run on all of these, so the bytes of LiteRT's outputs must reach as far as they do.
     pixels = synthetic_pictures(model.network)
     if pictures is not None:
         pixels = np.concatenate([pictures, pixels])
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
-        footprint = target.write(model, written, options, pixels)
+        footprint = target.write(model, written, options)
         verified = _Verified(None, not_run="as asked")
         if verify:
             verified = _verify(target, model, written, options, pixels)

@@ -145,9 +145,9 @@ class GraphReader:
             case Code.RESHAPE | Code.SQUEEZE:
                 self._check_reshape(node, source, self.file.tensor(output).shape)
             case Code.QUANTIZE | Code.DEQUANTIZE:
-                if source.layer == INPUT:
+                if source.layer == INPUT and operator.code == Code.QUANTIZE:
                     self.made[INPUT] = output
-                elif output not in self.file.outputs:
+                elif operator.code == Code.QUANTIZE and output not in self.file.outputs:
                     raise FormatError(f"{node} changes a quantisation in the middle of the network")
             case Code.MUL | Code.SUB if source.layer == INPUT:
                 self._normalize(node, operator)

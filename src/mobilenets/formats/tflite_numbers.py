@@ -39,12 +39,22 @@ def quantized_parameters(
         if (zero_point != shift).any():
             parameters[f"{layer.name}.weight_zero_point"] = (zero_point - shift).astype(np.int8)
         bias = tensors.get(f"{layer.name}.bias", Found("", np.zeros(channels, np.int32)))
+        if bias.value.dtype == np.float32 and layer.name in real:
+            bias = Found(bias.source, _integers(bias, activations[layer.inputs[0]].scale, scale))
         if bias.value.dtype != np.int32:
             raise FormatError(f"{bias.source} holds {bias.value.dtype}; the bias of an 8-bit layer holds int32")
         if bias.source:
             _check_bias_scale(bias, constants[bias.source], activations[layer.inputs[0]].scale, scale)
         parameters[f"{layer.name}.bias"] = np.ascontiguousarray(bias.value)
     return replace(network, layers=tuple(layers)), parameters, Quantization(activations)
+
+
+def _integers(bias: Found, source: float, scales: Tensor) -> Tensor:
+    """The bias of an output layer that is computed in float32, in units of input scale × weight scale."""
+    units = np.rint(bias.value / (np.float64(source) * scales))
+    if not (np.abs(units) < 2**31).all():
+        raise FormatError(f"{bias.source} holds {np.abs(bias.value).max():g}, which no int32 of its scale can")
+    return units.astype(np.int32)
 
 
 def signed_weight(value: Tensor) -> tuple[Tensor, int]:

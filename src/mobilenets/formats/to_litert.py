@@ -2,8 +2,9 @@
 
 Maps are (N, height, width, channels) here. An int8 Model's numbers go over as they are, less 128, with one weight scale
 per channel; one with weight zero points goes over as uint8 with one scale per layer, the only form in which LiteRT
-knows them. Its output layers give real numbers, which LiteRT's integer kernels cannot: their results pass through
-bytes whose range is what the layer makes of some pictures, and are turned into float32 at the end.
+knows them. Its output layers give real numbers, which LiteRT's integer kernels cannot: bytes would make ties of classes
+that lie close. So the input of such a layer is turned into float32, and its weights too, when the file is loaded; they
+are stored as the bytes they are. Every output is then the Model's but for the rounding of float32.
 """
 
 from __future__ import annotations
@@ -36,31 +37,19 @@ from mobilenets.errors import FormatError
 from mobilenets.formats import litert_metadata
 from mobilenets.formats.description import describe
 from mobilenets.formats.litert_flatbuffer import Graph, Operator, Tensor, serialize
-from mobilenets.formats.pictures import synthetic_pictures
-from mobilenets.model import reference
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization
 
 DESCRIPTION_NAME = "mobilenets"
 """Under this name the metadata holds :func:`~mobilenets.formats.description.describe`'s texts, as one JSON object."""
-MARGIN = 1.1
-"""How far the bytes of an output reach beyond what given pictures showed, as a factor on both ends."""
-SYNTHETIC_MARGIN = 1.5
-"""The same where no pictures are given: made-up ones excite no class as much as a photograph of it does."""
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
 
 
-def to_litert(
-    model: Model,
-    path: str | Path,
-    *,
-    weights: Literal["float32", "float16"] = "float32",
-    pictures: Pixels | None = None,
-) -> None:
+def to_litert(model: Model, path: str | Path, *, weights: Literal["float32", "float16"] = "float32") -> None:
     """Write a Model as a LiteRT file.
 
     The file reads what :func:`litert_input` gives: uint8 pixels for an int8 Model, else float32 ones normalised as its
@@ -70,14 +59,13 @@ def to_litert(
         model: float32 with batch norms folded, or int8.
         path: Where to.
         weights: How a float32 Model's weights are stored. An int8 Model's are stored as they are.
-        pictures: For an int8 Model, pixels from which the range of its outputs is taken; made up if not given.
 
     Raises:
         FormatError: If the Model has batch norms, or weight zero points that differ between channels.
         MissingDependencyError: If flatbuffers or tflite is not installed.
         OSError: If the file cannot be written.
     """
-    graph = litert_graph(model, weights=weights, pictures=pictures)
+    graph = litert_graph(model, weights=weights)
     outputs = [graph.tensors[index].name for index in graph.outputs]
     metadata = {
         litert_metadata.NAME: litert_metadata.metadata(model, outputs),
@@ -95,7 +83,7 @@ def litert_input(model: Model, pixels: Pixels) -> Array:
     return ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
-def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | None = None) -> Graph:
+def litert_graph(model: Model, *, weights: str = "float32") -> Graph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
         if getattr(layer, "batch_norm", None) is not None:
@@ -103,7 +91,7 @@ def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | N
     if model.quantization is None:
         writer = _Writer(model, half=weights == "float16")
     else:
-        writer = _Writer(model, numbers=_Numbers(model, model.quantization, pictures))
+        writer = _Writer(model, numbers=_Numbers(model, model.quantization))
     writer.read_input()
     for layer in model.network.layers:
         writer.write(layer)
@@ -114,13 +102,13 @@ def litert_graph(model: Model, *, weights: str = "float32", pictures: Pixels | N
 class _Numbers:
     """How the integers of an int8 Model are said in LiteRT: as INT8 less 128, or as UINT8."""
 
-    def __init__(self, model: Model, quantization: Quantization, pictures: Pixels | None) -> None:
+    def __init__(self, model: Model, quantization: Quantization) -> None:
         asymmetric = any(name.endswith(".weight_zero_point") for name in model.parameters)
         self.kind = "UINT8" if asymmetric else "INT8"
         self.per_channel = not asymmetric
         self.offset = 0 if asymmetric else 128
         self.dtype = np.uint8 if asymmetric else np.int8
-        self.scales = {**quantization.activations, **_output_scales(model, pictures)}
+        self.scales = quantization.activations
 
     def tensor(self, name: str, shape: tuple[int, ...], held: TensorQuantization) -> Tensor:
         """A computed tensor in bytes."""
@@ -151,21 +139,6 @@ class _Numbers:
         return Tensor(name, "INT32", values.shape, values, scale, np.zeros(len(scale), np.int64))
 
 
-def _output_scales(model: Model, pictures: Pixels | None) -> dict[str, TensorQuantization]:
-    """Scales for the outputs that give real numbers, from what they make of pictures."""
-    names = real_outputs(model.network)
-    if not names:
-        return {}
-    margin = SYNTHETIC_MARGIN if pictures is None else MARGIN
-    seen = reference.run(model, synthetic_pictures(model.network) if pictures is None else pictures)
-    scales = {}
-    for name in names:
-        low, high = margin * min(0.0, float(seen[name].min())), margin * max(0.0, float(seen[name].max()), 1e-6)
-        scale = (high - low) / 255
-        scales[name] = TensorQuantization(scale, round(-low / scale))
-    return scales
-
-
 @dataclass
 class _Value:
     """What stands for one activation: a tensor of the graph, and whether it is (N, C) rather than (N, H, W, C)."""
@@ -187,7 +160,7 @@ class _Writer:
     def operator(self, code: str, inputs: list[int], output: Tensor, options: str = "", **settings: Any) -> int:
         """Append an operator and the tensor that it makes."""
         index = self.graph.add(output)
-        version = _version(code, self.numbers)
+        version = _version(code, [self.graph.tensors[number] for number in inputs if number >= 0], output)
         self.graph.operators.append(Operator(code, tuple(inputs), index, options, settings, version))
         return index
 
@@ -196,10 +169,19 @@ class _Writer:
         return self.graph.add(Tensor(name, kind, values.shape, values))
 
     def tensor(self, name: str, shape: tuple[int, ...], source: str | None) -> Tensor:
-        """A computed tensor: in bytes with the scale of the activation ``source``, or float32."""
-        if self.numbers is None or source is None:
+        """A computed tensor: in bytes with the scale of the activation ``source``, or float32 where that is real."""
+        if self.numbers is None or source is None or source not in self.numbers.scales:
             return Tensor(name, "FLOAT32", shape)
         return self.numbers.tensor(name, shape, self.numbers.scales[source])
+
+    def is_real(self, layer: Layer) -> bool:
+        """Whether a layer of an int8 Model gives real numbers, and so is computed in float32."""
+        return self.numbers is not None and layer.name not in self.numbers.scales
+
+    def real(self, index: int, name: str) -> int:
+        """A tensor of bytes as float32."""
+        output = Tensor(name, "FLOAT32", self.graph.tensors[index].shape)
+        return self.operator("DEQUANTIZE", [index], output, "DequantizeOptions")
 
     # Into the network, and out of it
 
@@ -240,9 +222,8 @@ class _Writer:
             index = value.tensor
             if shape[1:] == (1, 1) and not value.flat:
                 index = self.reshape(index, (shape.channels,), self.tensor(f"{name}/flat", (1, shape.channels), name))
-            if self.numbers is not None:
-                real = Tensor(f"{name}/real", "FLOAT32", self.graph.tensors[index].shape)
-                index = self.operator("DEQUANTIZE", [index], real, "DequantizeOptions")
+            if self.numbers is not None and name in self.numbers.scales:
+                index = self.real(index, f"{name}/real")
             if self.graph.tensors[index].name != name:
                 self.graph.tensors[value.tensor].name = f"{name}/map"
                 self.graph.tensors[index].name = name
@@ -254,14 +235,14 @@ class _Writer:
         return self.operator("RESHAPE", [index, shape], output, "ReshapeOptions")
 
     def read(self, layer: Layer, number: int = 0) -> int:
-        """One input of a layer, as a map."""
+        """One input of a layer, as a map unless the layer is linear; float32 where the layer is."""
         source = layer.inputs[number]
-        value = self.values[source]
-        if not value.flat:
-            return value.tensor
-        channels = self.model.network.shapes[source].channels
-        output = self.tensor(f"{layer.name}/input{number}", (1, 1, 1, channels), source)
-        return self.reshape(value.tensor, (1, 1, channels), output)
+        value, index = self.values[source], self.values[source].tensor
+        if value.flat and not isinstance(layer, Linear):
+            channels = self.model.network.shapes[source].channels
+            output = self.tensor(f"{layer.name}/input{number}", (1, 1, 1, channels), source)
+            index = self.reshape(index, (1, 1, channels), output)
+        return self.real(index, f"{layer.name}/real_input{number}") if self.is_real(layer) else index
 
     # Layers
 
@@ -274,7 +255,7 @@ class _Writer:
             case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
                 index = self.convolution(layer, output)
             case Linear():
-                inputs = [self.values[layer.inputs[0]].tensor, *self.weights(layer)]
+                inputs = [self.read(layer), *self.weights(layer)]
                 inputs += [-1] * (3 - len(inputs))
                 index = self.operator("FULLY_CONNECTED", inputs, output, "FullyConnectedOptions", **_fused(layer))
             case MaxPool():
@@ -326,7 +307,8 @@ class _Writer:
         if not any(padding):
             return source, _VALID
         height, width = shape.height + padding.top + padding.bottom, shape.width + padding.left + padding.right
-        output = self.tensor(f"{layer.name}/pad", (1, height, width, shape.channels), layer.inputs[0])
+        held = None if self.is_real(layer) else layer.inputs[0]
+        output = self.tensor(f"{layer.name}/pad", (1, height, width, shape.channels), held)
         sides = np.array([[0, 0], padding[:2], padding[2:], [0, 0]], np.int32)
         amounts = self.constant(f"{output.name}/amounts", "INT32", sides)
         if not isinstance(layer, MaxPool):
@@ -341,10 +323,7 @@ class _Writer:
         terms = [self.read(layer, number) for number in range(len(layer.inputs))]
         through_reals = self.numbers is not None and len(terms) > 2
         if through_reals:
-            terms = [
-                self.operator("DEQUANTIZE", [term], Tensor(f"{layer.name}/term{number}", "FLOAT32", output.shape))
-                for number, term in enumerate(terms)
-            ]
+            terms = [self.real(term, f"{layer.name}/term{number}") for number, term in enumerate(terms)]
         total = terms[0]
         for number, term in enumerate(terms[1:], start=1):
             last = number == len(terms) - 1
@@ -373,8 +352,15 @@ class _Writer:
         else:
             values = values.transpose(0, 2, 3, 1)
         if self.numbers is not None:
+            weight = self.graph.add(self.numbers.weight(self.model, layer, values, axis))
             bias = self.numbers.bias(self.model, layer)
-            return [self.graph.add(self.numbers.weight(self.model, layer, values, axis)), self.graph.add(bias)]
+            kept = self.graph.add(bias)
+            if not self.is_real(layer):
+                return [weight, kept]
+            # Nothing computes with the integers of the bias then, but the Model can be read back from them.
+            real = (self.model.parameters[f"{layer.name}.bias"] * bias.scale.astype(np.float64)).astype(np.float32)
+            name = f"{layer.name}.bias/real"
+            return [self.real(weight, f"{layer.name}.weight/real"), self.constant(name, "FLOAT32", real)]
         found = [self.real_constant(f"{layer.name}.weight", values)]
         if layer.bias:
             found.append(self.real_constant(f"{layer.name}.bias", self.model.parameters[f"{layer.name}.bias"]))
@@ -389,7 +375,7 @@ class _Writer:
         if not np.isfinite(stored).all():
             raise FormatError(f"{name} holds {np.abs(values).max():g}, which float16 cannot; its largest is 65504")
         index = self.constant(f"{name}/float16", "FLOAT16", stored)
-        return self.operator("DEQUANTIZE", [index], Tensor(name, "FLOAT32", values.shape), "DequantizeOptions")
+        return self.real(index, name)
 
 
 _SAME, _VALID = 0, 1
@@ -405,11 +391,13 @@ def _map(shape: Shape) -> tuple[int, int, int, int]:
     return 1, shape.height, shape.width, shape.channels
 
 
-def _version(code: str, numbers: _Numbers | None) -> int:
+def _version(code: str, sources: list[Tensor], output: Tensor) -> int:
     """The first version of an operator that takes these numbers, as LiteRT's own converter would say."""
-    if numbers is None:
-        return 3 if code == "DEQUANTIZE" else 1  # float16 weights came with version 3
-    if numbers.kind == "UINT8":
+    kinds = {tensor.kind for tensor in (*sources, output)}
+    if code == "DEQUANTIZE":
+        per_channel = sources[0].scale.size > 1
+        return {"FLOAT16": 3, "INT8": 5 if per_channel else 2}.get(sources[0].kind, 1)
+    if "INT8" not in kinds:
         return 1
     # 12 is the version of fully connected layers with one scale per channel.
     return {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12, "RESHAPE": 1}.get(code, 2)
