@@ -2,22 +2,26 @@
 
     python benchmarks/fuzz_readers.py [--tries 10000] [--reader NAME] [--data ../shared/data/weights]
 
-Each try damages one file (bytes changed, numbers replaced by large ones, stretches cut or doubled, the end cut off;
-most of it near the head or the tail, where formats keep their structure) and reads it. A reader may give a Model or
-raise FormatError. Anything else is printed with the seed that repeats it, and the exit code is 1. Time is the
-processor's, so that other work on the machine counts for nothing; memory is traced in every eighth try.
+Each try damages one file and reads it. Damage falls where a format keeps its structure, and rarely among the numbers
+of its tensors: bytes are changed, numbers replaced by large ones, stretches cut, doubled or moved, the end cut off. An
+archive is packed anew around a damaged member, the JSON in front of a safetensors file is changed as JSON, and
+checksums are right or not looked at, so that the code behind them is what is tried. A reader may give a Model or raise
+FormatError or ModelFileError. Anything else is printed with the seed that repeats it, and the exit code is 1. Time is
+the processor's, so that other work on the machine counts for nothing; memory is traced in every eighth try.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import re
 import sys
 import tempfile
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from mobilenets.architecture.layers import Activation, BatchNorm  # noqa: E402
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1  # noqa: E402
-from mobilenets.errors import MobileNetsError  # noqa: E402
+from mobilenets.errors import FormatError, ModelFileError  # noqa: E402
 from mobilenets.formats import tensor_bundle  # noqa: E402
 from mobilenets.formats.importing import import_model  # noqa: E402
 from mobilenets.model.model import Model, numbered_labels  # noqa: E402
@@ -39,6 +43,11 @@ TRACE_EVERY = 8
 """Tracing triples a try's time."""
 SMALLEST_ALLOWANCE = 1 << 20
 """Bytes that a try may take beyond its file however small that is: Python's own objects for a network of 29 layers."""
+STRUCTURE_BLOCK = 8
+"""Bytes that are taken for structure or for numbers together."""
+LARGE = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, 2**63 - 1, 2**64 - 1)
+
+Damage = Callable[[bytes, np.random.Generator], bytes]
 
 
 @dataclass
@@ -52,58 +61,153 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A sound file.
+
+    Attributes:
+        name: What is read, and from where.
+        path: The file that is damaged.
+        beside: Files that must lie beside it, by name.
+        damage: How it is damaged.
+        read: What is then read, in its folder: the file itself, or the folder.
+    """
+
+    name: str
+    path: Path
+    beside: dict[str, bytes] = field(default_factory=dict)
+    damage: Damage = field(default_factory=lambda: damaged)
+    folder: bool = False
+
+
+# Damage
+
+
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to eight damages."""
-    data = bytearray(content)
-    for _ in range(int(rng.integers(1, 9))):
+    """One damage, or a few."""
+    data, places = bytearray(content), structure(content)
+    for _ in range(int(rng.geometric(0.5))):
         if len(data) < 16:
             break
-        at = place(len(data), rng)
-        match int(rng.integers(0, 8)):
-            case 0 | 1 | 2:
+        at = min(place(places, len(data), rng), len(data) - 1)
+        match int(rng.integers(0, 9)):
+            case 0 | 1:
                 data[at] = int(rng.integers(0, 256))
-            case 3:
+            case 2:
                 data[at] ^= 1 << int(rng.integers(0, 8))
-            case 4:
+            case 3 | 4:
                 width = int(rng.choice([1, 2, 4, 8]))
-                value = int(rng.choice([0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, 2**63 - 1]))
+                value = int(rng.choice(np.array(LARGE, np.uint64)))
                 data[at : at + width] = (value & ((1 << 8 * width) - 1)).to_bytes(width, "little")
             case 5:
                 del data[at : at + int(rng.integers(1, 64))]
             case 6:
-                start = place(len(data), rng)
+                start = min(place(places, len(data), rng), len(data) - 1)
                 data[at:at] = data[start : start + int(rng.integers(1, 64))]
+            case 7:
+                start, size = min(place(places, len(data), rng), len(data) - 1), int(rng.choice([1, 2, 4, 8, 40]))
+                data[at : at + size] = data[start : start + size]
             case _:
                 if rng.random() < 0.2:
                     del data[at:]
     return bytes(data)
 
 
-def place(size: int, rng: np.random.Generator) -> int:
-    """An offset, often near an end."""
-    reach = int(rng.choice([64, 1024, 16384, size]))
+_STRUCTURE: dict[bytes, np.ndarray] = {}
+
+
+def structure(content: bytes) -> np.ndarray:
+    """Offsets of blocks that hold a zero byte or nothing but text: what random float32 numbers hardly ever do."""
+    key = content[:4096] + len(content).to_bytes(8, "little")
+    if key not in _STRUCTURE:
+        if len(_STRUCTURE) > 64:
+            _STRUCTURE.clear()
+        blocks = np.frombuffer(content[: len(content) // STRUCTURE_BLOCK * STRUCTURE_BLOCK], np.uint8)
+        blocks = blocks.reshape(-1, STRUCTURE_BLOCK)
+        text = ((blocks >= 32) & (blocks < 127)).all(axis=1)
+        _STRUCTURE[key] = np.flatnonzero((blocks == 0).any(axis=1) | text) * STRUCTURE_BLOCK
+    return _STRUCTURE[key]
+
+
+def place(places: np.ndarray, size: int, rng: np.random.Generator) -> int:
+    """An offset: mostly within structure, sometimes near an end or anywhere."""
+    if len(places) and rng.random() < 0.7:
+        return int(rng.choice(places)) + int(rng.integers(0, STRUCTURE_BLOCK))
+    reach = int(rng.choice([64, 1024, size]))
     at = int(rng.integers(0, min(reach, size)))
     return size - 1 - at if rng.random() < 0.4 else at
 
 
-def fuzz(name: str, path: Path, seeds: range, beside: dict[str, bytes]) -> Tally:
-    """Damage one file over and over.
+def damaged_member(content: bytes, rng: np.random.Generator) -> bytes:
+    """A ZIP archive with one member damaged and packed anew, its checksum right; or the archive itself damaged."""
+    if rng.random() < 0.2:
+        return damaged(content, rng)
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(result, "w") as target:
+        infos = source.infolist()
+        structured = [info for info in infos if info.filename.endswith((".pkl", ".json", ".h5"))]
+        chosen = rng.choice(np.arange(len(structured)))
+        for info in infos:
+            member = source.read(info)
+            if info is structured[chosen]:
+                member = (damaged_json if info.filename.endswith(".json") else damaged)(member, rng)
+            info.compress_type = zipfile.ZIP_DEFLATED if rng.random() < 0.05 else info.compress_type
+            target.writestr(info, member)
+    return result.getvalue()
 
-    Args:
-        name: For messages.
-        path: The sound file.
-        seeds: One try for each.
-        beside: Contents of files that must lie beside it, by name.
-    """
-    content, tally = path.read_bytes(), Tally()
-    size = len(content) + sum(map(len, beside.values()))
+
+def damaged_json(content: bytes, rng: np.random.Generator) -> bytes:
+    """JSON text with some numbers, words or stretches replaced by others."""
+    text = content
+    for _ in range(int(rng.geometric(0.5))):
+        tokens = [
+            match.span() for match in re.finditer(rb"-?\d+(?:\.\d+)?|\"[^\"]*\"|true|false|null|[\[\]{}:,]", text)
+        ]
+        if not tokens:
+            return damaged(text, rng)
+        begin, end = tokens[int(rng.integers(len(tokens)))]
+        other = tokens[int(rng.integers(len(tokens)))]
+        new = [
+            str(int(rng.choice(np.array(LARGE, np.uint64)))).encode(),
+            b"-1",
+            b"1e999",
+            b"NaN",
+            b"null",
+            b"[]",
+            b"{}",
+            b'"x"',
+            text[other[0] : other[1]],
+        ][int(rng.integers(9))]
+        text = text[:begin] + new + text[end:]
+    return text
+
+
+def damaged_header(content: bytes, rng: np.random.Generator) -> bytes:
+    """A safetensors file whose JSON is changed and has its length right; or the file itself damaged."""
+    if rng.random() < 0.3:
+        return damaged(content, rng)
+    size = int.from_bytes(content[:8], "little")
+    header = damaged_json(content[8 : 8 + size], rng)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
+
+
+# Trying
+
+
+def fuzz(sample: Sample, seeds: range) -> Tally:
+    """Damage one file over and over, once for each seed."""
+    content, tally = sample.path.read_bytes(), Tally()
+    size = len(content) + sum(map(len, sample.beside.values()))
     with tempfile.TemporaryDirectory() as folder:
-        for other, text in beside.items():
+        for other, text in sample.beside.items():
             (Path(folder) / other).write_bytes(text)
-        target = Path(folder) / path.name
+        target = Path(folder) / sample.path.name
+        source = Path(folder) if sample.folder else target
         for seed in seeds:
-            target.write_bytes(damaged(content, np.random.default_rng(seed)))
-            _try(target, size, f"{name}, seed {seed}", tally, traced=seed % TRACE_EVERY == 0)
+            changed = sample.damage(content, np.random.default_rng(seed))
+            target.write_bytes(changed)
+            allowed = size + max(0, len(changed) - len(content))
+            _try(source, allowed, f"{sample.name}, seed {seed}", tally, traced=seed % TRACE_EVERY == 0)
     return tally
 
 
@@ -114,7 +218,7 @@ def _try(target: Path, size: int, name: str, tally: Tally, *, traced: bool) -> N
     try:
         import_model(target)
         tally.read += 1
-    except MobileNetsError:
+    except (FormatError, ModelFileError):
         tally.refused += 1
     except Exception as error:
         tally.failures.append(f"{name}: {error!r:.300}")
@@ -125,6 +229,9 @@ def _try(target: Path, size: int, name: str, tally: Tally, *, traced: bool) -> N
         tally.failures.append(f"{name}: took {seconds:.2f} s")
     if peak > max(MEMORY_FACTOR * size, size + SMALLEST_ALLOWANCE):
         tally.failures.append(f"{name}: took {peak} bytes for a file of {size}")
+
+
+# Sound files
 
 
 def small_model(*, folded: bool = False) -> Model:
@@ -143,49 +250,103 @@ def small_model(*, folded: bool = False) -> Model:
     return Model(network, parameters, numbered_labels(5))
 
 
-def samples(folder: Path, data: Path) -> Iterator[tuple[str, Path, dict[str, bytes]]]:
+def samples(folder: Path, data: Path) -> Iterator[Sample]:
     """A sound file of every format: real ones, and small ones as the formats' own libraries write them."""
+    for real in sorted(data.glob("*.h5")) + sorted(data.glob("*.tflite")):
+        yield Sample(f"real-{real.name}", real)
+    model, folded = small_model(), small_model(folded=True)
+    yield from _keras(folder, model)
+    yield from _tensorflow_and_pytorch(folder, model)
+    yield from _graphs(folder, model, folded)
+
+
+def _keras(folder: Path, model: Model) -> Iterator[Sample]:
     import h5py
+    from tests.formats import foreign
+
+    layers = [{"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 64, 64, 3]}}]
+    for number in (1, 2, 3):
+        settings = {"name": f"conv_dw_{number}", "padding": "same", "strides": [1, 1], "dilation_rate": [1, 1]}
+        layers.append({"class_name": "BatchNormalization", "config": {"name": f"b{number}", "epsilon": 1e-3}})
+        layers.append({"class_name": "ReLU", "config": {"name": f"r{number}", "max_value": 6.0}})
+        if number != 2:  # which has strides of 2
+            layers.append({"class_name": "DepthwiseConv2D", "config": settings})
+    config = json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": layers}})
+    for generation in (1, 2):
+        tensors = foreign.keras_tensors(model, generation=generation)
+        with h5py.File(folder / f"keras{generation}.h5", "w") as file:
+            for path, value in tensors.items():
+                file.create_dataset(path, data=value)
+            if generation == 2:
+                file.attrs["model_config"] = config
+        yield Sample(f"keras-h5-generation-{generation}", folder / f"keras{generation}.h5")
+    with h5py.File(folder / "model.weights.h5", "w") as file:
+        for path, value in foreign.keras3_tensors(model).items():
+            file.create_dataset(path, data=value)
+    yield Sample("keras-weights-h5", folder / "model.weights.h5")
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        archive.writestr("config.json", config)
+        archive.write(folder / "model.weights.h5", "model.weights.h5")
+    yield Sample("keras-archive", folder / "model.keras", damage=damaged_member)
+
+
+def _tensorflow_and_pytorch(folder: Path, model: Model) -> Iterator[Sample]:
     import torch
     from safetensors.numpy import save_file
     from tests.formats import foreign
+
+    for name, snappy in (("slim", False), ("snappy", True)):
+        foreign.write_tensor_bundle(folder / f"{name}.ckpt", foreign.slim_tensors(model), snappy=snappy)
+        shard = folder / f"{name}.ckpt.data-00000-of-00001"
+        yield Sample(f"tf-{name}", folder / f"{name}.ckpt.index", {shard.name: shard.read_bytes()})
+    save_file(foreign.timm_tensors(model), folder / "model.safetensors")
+    weights = (folder / "model.safetensors").read_bytes()
+    yield Sample("timm-safetensors", folder / "model.safetensors", damage=damaged_header)
+    config = {"architecture": "mobilenetv1_100", "num_classes": 5, "label_names": list("abcde")}
+    config["pretrained_cfg"] = {"input_size": [3, 64, 64], "mean": [0.5] * 3, "std": [0.5] * 3, "crop_pct": 0.9}
+    (folder / "repository").mkdir()
+    (folder / "repository" / "config.json").write_text(json.dumps(config))
+    (folder / "repository" / "model.safetensors").write_bytes(weights)
+    beside = {"model.safetensors": weights}
+    yield Sample("timm-folder", folder / "repository" / "config.json", beside, damaged_json, folder=True)
+    for name, tensors, zipped in (
+        ("timm.bin", foreign.timm_tensors(model), True),
+        ("zip.pth", foreign.sequential_tensors(model), True),
+        ("legacy.pth", foreign.sequential_tensors(model), False),
+    ):
+        state = {key: torch.from_numpy(value.copy()) for key, value in tensors.items()}
+        content = state if "timm" in name else {"state_dict": state}
+        torch.save(content, folder / name, _use_new_zipfile_serialization=zipped)
+        yield Sample(f"torch-{name}", folder / name, damage=damaged_member if zipped else damaged)
+
+
+def _graphs(folder: Path, model: Model, folded: Model) -> Iterator[Sample]:
+    from tests.random_models import random_int8_model
 
     from mobilenets.formats.to_litert import to_litert
     from mobilenets.formats.to_onnx import to_onnx
     from mobilenets.model.file import save
 
-    model, folded = small_model(), small_model(folded=True)
-    for real in sorted(data.glob("*.h5")) + sorted(data.glob("*.tflite")):
-        yield f"real-{real.name}", real, {}
-    for name, tensors in (("h5", foreign.keras_tensors(model)), ("weights.h5", foreign.keras3_tensors(model))):
-        with h5py.File(folder / f"model.{name}", "w") as file:
-            for path, value in tensors.items():
-                file.create_dataset(path, data=value)
-        yield f"keras-{name}", folder / f"model.{name}", {}
-    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
-        archive.writestr("config.json", json.dumps({"class_name": "Functional", "config": {"layers": []}}))
-        archive.write(folder / "model.weights.h5", "model.weights.h5")
-    yield "keras-archive", folder / "model.keras", {}
-    save_file(foreign.timm_tensors(model), folder / "timm.safetensors")
-    yield "timm-safetensors", folder / "timm.safetensors", {}
-    state = {name: torch.from_numpy(value.copy()) for name, value in foreign.sequential_tensors(model).items()}
-    for name, zipped in (("zip", True), ("legacy", False)):
-        torch.save({"state_dict": state}, folder / f"{name}.pth", _use_new_zipfile_serialization=zipped)
-        yield f"pytorch-{name}", folder / f"{name}.pth", {}
-    foreign.write_tensor_bundle(folder / "slim.ckpt", foreign.slim_tensors(model))
-    shard = folder / "slim.ckpt.data-00000-of-00001"
-    yield "tf-slim", folder / "slim.ckpt.index", {shard.name: shard.read_bytes()}
-    to_litert(folded, folder / "own.tflite")
-    stripped = (folder / "own.tflite").read_bytes().replace(b"\x0a\0\0\0mobilenets", b"\x0a\0\0\0mobilenetz")
-    (folder / "foreign.tflite").write_bytes(stripped)
-    to_onnx(model, folder / "own.onnx")
-    to_onnx(model, folder / "plain.onnx", pixel_input=False)
-    stripped = (folder / "plain.onnx").read_bytes().replace(b"provenance", b"provenancf")
-    (folder / "foreign.onnx").write_bytes(stripped)
-    for name in ("own.tflite", "foreign.tflite", "own.onnx", "foreign.onnx"):
-        yield name.replace(".", "-"), folder / name, {}
-    save(model, folder / "own.safetensors")
-    yield "own-safetensors", folder / "own.safetensors", {}
+    int8 = random_int8_model(np.random.default_rng(0), folded.network)
+    to_litert(folded, folder / "float32.tflite")
+    to_litert(folded, folder / "float16.tflite", weights="float16")
+    to_litert(int8, folder / "int8.tflite")
+    to_onnx(model, folder / "float32.onnx", pixel_input=False)
+    to_onnx(int8, folder / "int8.onnx")
+    for name in ("float32.tflite", "float16.tflite", "int8.tflite", "float32.onnx", "int8.onnx"):
+        content = (folder / name).read_bytes()
+        yield Sample(f"own-{name}", folder / name)
+        if name == "int8.onnx":
+            continue  # foreign graphs of pairs are not read
+        # Without the description, the operators are read, as those of strangers are.
+        stripped = content.replace(b"\x0a\0\0\0mobilenets", b"\x0a\0\0\0mobilenetz").replace(
+            b"provenance", b"provenancf"
+        )
+        (folder / f"foreign-{name}").write_bytes(stripped)
+        yield Sample(f"foreign-{name}", folder / f"foreign-{name}")
+    for name, each in (("float32", model), ("int8", int8)):
+        save(each, folder / f"{name}.safetensors")
+        yield Sample(f"model-file-{name}", folder / f"{name}.safetensors", damage=damaged_header)
 
 
 def main() -> None:
@@ -200,12 +361,12 @@ def main() -> None:
     tensor_bundle.check_checksum = lambda *_: None
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        for name, path, beside in samples(Path(folder), arguments.data):
-            if arguments.reader not in name:
+        for sample in samples(Path(folder), arguments.data):
+            if arguments.reader not in sample.name:
                 continue
-            tally = fuzz(name, path, range(arguments.first, arguments.first + arguments.tries), beside)
+            tally = fuzz(sample, range(arguments.first, arguments.first + arguments.tries))
             print(
-                f"{name:40} {tally.read:6} read {tally.refused:6} refused, "
+                f"{sample.name:40} {tally.read:6} read {tally.refused:6} refused, "
                 f"slowest {tally.slowest:.3f} s, most memory {tally.largest:.2f} × the file",
                 flush=True,
             )

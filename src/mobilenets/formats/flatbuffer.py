@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from mobilenets.formats.binary import Bytes
 
-LONGEST_VECTOR = 1 << 14
+LONGEST_VECTOR = 1 << 12
 """Tables in one vector beyond which a file is refused; networks of this kind have hundreds."""
+LONGEST_TEXT = 1 << 10
+"""Bytes of a name: any number of names may lie at one place of the file, and each is a copy."""
 
 
 class Table:
@@ -73,6 +75,8 @@ class Table:
     def text(self, slot: int) -> str:
         """Text, empty by default."""
         start, length = self._vector(slot)
+        if length > LONGEST_TEXT:
+            raise self._data.error(start, f"a name of {length} bytes")
         return self._data.text(start, length) if start else ""
 
     def raw(self, slot: int) -> memoryview:

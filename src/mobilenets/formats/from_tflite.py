@@ -89,7 +89,7 @@ def packed_labels(data: bytes) -> tuple[str, ...] | None:
 def _described(file: TfliteFile) -> Model:
     """The Model that this project wrote, from the constants under its tensors' names."""
     try:
-        texts = json.loads(file.metadata[DESCRIPTION])
+        texts = json.loads(bytes(file.metadata[DESCRIPTION]))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"the description of the network is not readable: {error}") from None
     if not isinstance(texts, dict):
@@ -182,7 +182,7 @@ def _float_preprocessing(reader: GraphReader) -> Preprocessing:
     return Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
 
-def _metadata_preprocessing(metadata: bytes) -> Preprocessing | None:
+def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | None:
     """The normalisation that model metadata names for the picture: (pixel − mean) / std, on the scale of bytes.
 
     Source: metadata_schema.fbs of TensorFlow Lite Support.

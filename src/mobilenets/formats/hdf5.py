@@ -20,7 +20,12 @@ from mobilenets.model.model import Tensor
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 DEEPEST = 32
 """Levels of groups, or of tree nodes, beyond which a file is refused."""
-LONGEST_NAME = 1024
+LONGEST_NAME = 256
+LONGEST_PATH = 512
+MOST_STEPS = 1 << 16
+"""Header messages, links and heap objects, together, beyond which a file is refused: stretches that overlap could make
+a short file of endless work. Keras's files of MobileNets take some 3,000."""
+MOST_DATASETS = 1024
 _UNDEFINED = (1 << 64) - 1
 
 _DATASPACE, _LINK_INFO, _DATATYPE, _LINK, _LAYOUT, _FILTERS = 0x1, 0x2, 0x3, 0x6, 0x8, 0xB
@@ -61,7 +66,7 @@ class _Reader:
         self._file = Bytes(data, "the HDF5 file")
         self._data = memoryview(data)
         self._visited: set[int] = set()
-        self._taken = 0
+        self._taken = self._told = self._steps = 0
         self._found = Hdf5()
 
     def read(self) -> Hdf5:
@@ -85,7 +90,14 @@ class _Reader:
             raise self._file.error(offset, "the same object is reached twice")
         self._visited.add(offset)
 
+    def _step(self, offset: int) -> None:
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            raise self._file.error(offset, f"more than {MOST_STEPS} messages, links and texts")
+
     def _object(self, address: int, path: str, depth: int) -> None:
+        if len(path) > LONGEST_PATH:
+            raise self._file.error(address, f"a path of {len(path)} characters")
         if depth > DEEPEST:
             raise self._file.error(address, f"groups nest more than {DEEPEST} deep")
         messages: dict[int, list[_Message]] = {}
@@ -122,6 +134,7 @@ class _Reader:
             self._file.take(offset, size)
             end = offset + size
             while offset + header <= end:
+                self._step(offset)
                 kind = self._file.u16(offset) if version == 1 else self._file.u8(offset)
                 length = self._file.u16(offset + 2) if version == 1 else self._file.u16(offset + 1)
                 shared = self._file.u8(offset + (4 if version == 1 else 3)) & 2
@@ -163,6 +176,7 @@ class _Reader:
         if bytes(self._file.take(address, 4)) == b"SNOD":
             for index in range(self._file.u16(address + 6)):
                 entry = address + 8 + 40 * index
+                self._step(entry)
                 name = self._file.u64(entry)
                 if name >= names_size:
                     raise self._file.error(entry, "a name lies outside its heap")
@@ -208,6 +222,8 @@ class _Reader:
         self._taken += size
         if self._taken > len(self._file):
             raise FormatError(f"the HDF5 dataset {path} overlaps another")
+        if len(self._found.datasets) == MOST_DATASETS:
+            raise FormatError(f"the HDF5 file holds more than {MOST_DATASETS} datasets")
         self._found.datasets[path] = np.frombuffer(self._file.take(start, size), dtype).reshape(shape)
 
     def _start(self, path: str, layout: _Message, size: int) -> int:
@@ -258,9 +274,16 @@ class _Reader:
         if self._shape(type_at + padded[1]) != ():
             return
         if kind == 3:
-            self._found.attributes[name] = file.text(value_at, size).rstrip("\0 ")
+            self._found.attributes[name] = self._text(value_at, size).rstrip("\0 ")
         elif kind == 9 and bits & 15 == 1:
             self._found.attributes[name] = self._heap_text(value_at)
+
+    def _text(self, offset: int, size: int) -> str:
+        """Text of an attribute; all of them together are no longer than the file."""
+        self._told += size
+        if self._told > len(self._file):
+            raise self._file.error(offset, "the attributes overlap each other")
+        return self._file.text(offset, size)
 
     def _heap_text(self, offset: int) -> str:
         """Text of variable length, which lies in a global heap."""
@@ -272,9 +295,10 @@ class _Reader:
         end = heap + file.u64(heap + 8)
         at = heap + 16
         while at + 16 <= min(end, len(file)):
+            self._step(at)
             index, size = file.u16(at), file.u64(at + 8)
             if index == wanted:
-                return file.text(at + 16, min(length, size)).rstrip("\0")
+                return self._text(at + 16, min(length, size)).rstrip("\0")
             if index == 0:
                 break
             at += 16 + (size + 7) // 8 * 8

@@ -25,7 +25,8 @@ _FOOTER = 48
 _TRAILER = 5
 _PLAIN, _SNAPPY = 0, 1
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
-_LARGEST_BLOCK = 16 << 20
+_LARGEST_BLOCK = 1 << 20
+"""Bytes of an unpacked block; TensorFlow begins a new one after 262,144, and a MobileNet's index takes 20,000."""
 
 
 def read_tensor_bundle(index: Path) -> dict[str, Tensor]:

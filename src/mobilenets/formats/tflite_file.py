@@ -17,7 +17,6 @@ from mobilenets.model.model import Tensor
 from mobilenets.model.quantization import TensorQuantization
 
 IDENTIFIER = b"TFL3"
-MOST_OPERATORS = 4096
 MOST_INDICES = 256
 """Tensors that one operator may name."""
 
@@ -101,7 +100,7 @@ class TfliteFile:
         operators: In order of execution.
         inputs: Indices of the graph's inputs.
         outputs: Indices of the graph's outputs.
-        metadata: Bytes by name.
+        metadata: Views of the file by name.
 
     Raises:
         FormatError: If it is damaged, or holds another number of graphs.
@@ -122,9 +121,7 @@ class TfliteFile:
         self.inputs = self._indices(main, 1)
         self.outputs = self._indices(main, 2)
         self.operators = [self._operator(table) for table in main.tables(3)]
-        self.metadata = {entry.text(0): bytes(self._buffer(entry.i32(1)).raw(0)) for entry in root.tables(6)}
-        if len(self.operators) > MOST_OPERATORS:
-            raise FormatError(f"the LiteRT file has {len(self.operators)} operators; {MOST_OPERATORS} is the limit")
+        self.metadata = {entry.text(0): self._buffer(entry.i32(1)).raw(0) for entry in root.tables(6)}
 
     def tensor(self, index: int) -> TfliteTensor:
         """A tensor by its index."""

@@ -19,6 +19,9 @@ from mobilenets.model.model import Tensor
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "state_dict_ema")
 """Keys under which training scripts put the weights beside the rest of their state."""
 
+MOST_DICTIONARIES = 64
+"""Within each other; the state of an optimizer has one for each parameter, and no weights."""
+
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8, "I32": 4, "U8": 1, "I8": 1}
@@ -87,11 +90,12 @@ def _legacy(data: bytes) -> tuple[Any, dict[str, tuple[Storage | None, memoryvie
     keys, at = load_pickle(file, at)
     if not isinstance(keys, list):
         raise file.error(at, "the list of storages is missing")
-    kinds = {stored.storage.key: stored.storage for stored in _tensors(state, 0)}
+    kinds = {stored.storage.key: stored.storage for stored in _tensors(state, set())}
     storages: dict[str, tuple[Storage | None, memoryview]] = {}
     for key in keys:
-        if key not in kinds:
-            raise file.error(at, f"storage {key!r:.40} belongs to no tensor")
+        if not isinstance(key, str) or key not in kinds:
+            name = key if isinstance(key, str) else f"of type {type(key).__name__}"
+            raise file.error(at, f"storage {name:.40} belongs to no tensor")
         count = int.from_bytes(file.take(at, 8), "little", signed=True)
         size = count * _SIZES[kinds[key].kind]
         storages[key] = (kinds[key], file.take(at + 8, size))
@@ -99,13 +103,14 @@ def _legacy(data: bytes) -> tuple[Any, dict[str, tuple[Storage | None, memoryvie
     return state, storages
 
 
-def _tensors(state: Any, depth: int) -> list[StoredTensor]:
-    """All tensors in nested dictionaries."""
+def _tensors(state: Any, seen: set[int]) -> list[StoredTensor]:
+    """All tensors in nested dictionaries, each of which is looked into once."""
     if isinstance(state, StoredTensor):
         return [state]
-    if isinstance(state, dict) and depth < 4:
-        return [tensor for value in state.values() for tensor in _tensors(value, depth + 1)]
-    return []
+    if not isinstance(state, dict) or id(state) in seen or len(seen) > MOST_DICTIONARIES:
+        return []
+    seen.add(id(state))
+    return [tensor for value in state.values() for tensor in _tensors(value, seen)]
 
 
 def _values(name: str, stored: StoredTensor, storages: dict[str, tuple[Storage | None, memoryview]]) -> Tensor:
@@ -113,14 +118,14 @@ def _values(name: str, stored: StoredTensor, storages: dict[str, tuple[Storage |
         raise FormatError(f"{name} lies in storage {stored.storage.key!r:.40}, which the checkpoint does not hold")
     raw = storages[stored.storage.key][1]
     size = _SIZES[stored.storage.kind]
-    flat = decoded(name, stored.storage.kind, (len(raw) // size,), raw[: len(raw) // size * size])
-    last = stored.offset + sum(
-        (extent - 1) * stride for extent, stride in zip(stored.shape, stored.strides, strict=True)
-    )
-    count = 1
-    for extent in stored.shape:
+    held = len(raw) // size
+    count, last = 1, stored.offset
+    for extent, stride in zip(stored.shape, stored.strides, strict=True):
         count *= extent
-    if count > flat.size or (count and last >= flat.size):
-        raise FormatError(f"{name} has shape {stored.shape}, more than its storage of {flat.size} numbers holds")
+        last += (extent - 1) * stride
+    if count > held or (count and last >= held):
+        raise FormatError(f"{name} has shape {stored.shape}, more than its storage of {held} numbers holds")
+    window = (stored.offset, last + 1) if count else (0, 0)
+    flat = decoded(name, stored.storage.kind, (window[1] - window[0],), raw[window[0] * size : window[1] * size])
     strides = tuple(stride * flat.itemsize for stride in stored.strides)
-    return np.lib.stride_tricks.as_strided(flat[stored.offset :], stored.shape, strides, writeable=False)
+    return np.lib.stride_tricks.as_strided(flat, stored.shape, strides, writeable=False)

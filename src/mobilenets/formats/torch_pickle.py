@@ -181,7 +181,7 @@ class _Machine:
 
     def stack_global(self) -> None:
         name, module = self._pop(), self._pop()
-        self.push(self._allowed(_Name(str(module), str(name))))
+        self.push(self._allowed(_Name(str(_key(module)), str(_key(name)))))
 
     def _allowed(self, name: _Name) -> _Name:
         pair = (name.module, name.name)
@@ -205,13 +205,13 @@ class _Machine:
         what, storage, key, _location, count, *_ = self._pop()
         if what != "storage" or type(count) is not int or count < 0:
             raise ValueError("not a storage")
-        self.push(Storage(str(key), _STORAGES[storage.name], count))
+        self.push(Storage(str(_key(key)), _STORAGES[storage.name], count))
 
     def reduce(self) -> None:
         arguments, function = self._pop(), self._pop()
         pair = (function.module, function.name)
         if pair == _DICTIONARY:
-            self.push(dict(arguments[0]) if arguments else {})
+            self.push({_key(name): value for name, value in arguments[0]} if arguments else {})
         elif pair == _PARAMETER:
             self.push(arguments[0])
         elif pair in _TENSORS:
@@ -232,11 +232,18 @@ class _Machine:
 
     def set_item(self) -> None:
         value, key = self._pop(), self._pop()
-        self._stack[-1][key] = value
+        self._stack[-1][_key(key)] = value
 
     def set_items(self) -> None:
         items = self._run_of_items()
-        self._stack[-1].update(zip(items[0::2], items[1::2], strict=True))
+        self._stack[-1].update(zip(map(_key, items[0::2]), items[1::2], strict=True))
+
+
+def _key(value: Any) -> str | int:
+    """A key as checkpoints have them. A tuple of one tuple twice, forty times over, would never be done hashing."""
+    if not isinstance(value, str | int):
+        raise TypeError(f"a key of type {type(value).__name__}")
+    return value
 
 
 def _stored_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> StoredTensor:
@@ -244,7 +251,7 @@ def _stored_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Store
     if not isinstance(storage, Storage) or len(shape) != len(strides) or len(shape) > 8:
         raise ValueError("not a tensor")
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(f"not a tensor's numbers: {numbers}")
+        raise ValueError("a tensor's offset, shape and strides must be whole numbers")
     return StoredTensor(storage, offset, tuple(shape), tuple(strides))
 
 

@@ -24,7 +24,7 @@ class ZipMembers:
     """
 
     def __init__(self, data: bytes, what: str) -> None:
-        self._data, self._what = data, what
+        self._data, self._what, self._unpacked = data, what, 0
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
@@ -40,8 +40,8 @@ class ZipMembers:
         """Bytes of a member.
 
         Raises:
-            FormatError: If there is none of that name, it is damaged, or it claims to unpack to more than the whole
-                archive's size.
+            FormatError: If there is none of that name, it is damaged, or what was unpacked so far and this would take
+                more than the whole archive does.
         """
         if name not in self._infos:
             raise FormatError(f"{self._what} has no member {name!r}; it holds {', '.join(self.names)[:200]}")
@@ -51,7 +51,8 @@ class ZipMembers:
             data.expect(info.header_offset, b"PK\x03\x04")
             extra = data.u16(info.header_offset + 26) + data.u16(info.header_offset + 28)
             return data.take(info.header_offset + _LOCAL_HEADER + extra, info.file_size)
-        if info.file_size > max(len(self._data), 1 << 20):
+        self._unpacked += info.file_size
+        if self._unpacked > max(2 * len(self._data), 1 << 20):
             raise FormatError(f"{self._what}: {name} claims to unpack to {info.file_size} bytes")
         try:
             return memoryview(self._archive.read(info))
