@@ -189,6 +189,25 @@ std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeat
     return runner.profile(pixels.data(), repeats, threads);
 }
 
+std::vector<double> profile_steps(Runner& runner, const Pixels& pixels, int32_t repeats, int32_t threads) {
+    const Map& input = runner.plan().maps()[0];
+    if (pixels.size() < static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels))
+        throw std::invalid_argument("takes a picture");
+    const WithoutInterpreter released;
+    return runner.profile_steps(pixels.data(), repeats, threads);
+}
+
+// One (tile bytes, split) for each step; 0 is the plan's own choice.
+void arrange(Runner& runner, const std::vector<std::pair<size_t, int>>& choices) {
+    std::vector<ChainChoice> list;
+    for (const auto& [tile_bytes, split] : choices) {
+        if (tile_bytes > size_t{1} << 30 || split < 0 || split > static_cast<int>(Split::kChannels))
+            throw std::invalid_argument("a tile of over a gigabyte, or an unknown split");
+        list.push_back({tile_bytes, static_cast<Split>(split)});
+    }
+    runner.arrange(list);
+}
+
 size_t packed_bytes(const std::vector<Packed>& parts) {
     size_t total = 0;
     for (const Packed& part : parts) total += part.memory.size() - 2 * kSlack;
@@ -248,6 +267,8 @@ NB_MODULE(_native, module) {
         .def("run", &run, nb::arg("pixels"), nb::arg("results"))
         .def("run_poisoned", &run_poisoned, nb::arg("pixels"), nb::arg("results"), nb::arg("byte"))
         .def("profile", &profile, nb::arg("pixels"), nb::arg("repeats"), nb::arg("threads"))
+        .def("profile_steps", &profile_steps, nb::arg("pixels"), nb::arg("repeats"), nb::arg("threads"))
+        .def("arrange", &arrange, nb::arg("choices"))
         .def("describe", &describe)
         .def_prop_ro("arena_bytes", [](const Runner& runner) { return runner.plan().arena_bytes(); })
         .def_prop_ro("scratch_bytes", [](const Runner& runner) { return runner.plan().scratch_bytes(); })

@@ -35,6 +35,24 @@ class Stopwatch {
     std::chrono::steady_clock::time_point begin_;
 };
 
+// The time from step to step.
+class StepClock {
+  public:
+    explicit StepClock(double* sums) : sums_(sums) {
+        if (sums_) begin_ = std::chrono::steady_clock::now();
+    }
+    void next() {
+        if (!sums_) return;
+        const auto now = std::chrono::steady_clock::now();
+        *sums_++ += std::chrono::duration<double>(now - begin_).count();
+        begin_ = now;
+    }
+
+  private:
+    double* sums_;
+    std::chrono::steady_clock::time_point begin_;
+};
+
 // One thread making rows of a chain.
 class ChainRun {
   public:
@@ -279,9 +297,13 @@ void run_sum(const Plan& plan, const Step& step, Context& context, int thread, i
 
 void execute(const Plan& plan, Context& context, int thread, int threads) {
     double* seconds = thread == 0 ? context.seconds : nullptr;
+    StepClock clock(thread == 0 ? context.step_seconds : nullptr);
     bool first = true;
     for (const Step& step : plan.steps()) {
-        if (!first) context.barrier.meet(thread);
+        if (!first) {
+            context.barrier.meet(thread);
+            clock.next();
+        }
         first = false;
         if (step.kind == StepKind::kChain) {
             run_chain(plan, step, context, thread, threads, seconds);
@@ -296,6 +318,7 @@ void execute(const Plan& plan, Context& context, int thread, int threads) {
         }
         if (seconds) ++seconds;
     }
+    clock.next();
 }
 
 }  // namespace mobilenets

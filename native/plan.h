@@ -108,9 +108,17 @@ constexpr size_t kMostStages = 64;  // of one chain; what is longer is cut
 
 enum class StepKind : uint8_t { kChain, kAveragePool, kSum, kConcatenate };
 
+// What may be chosen anew for a chain after its weights are packed. No choice changes a bit of the results.
+enum class Split : uint8_t { kByCost, kRows, kChannels };
+struct ChainChoice {
+    size_t tile_bytes = 0;  // see PlanOptions
+    Split split = Split::kByCost;
+};
+
 struct Step {
     StepKind kind = StepKind::kChain;
     std::vector<Stage> stages;  // a chain's
+    ChainChoice choice;         // a chain's
     std::vector<int32_t> inputs;
     int32_t output = 0;
     std::vector<Packed> parts;  // of the other kinds; a concatenation has one for each input
@@ -143,6 +151,10 @@ class Plan {
         int32_t zero_point = 0;
     };
     void finish(const std::vector<Output>& outputs);
+
+    // Lays out tiles, splits and memory again, with one choice for each step (or none for any). For a finished plan
+    // that nobody runs.
+    void arrange(const std::vector<ChainChoice>& choices);
 
     const InstructionSet& set() const { return set_; }
     const PlanOptions& options() const { return options_; }

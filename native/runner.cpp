@@ -127,7 +127,7 @@ class Runner::Lease {
     std::unique_ptr<Context> context_;
 };
 
-Runner::Runner(std::unique_ptr<const Plan> plan, int32_t processors)
+Runner::Runner(std::unique_ptr<Plan> plan, int32_t processors)
     : plan_(std::move(plan)),
       processors_(processors),
       shelf_(new Shelf(std::max(processors, plan_->options().threads) + 1)) {}
@@ -220,10 +220,19 @@ void Runner::write_outputs(const Context& context, int64_t picture, float* const
 }
 
 std::vector<double> Runner::profile(const uint8_t* picture, int32_t repeats, int32_t threads) {
-    const Map& input = plan_->maps()[0];
-    const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     size_t entries = 0;
     for (const Step& step : plan_->steps()) entries += std::max<size_t>(1, step.stages.size());
+    return measure(picture, repeats, threads, entries, &Context::seconds);
+}
+
+std::vector<double> Runner::profile_steps(const uint8_t* picture, int32_t repeats, int32_t threads) {
+    return measure(picture, repeats, threads, plan_->steps().size(), &Context::step_seconds);
+}
+
+std::vector<double> Runner::measure(const uint8_t* picture, int32_t repeats, int32_t threads, size_t entries,
+                                    double* Context::* where) {
+    const Map& input = plan_->maps()[0];
+    const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     std::vector<double> best(entries, 1e9), now(entries);
     Team team(std::min(threads, plan_->options().threads), processors_);
     Lease context(*this);
@@ -233,13 +242,20 @@ std::vector<double> Runner::profile(const uint8_t* picture, int32_t repeats, int
     work.context = &*context;
     for (int32_t i = 0; i < std::max(1, repeats); ++i) {
         std::fill(now.begin(), now.end(), 0.0);
-        context->seconds = now.data();
+        (*context).*where = now.data();
         context->set_picture(picture, picture, bytes);
         team.run(work);
         for (size_t e = 0; e < entries; ++e) best[e] = std::min(best[e], now[e]);
     }
-    context->seconds = nullptr;
+    (*context).*where = nullptr;
     return best;
+}
+
+void Runner::arrange(const std::vector<ChainChoice>& choices) {
+    plan_->arrange(choices);
+    // The contexts are of the old layout.
+    Shelf* const old = shelf_.exchange(new Shelf(shelf().most));
+    if (old->forks == fork_generation()) delete old;
 }
 
 bool Runner::run_poisoned(const uint8_t* picture, float* const* outputs, uint8_t byte) {

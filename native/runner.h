@@ -28,7 +28,8 @@ class Context {
     void set_picture(const uint8_t* picture, const uint8_t* pictures, size_t pictures_bytes);
 
     Barrier barrier;
-    double* seconds = nullptr;  // where to add up the time of each stage and single step, or null
+    double* seconds = nullptr;       // where to add up the first thread's time in each stage and single step, or null
+    double* step_seconds = nullptr;  // where to add up the time of each step, until all threads have done it, or null
 
     // For tests of a guarded plan: fill all memory with one byte, and see that it still stands between the maps.
     void poison(uint8_t byte);
@@ -44,7 +45,7 @@ class Context {
 
 class Runner {
   public:
-    Runner(std::unique_ptr<const Plan> plan, int32_t processors);
+    Runner(std::unique_ptr<Plan> plan, int32_t processors);
     ~Runner();
     Runner(const Runner&) = delete;
     Runner& operator=(const Runner&) = delete;
@@ -58,6 +59,12 @@ class Runner {
     // Seconds of each stage (chains) and step (others) on the calling thread, the least of `repeats` runs by a team of
     // at most `threads`, in order of steps.
     std::vector<double> profile(const uint8_t* picture, int32_t repeats, int32_t threads);
+
+    // Seconds of each step on a team of at most `threads`, until the last of them has done it, the least of `repeats`.
+    std::vector<double> profile_steps(const uint8_t* picture, int32_t repeats, int32_t threads);
+
+    // See Plan::arrange. While nothing else uses this Runner.
+    void arrange(const std::vector<ChainChoice>& choices);
 
     // For tests of a guarded plan: runs one picture in memory filled with `byte`, on as many threads as there are, and
     // says whether it wrote nothing between the maps.
@@ -77,9 +84,11 @@ class Runner {
     };
 
     Shelf& shelf();
+    std::vector<double> measure(const uint8_t* picture, int32_t repeats, int32_t threads, size_t entries,
+                                double* Context::* where);
     void write_outputs(const Context& context, int64_t picture, float* const* outputs) const;
 
-    std::unique_ptr<const Plan> plan_;
+    std::unique_ptr<Plan> plan_;
     int32_t processors_;
     std::atomic<Shelf*> shelf_;
 };

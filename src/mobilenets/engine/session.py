@@ -19,6 +19,7 @@ from mobilenets.processors import cores
 try:
     from mobilenets.engine import _native
     from mobilenets.engine.lowering import lower
+    from mobilenets.engine.tuning import tune_once
 except ImportError as error:
     raise EngineError(
         "the engine's native half is missing or was built for another Python; "
@@ -33,6 +34,9 @@ BATCH = 8
 
 INSTRUCTION_SET_VARIABLE = "MOBILENETS_ISA"
 """Environment variable that names the instruction set to use, instead of the best that the processor has."""
+
+TUNE_VARIABLE = "MOBILENETS_TUNE"
+"""Environment variable that, set to 1, has Sessions tuned that are not told whether to be."""
 
 atexit.register(_native.stop_threads)
 
@@ -106,6 +110,8 @@ class Session:
     Args:
         model: float32 or int8.
         threads: Most threads of one run; by default the cores that this process may use.
+        tune: Measure tiles and thread splits on this machine for under a second, the first time that this network is
+            run on it, and remember the best. By default only where ``MOBILENETS_TUNE`` is 1.
 
     Attributes:
         model: The Model.
@@ -117,7 +123,7 @@ class Session:
             to be had, or the engine cannot take the Model.
     """
 
-    def __init__(self, model: Model, threads: int | None = None) -> None:
+    def __init__(self, model: Model, threads: int | None = None, *, tune: bool | None = None) -> None:
         if threads is not None and not 1 <= threads <= MOST_THREADS:
             raise EngineError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
         self.model = model
@@ -130,6 +136,8 @@ class Session:
             # A caller who asks for more threads than there are cores gets them: tests of threads do.
             processors=max(cores(), self.threads),
         )
+        if os.environ.get(TUNE_VARIABLE) == "1" if tune is None else tune:
+            tune_once(self._runner, model, self.instruction_set, self.threads)
 
     def run(self, pixels: npt.NDArray[Any]) -> Logits:
         """The network's (first) output.
