@@ -15,7 +15,7 @@ from mobilenets.architecture.cost import cost
 from mobilenets.model.file import load
 
 MODELS = "mobilenet_v1@0.25,squeezenet@0.25-40"
-SMALL = ("--epochs", "1", "--resolution", "33", "--threads", "1", "-q")
+SMALL = ("--epochs", "1", "--resolution", "33", "--training-threads", "1", "-q")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_it_goes_on_with_what_is_missing_and_keeps_what_is_there(
         (("--models", "squeezenet,squeezenet"), "name every network once"),
         (("--epochs", "1", "--minutes-each", "1"), "give either minutes or epochs"),
         (("--minutes-each", "0"), "minutes must be above zero, not 0"),
-        (("--minutes-each", "1e-6", "--threads", "1"), "one epoch of mobilenet_v1 at 32 pixels takes about"),
+        (("--minutes-each", "1e-6", "--training-threads", "1"), "one epoch of mobilenet_v1 at 32 pixels takes about"),
         (("--models", ","), "expected names such as"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from html.parser import HTMLParser
@@ -98,14 +97,14 @@ def test_the_mistakes_are_those_of_the_model_surest_first(hostile: tuple[Path, P
 
 def test_the_command_that_made_a_run_is_kept_or_made_up_for(tmp_path: Path, hostile: tuple[Path, Page]) -> None:
     run, page = hostile
-    assert f"mobilenets fit {run.parent}/data --output {run} --architecture mobilenet_v1 --width 0.25" in page.text
+    assert f"mobilenets fit {run.parent}/data --output {run} --max-latency 0.3ms --threads 1 --seed 0" in page.text
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["command"] = ["mobilenets", "fit", "my data", "--seed", "3"]
     for name in ("model.safetensors", "metrics.json"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     write_report(read_run(tmp_path), tmp_path / "report.html")
-    assert "mobilenets fit 'my data' --seed 3" in html.unescape((tmp_path / "report.html").read_text())
+    assert "mobilenets fit 'my data' --seed 3" in Page((tmp_path / "report.html").read_text()).text
     assert "mobilenets quantize" in (tmp_path / "report.html").read_text()
 
 
@@ -131,8 +130,9 @@ def test_pictures_that_are_gone_or_changed_are_left_out_and_said_so(tmp_path: Pa
     run = make_run(tmp_path, ("cat", "dog"))
     write_report(read_run(run), run / "report.html")
     text = (run / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "--architecture mobilenet_v1 --width 0.25 --resolution 32 --epochs 5" in Page(text).text
     assert "for 97.0 % of 200" in text  # from what the int8 Model's provenance keeps
-    assert "-0.50 points" in text
+    assert "−0.50 points" in text
     next((tmp_path / "data" / "cat").iterdir()).unlink()
     changed = read_run(run)
     assert changed.dataset is None

@@ -32,7 +32,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the pictures]")
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all chances.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
+@click.option("--training-threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw the paper's Figures 4 and 5 into this folder.")
 @click.option("--published", is_flag=True, help="Beside them, the published ImageNet figures.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished comparison in the output folder.")
@@ -48,7 +48,7 @@ def command(
     resolution: int | None,
     recipe: str,
     seed: int,
-    threads: int | None,
+    training_threads: int | None,
     plot: Path | None,
     published: bool,
     resume: bool,
@@ -69,7 +69,7 @@ def command(
     from mobilenets.reports.comparison import compare
 
     progress = progress_to_stderr(quiet=quiet)
-    settings = Settings(resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, threads=threads)
+    settings = Settings(resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, threads=training_threads)
     try:
         contestants = compare(
             data,

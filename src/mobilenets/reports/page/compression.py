@@ -41,7 +41,9 @@ def compression(verdict: Mapping[str, Any], costs: Mapping[str, Measured], *, tr
     before, after = _share(verdict.get("top1_before")), _share(verdict.get("top1_after"))
     if before is not None and after is not None:
         points = 100 * (after.value - before.value)
-        rows.append(["top-1", percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points"])
+        rows.append(
+            ["top-1", percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points".replace("-", "−")]
+        )
     if len(costs) == 2:
         whole, bytes_ = costs["float32"], costs["int8"]
         rows.append(_row("file", whole.file_bytes, bytes_.file_bytes, size))

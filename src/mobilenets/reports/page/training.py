@@ -42,11 +42,10 @@ def _length(phases: Sequence[Phase]) -> str:
 
 def _kept(phase: Phase) -> str:
     best = phase.epochs[phase.best_epoch - 1]
-    named = f" of {phase.name}" if phase.name else ""
-    return (
-        f"Epoch {phase.best_epoch}{named} was kept, by the validation pictures: {percent(best['validation_top1'])} of "
-        "them were right then."
-    )
+    # A slice that learnt nothing by itself is kept as it was; its best epoch is still the best of those.
+    which = f"{phase.best_epoch} of {phase.name} was the best" if phase.name else f"{phase.best_epoch} was kept"
+    right = percent(best["validation_top1"])
+    return f"Epoch {which}, by the validation pictures: {right} of them were right then."
 
 
 def _rows(phases: Sequence[Phase]) -> list[Any]:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mobilenets.planning.search import Search
 from mobilenets.reports.page.markup import Child, Element, name, section, tag
 from mobilenets.reports.page.wording import plural
 from mobilenets.reports.run import INT8_FILE, MODEL_FILE, Run
@@ -91,6 +92,8 @@ def command_of(run: Run) -> str:
         return shlex.join(given)
     network, provenance = run.model.network, run.provenance
     words = ["mobilenets", "fit", run.source, "--output", run.place]
+    if run.search is not None:
+        return shlex.join([*words, *_budget(run.search), "--seed", str(provenance.get("seed", 0))])
     words += ["--architecture", network.name, "--width", f"{network.width_multiplier:g}"]
     words += [
         "--resolution",
@@ -99,7 +102,20 @@ def command_of(run: Run) -> str:
         str(provenance.get("epochs", len(run.phases[-1].epochs))),
     ]
     words += ["--seed", str(provenance.get("seed", 0)), *_recipe(provenance.get("recipe", {}))]
-    return shlex.join([*words, "--threads", str(provenance.get("threads", 1))])
+    return shlex.join([*words, "--training-threads", str(provenance.get("threads", 1))])
+
+
+def _budget(search: Search) -> Sequence[str]:
+    budget = search.budget
+    limits = (
+        ("--max-latency", budget.max_latency_ms, "ms"),
+        ("--max-size", budget.max_file_bytes, "B"),
+        ("--max-macs", budget.max_macs, ""),
+        ("--max-memory", budget.max_memory_bytes, "B"),
+        ("--min-accuracy", budget.min_accuracy, ""),
+    )
+    words = [word for name, limit, unit in limits if limit is not None for word in (name, f"{limit:.12g}{unit}")]
+    return [*(words or ["--search"]), "--threads", str(search.device.threads)]
 
 
 def _recipe(recipe: Mapping[str, Any]) -> Sequence[str]:
@@ -118,5 +134,11 @@ def _code(text: str) -> Element:
 
 
 def _commands(*lines: str) -> Element:
-    """Commands; where one is too long for its line, what follows is set in."""
-    return tag("pre", tag("code", [tag("span", f"{line}\n", class_="command") for line in lines]))
+    """Commands; where one is too long for its line it goes on between words, set in."""
+    return tag("pre", tag("code", [tag("span", _words(line), "\n", class_="command") for line in lines]))
+
+
+def _words(line: str) -> list[Child]:
+    """A browser would break ``--output`` after its hyphens."""
+    first, *others = [tag("span", word) for word in line.split(" ")]
+    return [first, *(part for word in others for part in (" ", word))]
