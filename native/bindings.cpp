@@ -130,20 +130,38 @@ class PlanWriter {
         layer.bias = integers_ ? array_of<int32_t>(bias, "bias") : array_of<float>(bias, "bias");
         layer.multiplier = array_of<float>(multiplier, "multiplier");
         layer.weight_zero_point = array_of<int8_t>(weight_zero_point, "weight_zero_point");
-        return plan_->add(layer);
+        for (const std::optional<AnyArray>& array : {weight, bias, multiplier, weight_zero_point})
+            if (array) kept_.push_back(*array);
+        const int32_t map = plan_->add(layer);
+        if (plan_->pending_bytes() > kMostPending) {
+            {
+                const WithoutInterpreter released;
+                plan_->pack_pending();
+            }
+            kept_.clear();
+        }
+        return map;
     }
 
     Runner* finish(const std::vector<std::tuple<int32_t, float, int32_t>>& outputs, int32_t processors) {
         if (!plan_) throw std::invalid_argument("the plan is finished");
         std::vector<Plan::Output> list;
         for (const auto& [map, scale, zero_point] : outputs) list.push_back({map, scale, zero_point});
-        plan_->finish(list);
+        {
+            const WithoutInterpreter released;
+            plan_->finish(list);
+        }
+        kept_.clear();
         return new Runner(std::move(plan_), processors);
     }
 
   private:
+    // Folding makes copies of weights, and they should not all exist at a time.
+    static constexpr size_t kMostPending = size_t{8} << 20;
+
     bool integers_;
     std::unique_ptr<Plan> plan_;
+    std::vector<AnyArray> kept_;  // arrays that the plan still reads
 };
 
 // Checked pointers to pixels and results.

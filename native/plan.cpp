@@ -1,15 +1,23 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <stdexcept>
 
+#include "thread_pool.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace mobilenets {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kLargePage = size_t{2} << 20;
 constexpr int64_t kLargestMap = int64_t{1} << 31;
 constexpr int32_t kLargestSide = 1 << 24;
 
@@ -48,17 +56,34 @@ void channels_last(const Value* from, Value* to, int32_t filters, int32_t channe
 
 }  // namespace
 
-void Memory::Free::operator()(void* pointer) const {
-    std::free(pointer);
-}
-
-Memory::Memory(size_t size)
-    : size_(size), memory_(size ? std::calloc(size + kAlignment, 1) : nullptr), start_(nullptr) {
+Memory::Memory(size_t size) : size_(size), start_(nullptr) {
     if (size == 0) return;
+    const size_t alignment = size >= kLargePage ? kLargePage : kAlignment;
+    memory_ = std::shared_ptr<void>(std::calloc(size + alignment, 1), std::free);
     if (memory_ == nullptr) throw std::bad_alloc();
     const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-    start_ = static_cast<uint8_t*>(memory_.get()) + (round_up(address, kAlignment) - address);
+    start_ = static_cast<uint8_t*>(memory_.get()) + (round_up(address, alignment) - address);
+#if defined(__linux__)
+    // Whole pages only: what is beyond the last one would be touched for nothing.
+    if (size >= kLargePage) madvise(start_, size / kLargePage * kLargePage, MADV_HUGEPAGE);
+#endif
 }
+
+Memory Memory::part(size_t offset, size_t size) const {
+    Memory result;
+    result.size_ = size;
+    result.memory_ = memory_;
+    result.start_ = start_ + offset;
+    return result;
+}
+
+// Weights of a layer that are to be packed.
+struct Plan::Packing {
+    Weights weights;
+    Packed* to;
+};
+
+Plan::~Plan() = default;
 
 Plan::Plan(const InstructionSet& set, const PlanOptions& options, int32_t channels, int32_t height, int32_t width,
            const float* input_offset, const float* input_scale)
@@ -195,15 +220,56 @@ Operation Plan::operation(const Layer& layer, const Map& in, const Map& out) con
     return op;
 }
 
-Packed Plan::pack(const Operation& op, const Weights& weights, int32_t first_channel) const {
+Packed Plan::pack(const Operation& op, const Weights& weights, int32_t first_channel) {
     Packed packed;
     packed.op = op;
     packed.kernel = find_kernel(set_, op);
-    packed.memory = Memory(packed.kernel->packed_bytes(op) + 2 * kSlack);
     packed.first_channel = first_channel;
     packed.scratch_bytes = packed.kernel->scratch_bytes(op);
-    packed.kernel->pack(op, weights, packed.memory.data());
+    packed.bytes = packed.kernel->packed_bytes(op) + 2 * kSlack;
+    pending_.push_back({weights, nullptr});
+    pending_bytes_ += packed.bytes;
     return packed;
+}
+
+// All into one piece of memory; largest first, each to the next thread that is free.
+void Plan::pack_pending() {
+    struct Work final : TeamWork {
+        const std::vector<Packing>* jobs;
+        std::atomic<size_t> next{0};
+        void run(int, int) override {
+            for (size_t i; (i = next.fetch_add(1)) < jobs->size();) {
+                const Packing& job = (*jobs)[i];
+                job.to->kernel->pack(job.to->op, job.weights, job.to->memory.data());
+            }
+        }
+    };
+    std::vector<Packed*> unpacked;  // in the order in which they became pending
+    const auto collect = [&](std::vector<Packed>& parts) {
+        for (Packed& part : parts)
+            if (part.memory.size() == 0) unpacked.push_back(&part);
+    };
+    for (Step& step : steps_) {
+        collect(step.parts);
+        for (Stage& stage : step.stages) collect(stage.parts);
+    }
+    require(unpacked.size() == pending_.size(), "layers are packed once");
+    size_t total = 0;
+    for (const Packed* part : unpacked) total += round_up(part->bytes, kAlignment);
+    const Memory all(total);
+    for (size_t i = 0, offset = 0; i < unpacked.size(); ++i) {
+        unpacked[i]->memory = all.part(offset, unpacked[i]->bytes);
+        offset += round_up(unpacked[i]->bytes, kAlignment);
+        pending_[i].to = unpacked[i];
+    }
+    std::sort(pending_.begin(), pending_.end(),
+              [](const Packing& a, const Packing& b) { return a.to->bytes > b.to->bytes; });
+    Work work;
+    work.jobs = &pending_;
+    Team(options_.threads, options_.threads).run(work);
+    pending_.clear();
+    rearranged_.clear();
+    pending_bytes_ = 0;
 }
 
 bool Plan::use_stem(const Layer& layer, const Operation& op) const {
@@ -226,14 +292,14 @@ void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
         case LayerKind::kConvolution:
             op.kind = Kind::kStem;
             if (use_stem(layer, op)) {
-                std::vector<float> scaled;
                 if (op.type == Type::kFloat32) {
                     const auto* weight = static_cast<const float*>(layer.weight.data);
-                    scaled.assign(weight, weight + layer.weight.count);
+                    rearranged_.emplace_back(layer.weight.count * sizeof(float));
+                    auto* const scaled = reinterpret_cast<float*>(rearranged_.back().data());
                     const size_t window = static_cast<size_t>(op.kernel) * static_cast<size_t>(op.kernel);
-                    for (size_t i = 0; i < scaled.size(); ++i)
-                        scaled[i] *= input_scale_[i / window % static_cast<size_t>(op.in_channels)];
-                    weights.weight = scaled.data();
+                    for (size_t i = 0; i < layer.weight.count; ++i)
+                        scaled[i] = weight[i] * input_scale_[i / window % static_cast<size_t>(op.in_channels)];
+                    weights.weight = scaled;
                     weights.offset = input_offset_.data();
                     stage.edge_is_null = true;
                 }
@@ -275,7 +341,6 @@ void Plan::add_convolution_parts(Stage& stage, const Layer& layer) {
     const int32_t in = window.in_channels / layer.groups, out = window.out_channels / layer.groups;
     const int32_t positions = window.kernel * window.kernel, taps = positions * in;
     const size_t value_bytes = window.type == Type::kFloat32 ? 4 : 1;
-    std::vector<uint8_t> ordered(static_cast<size_t>(taps) * static_cast<size_t>(out) * value_bytes);
     stage.window.kind = Kind::kPointwise;
     for (int32_t group = 0; group < layer.groups; ++group) {
         Operation op = window;
@@ -285,14 +350,16 @@ void Plan::add_convolution_parts(Stage& stage, const Layer& layer) {
         const auto first = static_cast<size_t>(group) * static_cast<size_t>(out);
         const auto* source =
             static_cast<const uint8_t*>(layer.weight.data) + first * static_cast<size_t>(taps) * value_bytes;
+        rearranged_.emplace_back(static_cast<size_t>(taps) * static_cast<size_t>(out) * value_bytes);
+        uint8_t* const ordered = rearranged_.back().data();
         if (value_bytes == 4) {
-            channels_last(reinterpret_cast<const float*>(source), reinterpret_cast<float*>(ordered.data()), out, in,
+            channels_last(reinterpret_cast<const float*>(source), reinterpret_cast<float*>(ordered), out, in,
                           positions);
         } else {
-            channels_last(source, ordered.data(), out, in, positions);
+            channels_last(source, ordered, out, in, positions);
         }
         Weights weights;
-        weights.weight = ordered.data();
+        weights.weight = ordered;
         weights.bias = static_cast<const uint8_t*>(layer.bias.data) + 4 * first;
         if (layer.multiplier.count) weights.multiplier = static_cast<const float*>(layer.multiplier.data) + first;
         if (layer.weight_zero_point.count)
@@ -341,6 +408,7 @@ void Plan::finish(const std::vector<Output>& outputs) {
         require(output.map > 0 && output.map < static_cast<int32_t>(maps_.size()), "an output names no layer");
     finished_ = true;
     outputs_ = outputs;
+    pack_pending();
     join_stages();
     arrange({});
 }

@@ -19,19 +19,20 @@
 
 namespace mobilenets {
 
-// 64-byte aligned, zeroed memory.
+// 64-byte aligned, zeroed memory. Where it is large, it asks for large pages: the first touch of a small one costs more
+// than packing what fits into it.
 class Memory {
   public:
     explicit Memory(size_t size = 0);
     uint8_t* data() const { return start_; }
     size_t size() const { return size_; }
 
+    // A part of this memory, which lives as long as any of its parts does.
+    Memory part(size_t offset, size_t size) const;
+
   private:
-    struct Free {
-        void operator()(void* pointer) const;
-    };
     size_t size_;
-    std::unique_ptr<void, Free> memory_;
+    std::shared_ptr<void> memory_;
     uint8_t* start_;
 };
 
@@ -46,7 +47,7 @@ enum class LayerKind : uint8_t {
     kConcatenate
 };
 
-// A contiguous array that the caller owns and keeps alive while the layer is being added.
+// A contiguous array that the caller owns and keeps alive until its layer is packed (see Plan::add).
 struct Array {
     const void* data = nullptr;
     size_t count = 0;  // values
@@ -84,7 +85,8 @@ struct Map {
 struct Packed {
     Operation op;
     const Kernel* kernel = nullptr;
-    Memory memory;
+    size_t bytes = 0;
+    Memory memory;  // of all those bytes, from when it is packed
     int32_t first_channel = 0;
     size_t scratch_bytes = 0;
 };
@@ -139,10 +141,14 @@ class Plan {
     // Map 0 is the input: bytes, and for float32 (byte − offset[c]) · scale[c].
     Plan(const InstructionSet& set, const PlanOptions& options, int32_t channels, int32_t height, int32_t width,
          const float* input_offset, const float* input_scale);
+    ~Plan();
 
-    // Adds a layer and returns the number of the map that it makes.
-    // Throws std::invalid_argument where anything does not fit.
+    // Adds a layer and returns the number of the map that it makes. Its weights are packed later, together with others
+    // and by several threads: by `finish`, or by `pack_pending`, which the caller may call between two layers to let go
+    // of their arrays. Throws std::invalid_argument where anything does not fit.
     int32_t add(const Layer& layer);
+    size_t pending_bytes() const { return pending_bytes_; }  // of packed weights that are still to be made
+    void pack_pending();
 
     // Names the outputs, in order, and lays out the memory. uint8 outputs leave as (q − zero_point) · scale.
     struct Output {
@@ -180,7 +186,7 @@ class Plan {
     void add_convolution_parts(Stage& stage, const Layer& layer);
     bool use_stem(const Layer& layer, const Operation& op) const;
     void add_single(const Layer& layer, const std::vector<int32_t>& inputs, int32_t output);
-    Packed pack(const Operation& op, const Weights& weights, int32_t first_channel) const;
+    Packed pack(const Operation& op, const Weights& weights, int32_t first_channel);
     void join_stages();
     void set_tiles(Step& chain);
     void set_lifetimes();
@@ -193,6 +199,10 @@ class Plan {
     std::vector<Map> maps_;
     std::vector<Step> steps_;
     std::vector<Output> outputs_;
+    struct Packing;
+    std::vector<Packing> pending_;
+    std::vector<std::vector<uint8_t>> rearranged_;  // what pending layers read besides the caller's arrays
+    size_t pending_bytes_ = 0;
     size_t arena_bytes_ = 0, scratch_bytes_ = 0;
     int32_t largest_window_ = 1;
     bool input_is_map_ = false, finished_ = false;

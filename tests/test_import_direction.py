@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 SOURCE = ROOT / "src" / "mobilenets"
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("errors", "progress", "processors"),
+    ("errors", "records", "progress", "processors"),
     ("architecture",),
     ("model",),
     ("data", "compression", "formats", "engine"),

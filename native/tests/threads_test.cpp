@@ -64,7 +64,9 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
         if (weighted || integer) layer.bias = integer ? array_of(integers) : array_of(bias);
         layer.multiplier = array_of(multiplier);
         channels = out;
-        return plan->add(layer);
+        const int32_t made = plan->add(layer);
+        plan->pack_pending();  // while the arrays are there
+        return made;
     };
     int32_t map = add(LayerKind::kConvolution, {0}, 16, 3, 2);
     map = add(LayerKind::kDepthwise, {map}, 16, 3, 1);

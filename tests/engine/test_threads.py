@@ -127,11 +127,12 @@ def test_threads_end_with_the_engine() -> None:
     printed = run_python(
         """
         count = lambda: len(os.listdir("/proc/self/task"))
+        from mobilenets.engine import _native
+        _native.stop_threads()
         before = count()
         session.run(pixels)
         Session(model, 2).run(pixels)
         during = count()
-        from mobilenets.engine import _native
         _native.stop_threads()
         print(during - before <= 1, count() - before)
         """

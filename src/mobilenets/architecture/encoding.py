@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, TypeVar, get_type_hints
+from functools import partial
+from typing import Any, TypeVar
 
-from mobilenets.architecture import layers as layer_module
-from mobilenets.architecture.layers import LAYER_TYPES, BatchNorm, Layer, Network, Padding
+from mobilenets.architecture.layers import LAYER_TYPES, Activation, BatchNorm, Layer, Network, Padding
 from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
 from mobilenets.errors import ArchitectureError
 
@@ -114,37 +114,37 @@ def _decode_layer(data: object, number: int) -> Layer:
     if not isinstance(kind, str) or kind not in LAYER_TYPES:
         raise ArchitectureError(f"layer {number} has type {_quote(kind)}; known are {', '.join(LAYER_TYPES)}")
     layer_type = LAYER_TYPES[kind]
-    hints = _HINTS[kind]
-    _refuse_others(fields, set(hints) | {"type"}, f"layer {number} ({kind})")
-    missing = sorted(set(hints) - set(fields))
+    readers = _FIELDS[kind]
+    _refuse_others(fields, set(readers) | {"type"}, f"layer {number} ({kind})")
+    missing = sorted(set(readers) - set(fields))
     if missing:
         raise ArchitectureError(f"layer {number} ({kind}) lacks {', '.join(missing)}")
     values: dict[str, Any] = {
-        name: _decode_field(fields[name], hint, f"layer {number} ({kind}) {name}") for name, hint in hints.items()
+        name: read(fields[name], f"layer {number} ({kind}) {name}") for name, read in readers.items()
     }
     return layer_type(**values)
 
 
-def _decode_field(value: object, hint: object, where: str) -> object:
-    if hint is int:
-        return _integer(value, where)
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise ArchitectureError(f"{where} must be true or false, not {_quote(value)}")
-        return value
-    if hint is str:
-        return _name(value, where)
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return _member(hint, value, where)
-    if hint is Padding:
-        if not isinstance(value, list) or len(value) != 4:
-            raise ArchitectureError(f"{where} must be four numbers, not {_quote(value)}")
-        return Padding(*(_integer(item, where) for item in value))
-    if hint == tuple[str, ...]:
-        if not isinstance(value, list) or len(value) > MOST_LAYERS:
-            raise ArchitectureError(f"{where} must be a list of names, not {_quote(value)}")
-        return tuple(_name(item, where) for item in value)
-    if value is None:  # the one remaining kind of field: BatchNorm | None
+def _boolean(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ArchitectureError(f"{where} must be true or false, not {_quote(value)}")
+    return value
+
+
+def _padding(value: object, where: str) -> Padding:
+    if not isinstance(value, list) or len(value) != 4:
+        raise ArchitectureError(f"{where} must be four numbers, not {_quote(value)}")
+    return Padding(*(_integer(item, where) for item in value))
+
+
+def _names(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MOST_LAYERS:
+        raise ArchitectureError(f"{where} must be a list of names, not {_quote(value)}")
+    return tuple(_name(item, where) for item in value)
+
+
+def _batch_norm(value: object, where: str) -> BatchNorm | None:
+    if value is None:
         return None
     fields = _mapping(value, where)
     _refuse_others(fields, {"epsilon"}, where)
@@ -152,15 +152,6 @@ def _decode_field(value: object, hint: object, where: str) -> object:
     if not 0 < epsilon < LARGEST_NUMBER:
         raise ArchitectureError(f"{where}: epsilon must be above 0 and below {LARGEST_NUMBER:g}, not {_quote(epsilon)}")
     return BatchNorm(epsilon=float(epsilon))
-
-
-_HINTS: dict[str, dict[str, Any]] = {
-    kind: {
-        field.name: get_type_hints(layer_type, vars(layer_module))[field.name]
-        for field in dataclasses.fields(layer_type)
-    }
-    for kind, layer_type in LAYER_TYPES.items()
-}
 
 
 def _mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -208,3 +199,20 @@ def _quote(value: object) -> str:
     except ValueError:  # Python refuses to write integers of thousands of digits
         text = f"a {type(value).__name__} too large to write"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_READERS: dict[str, Callable[[object, str], object]] = {
+    "int": _integer,
+    "bool": _boolean,
+    "str": _name,
+    "tuple[str, ...]": _names,
+    "Padding": _padding,
+    "Activation": partial(_member, Activation),
+    "BatchNorm | None": _batch_norm,
+}
+"""How a field is read, by its annotation as it is written. Evaluating annotations takes longer than reading a Model."""
+
+_FIELDS = {
+    kind: {field.name: _READERS[str(field.type)] for field in dataclasses.fields(layer_type)}
+    for kind, layer_type in LAYER_TYPES.items()
+}

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
 from mobilenets.errors import ArchitectureError
+from mobilenets.records import record
 
 INPUT = "input"
 """The name under which layers read the picture."""
@@ -54,7 +54,7 @@ class Activation(StrEnum):
     RELU6 = "relu6"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class BatchNorm:
     """Batch normalisation after a convolution, before its activation.
 
@@ -69,7 +69,7 @@ class BatchNorm:
             raise ArchitectureError(f"batch norm epsilon must be a positive number, not {self.epsilon!r}")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Layer:
     """What every layer has: a name, and the names of what it reads."""
 
@@ -106,7 +106,7 @@ def _check(condition: bool, message: str) -> None:
         raise ArchitectureError(message)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Windowed(Layer):
     """A layer that slides a square window over a map."""
 
@@ -135,7 +135,7 @@ class _Windowed(Layer):
         return (height - self.kernel) // self.stride + 1, (width - self.kernel) // self.stride + 1
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Convolution(_Windowed):
     """Standard convolution over all input channels (or over those of its group).
 
@@ -174,7 +174,7 @@ class Convolution(_Windowed):
         return math.prod(self.weight_shape(shapes)) * math.prod(self._map(self._only(shapes)))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DepthwiseConvolution(_Windowed):
     """One filter per input channel. Weight: (channels, 1, kernel, kernel)."""
 
@@ -196,7 +196,7 @@ class DepthwiseConvolution(_Windowed):
         return self.kernel * self.kernel * self.output_shape(shapes).size
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PointwiseConvolution(Layer):
     """1×1 convolution that mixes channels. Weight: (out_channels, in_channels, 1, 1)."""
 
@@ -222,7 +222,7 @@ class PointwiseConvolution(Layer):
         return self._only(shapes).channels * self.output_shape(shapes).size
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MaxPool(_Windowed):
     """Largest value under the window. Padding never wins."""
 
@@ -233,7 +233,7 @@ class MaxPool(_Windowed):
         return Shape(shape.channels, *self._map(shape))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class GlobalAveragePool(Layer):
     """Mean over the whole map: (C, H, W) to (C, 1, 1)."""
 
@@ -243,7 +243,7 @@ class GlobalAveragePool(Layer):
         return Shape(self._only(shapes).channels, 1, 1)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Linear(Layer):
     """Fully connected layer. A map is flattened in (channel, row, column) order. Weight: (out, in)."""
 
@@ -268,7 +268,7 @@ class Linear(Layer):
         return self.out_features * self._only(shapes).size
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Add(Layer):
     """Element-wise sum of two or more activations of one shape."""
 
@@ -285,7 +285,7 @@ class Add(Layer):
         return shapes[0]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Concatenate(Layer):
     """Activations of one height and width, one after the other along the channels."""
 
@@ -316,7 +316,7 @@ LAYER_TYPES: dict[str, type[Layer]] = {
 """Every kind of layer that a Network may hold, by class name. The file format and the tests read this list."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Network:
     """A network: input size, layers in order of execution, and which of them are its outputs.
 

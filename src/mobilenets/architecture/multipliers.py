@@ -7,17 +7,17 @@ so both are data of a Network and never a habit of the code that reads it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 
 from mobilenets.errors import ArchitectureError
+from mobilenets.records import record
 
 PUBLISHED_WIDTHS = (1.0, 0.75, 0.5, 0.25)
 PUBLISHED_RESOLUTIONS = (224, 192, 160, 128)
 SMALLEST_RESOLUTION = 32
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Rounding:
     """How α·c becomes a whole number of channels.
 

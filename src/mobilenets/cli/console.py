@@ -7,16 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from rich.progress import Task as BarTask
-from rich.text import Text
 
 from mobilenets.progress import SILENT, Progress, Task
+
+if TYPE_CHECKING:  # rich takes longer to import than a picture takes to be labelled
+    from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,61 +39,21 @@ def print_json(value: object) -> None:
 
 def results() -> Console:
     """Console for results. Wide enough not to fold lines where nobody looks; a label in brackets is a label."""
+    from mobilenets.cli.terminal import Results
+
     width = None if sys.stdout.isatty() else 120
-    return _Results(file=sys.stdout, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
-
-
-class _Results(Console):
-    """A console that leaves it to :func:`mobilenets.cli.main.main` what to do when the reader has left."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
+    return Results(file=sys.stdout, width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)
 
 
 def progress_to_stderr(*, quiet: bool) -> Progress:
     """A bar on a terminal, plain lines elsewhere, nothing when quiet."""
     if quiet:
         return SILENT
-    console = Console(stderr=True, highlight=False)
-    return _Terminal(console) if console.is_terminal else _Lines()
+    if not sys.stderr.isatty():
+        return _Lines()
+    from mobilenets.cli.terminal import progress_bars
 
-
-class _Rate(ProgressColumn):
-    def render(self, task: BarTask) -> Text:
-        rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{rate:,.0f} {task.fields['unit']}/s")
-
-
-class _BarTask(Task):
-    def __init__(self, bars: Bars, number: Any) -> None:
-        self._bars, self._number = bars, number
-        self._figures: dict[str, str] = {}
-
-    def advance(self, steps: float = 1, **figures: str) -> None:
-        self._figures.update(figures)
-        text = " ".join(f"{name} {value}" for name, value in self._figures.items())
-        self._bars.update(self._number, advance=steps, figures=text)
-
-
-class _Terminal(Progress):
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    @contextmanager
-    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
-        columns: tuple[ProgressColumn, ...] = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[figures]}"),
-        )
-        with Bars(*columns, console=self._console, transient=False) as bars:
-            yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
-
-    def note(self, message: str) -> None:
-        self._console.print(message, markup=False)
+    return progress_bars()
 
 
 class _LineTask(Task):

@@ -12,10 +12,10 @@ import numpy as np
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.compression.fold import fold
-from mobilenets.data.decoding import prepare_picture
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.photographs import photographs
 from mobilenets.data.picture import Picture
+from mobilenets.data.preparing import prepare_picture
 from mobilenets.errors import MissingDependencyError
 from mobilenets.formats.exporting import TARGETS, Exported, Options, export, target_of
 from mobilenets.formats.verification import Agreement

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from mobilenets.errors import DataError
+from mobilenets.records import record
+
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+ORIENTATION, UPRIGHT = 0x0112, 1
+"""EXIF tag that says how the camera was held, and its usual value."""
 
 LARGEST_PICTURE = 178_956_970
 """Pixels beyond which a picture is refused: decoded, it would take half a gigabyte."""
@@ -45,7 +48,7 @@ class Picture(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FilePicture:
     """A picture in a file."""
 
@@ -63,6 +66,8 @@ class FilePicture:
             raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
 
     def digest(self) -> bytes:
+        import hashlib
+
         try:
             with self.path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
@@ -70,7 +75,7 @@ class FilePicture:
             raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class ArrayPicture:
     """A picture in memory: uint8 (H, W, 3)."""
 
@@ -81,10 +86,12 @@ class ArrayPicture:
         return Image.fromarray(self.pixels)
 
     def digest(self) -> bytes:
+        import hashlib
+
         return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).digest()
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class BytesPicture:
     """An encoded picture in memory, such as one read from standard input."""
 
@@ -95,6 +102,8 @@ class BytesPicture:
         return decode(io.BytesIO(self.content), self.name, shortest_side)
 
     def digest(self) -> bytes:
+        import hashlib
+
         return hashlib.sha256(self.content).digest()
 
 
@@ -110,13 +119,13 @@ def decode(file: IO[bytes], name: str, shortest_side: int | None = None) -> Imag
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what is checked or raised here anyway
-            picture = Image.open(file)
+            picture = _open(file)
             if picture.width * picture.height > LARGEST_PICTURE:
                 raise Image.DecompressionBombError
             if shortest_side is not None:
                 picture.draft("RGB", (shortest_side, shortest_side))
             picture.load()
-            return ImageOps.exif_transpose(_to_rgb(picture))
+            return _upright(_to_rgb(picture))
     except Image.DecompressionBombError:
         raise DataError(
             f"{name} has more than {LARGEST_PICTURE // 1_000_000} million pixels and is not decoded"
@@ -129,6 +138,30 @@ def decode(file: IO[bytes], name: str, shortest_side: int | None = None) -> Imag
 
 def _hint(name: str) -> str:
     return "; convert it to JPEG first" if name.lower().endswith((".heic", ".heif", ".raw", ".dng")) else ""
+
+
+def _open(file: IO[bytes]) -> Image.Image:
+    """A picture of which the header has been read."""
+    signature = file.read(len(JPEG_SIGNATURE))
+    file.seek(0)
+    if signature == JPEG_SIGNATURE:
+        # Image.open would first import all the common formats, which takes as long as decoding one photograph.
+        from PIL import JpegImagePlugin
+
+        try:
+            return JpegImagePlugin.JpegImageFile(file)
+        except SyntaxError:  # Pillow's word for a broken header
+            raise UnidentifiedImageError from None
+    return Image.open(file)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF data says that the camera was held."""
+    if picture.getexif().get(ORIENTATION, UPRIGHT) == UPRIGHT:
+        return picture
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(picture)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

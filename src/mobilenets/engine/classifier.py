@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -11,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mobilenets.data.decoding import each, prepare_picture
 from mobilenets.data.picture import ArrayPicture, FilePicture, Picture
+from mobilenets.data.preparing import each, prepare_picture
 from mobilenets.engine.session import BATCH, Logits, Session
 from mobilenets.errors import DataError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.records import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Prediction:
     """What a Model says of one picture.
 

@@ -7,7 +7,6 @@ threads and memory.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from mobilenets.engine import _native
 from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.records import record
 
 Array = npt.NDArray[Any]
 
@@ -54,7 +54,7 @@ _LARGEST_PRODUCT = 2.0**30
 """Optimised kernels turn products below this into integers; others go to the portable ones, which clamp first."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Numbers:
     """Parameters of one layer, as native/plan.h wants them."""
 

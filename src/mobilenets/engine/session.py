@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,6 +14,7 @@ from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.processors import cores
+from mobilenets.records import record
 
 try:
     from mobilenets.engine import _native
@@ -41,7 +41,7 @@ TUNE_VARIABLE = "MOBILENETS_TUNE"
 atexit.register(_native.stop_threads)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PlannedLayer:
     """One layer of a plan.
 
@@ -64,7 +64,7 @@ class PlannedLayer:
     seconds: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PlannedStep:
     """Layers that run fused, and how threads share them: ``rows``, ``channels`` or ``pixels``."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -13,6 +12,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: If the folder does not exist, cannot be written to or is full; nothing is left behind then.
     """
+    import tempfile  # slow to import, and whoever only reads Models needs none of it
+
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialize
 
 from mobilenets.architecture.encoding import decode, encode
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
@@ -43,6 +42,8 @@ def save(model: Model, path: str | Path) -> None:
         ModelError: If the provenance holds what JSON cannot, or weights are declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
     """
+    from safetensors.numpy import save as serialize
+
     tensors, version = pack(model)
     metadata = {
         "format": FORMAT,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,11 +19,12 @@ from mobilenets.errors import ModelError
 from mobilenets.model import slicing
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
+from mobilenets.records import record
 
 Tensor = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Model:
     """A network that can answer.
 
@@ -120,7 +121,8 @@ def is_label(text: str) -> bool:
     >>> is_label("zebra crossing 🦓"), is_label("a\\nb"), is_label("\\udcff")
     (True, False, False)
     """
-    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+    # Printable text holds neither, and nearly every label is printable.
+    return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def parameter_types(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.errors import ModelError
+from mobilenets.records import record
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -47,7 +48,7 @@ _FILTERS = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Preprocessing:
     """How pictures become input.
 
@@ -96,7 +97,7 @@ class Preprocessing:
         """Crop and resize in one call.
 
         Args:
-            picture: An upright RGB picture (see :func:`mobilenets.data.decoding.open_picture`).
+            picture: An upright RGB picture (see :func:`mobilenets.data.picture.decode`).
             height: Input height of the network, in pixels.
             width: Input width of the network, in pixels.
 

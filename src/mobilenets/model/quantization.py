@@ -9,20 +9,21 @@ with them is defined by :mod:`mobilenets.model.reference`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool, Network
 from mobilenets.errors import ModelError
+from mobilenets.records import record
 
 SMALLEST_SCALE = 1e-12
 LARGEST_SCALE = 1e12
 """Bounds on scales, so that no product or quotient of three of them leaves float32, whatever a file says."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TensorQuantization:
     """Scale and zero point of one uint8 activation: ``real = scale · (q − zero_point)``."""
 
@@ -47,7 +48,7 @@ class TensorQuantization:
         return low, 255
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Quantization:
     """Numbers of an int8 Model that are not tensors.
 

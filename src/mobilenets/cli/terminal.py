@@ -1,0 +1,65 @@
+"""What is drawn on a terminal: tables of results, and bars of progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as BarColumns
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+from mobilenets.progress import Progress, Task
+
+
+class Results(Console):
+    """A console that leaves it to :func:`mobilenets.cli.main.main` what to do when the reader has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def progress_bars() -> Progress:
+    """A bar with rate and time left for each task, on standard error."""
+    return _Bars(Console(stderr=True, highlight=False))
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: BarTask) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:,.0f} {task.fields['unit']}/s")
+
+
+class _BarTask(Task):
+    def __init__(self, bars: BarColumns, number: Any) -> None:
+        self._bars, self._number = bars, number
+        self._figures: dict[str, str] = {}
+
+    def advance(self, steps: float = 1, **figures: str) -> None:
+        self._figures.update(figures)
+        text = " ".join(f"{name} {value}" for name, value in self._figures.items())
+        self._bars.update(self._number, advance=steps, figures=text)
+
+
+class _Bars(Progress):
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+        columns: tuple[ProgressColumn, ...] = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[figures]}"),
+        )
+        with BarColumns(*columns, console=self._console, transient=False) as bars:
+            yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
+
+    def note(self, message: str) -> None:
+        self._console.print(message, markup=False)
