@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "benchmark": "How fast a model runs here, and other runtimes beside it",
     "import": "Read published or foreign weights into a model",
     "export": "Write a model as ONNX, LiteRT, C, OpenVINO or Core ML",
-    "plan": "Which published network fits a budget, with latencies of this machine",
+    "plan": "Which size of network fits a budget, with latencies of this machine",
     "profile": "Measure how fast this machine runs the published networks",
     "show": "Print a network's layers and what they cost",
     "tables": "Print the paper's tables, published and computed side by side",

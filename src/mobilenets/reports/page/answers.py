@@ -84,7 +84,7 @@ def _cell(count: int, share: float, *, right: bool) -> Element | None:
     strength = 0.12 + 0.88 * float(share)
     colour = "right" if right else "wrong"
     return tag(
-        "span", str(count), class_=f"{colour}{' strong' if strength > 0.5 else ''}", style=f"--share:{strength:.2f}"
+        "span", str(count), class_=f"{colour}{' strong' if strength > 0.62 else ''}", style=f"--share:{strength:.2f}"
     )
 
 

@@ -9,7 +9,7 @@ from mobilenets.compression.gate import Share
 from mobilenets.reports.measured import Measured
 from mobilenets.reports.page.answers import bar
 from mobilenets.reports.page.markup import Child, Element, section, table, tag
-from mobilenets.reports.page.wording import interval, milliseconds, percent, size
+from mobilenets.reports.page.wording import GAP, interval, milliseconds, percent, size
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
 """Signal over noise below which a layer's results are mostly noise that later layers must bear, and above which none
@@ -36,7 +36,7 @@ def compression(verdict: Mapping[str, Any], costs: Mapping[str, Measured], *, tr
     if (agreement := _share(verdict.get("agreement"))) is not None:
         words += (
             f" It gives the same answer as the float32 one for {percent(agreement.value)} of {agreement.total:,} "
-            f"validation pictures (95 % interval {interval(agreement.interval)})."
+            f"validation pictures (95{GAP}% interval {interval(agreement.interval)})."
         )
     before, after = _share(verdict.get("top1_before")), _share(verdict.get("top1_after"))
     if before is not None and after is not None:

@@ -38,7 +38,8 @@ def verdict(run: Run, latency: Latency, file_bytes: int) -> list[Child]:
     evaluation = run.evaluation
     gets: list[Child] = [
         tag("strong", percent(evaluation.top1), class_="figure"),
-        f" of {plural(evaluation.pictures, 'test picture')} right (95 % interval {interval(evaluation.top1_interval)})",
+        f" of {plural(evaluation.pictures, 'test picture')} right "
+        f"(95{GAP}% interval {interval(evaluation.top1_interval)})",
     ]
     takes: list[Child] = [tag("strong", milliseconds(latency.ms), class_="figure"), " a picture"]
     chosen = tag("strong", network_name(run.model))
@@ -98,7 +99,7 @@ def opening(run: Run, cost: Measured) -> Element:
     """Title, verdict, and the figures in large."""
     evaluation, latency = run.evaluation, latency_of(run, cost)
     cards = (
-        ("top-1", percent(evaluation.top1), f"95 % interval {interval(evaluation.top1_interval)}"),
+        ("top-1", percent(evaluation.top1), f"95{GAP}% interval {interval(evaluation.top1_interval)}"),
         ("latency", milliseconds(latency.ms), latency.note),
         ("file", size(cost.file_bytes), f"{cost.parameters:,} parameters"),
         ("Mult-Adds", macs(cost.macs), "for one picture"),
