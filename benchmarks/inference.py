@@ -64,13 +64,14 @@ def measure(model: Model, peers: list[str], threads: int, batch: int, seconds: f
     contestants = [CONTESTANTS[OURS](model, threads)]
     for name in peers:
         try:
-            peer = CONTESTANTS[name](model, threads)
-            race([contestants[0], peer], pixels, seconds=0, integer=integer)
+            contestants.append(CONTESTANTS[name](model, threads))
         except MobileNetsError as error:
             print(f"without {name}: {error}", file=sys.stderr)
-        else:
-            contestants.append(peer)
-    return race(contestants, pixels, seconds=seconds * len(contestants), integer=integer)
+    timings = race(contestants, pixels, seconds=seconds * len(contestants), integer=integer)
+    for timing in timings:
+        if not timing.timed:
+            print(f"{timing.name} answers differently, by {timing.difference:.2g}, and is not timed", file=sys.stderr)
+    return [timing for timing in timings if timing.timed]
 
 
 def main() -> None:

@@ -186,10 +186,10 @@ struct Call {
     std::vector<float*> outputs;
 };
 
-void run(Runner& runner, const Pixels& pixels, const std::vector<Result>& results) {
+void run(Runner& runner, const Pixels& pixels, const std::vector<Result>& results, int32_t threads) {
     const Call call(runner, pixels, results);
     const WithoutInterpreter released;
-    runner.run(pixels.data(), call.count, call.outputs.data());
+    runner.run(pixels.data(), call.count, call.outputs.data(), threads);
 }
 
 bool run_poisoned(Runner& runner, const Pixels& pixels, const std::vector<Result>& results, uint8_t byte) {
@@ -282,7 +282,7 @@ NB_MODULE(_native, module) {
     module.doc() = "The engine's native half. Everything here is private: use mobilenets.engine.session.";
 
     nb::class_<Runner>(module, "Runner")
-        .def("run", &run, nb::arg("pixels"), nb::arg("results"))
+        .def("run", &run, nb::arg("pixels"), nb::arg("results"), nb::arg("threads") = 0)
         .def("run_poisoned", &run_poisoned, nb::arg("pixels"), nb::arg("results"), nb::arg("byte"))
         .def("profile", &profile, nb::arg("pixels"), nb::arg("repeats"), nb::arg("threads"))
         .def("profile_steps", &profile_steps, nb::arg("pixels"), nb::arg("repeats"), nb::arg("threads"))

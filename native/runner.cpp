@@ -145,7 +145,7 @@ Runner::Shelf& Runner::shelf() {
     return *current;
 }
 
-void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs) {
+void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs, int32_t threads) {
     const Map& input = plan_->maps()[0];
     const size_t picture_bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     const size_t pictures_bytes = picture_bytes * static_cast<size_t>(count);
@@ -171,7 +171,8 @@ void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs) 
             failed = true;  // an exception must not leave a thread
         }
     };
-    Team team(plan_->options().threads, processors_);
+    const int32_t most = plan_->options().threads;
+    Team team(threads > 0 ? std::min(threads, most) : most, processors_);
     // Threads with pictures of their own never wait for each other, but each reads all weights for every picture: that
     // pays where the weights stay in a core's own cache.
     const bool light = plan_->packed_bytes() <= size_t{1} << 20;

@@ -53,8 +53,9 @@ class Runner {
     const Plan& plan() const { return *plan_; }
 
     // Reads `count` pictures, (height, width, channels) bytes each, and writes each output as float32, (channels,
-    // height, width) for one picture after the other. May be called by several threads at once.
-    void run(const uint8_t* pictures, int64_t count, float* const* outputs);
+    // height, width) for one picture after the other, on at most `threads` threads, or if 0 on all that the plan knows.
+    // May be called by several threads at once.
+    void run(const uint8_t* pictures, int64_t count, float* const* outputs, int32_t threads);
 
     // Seconds of each stage (chains) and step (others) on the calling thread, the least of `repeats` runs by a team of
     // at most `threads`, in order of steps.

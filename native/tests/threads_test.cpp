@@ -94,7 +94,7 @@ int main() {
     for (const Type type : {Type::kUint8, Type::kFloat32}) {
         std::vector<float> expected(kPictures * kClasses);
         float* const target[] = {expected.data()};
-        make_runner(type, 1, 1)->run(pictures.data(), kPictures, target);
+        make_runner(type, 1, 1)->run(pictures.data(), kPictures, target, 0);
         // Two runners, each used by three threads, wanting more threads than there are.
         const std::unique_ptr<Runner> runners[] = {make_runner(type, 3, 8), make_runner(type, 12, 8)};
         std::vector<std::thread> callers;
@@ -104,7 +104,7 @@ int main() {
                     const int64_t count = 1 + (caller + turn) % kPictures;
                     std::vector<float> result(static_cast<size_t>(count) * kClasses);
                     float* const outputs[] = {result.data()};
-                    runners[caller % 2]->run(pictures.data(), count, outputs);
+                    runners[caller % 2]->run(pictures.data(), count, outputs, turn % 3);
                     for (size_t i = 0; i < result.size(); ++i) failures += result[i] != expected[i];
                 }
             });

@@ -59,20 +59,26 @@ def command(
     loaded = load(model)
     progress = progress_to_stderr(quiet=quiet)
     lines: list[dict[str, Any]] = []
+    differing: list[dict[str, Any]] = []
     for count in threads:
         timings, missing = _race(loaded, against, count, batch, seconds)
         for name, reason in missing.items():
             progress.note(f"without {name}: {reason}")
-        lines += [_line(loaded, timing, count, batch) for timing in timings]
+        for timing in timings:
+            if timing.timed:
+                lines.append(_line(loaded, timing, count, batch))
+            else:
+                differing.append(_differing(timing, count))
+                progress.note(f"{timing.name} answers differently on {count} thread(s) and is not timed")
     from mobilenets.reports.peak_memory import peak_megabytes
 
     for line in lines:
         line["peak_megabytes"] = peak_megabytes(model, line["runtime"], line["threads"])
     measured = _layers(loaded) if layers else []
     if as_json:
-        print_json({"machine": _machine(loaded), "runs": lines, "layers": measured})
+        print_json({"machine": _machine(loaded), "runs": lines, "not_timed": differing, "layers": measured})
         return
-    _print(_machine(loaded), lines)
+    _print(_machine(loaded), lines, differing)
     if measured:
         _print_layers(measured)
 
@@ -128,6 +134,10 @@ def _line(model: Model, timing: Timing, threads: int, batch: int) -> dict[str, A
     }
 
 
+def _differing(timing: Timing, threads: int) -> dict[str, Any]:
+    return {"runtime": timing.name, "threads": threads, "largest_difference": timing.difference}
+
+
 def _layers(model: Model) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
@@ -137,7 +147,7 @@ def _layers(model: Model) -> list[dict[str, Any]]:
     return [asdict(layer) for step in plan for layer in step.layers]
 
 
-def _print(machine: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list[dict[str, Any]]) -> None:
     from mobilenets.cli.layout import text_table
 
     console = results()
@@ -158,7 +168,11 @@ def _print(machine: dict[str, Any], lines: list[dict[str, Any]]) -> None:
             "" if memory is None else f"{memory:.0f}",
             f"{line['largest_difference']:.1g}",
         )
+    for line in differing:
+        table.add_row(line["runtime"], str(line["threads"]), *[""] * 5, f"{line['largest_difference']:.1g}")
     console.print(table)
+    if differing:
+        console.print("Runtimes without times answer differently: they would be timed at other work.")
 
 
 def _print_layers(layers: list[dict[str, Any]]) -> None:

@@ -49,10 +49,14 @@ def each(
         except DataError as error:
             return error
 
-    from concurrent.futures import ThreadPoolExecutor  # not for one picture
-
     workers = threads or cores()
     remaining = iter(pictures)
+    if workers == 1:
+        for picture in remaining:
+            yield picture, attempt(picture)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # takes as long to import as one picture to decode
+
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[tuple[Picture, Future[Result | DataError]]] = deque()
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image
 
 from mobilenets.data.picture import ArrayPicture, FilePicture, Picture
 from mobilenets.data.preparing import each, prepare_picture
-from mobilenets.engine.session import BATCH, Logits, Session
+from mobilenets.engine.session import Logits, Session
 from mobilenets.errors import DataError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
@@ -73,7 +73,7 @@ class Classifier:
         return Prediction(opened.name, self._best(self.session.run(self._prepare(opened)[None])[0], top))
 
     def predict_many(self, pictures: Iterable[Picture], *, top: int = 5) -> Iterator[Prediction | DataError]:
-        """The likeliest labels of many pictures, in order; decoding goes on beside inference.
+        """The likeliest labels of many pictures, in order, on all cores.
 
         Yields:
             For each picture its prediction, or the error that says why there is none.
@@ -83,11 +83,16 @@ class Classifier:
 
     def logits_many(self, pictures: Iterable[Picture]) -> Iterator[tuple[Picture, Logits | DataError]]:
         """Each picture with its logits (classes,), in order, or with the error that says why there are none."""
-        for batch in _batches(each(pictures, self._prepare, threads=self.session.threads)):
-            good = [pixels for _, pixels in batch if not isinstance(pixels, DataError)]
-            logits = iter(self.session.run(np.stack(good)) if good else ())
-            for picture, pixels in batch:
-                yield picture, pixels if isinstance(pixels, DataError) else next(logits)
+        remaining = iter(pictures)
+        begun = list(islice(remaining, 2))
+        # Every core takes whole pictures, from file to logits, so that none waits for another within a network.
+        alone = len(begun) < 2
+
+        def answer(picture: Picture) -> Logits:
+            logits: Logits = self.session.run(self._prepare(picture)[None], threads=None if alone else 1)[0]
+            return logits
+
+        yield from each(chain(begun, remaining), answer, threads=1 if alone else self.session.threads)
 
     def _prepare(self, picture: Picture) -> Pixels:
         network = self.model.network
@@ -114,11 +119,3 @@ def _as_picture(picture: str | Path | Image.Image | Pixels) -> Picture:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise DataError(f"a picture's pixels must be uint8 (H, W, 3), not {picture.dtype} {picture.shape}")
     return ArrayPicture("picture", picture)
-
-
-def _batches(
-    items: Iterable[tuple[Picture, Pixels | DataError]],
-) -> Iterator[list[tuple[Picture, Pixels | DataError]]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch

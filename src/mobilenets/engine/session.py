@@ -19,7 +19,6 @@ from mobilenets.records import record
 try:
     from mobilenets.engine import _native
     from mobilenets.engine.lowering import lower
-    from mobilenets.engine.tuning import tune_once
 except ImportError as error:
     raise EngineError(
         "the engine's native half is missing or was built for another Python; "
@@ -124,8 +123,7 @@ class Session:
     """
 
     def __init__(self, model: Model, threads: int | None = None, *, tune: bool | None = None) -> None:
-        if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise EngineError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
+        _check_threads(threads)
         self.model = model
         self.threads = threads or cores()
         self.instruction_set = chosen_instruction_set()
@@ -137,28 +135,33 @@ class Session:
             processors=max(cores(), self.threads),
         )
         if os.environ.get(TUNE_VARIABLE) == "1" if tune is None else tune:
+            from mobilenets.engine.tuning import tune_once  # few ask, and it needs to hash and to write files
+
             tune_once(self._runner, model, self.instruction_set, self.threads)
 
-    def run(self, pixels: npt.NDArray[Any]) -> Logits:
+    def run(self, pixels: npt.NDArray[Any], *, threads: int | None = None) -> Logits:
         """The network's (first) output.
 
         Args:
             pixels: uint8 RGB, (N, height, width, 3).
+            threads: Most threads of this run, where that is fewer than the Session's: 1 is best for a caller that runs
+                the Session in several threads of its own.
 
         Returns:
             float32, (N, classes).
 
         Raises:
-            EngineError: If the pixels are not of that type and shape.
+            EngineError: If the pixels are not of that type and shape, or the number of threads makes no sense.
         """
-        return self.outputs(pixels)[self.model.network.outputs[0]]
+        return self.outputs(pixels, threads=threads)[self.model.network.outputs[0]]
 
-    def outputs(self, pixels: npt.NDArray[Any]) -> dict[str, Logits]:
+    def outputs(self, pixels: npt.NDArray[Any], *, threads: int | None = None) -> dict[str, Logits]:
         """All of the network's outputs by name: (N, C) where one is 1×1, else (N, C, H, W).
 
         Raises:
-            EngineError: If the pixels are not uint8 (N, height, width, 3).
+            EngineError: If the pixels are not uint8 (N, height, width, 3), or the number of threads makes no sense.
         """
+        _check_threads(threads)
         checked = self._check(pixels)
         results = {}
         for name in self.model.network.outputs:
@@ -166,7 +169,7 @@ class Session:
             shape = (channels,) if height == width == 1 else (channels, height, width)
             results[name] = np.empty((len(checked), *shape), np.float32)
         try:
-            self._runner.run(checked, list(results.values()))
+            self._runner.run(checked, list(results.values()), threads or 0)
         except MemoryError:
             raise EngineError("there is not enough memory to run the model") from None
         return results
@@ -225,3 +228,8 @@ class Session:
             needed = ", ".join(map(str, expected))
             raise EngineError(f"pixels have shape {pixels.shape}; the model needs (N, {needed})")
         return np.ascontiguousarray(pixels)
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise EngineError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
