@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,9 @@ def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Plac
     outcome = mobilenets("quantize", place.model, *arguments, "--pictures", 8, "-o", place.folder / "out.safetensors")
     assert outcome.code == 0
     assert "top-1" in outcome.out
-    assert "without bias correction" in outcome.out
+    assert "bought" in outcome.out
+    for lever in ("chosen ranges", "equalisation", "bias correction", "reconstructed rounding"):
+        assert re.search(rf"^{lever} .*[+-]\d", outcome.out, re.MULTILINE), lever
     assert "block13.pointwise" in outcome.out
     assert load(place.folder / "out.safetensors").precision == "int8"
 
@@ -93,6 +96,59 @@ def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: s
     quantization = load(place.model.with_suffix(".int8.safetensors")).quantization
     assert quantization is not None
     assert quantization.bits("stem") == int(bits)
+
+
+def test_a_model_is_quantised_without_pictures_only_by_force(mobilenets: RunCommand, place: Place) -> None:
+    outcome = mobilenets("quantize", place.model, "--data-free", "-q")
+    assert outcome.code == 1
+    assert "is not written unjudged: no pictures judged it" in outcome.err
+    assert "--data" in outcome.err
+    assert not place.model.with_suffix(".int8.safetensors").exists()
+    outcome = mobilenets("quantize", place.model, "--data-free", "--force", "-q")
+    assert outcome.code == 0
+    assert "not judged: there are no pictures" in outcome.out
+    written = load(place.model.with_suffix(".int8.safetensors"))
+    assert written.precision == "int8"
+    entry: Any = written.provenance["quantization"]
+    assert entry["made_by"] == "data-free"
+    assert "verdict" not in entry
+
+
+def test_labelled_pictures_judge_a_model_that_was_quantised_without_any(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("--data-free", "--data", place.pictures, "--max-drop", "100", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments, "--explain", "--json")
+    assert outcome.code == 0
+    assert outcome.json["agreement"]["of"] == 24
+    assert outcome.json["calibration_pictures_used"] is False
+    assert len(outcome.json["layers"]) == len(small_model().network.layers)
+    assert set(outcome.json["without"]) == {"equalisation", "bias absorption", "bias correction"}
+
+
+@pytest.mark.parametrize(
+    "option", [("--auto",), ("--qat",), ("--pictures", 5), ("--ranges", "mse"), ("--rounding", "nearest")]
+)
+def test_without_pictures_nothing_that_needs_them_may_be_asked(
+    mobilenets: RunCommand, place: Place, option: tuple[object, ...]
+) -> None:
+    outcome = mobilenets("quantize", place.model, "--data-free", *option)
+    assert outcome.code == 2
+    assert f"--data-free calibrates without pictures; {option[0]} needs them" in " ".join(outcome.err.split())
+
+
+def test_it_must_be_said_whether_there_are_pictures(mobilenets: RunCommand, place: Place) -> None:
+    assert "give --calibration FOLDER" in mobilenets("quantize", place.model).err
+    outcome = mobilenets("quantize", place.model, "--data-free", "--calibration", place.pictures)
+    assert outcome.code == 2
+    assert "--data-free calibrates without pictures; --calibration needs them" in " ".join(outcome.err.split())
+
+
+def test_no_picture_calibrates_and_judges_where_there_are_enough(mobilenets: RunCommand, place: Place) -> None:
+    """24 labelled pictures: 8 calibrate, so 16 are left to judge; of 20 that calibrate too few would be left."""
+    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "100", "--json", "-q")
+    apart = mobilenets("quantize", place.model, *arguments, "--pictures", 8).json
+    assert (apart["agreement"]["of"], apart["calibration_pictures_used"]) == (16, False)
+    mixed = mobilenets("quantize", place.model, *arguments, "--pictures", 20).json
+    assert (mixed["agreement"]["of"], mixed["calibration_pictures_used"]) == (24, True)
 
 
 def test_bad_input_is_refused(mobilenets: RunCommand, place: Place) -> None:

@@ -15,7 +15,6 @@ from mobilenets.compression.calibrate import (
     RangeMethod,
     affine,
     choose_ranges,
-    data_free_ranges,
     least_squares_range,
     observe,
 )
@@ -98,16 +97,6 @@ def test_min_max_ranges_are_what_the_reference_sees() -> None:
     for name, tensor in ranges.items():
         if name != "input":
             assert 255 * tensor.scale == pytest.approx(values[name].max(), rel=1e-4)
-
-
-def test_batch_norms_alone_give_ranges() -> None:
-    model, held = fold_input(random_model(np.random.default_rng(0), NETWORK))
-    ranges = data_free_ranges(model, held)
-    Quantization(ranges).check(fold(model).network)
-    gamma, beta = (model.parameters[f"stem.batch_norm.{kind}"] for kind in ("weight", "bias"))
-    assert 255 * ranges["stem"].scale == pytest.approx((beta + 6 * np.abs(gamma)).max(), rel=1e-6)
-    with pytest.raises(CompressionError, match="stem has no batch norm to tell its range from"):
-        data_free_ranges(fold(model), held)
 
 
 def test_pictures_that_say_nothing_are_refused() -> None:

@@ -20,8 +20,11 @@ from mobilenets.compression.gate import (
     file_bytes,
     ladder,
     refuse,
+    steps_after,
+    unjudged,
 )
-from mobilenets.compression.quantize import LayerNoise, Options, Rounding, quantize
+from mobilenets.compression.noise import LayerNoise
+from mobilenets.compression.quantize import Options, Quantized, Rounding, quantize
 from mobilenets.errors import CompressionError, GateError
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=6)
@@ -68,11 +71,13 @@ def test_with_labels_the_drop_decides() -> None:
 def test_the_refusal_names_the_worst_layers_and_what_to_try() -> None:
     bad = replace(GOOD, sure_agreement=Share(10, 50))
     with pytest.raises(GateError) as refusal:
-        refuse(bad, Options(rounding=Rounding.NEAREST))
+        refuse(bad, steps_after(Options(rounding=Rounding.NEAREST)))
     message = str(refusal.value)
     assert "block1.depthwise (11.0 dB), classifier (15.0 dB), block1.pointwise (20.0 dB)" in message
-    assert "percentile ranges or reconstructed rounding or quantisation-aware training" in message
-    refuse(GOOD, Options())
+    assert message.endswith(
+        "Try percentile ranges, or reconstructed rounding, or quantisation-aware training, or more calibration pictures"
+    )
+    refuse(GOOD, steps_after(Options()))
 
 
 def test_the_ladder_goes_up_in_order_and_keeps_what_it_has_tried() -> None:
@@ -110,8 +115,28 @@ def test_latency_is_measured_side_by_side_where_there_is_a_stopwatch() -> None:
 def test_what_each_lever_bought_is_asked_of_the_levers_in_use() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 6)
-    found = contributions(Jury.of(model, pixels), pixels, Options(absorb=False, rounding=Rounding.NEAREST))
+    used = Options(absorb=False, rounding=Rounding.NEAREST)
+
+    def make(options: Options) -> Quantized:
+        return quantize(model, pixels, options)
+
+    jury = Jury.of(model, pixels)
+    found = contributions(jury, make, used)
     assert [item.lever for item in found] == ["chosen ranges", "equalisation", "bias correction"]
+    assert found[1].without.logits_snr_db == jury.judge(make(replace(used, equalize=False)).model).logits_snr_db
+    asked = contributions(jury, make, used, ["equalisation", "bias absorption"])
+    assert [item.lever for item in asked] == ["equalisation"]
+
+
+def test_a_model_that_nobody_judged_is_refused_in_other_words() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 4)
+    verdict = unjudged(model, quantize(model, pixels).model, lambda models: [3.0, 1.0])
+    assert not verdict.judged
+    assert (verdict.latency_before_ms, verdict.latency_after_ms) == (3.0, 1.0)
+    assert verdict.bytes_after < verdict.bytes_before
+    with pytest.raises(GateError, match=r"is not written unjudged: no pictures judged it\. Try labels"):
+        refuse(verdict, ["labels"])
 
 
 def test_a_jury_needs_pictures_and_labels_that_the_model_has() -> None:

@@ -17,7 +17,8 @@ from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.calibrate import RangeMethod, choose_ranges, observe
 from mobilenets.compression.fold import fold, fold_input
 from mobilenets.compression.gate import Jury, answers
-from mobilenets.compression.quantize import Options, Rounding, decibels, integer_bias, quantize
+from mobilenets.compression.noise import decibels
+from mobilenets.compression.quantize import Options, Rounding, integer_bias, quantize
 from mobilenets.data.decoding import prepare
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.subset import Subset

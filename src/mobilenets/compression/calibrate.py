@@ -1,7 +1,7 @@
 """Which range of real numbers each activation's 256 bytes should span.
 
 Observing streams: whatever the number of pictures, what is kept is one histogram per layer and a few numbers per
-channel. Choosing then reads the histograms. Where there are no pictures at all, batch norms say what to expect.
+channel. Choosing then reads the histograms.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ import numpy.typing as npt
 from mobilenets.architecture.layers import (
     INPUT,
     Activation,
-    Add,
-    Concatenate,
-    GlobalAveragePool,
     Layer,
     MaxPool,
     Network,
@@ -34,8 +31,6 @@ from mobilenets.progress import SILENT, Progress
 BINS = 2048
 _CANDIDATES = np.linspace(0.3, 1.0, 71)
 """Shares of the observed range that are tried for the least squared error."""
-_DEVIATIONS = 6.0
-"""Standard deviations around the mean that a data-free range covers, as in arXiv:1906.04721, section 4.1.1."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -100,27 +95,36 @@ class Histogram:
 
 
 @dataclass
-class Observation:
+class Reach:
+    """How far each channel of one activation goes.
+
+    Attributes:
+        low: Per channel, the lowest value.
+        high: Per channel, the highest.
+    """
+
+    low: Vector
+    high: Vector
+
+
+@dataclass
+class Observation(Reach):
     """What was seen of one activation.
 
     Attributes:
         histogram: Of all its values.
-        low: Per channel, the lowest value.
-        high: Per channel, the highest.
         total: Per channel, the sum of values.
         count: Values per channel.
     """
 
     histogram: Histogram
-    low: Vector
-    high: Vector
     total: Vector
     count: int = 0
 
     @staticmethod
     def of(channels: int) -> Observation:
         """Nothing seen yet."""
-        return Observation(Histogram(), np.full(channels, np.inf), np.full(channels, -np.inf), np.zeros(channels))
+        return Observation(np.full(channels, np.inf), np.full(channels, -np.inf), Histogram(), np.zeros(channels))
 
     @property
     def mean(self) -> Vector:
@@ -212,26 +216,7 @@ def choose_ranges(
                 return histogram.percentile(percentile)
         return least_squares_range(histogram)
 
-    return _held(network, input_held, measured)
-
-
-def data_free_ranges(model: Model, input_held: TensorQuantization) -> dict[str, TensorQuantization]:
-    """Ranges without a single picture: every batch norm says what mean and deviation its layer's results have.
-
-    Args:
-        model: float32, not folded: every layer with weights whose result is held in bytes has a batch norm.
-        input_held: Scale and zero point of the pixels.
-
-    Raises:
-        CompressionError: Naming a layer without a batch norm.
-
-    Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1.1.
-    """
-    refuse_int8(model)
-    ranges: dict[str, tuple[float, float]] = {INPUT: ((0 - input_held.zero_point) * input_held.scale, 1.0)}
-    for layer in model.network.layers:
-        ranges[layer.name] = _expected_range(model, layer, [ranges[name] for name in layer.inputs])
-    return _held(model.network, input_held, lambda layer: ranges[layer.name])
+    return held_ranges(network, input_held, measured)
 
 
 def least_squares_range(histogram: Histogram) -> tuple[float, float]:
@@ -259,9 +244,14 @@ def affine(low: float, high: float) -> TensorQuantization:
     return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
-def _held(
+def held_ranges(
     network: Network, input_held: TensorQuantization, range_of: Callable[[Layer], tuple[float, float]]
 ) -> dict[str, TensorQuantization]:
+    """Scale and zero point of every activation, from the range that each layer's results should span.
+
+    Raises:
+        CompressionError: Naming a layer whose range no bytes can hold.
+    """
     held = {INPUT: input_held}
     for layer in network.layers:
         if isinstance(layer, MaxPool):
@@ -277,31 +267,6 @@ def _held(
                 f"{layer.name} spans {low:g} to {high:g}, which no bytes can hold: {error}"
             ) from None
     return {name: value for name, value in held.items() if name not in real_outputs(network)}
-
-
-def _expected_range(model: Model, layer: Layer, sources: list[tuple[float, float]]) -> tuple[float, float]:
-    """What a layer's results should span, from its batch norm or from its inputs' ranges."""
-    match layer:
-        case MaxPool() | GlobalAveragePool():
-            return sources[0]
-        case Concatenate():
-            return min(low for low, _ in sources), max(high for _, high in sources)
-        case Add():
-            low, high = sum(low for low, _ in sources), sum(high for _, high in sources)
-        case _ if getattr(layer, "batch_norm", None) is not None:
-            beta = model.parameters[f"{layer.name}.batch_norm.bias"].astype(np.float64)
-            reach = _DEVIATIONS * np.abs(model.parameters[f"{layer.name}.batch_norm.weight"].astype(np.float64))
-            low, high = float((beta - reach).min()), float((beta + reach).max())
-        case _ if layer.name in real_outputs(model.network):
-            return -1.0, 1.0  # not held in bytes: no range is needed
-        case _:
-            raise CompressionError(
-                f"{layer.name} has no batch norm to tell its range from; calibrate with pictures instead"
-            )
-    activation = getattr(layer, "activation", Activation.NONE)
-    if activation is Activation.NONE:
-        return low, high
-    return 0.0, min(high, 6.0) if activation is Activation.RELU6 else high
 
 
 def _refuse_dead_layers(network: Network, seen: Mapping[str, Observation]) -> None:

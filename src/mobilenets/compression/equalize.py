@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +28,12 @@ from mobilenets.architecture.layers import (
     Network,
     PointwiseConvolution,
 )
-from mobilenets.compression.calibrate import Observation
+from mobilenets.compression.calibrate import Reach
 from mobilenets.compression.fold import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
 
 Vector = npt.NDArray[np.float64]
+SomeReach = TypeVar("SomeReach", bound=Reach)
 
 LARGEST_GAIN = 64.0
 """A channel that hardly ever does anything must not make one surprise the loudest thing in the network."""
@@ -82,12 +84,12 @@ def _collect(network: Network, layer: Layer, between: list[Layer], readers: list
     return True
 
 
-def equalize(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, dict[str, Vector]]:
+def equalize(model: Model, seen: Mapping[str, Reach]) -> tuple[Model, dict[str, Vector]]:
     """Scale channels so that each makes use of its tensor's range.
 
     Args:
         model: float32, folded or not (a batch norm takes the factor in its γ and β).
-        seen: Of this Model, from :func:`mobilenets.compression.calibrate.observe`.
+        seen: Of this Model, from :func:`mobilenets.compression.calibrate.observe`, or what its batch norms say.
 
     Returns:
         The equalised Model, and the factor of each channel by name of the layer.
@@ -107,7 +109,7 @@ def equalize(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, dict
     return model.with_parameters(parameters), gains
 
 
-def _gain(link: Link, seen: Observation) -> Vector:
+def _gain(link: Link, seen: Reach) -> Vector:
     reach = np.maximum(np.abs(seen.high), np.abs(seen.low))
     top = float(reach.max())
     gain = np.ones_like(reach)
@@ -118,7 +120,7 @@ def _gain(link: Link, seen: Observation) -> Vector:
     return gain
 
 
-def absorb(model: Model, seen: Mapping[str, Observation]) -> tuple[Model, dict[str, Observation], int]:
+def absorb(model: Model, seen: Mapping[str, SomeReach]) -> tuple[Model, dict[str, SomeReach], int]:
     """Take from each channel what it never falls below, and give it to the biases of the layers that read it.
 
     The channel's range shrinks to what varies. Only for readers without padding, where nothing but the channel is

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.compression.calibrate import RangeMethod
-from mobilenets.compression.quantize import LayerNoise, Options, Rounding, decibels, quantize
+from mobilenets.compression.noise import LayerNoise, decibels
+from mobilenets.compression.quantize import Options, Quantized, Rounding
 from mobilenets.errors import CompressionError, GateError
 from mobilenets.model.batched import run
 from mobilenets.model.file import save
@@ -72,6 +73,8 @@ class Share:
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def __str__(self) -> str:
+        if not self.total:
+            return "no pictures"
         low, high = self.interval
         return f"{100 * self.value:.1f} % of {self.total} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
@@ -83,15 +86,15 @@ class Verdict:
     Attributes:
         agreement: Pictures on which both Models give the same best class.
         sure_agreement: The same, of the pictures on which the float Model is sure.
-        logits_snr_db: Signal over noise of the logits, in dB.
+        logits_snr_db: Signal over noise of the logits, in dB; 0 where there were no pictures.
         top1_before: Pictures that the float Model gets right; None without labels.
         top1_after: Pictures that the int8 Model gets right.
         bytes_before: Size of the float Model's file.
         bytes_after: Size of the int8 Model's file.
-        layers: Noise of each layer; empty after training, which has no float layers to compare with.
+        layers: Noise of each layer; empty where there were no pictures.
         latency_before_ms: Least time of one picture on one thread; None where it was not measured.
         latency_after_ms: The same of the int8 Model.
-        seen: Whether the pictures are those that calibrated the Model.
+        seen: Whether pictures that calibrated the Model are among those that judged it.
     """
 
     agreement: Share
@@ -105,6 +108,11 @@ class Verdict:
     latency_before_ms: float | None = None
     latency_after_ms: float | None = None
     seen: bool = False
+
+    @property
+    def judged(self) -> bool:
+        """Whether there were pictures to judge by."""
+        return self.agreement.total > 0
 
     @property
     def drop(self) -> float | None:
@@ -124,6 +132,8 @@ class Verdict:
         Args:
             max_drop: Points of top-1 that may be lost, where there are labels.
         """
+        if not self.judged:
+            return "no pictures judged it"
         if self.drop is not None:
             if self.drop <= max_drop:
                 return None
@@ -188,7 +198,7 @@ class Jury:
         pixels: uint8 (N, height, width, 3).
         targets: int64 (N,), the right classes; None without labels.
         logits: What the float Model says, (N, classes).
-        seen: Whether the pictures are those that calibrate.
+        seen: Whether pictures that calibrate are among them.
         latency_ms: Measures Models side by side, where there is something to measure with.
     """
 
@@ -249,14 +259,33 @@ class Jury:
         )
 
 
+def unjudged(model: Model, held: Model, latency_ms: Stopwatch | None = None) -> Verdict:
+    """What can be said of an int8 Model without a single picture: its size and its latency.
+
+    Args:
+        model: The float Model that it was made from.
+        held: The int8 Model.
+        latency_ms: Measures both side by side, where there is something to measure with.
+    """
+    nothing = Share(0, 0)
+    before_ms, after_ms = latency_ms([model, held]) if latency_ms else (None, None)
+    sizes = file_bytes(model), file_bytes(held)
+    return Verdict(nothing, nothing, 0.0, None, None, *sizes, latency_before_ms=before_ms, latency_after_ms=after_ms)
+
+
 def answers(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:
     """A Model's first output for pictures, (N, classes)."""
     logits: Logits = run(model, pixels, progress=progress)[model.network.outputs[0]]
     return logits.reshape(len(logits), -1)
 
 
-def refuse(verdict: Verdict, options: Options, max_drop: float = DEFAULT_MAX_DROP) -> None:
+def refuse(verdict: Verdict, steps: Sequence[str], max_drop: float = DEFAULT_MAX_DROP) -> None:
     """Raise if the Model may not be written.
+
+    Args:
+        verdict: What it lost.
+        steps: What is left to try.
+        max_drop: Points of top-1 that may be lost, where there are labels.
 
     Raises:
         GateError: With the reason, the worst layers, and what to try next.
@@ -266,9 +295,20 @@ def refuse(verdict: Verdict, options: Options, max_drop: float = DEFAULT_MAX_DRO
         return
     worst = ", ".join(f"{layer.name} ({layer.snr_db:.1f} dB)" for layer in verdict.worst)
     where = f"; most noise in {worst}" if worst else ""
-    following = [step for step, _ in ladder(options)]
-    advice = " or ".join([*following, "more calibration pictures"])
-    raise GateError(f"the int8 Model is not good enough to be written: {reason}{where}. Try {advice}")
+    what = "is not good enough to be written" if verdict.judged else "is not written unjudged"
+    raise GateError(f"the int8 Model {what}: {reason}{where}. Try {', or '.join(steps)}")
+
+
+MORE_PICTURES = "more calibration pictures"
+
+
+def steps_after(options: Options) -> list[str]:
+    """What is left to try after a Model that was calibrated with pictures.
+
+    >>> steps_after(Options(ranges=RangeMethod.PERCENTILE))
+    ['quantisation-aware training', 'more calibration pictures']
+    """
+    return [*(step for step, _ in ladder(options)), MORE_PICTURES]
 
 
 def ladder(options: Options) -> Iterator[tuple[str, Options]]:
@@ -308,9 +348,16 @@ class Contribution:
 
 
 def contributions(
-    jury: Jury, calibration: Pixels, options: Options, *, progress: Progress = SILENT
+    jury: Jury, make: Callable[[Options], Quantized], options: Options, levers: Sequence[str] | None = None
 ) -> list[Contribution]:
-    """Make the Model once without each lever that the options use, and judge it."""
+    """Make the Model once without each lever that the options use, and judge it.
+
+    Args:
+        jury: Judges.
+        make: Quantises the float Model with some options.
+        options: What the Model was made with.
+        levers: Names of those to ask about; all if None.
+    """
     without = {
         "chosen ranges": replace(options, ranges=RangeMethod.MIN_MAX),
         "equalisation": replace(options, equalize=False),
@@ -321,8 +368,8 @@ def contributions(
     silent = replace(jury, latency_ms=None)
     found = []
     for lever, changed in without.items():
-        if changed != options:
-            made = quantize(jury.model, calibration, changed, progress=progress)
+        if changed != options and (levers is None or lever in levers):
+            made = make(changed)
             found.append(Contribution(lever, silent.judge(made.model, made.layers)))
     return found
 

@@ -1,11 +1,8 @@
-"""Quantisation-aware training: the forward pass is the integer arithmetic itself, and gradients pass through rounding.
+"""A network in the int8 contract's arithmetic that gradients pass through: what quantisation-aware training trains.
 
 Activations travel as the whole numbers that the int8 Model will hold, in float tensors; weights and biases are rounded
 as they will be stored; sums are exact, and are requantised in float32 as :mod:`mobilenets.model.reference` defines it.
-So what is trained is what will run, bit for bit. Batch norms are folded in every step: their running statistics follow
-the pictures in the first part of training and then stand still.
-
-The teacher is the float Model that all started from, so pictures need no labels.
+So what is trained is what will run, bit for bit. Batch norms are folded in every step.
 
 Source: Jacob et al. 2018, arXiv:1712.05877 (training with folding); Bengio et al. 2013, arXiv:1308.3432 (the
 straight-through estimator); Esser et al. 2020, arXiv:1902.08153 (learned ranges).
@@ -13,8 +10,7 @@ straight-through estimator); Esser et al. 2020, arXiv:1902.08153 (learned ranges
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -34,124 +30,15 @@ from mobilenets.architecture.layers import (
     Linear,
     MaxPool,
 )
-from mobilenets.compression.fold import along, folded_network
-from mobilenets.compression.quantize import Options, integer_bias, prepare, settled_scales, walk
+from mobilenets.compression.fold import folded_network
+from mobilenets.compression.quantize import integer_bias, settled_scales
 from mobilenets.compression.rounding import largest_level
-from mobilenets.errors import CompressionError
+from mobilenets.compression.unfold import numbers_of
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
-from mobilenets.progress import SILENT, Progress
+from mobilenets.model.quantization import LARGEST_SCALE, Quantization, TensorQuantization, real_outputs
 
 _EXACT_FLOAT32 = 1 << 24
 _STATISTICS_MOMENTUM = 0.02
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        epochs: Passes over the pictures.
-        batch: Pictures of one step.
-        learning_rate: Of the weights, falling to zero along a cosine.
-        range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
-        temperature: Of the teacher's and the student's probabilities.
-        shift: Pictures are moved by up to this share of their sides.
-        statistics: Part of training in which running statistics follow the pictures, from 0 to 1.
-        seed: Of the order of pictures and their shifts.
-    """
-
-    epochs: int = 4
-    batch: int = 32
-    learning_rate: float = 1e-4
-    range_learning_rate: float = 3e-4
-    temperature: float = 2.0
-    shift: float = 0.06
-    statistics: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2:
-            raise CompressionError(f"training needs an epoch or more, of batches of two or more, not {self}")
-
-
-def train(
-    model: Model,
-    pixels: Pixels,
-    calibration: Pixels,
-    options: Options = Options(),
-    recipe: Recipe = Recipe(),
-    *,
-    progress: Progress = SILENT,
-) -> Model:
-    """An int8 Model, trained to answer as the float one does.
-
-    Args:
-        model: float32: the start, and the teacher.
-        pixels: Training pictures, uint8 (N, height, width, 3). Labels are not needed.
-        calibration: Pictures that the first ranges come from.
-        options: How the start is made, and the bits of the weights.
-        recipe: How to train.
-        progress: Told of every step.
-
-    Raises:
-        CompressionError: If the Model is int8 already or broken, or there are too few pictures.
-    """
-    if len(pixels) < 2:
-        raise CompressionError(f"quantisation-aware training needs pictures; {len(pixels)} are not enough")
-    ground = prepare(model, calibration, options, progress=progress)
-    held = walk(model, ground, calibration, options, progress=progress).model
-    student = IntegerNetwork(rounded(ground.unfolded, held), held)
-    teacher = IntegerNetwork(ground.unfolded, held)
-    for parameter in teacher.parameters():
-        parameter.requires_grad_(False)
-    _Trainer(student, teacher, recipe, total=len(pixels)).run(pixels, progress)
-    return student.to_model(model)
-
-
-def rounded(model: Model, held: Model) -> Model:
-    """The float Model whose weights and biases are those that its int8 Model stands for: where training starts.
-
-    Args:
-        model: float32, with batch norms or without; what ``held`` was made from.
-        held: int8.
-    """
-    parameters = dict(model.parameters)
-    scales = numbers_of(held).activations
-    for layer in model.network.layers:
-        if not layer.has_weight:
-            continue
-        scale = held.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
-        weight = held.parameters[f"{layer.name}.weight"]
-        weight = weight * along(scale, weight, axis=0)
-        bias = held.parameters[f"{layer.name}.bias"] * (scale * scales[layer.inputs[0]].scale)
-        batch_norm = getattr(layer, "batch_norm", None)
-        if batch_norm is not None:
-            gamma, mean, variance = (
-                model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64)
-                for kind in ("weight", "running_mean", "running_var")
-            )
-            factor = gamma / np.sqrt(variance + batch_norm.epsilon)
-            alive = np.abs(factor) > 1e-12
-            weight = weight / along(np.where(alive, factor, 1.0), weight, axis=0)
-            before = model.parameters[f"{layer.name}.bias"] if layer.bias else 0.0  # type: ignore[attr-defined]
-            parameters[f"{layer.name}.batch_norm.bias"] = (bias + (mean - before) * factor).astype(np.float32)
-        else:
-            parameters[f"{layer.name}.bias"] = bias.astype(np.float32)
-        parameters[f"{layer.name}.weight"] = weight.astype(np.float32)
-    return model.with_parameters(parameters)
-
-
-def numbers_of(model: Model) -> Quantization:
-    """The quantisation of an int8 Model.
-
-    Raises:
-        CompressionError: If it is a float one.
-    """
-    if model.quantization is None:
-        raise CompressionError("the Model is float32; it holds no integers to train")
-    return model.quantization
 
 
 # Rounding that lets gradients through ---------------------------------------------------------------------------------
@@ -280,6 +167,12 @@ class IntegerNetwork(nn.Module):
     def layer(self, name: str) -> IntegerLayer:
         """The parameters of a layer with weights."""
         return cast("IntegerLayer", self._layers[self._number[name]])
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all weights and biases are numbers that an int8 Model could hold."""
+        folded = [tensor for layer in self._layers.values() for tensor in cast("IntegerLayer", layer).folded()]
+        return all(bool((tensor.detach().abs() <= LARGEST_SCALE).all()) for tensor in folded)
 
     @property
     def range_parameters(self) -> list[nn.Parameter]:
@@ -444,75 +337,3 @@ def _activate(layer: Layer, values: Tensor) -> Tensor:
     if activation is Activation.NONE:
         return values
     return values.clamp(0, 6) if activation is Activation.RELU6 else values.clamp(0)
-
-
-# Training -------------------------------------------------------------------------------------------------------------
-
-
-class _Trainer:
-    def __init__(self, student: IntegerNetwork, teacher: IntegerNetwork, recipe: Recipe, total: int) -> None:
-        self.student, self.teacher, self.recipe = student, teacher.eval(), recipe
-        self.steps = recipe.epochs * max(1, total // recipe.batch)
-        ranges = student.range_parameters
-        of_ranges = {id(parameter) for parameter in ranges}
-        weights = [parameter for parameter in student.parameters() if id(parameter) not in of_ranges]
-        # Adam's steps are about the learning rate whatever the gradient, and a channel's weights differ by orders of
-        # magnitude after folding: each tensor's rate follows its own size.
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter], "lr": recipe.learning_rate * max(float(parameter.detach().abs().mean()), 1e-3) * 10}
-            for parameter in weights
-        ]
-        groups.append({"params": ranges, "lr": recipe.range_learning_rate})
-        self.optimizer = torch.optim.Adam(groups)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(self.steps, 1))
-        self.random = np.random.default_rng(recipe.seed)
-
-    def run(self, pixels: Pixels, progress: Progress) -> None:
-        self.student.train()
-        done = 0
-        with progress.task("training", self.steps * self.recipe.batch, "pictures") as task:
-            for _ in range(self.recipe.epochs):
-                for batch in self._batches(pixels):
-                    self.student.follows = done < self.recipe.statistics * self.steps
-                    loss = self._step(batch)
-                    done += 1
-                    task.advance(len(batch), loss=f"{loss:.4f}")
-        self.student.follows = False
-        self.student.eval()
-
-    def _batches(self, pixels: Pixels) -> Iterator[Tensor]:
-        size = min(self.recipe.batch, len(pixels))
-        order = self.random.permutation(len(pixels))
-        for begin in range(0, len(order) - size + 1, size):
-            chosen = pixels[np.sort(order[begin : begin + size])]
-            maps = torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2))).float()
-            yield self._shifted(maps)
-
-    def _shifted(self, maps: Tensor) -> Tensor:
-        down, across = (int(side * self.recipe.shift) for side in maps.shape[2:])
-        if not down and not across:
-            return maps
-        padded = functional.pad(maps, (across, across, down, down), mode="replicate")
-        top, left = self.random.integers(0, 2 * down + 1), self.random.integers(0, 2 * across + 1)
-        return padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
-
-    def _step(self, batch: Tensor) -> float:
-        temperature = self.recipe.temperature
-        with torch.no_grad():
-            wanted = self.teacher.float_forward(batch)
-        answered = self.student(batch)
-        divergence = functional.kl_div(
-            functional.log_softmax(answered / temperature, dim=1),
-            functional.softmax(wanted / temperature, dim=1),
-            reduction="batchmean",
-        )
-        # Where the teacher is sure of everything the divergence falls silent; noise over signal of the logits does not.
-        noise = functional.mse_loss(answered, wanted) / wanted.var().clamp(min=1e-12)
-        loss = divergence * temperature**2 + noise
-        if not torch.isfinite(loss):
-            raise CompressionError("quantisation-aware training diverged: the loss is not finite; lower learning_rate")
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.schedule.step()
-        return float(loss.detach())

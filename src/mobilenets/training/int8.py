@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from mobilenets.compression.gate import DEFAULT_MAX_DROP, Jury, Verdict, refuse
-from mobilenets.compression.qat import Recipe, train
 from mobilenets.compression.quantize import Options, quantize
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.decoding import prepare
 from mobilenets.model.model import Model
 from mobilenets.progress import SILENT, Progress
+from mobilenets.training.quantization_aware import Recipe, train
 
 CALIBRATION = 64
 """Training pictures, evenly spread, that activation ranges come from."""
@@ -55,8 +55,8 @@ def to_int8(
     reason = verdict.refusal(max_drop)
     if reason is not None:
         progress.note(f"{reason}; training with quantisation")
-        result = train(model, pixels, chosen, options, Recipe(epochs=epochs), progress=progress)
-        verdict = jury.judge(result)
-        refuse(verdict, options, max_drop)
+        trained = train(model, pixels, chosen, options, Recipe(epochs=epochs), jury=jury, progress=progress)
+        result, verdict = trained.model, jury.judge(trained.model, trained.layers)
+        refuse(verdict, ["more epochs of it", "a wider network"], max_drop)
     entry = {"weight_bits": 8, "trained": reason is not None, "verdict": verdict.figures()}
     return replace(result, provenance={**model.provenance, "quantization": entry}), verdict

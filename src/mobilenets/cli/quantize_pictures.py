@@ -1,0 +1,137 @@
+"""The pictures of ``mobilenets quantize``: which calibrate, which judge, and which a Model is trained on.
+
+No picture does two of these where there are enough to choose from: who is judged by pictures that made it looks better
+than it is. Where there are not, the verdict says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mobilenets.compression.gate import Jury, Stopwatch
+from mobilenets.data.dataset import Collection, load_collection, load_dataset
+from mobilenets.data.decoding import prepare
+from mobilenets.data.folders import pictures_of
+from mobilenets.data.picture import FilePicture, Picture
+from mobilenets.data.subset import Subset
+from mobilenets.engine.evaluation import match_labels
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.progress import Progress
+
+MOST_JUDGES = 1000
+"""Pictures that a Model without labels is judged on; at most half of all that there are."""
+FEWEST_JUDGES = 16
+"""With fewer left over, the calibration pictures judge too, and the verdict says so."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures by what they are for.
+
+    Attributes:
+        calibrating: For ranges and rounding; none where it is done without pictures.
+        judging: For the verdict, with their classes if there are labels.
+        training: For quantisation-aware training.
+        labelled: Whether the classes of those that judge are known, as positions in the Model's labels.
+        seen: Whether some of those that judge calibrate as well.
+    """
+
+    calibrating: Subset
+    judging: Subset
+    training: Subset
+    labelled: bool
+    seen: bool = False
+
+    @staticmethod
+    def choose(model: Model, calibration: str | None, count: int, data: str | None, *, trains: bool) -> Pictures:
+        """Choose.
+
+        Args:
+            model: What is quantised: labels must be its own, and the split is the one that it was fitted to.
+            calibration: Folder of unlabelled pictures, or None.
+            count: How many of them calibrate.
+            data: Labelled pictures, or None.
+            trains: Whether the Model may be trained.
+
+        Raises:
+            DataError: If there are no pictures, or the labels are not the Model's.
+        """
+        found = tuple(pictures_of([calibration])) if calibration else ()
+        positions = set(np.unique(np.linspace(0, len(found) - 1, count).round().astype(int)).tolist()) if found else ()
+        calibrating = [found[index] for index in sorted(positions)]
+        if data is not None:
+            return _labelled(model, data, found, calibrating, trains)
+        others = [picture for index, picture in enumerate(found) if index not in positions]
+        if len(others) < FEWEST_JUDGES:
+            return Pictures(_some(calibrating), _some(calibrating), _some(found), labelled=False, seen=bool(found))
+        most = min(MOST_JUDGES, len(found) // 2)
+        judging = others[:: -(-len(others) // most)]
+        names = {_identity(picture) for picture in judging}
+        training = [picture for picture in found if _identity(picture) not in names]
+        return Pictures(_some(calibrating), _some(judging), _some(training), labelled=False)
+
+    def jury(self, model: Model, latency_ms: Stopwatch | None, progress: Progress) -> Jury | None:
+        """Decode those that judge, and ask the float Model; None if there are none."""
+        if not len(self.judging):
+            return None
+        size = (model.network.height, model.network.width)
+        decoded = prepare(self.judging, model.preprocessing, *size, progress=progress)
+        targets = decoded.targets if self.labelled else None
+        return Jury.of(model, decoded.pixels, targets, seen=self.seen, latency_ms=latency_ms, progress=progress)
+
+
+def pixels_of(model: Model, subset: Subset, progress: Progress) -> Pixels:
+    """Pictures as a Model takes them: uint8 (N, height, width, 3)."""
+    return prepare(subset, model.preprocessing, model.network.height, model.network.width, progress=progress).pixels
+
+
+def _some(pictures: Sequence[Picture]) -> Subset:
+    return Subset(tuple(pictures), np.zeros(len(pictures), np.int64))
+
+
+def _labelled(
+    model: Model, data: str, found: Sequence[Picture], calibrating: Sequence[Picture], trains: bool
+) -> Pictures:
+    """The validation pictures judge and the training ones train: as the source gives them, or as the Model had them.
+
+    The gate is a choice, so it is made by the validation pictures, and the test pictures stay unseen. Where neither the
+    source nor the Model knows of parts, all judge that do not calibrate, or every second of them if the Model may be
+    trained; the rest trains, with the calibration folder.
+    """
+    collection = load_collection(data)
+    indices = match_labels(collection, model.labels)
+    parts = _parts(model, collection, data)
+    judging = parts[0] if parts else collection.everything
+    names = {_identity(picture) for picture in calibrating}
+    apart = [index for index, picture in enumerate(judging.pictures) if _identity(picture) not in names]
+    seen = len(apart) < FEWEST_JUDGES and len(apart) < len(judging)
+    if not seen:
+        judging = judging.take(apart[:: 2 if trains and not parts else 1])
+    judges = {_identity(picture) for picture in judging.pictures}
+    training = parts[1] if parts else _some([*found, *collection.everything.pictures])
+    apart_from_judges = {
+        _identity(picture): picture for picture in training.pictures if seen or _identity(picture) not in judges
+    }
+    classes = Subset(judging.pictures, indices[judging.targets])
+    return Pictures(_some(calibrating), classes, _some([*apart_from_judges.values()]), labelled=True, seen=seen)
+
+
+def _parts(model: Model, collection: Collection, data: str) -> tuple[Subset, Subset] | None:
+    """Validation and training pictures, if anybody says which."""
+    if "validation" in collection.parts and "train" in collection.parts:
+        return collection.parts["validation"], collection.parts["train"]
+    fitted_to = model.provenance.get("data")
+    if isinstance(fitted_to, dict):
+        dataset = load_dataset(data, seed=int(fitted_to.get("seed", 0)))
+        if dataset.fingerprint == fitted_to.get("fingerprint"):
+            return dataset.validation, dataset.train
+    return None
+
+
+def _identity(picture: Picture) -> object:
+    """What is the same for the same picture, however its path was written."""
+    return picture.path.resolve() if isinstance(picture, FilePicture) else picture.name

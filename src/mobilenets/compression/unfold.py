@@ -1,0 +1,57 @@
+"""From whole numbers back to a float Model with batch norms, which training in integers starts from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mobilenets.compression.fold import along
+from mobilenets.errors import CompressionError
+from mobilenets.model.model import Model
+from mobilenets.model.quantization import Quantization
+
+
+def unfold(held: Model, model: Model) -> Model:
+    """The float Model whose weights and biases are those that an int8 Model stands for.
+
+    Args:
+        held: int8.
+        model: float32, with batch norms or without; what ``held`` was made from.
+
+    Returns:
+        ``model`` with weights, and betas or biases, under which folding gives the real numbers of ``held``.
+    """
+    parameters = dict(model.parameters)
+    scales = numbers_of(held).activations
+    for layer in model.network.layers:
+        if not layer.has_weight:
+            continue
+        scale = held.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
+        weight = held.parameters[f"{layer.name}.weight"]
+        weight = weight * along(scale, weight, axis=0)
+        bias = held.parameters[f"{layer.name}.bias"] * (scale * scales[layer.inputs[0]].scale)
+        batch_norm = getattr(layer, "batch_norm", None)
+        if batch_norm is not None:
+            gamma, mean, variance = (
+                model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64)
+                for kind in ("weight", "running_mean", "running_var")
+            )
+            factor = gamma / np.sqrt(variance + batch_norm.epsilon)
+            alive = np.abs(factor) > 1e-12
+            weight = weight / along(np.where(alive, factor, 1.0), weight, axis=0)
+            before = model.parameters[f"{layer.name}.bias"] if layer.bias else 0.0  # type: ignore[attr-defined]
+            parameters[f"{layer.name}.batch_norm.bias"] = (bias + (mean - before) * factor).astype(np.float32)
+        else:
+            parameters[f"{layer.name}.bias"] = bias.astype(np.float32)
+        parameters[f"{layer.name}.weight"] = weight.astype(np.float32)
+    return model.with_parameters(parameters)
+
+
+def numbers_of(model: Model) -> Quantization:
+    """The quantisation of an int8 Model.
+
+    Raises:
+        CompressionError: If it is a float one.
+    """
+    if model.quantization is None:
+        raise CompressionError("the Model is float32; it holds no integers to train")
+    return model.quantization

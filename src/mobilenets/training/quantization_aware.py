@@ -1,0 +1,242 @@
+"""Quantisation-aware training: the network of :mod:`mobilenets.compression.qat` learns to answer as the float one does.
+
+The teacher is the float Model that all started from, so pictures need no labels. Training may not end worse than it
+began: start and epochs are compared on pictures that are not trained on, and one is kept.
+
+Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.02531 (the teacher).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mobilenets.compression.gate import Jury, answers
+from mobilenets.compression.noise import measure_noise
+from mobilenets.compression.qat import IntegerNetwork
+from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, prepare, walk
+from mobilenets.compression.unfold import unfold
+from mobilenets.errors import CompressionError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.progress import SILENT, Progress
+
+_DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
+HELD_OUT = 8
+"""Without a jury, every so many-th training picture is held out to choose by."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        epochs: Passes over the pictures.
+        batch: Pictures of one step.
+        learning_rate: Of the weights, falling to zero along a cosine.
+        range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
+        temperature: Of the teacher's and the student's probabilities.
+        shift: Pictures are moved by up to this share of their sides.
+        statistics: Part of training in which batch norms' running statistics follow the pictures, from 0 to 1.
+        seed: Of the order of pictures and their shifts.
+    """
+
+    epochs: int = 4
+    batch: int = 32
+    learning_rate: float = 1e-4
+    range_learning_rate: float = 3e-4
+    temperature: float = 2.0
+    shift: float = 0.06
+    statistics: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2:
+            raise CompressionError(f"training needs an epoch or more, of batches of two or more, not {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class Trained(Quantized):
+    """An int8 Model after training.
+
+    Attributes:
+        epoch: The epoch that was kept, from 1; 0 where the start was.
+    """
+
+    epoch: int = 0
+
+
+def train(
+    model: Model,
+    pixels: Pixels,
+    calibration: Pixels,
+    options: Options = Options(),
+    recipe: Recipe = Recipe(),
+    *,
+    jury: Jury | None = None,
+    progress: Progress = SILENT,
+) -> Trained:
+    """An int8 Model, trained to answer as the float one does; the start again, if no epoch is better than it.
+
+    Args:
+        model: float32: the start, and the teacher.
+        pixels: Training pictures, uint8 (N, height, width, 3). Labels are not needed.
+        calibration: Pictures that the first ranges come from.
+        options: How the start is made, and the bits of the weights.
+        recipe: How to train.
+        jury: Pictures, labelled or not, that start and epochs are compared on; training must not have seen them. If
+            None, every eighth training picture is held out for it.
+        progress: Told of every step.
+
+    Raises:
+        CompressionError: If the Model is int8 already or broken, or there are too few pictures.
+    """
+    if len(pixels) < 2:
+        raise CompressionError(f"quantisation-aware training needs pictures; {len(pixels)} are not enough")
+    ground = prepare(model, calibration, options, progress=progress)
+    start = walk(model, ground, calibration, options, progress=progress)
+    if jury is None:
+        chosen = np.zeros(len(pixels), np.bool_)
+        chosen[HELD_OUT - 1 :: HELD_OUT] = True
+        chosen[-1] |= not chosen.any()
+        pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
+    student = IntegerNetwork(unfold(start.model, ground.unfolded), start.model)
+    teacher = IntegerNetwork(ground.unfolded, start.model)
+    for parameter in teacher.parameters():
+        parameter.requires_grad_(False)
+    best, kept, standing = start.model, 0, Standing.of(start.model, jury)
+    for epoch in _Trainer(student, teacher, recipe, total=len(pixels)).epochs(pixels, progress):
+        challenger = student.to_model(model)
+        reached = Standing.of(challenger, jury)
+        if reached.is_better_than(standing):
+            best, kept, standing = challenger, epoch, reached
+    if not kept:
+        progress.note(f"no epoch of training beats its start on {len(jury.pixels)} pictures: the start is kept")
+        return Trained(start.model, ground.model, start.layers, ground.absorbed_channels)
+    layers = measure_noise(ground.model, best, calibration[:MOST_WALKED])
+    return Trained(best, ground.model, layers, ground.absorbed_channels, kept)
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How an int8 Model does on pictures that choose.
+
+    Attributes:
+        right: Where its answer is the label, or without labels the float Model's answer, (N,).
+        divergence: Kullback-Leibler divergence of its probabilities from the float Model's, in nats, (N,).
+    """
+
+    right: npt.NDArray[np.bool_]
+    divergence: npt.NDArray[np.float64]
+
+    @staticmethod
+    def of(model: Model, jury: Jury) -> Standing:
+        """Ask a Model."""
+        logits = answers(model, jury.pixels)
+        targets = jury.logits.argmax(axis=1) if jury.targets is None else jury.targets
+        wanted, given = _log_probabilities(jury.logits), _log_probabilities(logits)
+        return Standing(logits.argmax(axis=1) == targets, (np.exp(wanted) * (wanted - given)).sum(axis=1))
+
+    def is_better_than(self, kept: Standing) -> bool:
+        """Whether this Model should take the place of another that was judged on the same pictures.
+
+        It should if it gains more right answers than it loses, by more than a standard error of that difference. Within
+        it, counting tells nothing: then it should if it loses none in sum, and its mean divergence is lower by more
+        than two standard errors. In doubt the one stays that is there.
+        """
+        gained = int(np.count_nonzero(self.right & ~kept.right))
+        lost = int(np.count_nonzero(kept.right & ~self.right))
+        if abs(gained - lost) > math.sqrt(gained + lost):
+            return gained > lost
+        if gained < lost:
+            return False
+        difference = self.divergence - kept.divergence
+        error = difference.std() / math.sqrt(len(difference))
+        return bool(difference.mean() < -2 * error)
+
+
+def _log_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    logs: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
+
+
+class _Trainer:
+    def __init__(self, student: IntegerNetwork, teacher: IntegerNetwork, recipe: Recipe, total: int) -> None:
+        self.student, self.teacher, self.recipe = student, teacher.eval(), recipe
+        self.steps = recipe.epochs * max(1, total // recipe.batch)
+        ranges = student.range_parameters
+        of_ranges = {id(parameter) for parameter in ranges}
+        weights = [parameter for parameter in student.parameters() if id(parameter) not in of_ranges]
+        # Adam's steps are about the learning rate whatever the gradient, and a channel's weights differ by orders of
+        # magnitude after folding: each tensor's rate follows its own size.
+        groups: list[dict[str, Any]] = [
+            {"params": [parameter], "lr": recipe.learning_rate * max(float(parameter.detach().abs().mean()), 1e-3) * 10}
+            for parameter in weights
+        ]
+        groups.append({"params": ranges, "lr": recipe.range_learning_rate})
+        self.optimizer = torch.optim.Adam(groups)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(self.steps, 1))
+        self.random = np.random.default_rng(recipe.seed)
+
+    def epochs(self, pixels: Pixels, progress: Progress) -> Iterator[int]:
+        """Train, and stop after each epoch to be looked at."""
+        done = 0
+        with progress.task("training", self.steps * self.recipe.batch, "pictures") as task:
+            for epoch in range(1, self.recipe.epochs + 1):
+                self.student.train()
+                for batch in self._batches(pixels):
+                    self.student.follows = done < self.recipe.statistics * self.steps
+                    loss = self._step(batch)
+                    done += 1
+                    task.advance(len(batch), loss=f"{loss:.4f}", epoch=f"{epoch}/{self.recipe.epochs}")
+                self.student.follows = False
+                self.student.eval()
+                if not self.student.is_sound:
+                    raise CompressionError(_DIVERGED)
+                yield epoch
+
+    def _batches(self, pixels: Pixels) -> Iterator[Tensor]:
+        size = min(self.recipe.batch, len(pixels))
+        order = self.random.permutation(len(pixels))
+        for begin in range(0, len(order) - size + 1, size):
+            chosen = pixels[np.sort(order[begin : begin + size])]
+            maps = torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2))).float()
+            yield self._shifted(maps)
+
+    def _shifted(self, maps: Tensor) -> Tensor:
+        down, across = (int(side * self.recipe.shift) for side in maps.shape[2:])
+        if not down and not across:
+            return maps
+        padded = functional.pad(maps, (across, across, down, down), mode="replicate")
+        top, left = self.random.integers(0, 2 * down + 1), self.random.integers(0, 2 * across + 1)
+        return padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
+
+    def _step(self, batch: Tensor) -> float:
+        temperature = self.recipe.temperature
+        with torch.no_grad():
+            wanted = self.teacher.float_forward(batch)
+        answered = self.student(batch)
+        divergence = functional.kl_div(
+            functional.log_softmax(answered / temperature, dim=1),
+            functional.softmax(wanted / temperature, dim=1),
+            reduction="batchmean",
+        )
+        # Where the teacher is sure of everything the divergence falls silent; noise over signal of the logits does not.
+        noise = functional.mse_loss(answered, wanted) / wanted.var().clamp(min=1e-12)
+        loss = divergence * temperature**2 + noise
+        if not torch.isfinite(loss):
+            raise CompressionError(_DIVERGED)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        return float(loss.detach())

@@ -1,0 +1,144 @@
+"""Quantisation-aware training learns, and never ends worse than it began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.compression.test_qat import NETWORK, separating_model
+from tests.random_models import random_int8_model, random_model, random_pixels
+
+from mobilenets.compression.gate import Jury, answers
+from mobilenets.compression.quantize import Options, quantize
+from mobilenets.errors import CompressionError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.training.quantization_aware import Recipe, Standing, train
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def varied_pixels(rng: np.random.Generator, model: Model, count: int) -> Pixels:
+    """Pictures of different colours, so that answers differ."""
+    return (random_pixels(rng, model.network, count) * rng.uniform(0, 1, (count, 1, 1, 3))).astype(np.uint8)
+
+
+def wavering_model(rng: np.random.Generator, pixels: Pixels) -> Model:
+    """A small Model that gives each class to some of the pictures, and is sure of few: rounding changes its answers."""
+    model = separating_model(rng)
+    said = answers(model, pixels)
+    parameters = dict(model.parameters)
+    spread = said.std(axis=0).mean()
+    centre = (said - parameters["classifier.bias"]).mean(axis=0)
+    parameters["classifier.weight"] = (parameters["classifier.weight"] / spread).astype(np.float32)
+    parameters["classifier.bias"] = (-centre / spread).astype(np.float32)
+    return model.with_parameters(parameters)
+
+
+def test_training_brings_4_bit_weights_back_to_the_teacher() -> None:
+    rng = np.random.default_rng(0)
+    pixels, judges = (varied_pixels(rng, separating_model(np.random.default_rng(0)), count) for count in (256, 128))
+    model = wavering_model(np.random.default_rng(0), pixels)
+    options = Options(weight_bits=4)
+    jury = Jury.of(model, judges)
+    before = jury.judge(quantize(model, pixels[:64], options).model)
+    trained = train(model, pixels, pixels[:64], options, Recipe(epochs=6, shift=0.0))
+    after = jury.judge(trained.model)
+    assert trained.epoch > 0
+    assert after.logits_snr_db > before.logits_snr_db
+    assert after.agreement.count >= before.agreement.count
+    assert trained.model.quantization is not None
+    assert set(trained.model.quantization.weight_bits.values()) == {4}
+
+
+def test_training_that_harms_gives_its_start_back() -> None:
+    """At this learning rate every epoch ruins the network, and nothing diverges."""
+    rng = np.random.default_rng(0)
+    model = separating_model(rng)
+    pixels = varied_pixels(rng, model, 96)
+    start = quantize(model, pixels[:32])
+    trained = train(model, pixels, pixels[:32], recipe=Recipe(epochs=2, learning_rate=0.3, shift=0.0))
+    assert trained.epoch == 0
+    assert trained.layers == start.layers
+    for name, tensor in start.model.parameters.items():
+        np.testing.assert_array_equal(trained.model.parameters[name], tensor)
+
+
+def test_a_better_epoch_is_kept_and_its_noise_measured() -> None:
+    rng = np.random.default_rng(0)
+    pixels, judges = (varied_pixels(rng, separating_model(np.random.default_rng(0)), count) for count in (256, 128))
+    model = wavering_model(np.random.default_rng(0), pixels)
+    jury = Jury.of(model, judges)
+    options = Options(weight_bits=4)
+    start = Standing.of(quantize(model, pixels[:64], options).model, jury)
+    trained = train(model, pixels, pixels[:64], options, Recipe(epochs=4, shift=0.0), jury=jury)
+    assert 1 <= trained.epoch <= 4
+    assert Standing.of(trained.model, jury).is_better_than(start)
+    assert [layer.name for layer in trained.layers] == [layer.name for layer in model.network.layers]
+    assert all(layer.snr_db > 10 for layer in trained.layers)
+
+
+def standing(right: int, total: int, divergence: float, *, from_the_end: bool = False) -> Standing:
+    """So many right answers, at one end of the pictures or the other."""
+    hits = np.arange(total) < right
+    wobble = 0.01 * np.sin(np.arange(total))
+    return Standing(hits[::-1] if from_the_end else hits, divergence + wobble)
+
+
+@pytest.mark.parametrize(
+    ("new", "better"),
+    [
+        (standing(92, 100, 0.10), True),  # two gained, none lost: more than √2
+        (standing(88, 100, 0.01), False),  # two lost
+        (standing(91, 100, 0.10), False),  # one gained is within a standard error, and it is no closer
+        (standing(91, 100, 0.05), True),  # so closer decides
+        (standing(90, 100, 0.05), True),
+        (standing(90, 100, 0.10), False),  # in doubt the one stays that is there
+        (standing(89, 100, 0.05), False),  # closer, but one lost
+        (standing(92, 100, 0.10, from_the_end=True), False),  # ten gained, eight lost: within √18
+        (standing(96, 100, 0.20, from_the_end=True), True),  # ten gained, four lost: beyond √14
+    ],
+)
+def test_counting_decides_beyond_a_standard_error_and_divergence_within_it(new: Standing, better: bool) -> None:
+    assert new.is_better_than(standing(90, 100, 0.10)) is better
+
+
+def test_without_labels_the_float_models_answers_are_the_right_ones() -> None:
+    rng = np.random.default_rng(0)
+    model = separating_model(rng)
+    pixels = varied_pixels(rng, model, 32)
+    held = quantize(model, pixels).model
+    jury = Jury.of(model, pixels)
+    said = jury.logits.argmax(axis=1)
+    agreeing = Standing.of(held, jury).right
+    labelled = Standing.of(held, replace(jury, targets=(said + 1) % 6)).right
+    assert agreeing.sum() == jury.judge(held).agreement.count
+    assert not (agreeing & labelled).any()
+    # The divergence of the float Model from itself is none.
+    assert np.abs(Standing.of(model, jury).divergence).max() < 1e-12
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 16)
+    first, second = (train(model, pixels, pixels, recipe=Recipe(epochs=1, batch=8)).model for _ in range(2))
+    for name, tensor in first.parameters.items():
+        np.testing.assert_array_equal(tensor, second.parameters[name])
+
+
+def test_bad_input_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 4)
+    with pytest.raises(CompressionError, match="1 are not enough"):
+        train(model, pixels[:1], pixels)
+    with pytest.raises(CompressionError, match="int8 already"):
+        train(random_int8_model(rng, NETWORK), pixels, pixels)
+    with pytest.raises(CompressionError, match="an epoch or more"):
+        Recipe(epochs=0)
+    with pytest.raises(CompressionError, match="diverged"):
+        train(model, pixels, pixels, recipe=replace(Recipe(batch=2), learning_rate=1e30))
