@@ -5,8 +5,8 @@
 The published 0.25-224 is read from Keras' file, calibrated on 64 of the 100 pictures of the sample, and judged on the
 36 between them, on all 100, and on eight views (four crops, mirrored or not) of the 36: more pictures for agreement,
 though not independent ones. Models of sign-digits and trashnet are fitted first, unless --models holds them already.
-Post-training and trained Models are compared with the float one on the test pictures, which nothing was chosen by: which
-epoch of training is kept, the validation pictures say.
+Post-training and trained Models are compared with the float one on the test pictures, which nothing was chosen by. The
+validation pictures say which epoch of training is kept.
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ from tests.cli.conftest import RunCommand
 from tests.random_models import random_model
 
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.gate import answers
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels, Preprocessing
 
 CLASSES = 3
 
@@ -86,6 +88,52 @@ def test_auto_tries_every_step_up_to_training(mobilenets: RunCommand, place: Pla
     assert outcome.code == 1
     for step in ("percentile ranges", "equalisation", "reconstructed rounding", "quantisation-aware training"):
         assert f"trying {step}" in outcome.err
+
+
+def uneven_model(rng: np.random.Generator) -> tuple[Model, Pixels]:
+    """A Model whose channels differ much in size, and pictures that it gives to all of its classes."""
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=CLASSES)
+    model = random_model(rng, network, Preprocessing(crop_fraction=1.0))
+    parameters = dict(model.parameters)
+    sizes = np.random.default_rng(7)
+    for name in model.parameters:
+        if name.endswith(("batch_norm.weight", "batch_norm.bias")):
+            factor = np.exp(sizes.normal(0, 0.8, parameters[name].shape))
+            factor /= np.sqrt(np.square(factor).mean())
+            parameters[name] = (parameters[name] * factor).astype(np.float32)
+    pixels = (rng.integers(0, 256, (90, 32, 32, 3)) * rng.uniform(0, 1, (90, 1, 1, 3))).astype(np.uint8)
+    said = answers(model.with_parameters(parameters), pixels)
+    spread = said.std(axis=0).mean()
+    centre = (said - parameters["classifier.bias"]).mean(axis=0)
+    parameters["classifier.weight"] = (4 * parameters["classifier.weight"] / spread).astype(np.float32)
+    parameters["classifier.bias"] = (-4 * centre / spread).astype(np.float32)
+    return model.with_parameters(parameters), pixels
+
+
+def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: Path) -> None:
+    """Plain calibration ruins uneven channels, other ranges do not help, equalisation does; nothing is trained."""
+    model, pixels = uneven_model(np.random.default_rng(0))
+    save(model, tmp_path / "model.safetensors")
+    for number, label in enumerate(answers(model, pixels).argmax(axis=1)):
+        folder = tmp_path / "pictures" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[number]).save(folder / f"{number}.png")
+    plain = ("--ranges", "min-max", "--rounding", "nearest", "--no-equalize", "--no-absorb", "--no-bias-correction")
+    pictures = ("--calibration", tmp_path / "pictures", "--data", tmp_path / "pictures", "--pictures", 30)
+    arguments = ("quantize", tmp_path / "model.safetensors", *pictures, "--max-drop", 40, *plain)
+    refused = mobilenets(*arguments, "-q")
+    assert refused.code == 1
+    assert "points; at most 40 are allowed; most noise in " in refused.err
+    assert "Try percentile ranges, or equalisation, or reconstructed rounding" in refused.err
+    outcome = mobilenets(*arguments, "--auto", "--json")
+    assert outcome.code == 0
+    assert "trying percentile ranges" in outcome.err
+    assert "trying equalisation" in outcome.err
+    assert "trying reconstructed rounding" not in outcome.err
+    assert outcome.json["drop"] <= 40
+    entry: Any = load(outcome.json["model"]).provenance["quantization"]
+    made = {name: entry[name] for name in ("made_by", "ranges", "equalize", "rounding")}
+    assert made == {"made_by": "calibrated", "ranges": "percentile", "equalize": True, "rounding": "nearest"}
 
 
 @pytest.mark.parametrize("bits", ["8", "4"])
@@ -174,3 +222,30 @@ def test_bad_input_is_refused(mobilenets: RunCommand, place: Place) -> None:
     assert mobilenets("quantize", place.model, "--calibration", strangers, "--force", "-q").code == 0
     written = place.model.with_suffix(".int8.safetensors")
     assert "int8 already" in error(written, "--calibration", strangers)
+    nowhere = place.folder / "nowhere" / "out.safetensors"
+    assert "there is no folder" in error(place.model, "--calibration", strangers, "-o", nowhere)
+    model = small_model()
+    for value, message in ((np.nan, "1 NaN or infinite values of 216"), (np.inf, "1 NaN or infinite values of 216")):
+        weight = model.parameters["stem.weight"].copy()
+        weight.flat[7] = value
+        save(model.with_parameters({**model.parameters, "stem.weight": weight}), place.folder / "broken.safetensors")
+        assert f"stem.weight holds {message}" in error(place.folder / "broken.safetensors", "--calibration", strangers)
+    dead = {
+        **model.parameters,
+        "block3.depthwise.batch_norm.weight": np.zeros(32, np.float32),
+        "block3.depthwise.batch_norm.bias": np.full(32, -1, np.float32),
+    }
+    save(model.with_parameters(dead), place.folder / "dead.safetensors")
+    assert "block3.depthwise gives nothing but zero" in error(
+        place.folder / "dead.safetensors", "--calibration", strangers
+    )
+
+
+def test_dead_channels_are_counted_by_layer(mobilenets: RunCommand, place: Place) -> None:
+    model = small_model()
+    factor = model.parameters["block2.pointwise.batch_norm.weight"].copy()
+    factor[[1, 4]] = 0
+    save(model.with_parameters({**model.parameters, "block2.pointwise.batch_norm.weight": factor}), place.model)
+    outcome = mobilenets("quantize", place.model, "--calibration", place.pictures, "--force", "-q")
+    assert outcome.code == 0
+    assert re.search(r"^block2.pointwise +pointwise +[\d.]+ +2 *$", outcome.out, re.MULTILINE)

@@ -87,6 +87,7 @@ def test_a_pool_that_reads_the_picture_has_no_weights_to_fold_into() -> None:
         ("stem.weight", np.nan, "stem.weight holds 1 NaN or infinite values of 216"),
         ("stem.batch_norm.bias", np.inf, "stem.batch_norm.bias holds 1 NaN or infinite"),
         ("stem.batch_norm.running_var", -1.0, "negative variance -1.0"),
+        ("stem.weight", 3e38, r"stem.weight holds 3e\+38; parameters beyond 1e\+15 overflow"),
     ],
 )
 def test_a_broken_model_is_refused_by_the_tensors_name(name: str, value: float, message: str) -> None:

@@ -12,7 +12,7 @@ from tests.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.gate import Share, Verdict
-from mobilenets.compression.quantize import LayerNoise
+from mobilenets.compression.noise import LayerNoise
 from mobilenets.data.dataset import load_dataset
 from mobilenets.engine.classifier import Classifier
 from mobilenets.engine.evaluation import evaluate

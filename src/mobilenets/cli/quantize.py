@@ -18,7 +18,7 @@ from mobilenets.compression.calibrate import RangeMethod
 from mobilenets.compression.fold import refuse_int8
 from mobilenets.compression.gate import DEFAULT_MAX_DROP, Verdict, file_bytes, refuse, steps_after
 from mobilenets.compression.quantize import Options, Rounding
-from mobilenets.errors import GateError
+from mobilenets.errors import GateError, ModelFileError
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 
@@ -83,8 +83,11 @@ def command(
     """
     _refuse_contradictions(data_free=data_free)
     progress = progress_to_stderr(quiet=quiet)
+    path = output or model.with_suffix(".int8.safetensors")
     original = load(model)
     refuse_int8(original)
+    if not path.parent.is_dir():  # before any work is done
+        raise ModelFileError(f"{path} cannot be written: there is no folder {path.parent}")
     chosen = Pictures.choose(original, calibration, pictures, data, trains=auto or train_it)
     pixels = pixels_of(original, chosen.calibrating, progress)
     jury = chosen.jury(original, stopwatch(), progress)
@@ -103,7 +106,6 @@ def command(
     written = _with_provenance(attempt, len(pixels))
     verdict = replace(attempt.verdict, bytes_after=file_bytes(written))
     refusal = _refusal(verdict, steps, max_drop)
-    path = output or model.with_suffix(".int8.safetensors")
     if refusal is None or force:  # before anything is printed: whoever reads may leave early
         save(written, path)
     if not as_json:
@@ -158,6 +160,7 @@ def _with_provenance(attempt: Attempt, pictures: int) -> Model:
     model, options = attempt.made.model, attempt.options
     entry: dict[str, Any] = {
         "made_by": attempt.kind,
+        "trained": attempt.kind == "trained",
         "weight_bits": options.weight_bits,
         "equalize": options.equalize,
         "absorb": options.absorb,

@@ -17,6 +17,9 @@ from mobilenets.model.quantization import TensorQuantization
 
 Factors = npt.NDArray[np.float64]
 
+LARGEST_PARAMETER = 1e15
+"""What a weight, a bias or a statistic may be at most: a product of two of them, summed, is still a float32."""
+
 
 def fold(model: Model) -> Model:
     """The same function without batch norms: each becomes a factor on its layer's weights, and a bias.
@@ -173,12 +176,18 @@ def check_finite(model: Model) -> None:
     """Raise if a parameter is not a number.
 
     Raises:
-        CompressionError: Naming the first tensor that holds a NaN, an infinity or a negative variance.
+        CompressionError: Naming the first tensor that holds a NaN, an infinity, a negative variance, or a number so
+            large that products of a few of them are none any more.
     """
     for name, tensor in model.parameters.items():
         wrong = int(np.count_nonzero(~np.isfinite(tensor)))
         if wrong:
             raise CompressionError(f"{name} holds {wrong} NaN or infinite values of {tensor.size}; the Model is broken")
+        largest = float(np.abs(tensor).max(initial=0))
+        if largest > LARGEST_PARAMETER:
+            raise CompressionError(
+                f"{name} holds {largest:g}; parameters beyond {LARGEST_PARAMETER:g} overflow when they are multiplied"
+            )
         if name.endswith("running_var") and tensor.min(initial=0) < 0:
             raise CompressionError(f"{name} holds the negative variance {tensor.min()}; the Model is broken")
 
