@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
 
-SMALL = ("--width", "0.25", "--resolution", "32", "--epochs", "1", "--threads", "1")
+SMALL = ("--width", "0.25", "--resolution", "32", "--epochs", "1", "--training-threads", "1")
 
 
 @pytest.fixture
@@ -67,3 +67,76 @@ def test_fit_fails_in_one_line(folder: Path, tmp_path: Path, mobilenets: RunComm
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert mobilenets("fit", str(folder), "--flip", "sideways").code == 2
+
+
+BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-threads", "1")
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """Two classes of 30 pictures, which a small network learns in a few steps: enough to choose by."""
+    rng = np.random.default_rng(1)
+    for label, mean in (("red", (220, 40, 50)), ("blue", (40, 60, 200))):
+        (tmp_path / "colours" / label).mkdir(parents=True)
+        for number in range(30):
+            pixels = np.clip(rng.normal(mean, 30, (34, 40, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "colours" / label / f"{number}.png")
+    return tmp_path / "colours"
+
+
+def test_fit_within_a_budget(colours: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    folder = colours
+    output = tmp_path / "out"
+    outcome = mobilenets("fit", str(folder), "-o", str(output), *BUDGET, "--max-latency", "1s", "--precision", "int8")
+    assert outcome.code == 0, outcome.err
+    assert "α 0.25 at 32 px, int8: of 1 networks with at most 1000 ms it is the most accurate" in outcome.out
+    assert "ms measured, " in outcome.out
+    assert {path.name for path in output.iterdir()} >= {
+        "model.safetensors",
+        "model.float32.safetensors",
+        "shared.safetensors",
+        "device.json",
+        "metrics.json",
+    }
+    assert "int8" in mobilenets("show", str(output / "model.safetensors")).out
+    refused = mobilenets("fit", str(folder), "-o", str(tmp_path / "no"), *BUDGET, "--max-latency", "1us")
+    assert refused.code == 1
+    assert "nothing meets the budget; the nearest is α 0.25 at 32 px" in refused.err
+    assert "training:" not in refused.err
+    planned = mobilenets(
+        "fit", str(folder), "-o", str(tmp_path / "knee"), *BUDGET, "--search", "--precision", "float32",
+        "--device", str(output / "device.json"), "--json", "-q",
+    )  # fmt: skip
+    assert planned.code == 1  # int8 alone was measured
+    assert "has no float32 with 1 thread(s), only int8" in planned.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--max-latency", "5"), "'5' has no unit; write a latency like 5ms"),
+        (("--max-latency", "5 fortnights"), "unknown unit 'fortnights'"),
+        (("--max-size", "0kB"), "must be above zero"),
+        (("--max-macs", "0"), "must be above zero"),
+        (("--min-accuracy", "90"), "did you mean 90%"),
+        (("--precision", "int8"), "there is none: give one, or --search, or say --training-precision"),
+        (("--device", "cuda"), "or say --train-on to change how training is done"),
+        (("--device", "cuda", "--max-latency", "5ms"), "to train on another processor say --train-on cuda"),
+        (("--threads", "2"), "say --training-threads"),
+        (("--int8", "--search"), "say --precision int8"),
+    ],
+)
+def test_budgets_that_make_no_sense_are_misuse(
+    arguments: tuple[str, ...], message: str, folder: Path, mobilenets: RunCommand
+) -> None:
+    outcome = mobilenets("fit", str(folder), *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+
+
+def test_a_damaged_device_profile_is_one_line(folder: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    (tmp_path / "device.json").write_text('{"format": "mobilenets device profile", "format_version": 1}')
+    outcome = mobilenets("fit", str(folder), "--max-latency", "5ms", "--device", str(tmp_path / "device.json"))
+    assert outcome.code == 1
+    assert "is a device profile of version 1; this package reads version 2" in outcome.err
+    assert outcome.err.count("\n") == 1

@@ -47,6 +47,24 @@ def test_what_was_not_measured_is_refused() -> None:
         profile.latency_ms(0.5, 128, "int8", 4)
 
 
+def test_a_smaller_last_layer_is_quicker_by_what_was_measured() -> None:
+    """A machine on which a class costs 1e-4 ms · α."""
+    points = tuple(
+        Point(width, side, "float32", 1, 1.0, 1e-4 * (width * side) ** 2 + 1e-4 * width * classes, classes)
+        for width in (0.25, 0.5, 1.0)
+        for side, classes in ((32, 1000), (64, 1000), (32, 10))
+    )
+    profile = DeviceProfile("a machine", "none", points)
+    for width, side in ((0.25, 32), (0.5, 64), (1.0, 64)):
+        for classes in (2, 10, 1000, 1001):
+            expected = 1e-4 * (width * side) ** 2 + 1e-4 * width * classes
+            assert profile.latency_ms(width, side, "float32", 1, classes) == pytest.approx(expected)
+    only = DeviceProfile("a machine", "none", points[:2])
+    assert only.latency_ms(0.25, 32, "float32", 1) == points[0].median_ms
+    with pytest.raises(PlanningError, match="networks of 1000 classes only; measure it again"):
+        only.latency_ms(0.25, 32, "float32", 1, 10)
+
+
 def test_a_profile_survives_its_file(tmp_path: Path) -> None:
     quadratic_profile().save(tmp_path / "device.json")
     assert DeviceProfile.load(tmp_path / "device.json") == quadratic_profile()
@@ -59,12 +77,20 @@ def damaged(change: dict[str, Any] | None = None, point: dict[str, Any] | None =
     return json.dumps(data)
 
 
+def missing(field: str) -> str:
+    data = json.loads(json.dumps(quadratic_profile().to_json()))
+    del data["points"][0][field]
+    return json.dumps(data)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("not json", "not a readable device profile"),
         ("[]", "is not a device profile; make one with"),
-        (damaged({"format_version": 2}), "of version 2; this package reads version 1"),
+        (damaged({"format_version": 1}), "of version 1; this package reads version 2"),
+        (damaged(point={"classes": 0}), "damaged device profile: 0 must be a positive number"),
+        (missing("median_ms"), "damaged device profile: .*median_ms"),
         (damaged(point={"median_ms": -1}), "damaged device profile: -1 must be a positive number"),
         (damaged(point={"median_ms": None}), "damaged device profile: None must be"),
         (damaged(point={"precision": "int4"}), "precision 'int4' is not one of"),
@@ -83,10 +109,15 @@ def test_a_damaged_profile_is_refused(text: str, message: str, tmp_path: Path) -
 
 def test_measuring_gives_every_point_and_its_checks() -> None:
     profile = measure_profile(widths=(0.25, 0.5), resolutions=(32, 64), threads=(1,))
-    assert {(point.width_multiplier, point.resolution, point.precision) for point in profile.points} == {
-        (width, side, precision) for width in (0.25, 0.5) for side in (32, 64) for precision in ("float32", "int8")
-    }
+    settings = [(width, precision) for width in (0.25, 0.5) for precision in ("float32", "int8")]
+    found = [(one.width_multiplier, one.resolution, one.precision, one.classes) for one in profile.points]
+    assert sorted(found) == sorted(
+        (width, side, precision, classes)
+        for width, precision in settings
+        for side, classes in ((32, 1000), (64, 1000), (32, 10))
+    )
     assert len(profile.checks) == 2
+    assert profile.latency_ms(0.5, 32, "int8", 1, 10) < profile.latency_ms(1 / 2, 64, "int8", 1)
     assert all(0 < point.minimum_ms <= point.median_ms for point in profile.points)
     assert profile.device
 

@@ -9,14 +9,32 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.data.augmentation import Flip
 from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from mobilenets.compression.gate import Verdict
     from mobilenets.model.model import Model
+    from mobilenets.planning.latency import DeviceProfile
+    from mobilenets.planning.search import Search
     from mobilenets.progress import Progress
+    from mobilenets.training.budgeted import Goal
     from mobilenets.training.fit import Fit
+
+
+_SETTINGS = {"train_on": "device", "training_precision": "precision", "training_threads": "threads"}
+"""Options whose names differ from those of :class:`~mobilenets.training.fit.Settings`."""
+_TRAINING_OPTIONS = {
+    "--precision": "--training-precision",
+    "--threads": "--training-threads",
+    "--device": "--train-on",
+}
+
+
+def precisions(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """``float32``, ``int8`` or ``auto``, if anything was said."""
+    return None if text is None else precision_list(context, parameter, text)
 
 
 @click.command("fit")
@@ -30,8 +48,10 @@ if TYPE_CHECKING:
     help="Folder for the Model, its figures and its report.",
 )
 @click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
-@click.option("--width", type=float, help="Width multiplier α.  [default: 0.5]")
-@click.option("--resolution", type=int, help="Side of the input in pixels, 32 or more.  [default: by the pictures]")
+@click.option("--width", type=float, help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]")
+@click.option(
+    "--resolution", type=int, help="Side of the input; with a budget the largest.  [default: by the pictures]"
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the pictures.  [default: by their number]")
 @click.option(
     "--seed",
@@ -47,37 +67,48 @@ if TYPE_CHECKING:
     help="Mirror images that show the same.  [default: none for digits and letters, else horizontal]",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="Model file to start from, of any classes.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
+@click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
+@click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
+@budget_options
+@click.option("--search", is_flag=True, help="Without a budget: find the knee of accuracy against latency.")
+@click.option("--precision", callback=precisions, help="Of the Model that meets the budget: float32, int8 or auto.")
+@click.option("--threads", type=click.IntRange(1, 256), help="For one picture, when the Model is used.  [default: 1]")
+@click.option("--device", help="A profile of the machine it is used on, from mobilenets profile; else this machine.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
 @click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained on if its gate asks.")
 @json_option
 @quiet_option
 def command(
-    data: str, output: Path, resume: bool, force: bool, int8: bool, as_json: bool, quiet: bool, **settings: Any
+    data: str, output: Path, resume: bool, force: bool, int8: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:
     """Train a classifier on the labelled pictures of DATA.
 
     DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
     not give are drawn from it. The test pictures are looked at once, at the end.
+
+    With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
+    width, the resolution and the precision are chosen by it: one network is trained for all of them, its slices are
+    compared on the validation pictures, and the one that is picked is trained on.
     """
     try:
+        from mobilenets.training.budgeted import fit_within
         from mobilenets.training.fit import Settings, fit
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
-    chosen_flip = settings.pop("flip")
+    goal = _goal(options)
+    if goal is not None and int8:
+        raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
+    chosen_flip = options.pop("flip")
+    settings = Settings(
+        **{_SETTINGS.get(name, name): value for name, value in options.items()},
+        flip=Flip(chosen_flip) if chosen_flip else None,
+    )
     progress = progress_to_stderr(quiet=quiet)
     try:
-        result = fit(
-            data,
-            output,
-            Settings(**settings, flip=Flip(chosen_flip) if chosen_flip else None),
-            resume=resume,
-            replace_existing=force,
-            progress=progress,
-        )
+        how: dict[str, Any] = {"resume": resume, "replace_existing": force, "progress": progress}
+        result = fit(data, output, settings, **how) if goal is None else fit_within(data, output, goal, settings, **how)
     except KeyboardInterrupt:
         progress.note("the same command with --resume goes on from here")
         raise
@@ -92,6 +123,35 @@ def command(
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
     figures = {"command": words} | ({"compression": verdict.encode()} if verdict else {})
     _write_report(result, quantized, figures, output, progress)
+
+
+def _goal(options: dict[str, Any]) -> Goal | None:
+    """What the options say of a budget, which are taken out of them; None where they say nothing."""
+    from mobilenets.planning.budget import Budget
+    from mobilenets.planning.latency import PRECISIONS
+    from mobilenets.training.budgeted import Goal
+
+    names = ("max_latency", "max_size", "max_macs", "max_memory", "min_accuracy")
+    budget = Budget(*(options.pop(name) for name in names))
+    searched, chosen, threads, device = (options.pop(name) for name in ("search", "precision", "threads", "device"))
+    if budget.empty and not searched:
+        for name, value in (("--precision", chosen), ("--threads", threads), ("--device", device)):
+            if value is not None:
+                meant = _TRAINING_OPTIONS[name]
+                raise click.UsageError(
+                    f"{name} says where a budget holds, and there is none: give one, or --search, "
+                    f"or say {meant} to change how training is done"
+                )
+        return None
+    return Goal(budget, chosen or PRECISIONS, threads or 1, None if device is None else _profile(device))
+
+
+def _profile(path: str) -> DeviceProfile:
+    from mobilenets.planning.latency import DeviceProfile
+
+    if path in ("auto", "cpu", "cuda", "mps") and not Path(path).exists():
+        raise click.UsageError(f"--device takes a device profile; to train on another processor say --train-on {path}")
+    return DeviceProfile.load(path)
 
 
 def _write_report(
@@ -125,14 +185,33 @@ def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool)
 def _print(result: Fit, output: Path) -> None:
     network, evaluation = result.model.network, result.evaluation
     low, high = evaluation.top1_interval
-    validation = result.history[result.best_epoch].validation_top1 or 0.0
+    validation = result.model.provenance["metrics"]["validation_top1"] or 0.0
+    kept = f"epoch {result.best_epoch + 1} of {len(result.history)} kept"
+    if result.search is not None:
+        _print_search(result.search)
+        kept = result.model.precision
     click.echo(
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
-        f"{len(result.model.labels)} classes; epoch {result.best_epoch + 1} of {len(result.history)} kept"
+        f"{len(result.model.labels)} classes; {kept}"
     )
     click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} pictures")
     click.echo(
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
         f"on {evaluation.pictures} pictures"
     )
-    click.echo(f"{result.seconds:.0f} s; {output / 'model.safetensors'}, metrics.json and training.png are written")
+    written = "metrics.json and training.png" if result.search is None else "shared.safetensors and device.json"
+    click.echo(f"{result.seconds:.0f} s; {output / 'model.safetensors'}, {written} are written")
+
+
+def _print_search(search: Search) -> None:
+    choice = search.choice
+    click.echo(f"{choice}: {search.reason}")
+    cost = f"{choice.macs / 1e6:.1f} M Mult-Adds, {choice.memory_bytes / 1e3:,.0f} kB of activations"
+    latency = search.latency
+    if latency is None:
+        click.echo(f"{choice.latency_ms:.3g} ms expected on {search.device.name}; {cost}")
+        return
+    click.echo(f"{latency.median_ms:.3g} ms measured, {latency.predicted_ms:.3g} ms expected; {cost}")
+    limit = search.budget.max_latency_ms
+    if limit is not None and latency.median_ms > limit:
+        click.echo(f"the machine is slower just now than when it was measured: {limit:g} ms are exceeded")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from mobilenets.errors import PlanningError
+from mobilenets.planning.budget import parse_accuracy, parse_bytes, parse_latency, parse_macs
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 MOST_THREADS = 256
 
@@ -28,6 +32,25 @@ def precision_list(context: click.Context, parameter: click.Parameter, text: str
     if text not in choices:
         raise click.BadParameter(f"{text!r} is not one of {', '.join(choices)}")
     return choices[text]
+
+
+def budget_options(function: Command) -> Command:
+    """``--max-latency`` and the other limits, in the units that people write, and ``--min-accuracy``."""
+    for option in reversed(
+        (
+            click.option("--max-latency", type=Quantity("LATENCY", parse_latency), help="Such as 5ms."),
+            click.option("--max-size", type=Quantity("BYTES", parse_bytes), help="Of the Model file, such as 500kB."),
+            click.option("--max-macs", type=Quantity("MACS", parse_macs), help="Mult-Adds, such as 50M."),
+            click.option(
+                "--max-memory", type=Quantity("BYTES", parse_bytes), help="Peak activation memory, such as 300kB."
+            ),
+            click.option(
+                "--min-accuracy", type=Quantity("SHARE", parse_accuracy), help="Such as 0.9: then the quickest."
+            ),
+        )
+    ):
+        function = option(function)
+    return function
 
 
 class Quantity(click.ParamType[float]):

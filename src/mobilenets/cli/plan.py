@@ -10,20 +10,12 @@ from typing import Any
 import click
 from rich.table import Table
 
+from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
-from mobilenets.cli.options import Quantity, precision_list
+from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.planning.budget import (
-    Budget,
-    Candidate,
-    choose,
-    frontier,
-    parse_accuracy,
-    parse_bytes,
-    parse_latency,
-    parse_macs,
-)
+from mobilenets.planning.budget import Budget, Candidate, choose, frontier
 from mobilenets.planning.frontier import published_candidates
 from mobilenets.planning.latency import DeviceProfile, measure_profile, processor_name
 from mobilenets.progress import Progress
@@ -41,11 +33,7 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 
 
 @click.command("plan")
-@click.option("--max-latency", type=Quantity("LATENCY", parse_latency), help="Such as 5ms.")
-@click.option("--max-size", type=Quantity("BYTES", parse_bytes), help="Of the Model file, such as 500kB.")
-@click.option("--max-macs", type=Quantity("MACS", parse_macs), help="Mult-Adds, such as 50M.")
-@click.option("--max-memory", type=Quantity("BYTES", parse_bytes), help="Peak activation memory, such as 300kB.")
-@click.option("--min-accuracy", type=Quantity("SHARE", parse_accuracy), help="Such as 0.6: then the quickest.")
+@budget_options
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one picture.")
 @click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
@@ -108,7 +96,13 @@ class _Offer:
 
 
 def _published(profile: DeviceProfile | None, precisions: tuple[str, ...], threads: int, progress: Progress) -> _Offer:
-    profile = profile or measure_profile(precisions=precisions, threads=(threads,), progress=progress)
+    profile = profile or measure_profile(
+        widths=PUBLISHED_WIDTHS,
+        resolutions=PUBLISHED_RESOLUTIONS,
+        precisions=precisions,
+        threads=(threads,),
+        progress=progress,
+    )
     candidates = published_candidates(profile, precisions=precisions, threads=threads)
     return _Offer(candidates, profile.device, "top-1 as published for ImageNet")
 

@@ -21,9 +21,9 @@ from mobilenets.planning.latency import DeviceProfile, measure_profile
 def command(
     output: Path | None, threads: tuple[int, ...], precision: tuple[str, ...], as_json: bool, quiet: bool
 ) -> None:
-    """Measure the latency of the 16 published sizes of MobileNet V1 on this machine.
+    """Measure the latency of MobileNet V1 on this machine: the 16 published sizes, those between, and smaller ones.
 
-    The file lets another machine plan for this one: mobilenets plan --device device.json
+    The file lets another machine plan for this one: mobilenets plan --device device.json, and likewise fit.
     """
     profile = measure_profile(precisions=precision, threads=threads, progress=progress_to_stderr(quiet=quiet))
     if output is not None:
@@ -40,15 +40,15 @@ def _print(profile: DeviceProfile) -> None:
     settings = list(dict.fromkeys((point.precision, point.threads) for point in profile.points))
     for precision, threads in settings:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column(f"{precision}, {threads} thread{'s' if threads > 1 else ''}", min_width=18)
-        points = [point for point in profile.points if (point.precision, point.threads) == (precision, threads)]
+        table.add_column(f"{precision}, {threads} thread{'s' if threads > 1 else ''}", no_wrap=True)
+        points = profile.grid(precision, threads)
         resolutions = sorted({point.resolution for point in points}, reverse=True)
         for resolution in resolutions:
-            table.add_column(f"{resolution} px", justify="right", min_width=14)
+            table.add_column(f"{resolution} px", justify="right", min_width=12)
         by_size = {(point.width_multiplier, point.resolution): point for point in points}
         for width in sorted({point.width_multiplier for point in points}, reverse=True):
             row = [by_size[width, resolution] for resolution in resolutions]
-            table.add_row(f"α {width:g}", *(f"{point.median_ms:.3f} ({point.minimum_ms:.3f})" for point in row))
+            table.add_row(f"α {width:g}", *(f"{point.median_ms:.3g} ({point.minimum_ms:.3g})" for point in row))
         console.print()
         console.print(table)
     error = profile.interpolation_error

@@ -156,6 +156,8 @@ def _measured(models: Sequence[Model], threads: int, progress: Progress) -> list
 
 def _read(profile: DeviceProfile, models: Sequence[Model], threads: int) -> list[float]:
     return [
-        profile.latency_ms(model.network.width_multiplier, model.network.height, model.precision, threads)
+        profile.latency_ms(
+            model.network.width_multiplier, model.network.height, model.precision, threads, model.network.classes
+        )
         for model in models
     ]

@@ -41,6 +41,8 @@ from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import Recipe, recipe_named, suited_to
 
 MODEL_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "metrics.json", "training.png"
+FLOAT_FILE = "model.float32.safetensors"
+"""Beside an int8 Model, what it was made from."""
 HEAD_SHARE = 0.15
 """Share of the epochs in which only a replaced output layer is trained."""
 PREPROCESSING = Preprocessing(crop_fraction=1.0)
@@ -152,18 +154,11 @@ def fit(
         TrainingError: If the settings contradict each other, or the output cannot be written.
     """
     begun = time.monotonic()
-    folder = None if output is None else _claim(Path(output), resume=resume, replace_existing=replace_existing)
-    recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
-    device = defaults.choose_device(settings.device)
-    precision = defaults.choose_precision(settings.precision, device)
-    if settings.epochs is not None and settings.epochs < 1:
-        raise TrainingError(f"epochs must be at least 1, not {settings.epochs}")
-    if settings.threads is not None and settings.threads < 1:
-        raise TrainingError(f"threads must be at least 1, not {settings.threads}")
-    torch.set_num_threads(settings.threads or cores())
+    folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)
+    recipe, device, precision = set_up(settings)
     start = None if settings.weights is None else _starting_model(settings)
     if start is None:
-        _specification(settings).network(classes=2)  # a bad α is said before anything is read
+        specification(settings).network(classes=2)  # a bad α is said before anything is read
     dataset = load_dataset(source, seed=settings.seed, progress=progress)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
     network = _network_for(dataset, settings, start)
@@ -181,7 +176,7 @@ def fit(
         recipe,
         plan,
         checkpoint=folder and folder / checkpoints.FILE_NAME,
-        settings=_fixed(dataset, network, recipe, plan),
+        settings=fixed(dataset, network, recipe, plan),
         progress=progress,
     )
     if resume and trainer.resume():
@@ -190,12 +185,29 @@ def fit(
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
     evaluation = score(trainer.logits(module, prepared.pixels), prepared.targets, dataset.labels)
     evaluation = replace(evaluation, skipped=prepared.skipped)
-    provenance = _provenance(dataset, recipe, plan, history, trainer.best_epoch, evaluation)
+    provenance = provenance_of(dataset, recipe, plan, history, trainer.best_epoch, evaluation)
     model = Model(network, parameters_of(module), dataset.labels, preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, trainer.best_epoch, time.monotonic() - begun)
     if folder is not None:
         write(result, folder)
     return result
+
+
+def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
+    """The recipe, device and precision of training, with PyTorch set to its threads.
+
+    Raises:
+        TrainingError: If the settings contradict each other or name what is not there.
+    """
+    recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
+    device = defaults.choose_device(settings.device)
+    precision = defaults.choose_precision(settings.precision, device)
+    if settings.epochs is not None and settings.epochs < 1:
+        raise TrainingError(f"epochs must be at least 1, not {settings.epochs}")
+    if settings.threads is not None and settings.threads < 1:
+        raise TrainingError(f"threads must be at least 1, not {settings.threads}")
+    torch.set_num_threads(settings.threads or cores())
+    return recipe, device, precision
 
 
 def write(result: Fit, folder: Path) -> None:
@@ -209,6 +221,8 @@ def write(result: Fit, folder: Path) -> None:
         write_atomically(folder / METRICS_FILE, metrics.encode(errors="backslashreplace"))
         title = f"{result.dataset.source}: test top-1 {100 * result.evaluation.top1:.2f} %"
         draw_curve(result.history, result.best_epoch, title, folder / CURVE_FILE)
+        if result.float_model is not None:
+            save(result.float_model, folder / FLOAT_FILE)
         save(result.model, folder / MODEL_FILE)
         (folder / checkpoints.FILE_NAME).unlink(missing_ok=True)
     except OSError as error:
@@ -224,7 +238,7 @@ def metrics_of(result: Fit) -> dict[str, Any]:
     found: dict[str, Any] = {
         "test": result.evaluation.to_json(),
         "best_epoch": result.best_epoch + 1,
-        "validation_top1": result.history[result.best_epoch].validation_top1,
+        "validation_top1": result.model.provenance["metrics"]["validation_top1"],
         "epochs": _epochs(result.history),
         "seconds": round(result.seconds, 1),
         "pictures": {name: len(result.dataset.part(name)) for name in ("train", "validation", "test")},
@@ -252,7 +266,7 @@ def _epochs(history: Sequence[Epoch]) -> list[dict[str, Any]]:
     return [{**asdict(epoch), "number": epoch.number + 1} for epoch in history]
 
 
-def _claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
+def claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
     """The output folder, made and known to be writable, before any work is done."""
     if folder.exists() and not folder.is_dir():
         raise TrainingError(f"{folder} is a file; the output must be a folder")
@@ -289,7 +303,7 @@ def _starting_model(settings: Settings) -> Model:
     return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
 
 
-def _specification(settings: Settings) -> Specification:
+def specification(settings: Settings) -> Specification:
     """What is to be trained, as far as somebody said so."""
     named = Specification.parse(settings.architecture)
     widths = (settings.width, named.width_multiplier, defaults.WIDTH)
@@ -304,7 +318,7 @@ def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> N
     classes = len(dataset.labels)
     if start is not None:
         return start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
-    chosen = _specification(settings)
+    chosen = specification(settings)
     if chosen.resolution is None:
         chosen = replace(chosen, resolution=defaults.default_resolution(dataset.train))
     return chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
@@ -343,8 +357,8 @@ def _plan(
     return Plan(epochs, head_epochs, seed=settings.seed, precision=precision, device=device)
 
 
-def _fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dict[str, Any]:
-    """What must be the same for a run to go on."""
+def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """What must be the same for a run to go on, as a checkpoint keeps it."""
     return {
         "data": dataset.fingerprint,
         "labels": list(dataset.labels),
@@ -361,7 +375,7 @@ def _fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> di
     }
 
 
-def _provenance(
+def provenance_of(
     dataset: Dataset,
     recipe: Recipe,
     plan: Plan,

@@ -264,11 +264,8 @@ class Trainer:
         epoch = Epoch(number, resolution, rate, sums.loss / sums.pictures, sums.right / sums.pictures)
         every = math.ceil(self.plan.epochs / VALIDATIONS)
         if (self.plan.epochs - 1 - number) % every == 0:
-            logits = self.logits(self._average.module, self._validation.pixels)
-            targets = self._validation.targets
-            loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
-            top1 = float((logits.argmax(axis=1) == targets).mean())
-            epoch = replace(epoch, validation_loss=float(loss), validation_top1=top1)
+            loss, top1 = self.validate(self._average.module)
+            epoch = replace(epoch, validation_loss=loss, validation_top1=top1)
         self.history.append(epoch)
         best = self.history[self.best_epoch] if self.best_epoch >= 0 else None
         if epoch.validation_top1 is not None and (
@@ -280,6 +277,12 @@ class Trainer:
                     self._best.tensors().values(), self._average.module.tensors().values(), strict=True
                 ):
                     kept.copy_(present)
+
+    def validate(self, module: NetworkModule) -> tuple[float, float]:
+        """Cross-entropy and top-1 of a module in evaluation mode, on the validation pictures."""
+        logits, targets = self.logits(module, self._validation.pixels), self._validation.targets
+        loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+        return float(loss), float((logits.argmax(axis=1) == targets).mean())
 
     def logits(self, module: NetworkModule, pixels: Pixels) -> Logits:
         """What a module says of pixels, uint8 (N, height, width, 3): float32 (N, classes)."""

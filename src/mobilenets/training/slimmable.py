@@ -1,7 +1,8 @@
 """One network for every width and resolution, from one training run.
 
 The first channels of the wide network are the narrow ones. Every step trains the widest at full resolution on the
-labels, and the narrowest and a few drawn ones, each at a resolution drawn for it, on what the widest said.
+labels, and the narrowest and a few drawn ones, each at a resolution drawn for it, on what the widest said and, since a
+short run's widest long knows little itself, on the labels too.
 
 Sources: the sandwich rule and in-place distillation, Yu and Huang 2019, arXiv:1903.05134; widths that learn from each
 other at different resolutions, Yang et al. 2019, arXiv:1909.12978.
@@ -50,7 +51,8 @@ class Sandwich:
         narrowest: Smallest α; the network's own where only resolutions are shared.
         resolutions: Sides of the input that may be drawn, in pixels, at most the network's own.
         draws: Widths drawn in each step between the narrowest and the widest.
-        label_smoothing: Of the labels that the widest learns.
+        share: Of what the others learn, how much is the widest's answers; the rest is the labels.
+        label_smoothing: Of the labels.
         seed: Of all chances.
 
     Raises:
@@ -64,17 +66,21 @@ class Sandwich:
         narrowest: float,
         resolutions: Sequence[int],
         draws: int = 2,
+        share: float = 0.5,
         label_smoothing: float = 0.0,
         seed: int = 0,
     ) -> None:
         if not 0 < narrowest <= network.width_multiplier:
             widest = network.width_multiplier
             raise TrainingError(f"the narrowest width must be above 0 and at most {widest:g}, not {narrowest:g}")
+        if not 0 <= share <= 1:
+            raise TrainingError(f"the widest's share of what the others learn must be from 0 to 1, not {share:g}")
         if not resolutions or not max(resolutions) <= min(network.height, network.width):
             raise TrainingError(f"resolutions must be at most the network's {network.height} pixels, got {resolutions}")
         self.widths = _steps(narrowest, network.width_multiplier)
         self.resolutions = tuple(sorted(resolutions))
-        self._network, self._draws, self._label_smoothing, self._seed = network, draws, label_smoothing, seed
+        self._network, self._draws, self._share, self._seed = network, draws, share, seed
+        self._label_smoothing = label_smoothing
         self._at = cache(self._thinned)
 
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -82,7 +88,8 @@ class Sandwich:
         rng = generator(self._seed, batch.step, DRAW)
         logits = module(batch.pictures).float()
         loss = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
-        said = logits.detach().softmax(dim=1)
+        labels = torch.lerp(batch.targets, torch.full_like(batch.targets, 1 / logits.shape[1]), self._label_smoothing)
+        said = torch.lerp(labels, logits.detach().softmax(dim=1), self._share)
         between = rng.choice(self.widths[1:-1] or self.widths, self._draws)
         largest = batch.pictures.shape[2]
         for width in (self.widths[0], *between):
