@@ -95,6 +95,9 @@ def test_the_folder_holds_the_model_that_was_tested_and_the_record(fitted: tuple
     assert Search.from_json(metrics["search"]) == result.search
     assert metrics["validation_top1"] == model.provenance["metrics"]["validation_top1"]
     assert DeviceProfile.load(folder / "device.json") == machine()
+    assert result.search is not None
+    expected = result.search.choice.file_bytes  # a file must not turn out larger than a budget allowed
+    assert 0.97 * expected <= (folder / "model.safetensors").stat().st_size <= expected
 
 
 def test_the_shared_network_is_kept_and_can_be_sliced(fitted: tuple[Fit, Path]) -> None:

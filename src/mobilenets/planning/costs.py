@@ -10,6 +10,9 @@ from mobilenets.planning.budget import Budget, Candidate, choose
 from mobilenets.planning.frontier import candidate
 from mobilenets.planning.latency import DeviceProfile
 
+PROVENANCE_BYTES = 3500
+"""What a Model file spends on how the Model came to be: about 2.8 kB, and some more for long labels and paths."""
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -34,20 +37,14 @@ class Costs:
         Raises:
             PlanningError: If the profile does not cover them.
         """
-        return Costs(
-            tuple(
-                candidate(
-                    network,
-                    precision,
-                    accuracy=0.0,
-                    latency_ms=profile.latency_ms(
-                        network.width_multiplier, network.height, precision, threads, network.classes
-                    ),
-                )
-                for network in networks
-                for precision in precisions
-            )
-        )
+
+        def one(network: Network, precision: str) -> Candidate:
+            width, side, classes = network.width_multiplier, network.height, network.classes
+            latency_ms = profile.latency_ms(width, side, precision, threads, classes)
+            bare = candidate(network, precision, accuracy=0.0, latency_ms=latency_ms)
+            return replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
+
+        return Costs(tuple(one(network, precision) for network in networks for precision in precisions))
 
     def at(self, width: float, side: int, precision: str) -> Candidate:
         """The network of that width, resolution and precision."""
