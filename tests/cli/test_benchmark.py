@@ -42,6 +42,7 @@ def test_the_table_names_the_machine_and_its_figures(model: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "GMAC/s a core" in result.stdout
     assert "median" in result.stdout
+    assert max(map(len, result.stdout.splitlines()[1:])) <= 80
     assert "block13.pointwise" in result.stdout
 
 

@@ -40,6 +40,8 @@ def test_the_plan_as_a_table(model: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "block13.pointwise" in result.stdout
     assert "bytes of scratch per" in result.stdout
+    table, _, _ = result.stdout.partition("int8, ")
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_an_architecture_has_no_plan() -> None:

@@ -155,7 +155,9 @@ def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list
         f"{machine['processor']}, {machine['cores']} cores, {machine['instruction_set']}, {machine['precision']}, "
         f"peak {machine['peak_gmacs_per_second']:g} GMAC/s a core"
     )
-    table = text_table("runtime", "threads", "minimum", "median", "p90 (ms)", "% of peak", "memory (MB)", "differs by")
+    table = text_table(
+        "runtime\n", "threads\n", "minimum\nms", "median\nms", "p90\nms", "peak\n%", "memory\nMB", "differs\nby"
+    )
     for line in lines:
         share, memory = line["share_of_peak"], line["peak_megabytes"]
         table.add_row(

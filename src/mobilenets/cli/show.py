@@ -76,27 +76,35 @@ def _show_plan(model: Model, as_json: bool) -> None:
         return
     from mobilenets.cli.layout import text_table
 
-    table = text_table("step", "layer", "kernel", "shared by", "weights", "buffer (bytes)", "µs", "GMAC/s", left=4)
+    headings = ("#\n", "layer\n", "kernel\n", "shared\nby", "weights\nKB", "buffer\nKB", "time\nµs", "GMAC/s\n")
+    table = text_table(*headings, left=4)
+    table.padding = (0, 1, 0, 0)
     for number, step in enumerate(steps, start=1):
         for layer in step.layers:
             first = layer is step.layers[0]
             table.add_row(
                 str(number) if first else "",
                 layer.name,
-                layer.kernel,
+                _short_kernel(layer.kernel, session.instruction_set),
                 step.split if first else "",
-                f"{layer.weight_bytes:,}",
-                f"{layer.buffer_bytes:,}",
+                f"{layer.weight_bytes / 1e3:,.1f}",
+                f"{layer.buffer_bytes / 1e3:,.1f}",
                 f"{1e6 * layer.seconds:.1f}",
                 f"{layer.macs / layer.seconds / 1e9:.0f}" if layer.macs and layer.seconds else "",
             )
     results().print(table)
     total = sum(layer.seconds for step in steps for layer in step.layers)
     results().print(
-        f"{session.instruction_set}, {session.threads} threads; {1e3 * total:.3f} ms on one thread; activations "
+        f"{model.precision}, {session.instruction_set}, {session.threads} threads; {1e3 * total:.3f} ms on one thread; "
+        "activations "
         f"{_megabytes(session.arena_bytes)}, packed weights {_megabytes(session.packed_bytes)}, "
         f"{session.scratch_bytes:,} bytes of scratch per thread"
     )
+
+
+def _short_kernel(name: str, instruction_set: str) -> str:
+    """``u8_pointwise_6x16_avx2`` → ``pointwise_6x16``: the type and the usual instruction set stand below the table."""
+    return name.partition("_")[2].removesuffix(f"_{instruction_set}")
 
 
 def _is_file(name: str) -> bool:
