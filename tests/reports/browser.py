@@ -9,6 +9,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless_shell")
+PROGRAMS = ("chromium", "google-chrome", "google-chrome-stable", "headless_shell", "chromium-browser")
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # there is none for root, and the pages are our own
@@ -115,6 +116,8 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._pending:
+            ready, _, _ = select.select([self._read], [], [], SECONDS)
+            assert ready, f"the browser has said nothing for {SECONDS} s"
             more = os.read(self._read, 1 << 16)
             assert more, "the browser has left"
             self._pending += more
@@ -128,7 +131,7 @@ _COMPLAINTS = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionT
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """A Chromium that lives as long as the block; the test is skipped where there is none.
+    """A Chromium that lives as long as the block; the test is skipped where there is none, or none that starts.
 
     Args:
         profile: A folder of its own.
@@ -146,7 +149,10 @@ def browser(profile: Path) -> Iterator[Browser]:
     for end in (*theirs, to_browser[0], from_browser[1]):
         os.close(end)
     try:
-        page = Browser(from_browser[0], to_browser[1])
+        try:
+            page = Browser(from_browser[0], to_browser[1])
+        except (AssertionError, OSError) as error:
+            pytest.skip(f"{program} does not start here: {error}")
         yield page
         page._session = None
         with suppress(OSError, AssertionError):
