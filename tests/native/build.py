@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from tests.conftest import ROOT
 
+SEARCHED = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+"""Where programs are looked for: CMake and Ninja come with the environment that runs the tests."""
+
 VARIABLE = "MOBILENETS_NATIVE_TESTS"
 """Set to have the native half built in other ways and tested in each: minutes of compiling, which CI does."""
 
@@ -20,7 +23,7 @@ def require_compilers(*programs: str) -> None:
     if not os.environ.get(VARIABLE):
         pytest.skip(f"compiles for minutes; set {VARIABLE}=1 to run it")
     for program in ("cmake", "ninja", *programs):
-        if shutil.which(program) is None:
+        if shutil.which(program, path=SEARCHED) is None:
             pytest.skip(f"{program} is not installed")
 
 
@@ -49,7 +52,7 @@ def run(command: list[str], **environment: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | environment,
+        env=os.environ | {"PATH": SEARCHED} | environment,
         timeout=1800,
         check=False,
     )

@@ -9,20 +9,18 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.native.build import build, require_compilers, run
 
-NATIVE_ONLY = ("-DMOBILENETS_PYTHON=OFF", "-DMOBILENETS_TESTS=ON", "-DCMAKE_CXX_COMPILER=g++")
+COMPILER = ("-DCMAKE_CXX_COMPILER=g++", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
+"""Bounds are the same at every level of optimisation, and this one compiles in half the time."""
 
 
-def test_kernels_stay_in_bounds() -> None:
+def test_kernels_and_sessions_over_random_networks_stay_in_bounds() -> None:
     require_compilers("g++")
-    folder = build("asan", "kernels_test", *NATIVE_ONLY, "-DMOBILENETS_SANITIZE=address,undefined")
-    printed = run([str(folder / "kernels_test"), "", "60"])
+    options = ("-DMOBILENETS_TESTS=ON", "-DMOBILENETS_SANITIZE=address,undefined", *COMPILER)
+    folder = build("asan", "kernels_test", *options)
+    printed = run([str(folder / "kernels_test"), "", "25"])
     assert "FAILED" not in printed
     assert "portable" in printed
-
-
-def test_sessions_over_random_networks_stay_in_bounds() -> None:
-    require_compilers("g++")
-    folder = build("asan-python", "_native", "-DMOBILENETS_SANITIZE=address,undefined", "-DCMAKE_CXX_COMPILER=g++")
+    build("asan", "_native", *options)
     library = next(folder.glob("_native*"))
     preloaded = " ".join(_library(name) for name in ("libasan.so", "libubsan.so"))
     # Python itself leaks on purpose, and is not what is tried here.
@@ -36,7 +34,8 @@ def test_sessions_over_random_networks_stay_in_bounds() -> None:
 
 def test_threads_do_not_race() -> None:
     require_compilers("g++", "setarch")
-    folder = build("tsan", "threads_test", *NATIVE_ONLY, "-DMOBILENETS_SANITIZE=thread")
+    options = ("-DMOBILENETS_PYTHON=OFF", "-DMOBILENETS_TESTS=ON", "-DMOBILENETS_SANITIZE=thread", *COMPILER)
+    folder = build("tsan", "threads_test", *options)
     # ThreadSanitizer refuses to begin under an address space layout that it does not know, as some kernels make them.
     printed = run(["setarch", "-R", str(folder / "threads_test")], TSAN_OPTIONS="halt_on_error=1")
     assert printed.strip().endswith("0 differences")
