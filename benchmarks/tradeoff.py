@@ -126,7 +126,7 @@ class Bench:
     def __init__(self, data: Path, results: Results, options: argparse.Namespace) -> None:
         self.dataset: Dataset = load_dataset(data, seed=options.seed)
         self.name, self.results, self.options, self.seed = data.name, results, options, options.seed
-        self.recipe: Recipe = suited_to(DEFAULT, self.dataset.labels)
+        self.recipe: Recipe = suited_to(replace(DEFAULT, batch=options.batch), self.dataset.labels)
         self.largest = max(RESOLUTIONS)
         self.clock = Clock(options.seconds)
         self._canvases: Canvases | None = None
@@ -135,7 +135,8 @@ class Bench:
     @property
     def key(self) -> dict[str, Any]:
         """What every figure depends on."""
-        return {"data": self.name, "epochs": self.options.epochs, "seed": self.seed, "largest": self.largest}
+        settings = {"epochs": self.options.epochs, "batch": self.recipe.batch, "seed": self.seed}
+        return {"data": self.name, **settings, "largest": self.largest}
 
     @property
     def shared_key(self) -> dict[str, Any]:
@@ -204,8 +205,8 @@ class Bench:
         return Model(module.network, parameters_of(module), self.dataset.labels, PREPROCESSING)
 
     def separate(self) -> None:
-        """Train each of the 16 alone."""
-        for width in reversed(WIDTHS):
+        """Train each of the 16 alone, or those of the widths that were asked for: two processes can share them."""
+        for width in sorted(map(float, self.options.widths.split(","))):
             for side in reversed(RESOLUTIONS):
                 key = {"part": "separate", **self.key, "width": width, "resolution": side}
                 if not self.results.find(**key):
@@ -394,6 +395,10 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--part", default="table", help="shared, separate, pick, cost, latency, profile, table")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument(
+        "--batch", type=int, default=DEFAULT.batch, help="pictures in a step; fewer learn more in few epochs"
+    )
+    parser.add_argument("--widths", default=",".join(map(str, WIDTHS)), help="of those that are trained separately")
     parser.add_argument("--draws", type=int, default=2, help="widths drawn in a step of the shared run")
     parser.add_argument("--share", type=float, default=0.5, help="of what the others learn from the widest's answers")
     parser.add_argument("--seed", type=int, default=0)
