@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,6 +198,18 @@ def test_no_picture_calibrates_and_judges_where_there_are_enough(mobilenets: Run
     assert (apart["agreement"]["of"], apart["calibration_pictures_used"]) == (16, False)
     mixed = mobilenets("quantize", place.model, *arguments, "--pictures", 20).json
     assert (mixed["agreement"]["of"], mixed["calibration_pictures_used"]) == (24, True)
+
+
+def test_a_folder_too_small_to_be_parted_judges_a_fitted_model_as_a_whole(mobilenets: RunCommand, place: Place) -> None:
+    save(replace(small_model(), provenance={"data": {"fingerprint": "of other pictures", "seed": 0}}), place.model)
+    few = place.folder / "few"
+    for label in range(CLASSES):
+        (few / str(label)).mkdir(parents=True)
+        (place.pictures / str(label) / "0.png").rename(few / str(label) / "0.png")
+    arguments = ("--calibration", place.pictures, "--data", few, "--max-drop", 100, "--json", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments)
+    assert outcome.code == 0
+    assert outcome.json["agreement"]["of"] == CLASSES
 
 
 def test_bad_input_is_refused(mobilenets: RunCommand, place: Place) -> None:

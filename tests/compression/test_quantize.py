@@ -22,6 +22,7 @@ from mobilenets.compression.quantize import Options, Rounding, integer_bias, qua
 from mobilenets.data.decoding import prepare
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.subset import Subset
+from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError, ModelError
 from mobilenets.formats.from_keras import from_keras
 from mobilenets.model import reference
@@ -105,13 +106,30 @@ def test_biases_are_held_in_int32() -> None:
     assert huge.tolist() == [2**31 - 1, -(2**31), 400]
 
 
-def test_4_bit_models_survive_their_file(tmp_path: Any) -> None:
+@pytest.mark.parametrize("bits", [8, 4])
+def test_from_its_file_the_engine_and_numpy_give_the_references_bits(bits: int, tmp_path: Any) -> None:
     rng = np.random.default_rng(0)
     pixels = random_pixels(rng, NETWORK, 4)
-    made = quantize(random_model(rng, NETWORK), pixels, Options(weight_bits=4)).model
-    save(made, tmp_path / "four.safetensors")
-    again = load(tmp_path / "four.safetensors")
-    np.testing.assert_array_equal(reference.run(again, pixels)["classifier"], reference.run(made, pixels)["classifier"])
+    made = quantize(random_model(rng, NETWORK), pixels, Options(weight_bits=bits)).model
+    save(made, tmp_path / "held.safetensors")
+    held = load(tmp_path / "held.safetensors")
+    expected = reference.run(made, pixels)["classifier"]
+    np.testing.assert_array_equal(reference.run(held, pixels)["classifier"], expected)
+    np.testing.assert_array_equal(answers(held, pixels), expected)
+    for threads in (1, 2):
+        np.testing.assert_array_equal(Session(held, threads).run(pixels), expected)
+
+
+def test_what_quantize_makes_is_held_in_half_the_bytes_of_scales_and_4_bit_biases() -> None:
+    """Every scale is a bfloat16, and every bias of a 4-bit layer fits 16 bits: what the file's size rests on."""
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 4)
+    for bits in (8, 4):
+        for name, tensor in quantize(model, pixels, Options(weight_bits=bits)).model.parameters.items():
+            if name.endswith(".weight_scale"):
+                assert not (tensor.view(np.uint32) & 0xFFFF).any(), name
+            if name.endswith(".bias") and bits == 4:
+                assert np.abs(tensor).max() < 2**15, name
 
 
 def test_bad_input_is_refused() -> None:

@@ -18,6 +18,7 @@ from mobilenets.data.folders import pictures_of
 from mobilenets.data.picture import FilePicture, Picture
 from mobilenets.data.subset import Subset
 from mobilenets.engine.evaluation import match_labels
+from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.progress import Progress
@@ -126,7 +127,10 @@ def _parts(model: Model, collection: Collection, data: str) -> tuple[Subset, Sub
         return collection.parts["validation"], collection.parts["train"]
     fitted_to = model.provenance.get("data")
     if isinstance(fitted_to, dict):
-        dataset = load_dataset(data, seed=int(fitted_to.get("seed", 0)))
+        try:
+            dataset = load_dataset(data, seed=int(fitted_to.get("seed", 0)))
+        except DataError:
+            return None  # too small to be parted, so it is not what the Model was fitted to
         if dataset.fingerprint == fitted_to.get("fingerprint"):
             return dataset.validation, dataset.train
     return None
