@@ -31,9 +31,12 @@ from mobilenets.progress import SILENT, Progress
 
 MOST_WALKED = 128
 """Pictures that the two Models walk over side by side; ranges are calibrated on all."""
-_LARGEST_BIAS = {8: 1 << 22, 4: 30_000}
-"""Units that a bias uses at most, by bits of the weights. Only channels of hardly any weight come near. At 8 bits
-float32 sums stay exact; at 4 bits, where units are larger anyway, biases fit 16 bits, with room for a correction."""
+_LARGEST_BIAS = 1 << 22
+"""Units that a bias uses at most, for channels of hardly any weight: fine enough, and float32 sums stay exact."""
+_SHORT_BIAS = 30_000
+"""Units under which a layer's biases are held in 16 bits in the file, with room for a correction."""
+_WIDENED = 0.01
+"""Share of a layer's channels whose grid may be made coarser, by two at most, for the biases of all to be short."""
 
 
 class Rounding(StrEnum):
@@ -251,7 +254,8 @@ def settled_scales(scales: Rows, weight: Rows, bias: Rows, scale_in: float, bits
     """The weight scales that the Model will hold: wide enough for each bias, and bfloat16, half the bytes in a file.
 
     Rounding up to a bfloat16 makes a grid coarser by 0.4 % in the mean. Where a channel has no weights, its scale is as
-    fine as its bias allows.
+    fine as its bias allows. Biases of 4-bit layers, whose units are large, are short; those of 8-bit layers are where
+    that costs one channel in a hundred a bit at most.
 
     Args:
         scales: Where the weights alone would put them, (out,).
@@ -260,7 +264,10 @@ def settled_scales(scales: Rows, weight: Rows, bias: Rows, scale_in: float, bits
         scale_in: Scale of the layer's input.
         bits: Of the weights.
     """
-    needed = np.abs(bias) / (scale_in * _LARGEST_BIAS[bits])
+    short = np.abs(bias) / (scale_in * _SHORT_BIAS)
+    coarser = short > scales
+    cheap = coarser.mean() <= _WIDENED and bool((short <= 2 * scales).all())
+    needed = short if bits == 4 or cheap else np.abs(bias) / (scale_in * _LARGEST_BIAS)
     dead = ~weight.reshape(len(weight), -1).any(axis=1)
     scales = np.where(dead & (needed > 0), 0.0, scales)
     return round_up_to_bfloat16(np.maximum(scales, needed))
