@@ -52,9 +52,9 @@ def test_the_split_follows_content_and_not_names(two_classes: Path, tmp_path: Pa
     renamed = tmp_path / "renamed"
     new_names = {}
     for number, path in enumerate(reversed(pictures_under(two_classes))):
-        target = renamed / path.path.parent.name / f"x{number}.png"
+        target = renamed / Path(path.path).parent.name / f"x{number}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.path.read_bytes())
+        target.write_bytes(Path(path.path).read_bytes())
         new_names[path.name] = str(target)
     after = load_dataset(renamed)
     assert {new_names[name] for name in names(before, "test")} == names(after, "test")
@@ -98,7 +98,7 @@ def test_digits_are_bundled() -> None:
 
 
 def test_a_csv_is_a_source(two_classes: Path, tmp_path: Path) -> None:
-    rows = [f"{path.path},{path.path.parent.name}" for path in pictures_under(two_classes)]
+    rows = [f"{path.path},{Path(path.path).parent.name}" for path in pictures_under(two_classes)]
     listing = tmp_path / "listing.csv"
     listing.write_text("file,class\n" + "\n".join(rows), encoding="utf-8")
     assert load_dataset(listing).fingerprint == load_dataset(two_classes).fingerprint

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -138,4 +139,4 @@ def _parts(model: Model, collection: Collection, data: str) -> tuple[Subset, Sub
 
 def _identity(picture: Picture) -> object:
     """What is the same for the same picture, however its path was written."""
-    return picture.path.resolve() if isinstance(picture, FilePicture) else picture.name
+    return Path(picture.path).resolve() if isinstance(picture, FilePicture) else picture.name

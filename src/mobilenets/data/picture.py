@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from pathlib import Path
+from os import PathLike
 from typing import IO, Protocol
 
 import numpy as np
@@ -52,7 +52,7 @@ class Picture(Protocol):
 class FilePicture:
     """A picture in a file."""
 
-    path: Path
+    path: str | PathLike[str]
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class FilePicture:
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb") as file:
                 return decode(file, self.name, shortest_side)
         except OSError as error:
             raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
@@ -69,7 +69,7 @@ class FilePicture:
         import hashlib
 
         try:
-            with self.path.open("rb") as file:
+            with open(self.path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
         except OSError as error:
             raise DataError(f"{self.name} cannot be read: {error.strerror}") from None

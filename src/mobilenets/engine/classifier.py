@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 import numpy.typing as npt
@@ -55,11 +55,11 @@ class Classifier:
         EngineError: If the Model cannot be run.
     """
 
-    def __init__(self, model: Model | str | Path, threads: int | None = None) -> None:
+    def __init__(self, model: Model | str | PathLike[str], threads: int | None = None) -> None:
         self.model = model if isinstance(model, Model) else load(model)
         self.session = Session(self.model, threads)
 
-    def predict(self, picture: str | Path | Image.Image | Pixels, *, top: int = 5) -> Prediction:
+    def predict(self, picture: str | PathLike[str] | Image.Image | Pixels, *, top: int = 5) -> Prediction:
         """The likeliest labels of one picture.
 
         Args:
@@ -111,9 +111,9 @@ def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return probabilities
 
 
-def _as_picture(picture: str | Path | Image.Image | Pixels) -> Picture:
-    if isinstance(picture, str | Path):
-        return FilePicture(Path(picture))
+def _as_picture(picture: str | PathLike[str] | Image.Image | Pixels) -> Picture:
+    if isinstance(picture, str | PathLike):
+        return FilePicture(picture)
     if isinstance(picture, Image.Image):
         return ArrayPicture("picture", np.asarray(picture.convert("RGB")))
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:

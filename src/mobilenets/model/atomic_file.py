@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that every reader, and every crash, sees the old content or the new.
 
     Raises:
@@ -14,7 +13,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     import tempfile  # slow to import, and whoever only reads Models needs none of it
 
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    folder, name = os.path.split(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or os.curdir)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

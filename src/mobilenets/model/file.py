@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Mapping
-from pathlib import Path
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ LARGEST_METADATA = 32 << 20
 _TYPES = {"F32": np.float32, "I8": np.int8, "U8": np.uint8, "I32": np.int32, "I16": np.int16, "BF16": BFLOAT16}
 
 
-def save(model: Model, path: str | Path) -> None:
+def save(model: Model, path: str | PathLike[str]) -> None:
     """Write a Model file atomically.
 
     Raises:
@@ -54,7 +54,7 @@ def save(model: Model, path: str | Path) -> None:
         "quantization": _to_json(model.quantization.encode() if model.quantization else None),
         "provenance": _to_json(dict(model.provenance)),
     }
-    write_atomically(Path(path), _finished(serialize(tensors, metadata=metadata)))
+    write_atomically(fspath(path), _finished(serialize(tensors, metadata=metadata)))
 
 
 def _finished(content: bytes) -> bytes:
@@ -72,14 +72,14 @@ def _finished(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | PathLike[str]) -> Model:
     """Read a Model file. Tensors are views of the mapped file, read as they are first used, and cannot be written to.
 
     Raises:
         ModelFileError: If the file is missing, truncated, hostile, of another format or version, or its tensors do not
             fit its network.
     """
-    path = Path(path)
+    path = fspath(path)
     try:
         metadata, mapped = _open(path)
         version = metadata.get("format_version")
@@ -114,10 +114,10 @@ def load(path: str | Path) -> Model:
         raise ModelFileError(f"{path}: {error}") from None
 
 
-def _open(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _open(path: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and mapped tensors of any safetensors file."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             buffer = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype=np.uint8)
         # safetensors checks the header: its size, that it is JSON, that extents are in bounds and do not overlap.
         with safe_open(path, framework="numpy") as checked:
@@ -136,7 +136,7 @@ def _open(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     return metadata, {name: _view(path, buffer[8 + header_bytes :], name, entry) for name, entry in header.items()}
 
 
-def _view(path: Path, data: npt.NDArray[np.uint8], name: str, entry: Mapping[str, Any]) -> Tensor:
+def _view(path: str, data: npt.NDArray[np.uint8], name: str, entry: Mapping[str, Any]) -> Tensor:
     if entry["dtype"] not in _TYPES:
         raise ModelFileError(f"{path}: {name} holds {entry['dtype']}; a Model holds {', '.join(_TYPES)}")
     begin, end = entry["data_offsets"]
