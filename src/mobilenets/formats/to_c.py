@@ -31,7 +31,15 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.errors import FormatError
 from mobilenets.formats.c_arena import PIXELS, activation_buffers, plan
-from mobilenets.formats.c_text import comment, float_literal, numbers, sections, string_literal
+from mobilenets.formats.c_text import (
+    byte_rows,
+    byte_strings,
+    comment,
+    float_literal,
+    numbers,
+    sections,
+    string_literal,
+)
 from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Fit
@@ -39,6 +47,21 @@ from mobilenets.model.quantization import Quantization, real_outputs
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
+
+FEWEST_BYTES = 2048
+"""Of an array that is written as the bytes of strings: fewer are quickly read as numbers, by people too."""
+_STRINGS_PREAMBLE = """\
+/* Large arrays are written as bytes, which compilers read in a tenth of the time and memory. The strings fill their
+   arrays to the last byte. */
+#if defined(__clang__) ? __clang_major__ >= 21 : defined(__GNUC__) && __GNUC__ >= 15
+#pragma GCC diagnostic ignored "-Wunterminated-string-initialization"
+#endif
+"""
+_BYTE_ORDER_CHECK = """\
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the weights are written for processors that keep the lowest byte first"
+#endif
+"""
 
 _ACTIVATIONS = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 2}
 
@@ -100,6 +123,8 @@ class _Writer:
     calls: list[str] = field(default_factory=list)
     kernels: set[str] = field(default_factory=set)
     flash_bytes: int = 0
+    strings: bool = False
+    """Whether an array is written as the bytes of strings."""
 
     def __post_init__(self) -> None:
         network = self.model.network
@@ -181,7 +206,10 @@ class _Writer:
             "",
         ]
         kernels = sections(_source("int8.c" if self.integer else "float32.c"), self.kernels)
-        parts = ["\n".join(head), "", kernels, *self.constants, "", "\n".join(tail)]
+        preamble = _STRINGS_PREAMBLE if self.strings else ""
+        if self.strings and not self.integer:
+            preamble += _BYTE_ORDER_CHECK
+        parts = ["\n".join(head), preamble, kernels, *self.constants, "", "\n".join(tail)]
         return "\n".join(parts).encode()
 
     def layer(self, number: int, layer: Layer) -> None:
@@ -353,8 +381,16 @@ class _Writer:
             begin += channels
 
     def array(self, name: str, values: Array) -> str:
-        """A constant array; returns its name."""
+        """A constant array; returns the expression that names it."""
         kind = {"int8": "int8_t", "int32": "int32_t", "float32": "float"}[values.dtype.name]
         self.flash_bytes += values.nbytes
+        row = byte_rows(values.nbytes) if values.nbytes >= FEWEST_BYTES else 0
+        if row:
+            self.strings = True
+            self.constants.append(
+                f"static const union {{\n    unsigned char bytes[{values.nbytes // row}][{row}];\n"
+                f"    {kind} values[{values.size}];\n}} {name} = {{{{\n{byte_strings(values.ravel(), row)}\n}}}};"
+            )
+            return f"{name}.values"
         self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{numbers(values.ravel())}}};")
         return name

@@ -38,7 +38,7 @@ from mobilenets.training.curve import draw_curve
 from mobilenets.training.loop import Epoch, Plan, Trainer
 from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipes import Recipe, recipe_named, suited_to
+from mobilenets.training.recipes import Recipe, for_fine_tuning, recipe_named, suited_to
 
 MODEL_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "metrics.json", "training.png"
 FLOAT_FILE = "model.float32.safetensors"
@@ -161,11 +161,11 @@ def fit(
         specification(settings).network(classes=2)  # a bad α is said before anything is read
     dataset = load_dataset(source, seed=settings.seed, progress=progress)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
+    if start is not None:
+        recipe = for_fine_tuning(recipe)
     network = _network_for(dataset, settings, start)
     preprocessing = start.preprocessing if start else PREPROCESSING
     module = _module(network, recipe, settings.seed, start, dataset.labels)
-    if start is not None:
-        recipe = replace(recipe, learning_rate=recipe.learning_rate * recipe.fine_tuning)
     plan = _plan(dataset, network, recipe, settings, start, device, precision)
     canvases = make_canvases(dataset.train, max(network.height, network.width), progress=progress)
     trainer = Trainer(
@@ -299,7 +299,7 @@ def _starting_model(settings: Settings) -> Model:
         present = network.width_multiplier
         raise TrainingError(f"the weights are of a network of width {present:g}; width {settings.width:g} was asked")
     if settings.resolution is None:
-        return model
+        return replace(model, network=defaults.fine_tuning_network(network))
     return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
 
 

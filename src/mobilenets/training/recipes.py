@@ -70,6 +70,7 @@ class Recipe:
             add to 1. Small pictures first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
         fine_tuning: Factor on the learning rate when training starts from another Model's weights.
+        fine_tuning_presentations: What ``presentations`` is then.
         presentations: Pictures shown in all at 128 pixels when nobody says how long to train; fewer at lower
             resolutions (:func:`~mobilenets.training.defaults.default_epochs`).
     """
@@ -96,6 +97,7 @@ class Recipe:
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     fine_tuning: float = 0.2
+    fine_tuning_presentations: int = 15_400
     presentations: int = 340_000
 
     def __post_init__(self) -> None:
@@ -188,6 +190,20 @@ def recipe_named(name: str) -> Recipe:
     near = difflib.get_close_matches(name, RECIPES, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise TrainingError(f"no recipe is called {name!r}; known are {', '.join(RECIPES)}{hint}")
+
+
+def for_fine_tuning(recipe: Recipe) -> Recipe:
+    """The recipe for a run that starts from another Model's weights: slower, much shorter, and without mixed pictures.
+
+    Features that are there already need a twentieth of the pictures, and mixing, which keeps a long run from learning
+    them by heart, only keeps a short one from learning. docs/training.md has the figures.
+    """
+    return replace(
+        recipe,
+        learning_rate=recipe.learning_rate * recipe.fine_tuning,
+        presentations=recipe.fine_tuning_presentations,
+        mixed=0.0,
+    )
 
 
 GLYPH_AREA = 0.6
