@@ -40,10 +40,10 @@ from mobilenets.model.model import Model
 from mobilenets.model.slicing import sliced
 from mobilenets.planning.budget import knee
 from mobilenets.planning.frontier import candidate
-from mobilenets.planning.latency import EIGHTHS, measure, measure_profile, time_sessions
+from mobilenets.planning.latency import measure, measure_profile, synthetic_model, time_sessions
 from mobilenets.progress import Progress, Task
 from mobilenets.training.batches import Batches
-from mobilenets.training.budgeted import MEASURING_ROUNDS, SPECIALISE_EPOCHS
+from mobilenets.training.budgeted import SPECIALISE_EPOCHS
 from mobilenets.training.canvases import Canvases, make_canvases
 from mobilenets.training.distillation import Distillation
 from mobilenets.training.fit import PREPROCESSING
@@ -287,24 +287,27 @@ class Bench:
         return seconds, self.model(module)
 
     def latency(self) -> None:
-        """Predict every size as a search does, and then measure the finished slices."""
+        """What a search takes each size for, and what the finished slices take, turn by turn with it.
+
+        A search measures networks of random weights before there are trained ones. Minutes lie between in a real run,
+        in which a shared machine changes its speed by more than the two differ; here both are timed in the same rounds.
+        """
         shared = load(self.shared_path)
-        classes = len(self.dataset.labels)
-        profile = measure_profile(
-            widths=EIGHTHS, resolutions=RESOLUTIONS, classes=classes, rounds=MEASURING_ROUNDS, checked=False
-        )
         slices = [self.slice(shared, width, side) for width in WIDTHS for side in RESOLUTIONS]
         calibration = {side: self.prepared("train", side).pixels[:64] for side in RESOLUTIONS}
-        models = slices + [quantize(one, calibration[one.network.height], QUICK).model for one in slices]
+        finished = slices + [quantize(one, calibration[one.network.height], QUICK).model for one in slices]
+        random = [
+            synthetic_model(self.network(one.network.width_multiplier, one.network.height), one.precision)
+            for one in finished
+        ]
+        times = time_sessions([Session(model, 1) for pair in zip(random, finished, strict=True) for model in pair])
         errors = []
-        times = time_sessions([Session(model, 1) for model in models])
-        for model, found in zip(models, times, strict=True):
-            width, side = model.network.width_multiplier, model.network.height
-            expected = profile.latency_ms(width, side, model.precision, 1, classes)
-            measured = statistics.median(found)
+        for model, before, after in zip(finished, times[::2], times[1::2], strict=True):
+            expected, measured = statistics.median(before), statistics.median(after)
             errors.append(abs(expected / measured - 1))
-            row = {"part": "latency", "data": self.name, "width": width, "resolution": side}
-            self.results.add(row | {"precision": model.precision, "expected_ms": expected, "measured_ms": measured})
+            place = {"width": model.network.width_multiplier, "resolution": model.network.height}
+            row = {"part": "latency", "data": self.name, **place, "precision": model.precision}
+            self.results.add(row | {"expected_ms": expected, "measured_ms": measured})
         print(f"predicted against measured: {100 * statistics.median(errors):.1f} % at the median of {len(errors)}")
 
     def profile(self) -> None:
