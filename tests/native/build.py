@@ -15,7 +15,7 @@ SEARCHED = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PA
 """Where programs are looked for: CMake and Ninja come with the environment that runs the tests."""
 
 VARIABLE = "MOBILENETS_NATIVE_TESTS"
-"""Set to have the native half built in other ways and tested in each: minutes of compiling, which CI does."""
+"""Set to have the native half built in other ways and tested in each: minutes of compiling."""
 
 
 def require_compilers(*programs: str) -> None:
