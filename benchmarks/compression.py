@@ -33,8 +33,9 @@ from mobilenets.formats.from_keras import from_keras
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.training.fit import Settings, fit
+from mobilenets.training.fit import fit
 from mobilenets.training.quantization_aware import Recipe, Trained, train
+from mobilenets.training.settings import Settings
 
 CALIBRATION = 64
 FITTED = {"sign-digits": (96, 20), "trashnet": (128, 14)}

@@ -45,8 +45,8 @@ from mobilenets.progress import Progress, Task
 from mobilenets.training.batches import Batches
 from mobilenets.training.budgeted import SPECIALISE_EPOCHS
 from mobilenets.training.canvases import Canvases, make_canvases
+from mobilenets.training.defaults import PREPROCESSING
 from mobilenets.training.distillation import Distillation
-from mobilenets.training.fit import PREPROCESSING
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum

@@ -30,11 +30,12 @@ from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.processors import cores
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import MARGIN, StoredCanvases
-from mobilenets.training.fit import Settings, fit
+from mobilenets.training.fit import fit
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.settings import Settings
 
 CLASSES = 10
 Round = Callable[[], None]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from mobilenets.model.file import load, save
     from mobilenets.model.model import Model
     from mobilenets.model.preprocessing import Preprocessing
-    from mobilenets.training.fit import Settings, fit
+    from mobilenets.training.fit import fit
+    from mobilenets.training.settings import Settings
 
 __version__ = "0.1.0"
 
@@ -35,7 +36,7 @@ _HOMES = {
     "Network": "architecture.layers",
     "Preprocessing": "model.preprocessing",
     "Session": "engine.session",
-    "Settings": "training.fit",
+    "Settings": "training.settings",
     "cost": "architecture.cost",
     "evaluate": "engine.evaluation",
     "fit": "training.fit",

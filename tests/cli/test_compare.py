@@ -34,7 +34,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of one comparison."""
     from mobilenets.reports.comparison import compare
-    from mobilenets.training.fit import Settings
+    from mobilenets.training.settings import Settings
 
     output = tmp_path_factory.mktemp("compared")
     compare(photos, MODELS.split(","), output, Settings(epochs=1, resolution=33, threads=1))

@@ -21,9 +21,10 @@ from mobilenets.planning.latency import EIGHTHS, DeviceProfile, Point
 from mobilenets.planning.search import Search
 from mobilenets.training import budgeted
 from mobilenets.training.budgeted import Goal, fit_within
-from mobilenets.training.fit import Fit, Settings
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.result import Fit
+from mobilenets.training.settings import Settings
 from mobilenets.training.shared import resolutions_below
 
 SMALL = Settings(width=0.375, resolution=40, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))

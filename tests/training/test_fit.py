@@ -24,8 +24,10 @@ from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import loop
-from mobilenets.training.fit import Fit, Settings, fit
+from mobilenets.training.fit import fit
 from mobilenets.training.recipes import DEFAULT, PAPER
+from mobilenets.training.result import Fit
+from mobilenets.training.settings import Settings
 
 SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
 

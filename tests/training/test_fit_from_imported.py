@@ -12,8 +12,9 @@ from tests.conftest import shared
 from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.formats.importing import import_model
 from mobilenets.model.dequantize import dequantize
-from mobilenets.training.fit import Settings, fit
+from mobilenets.training.fit import fit
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1_0.25_224.h5", "mobilenet_v1_0.25_128_quant.tflite"])

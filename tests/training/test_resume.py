@@ -15,17 +15,20 @@ import pytest
 from mobilenets.errors import TrainingError
 from mobilenets.training import loop
 from mobilenets.training.checkpoint import FILE_NAME
-from mobilenets.training.fit import Settings, fit
+from mobilenets.training.fit import fit
+from mobilenets.training.settings import Settings
 
 PROGRAM = """
 import sys
 from dataclasses import replace
-from mobilenets.training import fit, loop
+from mobilenets.training import loop
+from mobilenets.training.fit import fit
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.settings import Settings
 loop.CHECKPOINT_SECONDS = 0.02
 recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))
-settings = fit.Settings(width=0.25, resolution=72, epochs=6, threads=1, recipe=recipe)
-fit.fit(sys.argv[1], sys.argv[2], settings, resume=True)
+settings = Settings(width=0.25, resolution=72, epochs=6, threads=1, recipe=recipe)
+fit(sys.argv[1], sys.argv[2], settings, resume=True)
 """
 
 

@@ -63,7 +63,7 @@ def command(
     and timed beside the others on one thread.
     """
     try:
-        from mobilenets.training.fit import Settings
+        from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
     from mobilenets.reports.comparison import compare

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mobilenets.planning.search import Search
     from mobilenets.progress import Progress
     from mobilenets.training.budgeted import Goal
-    from mobilenets.training.fit import Fit
+    from mobilenets.training.result import Fit
 
 
 _SETTINGS = {"train_on": "device", "training_precision": "precision", "training_threads": "threads"}
@@ -94,7 +94,8 @@ def command(
     """
     try:
         from mobilenets.training.budgeted import fit_within
-        from mobilenets.training.fit import Settings, fit
+        from mobilenets.training.fit import fit
+        from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
     goal = _goal(options)
@@ -113,7 +114,7 @@ def command(
         progress.note("the same command with --resume goes on from here")
         raise
     if as_json:
-        from mobilenets.training.fit import metrics_of
+        from mobilenets.training.result import metrics_of
 
         print_json(metrics_of(result))
     else:

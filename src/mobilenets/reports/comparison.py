@@ -20,7 +20,7 @@ from mobilenets.reports.measured import Measured, measure_models
 from mobilenets.reports.run import MODEL_FILE, read_figures
 
 if TYPE_CHECKING:
-    from mobilenets.training.fit import Settings
+    from mobilenets.training.settings import Settings
 
 PLAN_FILE = "comparison.json"
 

@@ -17,7 +17,7 @@ from mobilenets.reports.page.markup import Element, tag, write
 from mobilenets.reports.run import Run, run_of
 
 if TYPE_CHECKING:
-    from mobilenets.training.fit import Fit
+    from mobilenets.training.result import Fit
 
 REPORT_FILE = "report.html"
 

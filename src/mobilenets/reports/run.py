@@ -20,7 +20,7 @@ from mobilenets.planning.search import Search
 from mobilenets.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from mobilenets.training.fit import Fit
+    from mobilenets.training.result import Fit
 
 MODEL_FILE, METRICS_FILE = "model.safetensors", "metrics.json"
 INT8_FILE, FLOAT_FILE = "model.int8.safetensors", "model.float32.safetensors"
@@ -109,7 +109,7 @@ def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: M
         int8: The int8 Model that was made of its Model, where that is float32.
         figures: As for :func:`keep_figures`.
     """
-    from mobilenets.training.fit import metrics_of
+    from mobilenets.training.result import metrics_of
 
     models = fit.model, fit.float_model or int8
     return _run(models, {**metrics_of(fit), **figures}, fit.dataset, str(place))

@@ -36,24 +36,18 @@ from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import defaults
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
+from mobilenets.training.defaults import PREPROCESSING
 from mobilenets.training.distillation import Distillation
-from mobilenets.training.fit import (
-    PREPROCESSING,
-    Fit,
-    Phase,
-    Settings,
-    claim,
-    fixed,
-    provenance_of,
-    set_up,
-    specification,
-    write,
-)
+from mobilenets.training.epochs import Epoch, is_better
+from mobilenets.training.fit import fixed
 from mobilenets.training.int8 import to_int8
-from mobilenets.training.loop import Epoch, Objective, Plan, Trainer, is_better
+from mobilenets.training.loop import Objective, Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
+from mobilenets.training.output import claim, write
 from mobilenets.training.recipes import Recipe, suited_to
+from mobilenets.training.result import Fit, Phase, provenance_of
+from mobilenets.training.settings import Settings, set_up, specification
 from mobilenets.training.shared import Frontier, check_validation, resolutions_below
 from mobilenets.training.slimmable import Sandwich
 

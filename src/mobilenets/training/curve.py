@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mobilenets.errors import MissingDependencyError
 from mobilenets.model.atomic_file import write_atomically
-from mobilenets.training.loop import Epoch
+from mobilenets.training.epochs import Epoch
 
 TRAINING, VALIDATION, MUTED = "#2f6db3", "#d9772b", "#8a8a8a"
 

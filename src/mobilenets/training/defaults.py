@@ -14,8 +14,11 @@ from mobilenets.architecture.layers import Network
 from mobilenets.architecture.resizing import with_resolution
 from mobilenets.data.subset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
+from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.training.recipes import Recipe
 
+PREPROCESSING = Preprocessing(crop_fraction=1.0)
+"""Of a network that is trained from scratch."""
 WIDTH = 0.5
 RESOLUTIONS = (32, 48, 64, 96, 128)
 LARGEST_FINE_TUNING = 176

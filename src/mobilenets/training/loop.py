@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,11 @@ from mobilenets.architecture.layers import Network
 from mobilenets.data.decoding import Prepared
 from mobilenets.errors import ArchitectureError, TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
-from mobilenets.progress import SILENT, Progress, Task
+from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, Batches, normalized
+from mobilenets.training.display import Display
+from mobilenets.training.epochs import Epoch, Sums, is_better
 from mobilenets.training.head import output_layer
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, make_optimizer
@@ -38,9 +40,6 @@ CHECKPOINT_SECONDS = 15.0
 VALIDATIONS = 40
 """A long run is validated about this often; a shorter one after every epoch."""
 VALIDATION_BATCH = 64
-ESTIMATE_SECONDS = 2.0
-"""How long to look at the rate before saying how long it will all take."""
-SHOW_SECONDS = 0.2
 
 Logits = npt.NDArray[np.float32]
 Objective = Callable[[NetworkModule, Batch], tuple[Tensor, Tensor]]
@@ -66,19 +65,6 @@ class Plan:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """Figures of one epoch; validation's are None where it was not validated."""
-
-    number: int
-    resolution: int
-    learning_rate: float
-    loss: float
-    top1: float
-    validation_loss: float | None = None
-    validation_top1: float | None = None
-
-
 def cross_entropy(label_smoothing: float) -> Objective:
     """The usual objective."""
 
@@ -87,15 +73,6 @@ def cross_entropy(label_smoothing: float) -> Objective:
         return functional.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing), logits
 
     return objective
-
-
-@dataclass
-class _Sums:
-    """Running figures of the epoch under way."""
-
-    loss: float = 0.0
-    right: int = 0
-    pictures: int = 0
 
 
 class Trainer:
@@ -142,7 +119,7 @@ class Trainer:
         self._average = Average(module, recipe.averaging * self.steps)
         self._best = copy.deepcopy(self._average.module)
         self._step = 0
-        self._sums = _Sums()
+        self._sums = Sums()
         self._saved_at = time.monotonic()
         self._size = size or (module.network.height, module.network.width)
 
@@ -165,7 +142,7 @@ class Trainer:
         checkpoints.restore_tensors("best", self._best.tensors(), state.tensors)
         checkpoints.restore_optimizer(self._optimizer, state.tensors)
         self._step, self.best_epoch = int(state.progress["step"]), int(state.progress["best_epoch"])
-        self._sums = _Sums(**state.progress["sums"])
+        self._sums = Sums(**state.progress["sums"])
         self.history = [Epoch(**epoch) for epoch in state.progress["history"]]
         return True
 
@@ -209,7 +186,7 @@ class Trainer:
         per_epoch = self._batches.steps_per_epoch
         pictures = self.steps * min(self.recipe.batch, self._batches.count)
         with self._progress.task("training", pictures, "pictures") as task:
-            display = _Display(task, self._progress, self)
+            display = Display(task, self._progress, self.plan.epochs, self._left)
             display.skip(self._step * (pictures // max(1, self.steps)))
             while self._step < self.steps:
                 self._run_epoch(self._step // per_epoch, self._step % per_epoch, display)
@@ -219,7 +196,7 @@ class Trainer:
         self.module.requires_grad_(True).eval()
         return self.history
 
-    def _run_epoch(self, number: int, first: int, display: _Display) -> None:
+    def _run_epoch(self, number: int, first: int, display: Display) -> None:
         self._set_trainable(number)
         size = self.size_at(number)
         mixed = number < self.plan.epochs * (1 - self.recipe.unmixed) and number >= self.plan.head_epochs
@@ -230,7 +207,7 @@ class Trainer:
             self._sums.loss += loss * len(batch.pictures)
             self._sums.right += right
             self._sums.pictures += len(batch.pictures)
-            display.advance(len(batch.pictures), number, self._sums)
+            display.advance(len(batch.pictures), self._step, number, self._sums)
             if self._step % self._batches.steps_per_epoch and self._due():
                 self.save()
         self._end_epoch(number, max(size), rate)
@@ -260,7 +237,7 @@ class Trainer:
         return value, int((logits.detach().argmax(1) == batch.targets.argmax(1)).sum())
 
     def _end_epoch(self, number: int, resolution: int, rate: float) -> None:
-        sums, self._sums = self._sums, _Sums()
+        sums, self._sums = self._sums, Sums()
         epoch = Epoch(number, resolution, rate, sums.loss / sums.pictures, sums.right / sums.pictures)
         every = math.ceil(self.plan.epochs / VALIDATIONS)
         if (self.plan.epochs - 1 - number) % every == 0:
@@ -301,6 +278,12 @@ class Trainer:
         side = self.recipe.resolution_at(epoch, self.plan.epochs, height)
         return (side, side) if takes(self.module.network, side) else self._size
 
+    def _left(self, epoch: int) -> float:
+        """Steps from an epoch's first on, each as the share of one of that epoch that its pictures' area says."""
+        here = math.prod(self.size_at(epoch))
+        areas = sum(math.prod(self.size_at(number)) / here for number in range(epoch, self.plan.epochs))
+        return areas * self._batches.steps_per_epoch
+
     def _learning_rate(self, epoch: int) -> float:
         """Highest rate throughout while only the head is trained; then the recipe's schedule over what is left."""
         per_epoch = self._batches.steps_per_epoch
@@ -325,90 +308,9 @@ class Trainer:
         return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
 
 
-def is_better(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
-    """Whether an epoch should be kept in the place of another, both validated on so many pictures.
-
-    By accuracy where the two are more than a standard error apart. Within that, counting right answers on a few hundred
-    pictures tells nothing, and the validation loss decides, which weighs how sure each answer is.
-    """
-    new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
-    share = max(new, old)
-    error = math.sqrt(max(share * (1 - share), 1 / pictures) / pictures)
-    if abs(new - old) > error:
-        return new > old
-    return (epoch.validation_loss or 0.0) <= (kept.validation_loss or 0.0)
-
-
-class _Display:
-    """Says how far the run is, at most a few times in a second, and once how long it will take."""
-
-    def __init__(self, task: Task, progress: Progress, trainer: Trainer) -> None:
-        self._task, self._progress, self._trainer = task, progress, trainer
-        self._pictures = 0
-        self._shown_at = time.monotonic()
-        self._begun: tuple[float, int] | None = None
-        self._estimated = False
-
-    def skip(self, pictures: int) -> None:
-        """Pictures that an earlier part of the run has seen."""
-        if pictures:
-            self._task.advance(pictures)
-
-    def advance(self, pictures: int, epoch: int, sums: _Sums) -> None:
-        """Another step is done."""
-        self._pictures += pictures
-        now = time.monotonic()
-        if not self._estimated:
-            self._estimate(now, epoch)
-        if now - self._shown_at < SHOW_SECONDS:
-            return
-        self._task.advance(
-            self._pictures,
-            epoch=f"{epoch + 1}/{self._trainer.plan.epochs}",
-            loss=f"{sums.loss / sums.pictures:.3f}",
-            accuracy=f"{100 * sums.right / sums.pictures:.1f} %",
-        )
-        self._pictures, self._shown_at = 0, now
-
-    def validated(self, epoch: Epoch) -> None:
-        """An epoch is over."""
-        figures = {} if epoch.validation_top1 is None else {"validation": f"{100 * epoch.validation_top1:.1f} %"}
-        self._task.advance(self._pictures, **figures)
-        self._pictures = 0
-
-    def _estimate(self, now: float, epoch: int) -> None:
-        trainer = self._trainer
-        if self._begun is None:
-            self._begun = (now, trainer._step)  # the first step, which prepares its operators, does not count
-            return
-        seconds, steps = now - self._begun[0], trainer._step - self._begun[1]
-        if seconds < ESTIMATE_SECONDS or steps < 3:
-            return
-        self._estimated = True
-        here = math.prod(trainer.size_at(epoch))
-        work = sum(math.prod(trainer.size_at(number)) / here for number in _epochs_left(trainer, epoch))
-        left = seconds / steps * trainer._batches.steps_per_epoch * work
-        self._progress.note(f"training {trainer.plan.epochs} epochs; about {duration(left)} from now")
-
-
 def takes(network: Network, side: int) -> bool:
     """Whether the same layers, paddings and weights included, take pictures of another size."""
     try:
         return replace(network, height=side, width=side).parameter_shapes() == network.parameter_shapes()
     except ArchitectureError:
         return False
-
-
-def _epochs_left(trainer: Trainer, epoch: int) -> Iterator[int]:
-    yield from range(epoch, trainer.plan.epochs)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(42), duration(600), duration(7000)
-    ('42 s', '10 min', '1.9 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -13,15 +13,15 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
 from mobilenets.processors import cores
-from mobilenets.progress import SILENT, Progress
+from mobilenets.progress import SILENT, Progress, duration
 from mobilenets.training.batches import Batch, Batches
 from mobilenets.training.canvases import make_canvases
-from mobilenets.training.defaults import MOST_EPOCHS, choose_device, default_epochs
-from mobilenets.training.fit import PREPROCESSING, Settings
-from mobilenets.training.loop import Objective, cross_entropy, duration, takes
+from mobilenets.training.defaults import MOST_EPOCHS, PREPROCESSING, choose_device, default_epochs
+from mobilenets.training.loop import Objective, cross_entropy, takes
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import initialize, make_optimizer
 from mobilenets.training.recipes import Recipe, recipe_named, suited_to
+from mobilenets.training.settings import Settings
 
 LOOK_SECONDS = 1.5
 """How long the rate at one resolution is looked at."""

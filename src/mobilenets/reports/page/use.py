@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mobilenets.planning.search import Search
+from mobilenets.progress import duration
 from mobilenets.reports.page.markup import Child, Element, name, section, tag
 from mobilenets.reports.page.wording import plural
 from mobilenets.reports.run import INT8_FILE, MODEL_FILE, Run
@@ -59,7 +60,7 @@ def reproduce(run: Run) -> Element:
         ("versions", ", ".join(f"{package} {version}" for package, version in versions.items())),
     ]
     if (seconds := run.metrics.get("seconds")) is not None:
-        facts.append(("took", _duration(float(seconds))))
+        facts.append(("took", duration(float(seconds))))
     recipe = provenance.get("recipe", {})
     named = recipe.get("name", "") if isinstance(recipe, Mapping) else ""
     return section(
@@ -121,12 +122,6 @@ def _budget(search: Search) -> Sequence[str]:
 def _recipe(recipe: Mapping[str, Any]) -> Sequence[str]:
     flip = recipe.get("augmentation", {}).get("flip")
     return ["--recipe", str(recipe.get("name", "default")), *(["--flip", str(flip)] if flip else [])]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _code(text: str) -> Element:

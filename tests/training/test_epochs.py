@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mobilenets.training.loop import Epoch, duration, is_better
+from mobilenets.training.epochs import Epoch, is_better
 
 
 def epoch(top1: float, loss: float) -> Epoch:
@@ -27,13 +27,3 @@ def test_accuracy_decides_where_it_can_and_loss_where_it_cannot(
     new: tuple[float, float], kept: tuple[float, float], pictures: int, better: bool
 ) -> None:
     assert is_better(epoch(*new), epoch(*kept), pictures) is better
-
-
-def test_durations_read_as_people_say_them() -> None:
-    assert [duration(seconds) for seconds in (0.4, 99, 100, 5_000, 40_000)] == [
-        "0 s",
-        "99 s",
-        "2 min",
-        "83 min",
-        "11.1 h",
-    ]

@@ -1,0 +1,70 @@
+"""What a training run says of itself while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mobilenets.progress import Progress, Task, duration
+from mobilenets.training.epochs import Epoch, Sums
+
+ESTIMATE_SECONDS = 2.0
+"""How long to look at the rate before saying how long it will all take."""
+SHOW_SECONDS = 0.2
+
+
+class Display:
+    """Says how far the run is, at most a few times in a second, and once how long it will take.
+
+    Args:
+        task: Hears how far it is.
+        progress: Hears how long it will take.
+        epochs: Of the whole run.
+        left: Given an epoch, the steps from its first to the run's last, each counted as the share of one of that epoch
+            that it costs.
+    """
+
+    def __init__(self, task: Task, progress: Progress, epochs: int, left: Callable[[int], float]) -> None:
+        self._task, self._progress, self._epochs, self._left = task, progress, epochs, left
+        self._pictures = 0
+        self._shown_at = time.monotonic()
+        self._begun: tuple[float, int] | None = None
+        self._estimated = False
+
+    def skip(self, pictures: int) -> None:
+        """Pictures that an earlier part of the run has seen."""
+        if pictures:
+            self._task.advance(pictures)
+
+    def advance(self, pictures: int, step: int, epoch: int, sums: Sums) -> None:
+        """A step is done, the how manieth ``step`` says."""
+        self._pictures += pictures
+        now = time.monotonic()
+        if not self._estimated:
+            self._estimate(now, step, epoch)
+        if now - self._shown_at < SHOW_SECONDS:
+            return
+        self._task.advance(
+            self._pictures,
+            epoch=f"{epoch + 1}/{self._epochs}",
+            loss=f"{sums.loss / sums.pictures:.3f}",
+            accuracy=f"{100 * sums.right / sums.pictures:.1f} %",
+        )
+        self._pictures, self._shown_at = 0, now
+
+    def validated(self, epoch: Epoch) -> None:
+        """An epoch is over."""
+        figures = {} if epoch.validation_top1 is None else {"validation": f"{100 * epoch.validation_top1:.1f} %"}
+        self._task.advance(self._pictures, **figures)
+        self._pictures = 0
+
+    def _estimate(self, now: float, step: int, epoch: int) -> None:
+        if self._begun is None:
+            self._begun = (now, step)  # the first step, which prepares its operators, does not count
+            return
+        seconds, steps = now - self._begun[0], step - self._begun[1]
+        if seconds < ESTIMATE_SECONDS or steps < 3:
+            return
+        self._estimated = True
+        left = seconds / steps * self._left(epoch)
+        self._progress.note(f"training {self._epochs} epochs; about {duration(left)} from now")

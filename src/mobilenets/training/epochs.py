@@ -1,0 +1,42 @@
+"""The figures of a run, epoch by epoch, and which epoch is kept."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one epoch; validation's are None where it was not validated."""
+
+    number: int
+    resolution: int
+    learning_rate: float
+    loss: float
+    top1: float
+    validation_loss: float | None = None
+    validation_top1: float | None = None
+
+
+def is_better(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
+    """Whether an epoch should be kept in the place of another, both validated on so many pictures.
+
+    By accuracy where the two are more than a standard error apart. Within that, counting right answers on a few hundred
+    pictures tells nothing, and the validation loss decides, which weighs how sure each answer is.
+    """
+    new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
+    share = max(new, old)
+    error = math.sqrt(max(share * (1 - share), 1 / pictures) / pictures)
+    if abs(new - old) > error:
+        return new > old
+    return (epoch.validation_loss or 0.0) <= (kept.validation_loss or 0.0)
+
+
+@dataclass
+class Sums:
+    """Running figures of the epoch under way."""
+
+    loss: float = 0.0
+    right: int = 0
+    pictures: int = 0
