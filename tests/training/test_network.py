@@ -8,15 +8,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.random_models import random_int8_model, random_model, random_network, random_pixels
+from torch.nn import functional
 
 from mobilenets.architecture.catalog import CATALOG, architecture
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.layers import (
+    INPUT,
+    DepthwiseConvolution,
+    Layer,
+    Network,
+    Padding,
+    PointwiseConvolution,
+)
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.training.batches import normalized
-from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of
+from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, weighted_sum
 
 BIG = ("alexnet", "vgg16")
 """Their first linear layers alone hold hundreds of megabytes."""
@@ -107,3 +115,36 @@ def test_parameters_that_do_not_fit_are_refused_by_name() -> None:
         load_parameters(module, parameters)
     with pytest.raises(TrainingError, match=r"stem\.weight has shape \(1, 3, 3, 3\); the network needs \(8, 3, 3, 3\)"):
         load_parameters(module, parameters | {"stem.weight": stem[:1]})
+
+
+@pytest.mark.parametrize(
+    ("layer", "rows", "columns"),
+    [
+        (DepthwiseConvolution("depthwise", (INPUT,), kernel=3, stride=stride, padding=Padding(*padding)), rows, columns)
+        for stride in (1, 2)
+        for padding in ((1, 1, 1, 1), (0, 1, 0, 1))
+        for rows, columns in ((1, 1), (2, 2), (2, 5))
+        if min(rows, columns) + padding[0] + padding[1] >= 3
+    ]
+    + [(PointwiseConvolution("pointwise", (INPUT,), out_channels=8), *size) for size in ((1, 1), (2, 5), (7, 7))],
+)
+def test_quick_ways_for_little_maps_give_the_same_values_and_gradients(layer: Layer, rows: int, columns: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pointwise = isinstance(layer, PointwiseConvolution)
+    values = torch.randn((4, 6, rows, columns), generator=generator).to(memory_format=torch.channels_last)
+    weight = torch.randn((8, 6, 1, 1) if pointwise else (6, 1, 3, 3), generator=generator)
+    bias = torch.randn(len(weight), generator=generator)
+    top, bottom, left, right = getattr(layer, "padding", (0, 0, 0, 0))
+    results = []
+    for quick in (True, False):
+        inputs = [tensor.clone().requires_grad_(True) for tensor in (values, weight, bias)]
+        if quick:
+            result = weighted_sum(layer, *inputs)
+        else:
+            padded = functional.pad(inputs[0], (left, right, top, bottom))
+            stride, groups = getattr(layer, "stride", 1), 1 if pointwise else 6
+            result = functional.conv2d(padded, inputs[1], inputs[2], stride, 0, 1, groups)
+        (result**2).sum().backward()
+        results.append([result, *(tensor.grad for tensor in inputs)])
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
