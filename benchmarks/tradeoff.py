@@ -43,7 +43,6 @@ from mobilenets.planning.frontier import candidate
 from mobilenets.planning.latency import measure, measure_profile, synthetic_model, time_sessions
 from mobilenets.progress import Progress, Task
 from mobilenets.training.batches import Batches
-from mobilenets.training.budgeted import SPECIALISE_EPOCHS
 from mobilenets.training.canvases import Canvases, make_canvases
 from mobilenets.training.defaults import PREPROCESSING
 from mobilenets.training.distillation import Distillation
@@ -51,6 +50,7 @@ from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
+from mobilenets.training.search_training import SPECIALISE_EPOCHS
 from mobilenets.training.shared import QUICK
 from mobilenets.training.slimmable import STATISTICS_PICTURES, Sandwich, reestimated, spread
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-from tests.training.conftest import COLOURS
 
 from mobilenets.engine.classifier import Classifier
 from mobilenets.engine.evaluation import evaluate
@@ -18,9 +16,9 @@ from mobilenets.errors import DataError, GateError, PlanningError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.planning.budget import Budget
 from mobilenets.planning.latency import EIGHTHS, DeviceProfile, Point
-from mobilenets.planning.search import Search
-from mobilenets.training import budgeted
-from mobilenets.training.budgeted import Goal, fit_within
+from mobilenets.planning.search import Goal, Search
+from mobilenets.training import search_phases
+from mobilenets.training.budgeted import fit_within
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 from mobilenets.training.result import Fit
@@ -43,19 +41,6 @@ def machine() -> DeviceProfile:
 
 def goal(precision: str = "float32", **limits: Any) -> Goal:
     return Goal(Budget(**limits), (precision,), 1, machine())
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of 30 noisy pictures of 48×44 pixels; a class is a colour."""
-    folder = tmp_path_factory.mktemp("pictures")
-    rng = np.random.default_rng(0)
-    for label, colour in COLOURS.items():
-        (folder / label).mkdir()
-        for number in range(30):
-            pixels = np.clip(rng.normal(colour, 40, (44, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / label / f"{number}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +133,7 @@ def test_int8_that_loses_too_much_is_picked_again_in_float32(pictures: Path, mon
     def refused(*arguments: Any, **options: Any) -> Any:
         raise GateError("the int8 Model is not good enough")
 
-    monkeypatch.setattr(budgeted, "to_int8", refused)
+    monkeypatch.setattr(search_phases, "to_int8", refused)
     wanted = Goal(Budget(max_latency_ms=0.02), ("float32", "int8"), 1, machine())
     settings = replace(SMALL, width=0.25, epochs=1)
     result = fit_within(pictures, None, wanted, settings)

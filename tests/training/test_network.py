@@ -144,7 +144,7 @@ def test_quick_ways_for_little_maps_give_the_same_values_and_gradients(layer: La
             padded = functional.pad(inputs[0], (left, right, top, bottom))
             stride, groups = getattr(layer, "stride", 1), 1 if pointwise else 6
             result = functional.conv2d(padded, inputs[1], inputs[2], stride, 0, 1, groups)
-        (result**2).sum().backward()
+        (result**2).sum().backward()  # type: ignore[no-untyped-call]
         results.append([result, *(tensor.grad for tensor in inputs)])
     for ours, plain in zip(*results, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from mobilenets.compression.gate import Verdict
     from mobilenets.model.model import Model
     from mobilenets.planning.latency import DeviceProfile
-    from mobilenets.planning.search import Search
+    from mobilenets.planning.search import Goal, Search
     from mobilenets.progress import Progress
-    from mobilenets.training.budgeted import Goal
     from mobilenets.training.result import Fit
 
 
@@ -130,7 +129,7 @@ def _goal(options: dict[str, Any]) -> Goal | None:
     """What the options say of a budget, which are taken out of them; None where they say nothing."""
     from mobilenets.planning.budget import Budget
     from mobilenets.planning.latency import PRECISIONS
-    from mobilenets.training.budgeted import Goal
+    from mobilenets.planning.search import Goal
 
     names = ("max_latency", "max_size", "max_macs", "max_memory", "min_accuracy")
     budget = Budget(*(options.pop(name) for name in names))

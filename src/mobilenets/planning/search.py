@@ -1,4 +1,4 @@
-"""What a search within a budget considered and decided: the record that metrics.json keeps and a report reads."""
+"""A search within a budget: what it is for, and what it considered and decided, as metrics.json keeps it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,24 @@ from typing import Any
 
 from mobilenets.errors import PlanningError
 from mobilenets.planning.budget import Budget, Candidate
+from mobilenets.planning.latency import PRECISIONS, DeviceProfile
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a person wants to spend, and where.
+
+    Attributes:
+        budget: Limits, and the accuracy to reach; if empty, the knee of the curve is taken.
+        precisions: ``float32``, ``int8`` or both, whichever is better.
+        threads: Threads that share one picture when the Model is used.
+        device: The machine that it is used on; None for this one, which is then measured.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    precisions: tuple[str, ...] = PRECISIONS
+    threads: int = 1
+    device: DeviceProfile | None = None
 
 
 @dataclass(frozen=True)

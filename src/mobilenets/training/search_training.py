@@ -1,0 +1,204 @@
+"""The two training runs of a search: the shared network's, and the one in which its pick learns on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from mobilenets.architecture.layers import Network
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.decoding import prepare
+from mobilenets.model.model import Model
+from mobilenets.planning.budget import Candidate
+from mobilenets.progress import SILENT, Progress
+from mobilenets.training import checkpoint as checkpoints
+from mobilenets.training.batches import Batches
+from mobilenets.training.canvases import Canvases, make_canvases
+from mobilenets.training.defaults import PREPROCESSING, default_epochs
+from mobilenets.training.distillation import Distillation
+from mobilenets.training.epochs import Epoch, is_better
+from mobilenets.training.fit import fixed
+from mobilenets.training.loop import Objective, Plan, Trainer
+from mobilenets.training.network import NetworkModule, module_of, parameters_of
+from mobilenets.training.optimization import initialize, set_batch_norm_momentum
+from mobilenets.training.recipes import Recipe
+from mobilenets.training.slimmable import Sandwich
+
+SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
+
+SHARED_EPOCHS = 0.5
+"""Of as many epochs as an ordinary run would take: a step of the shared run learns from every picture four times."""
+SPECIALISE_EPOCHS = 0.25
+"""Of the epochs of the shared run."""
+
+
+@dataclass(frozen=True)
+class TrainedBy:
+    """How all training of a search is done.
+
+    Attributes:
+        recipe: How to train the shared network; the pick learns on by the same, more slowly.
+        device: Where.
+        precision: ``"float32"`` or ``"bfloat16"``.
+        epochs: Of the shared run; half as many as an ordinary run has, if None.
+        seed: Of all chances.
+    """
+
+    recipe: Recipe
+    device: torch.device
+    precision: str
+    epochs: int | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """What a training run made.
+
+    Attributes:
+        model: The Model.
+        history: Figures of every epoch.
+        best_epoch: The epoch that was kept, from 0.
+        plan: What the run did.
+        validation_top1: Share of the validation pictures that the Model gets right.
+    """
+
+    model: Model
+    history: list[Epoch]
+    best_epoch: int
+    plan: Plan
+    validation_top1: float | None
+
+
+class SearchTraining:
+    """Trains what a search needs; the pictures are decoded once for both runs.
+
+    Args:
+        dataset: What is trained on; its validation pictures choose the epochs.
+        by: How.
+        widths: Every α that the search considers.
+        resolutions: Every resolution that it considers.
+        folder: Where checkpoints are kept, if anywhere.
+        resume: Go on from the checkpoints that are there.
+        progress: Hears about every step.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        by: TrainedBy,
+        widths: Sequence[float],
+        resolutions: Sequence[int],
+        *,
+        folder: Path | None = None,
+        resume: bool = False,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._dataset, self._by, self._widths, self._resolutions = dataset, by, tuple(widths), tuple(resolutions)
+        self._folder, self._resume, self._progress = folder, resume, progress
+        self._canvases: Canvases | None = None
+        self.shared_epochs = 0
+
+    def shared(self, network: Network) -> Learnt:
+        """One network for all widths and resolutions that are no larger than its own.
+
+        Args:
+            network: The widest, at the largest resolution.
+        """
+        recipe, narrowest = self._by.recipe, min(self._widths)
+        resolutions = sorted(side for side in self._resolutions if side <= network.height)
+        module = NetworkModule(network, dropout=recipe.dropout)
+        initialize(module, recipe, self._by.seed)
+        sandwich = Sandwich(
+            network,
+            narrowest=narrowest,
+            resolutions=resolutions,
+            label_smoothing=recipe.label_smoothing,
+            seed=self._by.seed,
+        )
+        usual = SHARED_EPOCHS * default_epochs(len(self._dataset.train), network.height, recipe)
+        self.shared_epochs = self._by.epochs or max(1, round(usual))
+        trainer = self._trainer(module, recipe, self.shared_epochs, sandwich, checkpoints.FILE_NAME, network)
+        if self._resume and trainer.resume():
+            self._progress.note(f"going on after {len(trainer.history)} of {self.shared_epochs} epochs")
+        history = trainer.run()
+        provenance = {
+            "made_by": "fit",
+            "shared": {"narrowest": narrowest, "resolutions": resolutions},
+            "data": {
+                "source": self._dataset.source,
+                "fingerprint": self._dataset.fingerprint,
+                "seed": self._by.seed,
+            },
+            "recipe": asdict(recipe),
+            "seed": self._by.seed,
+            "epochs": self.shared_epochs,
+        }
+        model = Model(network, parameters_of(module), self._dataset.labels, PREPROCESSING, provenance=provenance)
+        return Learnt(model, history, trainer.best_epoch, trainer.plan, history[trainer.best_epoch].validation_top1)
+
+    def specialised(self, shared: Model, choice: Candidate) -> Learnt:
+        """A slice that learned on by itself, with the largest as its teacher; as it was if that brought nothing.
+
+        Args:
+            shared: With the statistics of its slices.
+            choice: The slice's width and resolution.
+        """
+        size = (shared.network.height, shared.network.width)
+        start = shared.slice(choice.width_multiplier, choice.resolution)
+        teacher = module_of(shared.slice(shared.network.width_multiplier, shared.network.height)).to(self._by.device)
+        recipe = replace(self._by.recipe, learning_rate=self._by.recipe.learning_rate * self._by.recipe.fine_tuning)
+        module = module_of(start)
+        set_batch_norm_momentum(module, recipe)
+        epochs = max(1, round(SPECIALISE_EPOCHS * self.shared_epochs))
+        objective = Distillation(teacher, label_smoothing=recipe.label_smoothing)
+        kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
+        trainer = self._trainer(module, recipe, epochs, objective, kept, shared.network, size=size)
+        loss, top1 = trainer.validate(module.eval())
+        before = Epoch(-1, choice.resolution, 0.0, loss, top1, loss, top1)
+        if self._resume:
+            trainer.resume()
+        history = trainer.run()
+        after = history[trainer.best_epoch]
+        model = start.with_parameters(parameters_of(module))
+        if not is_better(after, before, len(self._dataset.validation)):
+            self._progress.note("learning on brought nothing: the slice is kept as it was")
+            model, after = start, before
+        return Learnt(model, history, trainer.best_epoch, trainer.plan, after.validation_top1)
+
+    def _trainer(
+        self,
+        module: NetworkModule,
+        recipe: Recipe,
+        epochs: int,
+        objective: Objective,
+        checkpoint: str,
+        shared: Network,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Trainer:
+        by, network = self._by, module.network
+        plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device)
+        if self._canvases is None:
+            self._canvases = make_canvases(self._dataset.train, shared.height, progress=self._progress)
+        kept = fixed(self._dataset, network, recipe, plan) | {
+            "shared": [shared.width_multiplier, shared.height],
+            "sizes": [list(self._widths), list(self._resolutions)],
+        }
+        classes = len(self._dataset.labels)
+        return Trainer(
+            module,
+            Batches(self._canvases, classes, PREPROCESSING, recipe, seed=by.seed, device=by.device),
+            prepare(self._dataset.validation, PREPROCESSING, network.height, network.width, progress=self._progress),
+            PREPROCESSING,
+            recipe,
+            plan,
+            objective=objective,
+            checkpoint=self._folder and self._folder / checkpoint,
+            settings=kept,
+            size=size,
+            progress=self._progress,
+        )
