@@ -86,7 +86,7 @@ def byte_strings(values: Array, each: int) -> str:
         raise FormatError("a parameter is infinite or not a number; C takes no such weights")
     stored = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).view(np.uint8)
     rows = (stored[begin : begin + each] for begin in range(0, len(stored), each))
-    return ",\n".join('"' + _BYTES[row][_BYTES_USED[row]].tobytes().decode() + '"' for row in rows)
+    return ",\n".join('"' + _BYTES[row].tobytes().translate(None, b"\0").decode() + '"' for row in rows)
 
 
 def float_literal(value: float | np.floating[Any]) -> str:
@@ -110,8 +110,8 @@ def _character(byte: int) -> str:
     return chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}"
 
 
-_BYTES = np.array([list(_character(byte).ljust(4).encode()) for byte in range(256)], np.uint8)
-_BYTES_USED = np.array([[place < len(_character(byte)) for place in range(4)] for byte in range(256)])
+_BYTES = np.frombuffer(b"".join(_character(byte).encode().ljust(4, b"\0") for byte in range(256)), np.uint32)
+"""What stands for each byte in a string: up to four characters, zeros behind them."""
 
 
 def sections(source: str, wanted: set[str]) -> str:

@@ -26,11 +26,11 @@ static uint8_t to_byte(float value, int zero, int low, int high)
     return rounded >= (float)high ? (uint8_t)high : (uint8_t)rounded;
 }
 //@ store: to_byte
-/* One result: into bytes, or into floats where there are any. */
+/* One result: into bytes where there are any, or else into floats. */
 static void store(const struct layer *layer, uint32_t sum, float multiplier, uint8_t *bytes, float *reals, int index)
 {
     const float value = (float)(int32_t)sum * multiplier;
-    if (!reals) {
+    if (bytes) {
         bytes[index] = to_byte(value, layer->out_zero, layer->low, layer->high);
     } else if (layer->activation && value < 0.0f) {
         reals[index] = 0.0f;
@@ -53,8 +53,9 @@ static int window_end(int first, int kernel, int size)
 static uint32_t dot(const uint8_t *values, const int8_t *weight, int count, int zero, int weight_zero)
 {
     uint32_t sum = 0;
-    for (int i = 0; i < count; i++) {
-        sum += (uint32_t)((values[i] - zero) * (weight[i] - weight_zero));
+    for (int i = 0; i < count; i++) { /* factors of 16 bits, whose products compilers know instructions for */
+        const int16_t value = (int16_t)(values[i] - zero), factor = (int16_t)(weight[i] - weight_zero);
+        sum += (uint32_t)(value * factor);
     }
     return sum;
 }
