@@ -62,6 +62,8 @@ class Bytes:
 
     def u8(self, offset: int) -> int:
         """Unsigned, one byte."""
+        if 0 <= offset < len(self._data):  # what pickles and protocol buffers are read by, so without a slice
+            return self._data[offset]
         return self.take(offset, 1)[0]
 
     def u16(self, offset: int) -> int:

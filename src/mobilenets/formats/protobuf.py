@@ -130,6 +130,9 @@ class Message:
 
 def read_varint(data: Bytes, at: int) -> tuple[int, int]:
     """A number of seven bits a byte, and the offset behind it."""
+    value = data.u8(at)
+    if value < 0x80:
+        return value, at + 1
     value = shift = 0
     while True:
         byte = data.u8(at)

@@ -81,6 +81,8 @@ def weight_scale(weight: Found, tensor: TfliteTensor, channels: int) -> tuple[Te
 
 def _check_bias_scale(bias: Found, tensor: TfliteTensor, source: float, scales: Tensor) -> None:
     """The bias must count in input scale × weight scale, as the sums do."""
+    if tensor.scales.size not in (0, 1, scales.size):
+        raise FormatError(f"{bias.source} has {tensor.scales.size} scales; the bias has 1 or {scales.size}")
     if tensor.scales.size and not np.allclose(tensor.scales, np.float64(source) * scales, rtol=1e-3, atol=0):
         raise FormatError(f"{bias.source} has a scale that is not its layer's input scale times its weights' scale")
 

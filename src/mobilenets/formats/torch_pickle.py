@@ -92,8 +92,8 @@ class _Machine:
 
     def run(self) -> tuple[Any, int]:
         for _ in range(MOST_INSTRUCTIONS):
-            start = self._at
-            code = self._u8()
+            start, code = self._at, self._data.u8(self._at)
+            self._at += 1
             if code == 0x2E:  # STOP
                 return self._pop(), self._at
             step = _STEPS.get(code)
@@ -112,6 +112,8 @@ class _Machine:
         return self._data.u8(self._at - 1)
 
     def _number(self, width: int, *, signed: bool = False) -> int:
+        if width == 1 and not signed:
+            return self._u8()
         raw = self._data.take(self._at, width)
         self._at += width
         return int.from_bytes(raw, "little", signed=signed)
