@@ -37,9 +37,11 @@ from mobilenets.data.decoding import Prepared, prepare
 from mobilenets.engine.session import Session
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
+from mobilenets.model.sampling import spread
 from mobilenets.model.slicing import sliced
 from mobilenets.planning.budget import knee
 from mobilenets.planning.frontier import candidate
+from mobilenets.planning.judging import QUICK, STATISTICS_PICTURES
 from mobilenets.planning.latency import measure, measure_profile, synthetic_model, time_sessions
 from mobilenets.progress import Progress, Task
 from mobilenets.training.batches import Batches
@@ -51,8 +53,7 @@ from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
 from mobilenets.training.search_training import SPECIALISE_EPOCHS
-from mobilenets.training.shared import QUICK
-from mobilenets.training.slimmable import STATISTICS_PICTURES, Sandwich, reestimated, spread
+from mobilenets.training.slimmable import Sandwich, reestimated
 
 Result = TypeVar("Result")
 

@@ -23,11 +23,13 @@ from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.decoding import prepare
 from mobilenets.engine.classifier import Classifier
 from mobilenets.engine.evaluation import evaluate
-from mobilenets.errors import PlanningError
+from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.model.slicing import sliced, statistics_of
 from mobilenets.model.statistics import reestimated
+from mobilenets.planning.budget import Budget, Candidate
+from mobilenets.planning.judging import Judge
 from mobilenets.planning.slices import data_of, measured_candidates
 
 SIZES = ((0.25, 32), (0.5, 32), (0.5, 48))
@@ -88,6 +90,38 @@ def test_int8_slices_are_quantised_and_smaller(shared: Model, dataset: Dataset) 
     assert integer.memory_bytes * 4 == whole.memory_bytes
 
 
+def test_int8_is_tried_where_it_could_be_taken(shared: Model, dataset: Dataset) -> None:
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        """The larger the slower; all but the smallest are larger than 100 bytes."""
+        return Candidate(width, side, precision, 0.0, width * side, 100 if (width, side) == SIZES[0] else 200, 1, 1)
+
+    judge = Judge(dataset, shared.preprocessing)
+    # The second is slower than the first and no better; the third is the slowest and the best.
+    slices = {size: (shared.slice(*size), share) for size, share in zip(SIZES, (0.5, 0.5, 0.9), strict=True)}
+
+    def tried(budget: Budget, *, every: bool = False) -> list[tuple[float, int]]:
+        judged = judge.judged(slices, ("float32", "int8"), cost, budget, every=every)
+        assert [one.precision for one, _ in judged[:3]] == ["float32"] * 3
+        assert {(one.precision, model.precision) for one, model in judged[3:]} == {("int8", "int8")}
+        return [(one.width_multiplier, one.resolution) for one, _ in judged[3:]]
+
+    assert tried(Budget()) == [SIZES[0], SIZES[2]]
+    assert tried(Budget(max_file_bytes=150, min_accuracy=0.9)) == [SIZES[0]]
+    assert tried(Budget(max_latency_ms=20)) == [SIZES[0]]
+    assert tried(Budget(max_file_bytes=10)) == [SIZES[0], SIZES[2]]  # nothing meets it; the nearest is to be named
+    assert tried(Budget(), every=True) == list(SIZES)
+
+
+def test_a_slower_but_smaller_slice_is_tried_in_int8_where_size_is_what_counts(shared: Model, dataset: Dataset) -> None:
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        """The first is the slowest and the smallest."""
+        return Candidate(width, side, precision, 0.0, 1 / width, int(1000 * width), 1, 1)
+
+    slices = {size: (shared.slice(*size), share) for size, share in zip(SIZES, (0.8, 0.9, 0.9), strict=True)}
+    judged = Judge(dataset, shared.preprocessing).judged(slices, ("int8",), cost, Budget(max_file_bytes=300))
+    assert [(one.width_multiplier, one.resolution) for one, _ in judged] == [SIZES[0]]
+
+
 def test_latencies_may_come_from_another_machine(shared: Model, dataset: Dataset) -> None:
     profile = quadratic_profile()
     with pytest.raises(PlanningError, match=r"covers resolution from 128"):
@@ -106,7 +140,7 @@ def test_what_cannot_be_judged_is_refused(shared: Model, dataset: Dataset, photo
         (other / picture.parent.name).mkdir(parents=True, exist_ok=True)
         if picture.name != "3.png":
             (other / picture.parent.name / picture.name).write_bytes(picture.read_bytes())
-    with pytest.raises(PlanningError, match="is not what the shared Model was trained on"):
+    with pytest.raises(DataError, match="is not what the Model was fitted to"):
         data_of(shared, other)
     assert data_of(shared, photos).fingerprint == dataset.fingerprint
 

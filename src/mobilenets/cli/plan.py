@@ -73,7 +73,7 @@ def command(
     if shared is None:
         offer = _published(profile, precision, threads, progress)
     else:
-        offer = _slices(load(shared), data, sizes, precision, threads, profile, progress)
+        offer = _slices(load(shared), data, sizes, precision, budget, threads, profile, progress)
     choice = choose(offer.candidates, budget)
     if plot is not None:
         from mobilenets.reports.frontier_plot import plot_frontier
@@ -112,6 +112,7 @@ def _slices(
     data: str | None,
     sizes: tuple[tuple[float, int], ...],
     precisions: tuple[str, ...],
+    budget: Budget,
     threads: int,
     profile: DeviceProfile | None,
     progress: Progress,
@@ -119,9 +120,8 @@ def _slices(
     from mobilenets.planning.slices import data_of, measured_candidates
 
     dataset = data_of(shared, data, progress=progress)
-    candidates = measured_candidates(
-        shared, dataset, sizes=sizes, precisions=precisions, threads=threads, profile=profile, progress=progress
-    )
+    how: dict[str, Any] = {"threads": threads, "profile": profile, "progress": progress}
+    candidates = measured_candidates(shared, dataset, sizes=sizes, precisions=precisions, budget=budget, **how)
     device = processor_name() if profile is None else profile.device
     return _Offer(candidates, device, f"top-1 on {len(dataset.validation)} validation pictures of {dataset.source}")
 

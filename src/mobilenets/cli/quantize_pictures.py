@@ -22,6 +22,7 @@ from mobilenets.engine.evaluation import match_labels
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.sampling import spread
 from mobilenets.progress import Progress
 
 MOST_JUDGES = 1000
@@ -63,7 +64,7 @@ class Pictures:
             DataError: If there are no pictures, or the labels are not the Model's.
         """
         found = tuple(pictures_of([calibration])) if calibration else ()
-        positions = set(np.unique(np.linspace(0, len(found) - 1, count).round().astype(int)).tolist()) if found else ()
+        positions = set(spread(len(found), count).tolist()) if found else ()
         calibrating = [found[index] for index in sorted(positions)]
         if data is not None:
             return _labelled(model, data, found, calibrating, trains)

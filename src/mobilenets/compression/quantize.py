@@ -27,6 +27,7 @@ from mobilenets.model.model import Model, Tensor
 from mobilenets.model.packing import round_up_to_bfloat16
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.model.sampling import spread
 from mobilenets.progress import SILENT, Progress
 
 MOST_WALKED = 128
@@ -199,7 +200,7 @@ def walk(model: Model, ground: Ground, pixels: Pixels, options: Options, *, prog
         options: What is done on the way.
         progress: Told of every layer.
     """
-    chosen = pixels[np.unique(np.linspace(0, len(pixels) - 1, MOST_WALKED).round().astype(int))]
+    chosen = pixels[spread(len(pixels), MOST_WALKED)]
     network = ground.model.network
     parts = batches(chosen)
     floats: dict[str, list[Map]] = {INPUT: [input_map(ground.model, part) for part in parts]}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -180,6 +180,29 @@ def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILE
         made_parts=made,
         skipped=tuple(sorted(unreadable)),
     )
+
+
+def reload_dataset(
+    record: Mapping[str, Any], source: str | Path | None = None, *, progress: Progress = SILENT
+) -> Dataset:
+    """The pictures that a run was made with, in the same parts.
+
+    Args:
+        record: ``source``, ``fingerprint`` and ``seed`` of them, as the provenance of its Model has under ``data``.
+        source: Where they are; None for where they were.
+        progress: Hears about reading.
+
+    Raises:
+        DataError: If they cannot be read, or are others.
+    """
+    source = str(record["source"]) if source is None else source
+    dataset = load_dataset(source, seed=int(record["seed"]), progress=progress)
+    if dataset.fingerprint != record["fingerprint"]:
+        raise DataError(
+            f"{source} is not what the Model was fitted to: its fingerprint is {dataset.fingerprint}, "
+            f"and that of the run is {record['fingerprint']}"
+        )
+    return dataset
 
 
 def _digests(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], set[str]]:

@@ -7,34 +7,20 @@ other size are measured on training pictures by NumPy.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from mobilenets.compression.gate import file_bytes
-from mobilenets.compression.quantize import Options, Rounding, quantize
-from mobilenets.data.dataset import Dataset, load_dataset
-from mobilenets.data.decoding import prepare
-from mobilenets.engine.session import BATCH, Session
+from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
-from mobilenets.planning.budget import Candidate
+from mobilenets.planning.budget import Budget, Candidate
 from mobilenets.planning.frontier import candidate
-from mobilenets.planning.latency import DeviceProfile, time_sessions
+from mobilenets.planning.judging import Cost, Judge, Size
+from mobilenets.planning.latency import DeviceProfile, synthetic_model, time_sessions
 from mobilenets.progress import SILENT, Progress
-
-STATISTICS_PICTURES = 512
-"""Training pictures that statistics of sizes without any are measured on."""
-CALIBRATION = 64
-"""Training pictures that int8 ranges come from."""
-QUICK = Options(rounding=Rounding.NEAREST)
-"""How slices become int8 here: what is taken can be quantised with more care."""
-
-Size = tuple[float, int]
-"""(α, resolution)."""
 
 
 def data_of(shared: Model, source: str | Path | None, *, progress: Progress = SILENT) -> Dataset:
@@ -46,21 +32,13 @@ def data_of(shared: Model, source: str | Path | None, *, progress: Progress = SI
         progress: Hears about reading.
 
     Raises:
-        PlanningError: If the Model does not say what it was trained on, or it was something else: pictures that it
-            knows would then judge it.
-        DataError: If the pictures cannot be read.
+        PlanningError: If the Model does not say what it was trained on.
+        DataError: If the pictures cannot be read, or are others: pictures that the Model knows would then judge it.
     """
     found = shared.provenance.get("data")
     if not isinstance(found, dict) or not {"source", "fingerprint", "seed"} <= set(found):
         raise PlanningError("the shared Model does not say what it was trained on, so nothing can judge its slices")
-    source = str(found["source"]) if source is None else source
-    dataset = load_dataset(source, seed=int(found["seed"]), progress=progress)
-    if dataset.fingerprint != found["fingerprint"]:
-        raise PlanningError(
-            f"{source} is not what the shared Model was trained on: its fingerprint is {dataset.fingerprint}, and the "
-            f"Model's data had {found['fingerprint']}"
-        )
-    return dataset
+    return reload_dataset(found, source, progress=progress)
 
 
 def measured_candidates(
@@ -69,6 +47,7 @@ def measured_candidates(
     *,
     sizes: Sequence[Size] = (),
     precisions: Sequence[str] = ("float32",),
+    budget: Budget = Budget(),
     threads: int = 1,
     profile: DeviceProfile | None = None,
     progress: Progress = SILENT,
@@ -78,8 +57,10 @@ def measured_candidates(
     Args:
         shared: A Model that was trained to be sliced.
         dataset: What it was trained on: validation pictures judge, training pictures calibrate.
-        sizes: (α, resolution) of the slices; by default those that the Model has statistics of.
+        sizes: (α, resolution) of the slices, in all precisions; by default those that the Model has statistics of, in
+            int8 only where that could be taken.
         precisions: ``float32``, ``int8`` or both.
+        budget: What they may cost.
         threads: Threads that share one picture.
         profile: Latencies of another device; None to measure here, all slices side by side.
         progress: Hears about every slice.
@@ -97,67 +78,44 @@ def measured_candidates(
         )
     if not len(dataset.validation):
         raise DataError(f"{dataset.source} has no validation pictures")
-    models: list[Model] = []
-    shares: list[float] = []
-    chosen = list(sizes) or sorted(shared.slices)
-    with progress.task("evaluating", len(chosen) * len(precisions), "slices") as task:
-        for width, side in chosen:
-            for model in _in_precisions(_slice(shared, dataset, width, side), dataset, precisions):
-                models.append(model)
-                shares.append(_accuracy(model, dataset))
-                task.advance(accuracy=f"{100 * shares[-1]:.1f} %")
-    latencies = _measured(models, threads, progress) if profile is None else _read(profile, models, threads)
-    return [
-        replace(
-            candidate(model.network, model.precision, accuracy=share, latency_ms=latency),
-            file_bytes=file_bytes(model),
-        )
-        for model, share, latency in zip(models, shares, latencies, strict=True)
-    ]
+    judge = Judge(dataset, shared.preprocessing, progress=progress)
+
+    def slice_at(width: float, side: int) -> Model:
+        """With the statistics that the file has of it, or with measured ones."""
+        if (width, side) in shared.slices:
+            return shared.slice(width, side)
+        return shared.slice(width, side, pixels=judge.training_pixels(side))
+
+    found = judge.in_float32(list(sizes) or sorted(shared.slices), slice_at)
+    models = {size: model for size, (model, _) in found.items()}
+    cost = _costs(models, precisions, threads, progress) if profile is None else _read(models, profile, threads)
+    judged = judge.judged(found, precisions, cost, budget, every=bool(sizes))
+    return [replace(one, file_bytes=file_bytes(model)) for one, model in judged]
 
 
-def _slice(shared: Model, dataset: Dataset, width: float, side: int) -> Model:
-    """One slice, with the statistics that the file has of it, or with measured ones."""
-    if (width, side) in shared.slices:
-        return shared.slice(width, side)
-    pixels = _some(shared, dataset, side, STATISTICS_PICTURES)
-    return shared.slice(width, side, pixels=pixels)
+def _costs(models: Mapping[Size, Model], precisions: Sequence[str], threads: int, progress: Progress) -> Cost:
+    """Measured here. In int8 with random weights, which cost the same, so that not every slice must be quantised."""
+    timed = {
+        (*size, precision): model if precision == "float32" else synthetic_model(model.network, precision)
+        for precision in precisions
+        for size, model in models.items()
+    }
+    times = time_sessions([Session(model, threads) for model in timed.values()], progress=progress)
+    medians = {place: statistics.median(spent) for place, spent in zip(timed, times, strict=True)}
+
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        network = models[width, side].network
+        return candidate(network, precision, accuracy=0.0, latency_ms=medians[width, side, precision])
+
+    return cost
 
 
-def _in_precisions(model: Model, dataset: Dataset, precisions: Sequence[str]) -> Iterable[Model]:
-    if "float32" in precisions:
-        yield model
-    if "int8" in precisions:
-        calibration = _some(model, dataset, model.network.height, CALIBRATION)
-        yield quantize(model, calibration, QUICK).model
+def _read(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> Cost:
+    """As another device's profile says."""
 
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        network = models[width, side].network
+        latency = profile.latency_ms(width, side, precision, threads, network.classes)
+        return candidate(network, precision, accuracy=0.0, latency_ms=latency)
 
-def _some(model: Model, dataset: Dataset, side: int, count: int) -> Pixels:
-    """Training pictures, spread evenly over all."""
-    positions = np.unique(np.linspace(0, len(dataset.train) - 1, count).round().astype(np.int64))
-    return prepare(dataset.train.take(positions), model.preprocessing, side, side).pixels
-
-
-def _accuracy(model: Model, dataset: Dataset) -> float:
-    network = model.network
-    prepared = prepare(dataset.validation, model.preprocessing, network.height, network.width)
-    session = Session(model)
-    answers = [
-        session.run(prepared.pixels[begin : begin + BATCH]).argmax(axis=1)
-        for begin in range(0, len(prepared.pixels), BATCH)
-    ]
-    return float(np.mean(np.concatenate(answers) == prepared.targets))
-
-
-def _measured(models: Sequence[Model], threads: int, progress: Progress) -> list[float]:
-    sessions = [Session(model, threads) for model in models]
-    return [statistics.median(times) for times in time_sessions(sessions, progress=progress)]
-
-
-def _read(profile: DeviceProfile, models: Sequence[Model], threads: int) -> list[float]:
-    return [
-        profile.latency_ms(
-            model.network.width_multiplier, model.network.height, model.precision, threads, model.network.classes
-        )
-        for model in models
-    ]
+    return cost

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.engine.evaluation import Evaluation
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.atomic_file import write_atomically
@@ -131,7 +131,7 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
     """
     run = read_figures(folder)
     try:
-        dataset = _dataset(run, data, progress)
+        dataset = reload_dataset(run.provenance["data"], data, progress=progress)
     except DataError as error:
         if data is not None:
             raise
@@ -159,18 +159,6 @@ def read_figures(folder: str | Path) -> Run:
     beside = folder / (INT8_FILE if model.quantization is None else FLOAT_FILE)
     models = model, load(beside) if beside.exists() else None
     return _run(models, metrics, None, str(folder))
-
-
-def _dataset(run: Run, data: str | Path | None, progress: Progress) -> Dataset:
-    found = run.provenance["data"]
-    source = found["source"] if data is None else data
-    dataset = load_dataset(source, seed=int(found["seed"]), progress=progress)
-    if dataset.fingerprint != found["fingerprint"]:
-        raise DataError(
-            f"{source} is not what the Model was fitted to: its fingerprint is {dataset.fingerprint}, "
-            f"and that of the run is {found['fingerprint']}"
-        )
-    return dataset
 
 
 def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | None, place: str) -> Run:

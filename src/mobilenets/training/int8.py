@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from mobilenets.compression.gate import DEFAULT_MAX_DROP, Jury, Verdict, refuse
 from mobilenets.compression.quantize import Options, quantize
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.decoding import prepare
 from mobilenets.model.model import Model
+from mobilenets.model.sampling import spread
 from mobilenets.progress import SILENT, Progress
 from mobilenets.training.quantization_aware import Recipe, train
 
@@ -47,7 +46,7 @@ def to_int8(
     size = (model.network.height, model.network.width)
     pixels = prepare(dataset.train, model.preprocessing, *size, progress=progress).pixels
     judges = prepare(dataset.validation, model.preprocessing, *size, progress=progress)
-    chosen = pixels[np.unique(np.linspace(0, len(pixels) - 1, CALIBRATION).round().astype(int))]
+    chosen = pixels[spread(len(pixels), CALIBRATION)]
     jury = Jury.of(model, judges.pixels, judges.targets, progress=progress)
     options = Options()
     made = quantize(model, chosen, options, progress=progress)

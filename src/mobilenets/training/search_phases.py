@@ -30,7 +30,7 @@ from mobilenets.training import defaults
 from mobilenets.training.int8 import to_int8
 from mobilenets.training.result import Fit, Phase, provenance_of
 from mobilenets.training.search_training import Learnt, SearchTraining, TrainedBy
-from mobilenets.training.shared import Frontier, resolutions_below
+from mobilenets.training.shared import evaluate_slices, resolutions_below
 
 SHARED_FILE, PROFILE_FILE = "shared.safetensors", "device.json"
 MEASURING_ROUNDS = 8
@@ -127,12 +127,14 @@ class SearchPhases:
     def evaluate(self, shared: Model) -> None:
         """Accuracy of every slice on the validation pictures; the shared Model is written with their statistics."""
         widest, largest = shared.network.width_multiplier, shared.network.height
-        points = [
+        sizes = [
             (width, side) for width in self._widths for side in self._resolutions if width <= widest and side <= largest
         ]
         with self._phase("frontier"):
-            judge = Frontier(self.dataset, shared.preprocessing, progress=self._progress)
-            self._evaluated = judge.evaluate(shared, points, self.goal.precisions, self._costs.at)
+            goal, costs = self.goal, self._costs.at
+            self._evaluated = evaluate_slices(
+                shared, self.dataset, sizes, goal.precisions, costs, goal.budget, progress=self._progress
+            )
         if self._folder is not None:
             save(self._evaluated.shared, self._folder / SHARED_FILE)
 

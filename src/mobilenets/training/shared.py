@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mobilenets.compression.quantize import Options, Rounding, quantize
 from mobilenets.data.dataset import Dataset
-from mobilenets.data.decoding import Prepared, prepare
-from mobilenets.engine.session import Session
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.slicing import sliced, statistics_of
-from mobilenets.planning.budget import Candidate, frontier
+from mobilenets.planning.budget import Budget, Candidate
+from mobilenets.planning.judging import Cost, Judge, Size
 from mobilenets.progress import SILENT, Progress
-from mobilenets.training.int8 import CALIBRATION
-from mobilenets.training.slimmable import STATISTICS_PICTURES, reestimated, spread
+from mobilenets.training.slimmable import reestimated
 
 SEVENTHS = (7, 6, 5, 4)
 """Resolutions of a search, in sevenths of the largest: the proportions of the published 224, 192, 160 and 128."""
 SMALLEST_RESOLUTION = 32
 FEWEST_VALIDATED = 3
 """Validation pictures of every class without which one network cannot be preferred to another."""
-QUICK = Options(rounding=Rounding.NEAREST)
-"""How candidates are quantised. The one that is taken is quantised with more care."""
-
-Point = tuple[float, int]
-"""(α, resolution)."""
-Cost = Callable[[float, int, str], Candidate]
-"""(α, resolution, precision) → what is known of that network before it has an accuracy."""
 
 
 def resolutions_below(largest: int) -> tuple[int, ...]:
@@ -81,71 +70,33 @@ class Evaluated:
     candidates: tuple[Candidate, ...]
 
 
-class Frontier:
-    """Evaluates slices of a shared network on validation pictures.
+def evaluate_slices(
+    shared: Model,
+    dataset: Dataset,
+    sizes: Sequence[Size],
+    precisions: Iterable[str],
+    cost: Cost,
+    budget: Budget = Budget(),
+    *,
+    progress: Progress = SILENT,
+) -> Evaluated:
+    """Accuracy of slices on the validation pictures.
 
     Args:
+        shared: float32, trained for every width.
         dataset: Training pictures give statistics and calibrate, validation pictures judge.
-        preprocessing: Of the shared network.
-        threads: Of the engine.
+        sizes: (α, resolution) of the slices.
+        precisions: ``float32``, ``int8`` or both; int8 is tried where it could be taken.
+        cost: What each of them costs.
+        budget: What they may cost.
         progress: Hears about every slice.
     """
+    judge = Judge(dataset, shared.preprocessing, progress=progress)
 
-    def __init__(
-        self, dataset: Dataset, preprocessing: Preprocessing, *, threads: int | None = None, progress: Progress = SILENT
-    ) -> None:
-        chosen = spread(len(dataset.train), STATISTICS_PICTURES)
-        self._dataset = replace(dataset, train=dataset.train.take(chosen))
-        self._preprocessing, self._threads, self._progress = preprocessing, threads, progress
-        self._prepared: dict[tuple[str, int], Prepared] = {}
+    def slice_at(width: float, side: int) -> Model:
+        return reestimated(sliced(shared, width_multiplier=width, resolution=side), judge.training_pixels(side))
 
-    def evaluate(self, shared: Model, points: Sequence[Point], precisions: Iterable[str], cost: Cost) -> Evaluated:
-        """Accuracy of slices.
-
-        int8 takes time to make, so it is tried only where it could be taken: for slices that no quicker one beats
-        in float32.
-
-        Args:
-            shared: float32, trained for every width.
-            points: (α, resolution) of the slices.
-            precisions: ``float32``, ``int8`` or both.
-            cost: What each of them costs.
-        """
-        slices: dict[Point, Model] = {}
-        found: list[Candidate] = []
-        hopeful: list[Candidate] = []
-        with self._progress.task("evaluating", len(points), "slices") as task:
-            for width, side in points:
-                narrow = sliced(shared, width_multiplier=width, resolution=side)
-                narrow = reestimated(narrow, self._pixels("train", side))
-                slices[width, side] = narrow
-                accuracy = self._accuracy(narrow)
-                if "float32" in precisions:
-                    found.append(replace(cost(width, side, "float32"), accuracy=accuracy))
-                if "int8" in precisions:
-                    hopeful.append(replace(cost(width, side, "int8"), accuracy=accuracy))
-                task.advance(accuracy=f"{100 * accuracy:.1f} %")
-        hopeful = frontier(hopeful)
-        with self._progress.task("evaluating int8", len(hopeful), "slices") as task:
-            for one in hopeful:
-                found.append(replace(one, accuracy=self._int8_accuracy(slices[one.width_multiplier, one.resolution])))
-                task.advance()
-        statistics = {point: statistics_of(model) for point, model in slices.items()}
-        return Evaluated(replace(shared, slices=statistics), tuple(found))
-
-    def _accuracy(self, model: Model) -> float:
-        prepared = self._part("validation", model.network.height)
-        logits = Session(model, self._threads).run(prepared.pixels)
-        return float(np.mean(logits.argmax(axis=1) == prepared.targets))
-
-    def _int8_accuracy(self, model: Model) -> float:
-        pixels = self._pixels("train", model.network.height)
-        return self._accuracy(quantize(model, pixels[spread(len(pixels), CALIBRATION)], QUICK).model)
-
-    def _pixels(self, part: str, side: int) -> Pixels:
-        return self._part(part, side).pixels
-
-    def _part(self, part: str, side: int) -> Prepared:
-        if (part, side) not in self._prepared:
-            self._prepared[part, side] = prepare(self._dataset.part(part), self._preprocessing, side, side)
-        return self._prepared[part, side]
+    found = judge.in_float32(sizes, slice_at)
+    judged = judge.judged(found, precisions, cost, budget)
+    statistics = {size: statistics_of(model) for size, (model, _) in found.items()}
+    return Evaluated(replace(shared, slices=statistics), tuple(one for one, _ in judged))

@@ -25,7 +25,6 @@ from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.training.batches import Batch, generator, normalized
-from mobilenets.training.canvases import Indices
 from mobilenets.training.distillation import proportional_side, resized
 from mobilenets.training.network import (
     LayerModule,
@@ -39,8 +38,6 @@ from mobilenets.training.network import (
 DRAW = 2
 """What a random generator is for, beside those of :mod:`mobilenets.training.batches`."""
 WIDTH_STEP = 0.05
-STATISTICS_PICTURES = 512
-"""Training pictures that batch-norm statistics are estimated from; more change no accuracy."""
 
 
 class Sandwich:
@@ -138,15 +135,6 @@ def forward_as(module: NetworkModule, network: Network, pictures: Tensor) -> Ten
         return activate(values, getattr(layer, "activation", Activation.NONE))
 
     return module.outputs(pictures, network=network, run=run)[network.outputs[0]]
-
-
-def spread(total: int, count: int) -> Indices:
-    """At most so many positions, spread evenly over all.
-
-    >>> spread(10, 4).tolist()
-    [0, 3, 6, 9]
-    """
-    return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))
 
 
 def reestimated(model: Model, pixels: Pixels, *, batch: int = 64, device: torch.device | None = None) -> Model:
