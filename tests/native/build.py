@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import ROOT
 
+fcntl = pytest.importorskip("fcntl", reason="native tests lock their build folders as POSIX systems do")
+
 SEARCHED = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 """Where programs are looked for: CMake and Ninja come with the environment that runs the tests."""
 
@@ -18,17 +20,28 @@ VARIABLE = "MOBILENETS_NATIVE_TESTS"
 """Set to have the native half built in other ways and tested in each: minutes of compiling."""
 
 
+NATIVE_ONLY = ("-DMOBILENETS_PYTHON=OFF", "-DMOBILENETS_TESTS=ON")
+
+OPTIMIZED = (*NATIVE_ONLY, "-DCMAKE_CXX_COMPILER=g++")
+"""The native half as it is shipped; every test of it is given the same, so that it is compiled once."""
+
+
 def require_compilers(*programs: str) -> None:
     """Skip the test where it was not asked for, or a program that it needs is not installed."""
     if not os.environ.get(VARIABLE):
         pytest.skip(f"compiles for minutes; set {VARIABLE}=1 to run it")
+    require_programs(*programs)
+
+
+def require_programs(*programs: str) -> None:
+    """Skip the test where CMake, Ninja or another program that it needs is not installed."""
     for program in ("cmake", "ninja", *programs):
         if shutil.which(program, path=SEARCHED) is None:
             pytest.skip(f"{program} is not installed")
 
 
 def build(name: str, target: str, *options: str) -> Path:
-    """Configure and build one target.
+    """Configure and build one target, while other processes that run tests wait.
 
     Args:
         name: Folder under build/.
@@ -40,8 +53,11 @@ def build(name: str, target: str, *options: str) -> Path:
     """
     folder = ROOT / "build" / name
     configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", f"-DPython_EXECUTABLE={sys.executable}"]
-    run([*configure, *options])
-    run(["cmake", "--build", str(folder), "--target", target])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run([*configure, *options])
+        run(["cmake", "--build", str(folder), "--target", target])
     return folder
 
 

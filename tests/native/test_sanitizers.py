@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.conftest import ROOT
 from tests.native.build import build, require_compilers, run
 
-COMPILER = ("-DCMAKE_CXX_COMPILER=g++", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
-"""Bounds are the same at every level of optimisation, and this one compiles in half the time."""
+COMPILER = ("-DCMAKE_CXX_COMPILER=g++", "-DCMAKE_CXX_FLAGS_RELEASE=-O0")
+"""Bounds are the same at every level of optimisation, and this one compiles in a third of the time."""
 
 
 def test_kernels_and_sessions_over_random_networks_stay_in_bounds() -> None:
