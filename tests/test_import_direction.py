@@ -27,7 +27,7 @@ BESIDE = {("engine", "data"), ("training", "planning"), ("cli", "reports"), ("cl
 """The parts that may import one of their own row: the classifier decodes pictures, a run within a budget asks the plan
 what fits, commands print and serve."""
 
-TORCH_USERS = ("training/", "compression/qat.py")
+TORCH_USERS = ("training/", "compression/qat.py", "compression/straight_through.py")
 
 OPTIONAL_PACKAGES = (
     "torch",

@@ -78,17 +78,6 @@ def test_training_starts_from_the_post_training_model() -> None:
     assert start.quantization == held.quantization
 
 
-def test_the_teacher_is_the_float_model() -> None:
-    rng = np.random.default_rng(0)
-    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
-    ground = prepare(model, pixels, Options())
-    held = walk(model, ground, pixels, Options()).model
-    with torch.no_grad():
-        said = IntegerNetwork(ground.unfolded, held).eval().float_forward(planes(pixels)).numpy()
-    expected = reference.run(ground.unfolded, pixels)["classifier"]
-    np.testing.assert_allclose(said, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
-
-
 def separating_model(rng: np.random.Generator) -> Model:
     """A small Model whose answers differ from picture to picture."""
     norm = BatchNorm()

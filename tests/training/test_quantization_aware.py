@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.compression.test_qat import NETWORK, separating_model
+from tests.compression.test_qat import NETWORK, planes, separating_model
 from tests.random_models import random_int8_model, random_model, random_pixels
 
 from mobilenets.compression.gate import Jury, answers
 from mobilenets.compression.quantize import Options, quantize
 from mobilenets.errors import CompressionError
+from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.training.quantization_aware import Recipe, Standing, train
+from mobilenets.training.quantization_aware import Recipe, Standing, Teacher, train
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,14 @@ def wavering_model(rng: np.random.Generator, pixels: Pixels) -> Model:
     parameters["classifier.weight"] = (parameters["classifier.weight"] / spread).astype(np.float32)
     parameters["classifier.bias"] = (-centre / spread).astype(np.float32)
     return model.with_parameters(parameters)
+
+
+def test_the_teacher_is_the_float_model() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
+    said = Teacher(model)(planes(pixels)).numpy()
+    expected = reference.run(model, pixels)["classifier"]
+    np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_training_brings_4_bit_weights_back_to_the_teacher() -> None:

@@ -71,7 +71,7 @@ class Batches:
         self.canvases, self.recipe, self.seed, self.device = canvases, recipe, seed, device
         self.count = len(canvases.targets)
         self._classes = classes
-        self._normal = _Normalization(preprocessing, device)
+        self._normal = Normalization(preprocessing, device)
         self._shown = canvases
         self._targets = torch.from_numpy(canvases.targets)
 
@@ -115,7 +115,7 @@ class Batches:
         return self._normal(pictures)
 
 
-class _Normalization:
+class Normalization:
     """(byte / 255 − mean) / deviation, as one multiplication and addition."""
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
@@ -132,7 +132,7 @@ class _Normalization:
 def normalized(pixels: Pixels, preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Bytes (N, height, width, 3) as a network sees them: float32 (N, 3, height, width), channels-last in memory."""
     values = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
-    return _Normalization(preprocessing, device)(values)
+    return Normalization(preprocessing, device)(values)
 
 
 def resample(canvas: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tensor:

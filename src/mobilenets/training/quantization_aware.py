@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mobilenets.compression.fold import fold
 from mobilenets.compression.gate import Jury, answers
 from mobilenets.compression.noise import measure_noise
 from mobilenets.compression.qat import IntegerNetwork
@@ -28,6 +29,8 @@ from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.progress import SILENT, Progress
+from mobilenets.training.batches import Normalization
+from mobilenets.training.network import module_of
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
 HELD_OUT = 8
@@ -109,11 +112,8 @@ def train(
         chosen[-1] |= not chosen.any()
         pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
     student = IntegerNetwork(unfold(start.model, ground.unfolded), start.model)
-    teacher = IntegerNetwork(ground.unfolded, start.model)
-    for parameter in teacher.parameters():
-        parameter.requires_grad_(False)
     best, kept, standing = start.model, 0, Standing.of(start.model, jury)
-    for epoch in _Trainer(student, teacher, recipe, total=len(pixels)).epochs(pixels, progress):
+    for epoch in _Trainer(student, Teacher(model), recipe, total=len(pixels)).epochs(pixels, progress):
         challenger = student.to_model(model)
         reached = Standing.of(challenger, jury)
         if reached.is_better_than(standing):
@@ -169,9 +169,23 @@ def _log_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float6
     return logs
 
 
+class Teacher:
+    """Logits of a float Model, whose batch norms are folded once for all steps."""
+
+    def __init__(self, model: Model) -> None:
+        # mypy does not know this overload of Module.to
+        self._module = module_of(fold(model)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._normal = Normalization(model.preprocessing, torch.device("cpu"))
+
+    @torch.no_grad()
+    def __call__(self, maps: Tensor) -> Tensor:
+        """float32 (N, C), of bytes as float32 (N, channels, height, width)."""
+        return cast("Tensor", self._module(self._normal(maps)))
+
+
 class _Trainer:
-    def __init__(self, student: IntegerNetwork, teacher: IntegerNetwork, recipe: Recipe, total: int) -> None:
-        self.student, self.teacher, self.recipe = student, teacher.eval(), recipe
+    def __init__(self, student: IntegerNetwork, teacher: Teacher, recipe: Recipe, total: int) -> None:
+        self.student, self.teacher, self.recipe = student, teacher, recipe
         self.steps = recipe.epochs * max(1, total // recipe.batch)
         ranges = student.range_parameters
         of_ranges = {id(parameter) for parameter in ranges}
@@ -183,7 +197,7 @@ class _Trainer:
             for parameter in weights
         ]
         groups.append({"params": ranges, "lr": recipe.range_learning_rate})
-        self.optimizer = torch.optim.Adam(groups)
+        self.optimizer = torch.optim.Adam(groups, fused=True)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(self.steps, 1))
         self.random = np.random.default_rng(recipe.seed)
 
@@ -209,8 +223,7 @@ class _Trainer:
         order = self.random.permutation(len(pixels))
         for begin in range(0, len(order) - size + 1, size):
             chosen = pixels[np.sort(order[begin : begin + size])]
-            maps = torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2))).float()
-            yield self._shifted(maps)
+            yield self._shifted(torch.from_numpy(chosen).permute(0, 3, 1, 2).float())
 
     def _shifted(self, maps: Tensor) -> Tensor:
         down, across = (int(side * self.recipe.shift) for side in maps.shape[2:])
@@ -218,12 +231,12 @@ class _Trainer:
             return maps
         padded = functional.pad(maps, (across, across, down, down), mode="replicate")
         top, left = self.random.integers(0, 2 * down + 1), self.random.integers(0, 2 * across + 1)
-        return padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
+        moved = padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
+        return moved.contiguous(memory_format=torch.channels_last)
 
     def _step(self, batch: Tensor) -> float:
         temperature = self.recipe.temperature
-        with torch.no_grad():
-            wanted = self.teacher.float_forward(batch)
+        wanted = self.teacher(batch)
         answered = self.student(batch)
         divergence = functional.kl_div(
             functional.log_softmax(answered / temperature, dim=1),
