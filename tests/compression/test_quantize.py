@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mobilenets.compression.calibrate import RangeMethod, choose_ranges, observe
 from mobilenets.compression.fold import fold, fold_input
 from mobilenets.compression.gate import Jury, answers
 from mobilenets.compression.noise import decibels
-from mobilenets.compression.quantize import Options, Rounding, integer_bias, quantize, settled_scales
+from mobilenets.compression.quantize import Options, Rounding, bits_by_layer, integer_bias, quantize, settled_scales
 from mobilenets.data.decoding import prepare
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.subset import Subset
@@ -48,14 +49,34 @@ def test_random_networks_become_whole_int8_models(seed: int, bits: int, careful:
     assume(is_alive(model, pixels))
     made = quantize(model, pixels, options)
     assert {layer.name for layer in made.layers} == {layer.name for layer in network.layers}
+    assert made.model.quantization is not None
     for layer in network.layers:
         if layer.has_weight:
-            assert np.abs(made.model.parameters[f"{layer.name}.weight"]).max() <= (127 if bits == 8 else 7)
+            top = 127 if made.model.quantization.bits(layer.name) == 8 else 7
+            assert np.abs(made.model.parameters[f"{layer.name}.weight"]).max() <= top
     if bits == 8 and careful:
         before, after = reference.run(model, pixels), reference.run(made.model, pixels)
         for name, expected in before.items():
             signal, error_power = float(np.square(expected).sum()), float(np.square(after[name] - expected).sum())
             assert decibels(signal, error_power) > 12, name
+
+
+def test_of_4_bit_weights_the_smallest_layers_keep_8() -> None:
+    bits = bits_by_layer(NETWORK, 4)
+    sizes = {name.removesuffix(".weight"): math.prod(shape) for name, shape in NETWORK.parameter_shapes().items()}
+    eight = {name for name, of_layer in bits.items() if of_layer == 8}
+    assert {"stem", *(f"block{number}.depthwise" for number in range(1, 7))} <= eight
+    assert sum(sizes[name] for name in eight) <= 0.02 * sum(sizes[name] for name in bits)
+    assert max(sizes[name] for name in eight) <= min(sizes[name] for name in bits.keys() - eight)
+    assert set(bits_by_layer(NETWORK, 8).values()) == {8}
+    made = quantize(
+        random_model(np.random.default_rng(0), NETWORK),
+        random_pixels(np.random.default_rng(0), NETWORK, 4),
+        Options(weight_bits=4),
+    ).model
+    assert made.quantization is not None
+    assert {name: made.quantization.bits(name) for name in bits} == bits
+    assert np.abs(made.parameters["stem.weight"]).max() > 7
 
 
 def test_two_runs_give_the_same_bits() -> None:
@@ -135,10 +156,12 @@ def test_what_quantize_makes_is_held_in_half_the_bytes_of_scales_and_4_bit_biase
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 4)
     for bits in (8, 4):
-        for name, tensor in quantize(model, pixels, Options(weight_bits=bits)).model.parameters.items():
+        made = quantize(model, pixels, Options(weight_bits=bits)).model
+        assert made.quantization is not None
+        for name, tensor in made.parameters.items():
             if name.endswith(".weight_scale"):
                 assert not (tensor.view(np.uint32) & 0xFFFF).any(), name
-            if name.endswith(".bias") and bits == 4:
+            if name.endswith(".bias") and made.quantization.bits(name.removesuffix(".bias")) == 4:
                 assert np.abs(tensor).max() < 2**15, name
 
 

@@ -29,7 +29,7 @@ from mobilenets.compression.calibrate import Reach, Vector, held_ranges
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import Rows
 from mobilenets.compression.fold import check_finite, fold, fold_input, refuse_int8, with_biases
-from mobilenets.compression.quantize import Options, Quantized, assemble, parameters_of, round_weights
+from mobilenets.compression.quantize import Options, Quantized, assemble, bits_by_layer, parameters_of, round_weights
 from mobilenets.errors import CompressionError
 from mobilenets.model.batched import Arithmetic
 from mobilenets.model.model import Model, Tensor
@@ -76,10 +76,11 @@ def quantize_without_pictures(model: Model, options: Options = Options()) -> Qua
     folded = fold(ready)
     held = _ranges(folded, input_held, expected)
     parameters: dict[str, Tensor] = {}
+    bits = bits_by_layer(folded.network, options.weight_bits)
     for layer in folded.network.layers:
         if layer.has_weight:
             sources = tuple(held[name] for name in layer.inputs)
-            rounded = round_weights(folded, layer, sources[0], options)
+            rounded = round_weights(folded, layer, sources[0], bits[layer.name])
             numbers = Arithmetic(sources, held.get(layer.name))
             if options.bias_correction and layer.inputs[0] != INPUT:
                 mean = _row_means(layer, expected[layer.inputs[0]].mean, rounded.rows.shape)

@@ -7,6 +7,7 @@ the means. Nothing is left in float but what the contract says: a layer that can
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -32,6 +33,8 @@ from mobilenets.progress import SILENT, Progress
 
 MOST_WALKED = 128
 """Pictures that the two Models walk over side by side; ranges are calibrated on all."""
+SPARED = 0.02
+"""Share of all weights, those of the smallest layers, that keep 8 bits in a 4-bit Model."""
 _LARGEST_BIAS = 1 << 22
 """Units that a bias uses at most, for channels of hardly any weight: fine enough, and float32 sums stay exact."""
 _SHORT_BIAS = 30_000
@@ -59,7 +62,7 @@ class Options:
         absorb: Absorption of high biases.
         bias_correction: Measured correction of each layer's mean.
         rounding: How weights are rounded.
-        weight_bits: 8 or 4.
+        weight_bits: 8 or 4; see :func:`bits_by_layer`.
     """
 
     ranges: RangeMethod = RangeMethod.MSE
@@ -205,6 +208,7 @@ def walk(model: Model, ground: Ground, pixels: Pixels, options: Options, *, prog
     parts = batches(chosen)
     floats: dict[str, list[Map]] = {INPUT: [input_map(ground.model, part) for part in parts]}
     bytes_: dict[str, list[Map]] = {INPUT: [np.ascontiguousarray(part.transpose(1, 2, 0, 3)) for part in parts]}
+    bits = bits_by_layer(network, options.weight_bits)
     last_reader = {source: layer.name for layer in network.layers for source in layer.inputs}
     parameters: dict[str, Tensor] = {}
     noise: list[LayerNoise] = []
@@ -215,7 +219,9 @@ def walk(model: Model, ground: Ground, pixels: Pixels, options: Options, *, prog
             real_inputs = [floats[name] for name in layer.inputs]
             byte_inputs = [bytes_[name] for name in layer.inputs]
             if layer.has_weight:
-                numbers = _quantize_layer(ground, layer, numbers, real_inputs[0], byte_inputs[0], options)
+                numbers = _quantize_layer(
+                    ground, layer, numbers, real_inputs[0], byte_inputs[0], options, bits[layer.name]
+                )
                 parameters |= parameters_of(layer, numbers)
             floats[layer.name] = [
                 float_layer(layer, list(maps), ground.model.parameters) for maps in zip(*real_inputs, strict=True)
@@ -240,9 +246,34 @@ def assemble(
     options: Options,
 ) -> Model:
     """The int8 Model of some integer tensors: labels, preprocessing and provenance are the float one's."""
-    weight_bits = {layer.name: options.weight_bits for layer in network.layers if layer.has_weight}
-    quantization = Quantization(held, {} if options.weight_bits == 8 else weight_bits)
+    few = {name: bits for name, bits in bits_by_layer(network, options.weight_bits).items() if bits != 8}
+    quantization = Quantization(held, few)
     return replace(model, network=network, parameters=parameters, quantization=quantization, slices={})
+
+
+def bits_by_layer(network: Network, weight_bits: int) -> dict[str, int]:
+    """Bits of the weights of every layer that has some.
+
+    Where 4 are asked for, the smallest layers keep 8, as many as hold :data:`SPARED` of all weights together: a layer's
+    noise does not shrink with its size, and a MobileNet's first layers and most depthwise ones are hardly any bytes.
+
+    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> bits = bits_by_layer(mobilenet_v1(), 4)
+    >>> [name for name, of_layer in bits.items() if of_layer == 4][:3]
+    ['block4.pointwise', 'block5.pointwise', 'block6.pointwise']
+    """
+    sizes = {
+        layer.name: math.prod(layer.weight_shape(network.input_shapes(layer)))
+        for layer in network.layers
+        if layer.has_weight
+    }
+    bits, room = dict.fromkeys(sizes, weight_bits), SPARED * sum(sizes.values())
+    for name in sorted(sizes, key=lambda name: sizes[name]):
+        room -= sizes[name]
+        if room < 0:
+            break
+        bits[name] = 8
+    return bits
 
 
 def integer_bias(bias: Rows, scale_in: float, scales: Rows) -> npt.NDArray[np.int32]:
@@ -275,7 +306,7 @@ def settled_scales(scales: Rows, weight: Rows, bias: Rows, scale_in: float, bits
 
 
 def round_weights(
-    model: Model, layer: Layer, source: TensorQuantization, options: Options, products: Rows | None = None
+    model: Model, layer: Layer, source: TensorQuantization, bits: int, products: Rows | None = None
 ) -> RoundedWeights:
     """Choose a layer's scales and round its weights.
 
@@ -283,12 +314,12 @@ def round_weights(
         model: float32, folded.
         layer: With weights.
         source: Scale and zero point of its input.
-        options: How to round, and to how many bits.
+        bits: Of its weights.
         products: Covariance of the inputs, (groups, in, in); None rounds to the nearest.
     """
     weight = model.parameters[f"{layer.name}.weight"].astype(np.float64)
     bias = model.parameters[f"{layer.name}.bias"].astype(np.float64)
-    rows, bits = to_rows(layer, weight), options.weight_bits
+    rows = to_rows(layer, weight)
     variance = None if products is None else np.diagonal(products, axis1=1, axis2=2)
     scales = weight_scales(rows, bits, variance)
     scales = settled_scales(scales.reshape(-1), weight, bias, source.scale, bits).reshape(scales.shape)
@@ -297,13 +328,13 @@ def round_weights(
 
 
 def _quantize_layer(
-    ground: Ground, layer: Layer, numbers: Arithmetic, reals: list[Map], bytes_: list[Map], options: Options
+    ground: Ground, layer: Layer, numbers: Arithmetic, reals: list[Map], bytes_: list[Map], options: Options, bits: int
 ) -> Arithmetic:
     source = numbers.sources[0]
     reconstructs = options.rounding is Rounding.RECONSTRUCT
     held = windows(layer, bytes_, source) if options.bias_correction or reconstructs else None
     products = covariance(held) if held is not None and reconstructs else None
-    rounded = round_weights(ground.model, layer, source, options, products)
+    rounded = round_weights(ground.model, layer, source, bits, products)
     if held is None or not options.bias_correction:
         return rounded.arithmetic(numbers)
     mean = windows(layer, reals, None).mean(axis=1, dtype=np.float64)[:, :, None]
