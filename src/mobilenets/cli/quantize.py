@@ -46,7 +46,9 @@ NEEDS_PICTURES = {
 @click.option("--auto", is_flag=True, help="Go on trying, up to training, until the verdict is good.")
 @click.option("--qat", "train_it", is_flag=True, help="Train with quantisation right away.")
 @click.option("--epochs", type=click.IntRange(min=1), default=4, show_default=True, help="Of that training.")
-@click.option("--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True)
+@click.option(
+    "--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True, help="4 spares the smallest layers."
+)
 @click.option("--ranges", type=click.Choice([*map(str, RangeMethod)]), default=str(RangeMethod.MSE), show_default=True)
 @click.option("--percentile", type=float, default=99.99, show_default=True, help="Values kept by percentile ranges.")
 @click.option(

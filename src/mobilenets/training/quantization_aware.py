@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilenets.compression.fold import fold
-from mobilenets.compression.gate import Jury, answers
+from mobilenets.compression.gate import Jury
 from mobilenets.compression.noise import measure_noise
 from mobilenets.compression.qat import IntegerNetwork
 from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, prepare, walk
 from mobilenets.compression.unfold import unfold
+from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -139,8 +140,8 @@ class Standing:
 
     @staticmethod
     def of(model: Model, jury: Jury) -> Standing:
-        """Ask a Model."""
-        logits = answers(model, jury.pixels)
+        """Ask a Model, on the engine."""
+        logits = Session(model, torch.get_num_threads()).run(jury.pixels)
         targets = jury.logits.argmax(axis=1) if jury.targets is None else jury.targets
         wanted, given = _log_probabilities(jury.logits), _log_probabilities(logits)
         return Standing(logits.argmax(axis=1) == targets, (np.exp(wanted) * (wanted - given)).sum(axis=1))
