@@ -173,10 +173,9 @@ void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs, 
     };
     const int32_t most = plan_->options().threads;
     Team team(threads > 0 ? std::min(threads, most) : most, processors_);
-    // Threads with pictures of their own never wait for each other, but each reads all weights for every picture: that
-    // pays where the weights stay in a core's own cache.
-    const bool light = plan_->packed_bytes() <= size_t{1} << 20;
-    const int64_t apart = team.size() == 1 || !light ? 0 : count / team.size() * team.size();
+    // Threads with pictures of their own never wait for each other, and read the weights once for a picture, not once
+    // each: that pays at every size. What is left over is shared.
+    const int64_t apart = team.size() == 1 ? 0 : count / team.size() * team.size();
     if (apart > 0) {
         Apart work;
         work.runner = this;
