@@ -1,0 +1,227 @@
+"""The training runs that ``benchmarks/tradeoff.py`` compares, each resumable, and the file of what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from mobilenets.architecture.layers import Network
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.data.decoding import Prepared, prepare
+from mobilenets.engine.session import Session
+from mobilenets.model.model import Model
+from mobilenets.model.sampling import spread
+from mobilenets.model.slicing import sliced
+from mobilenets.planning.judging import STATISTICS_PICTURES
+from mobilenets.progress import Progress, Task
+from mobilenets.training.batches import Batches
+from mobilenets.training.canvases import Canvases, make_canvases
+from mobilenets.training.defaults import PREPROCESSING
+from mobilenets.training.distillation import Distillation
+from mobilenets.training.loop import Plan, Trainer
+from mobilenets.training.network import NetworkModule, module_of, parameters_of
+from mobilenets.training.optimization import initialize, set_batch_norm_momentum
+from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
+from mobilenets.training.search_training import SPECIALISE_EPOCHS
+from mobilenets.training.slimmable import Sandwich, reestimated
+
+Result = TypeVar("Result")
+
+WIDTHS = (1.0, 0.75, 0.5, 0.25)
+RESOLUTIONS = (56, 48, 40, 32)
+"""In the paper's proportions, 224 : 192 : 160 : 128."""
+
+
+class Results:
+    """Lines of JSON in a file: what was measured, found again by what was asked.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def find(self, **asked: Any) -> list[dict[str, Any]]:
+        """The rows that have these values."""
+        return [row for row in self.rows if all(row.get(name) == value for name, value in asked.items())]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row."""
+        self.rows.append(row)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+class OutOfTimeError(Exception):
+    """The time that this call may take is over; what was begun can be gone on with."""
+
+
+class Clock(Progress):
+    """Ends training after an epoch when the time is over.
+
+    Args:
+        seconds: How much time there is, by the wall's clock.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
+
+    @contextmanager
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+        yield _ClockedTask(self)
+
+
+class _ClockedTask(Task):
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def advance(self, steps: float = 1, **figures: str) -> None:
+        if "validation" in figures and time.monotonic() > self._clock.end:  # said once, at the end of an epoch
+            raise OutOfTimeError
+
+
+class Runs:
+    """Pictures of one data set, decoded once, and the recipe that all networks are trained by.
+
+    Args:
+        data: The data set.
+        results: Where figures go, and beside them the shared Model.
+        options: What the command line said.
+    """
+
+    def __init__(self, data: Path, results: Results, options: argparse.Namespace) -> None:
+        self.dataset: Dataset = load_dataset(data, seed=options.seed)
+        self.name, self.results, self.options, self.seed = data.name, results, options, options.seed
+        self.recipe: Recipe = suited_to(replace(DEFAULT, batch=options.batch), self.dataset.labels)
+        self.largest = max(RESOLUTIONS)
+        self.clock = Clock(options.seconds)
+        self._canvases: Canvases | None = None
+        self._prepared: dict[tuple[str, int], Prepared] = {}
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What every figure depends on."""
+        settings = {"epochs": self.options.epochs, "batch": self.recipe.batch, "seed": self.seed}
+        return {"data": self.name, **settings, "largest": self.largest}
+
+    @property
+    def shared_key(self) -> dict[str, Any]:
+        """What figures of the shared network depend on."""
+        return {**self.key, "draws": self.options.draws, "share": self.options.share}
+
+    @property
+    def shared_path(self) -> Path:
+        """File of the shared Model."""
+        name = "-".join(str(value) for value in self.shared_key.values())
+        return Path(self.options.results) / f"{name}.safetensors"
+
+    def prepared(self, part: str, side: int) -> Prepared:
+        """Pictures of a part at a size."""
+        if (part, side) not in self._prepared:
+            self._prepared[part, side] = prepare(self.dataset.part(part), PREPROCESSING, side, side)
+        return self._prepared[part, side]
+
+    def network(self, width: float, side: int) -> Network:
+        """MobileNet V1 for these classes."""
+        return mobilenet_v1(width_multiplier=width, resolution=side, classes=len(self.dataset.labels))
+
+    def fresh(self, width: float, side: int) -> NetworkModule:
+        """A network before training."""
+        module = NetworkModule(self.network(width, side), dropout=self.recipe.dropout)
+        initialize(module, self.recipe, self.seed)
+        return module
+
+    def trainer(self, module: NetworkModule, epochs: int, recipe: Recipe, **how: Any) -> Trainer:
+        """A training run of a module."""
+        plan = Plan(epochs, seed=self.seed)
+        if self._canvases is None:
+            self._canvases = make_canvases(self.dataset.train, self.largest)
+        classes = len(self.dataset.labels)
+        batches = Batches(self._canvases, classes, PREPROCESSING, recipe, seed=self.seed, device=plan.device)
+        validation = self.prepared("validation", module.network.height)
+        return Trainer(module, batches, validation, PREPROCESSING, recipe, plan, progress=self.clock, **how)
+
+    def train(self, key: dict[str, Any], module: NetworkModule, epochs: int, recipe: Recipe, **how: Any) -> float:
+        """Train to the end, going on with what an earlier call began: processor seconds of the training loop."""
+        name = "-".join(str(value) for value in key.values())
+        path = Path(self.options.results) / f"{name}.checkpoint.safetensors"
+        trainer = self.trainer(module, epochs, recipe, checkpoint=path, settings=key, **how)
+        trainer.resume()
+        begun = time.process_time()
+        try:
+            trainer.run()
+        except OutOfTimeError:
+            trainer.save()
+            self.results.add({"interrupted": key, "seconds": round(time.process_time() - begun, 2)})
+            raise
+        path.unlink()
+        earlier = sum(row["seconds"] for row in self.results.find(interrupted=key))
+        return float(round(earlier + time.process_time() - begun, 2))
+
+    def sandwich(self, network: Network) -> Sandwich:
+        """What the shared run minimises."""
+        return Sandwich(
+            network,
+            narrowest=min(WIDTHS),
+            resolutions=RESOLUTIONS,
+            draws=self.options.draws,
+            share=self.options.share,
+            label_smoothing=self.recipe.label_smoothing,
+            seed=self.seed,
+        )
+
+    def slice(self, shared: Model, width: float, side: int) -> Model:
+        """A slice with its statistics estimated anew."""
+        narrow = sliced(shared, width_multiplier=width, resolution=side)
+        pixels = self.prepared("train", side).pixels
+        return reestimated(narrow, pixels[spread(len(pixels), STATISTICS_PICTURES)])
+
+    def specialised(self, shared: Model, width: float, side: int) -> tuple[float, Model]:
+        """A slice that learned on by itself, with the largest as its teacher, and the processor seconds of it.
+
+        As in a fit within a budget, the slice stays as it was if validation pictures say that this brought nothing.
+        """
+        start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
+        recipe = replace(self.recipe, learning_rate=self.recipe.learning_rate * self.recipe.fine_tuning)
+        module = module_of(start)
+        set_batch_norm_momentum(module, recipe)
+        objective = Distillation(module_of(largest), label_smoothing=recipe.label_smoothing)
+        epochs = max(1, round(SPECIALISE_EPOCHS * self.options.epochs))
+        key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
+        seconds = self.train(key, module, epochs, recipe, objective=objective, size=(self.largest, self.largest))
+        model = self.model(module)
+        return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
+
+    def model(self, module: NetworkModule) -> Model:
+        """What a run made."""
+        return Model(module.network, parameters_of(module), self.dataset.labels, PREPROCESSING)
+
+    def top1(self, model: Model) -> dict[str, float]:
+        """Share of the validation and of the test pictures that a Model gets right."""
+        return {part: self.accuracy(model, part) for part in ("validation", "test")}
+
+    def accuracy(self, model: Model, part: str) -> float:
+        """Share of the pictures of a part that a Model gets right."""
+        prepared = self.prepared(part, model.network.height)
+        return float(np.mean(Session(model, 1).run(prepared.pixels).argmax(axis=1) == prepared.targets))
+
+
+def spent(work: Callable[[], Result]) -> tuple[float, Result]:
+    """Processor seconds of some work, and what came of it."""
+    begun = time.process_time()
+    result = work()
+    return round(time.process_time() - begun, 4), result
