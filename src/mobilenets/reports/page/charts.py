@@ -15,7 +15,7 @@ from mobilenets.reports.page.markup import Child, Element, tag
 WIDE, NARROW = 760, 328
 """CSS pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 28, 38
-TEXT_HEIGHT = 14
+TEXT_HEIGHT, LETTER_WIDTH = 14, 7
 
 Points = Sequence[tuple[float, float]]
 
@@ -130,21 +130,20 @@ class Chart:
             self._marks.append(tag("circle", inner, cx=across, cy=down, r=radius, class_=f"dot {class_}"))
 
     def upright(self, x: float, class_: str, label: str = "", *, before: bool = False) -> None:
-        """A vertical rule, with a label at its top."""
-        across = self.across(x)
-        self._marks.append(tag("line", x1=across, x2=across, y1=TOP, y2=self.height - BOTTOM, class_=f"rule {class_}"))
+        """A vertical rule, with a label at its foot, where the points that are worth a label are not."""
+        across, foot = self.across(x), self.height - BOTTOM
+        self._marks.append(tag("line", x1=across, x2=across, y1=TOP, y2=foot, class_=f"rule {class_}"))
         if label:
             self.text(
-                across + (-4 if before else 4), TOP + 10, label, f"note {class_}", anchor="end" if before else None
+                across + (-4 if before else 4), foot - 6, label, f"note {class_}", anchor="end" if before else None
             )
 
     def note(self, x: float, y: float, label: str, class_: str, *, above: float = 12.0) -> None:
-        """Words beside a point, on the side where there is room."""
+        """Words above a point, before it if they fit: of what is best, little lies up and to the left."""
         across, down = self.across(x), self.down(y)
-        ahead = across < self.width / 2
-        room = TOP + TEXT_HEIGHT
-        height = down - above if down - above > room else down + above + TEXT_HEIGHT / 2
-        self.text(across + (10 if ahead else -10), height, label, f"note {class_}", anchor=None if ahead else "end")
+        fits = across - LEFT > LETTER_WIDTH * len(label)
+        height = down - above if down - above > TOP - 4 else down + above + TEXT_HEIGHT / 2
+        self.text(across + (-10 if fits else 10), height, label, f"note {class_}", anchor="end" if fits else None)
 
     def text(self, x: float, y: float, label: str, class_: str, *, anchor: str | None = None) -> None:
         """Words at a place in pixels."""
