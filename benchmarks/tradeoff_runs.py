@@ -31,7 +31,7 @@ from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.search_training import SPECIALISE_EPOCHS
+from mobilenets.training.search_training import SPECIALISE_EPOCHS, SPECIALISE_RATE
 from mobilenets.training.slimmable import Sandwich, reestimated
 
 Result = TypeVar("Result")
@@ -196,7 +196,7 @@ class Runs:
         As in a fit within a budget, the slice stays as it was if validation pictures say that this brought nothing.
         """
         start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
-        recipe = replace(self.recipe, learning_rate=self.recipe.learning_rate * self.recipe.fine_tuning)
+        recipe = replace(self.recipe, learning_rate=SPECIALISE_RATE * self.recipe.learning_rate)
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
         objective = Distillation(module_of(largest), label_smoothing=recipe.label_smoothing)

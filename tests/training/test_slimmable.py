@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,17 @@ def test_every_step_trains_the_narrowest_and_the_widest() -> None:
     assert gradient is not None
     assert gradient[-1].abs().sum() > 0
     assert gradient[0].abs().sum() > 0
+
+
+def test_the_loss_is_of_the_size_of_one_network_s() -> None:
+    module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
+    with torch.no_grad():
+        module.layer_module("classifier").weight.zero_()
+        cast("torch.Tensor", module.layer_module("classifier").bias).zero_()
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 64), draws=3)
+    targets = torch.eye(3)[[0, 1, 2, 0]]
+    loss, _ = sandwich(module, Batch(torch.randn(4, 3, 64, 64), targets))
+    assert float(loss.detach()) == pytest.approx(np.log(3), rel=1e-5)
 
 
 def test_what_a_step_draws_follows_from_its_number() -> None:

@@ -66,7 +66,7 @@ class _LineTask(Task):
     def advance(self, steps: float = 1, **figures: str) -> None:
         self._done += steps
         self._figures.update(figures)
-        if time.monotonic() - self._printed >= LINE_SECONDS:
+        if self._done < self._total and time.monotonic() - self._printed >= LINE_SECONDS:  # the end is printed anyway
             self.print()
 
     def print(self) -> None:

@@ -31,8 +31,10 @@ SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensor
 
 SHARED_EPOCHS = 0.5
 """Of as many epochs as an ordinary run would take: a step of the shared run learns from every picture four times."""
-SPECIALISE_EPOCHS = 0.25
-"""Of the epochs of the shared run."""
+SPECIALISE_EPOCHS = 1.0
+"""Of the epochs of the shared run: those of one network are cheap beside those of all."""
+SPECIALISE_RATE = 0.5
+"""Of the recipe's learning rate. A slice of a short run has more to learn than to keep."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class SearchTraining:
         size = (shared.network.height, shared.network.width)
         start = shared.slice(choice.width_multiplier, choice.resolution)
         teacher = module_of(shared.slice(shared.network.width_multiplier, shared.network.height)).to(self._by.device)
-        recipe = replace(self._by.recipe, learning_rate=self._by.recipe.learning_rate * self._by.recipe.fine_tuning)
+        recipe = replace(self._by.recipe, learning_rate=SPECIALISE_RATE * self._by.recipe.learning_rate)
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
         epochs = max(1, round(SPECIALISE_EPOCHS * self.shared_epochs))

@@ -81,7 +81,7 @@ class Sandwich:
         self._at = cache(self._thinned)
 
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(sum of all losses, logits of the widest)."""
+        """(mean of all losses, which is then of the size of any network's, and logits of the widest)."""
         rng = generator(self._seed, batch.step, DRAW)
         logits = module(batch.pictures).float()
         loss = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
@@ -95,7 +95,7 @@ class Sandwich:
             loss = loss + functional.cross_entropy(
                 forward_as(module, self._at(float(width), side), pictures).float(), said
             )
-        return loss, logits
+        return loss / (2 + self._draws), logits
 
     def _draw_side(self, rng: np.random.Generator, largest: int) -> int:
         """A resolution; where training itself is at a smaller one just now, in proportion."""
