@@ -63,7 +63,15 @@ def test_the_gradient_is_that_of_convolution_rounding_and_clamp(
 
 def test_weights_beyond_the_grid_have_no_gradient() -> None:
     weight = torch.tensor([[-3.0, -0.8, 0.26, 0.74, 0.76, 9.0]], requires_grad=True)
-    whole = rounded(weight, torch.tensor([[0.5]]), 1)
+    whole = rounded(weight, torch.tensor([0.5]), torch.ones(1), 1)
     assert whole.tolist() == [[-1, -1, 1, 1, 1, 1]]
     (gradient,) = torch.autograd.grad(whole.sum(), [weight])
     assert gradient.tolist() == [[0, 0, 2, 2, 0, 0]]
+
+
+def test_the_size_of_a_channel_has_the_gradient_of_a_factor_on_its_whole_numbers() -> None:
+    weight, size = torch.tensor([[-3.0, 0.74], [0.2, 0.3]]), torch.ones(2, requires_grad=True)
+    whole = rounded(weight, torch.tensor([0.5, 0.1]), size, 7)
+    assert whole.tolist() == [[-6, 1], [2, 3]]
+    (gradient,) = torch.autograd.grad((whole * torch.tensor([[1.0, 10.0], [2.0, 3.0]])).sum(), [size])
+    assert gradient.tolist() == [-6 + 10, 4 + 9]

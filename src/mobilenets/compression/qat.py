@@ -41,7 +41,7 @@ _STATISTICS_MOMENTUM = 0.02
 
 
 class IntegerLayer(nn.Module):
-    """Parameters of one layer with weights: what a float Model holds for it, and how its weights' grid ends."""
+    """Parameters of one layer with weights: what a float Model holds for it, and the grid of its weights."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -63,30 +63,38 @@ class IntegerLayer(nn.Module):
             self.beta = nn.Parameter(_tensor(named[f"{layer.name}.batch_norm.bias"]))
             self.register_buffer("running_mean", _tensor(named[f"{layer.name}.batch_norm.running_mean"]))
             self.register_buffer("running_var", _tensor(named[f"{layer.name}.batch_norm.running_var"]))
-        # One step of the grid, as a share of the largest weight: fixed, while the grid breathes with the weights.
-        largest = _largest(self.folded()[0]).double()
+        # The grid lies in the weights before the batch norm, and stays; the batch norm learns each channel's scale. A
+        # grid of the folded weights would round a whole channel anew whenever its scale, a bfloat16, moved.
         scales = torch.from_numpy(np.array(held.parameters[f"{layer.name}.weight_scale"], dtype=np.float64))
-        self.register_buffer("grid", scales / largest.clamp(min=1e-30))
+        self.register_buffer("grid", scales / self.factor().detach().abs().double().clamp(min=1e-12))
+
+    def factor(self) -> Tensor:
+        """What the batch norm multiplies each channel by, (out,); ones without one."""
+        if self.epsilon is None:
+            return self.weight.new_ones(len(self.weight))
+        return self.gamma / torch.sqrt(self.running_var + self.epsilon)
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias with the batch norm in them."""
         weight, bias = self.weight, self.bias
         if self.epsilon is None:
             return weight, weight.new_zeros(len(weight)) if bias is None else bias
-        factor = self.gamma / torch.sqrt(self.running_var + self.epsilon)
+        factor = self.factor()
         shift = -self.running_mean if bias is None else bias - self.running_mean
         return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), self.beta + shift * factor
 
     def integers(self, scale_in: float) -> tuple[Tensor, Tensor, Tensor]:
         """Whole weights, float32; whole biases, float64 (both carry gradients); float64 scales of the weights."""
-        weight, bias = self.folded()
-        largest = _largest(weight)
-        wanted = (self.grid * largest).clamp_(min=1e-30).numpy()
-        real_bias = bias.detach().double()
-        scales = settled_scales(wanted, largest.numpy(), real_bias.numpy(), scale_in, self.bits)
+        folded, bias = self.folded()
+        factor, real_bias = self.factor(), bias.detach().double()
+        size = factor.abs()
+        wanted = (self.grid * size.detach()).bfloat16().double().clamp_(min=1e-30)
+        largest = folded.detach().abs().flatten(1).amax(dim=1)
+        scales = settled_scales(wanted.numpy(), largest.numpy(), real_bias.numpy(), scale_in, self.bits)
         scale = torch.from_numpy(scales)
-        column = scale.float().reshape(-1, *[1] * (weight.dim() - 1))  # bfloat16, so exactly a float32
-        whole = rounded(weight, column, largest_level(self.bits))
+        step = (self.grid * (scale / wanted)).float()  # coarser where the bias needs it
+        weight = self.weight * factor.detach().sign().reshape(-1, *[1] * (folded.dim() - 1))
+        whole = rounded(weight, step, size / size.detach().clamp(min=1e-30), largest_level(self.bits))
         units = torch.from_numpy(integer_bias(real_bias.numpy(), scale_in, scales))
         return whole, exactly(bias / (scale_in * scale), units), scale
 
@@ -266,11 +274,6 @@ class IntegerNetwork(nn.Module):
 
 def _tensor(array: Any) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32))
-
-
-def _largest(weight: Tensor) -> Tensor:
-    """Largest absolute weight of each output channel."""
-    return weight.detach().abs().flatten(1).amax(dim=1)
 
 
 def _max_pool(layer: MaxPool, values: Tensor, lowest: float) -> Tensor:

@@ -37,23 +37,33 @@ class _Exactly(torch.autograd.Function):
         return gradients[0], None
 
 
-def rounded(weight: Tensor, scale: Tensor, top: int) -> Tensor:
-    """The whole numbers from −top to top nearest to ``weight / scale``; the gradient ends where they do."""
-    return cast("Tensor", _Rounded.apply(weight, scale, top))  # type: ignore[no-untyped-call]
+def rounded(weight: Tensor, step: Tensor, size: Tensor, top: int) -> Tensor:
+    """The whole numbers from −top to top nearest to ``weight / step``; the weight's gradient ends where they do.
+
+    Args:
+        weight: Real, (C, …).
+        step: (C,).
+        size: Ones, (C,), that take the gradient of the size of the channels: of a factor on all whole numbers of each.
+        top: The largest whole number.
+    """
+    column = step.reshape(-1, *[1] * (weight.dim() - 1))
+    return cast("Tensor", _Rounded.apply(weight, column, size, top))  # type: ignore[no-untyped-call]
 
 
 class _Rounded(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Tensor, top: int) -> Tensor:
-        steps = weight / scale
+    def forward(ctx: Any, weight: Tensor, step: Tensor, size: Tensor, top: int) -> Tensor:
+        steps = weight / step
+        whole = torch.round(steps).clamp_(-top, top)
         ctx.top = top
-        ctx.save_for_backward(steps, scale)
-        return torch.round(steps).clamp_(-top, top)
+        ctx.save_for_backward(steps, step, whole)
+        return whole
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        steps, scale = ctx.saved_tensors
-        return _within(gradients[0], steps, -ctx.top, ctx.top) / scale, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        steps, step, whole = ctx.saved_tensors
+        of_size = (gradients[0] * whole).flatten(1).sum(dim=1)
+        return _within(gradients[0], steps, -ctx.top, ctx.top) / step, None, of_size, None
 
 
 def convolved(centred: Tensor, weight: Tensor, bias: Tensor, ratio: Tensor, scale: Tensor, form: Form) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -34,6 +34,8 @@ from mobilenets.training.batches import Normalization
 from mobilenets.training.network import module_of
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
+LEARNING_RATES = {8: 5e-5, 4: 3e-4}
+"""Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
 HELD_OUT = 8
 """Without a jury, every so many-th training picture is held out to choose by."""
 
@@ -45,7 +47,7 @@ class Recipe:
     Attributes:
         epochs: Passes over the pictures.
         batch: Pictures of one step.
-        learning_rate: Of the weights, falling to zero along a cosine.
+        learning_rate: Of the weights, falling to zero along a cosine; None takes that of :data:`LEARNING_RATES`.
         range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
         temperature: Of the teacher's and the student's probabilities.
         shift: Pictures are moved by up to this share of their sides.
@@ -55,8 +57,8 @@ class Recipe:
 
     epochs: int = 4
     batch: int = 32
-    learning_rate: float = 1e-4
-    range_learning_rate: float = 3e-4
+    learning_rate: float | None = None
+    range_learning_rate: float = 3e-5
     temperature: float = 2.0
     shift: float = 0.06
     statistics: float = 0.0
@@ -113,6 +115,8 @@ def train(
         chosen[-1] |= not chosen.any()
         pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
     student = IntegerNetwork(unfold(start.model, ground.unfolded), start.model)
+    if recipe.learning_rate is None:
+        recipe = replace(recipe, learning_rate=LEARNING_RATES[options.weight_bits])
     best, kept, standing = start.model, 0, Standing.of(start.model, jury)
     for epoch in _Trainer(student, Teacher(model), recipe, total=len(pixels)).epochs(pixels, progress):
         challenger = student.to_model(model)
@@ -193,8 +197,9 @@ class _Trainer:
         weights = [parameter for parameter in student.parameters() if id(parameter) not in of_ranges]
         # Adam's steps are about the learning rate whatever the gradient, and a channel's weights differ by orders of
         # magnitude after folding: each tensor's rate follows its own size.
+        rate = recipe.learning_rate or 0.0
         groups: list[dict[str, Any]] = [
-            {"params": [parameter], "lr": recipe.learning_rate * max(float(parameter.detach().abs().mean()), 1e-3) * 10}
+            {"params": [parameter], "lr": rate * max(float(parameter.detach().abs().mean()), 1e-3) * 10}
             for parameter in weights
         ]
         groups.append({"params": ranges, "lr": recipe.range_learning_rate})
