@@ -21,10 +21,12 @@ CONTENT = bytes(range(256)) * 4096
 
 
 class Server:
-    """Files by path; ``break_after`` cuts the next answers short."""
+    """Files by path; ``missing`` says of beginnings of paths why the hub lacks them; ``break_after`` cuts the next
+    answers short."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {"/weights.h5": CONTENT}
+        self.missing: dict[str, str] = {}
         self.break_after: list[int] = []
         self.ranges: list[str | None] = []
         self.requests = 0
@@ -41,8 +43,9 @@ class Server:
                 server.requests += 1
                 content = server.files.get(self.path.partition("?")[0])
                 if content is None:
+                    reasons = [why for path, why in server.missing.items() if self.path.startswith(path)]
                     self.send_response(404)
-                    self.send_header("X-Error-Code", "EntryNotFound")
+                    self.send_header("X-Error-Code", reasons[0] if reasons else "EntryNotFound")
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
@@ -183,3 +186,15 @@ def test_the_hub_gives_a_folder_named_by_its_commit(
     assert pinned == folder
     with pytest.raises(FormatError, match="the hub cannot be reached, and its cache does not hold"):
         fetch_from_hub("timm/mobilenetv1_125", endpoint=server.address)
+
+
+def test_what_the_hub_lacks_is_named(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    server.missing = {"/timm/known/": "RevisionNotFound", "/timm/unknown/": "RepoNotFound"}
+    with pytest.raises(FormatError, match=r"^hub:timm/known has no revision v2$"):
+        fetch_from_hub("timm/known", revision="v2", endpoint=server.address)
+    with pytest.raises(FormatError, match=r"^hub:timm/unknown: the hub has no such repository, or keeps it private$"):
+        fetch_from_hub("timm/unknown", endpoint=server.address)

@@ -26,6 +26,8 @@ from mobilenets.model.atomic_file import write_atomically
 from mobilenets.progress import SILENT, Progress
 
 CHUNK = 1 << 18
+KILOBYTE = 1000
+"""What progress is counted in."""
 TIMEOUT_SECONDS = 30
 CONNECT_SECONDS = 10
 ATTEMPTS = 3
@@ -130,6 +132,7 @@ def _download(address: str, part: Path, size: int | None, progress: Progress) ->
             raise FormatError(f"{address} answers {error.code} {error.reason}") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
+            reason = getattr(reason, "strerror", None) or reason
             if attempt == ATTEMPTS - 1 or not part.exists():
                 raise FormatError(f"{address} cannot be reached: {reason}") from None
 
@@ -158,13 +161,14 @@ def _transfer(address: str, part: Path, size: int | None, progress: Progress) ->
 
 
 def _copy(response: Any, file: IO[bytes], name: str, have: int, total: int | None, progress: Progress) -> int:
-    done = 0
-    with progress.task(f"downloading {name}", total or 0, "bytes") as task:
-        task.advance(have)
+    done, shown = 0, have // KILOBYTE
+    with progress.task(f"downloading {name}", (total or 0) // KILOBYTE, "kB") as task:
+        task.advance(shown)
         while chunk := response.read(CHUNK):
             file.write(chunk)
             done += len(chunk)
-            task.advance(len(chunk))
+            task.advance((have + done) // KILOBYTE - shown)
+            shown = (have + done) // KILOBYTE
             if have + done > LARGEST_FILE:
                 raise FormatError(f"{name} does not end after {LARGEST_FILE >> 20} MB")
     return done
@@ -205,6 +209,10 @@ def fetch_from_hub(repository: str, *, revision: str | None = None, endpoint: st
                 raise FormatError(f"hub:{repository} cannot be fetched: the connection broke") from None
         except errors.EntryNotFoundError:
             continue  # not every repository has every file
+        except errors.RevisionNotFoundError:
+            raise FormatError(f"hub:{repository} has no revision {revision or 'main'}") from None
+        except errors.RepositoryNotFoundError:
+            raise FormatError(f"hub:{repository}: the hub has no such repository, or keeps it private") from None
         except (errors.HfHubHTTPError, errors.HFValidationError, OSError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise FormatError(f"hub:{repository} cannot be fetched: {reason}") from None

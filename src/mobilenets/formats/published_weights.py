@@ -39,6 +39,14 @@ TIMM: Mapping[str, str] = MappingProxyType(
 """Repository on the hub by timm's name of the architecture."""
 
 
+_KNOWN = {
+    "keras": f"keras:WIDTH-RESOLUTION, of widths {', '.join(_KERAS_WIDTHS)} and resolutions "
+    f"{', '.join(map(str, _RESOLUTIONS))}, with or without -notop behind",
+    "timm": ", ".join(f"timm:{name}" for name in TIMM),
+}
+"""The names of each table, as an error says them."""
+
+
 def published_source(source: str) -> str:
     """What a short name stands for; anything else is given back as it is.
 
@@ -63,5 +71,5 @@ def published_source(source: str) -> str:
     table, default = (KERAS, "1.0-224") if family == "keras" else (TIMM, "mobilenetv1_100")
     name = name or default
     if name not in table:
-        raise FormatError(f"{source!r} is not published; known are {', '.join(f'{family}:{known}' for known in table)}")
+        raise FormatError(f"{source!r} is not published; known are {_KNOWN[family]}")
     return table[name] if family == "keras" else f"hub:{table[name]}"
