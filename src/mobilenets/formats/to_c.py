@@ -110,6 +110,12 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
     return writer.footprint
 
 
+def _kernels(name: str) -> str:
+    """The kernels of one arithmetic, behind the sections that both share."""
+    head, mark, own = _source(name).partition("//@ ")
+    return head + _source("window.c") + mark + own
+
+
 def _source(name: str) -> str:
     return files("mobilenets.formats").joinpath("c", name).read_text(encoding="utf-8")
 
@@ -205,7 +211,7 @@ class _Writer:
             "}",
             "",
         ]
-        kernels = sections(_source("int8.c" if self.integer else "float32.c"), self.kernels)
+        kernels = sections(_kernels("int8.c" if self.integer else "float32.c"), self.kernels)
         preamble = _STRINGS_PREAMBLE if self.strings else ""
         if self.strings and not self.integer:
             preamble += _BYTE_ORDER_CHECK

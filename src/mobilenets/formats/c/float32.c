@@ -19,17 +19,6 @@ static float activate(float value, int activation)
     }
     return activation == 2 && value > 6.0f ? 6.0f : value;
 }
-//@ window
-/* [kernel rows or columns: begin, end) of the window at `first` that lie on a map of `size` pixels. */
-static int window_begin(int first)
-{
-    return first < 0 ? -first : 0;
-}
-
-static int window_end(int first, int kernel, int size)
-{
-    return first + kernel > size ? size - first : kernel;
-}
 //@ normalize
 static void normalize(const uint8_t *pixels, int count, int channels, const float *scale, const float *offset,
                       float *out)

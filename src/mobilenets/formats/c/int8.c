@@ -38,17 +38,6 @@ static void store(const struct layer *layer, uint32_t sum, float multiplier, uin
         reals[index] = layer->activation == 2 && value > 6.0f ? 6.0f : value;
     }
 }
-//@ window
-/* [kernel rows or columns: begin, end) of the window at `first` that lie on a map of `size` pixels. */
-static int window_begin(int first)
-{
-    return first < 0 ? -first : 0;
-}
-
-static int window_end(int first, int kernel, int size)
-{
-    return first + kernel > size ? size - first : kernel;
-}
 //@ convolution: store window
 static uint32_t dot(const uint8_t *values, const int8_t *weight, int count, int zero, int weight_zero)
 {
