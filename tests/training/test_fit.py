@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from tests.random_models import random_int8_model, random_model, random_network, without_batch_norm
 
+from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import Linear
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.augmentation import UNDISTORTED
@@ -25,6 +26,7 @@ from mobilenets.model.model import Model
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import loop
 from mobilenets.training.fit import fit
+from mobilenets.training.head import early_layers
 from mobilenets.training.recipes import DEFAULT, PAPER
 from mobilenets.training.result import Fit
 from mobilenets.training.settings import Settings
@@ -139,9 +141,9 @@ def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monk
     original = loop.Trainer._end_epoch
 
     def spy(self: loop.Trainer, *arguments: Any) -> None:
-        seen.append(self.module.tensors()["stem.weight"].detach().numpy().copy())
-        assert len(seen) > 1 or self.module.tensors()["stem.batch_norm.running_mean"].numpy().tolist() == (
-            start.parameters["stem.batch_norm.running_mean"].tolist()
+        seen.append(self.module.tensors()["block13.pointwise.weight"].detach().numpy().copy())
+        assert len(seen) > 1 or self.module.tensors()["block13.pointwise.batch_norm.running_mean"].numpy().tolist() == (
+            start.parameters["block13.pointwise.batch_norm.running_mean"].tolist()
         )
         original(self, *arguments)
 
@@ -151,8 +153,32 @@ def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monk
     assert result.model.preprocessing == start.preprocessing
     assert isinstance(result.model.network["classifier"], Linear)
     assert result.model.network.classes == 3
-    np.testing.assert_array_equal(seen[0], start.parameters["stem.weight"])  # the first epoch is the head's alone
-    assert (seen[2] != start.parameters["stem.weight"]).any()
+    np.testing.assert_array_equal(
+        seen[0], start.parameters["block13.pointwise.weight"]
+    )  # the first epoch is the head's alone
+    assert (seen[2] != start.parameters["block13.pointwise.weight"]).any()
+
+
+def test_layers_that_see_small_things_are_kept_as_they_are(colours: Path) -> None:
+    start = starting_model(("cat", "dog"))
+    result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=2, weights=start))
+    changed = {
+        name.partition(".batch_norm")[0].removesuffix(".weight")
+        for name, values in result.model.parameters.items()
+        if name not in start.parameters or not np.array_equal(values, start.parameters[name])
+    }
+    network = result.model.network
+    kept = {layer.name for layer in network.layers if layer.has_weight} - {
+        name.removesuffix(".bias") for name in changed
+    }
+    assert kept == {name for name in network.shapes if name != "input" and network.shapes[name].height >= 16}
+
+
+@pytest.mark.parametrize(("architecture", "last"), [("alexnet", "convolution1"), ("vgg16", "convolution3_3")])
+def test_early_layers_of_any_architecture(architecture: str, last: str) -> None:
+    network = Specification.parse(architecture).network()
+    assert early_layers(network, 4)[-1] == last
+    assert early_layers(network, 0) == ()
 
 
 def test_the_same_classes_keep_their_head(colours: Path, tmp_path: Path) -> None:

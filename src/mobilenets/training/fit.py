@@ -151,7 +151,8 @@ def _plan(
     epochs = settings.epochs or defaults.default_epochs(len(dataset.train), resolution, recipe)
     new_head = start is not None and start.labels != dataset.labels
     head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
-    return Plan(epochs, head_epochs, seed=settings.seed, precision=precision, device=device)
+    kept = () if start is None else head.early_layers(network, recipe.kept_stride)
+    return Plan(epochs, head_epochs, kept, seed=settings.seed, precision=precision, device=device)
 
 
 def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dic
         "recipe": asdict(recipe),
         "epochs": plan.epochs,
         "head epochs": plan.head_epochs,
+        "kept": list(plan.kept),
         "seed": plan.seed,
         "precision": plan.precision,
         "device": plan.device.type,

@@ -1,4 +1,4 @@
-"""Starting from another Model: its layers, with an output layer for other classes."""
+"""Starting from another Model: its layers, with an output layer for other classes, and the first ones as they are."""
 
 from __future__ import annotations
 
@@ -46,6 +46,29 @@ def output_layer(network: Network) -> Linear | PointwiseConvolution:
             f"{network.name} ends in {name} ({layer.kind}); a classifier ends in a linear or pointwise layer"
         )
     return layer
+
+
+def early_layers(network: Network, stride: int) -> tuple[str, ...]:
+    """Layers with weights whose maps are at least a ``stride``-th of the picture's side, without the output layer.
+
+    They see edges and colours, which are much the same in all photographs, and have few of a network's weights. Their
+    maps are the largest, so they take most of the time of training.
+
+    Args:
+        network: A classifier.
+        stride: Pixels of the picture, along its side, for one of the smallest map that counts; 0 for no layers.
+
+    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> early_layers(mobilenet_v1(), 2)
+    ('stem', 'block1.depthwise', 'block1.pointwise')
+    """
+    output, shapes = output_layer(network), network.shapes
+    return tuple(
+        layer.name
+        for layer in network.layers
+        # Rounded, for maps without padding lose pixels at the border: 54 of 224 is every fourth.
+        if layer.has_weight and layer is not output and round(network.height / shapes[layer.name].height) <= stride
+    )
 
 
 def check_classifier(model: Model) -> None:

@@ -53,6 +53,7 @@ class Plan:
     Attributes:
         epochs: Passes over the training pictures.
         head_epochs: Of these, the first ones that train the output layer only.
+        kept: Names of layers that are not trained at all, nor their batch norms.
         seed: Of all chances.
         precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
         device: Where.
@@ -60,6 +61,7 @@ class Plan:
 
     epochs: int
     head_epochs: int = 0
+    kept: tuple[str, ...] = ()
     seed: int = 0
     precision: str = "float32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -285,20 +287,22 @@ class Trainer:
         return areas * self._batches.steps_per_epoch
 
     def _learning_rate(self, epoch: int) -> float:
-        """Highest rate throughout while only the head is trained; then the recipe's schedule over what is left."""
+        """The head's own rate while only that is trained; then the recipe's schedule over what is left."""
         per_epoch = self._batches.steps_per_epoch
         head = self.plan.head_epochs * per_epoch
         if epoch < self.plan.head_epochs:
-            return self.recipe.learning_rate
+            return self.recipe.head_learning_rate or self.recipe.learning_rate
         return self.recipe.learning_rate_at(self._step - head, self.steps - head, per_epoch)
 
     def _set_trainable(self, epoch: int) -> None:
-        """All of the module, or only its output layer, with all batch norms then as they are."""
+        """The output layer alone, or all but the layers that are kept. Batch norms elsewhere are as they were."""
         head_only = epoch < self.plan.head_epochs
         self.module.train(not head_only).requires_grad_(not head_only)
         if head_only:
             output = output_layer(self.module.network)
             self.module.layer_module(output.name).train().requires_grad_(True)
+        for name in self.plan.kept:
+            self.module.layer_module(name).eval().requires_grad_(False)
 
     def _autocast(self) -> torch.autocast:
         enabled = self.plan.precision == "bfloat16"

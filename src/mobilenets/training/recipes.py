@@ -69,8 +69,14 @@ class Recipe:
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
             add to 1. Small pictures first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
-        fine_tuning: Factor on the learning rate when training starts from another Model's weights.
-        fine_tuning_presentations: What ``presentations`` is then.
+        fine_tuning: Factor on the learning rate when a slice of a shared network is trained on by itself.
+        transfer: Factor on the learning rate when training starts from another Model's weights.
+        transfer_presentations: What ``presentations`` is then.
+        transfer_stride: What ``kept_stride`` is then.
+        head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
+            ``learning_rate`` if None.
+        kept_stride: Layers whose maps are this fraction of the picture's side, or larger, keep the weights and the
+            statistics that they start with: 2 for a half; 0 for none.
         presentations: Pictures shown in all at 128 pixels when nobody says how long to train; fewer at lower
             resolutions (:func:`~mobilenets.training.defaults.default_epochs`).
     """
@@ -97,7 +103,11 @@ class Recipe:
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     fine_tuning: float = 0.2
-    fine_tuning_presentations: int = 15_400
+    transfer: float = 0.4
+    transfer_presentations: int = 24_000
+    transfer_stride: int = 2
+    head_learning_rate: float | None = None
+    kept_stride: int = 0
     presentations: int = 340_000
 
     def __post_init__(self) -> None:
@@ -195,13 +205,16 @@ def recipe_named(name: str) -> Recipe:
 def for_fine_tuning(recipe: Recipe) -> Recipe:
     """The recipe for a run that starts from another Model's weights: slower, much shorter, and without mixed pictures.
 
-    Features that are there already need a twentieth of the pictures, and mixing, which keeps a long run from learning
-    them by heart, only keeps a short one from learning. docs/training.md has the figures.
+    Features that are there already need a fraction of the pictures, and mixing, which keeps a long run from learning
+    them by heart, only keeps a short one from learning. A new output layer knows nothing yet, and learns at the full
+    rate before the rest does. docs/training.md has the figures.
     """
     return replace(
         recipe,
-        learning_rate=recipe.learning_rate * recipe.fine_tuning,
-        presentations=recipe.fine_tuning_presentations,
+        learning_rate=recipe.learning_rate * recipe.transfer,
+        head_learning_rate=recipe.learning_rate,
+        presentations=recipe.transfer_presentations,
+        kept_stride=recipe.transfer_stride,
         mixed=0.0,
     )
 
