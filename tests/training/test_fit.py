@@ -37,7 +37,7 @@ SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(
 @pytest.fixture(scope="module")
 def fitted(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fit, Path]:
     folder = tmp_path_factory.mktemp("fitted") / "new" / "folder"
-    recipe = replace(DEFAULT, batch=8, learning_rate=0.1, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
+    recipe = replace(DEFAULT, batch=8, learning_rate=0.03, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
     return fit(colours, folder, replace(SMALL, epochs=16, recipe=recipe)), folder
 
 
