@@ -34,7 +34,7 @@ from mobilenets.progress import SILENT, Progress
 MOST_WALKED = 128
 """Pictures that the two Models walk over side by side; ranges are calibrated on all."""
 SPARED = 0.02
-"""Share of all weights, those of the smallest layers, that keep 8 bits in a 4-bit Model."""
+"""Share of the weights before the outputs, those of the smallest layers, that keep 8 bits in a 4-bit Model."""
 _LARGEST_BIAS = 1 << 22
 """Units that a bias uses at most, for channels of hardly any weight: fine enough, and float32 sums stay exact."""
 _SHORT_BIAS = 30_000
@@ -254,21 +254,24 @@ def assemble(
 def bits_by_layer(network: Network, weight_bits: int) -> dict[str, int]:
     """Bits of the weights of every layer that has some.
 
-    Where 4 are asked for, the smallest layers keep 8, as many as hold :data:`SPARED` of all weights together: a layer's
-    noise does not shrink with its size, and a MobileNet's first layers and most depthwise ones are hardly any bytes.
+    Where 4 are asked for, the smallest layers keep 8, as many as hold :data:`SPARED` of all weights together, those
+    of output layers aside, so that the number of classes has no say: a layer's noise does not shrink with its size,
+    and a MobileNet's first layers and most depthwise ones are hardly any bytes.
 
     >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
     >>> bits = bits_by_layer(mobilenet_v1(), 4)
     >>> [name for name, of_layer in bits.items() if of_layer == 4][:3]
-    ['block4.pointwise', 'block5.pointwise', 'block6.pointwise']
+    ['block3.pointwise', 'block4.pointwise', 'block5.pointwise']
     """
     sizes = {
         layer.name: math.prod(layer.weight_shape(network.input_shapes(layer)))
         for layer in network.layers
         if layer.has_weight
     }
-    bits, room = dict.fromkeys(sizes, weight_bits), SPARED * sum(sizes.values())
-    for name in sorted(sizes, key=lambda name: sizes[name]):
+    bits = dict.fromkeys(sizes, weight_bits)
+    inner = [name for name in sizes if name not in network.outputs]
+    room = SPARED * sum(sizes[name] for name in inner)
+    for name in sorted(inner, key=lambda name: sizes[name]):
         room -= sizes[name]
         if room < 0:
             break
