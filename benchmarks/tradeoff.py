@@ -219,7 +219,7 @@ def main() -> None:
         "--batch", type=int, default=DEFAULT.batch, help="pictures in a step; fewer learn more in few epochs"
     )
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)), help="of those that are trained separately")
-    parser.add_argument("--draws", type=int, default=2, help="widths drawn in a step of the shared run")
+    parser.add_argument("--draws", type=int, default=3, help="widths drawn in a step of the shared run")
     parser.add_argument("--share", type=float, default=0.5, help="of what the others learn from the widest's answers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("runs/tradeoff"), help="folder of the figures")

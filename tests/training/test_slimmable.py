@@ -9,13 +9,15 @@ import pytest
 import torch
 from tests.random_models import random_model, random_pixels
 
+from mobilenets.architecture.layers import Network
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.resizing import with_resolution, with_width
 from mobilenets.errors import TrainingError
 from mobilenets.model import statistics
 from mobilenets.model.slicing import sliced
+from mobilenets.training import slimmable
 from mobilenets.training.batches import Batch, normalized
-from mobilenets.training.network import module_of
+from mobilenets.training.network import NetworkModule, module_of
 from mobilenets.training.slimmable import Sandwich, forward_as, reestimated
 
 NETWORK = mobilenet_v1(resolution=64, classes=3)
@@ -48,6 +50,31 @@ def test_every_step_trains_the_narrowest_and_the_widest() -> None:
     assert gradient is not None
     assert gradient[-1].abs().sum() > 0
     assert gradient[0].abs().sum() > 0
+
+
+def test_every_step_sees_all_resolutions_and_a_width_from_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[float, int]] = []
+
+    def spy(module: NetworkModule, network: Network, pictures: torch.Tensor) -> torch.Tensor:
+        drawn.append((network.width_multiplier, network.height))
+        assert pictures.shape[2:] == (network.height, network.width)
+        return forward_as(module, network, pictures)
+
+    monkeypatch.setattr(slimmable, "forward_as", spy)
+    module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
+    widest: list[int] = []
+    module.register_forward_pre_hook(lambda _, inputs: widest.append(inputs[0].shape[2]))
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 40, 48, 64), draws=3, seed=1)
+    pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    targets = torch.eye(3)[[0, 1, 2, 0]]
+    for step in range(8):
+        sandwich(module, Batch(pictures, targets, step))
+    steps = [drawn[begin : begin + 4] for begin in range(0, len(drawn), 4)]
+    assert all(sorted(side for _, side in step) == [32, 40, 48, 64] for step in steps)
+    assert all(step[0][0] == 0.25 and 0.25 < step[1][0] < 0.55 <= step[2][0] < 0.8 <= step[3][0] < 1 for step in steps)
+    assert len({tuple(step) for step in steps}) == 8
+    assert widest[::2] == [64] * 4
+    assert min(widest[1::2]) < 64
 
 
 def test_the_loss_is_of_the_size_of_one_network_s() -> None:

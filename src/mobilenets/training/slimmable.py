@@ -1,8 +1,8 @@
 """One network for every width and resolution, from one training run.
 
 The first channels of the wide network are the narrow ones. Every step trains the widest at full resolution on the
-labels, and the narrowest and a few drawn ones, each at a resolution drawn for it, on what the widest said and, since a
-short run's widest long knows little itself, on the labels too.
+labels, or at a drawn one in every other step, and the narrowest and a few drawn ones, each at another resolution, on
+what the widest said and, since a short run's widest long knows little itself, on the labels too.
 
 Sources: the sandwich rule and in-place distillation, Yu and Huang 2019, arXiv:1903.05134; widths that learn from each
 other at different resolutions, Yang et al. 2019, arXiv:1909.12978.
@@ -62,7 +62,7 @@ class Sandwich:
         *,
         narrowest: float,
         resolutions: Sequence[int],
-        draws: int = 2,
+        draws: int = 3,
         share: float = 0.5,
         label_smoothing: float = 0.0,
         seed: int = 0,
@@ -83,24 +83,32 @@ class Sandwich:
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
         """(mean of all losses, which is then of the size of any network's, and logits of the widest)."""
         rng = generator(self._seed, batch.step, DRAW)
-        logits = module(batch.pictures).float()
+        # The widest is half of a step's work where it is always at full size, and small pictures are then news to it.
+        full = batch.step % 2 == 0
+        logits = module(batch.pictures if full else self._at_side(batch, rng.choice(self.resolutions))).float()
         loss = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
         labels = torch.lerp(batch.targets, torch.full_like(batch.targets, 1 / logits.shape[1]), self._label_smoothing)
         said = torch.lerp(labels, logits.detach().softmax(dim=1), self._share)
-        between = rng.choice(self.widths[1:-1] or self.widths, self._draws)
-        largest = batch.pictures.shape[2]
-        for width in (self.widths[0], *between):
-            side = self._draw_side(rng, largest)
-            pictures = resized(batch.pictures, side)
-            loss = loss + functional.cross_entropy(
-                forward_as(module, self._at(float(width), side), pictures).float(), said
-            )
-        return loss / (2 + self._draws), logits
+        widths = (self.widths[0], *self._between(rng))
+        for width, side in zip(widths, self._sides(rng, len(widths)), strict=True):
+            pictures = self._at_side(batch, side)
+            network = self._at(float(width), pictures.shape[2])
+            loss = loss + functional.cross_entropy(forward_as(module, network, pictures).float(), said)
+        return loss / (1 + len(widths)), logits
 
-    def _draw_side(self, rng: np.random.Generator, largest: int) -> int:
-        """A resolution; where training itself is at a smaller one just now, in proportion."""
-        side = int(rng.choice(self.resolutions))
-        return proportional_side(side, largest, self._network.height)
+    def _between(self, rng: np.random.Generator) -> list[float]:
+        """One width from each part of those between the narrowest and the widest, so that no step leaves one out."""
+        widths = self.widths[1:-1] or self.widths
+        return [float(rng.choice(part if len(part) else widths)) for part in np.array_split(widths, self._draws)]
+
+    def _sides(self, rng: np.random.Generator, count: int) -> list[int]:
+        """Resolutions in a drawn order, again and again: none comes up twice before all have."""
+        rounds = math.ceil(count / len(self.resolutions))
+        return [int(side) for _ in range(rounds) for side in rng.permutation(self.resolutions)][:count]
+
+    def _at_side(self, batch: Batch, side: int) -> Tensor:
+        """Pictures at a resolution; where training itself is at a smaller one just now, in proportion."""
+        return resized(batch.pictures, proportional_side(int(side), batch.pictures.shape[2], self._network.height))
 
     def _thinned(self, width: float, side: int) -> Network:
         return with_width(with_resolution(self._network, side, side), width)
