@@ -103,7 +103,10 @@ class Graph:
         elif (kernel, stride, padding, groups) == (1, 1, NO_PADDING, 1):
             layer = PointwiseConvolution(name, (source.layer,), out_channels=out)
         else:
-            layer = Convolution(name, (source.layer,), **window, out_channels=out, groups=groups)
+            try:
+                layer = Convolution(name, (source.layer,), **window, out_channels=out, groups=groups)
+            except ArchitectureError as error:
+                raise FormatError(f"{node}: {error}") from None
         self._append(layer)
         self.tensors[f"{name}.weight"] = weight
         return name
