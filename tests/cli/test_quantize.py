@@ -144,7 +144,8 @@ def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: s
     assert outcome.code == 0
     quantization = load(place.model.with_suffix(".int8.safetensors")).quantization
     assert quantization is not None
-    assert quantization.bits("stem") == int(bits)
+    assert quantization.bits("block13.pointwise") == int(bits)
+    assert quantization.bits("stem") == 8
 
 
 def test_a_model_is_quantised_without_pictures_only_by_force(mobilenets: RunCommand, place: Place) -> None:
