@@ -277,7 +277,9 @@ class _Reader:
 
     def _added_bias(self, node: Node, bias: Found) -> str:
         """The sum after a MatMul."""
-        tensor = next(tensor for tensor in node.inputs if tensor not in self.constants)
+        tensor = next((tensor for tensor in node.inputs if tensor not in self.constants), None)
+        if tensor is None:
+            raise FormatError(f"{node.name} adds two constants, which no network of this project does")
         layer = self.graph.plain(self._value(tensor, node.name), node.name)
         if layer == INPUT or f"{layer}.bias" in self.graph.tensors or self.readers.get(tensor) != 1:
             raise FormatError(f"{node.name} adds a constant, which only a bias is")

@@ -73,7 +73,7 @@ class LayerModule(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Weighted sum, batch norm, activation: (N, C, H, W) to (N, C', H', W')."""
-        if self.batch_norm is not None and not self.training:
+        if self.batch_norm is not None and not self.training and not _exporting():
             values = weighted_sum(self.layer, values, *self._folded(self.batch_norm))
         else:
             values = self.weighted_sum(values, self.weight)
@@ -94,17 +94,24 @@ class LayerModule(nn.Module):
         return weighted_sum(self.layer, values, weight, self.bias)
 
 
+def _exporting() -> bool:
+    """Whether an exporter is looking on, which wants to see plain convolutions and batch norms."""
+    return bool(torch.jit.is_tracing()) or torch.compiler.is_exporting()  # type: ignore[attr-defined, no-untyped-call]
+
+
 def weighted_sum(layer: Layer, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The linear part of any layer with weights: (N, C, H, W) to (N, C', H', W')."""
     match layer:
         case Linear():
             return functional.linear(values.flatten(1), weight, bias)[:, :, None, None]
-        case PointwiseConvolution() if values.is_cpu and values.shape[2] * values.shape[3] <= FEW_POSITIONS:
+        case PointwiseConvolution() if (
+            values.is_cpu and not _exporting() and values.shape[2] * values.shape[3] <= FEW_POSITIONS
+        ):
             rows = functional.linear(values.permute(0, 2, 3, 1), weight.flatten(1), bias)
             return rows.permute(0, 3, 1, 2)
         case PointwiseConvolution():
             return functional.conv2d(values, weight, bias)
-        case DepthwiseConvolution() if values.is_cpu and min(values.shape[2:]) < layer.kernel:
+        case DepthwiseConvolution() if values.is_cpu and not _exporting() and min(values.shape[2:]) < layer.kernel:
             return _depthwise_on_little(layer, values, weight, bias)
         case Convolution() | DepthwiseConvolution():
             groups = layer.groups if isinstance(layer, Convolution) else values.shape[1]
