@@ -64,9 +64,17 @@ template <class S, int kRows, int kVectors>
 constexpr Kernel u8_stem_gathered(const char* name) {
     return u8_kernel<S, StemGathered<Pointwise<S, kRows, kVectors>>, Kind::kStem>(name);
 }
-template <class S, int kRows, int kVectors>
+// The same choice for a first convolution.
+template <class S, int kRows, int kVectors, int (*choose)(int)>
+struct ChosenStemRows : StemRows<S, kRows, kVectors> {
+    static bool fits(const Operation& op) {
+        return choose((op.out_channels + S::kLanes - 1) / S::kLanes) == kVectors &&
+               StemRows<S, kRows, kVectors>::fits(op);
+    }
+};
+template <class S, int kRows, int kVectors, int (*choose)(int)>
 constexpr Kernel u8_stem_rows(const char* name) {
-    return u8_kernel<S, StemRows<S, kRows, kVectors>, Kind::kStem>(name);
+    return u8_kernel<S, ChosenStemRows<S, kRows, kVectors, choose>, Kind::kStem>(name);
 }
 template <class S>
 constexpr Kernel u8_max_pool(const char* name) {
