@@ -15,7 +15,7 @@ from mobilenets.cli.quantize_attempts import Attempt, Maker, stopwatch
 from mobilenets.cli.quantize_pictures import Pictures, pixels_of
 from mobilenets.cli.quantize_report import encode_contributions, print_contributions, print_verdict
 from mobilenets.compression.calibrate import RangeMethod
-from mobilenets.compression.fold import refuse_int8
+from mobilenets.compression.fold import check_finite, refuse_int8
 from mobilenets.compression.gate import DEFAULT_MAX_DROP, Verdict, file_bytes, refuse, steps_after
 from mobilenets.compression.quantize import Options, Rounding
 from mobilenets.errors import GateError, ModelFileError
@@ -88,6 +88,7 @@ def command(
     path = output or model.with_suffix(".int8.safetensors")
     original = load(model)
     refuse_int8(original)
+    check_finite(original)  # before the float Model is asked anything, which would only warn
     if not path.parent.is_dir():  # before any work is done
         raise ModelFileError(f"{path} cannot be written: there is no folder {path.parent}")
     chosen = Pictures.choose(original, calibration, pictures, data, trains=auto or train_it)
