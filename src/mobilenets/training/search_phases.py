@@ -220,7 +220,7 @@ class SearchPhases:
         return {
             **record,
             "metrics": {**record["metrics"], "validation_top1": made.validation_top1},
-            "shared_epochs": self._training.shared_epochs,
+            "shared_epochs": self._training.shared_epochs(self._evaluated.shared.network),
             "budget": asdict(self.goal.budget),
         }
 

@@ -30,7 +30,7 @@ from mobilenets.training.slimmable import Sandwich
 SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
 
 SHARED_EPOCHS = 0.5
-"""Of as many epochs as an ordinary run would take: a step of the shared run learns from every picture four times."""
+"""Of as many epochs as an ordinary run would take: a step of the shared run learns from every picture five times."""
 SPECIALISE_EPOCHS = 1.0
 """Of the epochs of the shared run: those of one network are cheap beside those of all."""
 SPECIALISE_RATE = 0.5
@@ -102,7 +102,11 @@ class SearchTraining:
         self._dataset, self._by, self._widths, self._resolutions = dataset, by, tuple(widths), tuple(resolutions)
         self._folder, self._resume, self._progress = folder, resume, progress
         self._canvases: Canvases | None = None
-        self.shared_epochs = 0
+
+    def shared_epochs(self, network: Network) -> int:
+        """How many epochs the run of this shared network has."""
+        usual = default_epochs(len(self._dataset.train), network.height, self._by.recipe)
+        return self._by.epochs or max(1, round(SHARED_EPOCHS * usual))
 
     def shared(self, network: Network) -> Learnt:
         """One network for all widths and resolutions that are no larger than its own.
@@ -121,11 +125,10 @@ class SearchTraining:
             label_smoothing=recipe.label_smoothing,
             seed=self._by.seed,
         )
-        usual = SHARED_EPOCHS * default_epochs(len(self._dataset.train), network.height, recipe)
-        self.shared_epochs = self._by.epochs or max(1, round(usual))
-        trainer = self._trainer(module, recipe, self.shared_epochs, sandwich, checkpoints.FILE_NAME, network)
+        epochs = self.shared_epochs(network)
+        trainer = self._trainer(module, recipe, epochs, sandwich, checkpoints.FILE_NAME, network)
         if self._resume and trainer.resume():
-            self._progress.note(f"going on after {len(trainer.history)} of {self.shared_epochs} epochs")
+            self._progress.note(f"going on after {len(trainer.history)} of {epochs} epochs")
         history = trainer.run()
         provenance = {
             "made_by": "fit",
@@ -137,7 +140,7 @@ class SearchTraining:
             },
             "recipe": asdict(recipe),
             "seed": self._by.seed,
-            "epochs": self.shared_epochs,
+            "epochs": epochs,
         }
         model = Model(network, parameters_of(module), self._dataset.labels, PREPROCESSING, provenance=provenance)
         return Learnt(model, history, trainer.best_epoch, trainer.plan, history[trainer.best_epoch].validation_top1)
@@ -155,7 +158,7 @@ class SearchTraining:
         recipe = replace(self._by.recipe, learning_rate=SPECIALISE_RATE * self._by.recipe.learning_rate)
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
-        epochs = max(1, round(SPECIALISE_EPOCHS * self.shared_epochs))
+        epochs = max(1, round(SPECIALISE_EPOCHS * self.shared_epochs(shared.network)))
         objective = Distillation(teacher, label_smoothing=recipe.label_smoothing)
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
         trainer = self._trainer(module, recipe, epochs, objective, kept, shared.network, size=size)
