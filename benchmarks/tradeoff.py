@@ -1,7 +1,8 @@
 """One training run for the whole trade-off, against a training run for each point of it.
 
-Every row of docs/budget.md comes from here. Networks are compared under one recipe, for as many epochs, from the same
-seed; costs are processor seconds of the training loop alone, since wall time belongs to the machine's other guests.
+Every row of docs/budget.md comes from here. Networks are compared under one recipe, from the same seed; the shared run
+has as many epochs in proportion to those of the 16 as in a search. Costs are processor seconds of the training loop
+alone, since wall time belongs to the machine's other guests.
 Results go into a folder as lines of JSON as soon as they are there, so an interrupted run goes on where it was.
 
     python benchmarks/tradeoff.py ../shared/data/sign-digits --part shared,separate,pick,table
@@ -35,6 +36,9 @@ from mobilenets.planning.latency import measure, measure_profile, synthetic_mode
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 
+COST_ROUNDS, STEPS_A_ROUND = 4, 16
+"""A round has a step of each of the 16, and these of the shared run, which draw as many sizes."""
+
 
 class Bench:
     """The parts of the benchmark, each a method that the command line names.
@@ -61,8 +65,9 @@ class Bench:
         run = {"part": "shared", **self.runs.shared_key}
         if not self.results.find(**run) or not self.runs.shared_path.exists():
             module = self.runs.fresh(max(WIDTHS), self.runs.largest)
+            objective = self.runs.sandwich(module.network)
             seconds = self.runs.train(
-                run, module, self.options.epochs, self.runs.recipe, objective=self.runs.sandwich(module.network)
+                run, module, self.runs.shared_epochs, self.runs.recipe, objective=objective, keep_last=True
             )
             save(self.runs.model(module), self.runs.shared_path)
             self.results.add(run | {"seconds": seconds})
@@ -180,21 +185,27 @@ class Bench:
             print(f"pick α {row['width']:g} at {row['resolution']} px: specialised {made}, alone for as long {other}")
 
     def cost(self) -> None:
-        """Processor time of a step of each of the 16, and of the shared run: what their costs are in proportion to."""
-        alone = {}
-        for width in WIDTHS:
-            for side in RESOLUTIONS:
-                alone[width, side] = self.step_seconds(
-                    self.runs.trainer(self.runs.fresh(width, side), 1, self.runs.recipe), 4
-                )
-                print(f"  α {width:g} at {side} px: {1e3 * alone[width, side]:.0f} ms a step", flush=True)
+        """Processor time of an epoch of each of the 16 and of the shared run, from single steps taken turn by turn.
+
+        Whole runs are hours apart on a machine that others share; their steps, side by side, are what can be compared.
+        """
+        alone = [
+            self.runs.trainer(self.runs.fresh(width, side), 1, self.runs.recipe)
+            for width in WIDTHS
+            for side in RESOLUTIONS
+        ]
         module = self.runs.fresh(max(WIDTHS), self.runs.largest)
-        trainer = self.runs.trainer(module, 1, self.runs.recipe, objective=self.runs.sandwich(module.network))
-        shared = self.step_seconds(trainer, 16)
-        total = sum(alone.values())
-        row = {"part": "cost", "data": self.runs.name, "draws": self.options.draws, "shared": shared, "separate": total}
-        self.results.add(row)
-        print(f"a step: {1e3 * shared:.0f} ms shared, {1e3 * total:.0f} ms for the 16: {shared / total:.3f}")
+        shared = self.runs.trainer(module, 1, self.runs.recipe, objective=self.runs.sandwich(module.network))
+        seconds = {"shared": 0.0, "separate": 0.0}
+        for _ in range(COST_ROUNDS):
+            seconds["separate"] += sum(self.step_seconds(trainer, 1) for trainer in alone) / COST_ROUNDS
+            seconds["shared"] += self.step_seconds(shared, STEPS_A_ROUND) / COST_ROUNDS
+        ratio = self.runs.shared_epochs * seconds["shared"] / (self.options.epochs * seconds["separate"])
+        self.results.add({"part": "cost", **self.runs.shared_key, **seconds, "ratio": ratio})
+        steps = f"{1e3 * seconds['shared']:.0f} ms shared, {1e3 * seconds['separate']:.0f} ms for one of each of the 16"
+        print(
+            f"a step: {steps}; {self.runs.shared_epochs} epochs against {self.options.epochs}: {ratio:.3f} of the cost"
+        )
 
     def step_seconds(self, trainer: Trainer, steps: int) -> float:
         """Mean processor seconds of a training step, its batch included, after one that prepares the operators."""
@@ -214,13 +225,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--part", default="table", help="shared, separate, pick, cost, latency, profile, table")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=12, help="of each network that is trained alone")
     parser.add_argument(
         "--batch", type=int, default=DEFAULT.batch, help="pictures in a step; fewer learn more in few epochs"
     )
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)), help="of those that are trained separately")
-    parser.add_argument("--draws", type=int, default=3, help="widths drawn in a step of the shared run")
-    parser.add_argument("--share", type=float, default=0.5, help="of what the others learn from the widest's answers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("runs/tradeoff"), help="folder of the figures")
     parser.add_argument("--threads", type=int, default=1, help="threads of training")

@@ -31,7 +31,7 @@ from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.search_training import SPECIALISE_EPOCHS, SPECIALISE_RATE
+from mobilenets.training.search_training import SHARED_EPOCHS, SPECIALISE_EPOCHS, SPECIALISE_RATE
 from mobilenets.training.slimmable import Sandwich, reestimated
 
 Result = TypeVar("Result")
@@ -121,7 +121,12 @@ class Runs:
     @property
     def shared_key(self) -> dict[str, Any]:
         """What figures of the shared network depend on."""
-        return {**self.key, "draws": self.options.draws, "share": self.options.share}
+        return {**self.key, "shared_epochs": self.shared_epochs}
+
+    @property
+    def shared_epochs(self) -> int:
+        """Epochs of the shared run, in the proportion to those of one network that a search takes."""
+        return max(1, round(SHARED_EPOCHS * self.options.epochs))
 
     @property
     def shared_path(self) -> Path:
@@ -145,9 +150,11 @@ class Runs:
         initialize(module, self.recipe, self.seed)
         return module
 
-    def trainer(self, module: NetworkModule, epochs: int, recipe: Recipe, **how: Any) -> Trainer:
+    def trainer(
+        self, module: NetworkModule, epochs: int, recipe: Recipe, *, keep_last: bool = False, **how: Any
+    ) -> Trainer:
         """A training run of a module."""
-        plan = Plan(epochs, seed=self.seed)
+        plan = Plan(epochs, seed=self.seed, keep_last=keep_last)
         if self._canvases is None:
             self._canvases = make_canvases(self.dataset.train, self.largest)
         classes = len(self.dataset.labels)
@@ -178,8 +185,6 @@ class Runs:
             network,
             narrowest=min(WIDTHS),
             resolutions=RESOLUTIONS,
-            draws=self.options.draws,
-            share=self.options.share,
             label_smoothing=self.recipe.label_smoothing,
             seed=self.seed,
         )

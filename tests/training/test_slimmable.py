@@ -37,67 +37,84 @@ def test_a_width_in_training_is_the_sliced_model_on_batch_statistics(width: floa
     torch.testing.assert_close(shared, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_every_step_trains_the_narrowest_and_the_widest() -> None:
-    model = random_model(np.random.default_rng(0), NETWORK)
-    module = module_of(model).train()
-    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 48, 64), draws=1, seed=1)
+def _batch(step: int = 0) -> Batch:
     pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    targets = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
-    loss, logits = sandwich(module, Batch(pictures, targets, 5))
-    assert logits.shape == (4, 3)
-    loss.backward()  # type: ignore[no-untyped-call]
-    gradient = module.layer_module("block13.pointwise").weight.grad
-    assert gradient is not None
-    assert gradient[-1].abs().sum() > 0
-    assert gradient[0].abs().sum() > 0
+    return Batch(pictures, torch.eye(3)[[0, 1, 2, 0]], step, 100)
 
 
-def test_every_step_sees_all_resolutions_and_a_width_from_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[float, int]] = []
+def test_the_widest_and_the_narrowest_have_their_turns() -> None:
+    module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 48, 64), seed=1)
+    trained = []
+    for step in range(60, 64):
+        module.zero_grad()
+        loss, logits = sandwich(module, _batch(step))
+        assert logits.shape == (4, 3)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradient = module.layer_module("block13.pointwise").weight.grad
+        assert gradient is not None
+        trained.append(int(gradient.flatten(1).abs().sum(dim=1).nonzero().max()) + 1)
+    assert trained[0] > 0.95 * 1024
+    assert trained[2] <= 256
+
+
+def test_widths_come_in_from_the_widest_down() -> None:
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 40, 48, 64), seed=1)
+    steps = 4000
+    drawn = [sandwich.drawn(step, steps) for step in range(steps)]
+    assert {width for width, _ in drawn[:800]} == {1.0}
+    narrowest = [width for width, _ in drawn[2::4]]
+    assert narrowest == sorted(narrowest, reverse=True)
+    assert set(narrowest) == set(sandwich.widths), "every width has been the narrowest"
+    assert all(
+        wide == 1 >= width >= low
+        for (wide, _), (width, _), (low, _) in zip(drawn[::4], drawn[1::4], drawn[2::4], strict=True)
+    )
+    last = drawn[2400:]
+    assert {width for width, _ in last[2::4]} == {0.25}
+    for turn in (1, 3):
+        assert {width for width, _ in last[turn::4]} == set(sandwich.widths)
+    for width in sandwich.widths:
+        assert {side for one, side in last if one == width} == {32, 40, 48, 64}
+
+
+def test_a_step_computes_what_it_drew(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[tuple[float, int]] = []
 
     def spy(module: NetworkModule, network: Network, pictures: torch.Tensor) -> torch.Tensor:
-        drawn.append((network.width_multiplier, network.height))
+        computed.append((network.width_multiplier, network.height))
         assert pictures.shape[2:] == (network.height, network.width)
         return forward_as(module, network, pictures)
 
     monkeypatch.setattr(slimmable, "forward_as", spy)
     module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
-    widest: list[int] = []
-    module.register_forward_pre_hook(lambda _, inputs: widest.append(inputs[0].shape[2]))
-    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 40, 48, 64), draws=3, seed=1)
-    pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    targets = torch.eye(3)[[0, 1, 2, 0]]
-    for step in range(8):
-        sandwich(module, Batch(pictures, targets, step))
-    steps = [drawn[begin : begin + 4] for begin in range(0, len(drawn), 4)]
-    assert all(sorted(side for _, side in step) == [32, 40, 48, 64] for step in steps)
-    assert all(step[0][0] == 0.25 and 0.25 < step[1][0] < 0.55 <= step[2][0] < 0.8 <= step[3][0] < 1 for step in steps)
-    assert len({tuple(step) for step in steps}) == 8
-    assert widest[::2] == [64] * 4
-    assert min(widest[1::2]) < 64
+    module.register_forward_pre_hook(lambda _, inputs: computed.append((1.0, inputs[0].shape[2])))
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 40, 48, 64), seed=1)
+    for step in range(60, 72):
+        sandwich(module, _batch(step))
+    assert computed == [sandwich.drawn(step, 100) for step in range(60, 72)]
 
 
-def test_the_loss_is_of_the_size_of_one_network_s() -> None:
+def test_the_loss_is_of_the_labels() -> None:
     module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
     with torch.no_grad():
         module.layer_module("classifier").weight.zero_()
-        cast("torch.Tensor", module.layer_module("classifier").bias).zero_()
-    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 64), draws=3)
-    targets = torch.eye(3)[[0, 1, 2, 0]]
-    loss, _ = sandwich(module, Batch(torch.randn(4, 3, 64, 64), targets))
-    assert float(loss.detach()) == pytest.approx(np.log(3), rel=1e-5)
+        cast("torch.Tensor", module.layer_module("classifier").bias).copy_(torch.tensor([1.0, 0, 0]))
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 64), label_smoothing=0.3)
+    for step in range(4):
+        loss, _ = sandwich(module, _batch(step))
+        # Half of the pictures are of the first class, whose logit is 1; the smoothed share of that class is then .45.
+        assert float(loss.detach()) == pytest.approx(np.log(np.e + 2) - 0.45, rel=1e-5)
 
 
 def test_what_a_step_draws_follows_from_its_number() -> None:
     def losses(step: int) -> float:
         module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
         sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 48, 64), seed=1)
-        pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        targets = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), 3).float()
-        return float(sandwich(module, Batch(pictures, targets, step))[0].detach())
+        return float(sandwich(module, _batch(step))[0].detach())
 
-    assert losses(3) == losses(3)
-    assert len({losses(step) for step in range(4)}) > 1
+    assert losses(63) == losses(63)
+    assert len({losses(step) for step in range(60, 64)}) > 1
 
 
 def test_reestimated_statistics_are_those_of_the_pictures() -> None:
@@ -127,12 +144,10 @@ def test_statistics_without_torch_are_the_same() -> None:
 
 
 def test_only_resolutions_may_be_shared() -> None:
-    sandwich = Sandwich(NETWORK, narrowest=1.0, resolutions=(32, 64), draws=1)
-    assert set(sandwich.widths) == {1.0}
-    pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    targets = torch.eye(3)[[0, 1, 2, 0]]
-    loss, _ = sandwich(module_of(random_model(np.random.default_rng(0), NETWORK)).train(), Batch(pictures, targets))
-    assert torch.isfinite(loss)
+    sandwich = Sandwich(NETWORK, narrowest=1.0, resolutions=(32, 64))
+    assert {sandwich.drawn(step, 8)[0] for step in range(8)} == {1.0}
+    module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
+    assert all(torch.isfinite(sandwich(module, _batch(step))[0]) for step in range(4))
 
 
 def test_what_makes_no_sense_is_refused() -> None:

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
     """float32 (n, classes), rows that add to 1."""
     step: int = 0
     """Number of the step in the whole run: the seed of whatever an objective draws."""
+    steps: int = 1
+    """Of the whole run, for an objective that changes in its course; the loop says it."""
 
 
 def generator(seed: int, number: int, purpose: int) -> np.random.Generator:

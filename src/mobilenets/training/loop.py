@@ -57,6 +57,7 @@ class Plan:
         seed: Of all chances.
         precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
         device: Where.
+        keep_last: Whether the last epoch is kept whatever validation says, which of a shared network hears the widest.
     """
 
     epochs: int
@@ -65,6 +66,7 @@ class Plan:
     seed: int = 0
     precision: str = "float32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    keep_last: bool = False
 
 
 def cross_entropy(label_smoothing: float) -> Objective:
@@ -224,7 +226,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with self._autocast():
-            loss, logits = self._objective(self.module, batch)
+            loss, logits = self._objective(self.module, batch._replace(steps=self.steps))
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -248,7 +250,7 @@ class Trainer:
         self.history.append(epoch)
         best = self.history[self.best_epoch] if self.best_epoch >= 0 else None
         if epoch.validation_top1 is not None and (
-            best is None or is_better(epoch, best, len(self._validation.targets))
+            best is None or self.plan.keep_last or is_better(epoch, best, len(self._validation.targets))
         ):
             self.best_epoch = number
             with torch.no_grad():

@@ -29,10 +29,11 @@ from mobilenets.training.slimmable import Sandwich
 
 SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
 
-SHARED_EPOCHS = 0.5
-"""Of as many epochs as an ordinary run would take: a step of the shared run learns from every picture five times."""
+SHARED_EPOCHS = 3.0
+"""Of as many epochs as an ordinary run has: a step trains one network, on average for a little less than half the price
+of the widest, and all have to learn."""
 SPECIALISE_EPOCHS = 1.0
-"""Of the epochs of the shared run: those of one network are cheap beside those of all."""
+"""Of as many epochs as an ordinary run has: those of one network are cheap beside those of all."""
 SPECIALISE_RATE = 0.5
 """Of the recipe's learning rate. A slice of a short run has more to learn than to keep."""
 
@@ -45,7 +46,7 @@ class TrainedBy:
         recipe: How to train the shared network; the pick learns on by the same, more slowly.
         device: Where.
         precision: ``"float32"`` or ``"bfloat16"``.
-        epochs: Of the shared run; half as many as an ordinary run has, if None.
+        epochs: Of an ordinary run, which others are in proportion to; by the number of pictures, if None.
         seed: Of all chances.
     """
 
@@ -105,8 +106,10 @@ class SearchTraining:
 
     def shared_epochs(self, network: Network) -> int:
         """How many epochs the run of this shared network has."""
-        usual = default_epochs(len(self._dataset.train), network.height, self._by.recipe)
-        return self._by.epochs or max(1, round(SHARED_EPOCHS * usual))
+        return max(1, round(SHARED_EPOCHS * self._usual_epochs(network)))
+
+    def _usual_epochs(self, network: Network) -> int:
+        return self._by.epochs or default_epochs(len(self._dataset.train), network.height, self._by.recipe)
 
     def shared(self, network: Network) -> Learnt:
         """One network for all widths and resolutions that are no larger than its own.
@@ -126,7 +129,7 @@ class SearchTraining:
             seed=self._by.seed,
         )
         epochs = self.shared_epochs(network)
-        trainer = self._trainer(module, recipe, epochs, sandwich, checkpoints.FILE_NAME, network)
+        trainer = self._trainer(module, recipe, epochs, sandwich, checkpoints.FILE_NAME, network, keep_last=True)
         if self._resume and trainer.resume():
             self._progress.note(f"going on after {len(trainer.history)} of {epochs} epochs")
         history = trainer.run()
@@ -158,7 +161,7 @@ class SearchTraining:
         recipe = replace(self._by.recipe, learning_rate=SPECIALISE_RATE * self._by.recipe.learning_rate)
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
-        epochs = max(1, round(SPECIALISE_EPOCHS * self.shared_epochs(shared.network)))
+        epochs = max(1, round(SPECIALISE_EPOCHS * self._usual_epochs(shared.network)))
         objective = Distillation(teacher, label_smoothing=recipe.label_smoothing)
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
         trainer = self._trainer(module, recipe, epochs, objective, kept, shared.network, size=size)
@@ -184,9 +187,10 @@ class SearchTraining:
         shared: Network,
         *,
         size: tuple[int, int] | None = None,
+        keep_last: bool = False,
     ) -> Trainer:
         by, network = self._by, module.network
-        plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device)
+        plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device, keep_last=keep_last)
         if self._canvases is None:
             self._canvases = make_canvases(self._dataset.train, shared.height, progress=self._progress)
         kept = fixed(self._dataset, network, recipe, plan) | {

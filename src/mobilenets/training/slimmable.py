@@ -1,11 +1,14 @@
 """One network for every width and resolution, from one training run.
 
-The first channels of the wide network are the narrow ones. Every step trains the widest at full resolution on the
-labels, or at a drawn one in every other step, and the narrowest and a few drawn ones, each at another resolution, on
-what the widest said and, since a short run's widest long knows little itself, on the labels too.
+The first channels of the wide network are the narrow ones. Every step trains one of them on the labels, at a drawn
+resolution: the widest, a drawn one, the narrowest, a drawn one, and so on. For the first part of the run there is only
+the widest; then the narrowest width falls, step by step, to the smallest that is wanted, so that each starts from a
+slightly wider one that has learnt already. The optimiser's momentum spans several such rounds, so its steps are those
+of the sandwich rule, and there are as many of them as networks are trained.
 
-Sources: the sandwich rule and in-place distillation, Yu and Huang 2019, arXiv:1903.05134; widths that learn from each
-other at different resolutions, Yang et al. 2019, arXiv:1909.12978.
+Sources: the sandwich rule, Yu and Huang 2019, arXiv:1903.05134; widths that learn at different resolutions, Yang et al.
+2019, arXiv:1909.12978; shrinking in the course of the run, Cai et al. 2020, arXiv:1908.09791. The first two train four
+networks or more on every batch and then take one step, which in the same time reaches less (docs/budget.md).
 """
 
 from __future__ import annotations
@@ -38,6 +41,10 @@ from mobilenets.training.network import (
 DRAW = 2
 """What a random generator is for, beside those of :mod:`mobilenets.training.batches`."""
 WIDTH_STEP = 0.05
+TURNS = 4
+"""Steps in which the widest, the narrowest and two drawn ones have all been trained once."""
+WIDEST_ALONE, ALL_WIDTHS = 0.2, 0.6
+"""Shares of a run: until the first only the widest is trained; from the second on all widths are."""
 
 
 class Sandwich:
@@ -47,8 +54,6 @@ class Sandwich:
         network: The widest network, at the largest resolution.
         narrowest: Smallest α; the network's own where only resolutions are shared.
         resolutions: Sides of the input that may be drawn, in pixels, at most the network's own.
-        draws: Widths drawn in each step between the narrowest and the widest.
-        share: Of what the others learn, how much is the widest's answers; the rest is the labels.
         label_smoothing: Of the labels.
         seed: Of all chances.
 
@@ -62,53 +67,42 @@ class Sandwich:
         *,
         narrowest: float,
         resolutions: Sequence[int],
-        draws: int = 3,
-        share: float = 0.5,
         label_smoothing: float = 0.0,
         seed: int = 0,
     ) -> None:
         if not 0 < narrowest <= network.width_multiplier:
             widest = network.width_multiplier
             raise TrainingError(f"the narrowest width must be above 0 and at most {widest:g}, not {narrowest:g}")
-        if not 0 <= share <= 1:
-            raise TrainingError(f"the widest's share of what the others learn must be from 0 to 1, not {share:g}")
         if not resolutions or not max(resolutions) <= min(network.height, network.width):
             raise TrainingError(f"resolutions must be at most the network's {network.height} pixels, got {resolutions}")
         self.widths = _steps(narrowest, network.width_multiplier)
         self.resolutions = tuple(sorted(resolutions))
-        self._network, self._draws, self._share, self._seed = network, draws, share, seed
-        self._label_smoothing = label_smoothing
+        self._network, self._seed, self._label_smoothing = network, seed, label_smoothing
         self._at = cache(self._thinned)
 
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(mean of all losses, which is then of the size of any network's, and logits of the widest)."""
-        rng = generator(self._seed, batch.step, DRAW)
-        # The widest is half of a step's work where it is always at full size, and small pictures are then news to it.
-        full = batch.step % 2 == 0
-        logits = module(batch.pictures if full else self._at_side(batch, rng.choice(self.resolutions))).float()
-        loss = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
-        labels = torch.lerp(batch.targets, torch.full_like(batch.targets, 1 / logits.shape[1]), self._label_smoothing)
-        said = torch.lerp(labels, logits.detach().softmax(dim=1), self._share)
-        widths = (self.widths[0], *self._between(rng))
-        for width, side in zip(widths, self._sides(rng, len(widths)), strict=True):
-            pictures = self._at_side(batch, side)
-            network = self._at(float(width), pictures.shape[2])
-            loss = loss + functional.cross_entropy(forward_as(module, network, pictures).float(), said)
-        return loss / (1 + len(widths)), logits
+        """(loss of the network whose turn it is, its logits)."""
+        width, side = self.drawn(batch.step, batch.steps)
+        pictures = resized(batch.pictures, proportional_side(side, batch.pictures.shape[2], self._network.height))
+        if width == self.widths[-1]:  # whose running statistics are those that epochs are validated with
+            logits = module(pictures).float()
+        else:
+            logits = forward_as(module, self._at(width, pictures.shape[2]), pictures).float()
+        return functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing), logits
 
-    def _between(self, rng: np.random.Generator) -> list[float]:
-        """One width from each part of those between the narrowest and the widest, so that no step leaves one out."""
-        widths = self.widths[1:-1] or self.widths
-        return [float(rng.choice(part if len(part) else widths)) for part in np.array_split(widths, self._draws)]
+    def drawn(self, step: int, steps: int) -> tuple[float, int]:
+        """α and resolution that a step trains, from its number in the run.
 
-    def _sides(self, rng: np.random.Generator, count: int) -> list[int]:
-        """Resolutions in a drawn order, again and again: none comes up twice before all have."""
-        rounds = math.ceil(count / len(self.resolutions))
-        return [int(side) for _ in range(rounds) for side in rng.permutation(self.resolutions)][:count]
-
-    def _at_side(self, batch: Batch, side: int) -> Tensor:
-        """Pictures at a resolution; where training itself is at a smaller one just now, in proportion."""
-        return resized(batch.pictures, proportional_side(int(side), batch.pictures.shape[2], self._network.height))
+        Args:
+            step: From 0.
+            steps: Of the whole run.
+        """
+        rng = generator(self._seed, step, DRAW)
+        narrowed = (step / steps - WIDEST_ALONE) / (ALL_WIDTHS - WIDEST_ALONE)
+        kept = 1 + round(min(max(narrowed, 0), 1) * (len(self.widths) - 1))
+        widths = self.widths[-kept:]
+        width = (widths[-1], rng.choice(widths), widths[0], rng.choice(widths))[step % TURNS]
+        return float(width), int(rng.choice(self.resolutions))
 
     def _thinned(self, width: float, side: int) -> Network:
         return with_width(with_resolution(self._network, side, side), width)
