@@ -62,8 +62,8 @@ def test_what_meets_the_budget_is_picked_from_slices_of_one_network(fitted: tupl
     assert (search.validation_pictures, search.latency) == (9, None)  # another machine's latency is not measured here
     assert result.model.network.height == search.choice.resolution
     assert [phase.name for phase in result.phases] == ["latency", "shared", "frontier", "specialise", "test"]
-    assert [len(phase.history) for phase in result.phases] == [0, 12, 0, 4, 0]
-    assert result.phases[1].best_epoch == 11, "the last of the shared run is kept"
+    assert [len(phase.history) for phase in result.phases] == [0, 16, 0, 4, 0]
+    assert result.phases[1].best_epoch == 15, "the last of the shared run is kept"
     assert sorted(path.name for path in folder.iterdir()) == [
         "device.json",
         "metrics.json",

@@ -29,7 +29,7 @@ from mobilenets.training.slimmable import Sandwich
 
 SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
 
-SHARED_EPOCHS = 3.0
+SHARED_EPOCHS = 4.0
 """Of as many epochs as an ordinary run has: a step trains one network, on average for a little less than half the price
 of the widest, and all have to learn."""
 SPECIALISE_EPOCHS = 1.0
