@@ -78,33 +78,38 @@ def test_widths_come_in_from_the_widest_down() -> None:
         assert {side for one, side in last if one == width} == {32, 40, 48, 64}
 
 
-def test_a_step_computes_what_it_drew(monkeypatch: pytest.MonkeyPatch) -> None:
-    computed: list[tuple[float, int]] = []
+def test_a_step_computes_what_it_drew_and_asks_the_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[tuple[float, int, bool]] = []
 
     def spy(module: NetworkModule, network: Network, pictures: torch.Tensor) -> torch.Tensor:
-        computed.append((network.width_multiplier, network.height))
+        computed.append((network.width_multiplier, network.height, torch.is_grad_enabled()))
         assert pictures.shape[2:] == (network.height, network.width)
         return forward_as(module, network, pictures)
 
     monkeypatch.setattr(slimmable, "forward_as", spy)
     module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
-    module.register_forward_pre_hook(lambda _, inputs: computed.append((1.0, inputs[0].shape[2])))
+    module.register_forward_pre_hook(lambda _, inputs: computed.append((1.0, inputs[0].shape[2], True)))
     sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 40, 48, 64), seed=1)
     for step in range(60, 72):
         sandwich(module, _batch(step))
-    assert computed == [sandwich.drawn(step, 100) for step in range(60, 72)]
+    drawn = [sandwich.drawn(step, 100) for step in range(60, 72)]
+    assert [(width, side) for width, side, learns in computed if learns] == drawn
+    assert [side for _, side, learns in computed if not learns] == [side for width, side in drawn if width < 1]
+    assert {width for width, _, learns in computed if not learns} == {1.0}
 
 
-def test_the_loss_is_of_the_labels() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_others_learn_from_the_labels_and_from_what_the_widest_says(share: float) -> None:
     module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
     with torch.no_grad():
         module.layer_module("classifier").weight.zero_()
         cast("torch.Tensor", module.layer_module("classifier").bias).copy_(torch.tensor([1.0, 0, 0]))
-    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 64), label_smoothing=0.3)
-    for step in range(4):
-        loss, _ = sandwich(module, _batch(step))
-        # Half of the pictures are of the first class, whose logit is 1; the smoothed share of that class is then .45.
-        assert float(loss.detach()) == pytest.approx(np.log(np.e + 2) - 0.45, rel=1e-5)
+    sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 64), share=share, label_smoothing=0.3)
+    # Half of the pictures are of the first class, whose logit is 1: it gets .45 from the smoothed labels.
+    labels, answers = 0.45, np.e / (np.e + 2)
+    widest, narrowest = (float(sandwich(module, _batch(step))[0].detach()) for step in (60, 62))
+    assert widest == pytest.approx(np.log(np.e + 2) - labels, rel=1e-5)
+    assert narrowest == pytest.approx(np.log(np.e + 2) - (labels + share * (answers - labels)), rel=1e-5)
 
 
 def test_what_a_step_draws_follows_from_its_number() -> None:
@@ -153,6 +158,8 @@ def test_only_resolutions_may_be_shared() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"narrowest width must be above 0 and at most 1, not 1\.1"):
         Sandwich(NETWORK, narrowest=1.1, resolutions=(64,))
+    with pytest.raises(TrainingError, match=r"share of what the others learn must be from 0 to 1, not 2"):
+        Sandwich(NETWORK, narrowest=0.25, resolutions=(64,), share=2)
     with pytest.raises(TrainingError, match="at most the network's 64 pixels"):
         Sandwich(NETWORK, narrowest=0.25, resolutions=(64, 96))
     model = random_model(np.random.default_rng(0), NETWORK)

@@ -1,14 +1,16 @@
 """One network for every width and resolution, from one training run.
 
-The first channels of the wide network are the narrow ones. Every step trains one of them on the labels, at a drawn
-resolution: the widest, a drawn one, the narrowest, a drawn one, and so on. For the first part of the run there is only
-the widest; then the narrowest width falls, step by step, to the smallest that is wanted, so that each starts from a
-slightly wider one that has learnt already. The optimiser's momentum spans several such rounds, so its steps are those
-of the sandwich rule, and there are as many of them as networks are trained.
+The first channels of the wide network are the narrow ones. Every step trains one of them at a drawn resolution: the
+widest, a drawn one, the narrowest, a drawn one, and so on; the widest on the labels, and the others on what the widest
+says of the same pictures too. For the first part of the run there is only the widest; then the narrowest width falls,
+step by step, to the smallest that is wanted, so that each starts from a slightly wider one that has learnt already. The
+optimiser's momentum spans several such rounds, so its steps are those of the sandwich rule, and there are as many of
+them as networks are trained.
 
-Sources: the sandwich rule, Yu and Huang 2019, arXiv:1903.05134; widths that learn at different resolutions, Yang et al.
-2019, arXiv:1909.12978; shrinking in the course of the run, Cai et al. 2020, arXiv:1908.09791. The first two train four
-networks or more on every batch and then take one step, which in the same time reaches less (docs/budget.md).
+Sources: the sandwich rule with in-place distillation, Yu and Huang 2019, arXiv:1903.05134; widths that learn at other
+resolutions, Yang et al. 2019, arXiv:1909.12978; shrinking in the course of the run, Cai et al. 2020, arXiv:1908.09791.
+The first two train four networks or more on every batch and then take one step, which in the same time reaches less
+(docs/budget.md).
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Sandwich:
         network: The widest network, at the largest resolution.
         narrowest: Smallest α; the network's own where only resolutions are shared.
         resolutions: Sides of the input that may be drawn, in pixels, at most the network's own.
+        share: Of what the others learn, how much is the widest's answers; the rest is the labels.
         label_smoothing: Of the labels.
         seed: Of all chances.
 
@@ -67,17 +70,20 @@ class Sandwich:
         *,
         narrowest: float,
         resolutions: Sequence[int],
+        share: float = 0.5,
         label_smoothing: float = 0.0,
         seed: int = 0,
     ) -> None:
         if not 0 < narrowest <= network.width_multiplier:
             widest = network.width_multiplier
             raise TrainingError(f"the narrowest width must be above 0 and at most {widest:g}, not {narrowest:g}")
+        if not 0 <= share <= 1:
+            raise TrainingError(f"the widest's share of what the others learn must be from 0 to 1, not {share:g}")
         if not resolutions or not max(resolutions) <= min(network.height, network.width):
             raise TrainingError(f"resolutions must be at most the network's {network.height} pixels, got {resolutions}")
         self.widths = _steps(narrowest, network.width_multiplier)
         self.resolutions = tuple(sorted(resolutions))
-        self._network, self._seed, self._label_smoothing = network, seed, label_smoothing
+        self._network, self._share, self._seed, self._label_smoothing = network, share, seed, label_smoothing
         self._at = cache(self._thinned)
 
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -86,9 +92,13 @@ class Sandwich:
         pictures = resized(batch.pictures, proportional_side(side, batch.pictures.shape[2], self._network.height))
         if width == self.widths[-1]:  # whose running statistics are those that epochs are validated with
             logits = module(pictures).float()
-        else:
-            logits = forward_as(module, self._at(width, pictures.shape[2]), pictures).float()
-        return functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing), logits
+            return functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing), logits
+        logits = forward_as(module, self._at(width, pictures.shape[2]), pictures).float()
+        with torch.no_grad():
+            widest = forward_as(module, self._at(self.widths[-1], pictures.shape[2]), pictures).float()
+        labels = torch.lerp(batch.targets, torch.full_like(batch.targets, 1 / logits.shape[1]), self._label_smoothing)
+        said = torch.lerp(labels, widest.softmax(dim=1), self._share)
+        return functional.cross_entropy(logits, said), logits
 
     def drawn(self, step: int, steps: int) -> tuple[float, int]:
         """α and resolution that a step trains, from its number in the run.
