@@ -36,8 +36,9 @@ from mobilenets.planning.latency import measure, measure_profile, synthetic_mode
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 
-COST_ROUNDS, STEPS_A_ROUND = 4, 16
-"""A round has a step of each of the 16, and these of the shared run, which draw as many sizes."""
+COST_ROUNDS, STEPS_A_ROUND = 5, 16
+"""A round has a step of each of the 16, and these of the shared run, from a later part of it each time: the widths that
+are trained change in its course."""
 
 
 class Bench:
@@ -195,11 +196,13 @@ class Bench:
             for side in RESOLUTIONS
         ]
         module = self.runs.fresh(max(WIDTHS), self.runs.largest)
-        shared = self.runs.trainer(module, 1, self.runs.recipe, objective=self.runs.sandwich(module.network))
+        epochs, objective = self.runs.shared_epochs, self.runs.sandwich(module.network)
+        shared = self.runs.trainer(module, epochs, self.runs.recipe, objective=objective)
         seconds = {"shared": 0.0, "separate": 0.0}
-        for _ in range(COST_ROUNDS):
+        for number in range(COST_ROUNDS):
             seconds["separate"] += sum(self.step_seconds(trainer, 1) for trainer in alone) / COST_ROUNDS
-            seconds["shared"] += self.step_seconds(shared, STEPS_A_ROUND) / COST_ROUNDS
+            epoch = int((number + 0.5) / COST_ROUNDS * epochs)
+            seconds["shared"] += self.step_seconds(shared, STEPS_A_ROUND, epoch) / COST_ROUNDS
         ratio = self.runs.shared_epochs * seconds["shared"] / (self.options.epochs * seconds["separate"])
         self.results.add({"part": "cost", **self.runs.shared_key, **seconds, "ratio": ratio})
         steps = f"{1e3 * seconds['shared']:.0f} ms shared, {1e3 * seconds['separate']:.0f} ms for one of each of the 16"
@@ -207,9 +210,9 @@ class Bench:
             f"a step: {steps}; {self.runs.shared_epochs} epochs against {self.options.epochs}: {ratio:.3f} of the cost"
         )
 
-    def step_seconds(self, trainer: Trainer, steps: int) -> float:
+    def step_seconds(self, trainer: Trainer, steps: int, epoch: int = 0) -> float:
         """Mean processor seconds of a training step, its batch included, after one that prepares the operators."""
-        batches = trainer._batches.epoch(0, trainer.size_at(0))
+        batches = trainer._batches.epoch(epoch, trainer.size_at(epoch))
         trainer.module.train()
         times = [spent(lambda: trainer._train_step(next(batches), 1e-3))[0] for _ in range(steps + 1)]
         return statistics.mean(times[1:])

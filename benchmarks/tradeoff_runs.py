@@ -31,7 +31,7 @@ from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.search_training import SHARED_EPOCHS, SPECIALISE_EPOCHS, SPECIALISE_RATE
+from mobilenets.training.search_training import SHARED_EPOCHS, SPECIALISE_RATE, specialised_epochs
 from mobilenets.training.slimmable import Sandwich, reestimated
 
 Result = TypeVar("Result")
@@ -205,7 +205,7 @@ class Runs:
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
         objective = Distillation(module_of(largest), label_smoothing=recipe.label_smoothing)
-        epochs = max(1, round(SPECIALISE_EPOCHS * self.options.epochs))
+        epochs = specialised_epochs(self.options.epochs, shared.network, start.network)
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
         seconds = self.train(key, module, epochs, recipe, objective=objective, size=(self.largest, self.largest))
         model = self.model(module)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from mobilenets.architecture.cost import cost
 from mobilenets.architecture.layers import Network
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.decoding import prepare
@@ -29,13 +30,25 @@ from mobilenets.training.slimmable import Sandwich
 
 SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
 
-SHARED_EPOCHS = 4.0
+SHARED_EPOCHS = 3.0
 """Of as many epochs as an ordinary run has: a step trains one network, on average for a little less than half the price
 of the widest, and all have to learn."""
-SPECIALISE_EPOCHS = 1.0
-"""Of as many epochs as an ordinary run has: those of one network are cheap beside those of all."""
 SPECIALISE_RATE = 0.5
 """Of the recipe's learning rate. A slice of a short run has more to learn than to keep."""
+
+
+def specialised_epochs(usual: int, shared: Network, pick: Network) -> int:
+    """How many epochs a slice learns on for.
+
+    As many as take the Mult-Adds of an ordinary run of the shared network, but no more than the shared run has. So the
+    small ones, which have the most to gain, have the longest, and none takes long beside the shared run.
+
+    Args:
+        usual: Epochs of an ordinary run.
+        shared: The shared network.
+        pick: The slice's.
+    """
+    return max(1, round(usual * min(cost(shared).macs / cost(pick).macs, SHARED_EPOCHS)))
 
 
 @dataclass(frozen=True)
@@ -161,7 +174,7 @@ class SearchTraining:
         recipe = replace(self._by.recipe, learning_rate=SPECIALISE_RATE * self._by.recipe.learning_rate)
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
-        epochs = max(1, round(SPECIALISE_EPOCHS * self._usual_epochs(shared.network)))
+        epochs = specialised_epochs(self._usual_epochs(shared.network), shared.network, start.network)
         objective = Distillation(teacher, label_smoothing=recipe.label_smoothing)
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
         trainer = self._trainer(module, recipe, epochs, objective, kept, shared.network, size=size)
