@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.classifier import Classifier
 from mobilenets.engine.evaluation import evaluate
 from mobilenets.errors import DataError, GateError, PlanningError, TrainingError
@@ -22,6 +23,7 @@ from mobilenets.training.budgeted import fit_within
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 from mobilenets.training.result import Fit
+from mobilenets.training.search_training import specialised_epochs
 from mobilenets.training.settings import Settings
 from mobilenets.training.shared import resolutions_below
 
@@ -62,8 +64,9 @@ def test_what_meets_the_budget_is_picked_from_slices_of_one_network(fitted: tupl
     assert (search.validation_pictures, search.latency) == (9, None)  # another machine's latency is not measured here
     assert result.model.network.height == search.choice.resolution
     assert [phase.name for phase in result.phases] == ["latency", "shared", "frontier", "specialise", "test"]
-    assert [len(phase.history) for phase in result.phases] == [0, 16, 0, 4, 0]
-    assert result.phases[1].best_epoch == 15, "the last of the shared run is kept"
+    learnt_on = {40: 4, 32: 8}[search.choice.resolution]  # as many Mult-Adds as four epochs of the largest
+    assert [len(phase.history) for phase in result.phases] == [0, 12, 0, learnt_on, 0]
+    assert result.phases[1].best_epoch == 11, "the last of the shared run is kept"
     assert sorted(path.name for path in folder.iterdir()) == [
         "device.json",
         "metrics.json",
@@ -201,3 +204,12 @@ def test_resolutions_have_the_proportions_of_the_published_ones() -> None:
     assert resolutions_below(96) == (96, 80, 72, 56)
     assert resolutions_below(56) == (56, 48, 40, 32)
     assert resolutions_below(33) == (33, 32)
+
+
+@pytest.mark.parametrize(("pick", "epochs"), [((1.0, 64), 10), ((1.0, 48), 16), ((0.5, 64), 30), ((0.25, 32), 30)])
+def test_a_small_pick_learns_on_for_longer(pick: tuple[float, int], epochs: int) -> None:
+    width, side = pick
+    assert (
+        specialised_epochs(10, mobilenet_v1(resolution=64), mobilenet_v1(width_multiplier=width, resolution=side))
+        == epochs
+    )
