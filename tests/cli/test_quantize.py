@@ -66,7 +66,8 @@ def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Plac
     assert outcome.code == 0
     assert "top-1" in outcome.out
     assert "bought" in outcome.out
-    for lever in ("chosen ranges", "equalisation", "bias correction", "reconstructed rounding"):
+    levers = ("chosen ranges", "equalisation", "bias correction", "deviation correction", "reconstructed rounding")
+    for lever in levers:
         assert re.search(rf"^{lever} .*[+-]\d", outcome.out, re.MULTILINE), lever
     assert "block13.pointwise" in outcome.out
     assert load(place.folder / "out.safetensors").precision == "int8"
@@ -119,7 +120,8 @@ def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: P
         folder = tmp_path / "pictures" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
-    plain = ("--ranges", "min-max", "--rounding", "nearest", "--no-equalize", "--no-absorb", "--no-bias-correction")
+    off = ("equalize", "absorb", "bias-correction", "deviation-correction")
+    plain = ("--ranges", "min-max", "--rounding", "nearest", *(f"--no-{lever}" for lever in off))
     pictures = ("--calibration", tmp_path / "pictures", "--data", tmp_path / "pictures", "--pictures", 30)
     arguments = ("quantize", tmp_path / "model.safetensors", *pictures, "--max-drop", 40, *plain)
     refused = mobilenets(*arguments, "-q")
@@ -175,7 +177,15 @@ def test_labelled_pictures_judge_a_model_that_was_quantised_without_any(mobilene
 
 
 @pytest.mark.parametrize(
-    "option", [("--auto",), ("--qat",), ("--pictures", 5), ("--ranges", "mse"), ("--rounding", "nearest")]
+    "option",
+    [
+        ("--auto",),
+        ("--qat",),
+        ("--pictures", 5),
+        ("--ranges", "mse"),
+        ("--rounding", "nearest"),
+        ("--no-deviation-correction",),
+    ],
 )
 def test_without_pictures_nothing_that_needs_them_may_be_asked(
     mobilenets: RunCommand, place: Place, option: tuple[object, ...]

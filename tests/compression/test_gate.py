@@ -122,7 +122,12 @@ def test_what_each_lever_bought_is_asked_of_the_levers_in_use() -> None:
 
     jury = Jury.of(model, pixels)
     found = contributions(jury, make, used)
-    assert [item.lever for item in found] == ["chosen ranges", "equalisation", "bias correction"]
+    assert [item.lever for item in found] == [
+        "chosen ranges",
+        "equalisation",
+        "bias correction",
+        "deviation correction",
+    ]
     assert found[1].without.logits_snr_db == jury.judge(make(replace(used, equalize=False)).model).logits_snr_db
     asked = contributions(jury, make, used, ["equalisation", "bias absorption"])
     assert [item.lever for item in asked] == ["equalisation"]

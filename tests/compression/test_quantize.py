@@ -34,7 +34,12 @@ from mobilenets.model.quantization import Quantization
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=6)
 PLAIN = Options(
-    ranges=RangeMethod.MIN_MAX, equalize=False, absorb=False, bias_correction=False, rounding=Rounding.NEAREST
+    ranges=RangeMethod.MIN_MAX,
+    equalize=False,
+    absorb=False,
+    bias_correction=False,
+    deviation_correction=False,
+    rounding=Rounding.NEAREST,
 )
 
 

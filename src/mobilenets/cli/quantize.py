@@ -30,6 +30,7 @@ NEEDS_PICTURES = {
     "ranges": "--ranges",
     "percentile": "--percentile",
     "rounding": "--rounding",
+    "deviation_correction": "--no-deviation-correction",
 }
 """Options that say something about calibration pictures, so that --data-free contradicts them."""
 
@@ -56,7 +57,8 @@ NEEDS_PICTURES = {
 )
 @click.option("--equalize/--no-equalize", default=True, show_default=True)
 @click.option("--absorb/--no-absorb", default=True, show_default=True, help="Absorption of high biases.")
-@click.option("--bias-correction/--no-bias-correction", default=True, show_default=True)
+@click.option("--bias-correction/--no-bias-correction", default=True, show_default=True, help="Of each channel's mean.")
+@click.option("--deviation-correction/--no-deviation-correction", default=True, show_default=True)
 @click.option("--explain", is_flag=True, help="Also say what each lever bought: makes the Model again without it.")
 @json_option
 @quiet_option
@@ -170,7 +172,12 @@ def _with_provenance(attempt: Attempt, pictures: int) -> Model:
         "bias_correction": options.bias_correction,
     }
     if attempt.kind != "data-free":
-        entry |= {"ranges": str(options.ranges), "rounding": str(options.rounding), "calibration_pictures": pictures}
+        entry |= {
+            "deviation_correction": options.deviation_correction,
+            "ranges": str(options.ranges),
+            "rounding": str(options.rounding),
+            "calibration_pictures": pictures,
+        }
     if attempt.kind == "trained":
         entry["epoch"] = getattr(attempt.made, "epoch", 0)
     if attempt.verdict.judged:

@@ -322,8 +322,8 @@ def ladder(options: Options) -> Iterator[tuple[str, Options]]:
     if options.ranges is not RangeMethod.PERCENTILE:
         options = replace(options, ranges=RangeMethod.PERCENTILE)
         yield "percentile ranges", options
-    if not (options.equalize and options.absorb and options.bias_correction):
-        options = replace(options, equalize=True, absorb=True, bias_correction=True)
+    if not (options.equalize and options.absorb and options.bias_correction and options.deviation_correction):
+        options = replace(options, equalize=True, absorb=True, bias_correction=True, deviation_correction=True)
         yield "equalisation", options
     if options.rounding is not Rounding.RECONSTRUCT:
         options = replace(options, rounding=Rounding.RECONSTRUCT)
@@ -363,6 +363,7 @@ def contributions(
         "equalisation": replace(options, equalize=False),
         "bias absorption": replace(options, absorb=False),
         "bias correction": replace(options, bias_correction=False),
+        "deviation correction": replace(options, deviation_correction=False),
         "reconstructed rounding": replace(options, rounding=Rounding.NEAREST),
     }
     silent = replace(jury, latency_ms=None)

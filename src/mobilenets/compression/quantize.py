@@ -1,8 +1,9 @@
 """From a float Model to an int8 one: every layer, in order, each making up for what the ones before it lost.
 
 The float Model and the int8 one that is being made walk side by side over the calibration pictures. At each layer the
-int8 side's own inputs are known, so its weights are rounded for those inputs, and its bias takes up the difference of
-the means. Nothing is left in float but what the contract says: a layer that cannot be quantised is an error.
+int8 side's own inputs are known, so its weights are rounded for those inputs, and each channel keeps the deviation and
+the mean that it has in float. Nothing is left in float but what the contract says: a layer that cannot be quantised is
+an error.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import INPUT, Layer, Network
 from mobilenets.compression.calibrate import RangeMethod, choose_ranges, observe
+from mobilenets.compression.correction import deviation_gain, mean_shift
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import Rows, covariance, from_rows, to_rows, windows
 from mobilenets.compression.fold import check_finite, fold, fold_input, refuse_int8, with_biases
@@ -60,7 +62,8 @@ class Options:
         percentile: Share of values, in percent, that percentile ranges keep.
         equalize: Cross-layer equalisation of channels.
         absorb: Absorption of high biases.
-        bias_correction: Measured correction of each layer's mean.
+        bias_correction: Measured correction of each channel's mean.
+        deviation_correction: Measured correction of each channel's deviation.
         rounding: How weights are rounded.
         weight_bits: 8 or 4; see :func:`bits_by_layer`.
     """
@@ -70,6 +73,7 @@ class Options:
     equalize: bool = True
     absorb: bool = True
     bias_correction: bool = True
+    deviation_correction: bool = True
     rounding: Rounding = Rounding.RECONSTRUCT
     weight_bits: int = 8
 
@@ -309,7 +313,12 @@ def settled_scales(scales: Rows, weight: Rows, bias: Rows, scale_in: float, bits
 
 
 def round_weights(
-    model: Model, layer: Layer, source: TensorQuantization, bits: int, products: Rows | None = None
+    model: Model,
+    layer: Layer,
+    source: TensorQuantization,
+    bits: int,
+    products: Rows | None = None,
+    gain: Rows | float = 1.0,
 ) -> RoundedWeights:
     """Choose a layer's scales and round its weights.
 
@@ -319,30 +328,36 @@ def round_weights(
         source: Scale and zero point of its input.
         bits: Of its weights.
         products: Covariance of the inputs, (groups, in, in); None rounds to the nearest.
+        gain: Factor on the weights of each channel before they are rounded, (groups, out).
     """
     weight = model.parameters[f"{layer.name}.weight"].astype(np.float64)
     bias = model.parameters[f"{layer.name}.bias"].astype(np.float64)
     rows = to_rows(layer, weight)
+    target = rows * np.broadcast_to(gain, rows.shape[:2])[:, :, None]
     variance = None if products is None else np.diagonal(products, axis1=1, axis2=2)
-    scales = weight_scales(rows, bits, variance)
-    scales = settled_scales(scales.reshape(-1), weight, bias, source.scale, bits).reshape(scales.shape)
-    whole = nearest(rows, scales, bits) if products is None else reconstruct(rows, scales, bits, products)
+    scales = weight_scales(target, bits, variance)
+    channels = target.reshape(len(weight), -1)
+    scales = settled_scales(scales.reshape(-1), channels, bias, source.scale, bits).reshape(scales.shape)
+    whole = nearest(target, scales, bits) if products is None else reconstruct(target, scales, bits, products)
     return RoundedWeights(layer, rows, whole, scales, bias, weight.shape)
 
 
 def _quantize_layer(
     ground: Ground, layer: Layer, numbers: Arithmetic, reals: list[Map], bytes_: list[Map], options: Options, bits: int
 ) -> Arithmetic:
-    source = numbers.sources[0]
-    reconstructs = options.rounding is Rounding.RECONSTRUCT
-    held = windows(layer, bytes_, source) if options.bias_correction or reconstructs else None
-    products = covariance(held) if held is not None and reconstructs else None
-    rounded = round_weights(ground.model, layer, source, bits, products)
-    if held is None or not options.bias_correction:
+    source, reconstructs = numbers.sources[0], options.rounding is Rounding.RECONSTRUCT
+    if not (options.bias_correction or options.deviation_correction or reconstructs):
+        return round_weights(ground.model, layer, source, bits).arithmetic(numbers)
+    real, held = windows(layer, reals, None), windows(layer, bytes_, source)
+    products = covariance(held) if options.deviation_correction or reconstructs else None
+    gain: Rows | float = 1.0
+    if options.deviation_correction and products is not None:
+        rows = to_rows(layer, ground.model.parameters[f"{layer.name}.weight"].astype(np.float64))
+        gain = deviation_gain(rows, covariance(real), products)
+    rounded = round_weights(ground.model, layer, source, bits, products if reconstructs else None, gain)
+    if not options.bias_correction:
         return rounded.arithmetic(numbers)
-    mean = windows(layer, reals, None).mean(axis=1, dtype=np.float64)[:, :, None]
-    held_mean = held.mean(axis=1, dtype=np.float64)[:, :, None]
-    return rounded.arithmetic(numbers, (rounded.rows @ mean - rounded.real @ held_mean).reshape(-1))
+    return rounded.arithmetic(numbers, mean_shift(rounded.rows, rounded.real, real, held))
 
 
 def parameters_of(layer: Layer, numbers: Arithmetic) -> dict[str, Tensor]:
