@@ -33,11 +33,13 @@ from mobilenets.formats.from_keras import from_keras
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.training import int8
 from mobilenets.training.fit import fit
 from mobilenets.training.quantization_aware import Recipe, Trained, train
 from mobilenets.training.settings import Settings
 
 CALIBRATION = 64
+"""Pictures that calibrate the published network; Models that are fitted here take as many as ``fit --int8``."""
 FITTED = {"sign-digits": (96, 20), "trashnet": (128, 14)}
 """Resolution and epochs of the Models that are fitted, from the published 0.25-224."""
 
@@ -125,16 +127,19 @@ def small(name: str, data: Path, models: Path, epochs: int) -> None:
     model = fitted(name, data, models)
     dataset = load_dataset(data / name, seed=0)
     size = (model.network.height, model.network.width)
-    pixels = prepare(dataset.train, model.preprocessing, *size).pixels
-    validation, test = (prepare(part, model.preprocessing, *size) for part in (dataset.validation, dataset.test))
+    learned, validation, test = (
+        prepare(part, model.preprocessing, *size) for part in (dataset.train, dataset.validation, dataset.test)
+    )
+    pixels = learned.pixels
     choosing = Jury.of(model, validation.pixels, validation.targets)
     jury = Jury.of(model, test.pixels, test.targets)
-    calibration = pixels[spread(len(pixels))]
+    calibration = pixels[spread(len(pixels), int8.CALIBRATION)]
     title = f"{name} {model.network.width_multiplier}-{size[0]}"
 
     def trained(bits: int) -> Trained:
         options = Options(weight_bits=bits)
-        return train(model, pixels, calibration, options, Recipe(epochs=epochs), jury=choosing)
+        recipe = Recipe(epochs=epochs)
+        return train(model, pixels, calibration, options, recipe, targets=learned.targets, jury=choosing)
 
     rows: dict[str, Callable[[], Quantized]] = {
         "int8 post-training": lambda: quantize(model, calibration),

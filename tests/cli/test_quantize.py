@@ -14,7 +14,9 @@ from tests.cli.conftest import RunCommand
 from tests.random_models import random_model
 
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.cli.quantize_pictures import Pictures
 from mobilenets.compression.gate import answers
+from mobilenets.data.subset import UNKNOWN
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
@@ -148,6 +150,23 @@ def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: s
     assert quantization is not None
     assert quantization.bits("block13.pointwise") == int(bits)
     assert quantization.bits("stem") == 8
+
+
+def test_pictures_train_with_the_classes_that_are_known(place: Place) -> None:
+    extra = place.folder / "extra"
+    extra.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (40, 40)).save(extra / f"{name}.png")
+    labelled = str(place.pictures)
+    chosen = Pictures.choose(small_model(), str(extra), 2, labelled, trains=True)
+    assert (len(chosen.judging), len(chosen.training)) == (12, 14)
+    for picture, target in zip(chosen.training.pictures, chosen.training.targets.tolist(), strict=True):
+        folder = Path(picture.name).parent.name
+        assert target == (UNKNOWN if folder in ("", "extra") else int(folder)), picture.name
+    alike = Pictures.choose(small_model(), labelled, 8, labelled, trains=True)  # labels of the same files are known
+    assert (alike.training.targets != UNKNOWN).all()
+    alone = Pictures.choose(small_model(), labelled, 8, None, trains=True)
+    assert (alone.training.targets == UNKNOWN).all()
 
 
 def test_a_model_is_quantised_without_pictures_only_by_force(mobilenets: RunCommand, place: Place) -> None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from tests.compression.test_qat import NETWORK, planes, separating_model
 from tests.random_models import random_int8_model, random_model, random_pixels
+from torch.nn import functional
 
 from mobilenets.compression.gate import Jury, answers
 from mobilenets.compression.quantize import Options, quantize
+from mobilenets.data.subset import UNKNOWN
 from mobilenets.errors import CompressionError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
@@ -92,11 +94,11 @@ def test_a_better_epoch_is_kept_and_its_noise_measured() -> None:
     assert all(layer.snr_db > 10 for layer in trained.layers)
 
 
-def standing(right: int, total: int, divergence: float, *, from_the_end: bool = False) -> Standing:
+def standing(right: int, total: int, loss: float, *, from_the_end: bool = False) -> Standing:
     """So many right answers, at one end of the pictures or the other."""
     hits = np.arange(total) < right
     wobble = 0.01 * np.sin(np.arange(total))
-    return Standing(hits[::-1] if from_the_end else hits, divergence + wobble)
+    return Standing(hits[::-1] if from_the_end else hits, loss + wobble)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def standing(right: int, total: int, divergence: float, *, from_the_end: bool = 
         (standing(96, 100, 0.20, from_the_end=True), True),  # ten gained, four lost: beyond √14
     ],
 )
-def test_counting_decides_beyond_a_standard_error_and_divergence_within_it(new: Standing, better: bool) -> None:
+def test_counting_decides_beyond_a_standard_error_and_the_loss_within_it(new: Standing, better: bool) -> None:
     assert new.is_better_than(standing(90, 100, 0.10)) is better
 
 
@@ -129,7 +131,45 @@ def test_without_labels_the_float_models_answers_are_the_right_ones() -> None:
     assert agreeing.sum() == jury.judge(held).agreement.count
     assert not (agreeing & labelled).any()
     # The divergence of the float Model from itself is none, but for what the engine rounds otherwise than NumPy.
-    assert np.abs(Standing.of(model, jury).divergence).max() < 1e-6
+    assert np.abs(Standing.of(model, jury).loss).max() < 1e-6
+
+
+def test_with_labels_their_cross_entropy_is_what_counts() -> None:
+    model = separating_model(np.random.default_rng(0))
+    pixels = varied_pixels(np.random.default_rng(0), model, 32)
+    targets = np.arange(32) % 6
+    found = Standing.of(model, Jury.of(model, pixels, targets))
+    logits = torch.from_numpy(answers(model, pixels))
+    expected = functional.cross_entropy(logits, torch.from_numpy(targets), reduction="none")
+    np.testing.assert_allclose(found.loss, expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_labels_teach_what_the_teacher_does_not_know() -> None:
+    """The labels are the teacher's answers with two classes exchanged; some pictures have none."""
+    pixels = varied_pixels(np.random.default_rng(0), separating_model(np.random.default_rng(0)), 256)
+    model = wavering_model(np.random.default_rng(0), pixels)
+    said = answers(model, pixels).argmax(axis=1)
+    first, second = np.argsort(np.bincount(said, minlength=6))[-2:]
+    labels = np.where(said == first, second, np.where(said == second, first, said))
+    jury = Jury.of(model, pixels, labels)
+    recipe = Recipe(epochs=6, learning_rate=3e-3, labels=1.0)
+    known = np.where(np.arange(256) % 4, labels, UNKNOWN)
+    start = Standing.of(quantize(model, pixels[:64]).model, jury)
+    taught = Standing.of(train(model, pixels, pixels[:64], recipe=recipe, targets=known, jury=jury).model, jury)
+    assert taught.loss.mean() < 0.8 * start.loss.mean()
+    assert taught.right.sum() > start.right.sum() + 10
+
+
+def test_pictures_without_labels_follow_the_teacher_alone() -> None:
+    model = separating_model(np.random.default_rng(0))
+    pixels = varied_pixels(np.random.default_rng(0), model, 32)
+    recipe = Recipe(epochs=1, batch=8)
+    alone, unknown = (
+        train(model, pixels, pixels, recipe=recipe, targets=targets).model.parameters
+        for targets in (None, np.full(32, UNKNOWN))
+    )
+    for name, tensor in alone.items():
+        np.testing.assert_array_equal(tensor, unknown[name])
 
 
 def test_the_same_seed_gives_the_same_model() -> None:
@@ -147,7 +187,16 @@ def test_bad_input_is_refused() -> None:
         train(model, pixels[:1], pixels)
     with pytest.raises(CompressionError, match="int8 already"):
         train(random_int8_model(rng, NETWORK), pixels, pixels)
+    with pytest.raises(
+        CompressionError, match="3 targets from 0 to 0 for 4 training pictures; the Model has 6 classes"
+    ):
+        train(model, pixels, pixels, targets=np.zeros(3, np.int64))
+    for wrong in (6, -2):
+        with pytest.raises(CompressionError, match=r"4 targets from .* -1 stands for an unknown one"):
+            train(model, pixels, pixels, targets=np.array([0, wrong, 1, 2]))
     with pytest.raises(CompressionError, match="an epoch or more"):
         Recipe(epochs=0)
+    with pytest.raises(CompressionError, match=r"from 0 to 1, not 1\.5"):
+        Recipe(labels=1.5)
     with pytest.raises(CompressionError, match="diverged"):
         train(model, pixels, pixels, recipe=replace(Recipe(batch=2), learning_rate=1e30))

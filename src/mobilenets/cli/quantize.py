@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.quantize_attempts import Attempt, Maker, stopwatch
-from mobilenets.cli.quantize_pictures import Pictures, pixels_of
+from mobilenets.cli.quantize_pictures import Pictures, prepared
 from mobilenets.cli.quantize_report import encode_contributions, print_contributions, print_verdict
 from mobilenets.compression.calibrate import RangeMethod
 from mobilenets.compression.fold import check_finite, refuse_int8
@@ -94,7 +94,7 @@ def command(
     if not path.parent.is_dir():  # before any work is done
         raise ModelFileError(f"{path} cannot be written: there is no folder {path.parent}")
     chosen = Pictures.choose(original, calibration, pictures, data, trains=auto or train_it)
-    pixels = pixels_of(original, chosen.calibrating, progress)
+    pixels = prepared(original, chosen.calibrating, progress).pixels
     jury = chosen.jury(original, stopwatch(), progress)
     maker = Maker(original, jury, pixels, chosen, epochs, progress)
     options = _options(levers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mobilenets.cli.quantize_pictures import Pictures, pixels_of
+from mobilenets.cli.quantize_pictures import Pictures, prepared
 from mobilenets.compression.data_free import quantize_without_pictures
 from mobilenets.compression.gate import (
     QAT_STEP,
@@ -83,10 +83,17 @@ class Maker:
             from mobilenets.training.quantization_aware import Recipe, train
         except ModuleNotFoundError as error:
             raise MissingDependencyError(error.name or "torch", "train") from None
-        pixels = pixels_of(self.model, self.pictures.training, self.progress)
-        jury = None if self.pictures.seen else self.jury
-        recipe = Recipe(epochs=self.epochs)
-        made = train(self.model, pixels, self.pixels, options, recipe, jury=jury, progress=self.progress)
+        found = prepared(self.model, self.pictures.training, self.progress)
+        made = train(
+            self.model,
+            found.pixels,
+            self.pixels,
+            options,
+            Recipe(epochs=self.epochs),
+            targets=found.targets,
+            jury=None if self.pictures.seen else self.jury,
+            progress=self.progress,
+        )
         return Attempt(made, options, self._judged(made), "trained")
 
     def without_pictures(self, options: Options) -> Attempt:

@@ -14,14 +14,13 @@ import numpy as np
 
 from mobilenets.compression.gate import Jury, Stopwatch
 from mobilenets.data.dataset import Collection, load_collection, load_dataset
-from mobilenets.data.decoding import prepare
+from mobilenets.data.decoding import Prepared, prepare
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.picture import FilePicture, Picture
-from mobilenets.data.subset import Subset
+from mobilenets.data.subset import UNKNOWN, Subset
 from mobilenets.engine.evaluation import match_labels
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.sampling import spread
 from mobilenets.progress import Progress
 
@@ -38,7 +37,7 @@ class Pictures:
     Attributes:
         calibrating: For ranges and rounding; none where it is done without pictures.
         judging: For the verdict, with their classes if there are labels.
-        training: For quantisation-aware training.
+        training: For quantisation-aware training; the class is :data:`UNKNOWN` where it is not known.
         labelled: Whether the classes of those that judge are known, as positions in the Model's labels.
         seen: Whether some of those that judge calibrate as well.
     """
@@ -81,19 +80,18 @@ class Pictures:
         """Decode those that judge, and ask the float Model; None if there are none."""
         if not len(self.judging):
             return None
-        size = (model.network.height, model.network.width)
-        decoded = prepare(self.judging, model.preprocessing, *size, progress=progress)
+        decoded = prepared(model, self.judging, progress)
         targets = decoded.targets if self.labelled else None
         return Jury.of(model, decoded.pixels, targets, seen=self.seen, latency_ms=latency_ms, progress=progress)
 
 
-def pixels_of(model: Model, subset: Subset, progress: Progress) -> Pixels:
-    """Pictures as a Model takes them: uint8 (N, height, width, 3)."""
-    return prepare(subset, model.preprocessing, model.network.height, model.network.width, progress=progress).pixels
+def prepared(model: Model, subset: Subset, progress: Progress) -> Prepared:
+    """Pictures as a Model takes them: uint8 (N, height, width, 3), and their classes."""
+    return prepare(subset, model.preprocessing, model.network.height, model.network.width, progress=progress)
 
 
 def _some(pictures: Sequence[Picture]) -> Subset:
-    return Subset(tuple(pictures), np.zeros(len(pictures), np.int64))
+    return Subset(tuple(pictures), np.full(len(pictures), UNKNOWN, np.int64))
 
 
 def _labelled(
@@ -115,12 +113,17 @@ def _labelled(
     if not seen:
         judging = judging.take(apart[:: 2 if trains and not parts else 1])
     judges = {_identity(picture) for picture in judging.pictures}
-    training = parts[1] if parts else _some([*found, *collection.everything.pictures])
-    apart_from_judges = {
-        _identity(picture): picture for picture in training.pictures if seen or _identity(picture) not in judges
-    }
+    labelled = parts[1] if parts else collection.everything
+    learning = {} if parts else {_identity(picture): (picture, UNKNOWN) for picture in found}
+    for picture, target in zip(labelled.pictures, indices[labelled.targets].tolist(), strict=True):
+        learning[_identity(picture)] = (picture, target)
+    apart_from_judges = [pair for identity, pair in learning.items() if seen or identity not in judges]
+    training = Subset(
+        tuple(picture for picture, _ in apart_from_judges),
+        np.array([target for _, target in apart_from_judges], np.int64),
+    )
     classes = Subset(judging.pictures, indices[judging.targets])
-    return Pictures(_some(calibrating), classes, _some([*apart_from_judges.values()]), labelled=True, seen=seen)
+    return Pictures(_some(calibrating), classes, training, labelled=True, seen=seen)
 
 
 def _parts(model: Model, collection: Collection, data: str) -> tuple[Subset, Subset] | None:

@@ -13,6 +13,8 @@ from mobilenets.errors import DataError
 
 Targets = npt.NDArray[np.int64]
 
+UNKNOWN = -1
+"""Target of a picture whose class nobody knows."""
 MOST_BROKEN = 0.1
 """Share of pictures that may be broken before it is an error."""
 
@@ -23,7 +25,7 @@ class Subset:
 
     Attributes:
         pictures: The pictures.
-        targets: int64 (N,): index of each picture's class in the data's labels.
+        targets: int64 (N,): index of each picture's class in the data's labels, or :data:`UNKNOWN`.
     """
 
     pictures: tuple[Picture, ...]

@@ -13,7 +13,7 @@ from mobilenets.model.sampling import spread
 from mobilenets.progress import SILENT, Progress
 from mobilenets.training.quantization_aware import Recipe, train
 
-CALIBRATION = 64
+CALIBRATION = 128
 """Training pictures, evenly spread, that activation ranges come from."""
 
 
@@ -44,8 +44,9 @@ def to_int8(
         CompressionError: If the Model cannot be quantised.
     """
     size = (model.network.height, model.network.width)
-    pixels = prepare(dataset.train, model.preprocessing, *size, progress=progress).pixels
+    learned = prepare(dataset.train, model.preprocessing, *size, progress=progress)
     judges = prepare(dataset.validation, model.preprocessing, *size, progress=progress)
+    pixels, targets = learned.pixels, learned.targets
     chosen = pixels[spread(len(pixels), CALIBRATION)]
     jury = Jury.of(model, judges.pixels, judges.targets, progress=progress)
     options = Options()
@@ -54,7 +55,8 @@ def to_int8(
     reason = verdict.refusal(max_drop)
     if reason is not None:
         progress.note(f"{reason}; training with quantisation")
-        trained = train(model, pixels, chosen, options, Recipe(epochs=epochs), jury=jury, progress=progress)
+        recipe = Recipe(epochs=epochs)
+        trained = train(model, pixels, chosen, options, recipe, targets=targets, jury=jury, progress=progress)
         result, verdict = trained.model, jury.judge(trained.model, trained.layers)
         refuse(verdict, ["more epochs of it", "a wider network"], max_drop)
     entry = {"weight_bits": 8, "trained": reason is not None, "verdict": verdict.figures()}

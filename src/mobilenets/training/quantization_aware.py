@@ -1,7 +1,8 @@
 """Quantisation-aware training: the network of :mod:`mobilenets.compression.qat` learns to answer as the float one does.
 
-The teacher is the float Model that all started from, so pictures need no labels. Training may not end worse than it
-began: start and epochs are compared on pictures that are not trained on, and one is kept.
+The teacher is the float Model that all started from, so pictures need no labels; where there are some, they have a
+share in the loss, and pictures are distorted as in ordinary training. Training may not end worse than it began: start
+and epochs are compared on pictures that are not trained on, and one is kept.
 
 Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.02531 (the teacher).
 """
@@ -25,17 +26,22 @@ from mobilenets.compression.noise import measure_noise
 from mobilenets.compression.qat import IntegerNetwork
 from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, prepare, walk
 from mobilenets.compression.unfold import unfold
+from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.progress import SILENT, Progress
-from mobilenets.training.batches import Normalization
+from mobilenets.training.batches import Normalization, change_colours, resample
 from mobilenets.training.network import module_of
+from mobilenets.training.recipes import DEFAULT, suited_to
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
 LEARNING_RATES = {8: 5e-5, 4: 3e-4}
 """Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
+LABELLED_LEARNING_RATES = {8: 2e-4, 4: 3e-4}
+"""The same where there are labels: what they teach is further away than what rounding lost."""
+_SMOOTHING = 0.1
 HELD_OUT = 8
 """Without a jury, every so many-th training picture is held out to choose by."""
 
@@ -47,10 +53,12 @@ class Recipe:
     Attributes:
         epochs: Passes over the pictures.
         batch: Pictures of one step.
-        learning_rate: Of the weights, falling to zero along a cosine; None takes that of :data:`LEARNING_RATES`.
+        learning_rate: Of the weights, falling to zero along a cosine; None takes that of :data:`LEARNING_RATES` or of
+            :data:`LABELLED_LEARNING_RATES`.
         range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
         temperature: Of the teacher's and the student's probabilities.
-        shift: Pictures are moved by up to this share of their sides.
+        shift: Pictures without labels are moved by up to this share of their sides.
+        labels: Share of the labels in the loss, where there are labels; the rest is the teacher's.
         statistics: Part of training in which batch norms' running statistics follow the pictures, from 0 to 1.
         seed: Of the order of pictures and their shifts.
     """
@@ -61,12 +69,15 @@ class Recipe:
     range_learning_rate: float = 3e-5
     temperature: float = 2.0
     shift: float = 0.06
+    labels: float = 0.5
     statistics: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2:
             raise CompressionError(f"training needs an epoch or more, of batches of two or more, not {self}")
+        if not 0 <= self.labels <= 1:
+            raise CompressionError(f"labels have a share of the loss from 0 to 1, not {self.labels}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,7 @@ def train(
     options: Options = Options(),
     recipe: Recipe = Recipe(),
     *,
+    targets: Targets | None = None,
     jury: Jury | None = None,
     progress: Progress = SILENT,
 ) -> Trained:
@@ -94,19 +106,21 @@ def train(
 
     Args:
         model: float32: the start, and the teacher.
-        pixels: Training pictures, uint8 (N, height, width, 3). Labels are not needed.
+        pixels: Training pictures, uint8 (N, height, width, 3).
         calibration: Pictures that the first ranges come from.
         options: How the start is made, and the bits of the weights.
         recipe: How to train.
+        targets: Their classes, (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
         jury: Pictures, labelled or not, that start and epochs are compared on; training must not have seen them. If
             None, every eighth training picture is held out for it.
         progress: Told of every step.
 
     Raises:
-        CompressionError: If the Model is int8 already or broken, or there are too few pictures.
+        CompressionError: If the Model is int8 already or broken, there are too few pictures, or targets do not fit.
     """
     if len(pixels) < 2:
         raise CompressionError(f"quantisation-aware training needs pictures; {len(pixels)} are not enough")
+    targets = _checked(targets, len(pixels), model.network.classes)
     ground = prepare(model, calibration, options, progress=progress)
     start = walk(model, ground, calibration, options, progress=progress)
     if jury is None:
@@ -114,11 +128,14 @@ def train(
         chosen[HELD_OUT - 1 :: HELD_OUT] = True
         chosen[-1] |= not chosen.any()
         pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
+        targets = None if targets is None else targets[~chosen]
     student = IntegerNetwork(unfold(start.model, ground.unfolded), start.model)
     if recipe.learning_rate is None:
-        recipe = replace(recipe, learning_rate=LEARNING_RATES[options.weight_bits])
+        rates = LEARNING_RATES if targets is None else LABELLED_LEARNING_RATES
+        recipe = replace(recipe, learning_rate=rates[options.weight_bits])
     best, kept, standing = start.model, 0, Standing.of(start.model, jury)
-    for epoch in _Trainer(student, Teacher(model), recipe, total=len(pixels)).epochs(pixels, progress):
+    trainer = _Trainer(student, Teacher(model), recipe, total=len(pixels))
+    for epoch in trainer.epochs(pixels, targets, progress):
         challenger = student.to_model(model)
         reached = Standing.of(challenger, jury)
         if reached.is_better_than(standing):
@@ -130,32 +147,48 @@ def train(
     return Trained(best, ground.model, layers, ground.absorbed_channels, kept)
 
 
+def _checked(targets: Targets | None, count: int, classes: int) -> Targets | None:
+    """Targets that fit, or None where none is known."""
+    if targets is None or not count:
+        return None
+    if len(targets) != count or targets.min() < UNKNOWN or targets.max() >= classes:
+        raise CompressionError(
+            f"{len(targets)} targets from {min(targets, default=0)} to {max(targets, default=0)} for {count} training "
+            f"pictures; the Model has {classes} classes, and {UNKNOWN} stands for an unknown one"
+        )
+    return targets if (targets != UNKNOWN).any() else None
+
+
 @dataclass(frozen=True, eq=False)
 class Standing:
     """How an int8 Model does on pictures that choose.
 
     Attributes:
         right: Where its answer is the label, or without labels the float Model's answer, (N,).
-        divergence: Kullback-Leibler divergence of its probabilities from the float Model's, in nats, (N,).
+        loss: Cross entropy of the labels, or without labels the Kullback-Leibler divergence of its probabilities from
+            the float Model's, in nats, (N,).
     """
 
     right: npt.NDArray[np.bool_]
-    divergence: npt.NDArray[np.float64]
+    loss: npt.NDArray[np.float64]
 
     @staticmethod
     def of(model: Model, jury: Jury) -> Standing:
         """Ask a Model, on the engine."""
         logits = Session(model, torch.get_num_threads()).run(jury.pixels)
-        targets = jury.logits.argmax(axis=1) if jury.targets is None else jury.targets
-        wanted, given = _log_probabilities(jury.logits), _log_probabilities(logits)
-        return Standing(logits.argmax(axis=1) == targets, (np.exp(wanted) * (wanted - given)).sum(axis=1))
+        given = _log_probabilities(logits)
+        if jury.targets is not None:
+            return Standing(logits.argmax(axis=1) == jury.targets, -given[np.arange(len(given)), jury.targets])
+        wanted = _log_probabilities(jury.logits)
+        same = logits.argmax(axis=1) == jury.logits.argmax(axis=1)
+        return Standing(same, (np.exp(wanted) * (wanted - given)).sum(axis=1))
 
     def is_better_than(self, kept: Standing) -> bool:
         """Whether this Model should take the place of another that was judged on the same pictures.
 
         It should if it gains more right answers than it loses, by more than a standard error of that difference. Within
-        it, counting tells nothing: then it should if it loses none in sum, and its mean divergence is lower by more
-        than two standard errors. In doubt the one stays that is there.
+        it, counting tells nothing: then it should if it loses none in sum, and its mean loss is lower by more than two
+        standard errors. In doubt the one stays that is there.
         """
         gained = int(np.count_nonzero(self.right & ~kept.right))
         lost = int(np.count_nonzero(kept.right & ~self.right))
@@ -163,7 +196,7 @@ class Standing:
             return gained > lost
         if gained < lost:
             return False
-        difference = self.divergence - kept.divergence
+        difference = self.loss - kept.loss
         error = difference.std() / math.sqrt(len(difference))
         return bool(difference.mean() < -2 * error)
 
@@ -181,6 +214,7 @@ class Teacher:
         # mypy does not know this overload of Module.to
         self._module = module_of(fold(model)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._normal = Normalization(model.preprocessing, torch.device("cpu"))
+        self.labels = model.labels
 
     @torch.no_grad()
     def __call__(self, maps: Tensor) -> Tensor:
@@ -206,16 +240,17 @@ class _Trainer:
         self.optimizer = torch.optim.Adam(groups, fused=True)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(self.steps, 1))
         self.random = np.random.default_rng(recipe.seed)
+        self.augmentation = suited_to(DEFAULT, teacher.labels).augmentation
 
-    def epochs(self, pixels: Pixels, progress: Progress) -> Iterator[int]:
+    def epochs(self, pixels: Pixels, targets: Targets | None, progress: Progress) -> Iterator[int]:
         """Train, and stop after each epoch to be looked at."""
         done = 0
         with progress.task("training", self.steps * self.recipe.batch, "pictures") as task:
             for epoch in range(1, self.recipe.epochs + 1):
                 self.student.train()
-                for batch in self._batches(pixels):
+                for batch, classes in self._batches(pixels, targets):
                     self.student.follows = done < self.recipe.statistics * self.steps
-                    loss = self._step(batch)
+                    loss = self._step(batch, classes)
                     done += 1
                     task.advance(len(batch), loss=f"{loss:.4f}", epoch=f"{epoch}/{self.recipe.epochs}")
                 self.student.follows = False
@@ -224,12 +259,24 @@ class _Trainer:
                     raise CompressionError(_DIVERGED)
                 yield epoch
 
-    def _batches(self, pixels: Pixels) -> Iterator[Tensor]:
+    def _batches(self, pixels: Pixels, targets: Targets | None) -> Iterator[tuple[Tensor, Tensor | None]]:
         size = min(self.recipe.batch, len(pixels))
         order = self.random.permutation(len(pixels))
         for begin in range(0, len(order) - size + 1, size):
-            chosen = pixels[np.sort(order[begin : begin + size])]
-            yield self._shifted(torch.from_numpy(chosen).permute(0, 3, 1, 2).float())
+            chosen = np.sort(order[begin : begin + size])
+            maps = torch.from_numpy(pixels[chosen]).permute(0, 3, 1, 2).float()
+            if targets is None:
+                yield self._shifted(maps), None
+            else:
+                yield self._distorted(maps), torch.from_numpy(targets[chosen])
+
+    def _distorted(self, maps: Tensor) -> Tensor:
+        """As in ordinary training, and bytes again: what a label teaches of a picture as it is, the teacher knows."""
+        height, width = maps.shape[2:]
+        aspect = width / height
+        drawn = self.augmentation.draw(np.full(len(maps), aspect, np.float32), aspect, self.random)
+        changed = change_colours(resample(maps, drawn, (height, width)), drawn, self.augmentation)
+        return changed.round_().clamp_(0, 255).contiguous(memory_format=torch.channels_last)
 
     def _shifted(self, maps: Tensor) -> Tensor:
         down, across = (int(side * self.recipe.shift) for side in maps.shape[2:])
@@ -240,10 +287,8 @@ class _Trainer:
         moved = padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
         return moved.contiguous(memory_format=torch.channels_last)
 
-    def _step(self, batch: Tensor) -> float:
+    def _loss(self, answered: Tensor, wanted: Tensor, classes: Tensor | None) -> Tensor:
         temperature = self.recipe.temperature
-        wanted = self.teacher(batch)
-        answered = self.student(batch)
         divergence = functional.kl_div(
             functional.log_softmax(answered / temperature, dim=1),
             functional.softmax(wanted / temperature, dim=1),
@@ -251,7 +296,16 @@ class _Trainer:
         )
         # Where the teacher is sure of everything the divergence falls silent; noise over signal of the logits does not.
         noise = functional.mse_loss(answered, wanted) / wanted.var().clamp(min=1e-12)
-        loss = divergence * temperature**2 + noise
+        taught = divergence * temperature**2 + noise
+        if classes is None or not (known := classes != UNKNOWN).any():
+            return taught
+        share = self.recipe.labels * float(known.float().mean())
+        labelled = functional.cross_entropy(answered[known], classes[known], label_smoothing=_SMOOTHING)
+        return (1 - share) * taught + share * labelled
+
+    def _step(self, batch: Tensor, classes: Tensor | None) -> float:
+        wanted = self.teacher(batch)
+        loss = self._loss(self.student(batch), wanted, classes)
         if not torch.isfinite(loss):
             raise CompressionError(_DIVERGED)
         self.optimizer.zero_grad()
