@@ -122,7 +122,7 @@ def fitted(name: str, data: Path, models: Path) -> Model:
     return load(folder / "model.safetensors")
 
 
-def small(name: str, data: Path, models: Path, epochs: int) -> None:
+def small(name: str, data: Path, models: Path, epochs: int | None) -> None:
     """Rows of one fitted Model, on its test pictures."""
     model = fitted(name, data, models)
     dataset = load_dataset(data / name, seed=0)
@@ -151,7 +151,7 @@ def small(name: str, data: Path, models: Path, epochs: int) -> None:
     for row, make in rows.items():
         begun = time.process_time()
         made = make()
-        kept = f", epoch {made.epoch} of {epochs} kept" if isinstance(made, Trained) else ""
+        kept = f", epoch {made.epoch} kept" if isinstance(made, Trained) else ""
         line(
             f"{title}, {row} in {time.process_time() - begun:.0f} s of processor time{kept}, test",
             jury.judge(made.model),
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the shared data")
     parser.add_argument("--models", type=Path, default=Path("runs/compression"), help="folder of fitted Models")
-    parser.add_argument("--epochs", type=int, default=4, help="of quantisation-aware training")
+    parser.add_argument("--epochs", type=int, help="of training in integers, instead of the default")
     parser.add_argument("--only", choices=["real", *FITTED], help="one part of the table")
     parser.add_argument("--explain", action="store_true", help="also what each lever bought")
     arguments = parser.parse_args()

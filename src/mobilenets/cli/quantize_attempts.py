@@ -57,7 +57,7 @@ class Maker:
         jury: Judges, if there are pictures for it.
         pixels: Calibration pictures.
         pictures: All pictures by what they are for.
-        epochs: Of training.
+        epochs: Of training; None leaves it to its recipe.
         progress: Told of everything.
     """
 
@@ -65,7 +65,7 @@ class Maker:
     jury: Jury | None
     pixels: Pixels
     pictures: Pictures
-    epochs: int
+    epochs: int | None
     progress: Progress
 
     def calibrated(self, options: Options) -> Attempt:

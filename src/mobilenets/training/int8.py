@@ -22,7 +22,7 @@ def to_int8(
     dataset: Dataset,
     *,
     max_drop: float = DEFAULT_MAX_DROP,
-    epochs: int = 4,
+    epochs: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Model, Verdict]:
     """Quantise a Model with the pictures that it was fitted to.
@@ -33,7 +33,7 @@ def to_int8(
         model: float32.
         dataset: What it was fitted to.
         max_drop: Points of top-1 that may be lost.
-        epochs: Of quantisation-aware training, if the gate refuses what there is without.
+        epochs: Of quantisation-aware training, if the gate refuses what there is without; None leaves it to its recipe.
         progress: Told how far it is.
 
     Returns:

@@ -37,6 +37,8 @@ from mobilenets.training.network import module_of
 from mobilenets.training.recipes import DEFAULT, suited_to
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
+EPOCHS = {8: 4, 4: 8}
+"""Passes over the pictures, by the bits of the weights."""
 LEARNING_RATES = {8: 5e-5, 4: 3e-4}
 """Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
 LABELLED_LEARNING_RATES = {8: 2e-4, 4: 3e-4}
@@ -51,7 +53,7 @@ class Recipe:
     """How to train.
 
     Attributes:
-        epochs: Passes over the pictures.
+        epochs: Passes over the pictures; None takes :data:`EPOCHS`.
         batch: Pictures of one step.
         learning_rate: Of the weights, falling to zero along a cosine; None takes that of :data:`LEARNING_RATES` or of
             :data:`LABELLED_LEARNING_RATES`.
@@ -63,7 +65,7 @@ class Recipe:
         seed: Of the order of pictures and their shifts.
     """
 
-    epochs: int = 4
+    epochs: int | None = None
     batch: int = 32
     learning_rate: float | None = None
     range_learning_rate: float = 3e-5
@@ -74,7 +76,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2:
+        if (self.epochs is not None and self.epochs < 1) or self.batch < 2:
             raise CompressionError(f"training needs an epoch or more, of batches of two or more, not {self}")
         if not 0 <= self.labels <= 1:
             raise CompressionError(f"labels have a share of the loss from 0 to 1, not {self.labels}")
@@ -130,9 +132,9 @@ def train(
         pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
     student = IntegerNetwork(unfold(start.model, ground.unfolded), start.model)
-    if recipe.learning_rate is None:
-        rates = LEARNING_RATES if targets is None else LABELLED_LEARNING_RATES
-        recipe = replace(recipe, learning_rate=rates[options.weight_bits])
+    rates = LEARNING_RATES if targets is None else LABELLED_LEARNING_RATES
+    rate = recipe.learning_rate or rates[options.weight_bits]
+    recipe = replace(recipe, epochs=recipe.epochs or EPOCHS[options.weight_bits], learning_rate=rate)
     best, kept, standing = start.model, 0, Standing.of(start.model, jury)
     trainer = _Trainer(student, Teacher(model), recipe, total=len(pixels))
     for epoch in trainer.epochs(pixels, targets, progress):
@@ -225,7 +227,8 @@ class Teacher:
 class _Trainer:
     def __init__(self, student: IntegerNetwork, teacher: Teacher, recipe: Recipe, total: int) -> None:
         self.student, self.teacher, self.recipe = student, teacher, recipe
-        self.steps = recipe.epochs * max(1, total // recipe.batch)
+        self.count = recipe.epochs or 1
+        self.steps = self.count * max(1, total // recipe.batch)
         ranges = student.range_parameters
         of_ranges = {id(parameter) for parameter in ranges}
         weights = [parameter for parameter in student.parameters() if id(parameter) not in of_ranges]
@@ -246,13 +249,13 @@ class _Trainer:
         """Train, and stop after each epoch to be looked at."""
         done = 0
         with progress.task("training", self.steps * self.recipe.batch, "pictures") as task:
-            for epoch in range(1, self.recipe.epochs + 1):
+            for epoch in range(1, self.count + 1):
                 self.student.train()
                 for batch, classes in self._batches(pixels, targets):
                     self.student.follows = done < self.recipe.statistics * self.steps
                     loss = self._step(batch, classes)
                     done += 1
-                    task.advance(len(batch), loss=f"{loss:.4f}", epoch=f"{epoch}/{self.recipe.epochs}")
+                    task.advance(len(batch), loss=f"{loss:.4f}", epoch=f"{epoch}/{self.count}")
                 self.student.follows = False
                 self.student.eval()
                 if not self.student.is_sound:
