@@ -67,10 +67,12 @@ def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Plac
     outcome = mobilenets("quantize", place.model, *arguments, "--pictures", 8, "-o", place.folder / "out.safetensors")
     assert outcome.code == 0
     assert "top-1" in outcome.out
-    assert "bought" in outcome.out
+    assert re.search(r"^what each lever bought, on \d+ pictures \(one is \d+\.\d\d %\):$", outcome.out, re.MULTILINE)
     levers = ("chosen ranges", "equalisation", "bias correction", "deviation correction", "reconstructed rounding")
     for lever in levers:
-        assert re.search(rf"^{lever} .*[+-]\d", outcome.out, re.MULTILINE), lever
+        row = re.search(rf"^{lever} .*[+-]\d", outcome.out, re.MULTILINE)
+        assert row, lever
+        assert len(row[0]) <= 80  # a terminal's usual width
     assert "block13.pointwise" in outcome.out
     assert load(place.folder / "out.safetensors").precision == "int8"
 

@@ -15,9 +15,10 @@ def print_verdict(verdict: Verdict) -> None:
     """All figures of a verdict, and the noise of each layer."""
     console = results()
     if verdict.judged:
-        whose = " (calibration pictures among them: too few others were left)" if verdict.seen else ""
-        console.print(f"agreement with the float Model    {verdict.agreement}{whose}")
+        console.print(f"agreement with the float Model    {verdict.agreement}")
         console.print(f"  where the float Model is sure   {verdict.sure_agreement}")
+        if verdict.seen:
+            console.print("  calibration pictures are among them: too few others were left")
         if verdict.top1_before is not None and verdict.top1_after is not None:
             before, after = 100 * verdict.top1_before.value, 100 * verdict.top1_after.value
             console.print(
@@ -44,9 +45,11 @@ def print_contributions(whole: Verdict, explained: Sequence[Contribution]) -> No
         whole: Of the Model with all levers.
         explained: Of those without one each.
     """
+    total = whole.agreement.total
+    results().print(f"\nwhat each lever bought, on {total} pictures (one is {100 / total:.2f} %):")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("without")
-    for column in ("agreement, %", "bought", "signal/noise, dB", "bought"):
+    for column in ("agreement, %", "bought", "SNR, dB", "bought"):
         table.add_column(column, justify="right")
     if whole.top1_after is not None:
         table.add_column("top-1, %", justify="right")
@@ -81,6 +84,7 @@ def encode_contributions(explained: Sequence[Contribution]) -> dict[str, Any]:
 def _print_layers(verdict: Verdict) -> None:
     if not verdict.layers:
         return
+    results().print()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("layer")
     table.add_column("kind")
