@@ -35,6 +35,7 @@ from mobilenets.planning.judging import QUICK
 from mobilenets.planning.latency import measure, measure_profile, synthetic_model, time_sessions
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.search_training import specialised_epochs
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16
 """A round has a step of each of the 16, and these of the shared run, from a later part of it each time: the widths that
@@ -96,15 +97,38 @@ class Bench:
         (made,) = self.results.find(**run)
         alone = {**run, "part": "pick alone"}
         if not self.results.find(**alone):
-            (once,) = self.results.find(
-                part="separate", **self.runs.key, width=made["width"], resolution=made["resolution"]
-            )
-            epochs = max(1, round(made["seconds"] / once["seconds"] * self.options.epochs))
+            epochs = self._as_long(made["width"], made["resolution"])
             module = self.runs.fresh(made["width"], made["resolution"])
             seconds = self.runs.train(alone, module, epochs, self.runs.recipe)
             self.results.add(
                 alone | {"alone epochs": epochs, "seconds": seconds, **self.runs.top1(self.runs.model(module))}
             )
+
+    def _as_long(self, width: float, side: int) -> int:
+        """Epochs of one network alone that take as long as the shared run and the pick's learning on, by their steps.
+
+        Whole runs lie too far apart on a machine that others share to be compared.
+        """
+        runs = self.runs
+        shared = load(runs.shared_path)
+        start, largest = runs.slice(shared, width, side), runs.slice(shared, max(WIDTHS), runs.largest)
+        module, recipe, how = runs.specialising(start, largest)
+        learning_on = runs.trainer(module, 1, recipe, **how)
+        alone = runs.trainer(runs.fresh(width, side), 1, runs.recipe)
+        together = self._shared_trainer()
+        learnt_on = specialised_epochs(self.options.epochs, shared.network, start.network)
+        epochs = 0.0
+        for number in range(COST_ROUNDS):
+            epoch = int((number + 0.5) / COST_ROUNDS * runs.shared_epochs)
+            one = self.step_seconds(alone, STEPS_A_ROUND)
+            epochs += runs.shared_epochs * self.step_seconds(together, STEPS_A_ROUND, epoch) / one / COST_ROUNDS
+            epochs += learnt_on * self.step_seconds(learning_on, STEPS_A_ROUND) / one / COST_ROUNDS
+        return max(1, round(epochs))
+
+    def _shared_trainer(self) -> Trainer:
+        module = self.runs.fresh(max(WIDTHS), self.runs.largest)
+        objective = self.runs.sandwich(module.network)
+        return self.runs.trainer(module, self.runs.shared_epochs, self.runs.recipe, objective=objective)
 
     def _knee(self, rows: list[dict[str, Any]]) -> tuple[float, int]:
         places = [(row["width"], row["resolution"], "float32", 1, len(self.runs.dataset.labels)) for row in rows]
@@ -195,9 +219,7 @@ class Bench:
             for width in WIDTHS
             for side in RESOLUTIONS
         ]
-        module = self.runs.fresh(max(WIDTHS), self.runs.largest)
-        epochs, objective = self.runs.shared_epochs, self.runs.sandwich(module.network)
-        shared = self.runs.trainer(module, epochs, self.runs.recipe, objective=objective)
+        epochs, shared = self.runs.shared_epochs, self._shared_trainer()
         seconds = {"shared": 0.0, "separate": 0.0}
         for number in range(COST_ROUNDS):
             seconds["separate"] += sum(self.step_seconds(trainer, 1) for trainer in alone) / COST_ROUNDS

@@ -201,15 +201,20 @@ class Runs:
         As in a fit within a budget, the slice stays as it was if validation pictures say that this brought nothing.
         """
         start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
+        epochs = specialised_epochs(self.options.epochs, shared.network, start.network)
+        key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
+        module, recipe, how = self.specialising(start, largest)
+        seconds = self.train(key, module, epochs, recipe, **how)
+        model = self.model(module)
+        return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
+
+    def specialising(self, start: Model, largest: Model) -> tuple[NetworkModule, Recipe, dict[str, Any]]:
+        """What learns on, by which recipe, and the objective and size of its pictures."""
         recipe = replace(self.recipe, learning_rate=SPECIALISE_RATE * self.recipe.learning_rate)
         module = module_of(start)
         set_batch_norm_momentum(module, recipe)
         objective = Distillation(module_of(largest), label_smoothing=recipe.label_smoothing)
-        epochs = specialised_epochs(self.options.epochs, shared.network, start.network)
-        key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
-        seconds = self.train(key, module, epochs, recipe, objective=objective, size=(self.largest, self.largest))
-        model = self.model(module)
-        return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
+        return module, recipe, {"objective": objective, "size": (self.largest, self.largest)}
 
     def model(self, module: NetworkModule) -> Model:
         """What a run made."""
