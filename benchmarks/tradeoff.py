@@ -119,16 +119,20 @@ class Bench:
         learnt_on = specialised_epochs(self.options.epochs, shared.network, start.network)
         epochs = 0.0
         for number in range(COST_ROUNDS):
-            epoch = int((number + 0.5) / COST_ROUNDS * runs.shared_epochs)
             one = self.step_seconds(alone, STEPS_A_ROUND)
-            epochs += runs.shared_epochs * self.step_seconds(together, STEPS_A_ROUND, epoch) / one / COST_ROUNDS
-            epochs += learnt_on * self.step_seconds(learning_on, STEPS_A_ROUND) / one / COST_ROUNDS
+            shared_run = runs.shared_epochs * self._shared_step_seconds(together, number)
+            learning = learnt_on * self.step_seconds(learning_on, STEPS_A_ROUND)
+            epochs += (shared_run + learning) / one / COST_ROUNDS
         return max(1, round(epochs))
 
     def _shared_trainer(self) -> Trainer:
         module = self.runs.fresh(max(WIDTHS), self.runs.largest)
         objective = self.runs.sandwich(module.network)
         return self.runs.trainer(module, self.runs.shared_epochs, self.runs.recipe, objective=objective)
+
+    def _shared_step_seconds(self, trainer: Trainer, number: int) -> float:
+        """Of the shared run in the part of it that a round looks at."""
+        return self.step_seconds(trainer, STEPS_A_ROUND, int((number + 0.5) / COST_ROUNDS * self.runs.shared_epochs))
 
     def _knee(self, rows: list[dict[str, Any]]) -> tuple[float, int]:
         places = [(row["width"], row["resolution"], "float32", 1, len(self.runs.dataset.labels)) for row in rows]
@@ -219,12 +223,11 @@ class Bench:
             for width in WIDTHS
             for side in RESOLUTIONS
         ]
-        epochs, shared = self.runs.shared_epochs, self._shared_trainer()
+        shared = self._shared_trainer()
         seconds = {"shared": 0.0, "separate": 0.0}
         for number in range(COST_ROUNDS):
             seconds["separate"] += sum(self.step_seconds(trainer, 1) for trainer in alone) / COST_ROUNDS
-            epoch = int((number + 0.5) / COST_ROUNDS * epochs)
-            seconds["shared"] += self.step_seconds(shared, STEPS_A_ROUND, epoch) / COST_ROUNDS
+            seconds["shared"] += self._shared_step_seconds(shared, number) / COST_ROUNDS
         ratio = self.runs.shared_epochs * seconds["shared"] / (self.options.epochs * seconds["separate"])
         self.results.add({"part": "cost", **self.runs.shared_key, **seconds, "ratio": ratio})
         steps = f"{1e3 * seconds['shared']:.0f} ms shared, {1e3 * seconds['separate']:.0f} ms for one of each of the 16"

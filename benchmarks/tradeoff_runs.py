@@ -31,7 +31,7 @@ from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.search_training import SHARED_EPOCHS, SPECIALISE_RATE, specialised_epochs
+from mobilenets.training.search_training import SPECIALISE_RATE, epochs_of_shared, specialised_epochs
 from mobilenets.training.slimmable import Sandwich, reestimated
 
 Result = TypeVar("Result")
@@ -126,7 +126,7 @@ class Runs:
     @property
     def shared_epochs(self) -> int:
         """Epochs of the shared run, in the proportion to those of one network that a search takes."""
-        return max(1, round(SHARED_EPOCHS * self.options.epochs))
+        return epochs_of_shared(self.options.epochs)
 
     @property
     def shared_path(self) -> Path:

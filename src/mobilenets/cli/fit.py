@@ -51,7 +51,12 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option(
     "--resolution", type=int, help="Side of the input; with a budget the largest.  [default: by the pictures]"
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the pictures.  [default: by their number]")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Passes over the pictures; with a budget, three times as many for its shared network."
+    "  [default: by their number]",
+)
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),

@@ -46,7 +46,7 @@ NEEDS_PICTURES = {
 @click.option("--force", is_flag=True, help="Write the Model whatever the verdict.")
 @click.option("--auto", is_flag=True, help="Go on trying, up to training, until the verdict is good.")
 @click.option("--qat", "train_it", is_flag=True, help="Train with quantisation right away.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of that training. [default: 4; 8 with 4-bit weights]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of that training.  [default: 4; 8 with 4-bit weights]")
 @click.option(
     "--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True, help="4 spares the smallest layers."
 )
@@ -58,7 +58,12 @@ NEEDS_PICTURES = {
 @click.option("--equalize/--no-equalize", default=True, show_default=True)
 @click.option("--absorb/--no-absorb", default=True, show_default=True, help="Absorption of high biases.")
 @click.option("--bias-correction/--no-bias-correction", default=True, show_default=True, help="Of each channel's mean.")
-@click.option("--deviation-correction/--no-deviation-correction", default=True, show_default=True)
+@click.option(
+    "--deviation-correction/--no-deviation-correction",
+    default=True,
+    show_default=True,
+    help="Of each channel's deviation.",
+)
 @click.option("--explain", is_flag=True, help="Also say what each lever bought: makes the Model again without it.")
 @json_option
 @quiet_option

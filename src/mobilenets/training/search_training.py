@@ -37,6 +37,11 @@ SPECIALISE_RATE = 0.5
 """Of the recipe's learning rate. A slice of a short run has more to learn than to keep."""
 
 
+def epochs_of_shared(usual: int) -> int:
+    """How many epochs a shared network is trained for, where an ordinary run has so many."""
+    return max(1, round(SHARED_EPOCHS * usual))
+
+
 def specialised_epochs(usual: int, shared: Network, pick: Network) -> int:
     """How many epochs a slice learns on for.
 
@@ -119,7 +124,7 @@ class SearchTraining:
 
     def shared_epochs(self, network: Network) -> int:
         """How many epochs the run of this shared network has."""
-        return max(1, round(SHARED_EPOCHS * self._usual_epochs(network)))
+        return epochs_of_shared(self._usual_epochs(network))
 
     def _usual_epochs(self, network: Network) -> int:
         return self._by.epochs or default_epochs(len(self._dataset.train), network.height, self._by.recipe)

@@ -90,14 +90,15 @@ class Sandwich:
         """(loss of the network whose turn it is, its logits)."""
         width, side = self.drawn(batch.step, batch.steps)
         pictures = resized(batch.pictures, proportional_side(side, batch.pictures.shape[2], self._network.height))
+        evenly = torch.full_like(batch.targets, 1 / batch.targets.shape[1])
+        said = torch.lerp(batch.targets, evenly, self._label_smoothing)
         if width == self.widths[-1]:  # whose running statistics are those that epochs are validated with
             logits = module(pictures).float()
-            return functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing), logits
-        logits = forward_as(module, self._at(width, pictures.shape[2]), pictures).float()
-        with torch.no_grad():
-            widest = forward_as(module, self._at(self.widths[-1], pictures.shape[2]), pictures).float()
-        labels = torch.lerp(batch.targets, torch.full_like(batch.targets, 1 / logits.shape[1]), self._label_smoothing)
-        said = torch.lerp(labels, widest.softmax(dim=1), self._share)
+        else:
+            logits = forward_as(module, self._at(width, pictures.shape[2]), pictures).float()
+            with torch.no_grad():
+                widest = forward_as(module, self._at(self.widths[-1], pictures.shape[2]), pictures).float()
+            said = torch.lerp(said, widest.softmax(dim=1), self._share)
         return functional.cross_entropy(logits, said), logits
 
     def drawn(self, step: int, steps: int) -> tuple[float, int]:
