@@ -6,6 +6,7 @@ counts. Both sides are run in turns in one process, a round of steps each.
 
     python benchmarks/training.py rate
     python benchmarks/training.py rate --resolution 32 --batch 64
+    python benchmarks/training.py rate --device cuda
     python benchmarks/training.py memory PICTURES
 """
 
@@ -30,6 +31,7 @@ from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.processors import cores
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import MARGIN, StoredCanvases
+from mobilenets.training.defaults import choose_device, choose_precision
 from mobilenets.training.fit import fit
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule
@@ -41,28 +43,31 @@ CLASSES = 10
 Round = Callable[[], None]
 
 
-def bare_loop(resolution: int, width: float, batch: int, steps: int, *, bfloat16: bool) -> Round:
+def bare_loop(resolution: int, width: float, batch: int, steps: int, device: torch.device, *, bfloat16: bool) -> Round:
     """Steps over one tensor in memory."""
     network = mobilenet_v1(width_multiplier=width, resolution=resolution, classes=CLASSES)
     module = NetworkModule(network)
     initialize(module, DEFAULT, 0)
-    module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    module.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
-    pictures = torch.randn(batch, 3, resolution, resolution).contiguous(memory_format=torch.channels_last)
-    targets = torch.randint(0, CLASSES, (batch,))
+    pictures = torch.randn(batch, 3, resolution, resolution, device=device)
+    pictures = pictures.contiguous(memory_format=torch.channels_last)
+    targets = torch.randint(0, CLASSES, (batch,), device=device)
 
     def run() -> None:
         for _ in range(steps):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 loss = functional.cross_entropy(module(pictures).float(), targets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
 
     return run
 
 
-def this_package(resolution: int, width: float, batch: int, steps: int) -> Round:
+def this_package(resolution: int, width: float, batch: int, steps: int, device: torch.device) -> Round:
     """Epochs of as many steps, with everything that ``fit`` does in a step."""
     side = round(resolution * MARGIN)
     count = batch * steps
@@ -75,9 +80,16 @@ def this_package(resolution: int, width: float, batch: int, steps: int) -> Round
     initialize(module, recipe, 0)
     preprocessing = Preprocessing()
     canvases = StoredCanvases(pixels, np.ones(count, np.float32), targets)
-    batches = Batches(canvases, CLASSES, preprocessing, recipe, seed=0, device=torch.device("cpu"))
+    batches = Batches(canvases, CLASSES, preprocessing, recipe, seed=0, device=device)
     none = Prepared(np.empty((0, resolution, resolution, 3), np.uint8), targets[:0], (), ())
-    trainer = Trainer(module, batches, none, preprocessing, recipe, Plan(epochs=1000))
+    trainer = Trainer(
+        module,
+        batches,
+        none,
+        preprocessing,
+        recipe,
+        Plan(epochs=1000, precision=choose_precision("auto", device), device=device),
+    )
     trainer.module.train()
     epoch = 0
 
@@ -90,13 +102,13 @@ def this_package(resolution: int, width: float, batch: int, steps: int) -> Round
     return run
 
 
-def measure_rate(resolution: int, width: float, batch: int, steps: int, rounds: int) -> None:
+def measure_rate(resolution: int, width: float, batch: int, steps: int, rounds: int, device: torch.device) -> None:
     """Print pictures per second of each side and their ratio, from interleaved rounds."""
     torch.set_num_threads(cores())
     contestants = {
-        "bare loop, float32": bare_loop(resolution, width, batch, steps, bfloat16=False),
-        "bare loop, bfloat16": bare_loop(resolution, width, batch, steps, bfloat16=True),
-        "fit": this_package(resolution, width, batch, steps),
+        "bare loop, float32": bare_loop(resolution, width, batch, steps, device, bfloat16=False),
+        "bare loop, bfloat16": bare_loop(resolution, width, batch, steps, device, bfloat16=True),
+        "fit": this_package(resolution, width, batch, steps, device),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
@@ -106,6 +118,8 @@ def measure_rate(resolution: int, width: float, batch: int, steps: int, rounds: 
             if number:  # the first round prepares the operators
                 seconds[name].append(time.perf_counter() - begun)
     print(f"width {width:g}, {resolution} px, batch {batch}, {torch.get_num_threads()} threads, {_processor()}")
+    if device.type == "cuda":
+        print(torch.cuda.get_device_name())
     print(f"{'pictures/s':24}{'best':>8}{'median':>8}{'worst':>8}")
     rates = {name: [batch * steps / value for value in values] for name, values in seconds.items()}
     for name, values in rates.items():
@@ -141,12 +155,15 @@ def main() -> None:
     rate.add_argument("--batch", type=int, default=64)
     rate.add_argument("--steps", type=int, default=8)
     rate.add_argument("--rounds", type=int, default=6)
+    rate.add_argument("--device", default="cpu")
     memory = commands.add_parser("memory")
     memory.add_argument("data", type=Path)
     memory.add_argument("--epochs", type=int, default=2)
     chosen = parser.parse_args()
     if chosen.command == "rate":
-        measure_rate(chosen.resolution, chosen.width, chosen.batch, chosen.steps, chosen.rounds)
+        measure_rate(
+            chosen.resolution, chosen.width, chosen.batch, chosen.steps, chosen.rounds, choose_device(chosen.device)
+        )
     else:
         measure_memory(chosen.data, chosen.epochs)
 
