@@ -105,9 +105,24 @@ def nowhere(graph: Any) -> None:
     first(graph, "Relu").input[0] = "nothing"
 
 
+def padded_past_its_window(graph: Any) -> None:
+    depthwise = next(node for node in graph.graph.node if node.name == "block1.depthwise/Conv")
+    for attribute in depthwise.attribute:
+        if attribute.name == "pads":
+            attribute.ints[0] = 63
+
+
+def without_variance(graph: Any) -> None:
+    for attribute in first(graph, "BatchNormalization").attribute:
+        if attribute.name == "epsilon":
+            attribute.f = -1.0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (padded_past_its_window, r"block1.depthwise: padding \(63, 1, 1, 1\) is not smaller than the kernel"),
+        (without_variance, "batch norm epsilon must be a positive number"),
         (unknown_operator, "stem/Relu is a Mish, which this package does not read"),
         (dilated, r"stem/Conv has dilations \[2, 2\]"),
         (elsewhere, "'stem.weight' lies in another file"),

@@ -7,7 +7,8 @@ catalogue's, it gets the catalogue's name, layer names and width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,15 +99,13 @@ class Graph:
         name = self._name(node, "convolution")
         window: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
         layer: Layer
-        if groups == channels == out and groups > 1:
-            layer = DepthwiseConvolution(name, (source.layer,), **window)
-        elif (kernel, stride, padding, groups) == (1, 1, NO_PADDING, 1):
-            layer = PointwiseConvolution(name, (source.layer,), out_channels=out)
-        else:
-            try:
+        with _checked(node):
+            if groups == channels == out and groups > 1:
+                layer = DepthwiseConvolution(name, (source.layer,), **window)
+            elif (kernel, stride, padding, groups) == (1, 1, NO_PADDING, 1):
+                layer = PointwiseConvolution(name, (source.layer,), out_channels=out)
+            else:
                 layer = Convolution(name, (source.layer,), **window, out_channels=out, groups=groups)
-            except ArchitectureError as error:
-                raise FormatError(f"{node}: {error}") from None
         self._append(layer)
         self.tensors[f"{name}.weight"] = weight
         return name
@@ -116,14 +115,18 @@ class Graph:
         if weight.value.ndim != 2:
             raise FormatError(f"{weight.source} has shape {weight.value.shape}; (out, in) was expected")
         name = self._name(node, "linear")
-        self._append(Linear(name, (self.plain(source, node),), out_features=weight.value.shape[0], bias=False))
+        with _checked(node):
+            layer = Linear(name, (self.plain(source, node),), out_features=weight.value.shape[0], bias=False)
+        self._append(layer)
         self.tensors[f"{name}.weight"] = weight
         return name
 
     def max_pool(self, node: str, source: Value, *, kernel: int, stride: int, padding: Padding) -> str:
         """A max pool."""
         name = self._name(node, "max_pool")
-        self._append(MaxPool(name, (self.plain(source, node),), kernel=kernel, stride=stride, padding=padding))
+        with _checked(node):
+            layer = MaxPool(name, (self.plain(source, node),), kernel=kernel, stride=stride, padding=padding)
+        self._append(layer)
         return name
 
     def average(self, node: str, source: Value) -> str:
@@ -151,7 +154,9 @@ class Graph:
 
     def batch_norm(self, layer: str, epsilon: float, statistics: Mapping[str, Found]) -> None:
         """Give a layer its batch norm, whose tensors are ``weight``, ``bias``, ``running_mean``, ``running_var``."""
-        self._change(layer, batch_norm=BatchNorm(epsilon))
+        with _checked(layer):
+            batch_norm = BatchNorm(epsilon)
+        self._change(layer, batch_norm=batch_norm)
         for name, found in statistics.items():
             self.tensors[f"{layer}.batch_norm.{name}"] = found
 
@@ -207,6 +212,15 @@ class Graph:
             self.layers[layer] = replace(self.layers[layer], **fields)
         except (ArchitectureError, TypeError) as error:
             raise FormatError(f"{layer}: {error}") from None
+
+
+@contextmanager
+def _checked(node: str) -> Iterator[None]:
+    """A layer that cannot be is the fault of the file's node that asks for it."""
+    try:
+        yield
+    except ArchitectureError as error:
+        raise FormatError(f"{node}: {error}") from None
 
 
 def same_up_to_names(first: Network, second: Network) -> bool:
