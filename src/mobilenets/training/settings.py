@@ -75,4 +75,5 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     if settings.threads is not None and settings.threads < 1:
         raise TrainingError(f"threads must be at least 1, not {settings.threads}")
     torch.set_num_threads(settings.threads or cores())
+    torch.backends.cudnn.deterministic = True  # the same seed gives the same Model on a GPU too
     return recipe, device, precision
