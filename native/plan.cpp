@@ -433,7 +433,9 @@ void Plan::join_stages() {
             const Stage& next = step.stages.front();
             const bool flattens = next.window.kind == Kind::kPointwise && next.window.in_height != between.height;
             const bool separable = before->window.kind == Kind::kDepthwise && next.window.kind == Kind::kPointwise;
-            join = !flattens && !next.gather && between.pixels() > 1 && (separable || between.bytes() > limit);
+            // Only the last stage of a chain begins its rows where threads part them.
+            join = !flattens && !next.gather && between.pixels() > 1 && rows_together(*before) == 1 &&
+                   (separable || between.bytes() > limit);
         }
         if (!join) {
             joined.push_back(std::move(step));

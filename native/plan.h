@@ -188,6 +188,7 @@ class Plan {
     void add_single(const Layer& layer, const std::vector<int32_t>& inputs, int32_t output);
     Packed pack(const Operation& op, const Weights& weights, int32_t first_channel);
     void join_stages();
+    static int32_t rows_together(const Stage& stage);  // output rows that may only be cut at multiples of so many
     void set_tiles(Step& chain);
     void set_lifetimes();
     void place_maps();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include "plan.h"
@@ -54,6 +55,15 @@ void Plan::arrange(const std::vector<ChainChoice>& choices) {
     make_padding();
 }
 
+int32_t Plan::rows_together(const Stage& stage) {
+    int32_t rows = 1;
+    for (const Packed& part : stage.parts) {
+        const int32_t together = part.kernel->grain(part.op).together;
+        rows = std::max(rows, together / std::gcd(together, stage.window.out_width));
+    }
+    return stage.window.kind == Kind::kPointwise ? rows : 1;
+}
+
 void Plan::set_tiles(Step& chain) {
     std::vector<Stage>& stages = chain.stages;
     Stage& last = stages.back();
@@ -68,14 +78,18 @@ void Plan::set_tiles(Step& chain) {
     const size_t tile_bytes = chain.choice.tile_bytes ? chain.choice.tile_bytes
                               : options_.tile_bytes   ? options_.tile_bytes
                                                       : by_type;
+    const int32_t together = rows_together(last);
+    const auto whole_groups = [&](int32_t rows, int32_t grain) {
+        return std::min(last.window.out_height, std::max(grain, rows / grain * grain));
+    };
     last.step_rows = last.window.out_height;
     if (stages.size() > 1) {
         const Stage& before = stages[stages.size() - 2];
         const int32_t grain = before.parts[0].kernel->grain(before.parts[0].op).rows;
         const int32_t rows = rows_within(tile_bytes, maps_[static_cast<size_t>(last.input)].row_bytes());
-        last.step_rows = std::min(last.window.out_height, std::max(grain, rows / grain * grain));
+        last.step_rows = whole_groups(rows, round_up(grain, together));
     }
-    if (last.gather) last.step_rows = std::min(last.window.out_height, rows_within(2 * tile_bytes, last.gather_bytes));
+    if (last.gather) last.step_rows = whole_groups(rows_within(2 * tile_bytes, last.gather_bytes), together);
     size_t used = kSlack, extra = 0;
     for (size_t i = stages.size(); i-- > 0;) {
         Stage& stage = stages[i];
@@ -120,6 +134,7 @@ int32_t Plan::row_grain(const Step& chain, int32_t threads) const {
         const int32_t most = std::min(total, (grains + threads - 1) / threads * grain);
         return static_cast<double>(most) / static_cast<double>(total);
     };
+    const int32_t together = rows_together(chain.stages.back());
     int32_t grain = 1;
     double channels = 0, macs = 0;
     for (const Stage& stage : chain.stages) {
@@ -133,7 +148,8 @@ int32_t Plan::row_grain(const Step& chain, int32_t threads) const {
     }
     const int32_t rows = chain.stages.back().window.out_height;
     // Kernels that make several rows at a time lose a little on an odd one, but less than by uneven parts.
-    if (share(rows, grain) > 1.03 * share(rows, 1)) grain = 1;
+    grain = round_up(grain, together);
+    if (share(rows, grain) > 1.03 * share(rows, together)) grain = together;
     // By channels, every thread reads what the others wrote just before, from the other core's cache.
     const double kForeignReads = 1.2;
     const bool by_rows =

@@ -5,11 +5,14 @@
 #include "f32_pointwise.h"
 #include "f32_pool.h"
 #include "f32_stem.h"
+#include "f32_strassen.h"
 
 namespace mobilenets {
 namespace {
 
 const Kernel kKernels[] = {
+    {"f32_pointwise_strassen_6x16_avx2", Kind::kPointwise, Type::kFloat32, fits_strassen, strassen_packed_bytes,
+     strassen_pack, strassen_scratch_bytes, strassen_grain, strassen_run},
     {"f32_pointwise_6x16_avx2", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
     {"f32_depthwise_3x3_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,

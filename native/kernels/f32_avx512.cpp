@@ -6,11 +6,14 @@
 #include "f32_pointwise.h"
 #include "f32_pool.h"
 #include "f32_stem.h"
+#include "f32_strassen.h"
 
 namespace mobilenets {
 namespace {
 
 const Kernel kKernels[] = {
+    {"f32_pointwise_strassen_14x32_avx512", Kind::kPointwise, Type::kFloat32, fits_strassen, strassen_packed_bytes,
+     strassen_pack, strassen_scratch_bytes, strassen_grain, strassen_run},
     {"f32_pointwise_14x32_avx512", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
     {"f32_depthwise_3x3_2x2x8_avx512", Kind::kDepthwise, Type::kFloat32, fits_narrow_depthwise,

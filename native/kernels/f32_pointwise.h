@@ -198,6 +198,33 @@ Grain pointwise_grain(const Operation& op) {
             kPanelChannels};
 }
 
+// One pixel against several whole panels at once: a single row of sums would wait for itself, and one stream of weights
+// for the memory it comes from. Every sum is made in the order in which tiles make it.
+constexpr int kPanelsAtOnce = Vector::kRegisters >= 32 ? 4 : 2;
+
+void product_of_one_row(const Product& product, ptrdiff_t panel_floats) {
+    Vector::Floats sums[kPanelsAtOnce][kPanelVectors];
+    const float* weights = product.panel;
+    const auto load = [&](int p, int v) { return Vector::load(weights + p * panel_floats + v * Vector::kWidth); };
+    MOBILENETS_UNROLL
+    for (int p = 0; p < kPanelsAtOnce; ++p) MOBILENETS_UNROLL
+    for (int v = 0; v < kPanelVectors; ++v) sums[p][v] = load(p, v);
+    const float* in = product.in[0];
+    for (const float* end = in + product.depth; in != end; ++in) {
+        weights += kPanelChannels;
+        const Vector::Floats value = Vector::broadcast(*in);
+        MOBILENETS_UNROLL
+        for (int p = 0; p < kPanelsAtOnce; ++p) MOBILENETS_UNROLL
+        for (int v = 0; v < kPanelVectors; ++v) sums[p][v] = Vector::multiply_add(value, load(p, v), sums[p][v]);
+    }
+    const Vector::Floats low = Vector::broadcast(product.low), high = Vector::broadcast(product.high);
+    MOBILENETS_UNROLL
+    for (int p = 0; p < kPanelsAtOnce; ++p) MOBILENETS_UNROLL
+    for (int v = 0; v < kPanelVectors; ++v)
+        Vector::store(product.out + p * kPanelChannels + v * Vector::kWidth,
+                      Vector::min(Vector::max(sums[p][v], low), high));
+}
+
 // Pixels are taken in blocks that stay in the second-level cache while every panel passes over them; while one panel is
 // at work the next is fetched.
 void pointwise_run(const Operation& op, const void* packed, const Task& task) {
@@ -209,7 +236,8 @@ void pointwise_run(const Operation& op, const void* packed, const Task& task) {
         const auto* in = reinterpret_cast<const float*>(static_cast<const char*>(task.in) + pixel * task.in_stride);
         auto* out = reinterpret_cast<float*>(static_cast<char*>(task.out) + pixel * task.out_stride);
         for (int32_t channel = task.channel_begin; channel < task.channel_end;) {
-            const int32_t width = panels.width(channel), next = channel + width;
+            const bool one_row = task.count == 1 && task.channel_end - channel >= kPanelsAtOnce * kPanelChannels;
+            const int32_t width = panels.width(channel), next = channel + (one_row ? kPanelsAtOnce : 1) * width;
             Product product;
             product.in = &in;
             product.in_stride = task.in_stride / 4;
@@ -220,6 +248,11 @@ void pointwise_run(const Operation& op, const void* packed, const Task& task) {
             product.channels = width;
             product.low = op.low_real;
             product.high = op.high_real;
+            if (one_row) {
+                product_of_one_row(product, panels.start(kPanelChannels));
+                channel = next;
+                continue;
+            }
             Prefetch prefetch;
             prefetch.at = reinterpret_cast<const char*>(product.panel);
             if (pixel == 0 && next < task.channel_end) {

@@ -48,6 +48,7 @@ std::vector<Shape> shapes(Type type, double width, int32_t resolution) {
         size = depthwise.out_width;
         Operation pointwise;
         pointwise.type = type;
+        pointwise.in_height = pointwise.in_width = pointwise.out_height = pointwise.out_width = size;
         pointwise.in_channels = channels;
         pointwise.out_channels = channels = scaled(row[0]);
         all.push_back({pointwise, size * size});

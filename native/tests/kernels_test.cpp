@@ -49,6 +49,13 @@ Case random_case(std::mt19937& random, Kind kind, Type type) {
     op.low = activation == 0 ? 0 : op.out_zero_point;
     op.high = activation == 2 ? pick(random, {255, 255, 180, 101}) : 255;
     op.padding_value = type == Type::kUint8 && kind != Kind::kMaxPool ? pick(random, {0, 0, 0, 1, 128, 255}) : 0;
+    if (kind == Kind::kPointwise) {
+        op.in_width = op.out_width = pixels;
+        if (random() % 4 == 0) {  // what kernels for large layers take
+            op.in_channels = pick(random, {96, 128, 160, 256, 512, 1024});
+            op.out_channels = pick(random, {32, 64, 96, 128, 192});
+        }
+    }
     if (kind == Kind::kSum) op.inputs = pick(random, {1, 2, 2, 3, 5});
     if (kind == Kind::kStem) op.in_channels = pick(random, {3, 3, 3, 3, 1, 4});
     if (kind == Kind::kStem) op.out_channels = pick(random, {8, 16, 24, 32, 1, 4, 10, 17, 33, 48, 64});

@@ -70,9 +70,12 @@ def test_mobilenet_of_any_width_on_a_map_that_is_not_square(width: float, instru
         assert_equal_to_reference(model, Session(model, 2), pixels)
 
 
-def test_the_bits_are_the_same_for_every_number_of_threads_and_every_batch(instruction_set: str) -> None:
+@pytest.mark.parametrize("resolution", [96, 160])  # whose last maps have 3 × 3 and 5 × 5 pixels
+def test_the_bits_are_the_same_for_every_number_of_threads_and_every_batch(
+    resolution: int, instruction_set: str
+) -> None:
     rng = np.random.default_rng(2)
-    network = CATALOG["mobilenet_v1"](width_multiplier=0.5, resolution=96, classes=10)
+    network = CATALOG["mobilenet_v1"](width_multiplier=0.5, resolution=resolution, classes=10)
     model = random_model(rng, network)
     pixels = random_pixels(rng, network, 5)
     alone = np.concatenate([Session(model, 1).run(pixels[index : index + 1]) for index in range(5)])

@@ -27,7 +27,7 @@ from mobilenets.processors import processor_name
 Choice = tuple[int, int]
 """Bytes of a tile and the split of one step, as native/plan.h numbers it; 0 is the plan's own choice."""
 
-VERSION = 1
+VERSION = 2
 """Of what is remembered; goes up when kernels change enough to make it worthless."""
 
 TILE_BYTES = tuple(kilobytes << 10 for kilobytes in (8, 16, 32, 64, 128, 256, 512))
