@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "peak.h"
+#include "resize.h"
 #include "runner.h"
 #include "thread_pool.h"
 
@@ -275,6 +276,64 @@ nb::list describe(const Runner& runner) {
     return steps;
 }
 
+// The Arrow C data interface, by which Pillow lends its memory.
+struct ArrowSchema {
+    const char *format, *name, *metadata;
+    int64_t flags, children_count;
+    ArrowSchema** children;
+};
+struct ArrowArray {
+    int64_t length, null_count, offset, buffers_count, children_count;
+    const void** buffers;
+    ArrowArray** children;
+};
+
+// Where lent pixels of four bytes begin, or null where the memory holds anything else.
+const uint8_t* lent_pixels(const nb::capsule& schema_capsule, const nb::capsule& array_capsule, int64_t count) {
+    const auto is = [](const nb::capsule& capsule, const char* name) {
+        return capsule.name() != nullptr && std::string(capsule.name()) == name;
+    };
+    if (!is(schema_capsule, "arrow_schema") || !is(array_capsule, "arrow_array")) return nullptr;
+    const auto* schema = static_cast<const ArrowSchema*>(schema_capsule.data());
+    const auto* array = static_cast<const ArrowArray*>(array_capsule.data());
+    const bool pixels = std::string(schema->format) == "+w:4" && schema->children_count == 1 &&
+                        std::string(schema->children[0]->format) == "C" && array->length == count &&
+                        array->offset == 0 && array->children_count == 1;
+    if (!pixels) return nullptr;
+    const ArrowArray& bytes = *array->children[0];
+    if (bytes.length != count * kPixelBytes || bytes.offset != 0 || bytes.buffers_count != 2) return nullptr;
+    return static_cast<const uint8_t*>(bytes.buffers[1]);
+}
+
+using Resized = nb::ndarray<uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
+
+bool resize_picture(const std::string& name, const std::pair<nb::capsule, nb::capsule>& lent,
+                    std::pair<int32_t, int32_t> size, std::tuple<float, float, float, float> box, int filter,
+                    const Resized& out) {
+    const auto usual = [](int64_t side) { return side >= 1 && side < 1 << 20; };
+    ResizeTask task;
+    std::tie(task.in_width, task.in_height) = size;
+    std::tie(task.left, task.top, task.right, task.bottom) = box;
+    task.height = static_cast<int32_t>(out.shape(0));
+    task.width = static_cast<int32_t>(out.shape(1));
+    task.out = out.data();
+    if (!usual(task.in_width) || !usual(task.in_height) || !usual(task.height) || !usual(task.width))
+        throw std::invalid_argument("a picture is empty or too large");
+    const auto inside = [](float begin, float end, int32_t side) {
+        return begin >= 0 && begin < end && end <= static_cast<float>(side);
+    };
+    if (!inside(task.left, task.right, task.in_width) || !inside(task.top, task.bottom, task.in_height))
+        throw std::invalid_argument("the box must lie inside the picture");
+    if (filter < 0 || filter > static_cast<int>(Filter::kBicubic)) throw std::invalid_argument("no such filter");
+    task.filter = static_cast<Filter>(filter);
+    const InstructionSet* set = find_instruction_set(name.c_str());
+    if (set == nullptr || !set->supported()) throw std::invalid_argument("no such instruction set: " + name);
+    task.pixels = lent_pixels(lent.first, lent.second, int64_t{1} * task.in_width * task.in_height);
+    if (task.pixels == nullptr) return false;
+    const WithoutInterpreter released;
+    return resize(resize_loops(*set), task);
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -318,5 +377,7 @@ NB_MODULE(_native, module) {
             return set == nullptr ? 0.0 : measure_peak(*set, integers ? Type::kUint8 : Type::kFloat32);
         },
         nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<WithoutInterpreter>());
+    module.def("resize", &resize_picture, nb::arg("instruction_set"), nb::arg("lent"), nb::arg("size"), nb::arg("box"),
+               nb::arg("kind"), nb::arg("out"));
     module.def("stop_threads", &leave);
 }

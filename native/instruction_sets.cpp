@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "resize.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define MOBILENETS_X86 1
@@ -174,6 +175,15 @@ const InstructionSet* best_instruction_set() {
     for (const InstructionSet& set : kSets)
         if (set.supported()) return &set;
     return nullptr;  // not reached: the portable set is always supported
+}
+
+const ResizeLoops& resize_loops(const InstructionSet& set) {
+#ifdef MOBILENETS_X86
+    if (std::strcmp(set.name, "portable") != 0) return kResizeAvx2;  // which every other set contains
+#else
+    (void)set;
+#endif
+    return kResizePortable;
 }
 
 const Kernel* find_kernel(const InstructionSet& set, const Operation& op) {

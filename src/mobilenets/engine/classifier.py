@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.data.picture import ArrayPicture, FilePicture, Picture
-from mobilenets.data.preparing import each, prepare_picture
+from mobilenets.data.preparing import each, source_side
+from mobilenets.engine.resizing import resized
 from mobilenets.engine.session import Logits, Session
 from mobilenets.errors import DataError
 from mobilenets.model.file import load
@@ -95,8 +96,9 @@ class Classifier:
         yield from each(chain(begun, remaining), answer, threads=1 if alone else self.session.threads)
 
     def _prepare(self, picture: Picture) -> Pixels:
-        network = self.model.network
-        return prepare_picture(picture, self.model.preprocessing, network.height, network.width)
+        network, preprocessing = self.model.network, self.model.preprocessing
+        opened = picture.open(source_side(preprocessing, network.height, network.width))
+        return resized(opened, preprocessing, network.height, network.width, self.session.instruction_set)
 
     def _best(self, logits: Logits, top: int) -> tuple[tuple[str, float], ...]:
         probabilities = softmax(logits)

@@ -40,6 +40,9 @@ class Fit(StrEnum):
     """The whole picture, stretched."""
 
 
+REDUCING_GAP = 3.0
+"""Pictures of at least twice as many times the wanted size are first reduced by whole factors, which saves time."""
+
 _FILTERS = {
     Interpolation.BILINEAR: Image.Resampling.BILINEAR,
     Interpolation.BICUBIC: Image.Resampling.BICUBIC,
@@ -105,7 +108,10 @@ class Preprocessing:
             uint8, (height, width, 3).
         """
         resized = picture.resize(
-            (width, height), _FILTERS[self.interpolation], box=self.box(picture.size, height, width), reducing_gap=3.0
+            (width, height),
+            _FILTERS[self.interpolation],
+            box=self.box(picture.size, height, width),
+            reducing_gap=REDUCING_GAP,
         )
         return np.asarray(resized, dtype=np.uint8)
 
