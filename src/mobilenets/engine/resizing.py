@@ -42,7 +42,7 @@ def resized(
 
 
 def _lent(picture: Image.Image) -> tuple[object, object] | None:
-    """The picture's own memory, where it is in one piece and Pillow lends it (from 11.2, as the Arrow C data interface)."""
+    """The picture's own memory, where it is in one piece and Pillow lends it: from 11.2, in the way of Arrow."""
     if not hasattr(picture, "__arrow_c_array__"):
         return None
     try:
