@@ -25,6 +25,7 @@ from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import loop
+from mobilenets.training.defaults import fine_tuning_network, fine_tuning_side
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
 from mobilenets.training.network import parameters_of
@@ -152,7 +153,7 @@ def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monk
     monkeypatch.setattr(loop.Trainer, "_end_epoch", spy)
     result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=3, weights=start))
     assert result.model.labels == ("blue", "green", "red")
-    assert result.model.preprocessing == start.preprocessing
+    assert result.model.preprocessing == replace(start.preprocessing, crop_fraction=1.0)  # as trained from scratch
     assert isinstance(result.model.network["classifier"], Linear)
     assert result.model.network.classes == 3
     np.testing.assert_array_equal(
@@ -203,6 +204,27 @@ def test_weights_of_one_resolution_go_on_at_another(colours: Path) -> None:
     assert result.model.network == mobilenet_v1(width_multiplier=0.25, resolution=48, classes=3)
     difference = result.model.parameters["classifier.weight"] - start.parameters["classifier.weight"]
     assert 0 < np.abs(difference).max() < 0.05
+
+
+@pytest.mark.parametrize(("own", "trained", "used"), [(224, 176, 208), (192, 176, 192), (160, 160, 160)])
+def test_a_large_network_is_used_at_more_pixels_than_it_is_trained_at(own: int, trained: int, used: int) -> None:
+    network = fine_tuning_network(mobilenet_v1(width_multiplier=0.05, resolution=own, classes=3))
+    assert network == mobilenet_v1(width_multiplier=0.05, resolution=used, classes=3)
+    assert fine_tuning_side(network) == trained
+
+
+def test_a_network_of_one_size_is_trained_at_that() -> None:
+    network = Specification.parse("alexnet@0.05-227").network()
+    assert fine_tuning_network(network) == network
+    assert fine_tuning_side(network) == 227
+
+
+def test_a_large_network_learns_from_smaller_pictures(colours: Path) -> None:
+    rng = np.random.default_rng(0)
+    start = random_model(rng, mobilenet_v1(width_multiplier=0.05, resolution=224, classes=2))
+    result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=2, weights=start))
+    assert [epoch.resolution for epoch in result.history] == [128, 176]
+    assert (result.model.network.height, result.model.network.width) == (208, 208)
 
 
 def test_weights_of_another_task_are_refused(colours: Path) -> None:

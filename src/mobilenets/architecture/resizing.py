@@ -59,6 +59,14 @@ def with_resolution(network: Network, height: int, width: int) -> Network:
     return replace(network, height=height, width=width, layers=tuple(layers))
 
 
+def takes(network: Network, side: int) -> bool:
+    """Whether the same layers, paddings and weights included, take pictures of another size."""
+    try:
+        return replace(network, height=side, width=side).parameter_shapes() == network.parameter_shapes()
+    except ArchitectureError:
+        return False
+
+
 def _padded(
     layer: Convolution | DepthwiseConvolution | MaxPool, policy: PaddingPolicy, old: Shape, new: Shape
 ) -> Layer:

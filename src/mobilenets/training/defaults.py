@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mobilenets.architecture.layers import Network
-from mobilenets.architecture.resizing import with_resolution
+from mobilenets.architecture.resizing import takes, with_resolution
 from mobilenets.data.subset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.preprocessing import Preprocessing
@@ -21,7 +21,8 @@ PREPROCESSING = Preprocessing(crop_fraction=1.0)
 """Of a network that is trained from scratch."""
 WIDTH = 0.5
 RESOLUTIONS = (32, 48, 64, 96, 128)
-LARGEST_FINE_TUNING = 176
+LARGEST_FINE_TUNING, LARGEST_FINE_TUNED = 176, 208
+"""Pixels at which a network is trained further at most, and those at which it is used afterwards at most."""
 SPARE = 1.15
 """Pictures should be this much larger than the network's input, so that a crop is rarely blown up."""
 SAMPLED_PICTURES = 16
@@ -51,17 +52,29 @@ def default_resolution(subset: Subset) -> int:
 
 
 def fine_tuning_network(network: Network) -> Network:
-    """A Model's network at the resolution at which it is trained further: its own, or 176 pixels if that is larger.
+    """A Model's network at the resolution at which it is used after more training: its own, 208 pixels at most.
 
-    Small pictures are enlarged for it: a network knows things at the size at which it has learnt them. One of 224
-    pixels tells as much at 192, in three quarters of the time, and less at 160 and 128 (docs/training.md).
+    Small pictures are enlarged for it: a network knows things at the size at which it has learnt them.
     """
-    if max(network.height, network.width) <= LARGEST_FINE_TUNING:
+    if max(network.height, network.width) <= LARGEST_FINE_TUNED:
         return network
     try:
-        return with_resolution(network, LARGEST_FINE_TUNING, LARGEST_FINE_TUNING)
+        return with_resolution(network, LARGEST_FINE_TUNED, LARGEST_FINE_TUNED)
     except ArchitectureError:  # it works at one size only
         return network
+
+
+def fine_tuning_side(network: Network) -> int:
+    """Side of the pictures that a network is trained further with: its own, 176 pixels at most where it takes those.
+
+    Crops show things larger than whole pictures do, so a network that learnt from crops of 176 pixels knows whole
+    pictures better at 208 than at 176, and learns faster than at 208 (docs/training.md; Touvron et al. 2019,
+    arXiv:1906.06423).
+    """
+    side = max(network.height, network.width)
+    if side <= LARGEST_FINE_TUNING or network.height != network.width or not takes(network, LARGEST_FINE_TUNING):
+        return side
+    return LARGEST_FINE_TUNING
 
 
 def default_epochs(pictures: int, resolution: int, recipe: Recipe) -> int:

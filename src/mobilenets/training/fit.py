@@ -70,10 +70,12 @@ def fit(
     if start is not None:
         recipe = for_fine_tuning(recipe)
     network = _network_for(dataset, settings, start)
-    preprocessing = start.preprocessing if start else PREPROCESSING
+    # Uncropped, as those that are trained from scratch: a thing that fills its picture is seen whole.
+    preprocessing = replace(start.preprocessing, crop_fraction=1.0) if start else PREPROCESSING
+    side = _training_side(network, settings, start)
     module = _module(network, recipe, settings.seed, start, dataset.labels)
-    plan = _plan(dataset, network, recipe, settings, start, device, precision)
-    canvases = make_canvases(dataset.train, max(network.height, network.width), progress=progress)
+    plan = _plan(dataset, network, side, recipe, settings, start, device, precision)
+    canvases = make_canvases(dataset.train, side, progress=progress)
     trainer = Trainer(
         module,
         Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=plan.seed, device=device),
@@ -82,7 +84,8 @@ def fit(
         recipe,
         plan,
         checkpoint=folder and folder / checkpoints.FILE_NAME,
-        settings=fixed(dataset, network, recipe, plan),
+        settings=fixed(dataset, network, recipe, plan) | {"side": side},
+        size=None if side == max(network.height, network.width) else (side, side),
         progress=progress,
     )
     if resume and trainer.resume():
@@ -109,6 +112,13 @@ def _starting_model(settings: Settings) -> Model:
     if settings.resolution is None:
         return replace(model, network=defaults.fine_tuning_network(network))
     return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
+
+
+def _training_side(network: Network, settings: Settings, start: Model | None) -> int:
+    """Side of the pictures that the network is trained with: its own unless nobody said one for a given Model."""
+    if start is None or settings.resolution is not None:
+        return max(network.height, network.width)
+    return defaults.fine_tuning_side(network)
 
 
 def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> Network:
@@ -139,6 +149,7 @@ def _module(network: Network, recipe: Recipe, seed: int, start: Model | None, la
 def _plan(
     dataset: Dataset,
     network: Network,
+    side: int,
     recipe: Recipe,
     settings: Settings,
     start: Model | None,
@@ -147,8 +158,7 @@ def _plan(
 ) -> Plan:
     if len(dataset.train) < 2:
         raise DataError(f"there are {len(dataset.train)} training pictures; training needs two at least")
-    resolution = max(network.height, network.width)
-    epochs = settings.epochs or defaults.default_epochs(len(dataset.train), resolution, recipe)
+    epochs = settings.epochs or defaults.default_epochs(len(dataset.train), side, recipe)
     new_head = start is not None and start.labels != dataset.labels
     head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
     kept = () if start is None else head.early_layers(network, recipe.kept_stride)

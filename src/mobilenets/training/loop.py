@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.resizing import takes
 from mobilenets.data.decoding import Prepared
-from mobilenets.errors import ArchitectureError, TrainingError
+from mobilenets.errors import TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
@@ -92,8 +92,8 @@ class Trainer:
         objective: What to minimise; the recipe's cross-entropy if None.
         checkpoint: Where to keep the state of the run, if anywhere.
         settings: What the run was started with, kept in the checkpoint and compared when it is resumed.
-        size: (height, width) of the training pictures at full resolution, where an objective wants them larger than the
-            network's input and resizes them itself.
+        size: (height, width) of the training pictures at full resolution, where it is not the network's: an objective
+            may want them larger and resize them itself, and a network may be used at more than it is trained at.
         progress: Hears about every step.
     """
 
@@ -312,11 +312,3 @@ class Trainer:
 
     def _due(self) -> bool:
         return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
-
-
-def takes(network: Network, side: int) -> bool:
-    """Whether the same layers, paddings and weights included, take pictures of another size."""
-    try:
-        return replace(network, height=side, width=side).parameter_shapes() == network.parameter_shapes()
-    except ArchitectureError:
-        return False

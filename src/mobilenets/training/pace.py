@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from mobilenets.architecture.layers import Network
+from mobilenets.architecture.resizing import takes
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
@@ -17,7 +18,7 @@ from mobilenets.progress import SILENT, Progress, duration
 from mobilenets.training.batches import Batch, Batches
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import MOST_EPOCHS, PREPROCESSING, choose_device, default_epochs
-from mobilenets.training.loop import Objective, cross_entropy, takes
+from mobilenets.training.loop import Objective, cross_entropy
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import initialize, make_optimizer
 from mobilenets.training.recipes import Recipe, recipe_named, suited_to

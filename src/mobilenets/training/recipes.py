@@ -104,7 +104,7 @@ class Recipe:
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     fine_tuning: float = 0.2
     transfer: float = 0.4
-    transfer_presentations: int = 24_000
+    transfer_presentations: int = 35_000
     transfer_stride: int = 2
     head_learning_rate: float | None = None
     kept_stride: int = 0
