@@ -118,7 +118,8 @@ def fitted(name: str, data: Path, models: Path) -> Model:
         resolution, epochs = FITTED[name]
         network = mobilenet_v1(width_multiplier=0.25, resolution=resolution, activation=Activation.RELU6)
         start = replace(published(data), network=network)
-        fit(data / name, folder, Settings(weights=start, resolution=resolution, epochs=epochs))
+        # Apart, since the validation pictures choose among int8 Models.
+        fit(data / name, folder, Settings(weights=start, resolution=resolution, epochs=epochs, validation_apart=True))
     return load(folder / "model.safetensors")
 
 

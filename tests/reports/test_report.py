@@ -17,6 +17,7 @@ from mobilenets.errors import DataError
 from mobilenets.planning.budget import Budget
 from mobilenets.reports.page import charts, frontier
 from mobilenets.reports.page.markup import tag, write
+from mobilenets.reports.page.training import training
 from mobilenets.reports.page.verdict import allowed
 from mobilenets.reports.report import write_report
 from mobilenets.reports.run import read_run
@@ -142,6 +143,16 @@ def test_pictures_that_are_gone_or_changed_are_left_out_and_said_so(tmp_path: Pa
         read_run(run, tmp_path / "data")
     with pytest.raises(DataError, match="does not exist"):
         read_run(run, tmp_path / "nowhere")
+
+
+def test_a_run_that_took_the_validation_pictures_says_when(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), pictures=10)
+    figures = json.loads((run / "metrics.json").read_text())
+    figures["epochs"][4] |= {"validation_loss": None, "validation_top1": None}
+    (run / "metrics.json").write_text(json.dumps(figures | {"best_epoch": 5}))
+    text = write(training(read_run(run)))
+    assert "Epoch 5 was kept. After epoch 4, when 65.2\xa0% of the validation pictures were right, they were" in text
+    assert "validation 0.652" in text
 
 
 @pytest.mark.parametrize(

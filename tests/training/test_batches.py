@@ -41,6 +41,20 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     assert (np.concatenate(epoch_order(100, 10, seed=1, epoch=0)) != first).any()
 
 
+def test_pictures_that_are_held_back_are_not_shown_and_others_fill_the_epoch() -> None:
+    order = np.concatenate(epoch_order(10, 3, seed=0, epoch=1, held=4))
+    assert len(order) == len(np.concatenate(epoch_order(10, 3, seed=0, epoch=1))) == 9
+    assert set(order.tolist()) == set(range(6))
+    assert sorted(order[:6].tolist()) == list(range(6)), "each once before any is shown again"
+
+
+def test_an_epoch_shows_what_is_held_back_where_it_asks_for_everything() -> None:
+    batches = Batches(canvases(), 3, PLAIN, replace(DEFAULT, batch=3), seed=0, device=CPU, held=9)
+    assert {int(target) for batch in batches.epoch(0, (32, 32)) for target in batch.targets.argmax(1)} == {0}
+    shown = {int(target) for batch in batches.epoch(0, (32, 32), everything=True) for target in batch.targets.argmax(1)}
+    assert shown == {0, 1, 2}
+
+
 def test_a_later_start_in_an_epoch_gives_the_same_batches() -> None:
     recipe = replace(DEFAULT, batch=3, mixup=0.2, cutmix=1.0, mixed=1.0)
     whole = list(batches_of(recipe).epoch(5, (32, 32)))

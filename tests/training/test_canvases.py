@@ -56,6 +56,13 @@ def test_tiny_pictures_are_blown_up_to_the_resolution() -> None:
     assert make_canvases(subset_of(noise(0, 8, 8), noise(1, 8, 8)), 32).side == 32
 
 
+def test_canvases_know_which_pictures_they_are() -> None:
+    pictures: list[Picture] = [noise(number, 40, 40) for number in range(12)]
+    pictures[3] = BytesPicture("broken", b"no picture")
+    canvases = make_canvases(subset_of(*pictures), 32)
+    assert canvases.positions.tolist() == canvases.at(20).positions.tolist() == [0, 1, 2, *range(4, 12)]
+
+
 def test_streamed_canvases_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files: list[Picture] = []
     for number in range(10):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mobilenets.training.epochs import Epoch, is_better
+from mobilenets.training.epochs import Epoch, is_as_good, is_better, judged
 
 
 def epoch(top1: float, loss: float) -> Epoch:
@@ -27,3 +27,16 @@ def test_accuracy_decides_where_it_can_and_loss_where_it_cannot(
     new: tuple[float, float], kept: tuple[float, float], pictures: int, better: bool
 ) -> None:
     assert is_better(epoch(*new), epoch(*kept), pictures) is better
+
+
+def test_an_epoch_without_validation_is_spoken_for_by_the_last_before_it_that_has_one() -> None:
+    history = [Epoch(0, 32, 0.1, 1, 0.5), epoch(0.7, 0.4), Epoch(2, 32, 0.1, 1, 0.5), epoch(0.8, 0.3)]
+    assert judged(history, 1) is judged(history, 2) is history[1]
+    assert judged(history, 3) is history[3]
+    assert judged(history, 0) is history[0]
+
+
+def test_an_epoch_is_as_good_within_a_standard_error() -> None:
+    assert is_as_good(epoch(0.885, 9.0), epoch(0.90, 0.1), 200)  # a standard error is 2 points here
+    assert not is_as_good(epoch(0.875, 0.1), epoch(0.90, 9.0), 200)
+    assert is_as_good(epoch(0.90, 0.1), epoch(0.80, 0.1), 200)

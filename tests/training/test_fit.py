@@ -227,6 +227,34 @@ def test_a_large_network_learns_from_smaller_pictures(colours: Path) -> None:
     assert (result.model.network.height, result.model.network.width) == (208, 208)
 
 
+def test_validation_pictures_are_trained_on_when_they_have_judged(colours: Path, tmp_path: Path) -> None:
+    start = starting_model(("cat", "dog"))
+    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=start)
+    result = fit(colours, tmp_path, settings)
+    assert [epoch.validation_top1 is None for epoch in result.history] == [False, False, True]
+    assert result.best_epoch == 2
+    assert result.model.provenance["validation_joined"] == 3
+    assert result.model.provenance["metrics"]["validation_top1"] == result.history[1].validation_top1
+    apart = fit(colours, None, replace(settings, validation_apart=True))
+    assert None not in [epoch.validation_top1 for epoch in apart.history]
+    assert apart.model.provenance["validation_joined"] is None
+
+
+def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([(0.5, 1.0), (2.0, 0.1), (2.0, 0.2)])
+    monkeypatch.setattr(loop.Trainer, "validate", lambda *_: next(said))
+    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=starting_model(("cat", "dog")))
+    result = fit(colours, None, settings)
+    assert [epoch.validation_top1 for epoch in result.history] == [1.0, 0.1, 0.2]
+    assert result.best_epoch == 0
+    assert result.model.provenance["validation_joined"] is None
+
+
+def test_a_single_epoch_does_not_see_the_validation_pictures(colours: Path) -> None:
+    settings = replace(SMALL, width=None, resolution=None, epochs=1, weights=starting_model(("cat", "dog")))
+    assert fit(colours, None, settings).history[0].validation_top1 is not None
+
+
 def test_weights_of_another_task_are_refused(colours: Path) -> None:
     rng = np.random.default_rng(0)
     settings = replace(SMALL, width=None, resolution=None)

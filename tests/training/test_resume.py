@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.random_models import random_model
 
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.training import loop
 from mobilenets.training.checkpoint import FILE_NAME
@@ -101,6 +104,31 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
         fit(colours, tmp_path, settings)
     with pytest.raises(TrainingError, match="was begun with epochs 3, not 4"):
         fit(colours, tmp_path, Settings(width=0.25, resolution=32, epochs=4, threads=1), resume=True)
+    resumed = fit(colours, tmp_path, settings, resume=True)
+    assert resumed.history == whole.history
+    for name, values in whole.model.parameters.items():
+        assert (resumed.model.parameters[name] == values).all(), name
+
+
+def test_a_run_goes_on_after_the_validation_pictures_have_joined(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    start = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    settings = Settings(epochs=5, threads=1, weights=start)
+    whole = fit(colours, None, settings)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    real = loop.Trainer._end_epoch
+
+    def interrupted(self: loop.Trainer, number: int, resolution: int, rate: float) -> None:
+        if number == 4:
+            raise KeyboardInterrupt
+        real(self, number, resolution, rate)
+
+    monkeypatch.setattr(loop.Trainer, "_end_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(colours, tmp_path, settings)
+    monkeypatch.setattr(loop.Trainer, "_end_epoch", real)
     resumed = fit(colours, tmp_path, settings, resume=True)
     assert resumed.history == whole.history
     for name, values in whole.model.parameters.items():

@@ -71,6 +71,11 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
     help="Mirror images that show the same.  [default: none for digits and letters, else horizontal]",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="Model file to start from, of any classes.")
+@click.option(
+    "--validation-apart",
+    is_flag=True,
+    help="With --weights: do not train on the validation pictures in the last third.  [set by --int8]",
+)
 @click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
@@ -105,10 +110,11 @@ def command(
     goal = _goal(options)
     if goal is not None and int8:
         raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
-    chosen_flip = options.pop("flip")
+    chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
     settings = Settings(
         **{_SETTINGS.get(name, name): value for name, value in options.items()},
         flip=Flip(chosen_flip) if chosen_flip else None,
+        validation_apart=apart or int8,  # they are the judges of the int8 Model
     )
     progress = progress_to_stderr(quiet=quiet)
     try:
@@ -199,7 +205,9 @@ def _print(result: Fit, output: Path) -> None:
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
         f"{len(result.model.labels)} classes; {kept}"
     )
-    click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} pictures")
+    joined = result.model.provenance["validation_joined"]
+    before = f", which were trained on from epoch {joined} on" if joined else ""
+    click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} pictures{before}")
     click.echo(
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
         f"on {evaluation.pictures} pictures"

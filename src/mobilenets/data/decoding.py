@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.data.preparing import each, prepare_picture
@@ -21,11 +22,13 @@ class Decoded:
     Attributes:
         pictures: uint8 (H, W, 3) each, of sizes of their own.
         targets: int64 (N,), their classes.
+        positions: int64 (N,), where each stood in the subset.
         skipped: Names of the pictures that could not be decoded.
     """
 
     pictures: list[Pixels]
     targets: Targets
+    positions: npt.NDArray[np.int64]
     skipped: tuple[str, ...]
 
 
@@ -92,7 +95,7 @@ def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILEN
                 pictures.append(result)
                 kept.append(index)
     check_skipped(skipped, len(subset))
-    return Decoded(pictures, subset.targets[kept], tuple(skipped))
+    return Decoded(pictures, subset.targets[kept], np.array(kept, np.int64), tuple(skipped))
 
 
 def _shrink(picture: Image.Image, shortest_side: int) -> Pixels:

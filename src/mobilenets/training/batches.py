@@ -6,6 +6,7 @@ taken up again in the middle goes on exactly as it would have.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -41,11 +42,20 @@ def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng((seed & (2**63 - 1), number, purpose))
 
 
-def epoch_order(count: int, batch: int, seed: int, epoch: int) -> list[Indices]:
-    """The pictures of each step of an epoch. Those left over when the batches are full are left out."""
-    order = generator(seed, epoch, ORDER).permutation(count)
-    size = min(batch, count)
-    return [order[begin : begin + size] for begin in range(0, count - size + 1, size)]
+def epoch_order(count: int, batch: int, seed: int, epoch: int, held: int = 0) -> list[Indices]:
+    """The pictures of each step of an epoch. Those left over when the batches are full are left out.
+
+    Args:
+        count: Pictures.
+        batch: Of these, in a step.
+        seed: Of all chances.
+        epoch: From 0.
+        held: The last so many are not shown. The epoch is as long as with them: it begins to show the others again.
+    """
+    rng, size = generator(seed, epoch, ORDER), min(batch, count)
+    shown, present = count - count % size, count - held
+    order = np.concatenate([rng.permutation(present) for _ in range(math.ceil(shown / present))])
+    return [order[begin : begin + size] for begin in range(0, shown, size)]
 
 
 class Batches:
@@ -58,6 +68,7 @@ class Batches:
         recipe: Says how to distort and mix.
         seed: Of all chances.
         device: Where the batches are wanted.
+        held: The last so many canvases are held back from an epoch unless it asks for all.
     """
 
     def __init__(
@@ -69,10 +80,11 @@ class Batches:
         *,
         seed: int,
         device: torch.device,
+        held: int = 0,
     ) -> None:
         self.canvases, self.recipe, self.seed, self.device = canvases, recipe, seed, device
         self.count = len(canvases.targets)
-        self._classes = classes
+        self._classes, self._held = classes, held
         self._normal = Normalization(preprocessing, device)
         self._shown = canvases
         self._targets = torch.from_numpy(canvases.targets)
@@ -82,7 +94,9 @@ class Batches:
         """Steps in each epoch."""
         return self.count // min(self.recipe.batch, self.count)
 
-    def epoch(self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True, everything: bool = False
+    ) -> Iterator[Batch]:
         """The batches of an epoch.
 
         Args:
@@ -90,9 +104,10 @@ class Batches:
             size: (height, width) of the pictures.
             first: Step of the epoch to begin with.
             mixed: Whether pictures may be mixed.
+            everything: Whether those are shown too that are held back else.
         """
         self._shown = self._canvases_for(max(size))
-        order = epoch_order(self.count, self.recipe.batch, self.seed, epoch)
+        order = epoch_order(self.count, self.recipe.batch, self.seed, epoch, 0 if everything else self._held)
         for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
             rng = generator(self.seed, epoch * len(order) + number, STEP)
             pictures = self._pictures(pixels, aspects, size, rng)

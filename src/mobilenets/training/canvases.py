@@ -37,10 +37,12 @@ class Canvases(Protocol):
 
     Attributes:
         targets: int64 (N,), their classes.
+        positions: int64 (N,), rising: where each stands among the pictures that they were made from.
         side: Height and width of a canvas.
     """
 
     targets: Targets
+    positions: Indices
     side: int
 
     def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
@@ -57,10 +59,12 @@ class StoredCanvases:
         pixels: uint8 (N, side, side, 3).
         aspects: float32 (N,), width over height of the pictures that they were made from.
         targets: int64 (N,).
+        positions: int64 (N,); None where no picture is missing.
     """
 
-    def __init__(self, pixels: Pixels, aspects: Floats, targets: Targets) -> None:
+    def __init__(self, pixels: Pixels, aspects: Floats, targets: Targets, positions: Indices | None = None) -> None:
         self.pixels, self.aspects, self.targets = pixels, aspects, targets
+        self.positions = np.arange(len(targets), dtype=np.int64) if positions is None else positions
         self.side = pixels.shape[1]
 
     def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
@@ -73,7 +77,7 @@ class StoredCanvases:
         smaller = np.empty((len(self.pixels), side, side, 3), np.uint8)
         for index, pixels in enumerate(self.pixels):
             smaller[index] = _squash(Image.fromarray(pixels), side)
-        return StoredCanvases(smaller, self.aspects, self.targets)
+        return StoredCanvases(smaller, self.aspects, self.targets, self.positions)
 
 
 class StreamedCanvases:
@@ -91,7 +95,7 @@ class StreamedCanvases:
 
     def __init__(self, subset: Subset, side: int, progress: Progress = SILENT) -> None:
         self._subset, self.side, self._progress = subset, side, progress
-        self.targets = subset.targets
+        self.targets, self.positions = subset.targets, np.arange(len(subset), dtype=np.int64)
         self._broken: set[str] = set()
 
     def at(self, side: int) -> Canvases:
@@ -160,7 +164,7 @@ def make_canvases(subset: Subset, resolution: int, *, progress: Progress = SILEN
     pixels = np.empty((len(decoded.pictures), side, side, 3), np.uint8)
     for index, picture in enumerate(decoded.pictures):
         pixels[index] = _squash(Image.fromarray(picture), side)
-    return StoredCanvases(pixels, aspects, decoded.targets)
+    return StoredCanvases(pixels, aspects, decoded.targets, decoded.positions)
 
 
 def _squash(picture: Image.Image, side: int) -> Pixels:

@@ -44,6 +44,9 @@ def draw_curve(history: Sequence[Epoch], best_epoch: int, title: str, path: Path
         accuracies.axvline(best_epoch + 1, color=MUTED, linewidth=0.8, linestyle=":")
         accuracies.plot([best_epoch + 1], [share], "o", color=VALIDATION, markersize=4)
         accuracies.set_title(f"kept: epoch {best_epoch + 1}, {share:.1f} %", fontsize=9, color=MUTED)
+    elif checked:
+        after = f"validation pictures are trained on after epoch {checked[-1].number + 1}"
+        accuracies.set_title(f"kept: epoch {best_epoch + 1}; {after}", fontsize=9, color=MUTED)
     accuracies.set_ylabel("top-1 (%)")
     accuracies.set_ylim(0, 101)
     for axes in (losses, accuracies):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -26,11 +27,24 @@ def is_better(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
     pictures tells nothing, and the validation loss decides, which weighs how sure each answer is.
     """
     new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
-    share = max(new, old)
-    error = math.sqrt(max(share * (1 - share), 1 / pictures) / pictures)
-    if abs(new - old) > error:
+    if abs(new - old) > _standard_error(max(new, old), pictures):
         return new > old
     return (epoch.validation_loss or 0.0) <= (kept.validation_loss or 0.0)
+
+
+def is_as_good(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
+    """Whether an epoch is at most a standard error below another in accuracy, both validated on so many pictures."""
+    new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
+    return old - new <= _standard_error(max(new, old), pictures)
+
+
+def _standard_error(share: float, pictures: int) -> float:
+    return math.sqrt(max(share * (1 - share), 1 / pictures) / pictures)
+
+
+def judged(history: Sequence[Epoch], kept: int) -> Epoch:
+    """The epoch whose validation speaks for the one that was kept: that itself, or the last before it that has any."""
+    return next((epoch for epoch in reversed(history[: kept + 1]) if epoch.validation_top1 is not None), history[kept])
 
 
 @dataclass

@@ -33,6 +33,8 @@ from mobilenets.training.settings import Settings, set_up, specification
 
 HEAD_SHARE = 0.15
 """Share of the epochs in which only a replaced output layer is trained."""
+JOINED_SHARE = 1 / 3
+"""Share of the epochs of fine-tuning, at the end, in which the validation pictures are trained on too."""
 
 
 def fit(
@@ -75,10 +77,12 @@ def fit(
     side = _training_side(network, settings, start)
     module = _module(network, recipe, settings.seed, start, dataset.labels)
     plan = _plan(dataset, network, side, recipe, settings, start, device, precision)
-    canvases = make_canvases(dataset.train, side, progress=progress)
+    joining = plan.joined is not None
+    canvases = make_canvases(dataset.train + dataset.validation if joining else dataset.train, side, progress=progress)
+    held = int((canvases.positions >= len(dataset.train)).sum())
     trainer = Trainer(
         module,
-        Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=plan.seed, device=device),
+        Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=plan.seed, device=device, held=held),
         prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress),
         preprocessing,
         recipe,
@@ -94,6 +98,7 @@ def fit(
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
     evaluation = score(trainer.logits(module, prepared.pixels), prepared.targets, dataset.labels)
     evaluation = replace(evaluation, skipped=prepared.skipped)
+    plan = replace(plan, joined=trainer.joined)
     provenance = provenance_of(dataset, recipe, plan, history, trainer.best_epoch, evaluation)
     model = Model(network, parameters_of(module), dataset.labels, preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, trainer.best_epoch, time.monotonic() - begun)
@@ -158,11 +163,22 @@ def _plan(
 ) -> Plan:
     if len(dataset.train) < 2:
         raise DataError(f"there are {len(dataset.train)} training pictures; training needs two at least")
-    epochs = settings.epochs or defaults.default_epochs(len(dataset.train), side, recipe)
+    joining = start is not None and not settings.validation_apart
+    pictures = len(dataset.train) + (len(dataset.validation) if joining else 0)
+    epochs = settings.epochs or defaults.default_epochs(pictures, side, recipe)
     new_head = start is not None and start.labels != dataset.labels
     head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
     kept = () if start is None else head.early_layers(network, recipe.kept_stride)
-    return Plan(epochs, head_epochs, kept, seed=settings.seed, precision=precision, device=device)
+    joined = epochs - max(1, round(JOINED_SHARE * epochs))
+    return Plan(
+        epochs,
+        head_epochs,
+        kept,
+        seed=settings.seed,
+        precision=precision,
+        device=device,
+        joined=joined if joining and joined > 0 else None,
+    )
 
 
 def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dict[str, Any]:
@@ -177,6 +193,7 @@ def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dic
         "epochs": plan.epochs,
         "head epochs": plan.head_epochs,
         "kept": list(plan.kept),
+        "joined": plan.joined,
         "seed": plan.seed,
         "precision": plan.precision,
         "device": plan.device.type,

@@ -29,7 +29,7 @@ from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, Batches, normalized
 from mobilenets.training.display import Display
-from mobilenets.training.epochs import Epoch, Sums, is_better
+from mobilenets.training.epochs import Epoch, Sums, is_as_good, is_better
 from mobilenets.training.head import output_layer
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, make_optimizer
@@ -58,6 +58,9 @@ class Plan:
         precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
         device: Where.
         keep_last: Whether the last epoch is kept whatever validation says, which of a shared network hears the widest.
+        joined: First epoch that is trained on the validation pictures too, if any is. From then on they say nothing of
+            the network, so none is validated, and the last is kept. Where the epoch before it was worse than an earlier
+            one, the run is not to be trusted without a judge, and they stay apart.
     """
 
     epochs: int
@@ -67,6 +70,7 @@ class Plan:
     precision: str = "float32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     keep_last: bool = False
+    joined: int | None = None
 
 
 def cross_entropy(label_smoothing: float) -> Objective:
@@ -131,6 +135,18 @@ class Trainer:
     def steps(self) -> int:
         """Steps of the whole run."""
         return self.plan.epochs * self._batches.steps_per_epoch
+
+    @property
+    def joined(self) -> int | None:
+        """The first epoch that is trained on the validation pictures too, if any is, by what is known so far."""
+        first = self.plan.joined
+        if first is None or len(self.history) < first:
+            return first
+        pictures, best = (
+            len(self._validation.targets),
+            max(self.history[:first], key=lambda epoch: epoch.validation_top1 or 0.0),
+        )
+        return first if is_as_good(self.history[first - 1], best, pictures) else None
 
     def resume(self) -> bool:
         """Take up the run where its checkpoint left it; False if there is none.
@@ -205,7 +221,8 @@ class Trainer:
         size = self.size_at(number)
         mixed = number < self.plan.epochs * (1 - self.recipe.unmixed) and number >= self.plan.head_epochs
         rate = 0.0
-        for batch in self._batches.epoch(number, size, first=first, mixed=mixed):
+        joined = self.joined is not None and number >= self.joined
+        for batch in self._batches.epoch(number, size, first=first, mixed=mixed, everything=joined):
             rate = self._learning_rate(number)
             loss, right = self._train_step(batch, rate)
             self._sums.loss += loss * len(batch.pictures)
@@ -243,14 +260,15 @@ class Trainer:
     def _end_epoch(self, number: int, resolution: int, rate: float) -> None:
         sums, self._sums = self._sums, Sums()
         epoch = Epoch(number, resolution, rate, sums.loss / sums.pictures, sums.right / sums.pictures)
-        every = math.ceil(self.plan.epochs / VALIDATIONS)
-        if (self.plan.epochs - 1 - number) % every == 0:
+        last = (self.plan.epochs if self.joined is None else self.joined) - 1
+        if number <= last and (last - number) % math.ceil(self.plan.epochs / VALIDATIONS) == 0:
             loss, top1 = self.validate(self._average.module)
             epoch = replace(epoch, validation_loss=loss, validation_top1=top1)
         self.history.append(epoch)
         best = self.history[self.best_epoch] if self.best_epoch >= 0 else None
-        if epoch.validation_top1 is not None and (
-            best is None or self.plan.keep_last or is_better(epoch, best, len(self._validation.targets))
+        if number > last or (
+            epoch.validation_top1 is not None
+            and (best is None or self.plan.keep_last or is_better(epoch, best, len(self._validation.targets)))
         ):
             self.best_epoch = number
             with torch.no_grad():

@@ -16,7 +16,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluation import Evaluation
 from mobilenets.model.model import Model
 from mobilenets.planning.search import Search
-from mobilenets.training.epochs import Epoch
+from mobilenets.training.epochs import Epoch, judged
 from mobilenets.training.loop import Plan
 from mobilenets.training.recipes import Recipe
 
@@ -121,10 +121,11 @@ def provenance_of(
         "seed": plan.seed,
         "epochs": plan.epochs,
         "best_epoch": best_epoch + 1,
+        "validation_joined": None if plan.joined is None else plan.joined + 1,
         "device": plan.device.type,
         "precision": plan.precision,
         "threads": torch.get_num_threads(),
-        "metrics": {"validation_top1": history[best_epoch].validation_top1, "test_top1": evaluation.top1},
+        "metrics": {"validation_top1": judged(history, best_epoch).validation_top1, "test_top1": evaluation.top1},
         "versions": {
             "mobilenets": __version__,
             "torch": str(torch.__version__),

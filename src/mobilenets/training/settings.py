@@ -34,6 +34,8 @@ class Settings:
         threads: Threads on the CPU.
         batch_norm: Put a batch norm after every convolution of an architecture that has none of its own: AlexNet,
             VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
+        validation_apart: Never train on the validation pictures. A run that starts from ``weights`` else does so in its
+            last third, when they have said how well it goes: few pictures are what limits such a run most.
     """
 
     architecture: str = "mobilenet_v1"
@@ -48,6 +50,7 @@ class Settings:
     precision: str = "auto"
     threads: int | None = None
     batch_norm: bool = False
+    validation_apart: bool = False
 
 
 def specification(settings: Settings) -> Specification:

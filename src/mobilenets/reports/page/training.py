@@ -44,6 +44,12 @@ def _kept(phase: Phase) -> str:
     best = phase.epochs[phase.best_epoch - 1]
     # A slice that learnt nothing by itself is kept as it was; its best epoch is still the best of those.
     which = f"{phase.best_epoch} of {phase.name} was the best" if phase.name else f"{phase.best_epoch} was kept"
+    before = next((row for row in reversed(phase.epochs) if row["validation_top1"] is not None), None)
+    if best["validation_top1"] is None and before is not None:
+        return (
+            f"Epoch {which}. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of the "
+            "validation pictures were right, they were trained on too."
+        )
     right = percent(best["validation_top1"])
     return f"Epoch {which}, by the validation pictures: {right} of them were right then."
 
@@ -73,7 +79,7 @@ def _draw(phases: Sequence[Phase], width: float, y: Axis, figure_name: str) -> E
     if kept is not None:
         chart.dot(before - len(last.epochs) + last.best_epoch, kept, "validation", radius=4, title="kept")
     ends = ", ".join(
-        f"{series} {_value(rows[-1][prefix + figure_name])}"
+        f"{series} {_value(next((v for row in reversed(rows) if (v := row[prefix + figure_name]) is not None), None))}"
         for series, prefix in (("training", ""), ("validation", "validation_"))
     )
     return chart.element(f"{y.title} over {len(rows)} epochs; at the end {ends}")
