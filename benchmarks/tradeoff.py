@@ -35,7 +35,6 @@ from mobilenets.planning.judging import QUICK
 from mobilenets.planning.latency import measure, measure_profile, synthetic_model, time_sessions
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
-from mobilenets.training.search_training import specialised_epochs
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16
 """A round has a step of each of the 16, and these of the shared run, from a later part of it each time: the widths that
@@ -112,16 +111,18 @@ class Bench:
         runs = self.runs
         shared = load(runs.shared_path)
         start, largest = runs.slice(shared, width, side), runs.slice(shared, max(WIDTHS), runs.largest)
-        module, recipe, how = runs.specialising(start, largest)
-        learning_on = runs.trainer(module, 1, recipe, **how)
+        module, how = runs.specialising(start, largest)
+        learning_on = runs.trainer(module, how.epochs, how.recipe, objective=how.objective, size=how.size)
+        taught = min(how.epochs, self.options.epochs)
         alone = runs.trainer(runs.fresh(width, side), 1, runs.recipe)
         together = self._shared_trainer()
-        learnt_on = specialised_epochs(self.options.epochs, shared.network, start.network)
         epochs = 0.0
         for number in range(COST_ROUNDS):
             one = self.step_seconds(alone, STEPS_A_ROUND)
             shared_run = runs.shared_epochs * self._shared_step_seconds(together, number)
-            learning = learnt_on * self.step_seconds(learning_on, STEPS_A_ROUND)
+            learning = taught * self.step_seconds(learning_on, STEPS_A_ROUND)
+            if how.epochs > taught:
+                learning += (how.epochs - taught) * self.step_seconds(learning_on, STEPS_A_ROUND, how.epochs - 1)
             epochs += (shared_run + learning) / one / COST_ROUNDS
         return max(1, round(epochs))
 

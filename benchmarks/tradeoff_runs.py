@@ -26,12 +26,11 @@ from mobilenets.progress import Progress, Task
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
 from mobilenets.training.defaults import PREPROCESSING
-from mobilenets.training.distillation import Distillation
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
-from mobilenets.training.optimization import initialize, set_batch_norm_momentum
+from mobilenets.training.optimization import initialize
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.search_training import SPECIALISE_RATE, epochs_of_shared, specialised_epochs
+from mobilenets.training.search_training import Specialising, epochs_of_shared
 from mobilenets.training.slimmable import Sandwich, reestimated
 
 Result = TypeVar("Result")
@@ -201,20 +200,16 @@ class Runs:
         As in a fit within a budget, the slice stays as it was if validation pictures say that this brought nothing.
         """
         start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
-        epochs = specialised_epochs(self.options.epochs, shared.network, start.network)
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
-        module, recipe, how = self.specialising(start, largest)
-        seconds = self.train(key, module, epochs, recipe, **how)
+        module, how = self.specialising(start, largest)
+        seconds = self.train(key, module, how.epochs, how.recipe, objective=how.objective, size=how.size)
         model = self.model(module)
         return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
 
-    def specialising(self, start: Model, largest: Model) -> tuple[NetworkModule, Recipe, dict[str, Any]]:
-        """What learns on, by which recipe, and the objective and size of its pictures."""
-        recipe = replace(self.recipe, learning_rate=SPECIALISE_RATE * self.recipe.learning_rate)
+    def specialising(self, start: Model, largest: Model) -> tuple[NetworkModule, Specialising]:
+        """What learns on, and how."""
         module = module_of(start)
-        set_batch_norm_momentum(module, recipe)
-        objective = Distillation(module_of(largest), label_smoothing=recipe.label_smoothing)
-        return module, recipe, {"objective": objective, "size": (self.largest, self.largest)}
+        return module, Specialising.of(module, module_of(largest), self.recipe, self.options.epochs)
 
     def model(self, module: NetworkModule) -> Model:
         """What a run made."""

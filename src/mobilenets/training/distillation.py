@@ -21,18 +21,24 @@ class Distillation:
     Args:
         teacher: A trained module; it sees every picture at the batch's size, and is not changed.
         share: Of the loss, how much is learnt from the teacher's answers; the rest is learnt from the labels.
+        until: Part of the run, from its beginning, in which the teacher is asked; afterwards all is learnt from the
+            labels, which takes a fraction of the time where the teacher is much larger.
         label_smoothing: Of the labels.
 
     Raises:
-        TrainingError: If the share is not between 0 and 1.
+        TrainingError: If a share is not between 0 and 1.
     """
 
-    def __init__(self, teacher: NetworkModule, *, share: float = 0.5, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, teacher: NetworkModule, *, share: float = 0.5, until: float = 1.0, label_smoothing: float = 0.0
+    ) -> None:
         if not 0 <= share <= 1:
             raise TrainingError(f"the teacher's share of the loss must be from 0 to 1, not {share:g}")
+        if not 0 <= until <= 1:
+            raise TrainingError(f"the teacher is asked until a part of the run from 0 to 1, not {until:g}")
         # mypy does not know this overload of Module.to
         self._teacher = teacher.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._share, self._label_smoothing = share, label_smoothing
+        self._share, self._until, self._label_smoothing = share, until, label_smoothing
 
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
         """(loss, logits of the student).
@@ -40,13 +46,14 @@ class Distillation:
         A batch comes at the teacher's size, or in proportion where training is at a smaller one just now; the student
         sees it in its own proportion.
         """
-        with torch.no_grad():
-            said = self._teacher(batch.pictures).float().softmax(dim=1)
         side = proportional_side(module.network.height, batch.pictures.shape[2], self._teacher.network.height)
         logits = module(resized(batch.pictures, side)).float()
-        from_teacher = functional.cross_entropy(logits, said)
         from_labels = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
-        return torch.lerp(from_labels, from_teacher, self._share), logits
+        if batch.step >= self._until * batch.steps:
+            return from_labels, logits
+        with torch.no_grad():
+            said = self._teacher(batch.pictures).float().softmax(dim=1)
+        return torch.lerp(from_labels, functional.cross_entropy(logits, said), self._share), logits
 
 
 def proportional_side(wanted: int, side: int, largest: int) -> int:

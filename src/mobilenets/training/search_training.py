@@ -33,6 +33,8 @@ SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensor
 SHARED_EPOCHS = 3.0
 """Of as many epochs as an ordinary run has: a step trains one network, on average for a little less than half the price
 of the widest, and all have to learn."""
+MOST_SPECIALISED = 12.0
+"""Of as many epochs as an ordinary run has, how many a slice learns on for at most."""
 SPECIALISE_RATE = 0.5
 """Of the recipe's learning rate. A slice of a short run has more to learn than to keep."""
 
@@ -45,15 +47,48 @@ def epochs_of_shared(usual: int) -> int:
 def specialised_epochs(usual: int, shared: Network, pick: Network) -> int:
     """How many epochs a slice learns on for.
 
-    As many as take the Mult-Adds of an ordinary run of the shared network, but no more than the shared run has. So the
-    small ones, which have the most to gain, have the longest, and none takes long beside the shared run.
+    As many as take the Mult-Adds of an ordinary run of the shared network, up to a limit. So the small ones, which have
+    the most to gain, have the longest, and none takes longer than the shared run.
 
     Args:
         usual: Epochs of an ordinary run.
         shared: The shared network.
         pick: The slice's.
     """
-    return max(1, round(usual * min(cost(shared).macs / cost(pick).macs, SHARED_EPOCHS)))
+    return max(1, round(usual * min(cost(shared).macs / cost(pick).macs, MOST_SPECIALISED)))
+
+
+@dataclass(frozen=True)
+class Specialising:
+    """How a slice learns on.
+
+    Attributes:
+        epochs: For how long.
+        recipe: The recipe, with a lower rate.
+        objective: The largest teaches for as many epochs as an ordinary run has; then the labels alone do.
+        size: (height, width) of the pictures that the objective is given.
+    """
+
+    epochs: int
+    recipe: Recipe
+    objective: Distillation
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, module: NetworkModule, teacher: NetworkModule, recipe: Recipe, usual: int) -> Specialising:
+        """For a slice, which is prepared for it.
+
+        Args:
+            module: The slice.
+            teacher: The largest of the same shared network.
+            recipe: What the shared network was trained by.
+            usual: Epochs of an ordinary run.
+        """
+        epochs = specialised_epochs(usual, teacher.network, module.network)
+        set_batch_norm_momentum(module, recipe)
+        objective = Distillation(teacher, until=min(1.0, usual / epochs), label_smoothing=recipe.label_smoothing)
+        slower = replace(recipe, learning_rate=SPECIALISE_RATE * recipe.learning_rate)
+        return cls(epochs, slower, objective, (teacher.network.height, teacher.network.width))
 
 
 @dataclass(frozen=True)
@@ -173,16 +208,12 @@ class SearchTraining:
             shared: With the statistics of its slices.
             choice: The slice's width and resolution.
         """
-        size = (shared.network.height, shared.network.width)
         start = shared.slice(choice.width_multiplier, choice.resolution)
         teacher = module_of(shared.slice(shared.network.width_multiplier, shared.network.height)).to(self._by.device)
-        recipe = replace(self._by.recipe, learning_rate=SPECIALISE_RATE * self._by.recipe.learning_rate)
         module = module_of(start)
-        set_batch_norm_momentum(module, recipe)
-        epochs = specialised_epochs(self._usual_epochs(shared.network), shared.network, start.network)
-        objective = Distillation(teacher, label_smoothing=recipe.label_smoothing)
+        how = Specialising.of(module, teacher, self._by.recipe, self._usual_epochs(shared.network))
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
-        trainer = self._trainer(module, recipe, epochs, objective, kept, shared.network, size=size)
+        trainer = self._trainer(module, how.recipe, how.epochs, how.objective, kept, shared.network, size=how.size)
         loss, top1 = trainer.validate(module.eval())
         before = Epoch(-1, choice.resolution, 0.0, loss, top1, loss, top1)
         if self._resume:

@@ -1,0 +1,62 @@
+"""A student hears its teacher for as long, and as much, as it is told to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.random_models import random_model
+from torch.nn import functional
+
+from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import TrainingError
+from mobilenets.training.batches import Batch
+from mobilenets.training.distillation import Distillation, resized
+from mobilenets.training.network import NetworkModule, module_of
+from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.search_training import MOST_SPECIALISED, SPECIALISE_RATE, Specialising
+
+
+def _module(width: float, side: int, seed: int) -> NetworkModule:
+    network = mobilenet_v1(width_multiplier=width, resolution=side, classes=4)
+    return module_of(random_model(np.random.default_rng(seed), network))
+
+
+def _batch(side: int, step: int) -> Batch:
+    pictures = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return Batch(pictures, torch.eye(4)[[0, 1, 2, 3, 0]], step, 10)
+
+
+def test_labels_and_teacher_share_the_loss_and_later_there_are_labels_alone() -> None:
+    teacher, student = _module(0.5, 64, 0), _module(0.25, 48, 1)
+    objective = Distillation(teacher, share=0.25, until=0.4, label_smoothing=0.1)
+    with torch.no_grad():
+        pictures = _batch(64, 0).pictures
+        logits = student(resized(pictures, 48))
+        labels = functional.cross_entropy(logits, _batch(64, 0).targets, label_smoothing=0.1)
+        taught = functional.cross_entropy(logits, teacher(pictures).softmax(dim=1))
+        losses = [float(objective(student, _batch(64, step))[0]) for step in (0, 3, 4, 9)]
+    both = float(0.75 * labels + 0.25 * taught)
+    assert both != pytest.approx(float(labels), rel=1e-3)
+    assert losses == pytest.approx([both, both, float(labels), float(labels)], rel=1e-5)
+
+
+def test_a_small_slice_learns_on_long_and_hears_its_teacher_as_long_as_an_ordinary_run_takes() -> None:
+    teacher = _module(1.0, 64, 0)
+    small = Specialising.of(_module(0.25, 32, 1), teacher, DEFAULT, 3)
+    assert small.epochs == 3 * MOST_SPECIALISED
+    assert small.recipe.learning_rate == SPECIALISE_RATE * DEFAULT.learning_rate
+    assert small.size == (64, 64)
+    student = _module(0.25, 32, 1)
+    with torch.no_grad():
+        heard = [float(small.objective(student, _batch(64, step)._replace(steps=360))[0]) for step in (0, 29, 30, 359)]
+    assert heard[0] == heard[1] != heard[2] == heard[3]
+    assert Specialising.of(_module(1.0, 64, 2), teacher, DEFAULT, 3).epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "told"), [({"share": 1.5}, "share of the loss must be"), ({"until": -0.1}, "until a")]
+)
+def test_shares_are_shares(what: dict[str, float], told: str) -> None:
+    with pytest.raises(TrainingError, match=told):
+        Distillation(_module(0.25, 32, 0), **what)
