@@ -66,16 +66,37 @@ def test_the_forward_pass_is_the_reference_bit_for_bit(seed: int, bits: int, tra
         np.testing.assert_array_equal(values[name].numpy(), value.astype(np.float32), err_msg=name)
 
 
-def test_training_starts_from_the_post_training_model() -> None:
+@pytest.mark.parametrize(("bits", "room"), [(8, 0.0), (8, 0.45), (4, 0.45)])
+def test_training_starts_from_the_post_training_model(bits: int, room: float) -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
-    ground = prepare(model, pixels, Options())
-    held = walk(model, ground, pixels, Options()).model
-    start = IntegerNetwork(unfold(held, ground.unfolded), held).to_model(model)
+    options = Options(weight_bits=bits)
+    ground = prepare(model, pixels, options)
+    held = walk(model, ground, pixels, options).model
+    start = IntegerNetwork(unfold(held, ground.unfolded, room), held).to_model(model)
     for name, tensor in held.parameters.items():
         if name.endswith(".weight"):
             np.testing.assert_array_equal(start.parameters[name], tensor)
     assert start.quantization == held.quantization
+
+
+def test_weights_begin_as_near_to_the_real_ones_as_their_whole_numbers_allow() -> None:
+    rng = np.random.default_rng(0)
+    model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
+    options = Options(weight_bits=4, equalize=False, absorb=False)
+    ground = prepare(model, pixels, options)
+    held = walk(model, ground, pixels, options).model
+    real, whole = ground.unfolded.parameters, unfold(held, ground.unfolded).parameters
+    for name, weight in unfold(held, ground.unfolded, 0.3).parameters.items():
+        if name.endswith("pointwise.weight"):
+            step = np.abs(whole[name]).max(axis=(1, 2, 3), keepdims=True) / np.abs(held.parameters[name]).max(
+                axis=(1, 2, 3), keepdims=True
+            )
+            away = (weight - whole[name]) / step
+            wanted = (real[name] - whole[name]) / step
+            np.testing.assert_allclose(away, wanted.clip(-0.3, 0.3), atol=1e-4)
+            assert (np.abs(wanted) < 0.3).any()
+            assert (np.abs(wanted) > 0.3).any()
 
 
 def separating_model(rng: np.random.Generator) -> Model:

@@ -2,7 +2,8 @@
 
 The teacher is the float Model that all started from, so pictures need no labels; where there are some, they have a
 share in the loss, and pictures are distorted as in ordinary training. Training may not end worse than it began: start
-and epochs are compared on pictures that are not trained on, and one is kept.
+and epochs are compared on pictures that are not trained on, and one is kept: the latest that seems better than the
+start, unless an earlier one is better than it beyond doubt.
 
 Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.02531 (the teacher).
 """
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 
 from mobilenets.compression.fold import fold
 from mobilenets.compression.gate import Jury
@@ -37,12 +39,16 @@ from mobilenets.training.network import module_of
 from mobilenets.training.recipes import DEFAULT, suited_to
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
-EPOCHS = {8: 4, 4: 8}
+EPOCHS = {8: 4, 4: 16}
 """Passes over the pictures, by the bits of the weights."""
 LEARNING_RATES = {8: 5e-5, 4: 3e-4}
 """Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
 LABELLED_LEARNING_RATES = {8: 2e-4, 4: 3e-4}
 """The same where there are labels: what they teach is further away than what rounding lost."""
+LABELLED_ROOM = {8: 0.0, 4: 0.45}
+"""Steps that weights may begin off their whole numbers where there are labels (see :func:`unfold`). From the middle of
+a coarse step hardly one in a hundred gets out; from that of a fine one so many do that the answers stray, as without
+labels they do from anywhere but the middle."""
 _SMOOTHING = 0.1
 HELD_OUT = 8
 """Without a jury, every so many-th training picture is held out to choose by."""
@@ -55,8 +61,10 @@ class Recipe:
     Attributes:
         epochs: Passes over the pictures; None takes :data:`EPOCHS`.
         batch: Pictures of one step.
-        learning_rate: Of the weights, falling to zero along a cosine; None takes that of :data:`LEARNING_RATES` or of
+        learning_rate: Of the weights, at its highest; None takes that of :data:`LEARNING_RATES` or of
             :data:`LABELLED_LEARNING_RATES`.
+        warmup: Share of all steps in which rates rise from zero; then they fall to zero along a cosine. Adam's first
+            steps are as large as any, whatever the gradient: at the full rate two of them undo the calibration.
         range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
         temperature: Of the teacher's and the student's probabilities.
         shift: Pictures without labels are moved by up to this share of their sides.
@@ -68,6 +76,7 @@ class Recipe:
     epochs: int | None = None
     batch: int = 32
     learning_rate: float | None = None
+    warmup: float = 0.15
     range_learning_rate: float = 3e-5
     temperature: float = 2.0
     shift: float = 0.06
@@ -80,6 +89,19 @@ class Recipe:
             raise CompressionError(f"training needs an epoch or more, of batches of two or more, not {self}")
         if not 0 <= self.labels <= 1:
             raise CompressionError(f"labels have a share of the loss from 0 to 1, not {self.labels}")
+        if not 0 <= self.warmup < 1:
+            raise CompressionError(f"warmup takes a share of the steps from 0 to below 1, not {self.warmup}")
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Factor on all rates at one of so many steps.
+
+        >>> [round(Recipe(warmup=0.2).rate_at(step, 10), 2) for step in (0, 1, 2, 6, 9)]
+        [0.5, 1.0, 1.0, 0.5, 0.04]
+        """
+        warm = round(self.warmup * steps)
+        if step < warm:
+            return (step + 1) / warm
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,16 +153,18 @@ def train(
         chosen[-1] |= not chosen.any()
         pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
-    student = IntegerNetwork(unfold(start.model, ground.unfolded), start.model)
+    room = 0.0 if targets is None else LABELLED_ROOM[options.weight_bits]
+    student = IntegerNetwork(unfold(start.model, ground.unfolded, room), start.model)
     rates = LEARNING_RATES if targets is None else LABELLED_LEARNING_RATES
     rate = recipe.learning_rate or rates[options.weight_bits]
     recipe = replace(recipe, epochs=recipe.epochs or EPOCHS[options.weight_bits], learning_rate=rate)
-    best, kept, standing = start.model, 0, Standing.of(start.model, jury)
+    first = standing = Standing.of(start.model, jury)
+    best, kept = start.model, 0
     trainer = _Trainer(student, Teacher(model), recipe, total=len(pixels))
     for epoch in trainer.epochs(pixels, targets, progress):
         challenger = student.to_model(model)
         reached = Standing.of(challenger, jury)
-        if reached.is_better_than(standing):
+        if reached.is_better_than(first, errors=0) and not standing.is_better_than(reached):
             best, kept, standing = challenger, epoch, reached
     if not kept:
         progress.note(f"no epoch of training beats its start on {len(jury.pixels)} pictures: the start is kept")
@@ -185,22 +209,23 @@ class Standing:
         same = logits.argmax(axis=1) == jury.logits.argmax(axis=1)
         return Standing(same, (np.exp(wanted) * (wanted - given)).sum(axis=1))
 
-    def is_better_than(self, kept: Standing) -> bool:
-        """Whether this Model should take the place of another that was judged on the same pictures.
+    def is_better_than(self, other: Standing, errors: float = 2.0) -> bool:
+        """Whether this Model is better than another that was judged on the same pictures.
 
-        It should if it gains more right answers than it loses, by more than a standard error of that difference. Within
-        it, counting tells nothing: then it should if it loses none in sum, and its mean loss is lower by more than two
-        standard errors. In doubt the one stays that is there.
+        It is if it gains more right answers than it loses, by more than a standard error of that difference. Within
+        it, counting tells nothing: then it is if its mean loss is lower.
+
+        Args:
+            other: The other Model's.
+            errors: Standard errors that the mean loss must be lower by.
         """
-        gained = int(np.count_nonzero(self.right & ~kept.right))
-        lost = int(np.count_nonzero(kept.right & ~self.right))
+        gained = int(np.count_nonzero(self.right & ~other.right))
+        lost = int(np.count_nonzero(other.right & ~self.right))
         if abs(gained - lost) > math.sqrt(gained + lost):
             return gained > lost
-        if gained < lost:
-            return False
-        difference = self.loss - kept.loss
+        difference = self.loss - other.loss
         error = difference.std() / math.sqrt(len(difference))
-        return bool(difference.mean() < -2 * error)
+        return bool(difference.mean() < -errors * error)
 
 
 def _log_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -241,7 +266,7 @@ class _Trainer:
         ]
         groups.append({"params": ranges, "lr": recipe.range_learning_rate})
         self.optimizer = torch.optim.Adam(groups, fused=True)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, max(self.steps, 1))
+        self.schedule = LambdaLR(self.optimizer, lambda step: recipe.rate_at(step, self.steps))
         self.random = np.random.default_rng(recipe.seed)
         self.augmentation = suited_to(DEFAULT, teacher.labels).augmentation
 
