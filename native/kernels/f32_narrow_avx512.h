@@ -142,7 +142,7 @@ void narrow_stem_run(const Operation& op, const void* packed, const Task& task) 
 }
 
 // Depthwise, eight channels: a register holds two neighbouring pixels, and with stride 1 the same two pixels a column
-// to the left and to the right are one load away.
+// to the left and to the right are one load away. What lies to the right of two outputs is to the left of the next.
 bool fits_narrow_depthwise(const Operation& op) {
     return fits_depthwise_3x3(op) && op.stride == 1 && op.out_channels == kNarrowChannels;
 }
@@ -165,13 +165,13 @@ Grain narrow_grain(const Operation&) {
     return {1, kNarrowChannels};
 }
 
-// Two pixels of `Rows` rows. `Edge`: some of the columns that they read may be padding, or the second lie outside.
-template <int Rows, bool Edge>
+// Two pixels of `Rows` rows, where some of the columns that they read may be padding, or the second lie outside.
+template <int Rows>
 void narrow_depthwise_tile(const Operation& op, const __m512 (&weight)[10], const void* const* in, int32_t x,
                            const DepthwiseTask& task) {
     const __m512 low = _mm512_set1_ps(task.low), high = _mm512_set1_ps(task.high);
-    __mmask16 inside[3] = {0xFFFF, 0xFFFF, 0xFFFF};
-    for (int j = 0; Edge && j < 3; ++j) {
+    __mmask16 inside[3];
+    for (int j = 0; j < 3; ++j) {
         const int32_t column = x - op.pad_left + j;
         inside[j] = static_cast<__mmask16>((column >= 0 && column < op.in_width ? 0x00FF : 0) |
                                            (column + 1 >= 0 && column + 1 < op.in_width ? 0xFF00 : 0));
@@ -184,8 +184,7 @@ void narrow_depthwise_tile(const Operation& op, const __m512 (&weight)[10], cons
         const float* row = static_cast<const float*>(in[i]) + (x - op.pad_left) * kNarrowChannels;
         MOBILENETS_UNROLL
         for (int j = 0; j < 3; ++j) {
-            const float* from = row + j * kNarrowChannels;
-            const __m512 value = Edge ? _mm512_maskz_loadu_ps(inside[j], from) : _mm512_loadu_ps(from);
+            const __m512 value = _mm512_maskz_loadu_ps(inside[j], row + j * kNarrowChannels);
             MOBILENETS_UNROLL
             for (int r = 0; r < Rows; ++r)
                 if (i >= r && i < r + 3) sums[r] = _mm512_fmadd_ps(value, weight[1 + 3 * (i - r) + j], sums[r]);
@@ -195,13 +194,54 @@ void narrow_depthwise_tile(const Operation& op, const __m512 (&weight)[10], cons
     for (int r = 0; r < Rows; ++r) {
         const __m512 result = _mm512_min_ps(_mm512_max_ps(sums[r], low), high);
         float* to = task.out + r * task.out_row_stride + x * task.out_stride;
-        if (!Edge && task.out_stride == kNarrowChannels) {
-            _mm512_storeu_ps(to, result);
-            continue;
-        }
         _mm256_storeu_ps(to, _mm512_castps512_ps256(result));
         if (x + 1 < op.out_width) _mm256_storeu_ps(to + task.out_stride, _mm512_extractf32x8_ps(result, 1));
     }
+}
+
+// Pairs of columns from x until `end`, none of which reads padding.
+template <int Rows>
+int32_t narrow_depthwise_inside(const Operation& op, const __m512 (&weight)[10], const void* const* in, int32_t x,
+                                int32_t end, const DepthwiseTask& task) {
+    const __m512 low = _mm512_set1_ps(task.low), high = _mm512_set1_ps(task.high);
+    const float* rows[Rows + 2];
+    __m512 left[Rows + 2];
+    for (int i = 0; i < Rows + 2; ++i) {
+        rows[i] = static_cast<const float*>(in[i]) + (x - op.pad_left + 1) * kNarrowChannels;
+        left[i] = _mm512_loadu_ps(rows[i] - kNarrowChannels);
+    }
+    float* out = task.out + x * task.out_stride;
+    ptrdiff_t at = 0;
+    for (; x < end; x += 2, at += 2 * kNarrowChannels, out += 2 * task.out_stride) {
+        __m512 sums[Rows];
+        MOBILENETS_UNROLL
+        for (int r = 0; r < Rows; ++r) sums[r] = weight[0];
+        MOBILENETS_UNROLL
+        for (int i = 0; i < Rows + 2; ++i) {
+            const __m512 middle = _mm512_loadu_ps(rows[i] + at),
+                         right = _mm512_loadu_ps(rows[i] + at + kNarrowChannels);
+            MOBILENETS_UNROLL
+            for (int r = 0; r < Rows; ++r) {
+                if (i < r || i >= r + 3) continue;
+                sums[r] = _mm512_fmadd_ps(left[i], weight[1 + 3 * (i - r)], sums[r]);
+                sums[r] = _mm512_fmadd_ps(middle, weight[2 + 3 * (i - r)], sums[r]);
+                sums[r] = _mm512_fmadd_ps(right, weight[3 + 3 * (i - r)], sums[r]);
+            }
+            left[i] = right;
+        }
+        MOBILENETS_UNROLL
+        for (int r = 0; r < Rows; ++r) {
+            const __m512 result = _mm512_min_ps(_mm512_max_ps(sums[r], low), high);
+            float* to = out + r * task.out_row_stride;
+            if (task.out_stride == kNarrowChannels) {
+                _mm512_storeu_ps(to, result);
+            } else {
+                _mm256_storeu_ps(to, _mm512_castps512_ps256(result));
+                _mm256_storeu_ps(to + task.out_stride, _mm512_extractf32x8_ps(result, 1));
+            }
+        }
+    }
+    return x;
 }
 
 template <int Rows>
@@ -214,9 +254,10 @@ void narrow_depthwise_rows(const Operation& op, const DepthwiseTask& task, const
     }
     const int32_t inside_end = op.in_width + op.pad_left - 3;  // last x whose two windows do not reach beyond the map
     int32_t x = 0;
-    for (; x < op.pad_left; x += 2) narrow_depthwise_tile<Rows, true>(op, weight, in, x, task);
-    for (; x < inside_end && x + 1 < op.out_width; x += 2) narrow_depthwise_tile<Rows, false>(op, weight, in, x, task);
-    for (; x < op.out_width; x += 2) narrow_depthwise_tile<Rows, true>(op, weight, in, x, task);
+    for (; x < op.pad_left; x += 2) narrow_depthwise_tile<Rows>(op, weight, in, x, task);
+    x = narrow_depthwise_inside<Rows>(op, weight, in, x, inside_end < op.out_width - 1 ? inside_end : op.out_width - 1,
+                                      task);
+    for (; x < op.out_width; x += 2) narrow_depthwise_tile<Rows>(op, weight, in, x, task);
 }
 
 void narrow_depthwise_run(const Operation& op, const void* packed, const Task& task) {

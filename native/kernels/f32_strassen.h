@@ -75,17 +75,31 @@ void strassen_pack(const Operation& op, const Weights& weights, void* packed) {
         float* to = static_cast<float*>(packed) + first / kGroupChannels * layout.group;
         std::memcpy(to, static_cast<const float*>(weights.bias) + first, kGroupChannels * sizeof(float));
         to += kGroupChannels;
-        for (int32_t c = 0; c < kPanelChannels; ++c) {
-            const float* one = weight + static_cast<ptrdiff_t>(first + c) * op.in_channels;
-            const float* two = one + static_cast<ptrdiff_t>(kPanelChannels) * op.in_channels;
-            for (int32_t k = 0; k < layout.half; ++k) {
-                const double b11 = one[k], b12 = two[k], b21 = one[layout.half + k], b22 = two[layout.half + k];
-                const double t1 = b12 - b11, t2 = b22 - t1;
-                // In the order in which the products are made.
-                const double panels[kProducts] = {b11, b21, t2, b22 - b12, b21 - t2, t1, b22};
-                for (int p = 0; p < kProducts; ++p)
-                    to[p * layout.panel + k * kPanelChannels + c] = static_cast<float>(panels[p]);
+        for (int32_t k = 0; k < layout.half; k += kChunk) {
+            float part[4][kChunk][kPanelChannels];  // of B11, B12, B21 and B22
+            for (int32_t c = 0; c < kPanelChannels; ++c) {
+                const float* one = weight + static_cast<ptrdiff_t>(first + c) * op.in_channels + k;
+                const float* two = one + static_cast<ptrdiff_t>(kPanelChannels) * op.in_channels;
+                for (int i = 0; i < kChunk; ++i) {
+                    part[0][i][c] = one[i];
+                    part[1][i][c] = two[i];
+                    part[2][i][c] = one[layout.half + i];
+                    part[3][i][c] = two[layout.half + i];
+                }
             }
+            for (int i = 0; i < kChunk; ++i)
+                for (int32_t c = 0; c < kPanelChannels; ++c) {
+                    const double b11 = part[0][i][c], b12 = part[1][i][c], b21 = part[2][i][c], b22 = part[3][i][c];
+                    const double t1 = b12 - b11, t2 = b22 - t1;
+                    float* at = to + (k + i) * kPanelChannels + c;  // in the order in which the products are made
+                    at[0] = part[0][i][c];
+                    at[layout.panel] = part[2][i][c];
+                    at[2 * layout.panel] = static_cast<float>(t2);
+                    at[3 * layout.panel] = static_cast<float>(b22 - b12);
+                    at[4 * layout.panel] = static_cast<float>(b21 - t2);
+                    at[5 * layout.panel] = static_cast<float>(t1);
+                    at[6 * layout.panel] = part[3][i][c];
+                }
         }
     }
 }

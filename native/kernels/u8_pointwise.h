@@ -96,7 +96,14 @@ struct Pointwise {
                            static_cast<int32_t>(bias - Product::weights_alone(op.in_channels, weight)),
                            weights.multiplier[c], finish);
         char* steps = panel + Parameters<S>::bytes(kVectors) + vector * Product::kWeightBytes;
-        for (int32_t k = 0; k < op.in_channels; ++k)
+        int32_t k = 0;
+        if constexpr (Product::kInputs == 4 &&
+                      !Product::kPrepares) {  // bytes as they are: most of all time to a Session
+            const auto* row = static_cast<const int8_t*>(weights.weight) + static_cast<ptrdiff_t>(c) * op.in_channels;
+            for (; !weights.zero_point && k + 4 <= op.in_channels; k += 4)
+                std::memcpy(steps + static_cast<ptrdiff_t>(k / 4) * kStepBytes + 4 * lane, row + k, 4);
+        }
+        for (; k < op.in_channels; ++k)
             Product::put_weight(steps + static_cast<ptrdiff_t>(k / Product::kInputs) * kStepBytes, lane,
                                 k % Product::kInputs, weight(k));
     }
