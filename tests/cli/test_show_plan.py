@@ -39,7 +39,7 @@ def test_the_plan_as_a_table(model: Path) -> None:
     result = CliRunner().invoke(command, [str(model), "--plan"])
     assert result.exit_code == 0, result.output
     assert "block13.pointwise" in result.stdout
-    assert "bytes of scratch per" in result.stdout
+    assert "bytes of scratch per thread" in " ".join(result.stdout.split())
     table, _, _ = result.stdout.partition("int8, ")
     assert max(map(len, table.splitlines())) <= 80
 
