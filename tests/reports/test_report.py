@@ -150,6 +150,9 @@ def test_a_run_that_took_the_validation_pictures_says_when(tmp_path: Path) -> No
     figures = json.loads((run / "metrics.json").read_text())
     figures["epochs"][4] |= {"validation_loss": None, "validation_top1": None}
     (run / "metrics.json").write_text(json.dumps(figures | {"best_epoch": 5}))
+    write_report(read_run(run), run / "report.html")
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert re.search(r"pictures trained it, \d+ did so too after epoch 4, and \d+ were looked at once", page.text)
     text = write(training(read_run(run)))
     assert "Epoch 5 was kept. After epoch 4, when 65.2\xa0% of the validation pictures were right, they were" in text
     assert "validation 0.652" in text

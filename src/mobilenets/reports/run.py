@@ -44,6 +44,13 @@ class Phase:
     epochs: tuple[Mapping[str, Any], ...]
     best_epoch: int
 
+    @property
+    def last_judged(self) -> Mapping[str, Any] | None:
+        """The last epoch before the validation pictures were trained on too; None if they never were."""
+        if self.epochs[self.best_epoch - 1]["validation_top1"] is not None:
+            return None
+        return next((row for row in reversed(self.epochs) if row["validation_top1"] is not None), None)
+
 
 @dataclass(frozen=True, eq=False)
 class Run:

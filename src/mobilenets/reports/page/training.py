@@ -44,8 +44,7 @@ def _kept(phase: Phase) -> str:
     best = phase.epochs[phase.best_epoch - 1]
     # A slice that learnt nothing by itself is kept as it was; its best epoch is still the best of those.
     which = f"{phase.best_epoch} of {phase.name} was the best" if phase.name else f"{phase.best_epoch} was kept"
-    before = next((row for row in reversed(phase.epochs) if row["validation_top1"] is not None), None)
-    if best["validation_top1"] is None and before is not None:
+    if (before := phase.last_judged) is not None:
         return (
             f"Epoch {which}. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of the "
             "validation pictures were right, they were trained on too."

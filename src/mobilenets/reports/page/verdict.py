@@ -118,8 +118,10 @@ def opening(run: Run, cost: Measured) -> Element:
 def _pictures(run: Run) -> str:
     counts = run.metrics["pictures"]
     classes = plural(len(run.model.labels), "class").replace("classs", "classes")
+    judged = run.phases[-1].last_judged
+    judges = "chose what was kept" if judged is None else f"did so too after epoch {judged['number']:.0f}"
     words = (
-        f"{classes}. {counts['train']:,} pictures trained it, {counts['validation']:,} chose what was kept, and "
+        f"{classes}. {counts['train']:,} pictures trained it, {counts['validation']:,} {judges}, and "
         f"{counts['test']:,} were looked at once, at the end."
     )
     skipped = len(run.metrics["skipped"])
