@@ -378,6 +378,6 @@ NB_MODULE(_native, module) {
         },
         nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<WithoutInterpreter>());
     module.def("resize", &resize_picture, nb::arg("instruction_set"), nb::arg("lent"), nb::arg("size"), nb::arg("box"),
-               nb::arg("kind"), nb::arg("out"));
+               nb::arg("interpolation"), nb::arg("out"));
     module.def("stop_threads", &leave);
 }

@@ -211,11 +211,3 @@ def test_bad_input_is_refused() -> None:
         train(model, pixels, pixels, recipe=replace(Recipe(batch=2), learning_rate=1e30))
     with pytest.raises(CompressionError, match="to below 1, not 1"):
         Recipe(warmup=1)
-
-
-def test_rates_rise_from_zero_and_fall_to_zero() -> None:
-    rates = [Recipe(warmup=0.1).rate_at(step, 200) for step in range(201)]
-    assert rates[0] == pytest.approx(1 / 20)
-    assert max(rates) == rates[19] == 1
-    assert rates[-1] == pytest.approx(0)
-    assert np.diff(rates[:20]).min() > 0 > np.diff(rates[20:]).max()

@@ -20,7 +20,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.training.defaults import choose_device, choose_precision, default_epochs, default_resolution
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, initialize, make_optimizer
-from mobilenets.training.recipes import DEFAULT, PAPER, RECIPES, Recipe, recipe_named, suited_to
+from mobilenets.training.recipes import DEFAULT, PAPER, RECIPES, Recipe, recipe_named, suited_to, warm_cosine
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)
@@ -149,3 +149,11 @@ def test_devices_and_precisions() -> None:
 def test_without_growth_training_sees_the_networks_own_resolution(resolution: int) -> None:
     recipe = replace(DEFAULT, growth=((1.0, 1.0),))
     assert {recipe.resolution_at(epoch, 10, resolution) for epoch in range(10)} == {resolution}
+
+
+def test_rates_rise_from_zero_and_fall_to_zero() -> None:
+    rates = [warm_cosine(1.0, step, 200, 0.1) for step in range(201)]
+    assert rates[0] == pytest.approx(1 / 20)
+    assert max(rates) == rates[19] == 1
+    assert rates[-1] == pytest.approx(0)
+    assert np.diff(rates[:20]).min() > 0 > np.diff(rates[20:]).max()

@@ -78,7 +78,7 @@ def resize(
     lent: tuple[object, object],
     size: tuple[int, int],
     box: tuple[float, float, float, float],
-    kind: int,
+    interpolation: int,
     out: npt.NDArray[np.uint8],
 ) -> bool: ...
 def stop_threads() -> None: ...

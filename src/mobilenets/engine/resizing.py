@@ -35,8 +35,8 @@ def resized(
     by_rows = picture.height - height < 2 * (picture.width - width)
     if preprocessing.interpolation in FILTERS and min(shrinking) >= 1 and by_rows and not reduced:
         out = np.empty((height, width, 3), np.uint8)
-        lent, kind = _lent(picture), FILTERS[preprocessing.interpolation]
-        if lent and _native.resize(instruction_set, lent, picture.size, box, kind, out):
+        lent = _lent(picture)
+        if lent and _native.resize(instruction_set, lent, picture.size, box, FILTERS[preprocessing.interpolation], out):
             return out
     return preprocessing.apply(picture, height, width)
 

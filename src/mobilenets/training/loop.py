@@ -142,11 +142,8 @@ class Trainer:
         first = self.plan.joined
         if first is None or len(self.history) < first:
             return first
-        pictures, best = (
-            len(self._validation.targets),
-            max(self.history[:first], key=lambda epoch: epoch.validation_top1 or 0.0),
-        )
-        return first if is_as_good(self.history[first - 1], best, pictures) else None
+        best = max(self.history[:first], key=lambda epoch: epoch.validation_top1 or 0.0)
+        return first if is_as_good(self.history[first - 1], best, len(self._validation.targets)) else None
 
     def resume(self) -> bool:
         """Take up the run where its checkpoint left it; False if there is none.

@@ -36,7 +36,7 @@ from mobilenets.model.preprocessing import Pixels
 from mobilenets.progress import SILENT, Progress
 from mobilenets.training.batches import Normalization, change_colours, resample
 from mobilenets.training.network import module_of
-from mobilenets.training.recipes import DEFAULT, suited_to
+from mobilenets.training.recipes import DEFAULT, suited_to, warm_cosine
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
 EPOCHS = {8: 4, 4: 16}
@@ -94,17 +94,6 @@ class Recipe:
             raise CompressionError(f"labels have a share of the loss from 0 to 1, not {self.labels}")
         if not 0 <= self.warmup < 1:
             raise CompressionError(f"warmup takes a share of the steps from 0 to below 1, not {self.warmup}")
-
-    def rate_at(self, step: int, steps: int) -> float:
-        """Factor on all rates at one of so many steps.
-
-        >>> [round(Recipe(warmup=0.2).rate_at(step, 10), 2) for step in (0, 1, 2, 6, 9)]
-        [0.5, 1.0, 1.0, 0.5, 0.04]
-        """
-        warm = round(self.warmup * steps)
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,7 +258,7 @@ class _Trainer:
         ]
         groups.append({"params": ranges, "lr": recipe.range_learning_rate})
         self.optimizer = torch.optim.Adam(groups, fused=True)
-        self.schedule = LambdaLR(self.optimizer, lambda step: recipe.rate_at(step, self.steps))
+        self.schedule = LambdaLR(self.optimizer, lambda step: warm_cosine(1.0, step, self.steps, recipe.warmup))
         self.random = np.random.default_rng(recipe.seed)
         self.augmentation = suited_to(DEFAULT, teacher.labels).augmentation
 

@@ -40,6 +40,24 @@ class Initialization(StrEnum):
     """Normal of deviation 0.09, cut off at two deviations, as TF-slim does."""
 
 
+def warm_cosine(highest: float, step: int, steps: int, warmup: float) -> float:
+    """A learning rate that rises evenly from zero, then falls to zero along half a cosine.
+
+    Args:
+        highest: What it rises to.
+        step: From 0.
+        steps: Steps of the whole run.
+        warmup: Share of them in which it rises.
+
+    >>> [round(warm_cosine(1.0, step, 10, 0.2), 2) for step in (0, 1, 2, 6, 9)]
+    [0.5, 1.0, 1.0, 0.5, 0.04]
+    """
+    warm = round(warmup * steps)
+    if step < warm:
+        return highest * (step + 1) / warm
+    return highest * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to train.
@@ -137,11 +155,9 @@ class Recipe:
             steps_per_epoch: Steps of one epoch.
         """
         warm = round(self.warmup * steps)
-        if step < warm:
-            return self.learning_rate * (step + 1) / warm
-        if self.schedule is Schedule.EXPONENTIAL:
+        if self.schedule is Schedule.EXPONENTIAL and step >= warm:
             return self.learning_rate * math.pow(self.decay_per_epoch, (step - warm) / steps_per_epoch)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        return warm_cosine(self.learning_rate, step, steps, self.warmup)
 
     def resolution_at(self, epoch: int, epochs: int, resolution: int) -> int:
         """Training resolution of one epoch: a share of the network's, at least 64 pixels if that has as many."""

@@ -48,7 +48,7 @@ def specialised_epochs(usual: int, shared: Network, pick: Network) -> int:
     """How many epochs a slice learns on for.
 
     As many as take the Mult-Adds of an ordinary run of the shared network, up to a limit. So the small ones, which have
-    the most to gain, have the longest, and none takes longer than the shared run.
+    the most to gain, have the longest, and none takes much longer than the shared run.
 
     Args:
         usual: Epochs of an ordinary run.
