@@ -138,6 +138,54 @@ def make_photos(folder: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        linked = page.parent / name if name else page
+        assert linked.exists(), f"{page.name} links to {target}, which is not there"
+        assert not anchor or anchor in anchors_of(linked), (
+            f"{page.name} links to {target}; {linked.name} has no such part"
+        )
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What its headings are called in links: small letters, hyphens for spaces, and no other signs."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LONGEST_LINE = 125
+"""Characters of a line of prose: a line that was cut or pasted by mistake is longer, or ends in the middle."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paragraphs_and_tables_are_whole(page: Path) -> None:
+    for first, lines in paragraphs_of(page):
+        place = f"{page.name}:{first}"
+        assert "".join(lines).count("`") % 2 == 0, f"{place}: a backtick without its fellow"
+        if lines[0].startswith("|"):
+            cells = [len(re.findall(r"\|", re.sub(r"`[^`]*`|\\\|", "", line))) for line in lines]
+            assert len(set(cells)) == 1, f"{place}: rows of a table have {sorted(set(cells))} borders"
+        elif not lines[0].startswith("#"):
+            longest = max(map(len, lines))
+            assert longest <= LONGEST_LINE, (
+                f"{place}: a line has {longest} characters; at most {LONGEST_LINE} are usual"
+            )
+            assert lines[-1].endswith((".", ":", ")")), f"{place}: a paragraph ends in {lines[-1][-20:]!r}"
+
+
+def paragraphs_of(page: Path) -> list[tuple[int, list[str]]]:
+    """The number of the first line, and the lines, of every heading, paragraph, list and table outside code blocks."""
+    found: list[tuple[int, list[str]]] = []
+    inside, lines = False, list[str]()
+    for number, line in enumerate([*page.read_text(encoding="utf-8").splitlines(), ""], start=1):
+        fence = line.lstrip().startswith("```")
+        if not (fence or inside) and line.strip():
+            lines.append(line)
+            continue
+        if lines:
+            found.append((number - len(lines), lines))
+        lines, inside = [], inside != fence
+    assert not inside, f"{page.name} ends within a code block"
+    return found
