@@ -43,6 +43,15 @@ class Progress:
 SILENT = Progress()
 
 
+def pace(rate: float) -> str:
+    """Steps a second as people read them: below ten, two digits that mean something.
+
+    >>> pace(11_529.6), pace(9.87), pace(0.034)
+    ('11,530', '9.9', '0.034')
+    """
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 

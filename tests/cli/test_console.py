@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 from tests.conftest import ROOT
 
 from mobilenets.cli.console import print_json, progress_to_stderr, results
+from mobilenets.cli.terminal import bars_on
 from mobilenets.progress import SILENT
 
 
@@ -49,6 +53,19 @@ def test_without_a_terminal_progress_is_plain_lines_on_standard_error(capsys: py
     assert first.startswith("decoding: 3/3 pictures, ")
     assert first.endswith(", loss 0.5")
     assert second == "skipped: a.jpg"
+
+
+def test_on_a_terminal_of_80_columns_a_bar_keeps_its_counts_and_its_figures() -> None:
+    screen = io.StringIO()
+    progress = bars_on(Console(file=screen, width=80, force_terminal=True, highlight=False, color_system=None))
+    figures = {"epoch": "120/193", "loss": "1.218", "accuracy": "34.4 %", "validation": "33.3 %"}
+    with progress.task("training", 341_224, "pictures") as task:
+        task.advance(1_224)
+        task.advance(340_000, **figures)
+    *_, bar, below = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).strip().splitlines()
+    assert "341224/341224" in bar
+    assert "pictures/s" in bar
+    assert below.strip() == "epoch 120/193, loss 1.218, accuracy 34.4 %, validation 33.3 %"
 
 
 @pytest.mark.parametrize("arguments", ["tables", "tables --json", "show googlenet", "show googlenet --json"])

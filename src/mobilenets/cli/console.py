@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilenets.progress import SILENT, Progress, Task
+from mobilenets.progress import SILENT, Progress, Task, pace
 
 if TYPE_CHECKING:  # rich takes longer to import than a picture takes to be labelled
     from rich.console import Console
@@ -73,12 +73,11 @@ class _LineTask(Task):
         self._printed = time.monotonic()
         seconds = self._printed - self._begun
         rate = self._done / seconds if seconds else 0.0
-        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
         figures = "".join(f", {name} {value}" for name, value in self._figures.items())
         click.echo(
             f"{self._description}: {self._done:g}/{self._total:g} {self._unit}, "
-            f"{pace}/s, {seconds:.0f} s{left}{figures}",
+            f"{pace(rate)}/s, {seconds:.0f} s{left}{figures}",
             err=True,
         )
 

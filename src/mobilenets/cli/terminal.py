@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as BarColumns
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from mobilenets.progress import Progress, Task
+from mobilenets.progress import Progress, Task, pace
 
 
 class Results(Console):
@@ -24,13 +24,28 @@ class Results(Console):
 
 def progress_bars() -> Progress:
     """A bar with rate and time left for each task, on standard error."""
-    return _Bars(Console(stderr=True, highlight=False))
+    return bars_on(Console(stderr=True, highlight=False))
+
+
+def bars_on(console: Console) -> Progress:
+    """The same on any console."""
+    return _Bars(console)
 
 
 class _Rate(ProgressColumn):
     def render(self, task: BarTask) -> Text:
         rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{rate:,.0f} {task.fields['unit']}/s")
+        return Text("" if rate is None else f"{pace(rate)} {task.fields['unit']}/s")
+
+
+class _BarsAndFigures(BarColumns):
+    """Bars, each with its figures below it: beside it, those of training leave the counts no room in 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            if task.fields["figures"]:
+                yield Text(f"  {task.fields['figures']}", no_wrap=True, overflow="ellipsis")
 
 
 class _BarTask(Task):
@@ -40,7 +55,7 @@ class _BarTask(Task):
 
     def advance(self, steps: float = 1, **figures: str) -> None:
         self._figures.update(figures)
-        text = " ".join(f"{name} {value}" for name, value in self._figures.items())
+        text = ", ".join(f"{name} {value}" for name, value in self._figures.items())
         self._bars.update(self._number, advance=steps, figures=text)
 
 
@@ -56,9 +71,8 @@ class _Bars(Progress):
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[figures]}"),
         )
-        with BarColumns(*columns, console=self._console, transient=False) as bars:
+        with _BarsAndFigures(*columns, console=self._console, transient=False) as bars:
             yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
 
     def note(self, message: str) -> None:

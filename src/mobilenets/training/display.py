@@ -54,7 +54,9 @@ class Display:
 
     def validated(self, epoch: Epoch) -> None:
         """An epoch is over."""
-        figures = {} if epoch.validation_top1 is None else {"validation": f"{100 * epoch.validation_top1:.1f} %"}
+        figures = {"epoch": f"{epoch.number + 1}/{self._epochs}"}
+        if epoch.validation_top1 is not None:
+            figures["validation"] = f"{100 * epoch.validation_top1:.1f} %"
         self._task.advance(self._pictures, **figures)
         self._pictures = 0
 
