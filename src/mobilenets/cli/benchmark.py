@@ -55,6 +55,7 @@ def command(
 ) -> None:
     """Time a MODEL, beside other runtimes if asked, in turns, after checking that all give the same answers."""
     from mobilenets.model.file import load
+    from mobilenets.reports.page.wording import plural
 
     loaded = load(model)
     progress = progress_to_stderr(quiet=quiet)
@@ -69,7 +70,7 @@ def command(
                 lines.append(_line(loaded, timing, count, batch))
             else:
                 differing.append(_differing(timing, count))
-                progress.note(f"{timing.name} answers differently on {count} thread(s) and is not timed")
+                progress.note(f"{timing.name} answers differently on {plural(count, 'thread')} and is not timed")
     from mobilenets.reports.peak_memory import peak_megabytes
 
     for line in lines:
@@ -149,11 +150,12 @@ def _layers(model: Model) -> list[dict[str, Any]]:
 
 def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list[dict[str, Any]]) -> None:
     from mobilenets.cli.layout import text_table
+    from mobilenets.reports.page.wording import plural
 
     console = results()
     console.print(
-        f"{machine['processor']}, {machine['cores']} cores, {machine['instruction_set']}, {machine['precision']}, "
-        f"peak {machine['peak_gmacs_per_second']:g} GMAC/s a core"
+        f"{machine['processor']}, {plural(machine['cores'], 'core')}, {machine['instruction_set']}, "
+        f"{machine['precision']}, peak {machine['peak_gmacs_per_second']:g} GMAC/s a core"
     )
     table = text_table(
         "runtime\n", "threads\n", "minimum\nms", "median\nms", "p90\nms", "peak\n%", "memory\nMB", "differs\nby"

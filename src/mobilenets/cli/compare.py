@@ -58,9 +58,9 @@ def command(
 ) -> None:
     """Train networks on DATA and print what each reaches and costs, as the paper's Tables 4, 5, 8 and 9 do.
 
-    All have one recipe, batch norm after every convolution, and --minutes-each of training. How many epochs that is is
-    measured first, so another machine has another number; --epochs repeats a comparison exactly. Each is tested once,
-    and timed beside the others on one thread.
+    All have one recipe, batch norm after every convolution, and --minutes-each of training. The number of epochs that
+    fit into it is measured first, so another machine may have another; --epochs repeats a comparison exactly. Each
+    network is tested once, and timed beside the others on one thread.
     """
     try:
         from mobilenets.training.settings import Settings

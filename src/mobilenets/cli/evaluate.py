@@ -16,6 +16,7 @@ from mobilenets.engine.evaluation import Evaluation, match_labels
 from mobilenets.engine.evaluation import evaluate as evaluate_subset
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
+from mobilenets.reports.page.wording import plural
 
 PARTS = ("train", "validation", "test", "all")
 MOST_CONFUSION_COLUMNS = 12
@@ -25,7 +26,7 @@ MOST_CLASSES = 40
 @click.command("evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data")
-@click.option("--split", type=click.Choice(PARTS), help="Which pictures; see below.")
+@click.option("--split", type=click.Choice(PARTS), help="Which pictures.  [default: test, or all]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @json_option
 @quiet_option
@@ -65,10 +66,10 @@ def _choose(model: Model, collection: Collection, data: str, split: str | None) 
 def _print(evaluation: Evaluation, part: str) -> None:
     console = results()
     low, high = evaluation.top1_interval
-    console.print(
-        f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
-        f"top-5 {100 * evaluation.top5:.2f} %, on {evaluation.pictures} pictures ({part})"
-    )
+    # Of five classes or fewer, the right one is always among the five likeliest.
+    top5 = f", top-5 {100 * evaluation.top5:.2f} %" if len(evaluation.labels) > 5 else ""
+    console.print(f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}){top5}")
+    console.print(f"on {plural(evaluation.pictures, 'picture')} ({part})")
     if evaluation.skipped:
         console.print(f"{len(evaluation.skipped)} broken pictures were skipped")
     _print_classes(console, evaluation)
@@ -87,7 +88,7 @@ def _print_classes(console: Console, evaluation: Evaluation) -> None:
     console.print()
     console.print(table)
     if len(shown) < len(figures):
-        console.print(f"… and {len(figures) - len(shown)} classes with higher recall; --json lists all")
+        console.print(f"… and {len(figures) - len(shown)} classes of no lower recall; --json lists all")
 
 
 def _percent(share: float | None) -> str:
@@ -100,12 +101,11 @@ def _print_confusion(console: Console, evaluation: Evaluation) -> None:
     if len(labels) > MOST_CONFUSION_COLUMNS:
         console.print("\nThe confusion matrix is too wide to print; --json has it.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", title="pictures of a row's class, by answer")
-    table.title_justify = "left"
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", max_width=20, overflow="ellipsis", no_wrap=True)
     for label in labels:
         table.add_column(label[:5], justify="right", no_wrap=True)
     for label, row in zip(labels, listed, strict=True):
         table.add_row(label, *(str(count) if count else "·" for count in row))
-    console.print()
+    console.print("\npictures of a row's class, by answer:")
     console.print(table)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.formats.importing import import_model, read_labels, recognition
 from mobilenets.model.dequantize import dequantize
 from mobilenets.model.file import save
@@ -44,6 +44,6 @@ def command(
     if as_json:
         print_json({"output": str(output), **found})
         return
-    console = results()
-    for name, value in found.items():
-        console.print(f"{name.replace('_', ' '):17} {value}", markup=False)
+    from mobilenets.cli.layout import print_facts
+
+    print_facts({name.replace("_", " "): value for name, value in found.items()})

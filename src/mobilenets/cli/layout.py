@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table as TextTable
 from rich.text import Text
@@ -71,6 +71,22 @@ def text_table(*headings: str, left: int = 1) -> TextTable:
     for number, heading in enumerate(headings):
         layout.add_column(heading, justify="left" if number < left else "right", no_wrap=True)
     return layout
+
+
+def print_facts(facts: Mapping[str, object], *, width: int | None = None) -> None:
+    """Names, and what is to be said of each; a long text goes on below its beginning.
+
+    Args:
+        facts: By name.
+        width: Columns to fold at; those of the terminal if None.
+    """
+    layout = text_table("", "", left=2)
+    layout.show_header = False
+    for column in layout.columns:
+        column.no_wrap, column.overflow = False, "fold"
+    for name, value in facts.items():
+        layout.add_row(Text(name), Text(str(value)))
+    results().print(layout, width=width)
 
 
 def print_table(table: Table) -> None:

@@ -33,7 +33,7 @@ def print_verdict(verdict: Verdict) -> None:
     )
     if verdict.latency_before_ms is not None and verdict.latency_after_ms is not None:
         console.print(
-            f"latency, one thread               {verdict.latency_before_ms:.2f} → {verdict.latency_after_ms:.2f} ms"
+            f"latency, one thread               {verdict.latency_before_ms:.3g} → {verdict.latency_after_ms:.3g} ms"
         )
     _print_layers(verdict)
 

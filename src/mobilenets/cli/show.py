@@ -75,6 +75,7 @@ def _show_plan(model: Model, as_json: bool) -> None:
         print_json(facts | memory | {"steps": [asdict(step) for step in steps]})
         return
     from mobilenets.cli.layout import text_table
+    from mobilenets.reports.page.wording import plural
 
     headings = ("#\n", "layer\n", "kernel\n", "shared\nby", "weights\nKB", "buffer\nKB", "time\nµs", "GMAC/s\n")
     table = text_table(*headings, left=4)
@@ -95,7 +96,8 @@ def _show_plan(model: Model, as_json: bool) -> None:
     results().print(table)
     total = sum(layer.seconds for step in steps for layer in step.layers)
     results().print(
-        f"{model.precision}, {session.instruction_set}, {session.threads} threads; {1e3 * total:.3f} ms on one thread; "
+        f"{model.precision}, {session.instruction_set}, {plural(session.threads, 'thread')}; "
+        f"{1e3 * total:.3f} ms on one thread; "
         "activations "
         f"{_megabytes(session.arena_bytes)}, packed weights {_megabytes(session.packed_bytes)}, "
         f"{session.scratch_bytes:,} bytes of scratch per thread"
@@ -222,23 +224,11 @@ def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
         facts["labels"] = _some(model.labels)
         facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in model.preprocessing.encode().items())
         facts |= {f"provenance: {key}": str(value) for key, value in model.provenance.items()}
-    _print_facts(facts)
-
-
-def _print_facts(facts: dict[str, str]) -> None:
-    from rich.text import Text
-
-    from mobilenets.cli.layout import text_table
+    from mobilenets.cli.layout import WIDEST_TEXT, print_facts
 
     console = results()
-    table = text_table("", "", left=2)
-    table.show_header = False
-    for column in table.columns:
-        column.no_wrap, column.overflow = False, "fold"
-    for name, value in facts.items():
-        table.add_row(Text(name), Text(value))
     console.print()
-    console.print(table, width=min(console.width, 80))
+    print_facts(facts, width=min(console.width, WIDEST_TEXT))
 
 
 def _some(labels: tuple[str, ...], most: int = 8) -> str:

@@ -17,6 +17,7 @@ from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model
 from mobilenets.progress import SILENT, Progress
 from mobilenets.reports.measured import Measured, measure_models
+from mobilenets.reports.page.wording import plural
 from mobilenets.reports.run import MODEL_FILE, read_figures
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _train(source: str | Path, folder: Path, settings: Settings, *, anew: bool, 
     if not anew and (folder / MODEL_FILE).exists() and not (folder / FILE_NAME).exists():
         progress.note(f"{settings.architecture} is trained already")
         return
-    progress.note(f"{settings.architecture}, {settings.resolution} pixels, {settings.epochs} epochs")
+    progress.note(f"{settings.architecture}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
     fit(source, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
 
 

@@ -2,7 +2,7 @@
 
 What fits is measured first. One shared network, no wider and no larger than the budget can use, is trained for every
 width and resolution; its slices are judged by the validation pictures; the one that is picked learns on, with the
-largest as its teacher, is compressed if it was picked in int8, and is tested once.
+largest as its teacher at first, is compressed if it was picked in int8, and is tested once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def fit_within(
         output: Folder for what ``fit`` writes, and beside it ``shared.safetensors``, ``device.json`` and, where the
             Model is int8, ``model.float32.safetensors``; None to write nothing.
         goal: The budget, and where it holds.
-        settings: Its width and resolution are the largest that are considered; its epochs are those of the shared run.
+        settings: Its width and resolution are the largest that are considered; its epochs are those of an ordinary run,
+            which the shared one and the pick's are in proportion to.
         resume: Go on from the checkpoints in the output folder, if there are any.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
         progress: Hears about everything.

@@ -116,9 +116,11 @@ class SearchPhases:
         widest = max(one.width_multiplier for one in self._usable)
         largest = max(one.resolution for one in self._usable)
         sides = sorted(side for side in self._resolutions if side <= largest)
+        narrowest = min(self._widths)
+        widths = f"widths {narrowest:g} to {widest:g}" if narrowest < widest else f"width {widest:g}"
         self._progress.note(
-            f"{len(self._usable)} of {len(self._costs.candidates)} networks meet the budget; training one for widths "
-            f"{min(self._widths):g} to {widest:g} and {', '.join(map(str, sides))} pixels"
+            f"{len(self._usable)} of {len(self._costs.candidates)} networks meet the budget; training one for {widths} "
+            f"and {', '.join(map(str, sides))} pixels"
         )
         with self._phase("shared") as learnt:
             learnt.append(self._training.shared(self._network(widest, largest)))
