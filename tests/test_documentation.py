@@ -12,18 +12,23 @@ one temporary folder. Words after ``console`` say what a block needs:
 
 from __future__ import annotations
 
+import ast
 import doctest
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 from tests.conftest import ROOT, SHARED
 
+from mobilenets.cli.main import COMMANDS, group
 from mobilenets.data.digits import digits
 
 WEIGHTS = SHARED / "weights" / "mobilenet_v1_0.25_224.h5"
@@ -153,6 +158,39 @@ def anchors_of(page: Path) -> set[str]:
     """What its headings are called in links: small letters, hyphens for spaces, and no other signs."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def options_of_the_commands() -> set[str]:
+    """Every option that some command takes."""
+    found: set[str] = set()
+    with click.Context(group) as context:
+        for name in COMMANDS:
+            command = group.get_command(context, name)
+            assert command is not None
+            for parameter in command.params:
+                found.update(parameter.opts, parameter.secondary_opts)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_options_that_a_page_names_are_there(page: Path) -> None:
+    known = options_of_the_commands()
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r'add_argument\(\s*"(--[a-z0-9-]+)"', script.read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", page.read_text(encoding="utf-8")))
+    assert named <= known, f"{page.name} names {', '.join(sorted(named - known))}, which no command or benchmark takes"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_that_are_not_run_import_what_is_there(page: Path) -> None:
+    for block in re.findall(r"^ *```python\n(.*?)^ *```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        if ">>>" in block:  # a doctest, which is run
+            continue
+        for statement in ast.parse(textwrap.dedent(block)).body:
+            if isinstance(statement, ast.ImportFrom):
+                module = importlib.import_module(statement.module or "")
+                for alias in statement.names:
+                    assert hasattr(module, alias.name), f"{page.name}: {statement.module} has no {alias.name}"
 
 
 LONGEST_LINE = 125
