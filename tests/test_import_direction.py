@@ -20,6 +20,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("data", "compression", "formats", "engine"),
     ("training", "planning"),
     ("reports", "cli", "serving"),
+    ("__main__",),
 )
 """A part imports itself and parts of earlier rows."""
 

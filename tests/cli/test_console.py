@@ -82,6 +82,18 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: str) -> None:
     assert done.stderr == "code 0\n"
 
 
+def test_the_interpreter_runs_the_package_as_the_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mobilenets", "tables", "99"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no table '99'")
+
+
 def test_what_the_terminal_cannot_show_is_written_out() -> None:
     program = "from mobilenets.cli.main import main; main()"
     done = subprocess.run(
