@@ -103,7 +103,7 @@ def test_a_damaged_profile_is_refused(text: str, message: str, tmp_path: Path) -
     path.write_text(text)
     with pytest.raises(PlanningError, match=message):
         DeviceProfile.load(path)
-    with pytest.raises(PlanningError, match="not a readable device profile"):
+    with pytest.raises(PlanningError, match="does not exist"):
         DeviceProfile.load(tmp_path / "none.json")
 
 

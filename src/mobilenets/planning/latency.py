@@ -190,10 +190,12 @@ class DeviceProfile:
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise PlanningError(f"{path} does not exist; mobilenets profile writes a device profile") from None
         except (OSError, ValueError) as error:
             raise PlanningError(f"{path} is not a readable device profile: {error}") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise PlanningError(f"{path} is not a device profile; make one with: mobilenets profile -o {path}")
+            raise PlanningError(f"{path} is not a device profile; make one with: mobilenets profile -o device.json")
         if data.get("format_version") != FORMAT_VERSION:
             raise PlanningError(
                 f"{path} is a device profile of version {data.get('format_version')!r}; this package reads version "
