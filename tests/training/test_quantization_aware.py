@@ -9,16 +9,19 @@ import pytest
 import torch
 from tests.compression.test_qat import NETWORK, planes, separating_model
 from tests.random_models import random_int8_model, random_model, random_pixels
-from torch.nn import functional
 
 from mobilenets.compression.gate import Jury, answers
 from mobilenets.compression.quantize import Options, quantize
+from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.data.subset import UNKNOWN
 from mobilenets.errors import CompressionError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.training.quantization_aware import Recipe, Standing, Teacher, train
+from mobilenets.training.quantization_aware import Recipe, Teacher, train
+from mobilenets.training.standing import Judges
+
+UNDISTORTED = Augmentation(1.0, 1.0, 0.0, Flip.NONE, 0.0, 0.0, 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -86,71 +89,13 @@ def test_a_better_epoch_is_kept_and_its_noise_measured() -> None:
     model = wavering_model(np.random.default_rng(0), pixels)
     jury = Jury.of(model, judges)
     options = Options(weight_bits=4)
-    start = Standing.of(quantize(model, pixels[:64], options).model, jury)
+    by = Judges(jury, UNDISTORTED)
+    start = by.standing(quantize(model, pixels[:64], options).model)
     trained = train(model, pixels, pixels[:64], options, Recipe(epochs=4, shift=0.0), jury=jury)
     assert 1 <= trained.epoch <= 4
-    assert Standing.of(trained.model, jury).is_better_than(start)
+    assert by.standing(trained.model).is_better_than(start)
     assert [layer.name for layer in trained.layers] == [layer.name for layer in model.network.layers]
     assert all(layer.snr_db > 10 for layer in trained.layers)
-
-
-def standing(right: int, total: int, loss: float, *, from_the_end: bool = False) -> Standing:
-    """So many right answers, at one end of the pictures or the other."""
-    hits = np.arange(total) < right
-    wobble = 0.01 * np.sin(np.arange(total))
-    return Standing(hits[::-1] if from_the_end else hits, loss + wobble)
-
-
-@pytest.mark.parametrize(
-    ("new", "better"),
-    [
-        (standing(92, 100, 0.10), True),  # two gained, none lost: more than √2
-        (standing(88, 100, 0.01), False),  # two lost
-        (standing(91, 100, 0.10), False),  # one gained is within a standard error, and it is no closer
-        (standing(91, 100, 0.05), True),  # so closer decides
-        (standing(90, 100, 0.05), True),
-        (standing(90, 100, 0.10), False),  # the same is not better
-        (standing(89, 100, 0.05), True),  # one lost is within a standard error too
-        (standing(92, 100, 0.10, from_the_end=True), False),  # ten gained, eight lost: within √18
-        (standing(96, 100, 0.20, from_the_end=True), True),  # ten gained, four lost: beyond √14
-    ],
-)
-def test_counting_decides_beyond_a_standard_error_and_the_loss_within_it(new: Standing, better: bool) -> None:
-    assert new.is_better_than(standing(90, 100, 0.10)) is better
-
-
-def test_fewer_standard_errors_are_less_doubt() -> None:
-    wobble = np.random.default_rng(0).normal(0, 0.1, 100)
-    some = Standing(np.ones(100, np.bool_), wobble - wobble.mean() + 0.095)
-    other = Standing(some.right, np.full(100, 0.1))
-    assert not some.is_better_than(other)
-    assert some.is_better_than(other, errors=0)
-    assert not other.is_better_than(some, errors=0)
-
-
-def test_without_labels_the_float_models_answers_are_the_right_ones() -> None:
-    rng = np.random.default_rng(0)
-    model = separating_model(rng)
-    pixels = varied_pixels(rng, model, 32)
-    held = quantize(model, pixels).model
-    jury = Jury.of(model, pixels)
-    said = jury.logits.argmax(axis=1)
-    agreeing = Standing.of(held, jury).right
-    labelled = Standing.of(held, replace(jury, targets=(said + 1) % 6)).right
-    assert agreeing.sum() == jury.judge(held).agreement.count
-    assert not (agreeing & labelled).any()
-    # The divergence of the float Model from itself is none, but for what the engine rounds otherwise than NumPy.
-    assert np.abs(Standing.of(model, jury).loss).max() < 1e-6
-
-
-def test_with_labels_their_cross_entropy_is_what_counts() -> None:
-    model = separating_model(np.random.default_rng(0))
-    pixels = varied_pixels(np.random.default_rng(0), model, 32)
-    targets = np.arange(32) % 6
-    found = Standing.of(model, Jury.of(model, pixels, targets))
-    logits = torch.from_numpy(answers(model, pixels))
-    expected = functional.cross_entropy(logits, torch.from_numpy(targets), reduction="none")
-    np.testing.assert_allclose(found.loss, expected.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_labels_teach_what_the_teacher_does_not_know() -> None:
@@ -163,8 +108,9 @@ def test_labels_teach_what_the_teacher_does_not_know() -> None:
     jury = Jury.of(model, pixels, labels)
     recipe = Recipe(epochs=6, learning_rate=3e-3, labels=1.0)
     known = np.where(np.arange(256) % 4, labels, UNKNOWN)
-    start = Standing.of(quantize(model, pixels[:64]).model, jury)
-    taught = Standing.of(train(model, pixels, pixels[:64], recipe=recipe, targets=known, jury=jury).model, jury)
+    by = Judges(jury, UNDISTORTED)
+    start = by.standing(quantize(model, pixels[:64]).model)
+    taught = by.standing(train(model, pixels, pixels[:64], recipe=recipe, targets=known, jury=jury).model)
     assert taught.loss.mean() < 0.8 * start.loss.mean()
     assert taught.right.sum() > start.right.sum() + 10
 

@@ -10,13 +10,11 @@ Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.0253
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,18 +27,19 @@ from mobilenets.compression.qat import IntegerNetwork
 from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, prepare, walk
 from mobilenets.compression.unfold import unfold
 from mobilenets.data.subset import UNKNOWN, Targets
-from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.progress import SILENT, Progress
-from mobilenets.training.batches import Normalization, change_colours, resample
+from mobilenets.training.batches import Normalization
 from mobilenets.training.network import module_of
 from mobilenets.training.recipes import DEFAULT, suited_to, warm_cosine
+from mobilenets.training.standing import Judges, distorted
 
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
 EPOCHS = {8: 4, 4: 16}
-"""Passes over the pictures, by the bits of the weights."""
+LABELLED_EPOCHS = 16
+"""Passes over the pictures: without labels by the bits of the weights, and with them."""
 LEARNING_RATES = {8: 5e-5, 4: 3e-4}
 """Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
 LABELLED_LEARNING_RATES = {8: 2e-4, 4: 3e-4}
@@ -62,7 +61,7 @@ class Recipe:
     """How to train.
 
     Attributes:
-        epochs: Passes over the pictures; None takes :data:`EPOCHS`.
+        epochs: Passes over the pictures; None takes :data:`EPOCHS` or :data:`LABELLED_EPOCHS`.
         batch: Pictures of one step.
         learning_rate: Of the weights, at its highest; None takes that of :data:`LEARNING_RATES` or of
             :data:`LABELLED_LEARNING_RATES`.
@@ -149,17 +148,19 @@ def train(
     student = IntegerNetwork(unfold(start.model, ground.unfolded, room), start.model)
     rates = LEARNING_RATES if targets is None else LABELLED_LEARNING_RATES
     rate = recipe.learning_rate or rates[options.weight_bits]
-    recipe = replace(recipe, epochs=recipe.epochs or EPOCHS[options.weight_bits], learning_rate=rate)
-    first = standing = Standing.of(start.model, jury)
-    best, kept = start.model, 0
+    usual = EPOCHS[options.weight_bits] if targets is None else LABELLED_EPOCHS
+    recipe = replace(recipe, epochs=recipe.epochs or usual, learning_rate=rate)
     trainer = _Trainer(student, Teacher(model), recipe, total=len(pixels))
+    judges = Judges(jury, trainer.augmentation, recipe.seed)
+    first = standing = judges.standing(start.model)
+    best, kept = start.model, 0
     for epoch in trainer.epochs(pixels, targets, progress):
         challenger = student.to_model(model)
-        reached = Standing.of(challenger, jury)
+        reached = judges.standing(challenger)
         if reached.is_better_than(first, DOUBT[options.weight_bits]) and not standing.is_better_than(reached):
             best, kept, standing = challenger, epoch, reached
     if not kept:
-        progress.note(f"no epoch of training beats its start on {len(jury.pixels)} pictures: the start is kept")
+        progress.note(f"no epoch of training beats its start on {judges.count} pictures: the start is kept")
         return Trained(start.model, ground.model, start.layers, ground.absorbed_channels)
     layers = measure_noise(ground.model, best, calibration[:MOST_WALKED])
     return Trained(best, ground.model, layers, ground.absorbed_channels, kept)
@@ -175,55 +176,6 @@ def _checked(targets: Targets | None, count: int, classes: int) -> Targets | Non
             f"pictures; the Model has {classes} classes, and {UNKNOWN} stands for an unknown one"
         )
     return targets if (targets != UNKNOWN).any() else None
-
-
-@dataclass(frozen=True, eq=False)
-class Standing:
-    """How an int8 Model does on pictures that choose.
-
-    Attributes:
-        right: Where its answer is the label, or without labels the float Model's answer, (N,).
-        loss: Cross entropy of the labels, or without labels the Kullback-Leibler divergence of its probabilities from
-            the float Model's, in nats, (N,).
-    """
-
-    right: npt.NDArray[np.bool_]
-    loss: npt.NDArray[np.float64]
-
-    @staticmethod
-    def of(model: Model, jury: Jury) -> Standing:
-        """Ask a Model, on the engine."""
-        logits = Session(model, torch.get_num_threads()).run(jury.pixels)
-        given = _log_probabilities(logits)
-        if jury.targets is not None:
-            return Standing(logits.argmax(axis=1) == jury.targets, -given[np.arange(len(given)), jury.targets])
-        wanted = _log_probabilities(jury.logits)
-        same = logits.argmax(axis=1) == jury.logits.argmax(axis=1)
-        return Standing(same, (np.exp(wanted) * (wanted - given)).sum(axis=1))
-
-    def is_better_than(self, other: Standing, errors: float = 2.0) -> bool:
-        """Whether this Model is better than another that was judged on the same pictures.
-
-        It is if it gains more right answers than it loses, by more than a standard error of that difference. Within
-        it, counting tells nothing: then it is if its mean loss is lower.
-
-        Args:
-            other: The other Model's.
-            errors: Standard errors that the mean loss must be lower by.
-        """
-        gained = int(np.count_nonzero(self.right & ~other.right))
-        lost = int(np.count_nonzero(other.right & ~self.right))
-        if abs(gained - lost) > math.sqrt(gained + lost):
-            return gained > lost
-        difference = self.loss - other.loss
-        error = difference.std() / math.sqrt(len(difference))
-        return bool(difference.mean() < -errors * error)
-
-
-def _log_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs
 
 
 class Teacher:
@@ -288,15 +240,8 @@ class _Trainer:
             if targets is None:
                 yield self._shifted(maps), None
             else:
-                yield self._distorted(maps), torch.from_numpy(targets[chosen])
-
-    def _distorted(self, maps: Tensor) -> Tensor:
-        """As in ordinary training, and bytes again: what a label teaches of a picture as it is, the teacher knows."""
-        height, width = maps.shape[2:]
-        aspect = width / height
-        drawn = self.augmentation.draw(np.full(len(maps), aspect, np.float32), aspect, self.random)
-        changed = change_colours(resample(maps, drawn, (height, width)), drawn, self.augmentation)
-        return changed.round_().clamp_(0, 255).contiguous(memory_format=torch.channels_last)
+                # What a label teaches of a picture as it is, the teacher knows.
+                yield distorted(maps, self.augmentation, self.random), torch.from_numpy(targets[chosen])
 
     def _shifted(self, maps: Tensor) -> Tensor:
         down, across = (int(side * self.recipe.shift) for side in maps.shape[2:])
