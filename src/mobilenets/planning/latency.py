@@ -229,7 +229,10 @@ def _point(data: dict[str, Any]) -> Point:
 
 def _around(values: Sequence[float], wanted: float, what: str) -> tuple[float, float]:
     if not values[0] <= wanted <= values[-1]:
-        raise PlanningError(f"the profile covers {what} from {values[0]:g} to {values[-1]:g}, not {wanted:g}")
+        raise PlanningError(
+            f"the profile covers {what} from {values[0]:g} to {values[-1]:g}, not {wanted:g}; that of a search has its "
+            "own sizes only, mobilenets profile measures all"
+        )
     low = max(value for value in values if value <= wanted)
     return low, min(value for value in values if value >= wanted)
 
