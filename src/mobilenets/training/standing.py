@@ -72,8 +72,8 @@ class Judges:
         self._jury, self.count = jury, len(jury.pixels)
         views = min(MOST_VIEWS, max(1, MOST_VIEWED // self.count)) if jury.targets is not None else 1
         random = np.random.default_rng(seed)
-        distorted = [_view(jury.pixels, augmentation, random) for _ in range(views - 1)]
-        self._pixels = np.concatenate([jury.pixels, *distorted])
+        others = [_view(jury.pixels, augmentation, random) for _ in range(views - 1)]
+        self._pixels = np.concatenate([jury.pixels, *others])
         self._views = views
 
     def standing(self, model: Model) -> Standing:
