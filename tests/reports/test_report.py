@@ -158,11 +158,26 @@ def test_a_run_that_took_the_validation_pictures_says_when(tmp_path: Path) -> No
     assert "validation 0.652" in text
 
 
+def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), pictures=10, search=True)
+    assert "Epoch 4 of the pick alone was kept, by the validation pictures" in write(training(read_run(run)))
+    figures = json.loads((run / "metrics.json").read_text())
+    figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
+    (run / "metrics.json").write_text(json.dumps(figures))
+    text = write(training(read_run(run)))
+    assert "no epoch of the pick alone was better than what it began as, which was kept" in text
+    assert "<title>kept" not in text
+    write_report(read_run(run), run / "report.html")
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert "chose what was kept" in page.text
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"test": None}, "not those that fit writes"),
         ({"epochs": [], "best_epoch": 1}, "epoch 1 of 0 was kept"),
+        ({"best_epoch": 0}, "epoch 0 of 5 was kept"),
         ({"best_epoch": 77}, "epoch 77 of 5 was kept"),
         ({"provenance": {}}, "'data' is missing"),
         ({"search": {}}, "this is not the record of a search"),

@@ -18,7 +18,7 @@ from mobilenets.model.file import load
 from mobilenets.planning.budget import Budget
 from mobilenets.planning.latency import EIGHTHS, DeviceProfile, Point
 from mobilenets.planning.search import Goal, Search
-from mobilenets.training import search_phases
+from mobilenets.training import search_phases, search_training
 from mobilenets.training.budgeted import fit_within
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
@@ -146,6 +146,22 @@ def test_int8_that_loses_too_much_is_picked_again_in_float32(pictures: Path, mon
     assert result.model.precision == result.search.choice.precision == "float32"
     with pytest.raises(GateError, match="not good enough"):
         fit_within(pictures, None, goal("int8", max_latency_ms=0.02), settings)
+
+
+def test_a_pick_that_learning_on_makes_no_better_is_kept_and_recorded_as_its_start(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_training, "is_better", lambda *epochs: False)
+    result = fit_within(pictures, tmp_path / "run", goal(max_latency_ms=0.007), replace(SMALL, width=0.25, epochs=1))
+    choice, metrics = result.search, json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert choice is not None
+    start = load(tmp_path / "run" / "shared.safetensors").slice(0.25, choice.choice.resolution)
+    for name, value in start.parameters.items():
+        np.testing.assert_array_equal(result.model.parameters[name], value, err_msg=name)
+    assert [phase["best_epoch"] for phase in metrics["phases"] if phase["epochs"]] == [3, 0]
+    assert (result.best_epoch, metrics["best_epoch"], result.model.provenance["best_epoch"]) == (-1, 0, 0)
+    assert metrics["validation_top1"] == choice.choice.accuracy
+    assert (tmp_path / "run" / "training.png").stat().st_size > 0
 
 
 # What is refused before any training ----------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ NEEDS_PICTURES = {
 @click.option("--force", is_flag=True, help="Write the Model whatever the verdict.")
 @click.option("--auto", is_flag=True, help="Go on trying, up to training, until the verdict is good.")
 @click.option("--qat", "train_it", is_flag=True, help="Train with quantisation right away.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of that training.  [default: 16, or 4 at 8 bits without labels]")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Of that training.  [default: 16, or 4 at 8 bits without labels]"
+)
 @click.option(
     "--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True, help="4 spares the smallest layers."
 )

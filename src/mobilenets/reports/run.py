@@ -37,7 +37,7 @@ class Phase:
     Attributes:
         name: What it was for; empty where there is only one.
         epochs: Figures of every epoch, as ``metrics.json`` holds them.
-        best_epoch: The epoch that was kept, from 1.
+        best_epoch: The epoch that was kept, from 1; 0 where none was better than the start.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Phase:
     @property
     def last_judged(self) -> Mapping[str, Any] | None:
         """The last epoch before the validation pictures were trained on too; None if they never were."""
-        if self.epochs[self.best_epoch - 1]["validation_top1"] is not None:
+        if not self.best_epoch or self.epochs[self.best_epoch - 1]["validation_top1"] is not None:
             return None
         return next((row for row in reversed(self.epochs) if row["validation_top1"] is not None), None)
 
@@ -211,7 +211,7 @@ def _phases(metrics: Mapping[str, Any]) -> tuple[Phase, ...]:
 def _phase(name: str, data: Mapping[str, Any]) -> Phase:
     epochs = _epochs(data["epochs"])
     best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
-    if not 1 <= best <= len(epochs):
+    if not (0 if name else 1) <= best <= len(epochs):
         raise ValueError(f"epoch {best} of {len(epochs)} was kept")
     return Phase(name, epochs, best)
 

@@ -16,6 +16,12 @@ TRAINING, VALIDATION, MUTED = "#2f6db3", "#d9772b", "#8a8a8a"
 def draw_curve(history: Sequence[Epoch], best_epoch: int, title: str, path: Path) -> None:
     """Write a PNG of loss and accuracy by epoch, training and validation, with the best epoch marked.
 
+    Args:
+        history: Figures of every epoch.
+        best_epoch: The one that was kept, from 0; −1 where none was better than the start.
+        title: Above both.
+        path: The file.
+
     Raises:
         MissingDependencyError: If matplotlib is not installed.
         OSError: If the file cannot be written.
@@ -38,9 +44,10 @@ def draw_curve(history: Sequence[Epoch], best_epoch: int, title: str, path: Path
     accuracies.plot(numbers, [100 * epoch.top1 for epoch in history], color=TRAINING, label="training (distorted)")
     validation = [100 * (epoch.validation_top1 or 0) for epoch in checked]
     accuracies.plot(checked_numbers, validation, color=VALIDATION, label="validation")
-    best = history[best_epoch]
-    if best.validation_top1 is not None:
-        share = 100 * best.validation_top1
+    if best_epoch < 0:
+        accuracies.set_title("kept: the start; no epoch was better", fontsize=9, color=MUTED)
+    elif (top1 := history[best_epoch].validation_top1) is not None:
+        share = 100 * top1
         accuracies.axvline(best_epoch + 1, color=MUTED, linewidth=0.8, linestyle=":")
         accuracies.plot([best_epoch + 1], [share], "o", color=VALIDATION, markersize=4)
         accuracies.set_title(f"kept: epoch {best_epoch + 1}, {share:.1f} %", fontsize=9, color=MUTED)

@@ -23,6 +23,7 @@ from mobilenets.training import defaults, head
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import PREPROCESSING
+from mobilenets.training.epochs import judged
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
@@ -99,7 +100,8 @@ def fit(
     evaluation = score(trainer.logits(module, prepared.pixels), prepared.targets, dataset.labels)
     evaluation = replace(evaluation, skipped=prepared.skipped)
     plan = replace(plan, joined=trainer.joined)
-    provenance = provenance_of(dataset, recipe, plan, history, trainer.best_epoch, evaluation)
+    validated = judged(history, trainer.best_epoch).validation_top1
+    provenance = provenance_of(dataset, recipe, plan, trainer.best_epoch, validated, evaluation)
     model = Model(network, parameters_of(module), dataset.labels, preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, trainer.best_epoch, time.monotonic() - begun)
     if folder is not None:

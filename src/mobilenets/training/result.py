@@ -16,7 +16,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluation import Evaluation
 from mobilenets.model.model import Model
 from mobilenets.planning.search import Search
-from mobilenets.training.epochs import Epoch, judged
+from mobilenets.training.epochs import Epoch
 from mobilenets.training.loop import Plan
 from mobilenets.training.recipes import Recipe
 
@@ -29,7 +29,7 @@ class Phase:
         name: ``latency``, ``shared``, ``frontier``, ``specialise``, ``compress`` or ``test``.
         seconds: How long it took, without earlier parts of a resumed run.
         history: Figures of its epochs, where it trained.
-        best_epoch: The epoch that was kept, from 0; None where it did not train.
+        best_epoch: The epoch that was kept, from 0; −1 where its start was; None where it did not train.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Fit:
     """What came of a run.
 
     Attributes:
-        model: The Model of the best epoch.
+        model: The Model of the epoch that was kept.
         dataset: What it was trained, validated and tested on.
         evaluation: Its figures on the test pictures, which nothing was chosen by.
         history: Figures of every epoch.
-        best_epoch: The epoch that was kept, from 0.
+        best_epoch: The epoch that was kept, from 0; −1 where none was better than the slice that it started from.
         seconds: How long it all took, without earlier parts of a resumed run.
         search: How the network was chosen, where a budget did; None where a person did.
         phases: The parts of a run that had several, in order: the shared network, its frontier, the specialisation and
@@ -72,7 +72,8 @@ def metrics_of(result: Fit) -> dict[str, Any]:
     """JSON-ready figures of a run: of the test pictures, of every epoch, and how long it took.
 
     Where a budget chose the network, also how (``search``), with what each phase of the run took and learned
-    (``phases``), and what int8 lost (``compression``).
+    (``phases``), and what int8 lost (``compression``). Epochs are numbered from 1; ``best_epoch`` is 0
+    where the start was kept.
     """
     found: dict[str, Any] = {
         "test": result.evaluation.to_json(),
@@ -109,8 +110,8 @@ def provenance_of(
     dataset: Dataset,
     recipe: Recipe,
     plan: Plan,
-    history: list[Epoch],
     best_epoch: int,
+    validation_top1: float | None,
     evaluation: Evaluation,
 ) -> Mapping[str, Any]:
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
@@ -125,7 +126,7 @@ def provenance_of(
         "device": plan.device.type,
         "precision": plan.precision,
         "threads": torch.get_num_threads(),
-        "metrics": {"validation_top1": judged(history, best_epoch).validation_top1, "test_top1": evaluation.top1},
+        "metrics": {"validation_top1": validation_top1, "test_top1": evaluation.top1},
         "versions": {
             "mobilenets": __version__,
             "torch": str(torch.__version__),

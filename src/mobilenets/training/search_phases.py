@@ -217,11 +217,10 @@ class SearchPhases:
     def _provenance(self, made: Made, evaluation: Evaluation) -> Mapping[str, Any]:
         learnt = made.learnt
         record = provenance_of(
-            self.dataset, self._by.recipe, learnt.plan, learnt.history, learnt.best_epoch, evaluation
+            self.dataset, self._by.recipe, learnt.plan, learnt.best_epoch, made.validation_top1, evaluation
         )
         return {
             **record,
-            "metrics": {**record["metrics"], "validation_top1": made.validation_top1},
             "shared_epochs": self._training.shared_epochs(self._evaluated.shared.network),
             "budget": asdict(self.goal.budget),
         }

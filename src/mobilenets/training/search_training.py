@@ -117,7 +117,7 @@ class Learnt:
     Attributes:
         model: The Model.
         history: Figures of every epoch.
-        best_epoch: The epoch that was kept, from 0.
+        best_epoch: The epoch that was kept, from 0; −1 where none was better than what it started from.
         plan: What the run did.
         validation_top1: Share of the validation pictures that the Model gets right.
     """
@@ -219,12 +219,12 @@ class SearchTraining:
         if self._resume:
             trainer.resume()
         history = trainer.run()
-        after = history[trainer.best_epoch]
-        model = start.with_parameters(parameters_of(module))
-        if not is_better(after, before, len(self._dataset.validation)):
-            self._progress.note("learning on brought nothing: the slice is kept as it was")
-            model, after = start, before
-        return Learnt(model, history, trainer.best_epoch, trainer.plan, after.validation_top1)
+        best = trainer.best_epoch
+        if is_better(history[best], before, len(self._dataset.validation)):
+            model = start.with_parameters(parameters_of(module))
+            return Learnt(model, history, best, trainer.plan, history[best].validation_top1)
+        self._progress.note("learning on brought nothing: the slice is kept as it was")
+        return Learnt(start, history, before.number, trainer.plan, before.validation_top1)
 
     def _trainer(
         self,

@@ -41,16 +41,16 @@ def _length(phases: Sequence[Phase]) -> str:
 
 
 def _kept(phase: Phase) -> str:
-    best = phase.epochs[phase.best_epoch - 1]
-    # A slice that learnt nothing by itself is kept as it was; its best epoch is still the best of those.
-    which = f"{phase.best_epoch} of {phase.name} was the best" if phase.name else f"{phase.best_epoch} was kept"
+    if not phase.best_epoch:
+        return f"By the validation pictures no epoch of {phase.name} was better than what it began as, which was kept."
+    which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
     if (before := phase.last_judged) is not None:
         return (
-            f"Epoch {which}. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of the "
-            "validation pictures were right, they were trained on too."
+            f"Epoch {which} was kept. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of "
+            "the validation pictures were right, they were trained on too."
         )
-    right = percent(best["validation_top1"])
-    return f"Epoch {which}, by the validation pictures: {right} of them were right then."
+    right = percent(phase.epochs[phase.best_epoch - 1]["validation_top1"])
+    return f"Epoch {which} was kept, by the validation pictures: {right} of them were right then."
 
 
 def _rows(phases: Sequence[Phase]) -> list[Any]:
@@ -74,7 +74,7 @@ def _draw(phases: Sequence[Phase], width: float, y: Axis, figure_name: str) -> E
                 chart.line(points, series)
         before += len(phase.epochs)
     last = phases[-1]
-    kept = last.epochs[last.best_epoch - 1][f"validation_{figure_name}"]
+    kept = last.epochs[last.best_epoch - 1][f"validation_{figure_name}"] if last.best_epoch else None
     if kept is not None:
         chart.dot(before - len(last.epochs) + last.best_epoch, kept, "validation", radius=4, title="kept")
     ends = ", ".join(
