@@ -2,28 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 
 #include "thread_pool.h"
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace mobilenets {
 namespace {
-
-constexpr size_t kAlignment = 64;
-constexpr size_t kLargePage = size_t{2} << 20;
-constexpr int64_t kLargestMap = int64_t{1} << 31;
-constexpr int32_t kLargestSide = 1 << 24;
-
-size_t round_up(size_t value, size_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
 
 void require(bool condition, const std::string& message) {
     if (!condition) throw std::invalid_argument(message);
@@ -31,15 +16,6 @@ void require(bool condition, const std::string& message) {
 
 bool is_portable(const Kernel* kernel, const Operation& op) {
     return kernel == find_kernel(*find_instruction_set("portable"), op);
-}
-
-bool has_weights(LayerKind kind) {
-    return kind == LayerKind::kConvolution || kind == LayerKind::kDepthwise || kind == LayerKind::kPointwise ||
-           kind == LayerKind::kLinear;
-}
-
-bool is_stage(LayerKind kind) {
-    return has_weights(kind) || kind == LayerKind::kMaxPool;
 }
 
 // Kernels want (row, column, channel) where PyTorch has (channel, row, column): the order in which windows are
@@ -55,27 +31,6 @@ void channels_last(const Value* from, Value* to, int32_t filters, int32_t channe
 }
 
 }  // namespace
-
-Memory::Memory(size_t size) : size_(size), start_(nullptr) {
-    if (size == 0) return;
-    const size_t alignment = size >= kLargePage ? kLargePage : kAlignment;
-    memory_ = std::shared_ptr<void>(std::calloc(size + alignment, 1), std::free);
-    if (memory_ == nullptr) throw std::bad_alloc();
-    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-    start_ = static_cast<uint8_t*>(memory_.get()) + (round_up(address, alignment) - address);
-#if defined(__linux__)
-    // Whole pages only: what is beyond the last one would be touched for nothing.
-    if (size >= kLargePage) madvise(start_, size / kLargePage * kLargePage, MADV_HUGEPAGE);
-#endif
-}
-
-Memory Memory::part(size_t offset, size_t size) const {
-    Memory result;
-    result.size_ = size;
-    result.memory_ = memory_;
-    result.start_ = start_ + offset;
-    return result;
-}
 
 // Weights of a layer that are to be packed.
 struct Plan::Packing {
@@ -103,88 +58,7 @@ Plan::Plan(const InstructionSet& set, const PlanOptions& options, int32_t channe
 
 int32_t Plan::add(const Layer& layer) {
     require(!finished_, "the plan is finished");
-    const auto fail = [&](bool condition, const char* what) { require(condition, layer.name + ": " + what); };
-    fail(!layer.inputs.empty(), "reads nothing");
-    for (const int32_t input : layer.inputs)
-        fail(input >= 0 && input < static_cast<int32_t>(maps_.size()), "reads a map that does not exist");
-    const Map in = maps_[static_cast<size_t>(layer.inputs[0])];
-    fail(in.type == options_.type, "reads an activation that left as real numbers");
-    Map out = in;
-    out.first = 0;
-    out.last = -1;
-    if (layer.real_output) out.type = Type::kFloat32;
-    fail(layer.kernel >= 1 && layer.stride >= 1 && layer.kernel < 4096 && layer.stride < 4096 && layer.groups >= 1,
-         "its window makes no sense");
-    const int32_t pads[] = {layer.pad_top, layer.pad_bottom, layer.pad_left, layer.pad_right};
-    fail(*std::min_element(pads, pads + 4) >= 0 && *std::max_element(pads, pads + 4) < layer.kernel,
-         "its padding makes no sense");
-    if (is_stage(layer.kind)) {
-        out.height = (in.height + layer.pad_top + layer.pad_bottom - layer.kernel) / layer.stride + 1;
-        out.width = (in.width + layer.pad_left + layer.pad_right - layer.kernel) / layer.stride + 1;
-        fail(in.height + layer.pad_top + layer.pad_bottom >= layer.kernel &&
-                 in.width + layer.pad_left + layer.pad_right >= layer.kernel,
-             "its window does not fit on its input");
-    }
-    switch (layer.kind) {
-        case LayerKind::kConvolution:
-        case LayerKind::kPointwise:
-        case LayerKind::kLinear:
-            out.channels = layer.out_channels;
-            break;
-        case LayerKind::kAveragePool:
-            out.height = out.width = 1;
-            break;
-        case LayerKind::kConcatenate:
-            out.channels = 0;
-            for (const int32_t input : layer.inputs) {
-                out.channels += maps_[static_cast<size_t>(input)].channels;
-                fail(out.channels < kLargestSide, "its output is too large");  // before the sum can overflow
-            }
-            break;
-        default:
-            break;
-    }
-    if (layer.kind == LayerKind::kLinear) {
-        fail(layer.kernel == 1 && layer.stride == 1, "is linear and has a window");
-        out.height = out.width = 1;
-    }
-    fail(layer.kind != LayerKind::kPointwise || (layer.kernel == 1 && layer.stride == 1),
-         "is pointwise and has a window");
-    fail(out.channels >= 1 && out.channels < kLargestSide && out.pixels() < kLargestMap &&
-             int64_t{4} * out.channels * out.pixels() < kLargestMap,
-         "its output is empty or too large");
-    fail(layer.groups == 1 || (layer.kind == LayerKind::kConvolution && in.channels % layer.groups == 0 &&
-                               out.channels % layer.groups == 0),
-         "groups do not divide its channels");
-    for (const int32_t input : layer.inputs) {
-        const Map& other = maps_[static_cast<size_t>(input)];
-        fail(other.height == in.height && other.width == in.width && other.type == in.type, "joins maps that differ");
-        fail(layer.kind == LayerKind::kConcatenate || other.channels == in.channels, "joins maps that differ");
-        fail(layer.kind == LayerKind::kConcatenate || layer.kind == LayerKind::kAdd || layer.inputs.size() == 1,
-             "reads more than one map");
-    }
-    const int64_t taps = layer.kind == LayerKind::kDepthwise ? int64_t{1} * layer.kernel * layer.kernel
-                         : layer.kind == LayerKind::kLinear
-                             ? int64_t{1} * in.channels * in.pixels()
-                             : int64_t{1} * layer.kernel * layer.kernel * (in.channels / layer.groups);
-    const auto channels = static_cast<size_t>(out.channels);
-    if (has_weights(layer.kind)) {
-        fail(taps < kLargestSide && layer.weight.count == static_cast<size_t>(taps) * channels,
-             "weight has the wrong size");
-        fail(layer.bias.count == channels, "bias has the wrong size");
-        fail(options_.type == Type::kFloat32 || layer.multiplier.count == channels, "multiplier has the wrong size");
-        fail(layer.weight_zero_point.count == 0 || layer.weight_zero_point.count == channels,
-             "weight_zero_point has the wrong size");
-    } else if (layer.kind == LayerKind::kAveragePool) {
-        fail(layer.multiplier.count == 1 && (options_.type == Type::kFloat32 || layer.bias.count == 1),
-             "a pool has one multiplier and one bias");
-    } else if (layer.kind != LayerKind::kMaxPool && options_.type == Type::kUint8) {
-        fail(layer.multiplier.count == layer.inputs.size() && layer.bias.count == layer.inputs.size(),
-             "a sum has one multiplier and one zero point for each input");
-    }
-    fail(layer.low >= 0 && layer.low <= layer.high && layer.high <= 255 && layer.out_zero_point >= 0 &&
-             layer.out_zero_point <= 255 && layer.in_zero_point >= 0 && layer.in_zero_point <= 255,
-         "its bytes are out of range");
+    const Map out = output_of(layer, maps_, options_.type);
     const auto output = static_cast<int32_t>(maps_.size());
     maps_.push_back(out);
     if (is_stage(layer.kind)) {

@@ -16,70 +16,10 @@
 #include <vector>
 
 #include "kernels.h"
+#include "layer.h"
+#include "memory.h"
 
 namespace mobilenets {
-
-// 64-byte aligned, zeroed memory. Where it is large, it asks for large pages: the first touch of a small one costs more
-// than packing what fits into it.
-class Memory {
-  public:
-    explicit Memory(size_t size = 0);
-    uint8_t* data() const { return start_; }
-    size_t size() const { return size_; }
-
-    // A part of this memory, which lives as long as any of its parts does.
-    Memory part(size_t offset, size_t size) const;
-
-  private:
-    size_t size_;
-    std::shared_ptr<void> memory_;
-    uint8_t* start_;
-};
-
-enum class LayerKind : uint8_t {
-    kConvolution,
-    kDepthwise,
-    kPointwise,
-    kLinear,
-    kMaxPool,
-    kAveragePool,
-    kAdd,
-    kConcatenate
-};
-
-// A contiguous array that the caller owns and keeps alive until its layer is packed (see Plan::add).
-struct Array {
-    const void* data = nullptr;
-    size_t count = 0;  // values
-};
-
-// What the outside says about one layer. Weights are in PyTorch's layout, but for linear layers over a map, whose rows
-// are in (row, column, channel) order. float32: batch norm is folded. uint8: bias holds −in_zero_point · Σ weight.
-struct Layer {
-    LayerKind kind = LayerKind::kConvolution;
-    std::string name;
-    std::vector<int32_t> inputs;  // maps by number
-    int32_t kernel = 1, stride = 1, pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0, groups = 1;
-    int32_t out_channels = 0;
-    bool real_output = false;
-    bool bounded = true;
-    int32_t in_zero_point = 0, out_zero_point = 0, low = 0, high = 255;
-    float low_real = 0, high_real = 0;
-    Array weight, bias, multiplier, weight_zero_point;
-};
-
-// One activation: the input or what a layer makes.
-struct Map {
-    int32_t channels = 0, height = 0, width = 0;
-    Type type = Type::kUint8;
-    size_t offset = 0;             // in the arena
-    int32_t first = 0, last = -1;  // steps between which it lives; last < 0: nobody needs it as a whole map
-    size_t value_bytes() const { return type == Type::kFloat32 ? 4 : 1; }
-    size_t pixel_bytes() const { return static_cast<size_t>(channels) * value_bytes(); }
-    size_t row_bytes() const { return static_cast<size_t>(width) * pixel_bytes(); }
-    size_t bytes() const { return static_cast<size_t>(height) * row_bytes(); }
-    int64_t pixels() const { return static_cast<int64_t>(height) * width; }
-};
 
 // A kernel with its packed weights. A grouped convolution has one for each group.
 struct Packed {

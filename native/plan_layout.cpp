@@ -10,12 +10,7 @@
 namespace mobilenets {
 namespace {
 
-constexpr size_t kAlignment = 64;
 constexpr size_t kPage = 4096;  // addresses this far apart are mistaken for each other by the load and store units
-
-size_t round_up(size_t value, size_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
 
 int32_t round_up(int32_t value, int32_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
