@@ -16,6 +16,7 @@ from tests.random_models import random_model
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.cli.quantize_pictures import Pictures
 from mobilenets.compression.gate import answers
+from mobilenets.data.dataset import load_dataset
 from mobilenets.data.subset import UNKNOWN
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
@@ -82,7 +83,8 @@ def test_a_model_that_lost_too_much_is_not_written(mobilenets: RunCommand, place
     outcome = mobilenets("quantize", place.model, *arguments)
     assert outcome.code == 1
     assert "is not good enough to be written" in outcome.err
-    assert "quantisation-aware training" in outcome.err
+    assert "Try percentile ranges (--ranges percentile), quantisation-aware training (--qat), more" in outcome.err
+    assert "calibration pictures (--pictures) or all of these in turn (--auto)" in outcome.err
     assert not place.model.with_suffix(".int8.safetensors").exists()
     assert mobilenets("quantize", place.model, *arguments, "--force").code == 0
     assert place.model.with_suffix(".int8.safetensors").exists()
@@ -94,6 +96,7 @@ def test_auto_tries_every_step_up_to_training(mobilenets: RunCommand, place: Pla
     assert outcome.code == 1
     for step in ("percentile ranges", "equalisation", "reconstructed rounding", "quantisation-aware training"):
         assert f"trying {step}" in outcome.err
+    assert outcome.err.endswith("Try more epochs of training (--epochs) or more calibration pictures (--pictures)\n")
 
 
 def uneven_model(rng: np.random.Generator) -> tuple[Model, Pixels]:
@@ -131,7 +134,7 @@ def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: P
     refused = mobilenets(*arguments, "-q")
     assert refused.code == 1
     assert "points; at most 30 are allowed; most noise in " in refused.err
-    assert "Try percentile ranges, or equalisation, or reconstructed rounding" in refused.err
+    assert "Try percentile ranges (--ranges percentile), equalisation, reconstructed rounding" in refused.err
     outcome = mobilenets(*arguments, "--auto", "--json")
     assert outcome.code == 0
     assert "trying percentile ranges" in outcome.err
@@ -230,6 +233,36 @@ def test_no_picture_calibrates_and_judges_where_there_are_enough(mobilenets: Run
     assert (apart["agreement"]["of"], apart["calibration_pictures_used"]) == (16, False)
     mixed = mobilenets("quantize", place.model, *arguments, "--pictures", 20).json
     assert (mixed["agreement"]["of"], mixed["calibration_pictures_used"]) == (24, True)
+
+
+@pytest.mark.parametrize("joined", [None, 3])
+def test_validation_and_test_pictures_of_a_fitted_model_do_not_calibrate(
+    mobilenets: RunCommand, place: Place, joined: int | None
+) -> None:
+    dataset = load_dataset(place.pictures)
+    data = {"fingerprint": dataset.fingerprint, "seed": 0}
+    model = replace(small_model(), provenance={"data": data, "validation_joined": joined})
+    chosen = Pictures.choose(model, str(place.pictures), 24, str(place.pictures), trains=False)
+    assert {one.name for one in chosen.calibrating.pictures} == {one.name for one in dataset.train.pictures}
+    assert len(chosen.judging) == len(dataset.validation) > 0
+    assert not chosen.seen
+    save(model, place.model)
+    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", 100, "-q")
+    outcome = mobilenets("quantize", place.model, *arguments)
+    assert ("fit trained the float Model on these too" in outcome.out) is (joined is not None)
+
+
+def test_options_that_would_do_nothing_are_refused(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("quantize", place.model, "--calibration", place.pictures)
+    for more, message in (
+        (("--max-drop", "0.5"), "--max-drop is of top-1, which only labelled pictures can tell"),
+        (("--data", place.pictures, "--max-drop", "nan"), "nan is not a number of points"),
+        (("--epochs", "3"), "give --qat or --auto too"),
+        (("-o", place.model), "--output would overwrite"),
+    ):
+        outcome = mobilenets(*arguments, *more)
+        assert outcome.code == 2
+        assert message in " ".join(outcome.err.split())
 
 
 def test_a_folder_too_small_to_be_parted_judges_a_fitted_model_as_a_whole(mobilenets: RunCommand, place: Place) -> None:

@@ -75,7 +75,7 @@ def test_the_refusal_names_the_worst_layers_and_what_to_try() -> None:
     message = str(refusal.value)
     assert "block1.depthwise (11.0 dB), classifier (15.0 dB), block1.pointwise (20.0 dB)" in message
     assert message.endswith(
-        "Try percentile ranges, or reconstructed rounding, or quantisation-aware training, or more calibration pictures"
+        "Try percentile ranges, reconstructed rounding, quantisation-aware training or more calibration pictures"
     )
     refuse(GOOD, steps_after(Options()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,18 @@ from mobilenets.cli.quantize_pictures import Pictures, prepared
 from mobilenets.cli.quantize_report import encode_contributions, print_contributions, print_verdict
 from mobilenets.compression.calibrate import RangeMethod
 from mobilenets.compression.fold import check_finite, refuse_int8
-from mobilenets.compression.gate import DEFAULT_MAX_DROP, Verdict, file_bytes, refuse, steps_after
+from mobilenets.compression.gate import (
+    DEFAULT_MAX_DROP,
+    MORE_EPOCHS,
+    MORE_PICTURES,
+    QAT_STEP,
+    WIDER_WEIGHTS,
+    Verdict,
+    file_bytes,
+    ladder,
+    refuse,
+    steps_after,
+)
 from mobilenets.compression.quantize import Options, Rounding
 from mobilenets.errors import GateError, ModelFileError
 from mobilenets.model.file import load, save
@@ -33,6 +45,15 @@ NEEDS_PICTURES = {
     "deviation_correction": "--no-deviation-correction",
 }
 """Options that say something about calibration pictures, so that --data-free contradicts them."""
+STEP_OPTIONS = {
+    "percentile ranges": "--ranges percentile",
+    "reconstructed rounding": "--rounding reconstruct",
+    QAT_STEP: "--qat",
+    MORE_EPOCHS: "--epochs",
+    MORE_PICTURES: "--pictures",
+    WIDER_WEIGHTS: "--weight-bits 8",
+}
+"""What to give for what a refusal proposes."""
 
 
 @click.command("quantize")
@@ -92,9 +113,13 @@ def command(
     layer. With --data, more than --max-drop points of top-1 lost refuse the Model; without, agreement under 97 % on
     the pictures where the float Model is sure. Without any pictures nothing can be judged, and --force is needed.
     """
-    _refuse_contradictions(data_free=data_free)
+    _refuse_contradictions(data_free=data_free, labelled=data is not None, trains=auto or train_it)
+    if not math.isfinite(max_drop):
+        raise click.BadParameter(f"{max_drop} is not a number of points", param_hint="--max-drop")
     progress = progress_to_stderr(quiet=quiet)
     path = output or model.with_suffix(".int8.safetensors")
+    if path.resolve() == model.resolve():
+        raise click.UsageError(f"--output would overwrite {model}, which the int8 Model is made from")
     original = load(model)
     refuse_int8(original)
     check_finite(original)  # before the float Model is asked anything, which would only warn
@@ -113,7 +138,7 @@ def command(
         ]
     else:
         attempt = maker.trained(options) if train_it else maker.first_that_passes(options, max_drop, auto=auto)
-        steps = steps_after(attempt.options)
+        steps = _steps(attempt, options, auto=auto)
     explained = maker.explained(attempt) if explain else []
     written = _with_provenance(attempt, len(pixels))
     verdict = replace(attempt.verdict, bytes_after=file_bytes(written))
@@ -121,7 +146,7 @@ def command(
     if refusal is None or force:  # before anything is printed: whoever reads may leave early
         save(written, path)
     if not as_json:
-        print_verdict(verdict)
+        print_verdict(verdict, familiar=chosen.familiar)
         if explained:
             print_contributions(maker.untrained(attempt), explained)
     if refusal is not None:
@@ -129,13 +154,14 @@ def command(
             raise refusal
         progress.note(f"written all the same: {refusal}")
     if as_json:
-        print_json({"model": str(path), **verdict.encode(), "without": encode_contributions(explained)})
+        figures = {**verdict.encode(), "judges_trained_float_model": chosen.familiar}
+        print_json({"model": str(path), **figures, "without": encode_contributions(explained)})
     else:
         click.echo(f"{path} is written")
 
 
-def _refuse_contradictions(*, data_free: bool) -> None:
-    """Raise a misuse if it is not clear whether there are calibration pictures."""
+def _refuse_contradictions(*, data_free: bool, labelled: bool, trains: bool) -> None:
+    """Raise a misuse if it is not clear whether there are calibration pictures, or an option would do nothing."""
     context = click.get_current_context()
     given = [
         option
@@ -146,6 +172,10 @@ def _refuse_contradictions(*, data_free: bool) -> None:
         raise click.UsageError(f"--data-free calibrates without pictures; {given[0]} needs them. Give one or the other")
     if not data_free and "--calibration" not in given:
         raise click.UsageError("give --calibration FOLDER, with pictures like those to come, or --data-free")
+    if not labelled and context.get_parameter_source("max_drop") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--max-drop is of top-1, which only labelled pictures can tell: give --data too")
+    if not trains and context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--epochs are of training in integers: give --qat or --auto too")
 
 
 def _options(levers: dict[str, Any]) -> Options:
@@ -157,6 +187,17 @@ def _options(levers: dict[str, Any]) -> Options:
             "rounding": Rounding(levers["rounding"]),
         }
     )
+
+
+def _steps(attempt: Attempt, options: Options, *, auto: bool) -> list[str]:
+    """What to try after a Model that is refused, each with the option that does it."""
+    if not auto:
+        steps = steps_after(attempt.options, trained=attempt.kind == "trained")
+    else:  # all of the ladder was tried, whichever Model of it was the best
+        *_, (_, last) = ladder(options)
+        steps = steps_after(last, trained=True)
+    named = [f"{step} ({STEP_OPTIONS[step]})" if step in STEP_OPTIONS else step for step in steps]
+    return named if auto or attempt.kind == "trained" else [*named, "all of these in turn (--auto)"]
 
 
 def _refusal(verdict: Verdict, steps: Sequence[str], max_drop: float) -> GateError | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilenets.compression.gate import Jury, Stopwatch
-from mobilenets.data.dataset import Collection, load_collection, load_dataset
+from mobilenets.data.dataset import Dataset, load_collection, load_dataset
 from mobilenets.data.decoding import Prepared, prepare
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.picture import FilePicture, Picture
@@ -22,7 +22,7 @@ from mobilenets.engine.evaluation import match_labels
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.sampling import spread
-from mobilenets.progress import Progress
+from mobilenets.progress import SILENT, Progress
 
 MOST_JUDGES = 1000
 """Pictures that a Model without labels is judged on; at most half of all that there are."""
@@ -40,6 +40,7 @@ class Pictures:
         training: For quantisation-aware training; the class is :data:`UNKNOWN` where it is not known.
         labelled: Whether the classes of those that judge are known, as positions in the Model's labels.
         seen: Whether some of those that judge calibrate as well.
+        familiar: Whether the float Model was trained on those that judge.
     """
 
     calibrating: Subset
@@ -47,6 +48,7 @@ class Pictures:
     training: Subset
     labelled: bool
     seen: bool = False
+    familiar: bool = False
 
     @staticmethod
     def choose(model: Model, calibration: str | None, count: int, data: str | None, *, trains: bool) -> Pictures:
@@ -63,11 +65,11 @@ class Pictures:
             DataError: If there are no pictures, or the labels are not the Model's.
         """
         found = tuple(pictures_of([calibration])) if calibration else ()
-        positions = set(spread(len(found), count).tolist()) if found else ()
-        calibrating = [found[index] for index in sorted(positions)]
         if data is not None:
-            return _labelled(model, data, found, calibrating, trains)
-        others = [picture for index, picture in enumerate(found) if index not in positions]
+            return _labelled(model, data, found, count, trains)
+        calibrating = _spread(found, count)
+        names = {_identity(picture) for picture in calibrating}
+        others = [picture for picture in found if _identity(picture) not in names]
         if len(others) < FEWEST_JUDGES:
             return Pictures(_some(calibrating), _some(calibrating), _some(found), labelled=False, seen=bool(found))
         most = min(MOST_JUDGES, len(found) // 2)
@@ -87,6 +89,8 @@ class Pictures:
 
 def prepared(model: Model, subset: Subset, progress: Progress) -> Prepared:
     """Pictures as a Model takes them: uint8 (N, height, width, 3), and their classes."""
+    if not len(subset):
+        progress = SILENT  # there is nothing to tell
     return prepare(subset, model.preprocessing, model.network.height, model.network.width, progress=progress)
 
 
@@ -94,26 +98,35 @@ def _some(pictures: Sequence[Picture]) -> Subset:
     return Subset(tuple(pictures), np.full(len(pictures), UNKNOWN, np.int64))
 
 
-def _labelled(
-    model: Model, data: str, found: Sequence[Picture], calibrating: Sequence[Picture], trains: bool
-) -> Pictures:
+def _spread(pictures: Sequence[Picture], count: int) -> list[Picture]:
+    return [pictures[index] for index in spread(len(pictures), count).tolist()] if pictures else []
+
+
+def _labelled(model: Model, data: str, found: Sequence[Picture], count: int, trains: bool) -> Pictures:
     """The validation pictures judge and the training ones train: as the source gives them, or as the Model had them.
 
-    The gate is a choice, so it is made by the validation pictures, and the test pictures stay unseen. Where neither the
-    source nor the Model knows of parts, all judge that do not calibrate, or every second of them if the Model may be
-    trained; the rest trains, with the calibration folder.
+    The gate is a choice, so it is made by the validation pictures, and the test pictures stay unseen: neither
+    calibrates if the calibration folder has enough others. Where neither the source nor the Model knows of parts, all
+    judge that do not calibrate, or every second of them if the Model may be trained; the rest trains, with the
+    calibration folder.
     """
     collection = load_collection(data)
     indices = match_labels(collection, model.labels)
-    parts = _parts(model, collection, data)
-    judging = parts[0] if parts else collection.everything
+    given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
+    joined = model.provenance.get("validation_joined") is not None
+    fitted_to = _fitted_to(model, data) if joined or not given else None
+    parts = given or ({name: fitted_to.part(name) for name in ("train", "validation", "test")} if fitted_to else {})
+    judging = parts.get("validation", collection.everything)
+    held = {_identity(picture) for name in ("validation", "test") if name in parts for picture in parts[name].pictures}
+    free = [picture for picture in found if _identity(picture) not in held]
+    calibrating = _spread(free if 2 * len(free) >= min(count, len(found)) else found, count)
     names = {_identity(picture) for picture in calibrating}
     apart = [index for index, picture in enumerate(judging.pictures) if _identity(picture) not in names]
     seen = len(apart) < FEWEST_JUDGES and len(apart) < len(judging)
     if not seen:
         judging = judging.take(apart[:: 2 if trains and not parts else 1])
     judges = {_identity(picture) for picture in judging.pictures}
-    labelled = parts[1] if parts else collection.everything
+    labelled = parts.get("train", collection.everything)
     learning = {} if parts else {_identity(picture): (picture, UNKNOWN) for picture in found}
     for picture, target in zip(labelled.pictures, indices[labelled.targets].tolist(), strict=True):
         learning[_identity(picture)] = (picture, target)
@@ -123,22 +136,21 @@ def _labelled(
         np.array([target for _, target in apart_from_judges], np.int64),
     )
     classes = Subset(judging.pictures, indices[judging.targets])
-    return Pictures(_some(calibrating), classes, training, labelled=True, seen=seen)
+    return Pictures(
+        _some(calibrating), classes, training, labelled=True, seen=seen, familiar=joined and fitted_to is not None
+    )
 
 
-def _parts(model: Model, collection: Collection, data: str) -> tuple[Subset, Subset] | None:
-    """Validation and training pictures, if anybody says which."""
-    if "validation" in collection.parts and "train" in collection.parts:
-        return collection.parts["validation"], collection.parts["train"]
-    fitted_to = model.provenance.get("data")
-    if isinstance(fitted_to, dict):
-        try:
-            dataset = load_dataset(data, seed=int(fitted_to.get("seed", 0)))
-        except DataError:
-            return None  # too small to be parted, so it is not what the Model was fitted to
-        if dataset.fingerprint == fitted_to.get("fingerprint"):
-            return dataset.validation, dataset.train
-    return None
+def _fitted_to(model: Model, data: str) -> Dataset | None:
+    """The pictures in the parts that the Model was fitted to, if it was fitted to these."""
+    recorded = model.provenance.get("data")
+    if not isinstance(recorded, dict):
+        return None
+    try:
+        dataset = load_dataset(data, seed=int(recorded.get("seed", 0)))
+    except DataError:
+        return None  # too small to be parted, so it is not what the Model was fitted to
+    return dataset if dataset.fingerprint == recorded.get("fingerprint") else None
 
 
 def _identity(picture: Picture) -> object:

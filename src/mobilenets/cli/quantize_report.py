@@ -11,14 +11,21 @@ from mobilenets.cli.console import results
 from mobilenets.compression.gate import Contribution, Verdict
 
 
-def print_verdict(verdict: Verdict) -> None:
-    """All figures of a verdict, and the noise of each layer."""
+def print_verdict(verdict: Verdict, *, familiar: bool = False) -> None:
+    """All figures of a verdict, and the noise of each layer.
+
+    Args:
+        verdict: The verdict.
+        familiar: Whether the float Model was trained on the pictures that judge.
+    """
     console = results()
     if verdict.judged:
         console.print(f"agreement with the float Model    {verdict.agreement}")
         console.print(f"  where the float Model is sure   {verdict.sure_agreement}")
         if verdict.seen:
             console.print("  calibration pictures are among them: too few others were left")
+        if familiar:
+            console.print("  fit trained the float Model on these too (unless --validation-apart)")
         if verdict.top1_before is not None and verdict.top1_after is not None:
             before, after = 100 * verdict.top1_before.value, 100 * verdict.top1_after.value
             console.print(

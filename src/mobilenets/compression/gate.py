@@ -296,19 +296,26 @@ def refuse(verdict: Verdict, steps: Sequence[str], max_drop: float = DEFAULT_MAX
     worst = ", ".join(f"{layer.name} ({layer.snr_db:.1f} dB)" for layer in verdict.worst)
     where = f"; most noise in {worst}" if worst else ""
     what = "is not good enough to be written" if verdict.judged else "is not written unjudged"
-    raise GateError(f"the int8 Model {what}: {reason}{where}. Try {', or '.join(steps)}")
+    *others, last = steps
+    next_steps = f"{', '.join(others)} or {last}" if others else last
+    raise GateError(f"the int8 Model {what}: {reason}{where}. Try {next_steps}")
 
 
-MORE_PICTURES = "more calibration pictures"
-
-
-def steps_after(options: Options) -> list[str]:
+def steps_after(options: Options, *, trained: bool = False) -> list[str]:
     """What is left to try after a Model that was calibrated with pictures.
+
+    Args:
+        options: What it was made with.
+        trained: Whether it was trained in integers, too.
 
     >>> steps_after(Options(ranges=RangeMethod.PERCENTILE))
     ['quantisation-aware training', 'more calibration pictures']
+    >>> steps_after(Options(ranges=RangeMethod.PERCENTILE, weight_bits=4), trained=True)
+    ['more epochs of training', 'more calibration pictures', '8-bit weights']
     """
-    return [*(step for step, _ in ladder(options)), MORE_PICTURES]
+    *steps, training = (step for step, _ in ladder(options))
+    steps += [MORE_EPOCHS if trained else training, MORE_PICTURES]
+    return steps if options.weight_bits == 8 else [*steps, WIDER_WEIGHTS]
 
 
 def ladder(options: Options) -> Iterator[tuple[str, Options]]:
@@ -331,7 +338,8 @@ def ladder(options: Options) -> Iterator[tuple[str, Options]]:
     yield QAT_STEP, options
 
 
-QAT_STEP = "quantisation-aware training"
+QAT_STEP, MORE_EPOCHS = "quantisation-aware training", "more epochs of training"
+MORE_PICTURES, WIDER_WEIGHTS = "more calibration pictures", "8-bit weights"
 
 
 @dataclass(frozen=True)
