@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from tests.random_models import (
@@ -73,3 +76,18 @@ def test_a_senseless_number_of_threads_is_refused(threads: int) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(EngineError, match=f"not {threads}"):
         Session(random_model(rng, random_network(rng)), threads=threads)
+
+
+@pytest.mark.parametrize("name", ["classifier", "evaluation", "resizing", "session"])
+def test_a_source_tree_that_was_not_built_says_what_to_do(name: str) -> None:
+    program = f"""
+import sys
+sys.modules["mobilenets.engine._native"] = None
+from mobilenets.errors import EngineError
+try:
+    import mobilenets.engine.{name}
+except EngineError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "run `make native` in a source tree" in result.stdout

@@ -43,14 +43,25 @@ def test_units_as_people_write_them() -> None:
         (parse_latency, "-3ms", "is not a latency"),
         (parse_bytes, "12", "has no unit"),
         (parse_bytes, "9e999kB", "must be above zero and finite"),
+        (parse_bytes, "1e-9B", "a size must be at least 1, not '1e-9B'"),
         (parse_macs, "some", "is not a number of Mult-Adds"),
         (parse_accuracy, "90", "did you mean 90%"),
+        (parse_accuracy, "101%", "'101%' is more$"),
         (parse_accuracy, "0%", "must be above zero"),
     ],
 )
 def test_other_units_are_refused_with_an_example(parse: object, text: str, message: str) -> None:
     with pytest.raises(PlanningError, match=message):
         parse(text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_latency_ms": 0}, {"max_file_bytes": -1}, {"max_latency_ms": float("nan")}, {"min_accuracy": 90}],
+)
+def test_a_budget_that_makes_no_sense_is_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(PlanningError, match=next(iter(limits))):
+        Budget(**limits)  # type: ignore[arg-type]
 
 
 def test_the_most_accurate_that_meets_the_budget_is_chosen() -> None:

@@ -10,20 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.engine import _native
+from mobilenets.engine.lowering import lower
 from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.processors import cores
 from mobilenets.records import record
-
-try:
-    from mobilenets.engine import _native
-    from mobilenets.engine.lowering import lower
-except ImportError as error:
-    raise EngineError(
-        "the engine's native half is missing or was built for another Python; "
-        "install the package with pip, or run `make native` in a source tree"
-    ) from error
 
 Logits = npt.NDArray[np.float32]
 

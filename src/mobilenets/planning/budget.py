@@ -36,7 +36,7 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("500kB"), parse_bytes("2 MiB")
     (500000, 2097152)
     """
-    return math.floor(_parse(text, _BYTES, "a size", "500kB, 1.5MB or 256KiB", fold_case=True))
+    return _whole(text, _BYTES, "a size", "500kB, 1.5MB or 256KiB")
 
 
 def parse_macs(text: str) -> int:
@@ -48,7 +48,7 @@ def parse_macs(text: str) -> int:
     >>> parse_macs("50M"), parse_macs("1.2G"), parse_macs("41030272")
     (50000000, 1200000000, 41030272)
     """
-    return math.floor(_parse(text, _COUNTS, "a number of Mult-Adds", "50M or 1.2G", fold_case=True))
+    return _whole(text, _COUNTS, "a number of Mult-Adds", "50M or 1.2G")
 
 
 def parse_accuracy(text: str) -> float:
@@ -62,8 +62,16 @@ def parse_accuracy(text: str) -> float:
     """
     accuracy = _parse(text, {"": 1.0, "%": 0.01}, "an accuracy", "0.9 or 90%")
     if accuracy > 1:
-        raise PlanningError(f"an accuracy is at most 1, or 100%; {text!r} is more: did you mean {text.strip()}%?")
+        meant = "" if "%" in text else f": did you mean {text.strip()}%?"
+        raise PlanningError(f"an accuracy is at most 1, or 100%; {text!r} is more{meant}")
     return accuracy
+
+
+def _whole(text: str, units: dict[str, float], what: str, examples: str) -> int:
+    number = math.floor(_parse(text, units, what, examples, fold_case=True))
+    if not number:
+        raise PlanningError(f"{what} must be at least 1, not {text!r}")
+    return number
 
 
 def _parse(text: str, units: dict[str, float], what: str, examples: str, *, fold_case: bool = False) -> float:
@@ -119,6 +127,9 @@ class Budget:
         max_macs: Most Mult-Adds for one picture.
         max_memory_bytes: Most bytes of activations alive at one moment.
         min_accuracy: Least share of pictures to get right; then the cheapest network that does is chosen.
+
+    Raises:
+        PlanningError: If a limit is not above zero and finite, or the accuracy is more than 1.
     """
 
     max_latency_ms: float | None = None
@@ -126,6 +137,14 @@ class Budget:
     max_macs: int | None = None
     max_memory_bytes: int | None = None
     min_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise PlanningError(f"{limit.name} must be above zero and finite, not {value}")
+        if self.min_accuracy is not None and self.min_accuracy > 1:
+            raise PlanningError(f"min_accuracy is a share of at most 1, not {self.min_accuracy}")
 
     @property
     def empty(self) -> bool:
