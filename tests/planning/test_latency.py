@@ -89,12 +89,17 @@ def missing(field: str) -> str:
         ("not json", "not a readable device profile"),
         ("[]", "is not a device profile; make one with"),
         (damaged({"format_version": 1}), "of version 1; this package reads version 2"),
-        (damaged(point={"classes": 0}), "damaged device profile: 0 must be a positive number"),
-        (missing("median_ms"), "damaged device profile: .*median_ms"),
-        (damaged(point={"median_ms": -1}), "damaged device profile: -1 must be a positive number"),
-        (damaged(point={"median_ms": None}), "damaged device profile: None must be"),
+        (damaged(point={"classes": 0}), "damaged device profile: classes is 0; it must be a positive number"),
+        (
+            missing("median_ms"),
+            "a point holds width_multiplier, .*minimum_ms, classes; expected .*, median_ms, classes",
+        ),
+        (damaged({"points": 3}), "damaged device profile"),
+        (damaged({"points": ["x"]}), "damaged device profile"),
+        (damaged(point={"median_ms": -1}), "damaged device profile: median_ms is -1; it must be a positive number"),
+        (damaged(point={"median_ms": None}), "median_ms is None; it must be"),
         (damaged(point={"precision": "int4"}), "precision 'int4' is not one of"),
-        (damaged(point={"colour": 1}), "damaged device profile"),
+        (damaged(point={"colour": 1}), "a point holds .*, colour; expected width_multiplier, .*, classes$"),
         (damaged({"points": []}), "damaged|without a single measurement"),
     ],
 )
@@ -142,3 +147,13 @@ def test_the_released_networks_are_candidates() -> None:
     assert largest.macs == 568_740_352
     assert largest.accuracy == pytest.approx(0.709)
     assert choose(candidates, Budget(max_macs=42_000_000)).width_multiplier == 0.25
+
+
+def test_a_profile_with_a_hole_says_what_it_lacks() -> None:
+    points = tuple(
+        Point(width, side, "int8", 1, 1.0, 1.0) for width in (0.5, 1.0) for side in (32, 64) if (width, side) != (1, 64)
+    )
+    profile = DeviceProfile("a machine", "none", points)
+    assert profile.latency_ms(0.5, 48, "int8", 1) == pytest.approx(1.0)
+    with pytest.raises(PlanningError, match=r"lacks α 1 at 64 px, int8: measure it again"):
+        profile.latency_ms(0.75, 48, "int8", 1)

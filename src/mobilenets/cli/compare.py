@@ -33,7 +33,11 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all chances.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw the paper's Figures 4 and 5 into this folder.")
+@click.option(
+    "--plot",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Draw the paper's Figures 4 and 5 into this folder.",
+)
 @click.option("--published", is_flag=True, help="Beside them, the published ImageNet figures.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished comparison in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.output_file import OutputFile
 from mobilenets.compression.fold import fold
 from mobilenets.data.folders import pictures_of
 from mobilenets.data.photographs import photographs
@@ -31,7 +32,7 @@ MOST_PICTURES = 8
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--to", "format_name", type=click.Choice(list(TARGETS)), help="Format; by default FILE's ending tells.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="FILE to write; by default MODEL's name.")
+@click.option("-o", "--output", type=OutputFile(folder=True), help="FILE to write; by default MODEL's name.")
 @click.option("--pictures", multiple=True, help="Pictures, or folders of them, to run the written file on.")
 @click.option("--half", is_flag=True, help="Store float weights as float16 (litert, openvino, coreml).")
 @click.option("--normalized-input", is_flag=True, help="Read normalised floats instead of pixels (onnx).")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.importing import import_model, read_labels, recognition
 from mobilenets.model.dequantize import dequantize
 from mobilenets.model.file import save
@@ -14,7 +15,7 @@ from mobilenets.model.file import save
 
 @click.command("import")
 @click.argument("source")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Where to.")
+@click.option("-o", "--output", type=OutputFile(), required=True, help="Where to.")
 @click.option("--resolution", type=click.IntRange(min=32), help="Input side in pixels, where SOURCE leaves it open.")
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file of class names, one a line.")
 @click.option("--dequantize", "as_float", is_flag=True, help="Make an int8 network float32, for fit to start from.")

@@ -13,6 +13,7 @@ from rich.table import Table
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import budget_options, precision_list
+from mobilenets.cli.output_file import OutputFile
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.planning.budget import Budget, Candidate, choose, frontier
@@ -40,7 +41,7 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @click.option("--shared", type=click.Path(path_type=Path), help="A shared.safetensors that fit wrote: plan with that.")
 @click.option("--data", help="The pictures that it was trained on.  [default: where they were]")
 @click.option("--sizes", callback=_sizes, help="Its slices, such as 0.25-64,0.5-96.  [default: those that fit tried]")
-@click.option("--plot", type=click.Path(path_type=Path), help="Also draw the frontier into this PNG or SVG file.")
+@click.option("--plot", type=OutputFile(".png", ".svg"), help="Also draw the frontier into this PNG or SVG file.")
 @json_option
 @quiet_option
 def command(

@@ -9,11 +9,15 @@ from rich.table import Table
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import precision_list, thread_list
+from mobilenets.cli.output_file import OutputFile
 from mobilenets.planning.latency import DeviceProfile, measure_profile
+
+DISTURBED = 1.5
+"""A median so many times the shortest time was not measured on an idle machine."""
 
 
 @click.command("profile")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the device profile to this file.")
+@click.option("-o", "--output", type=OutputFile(), help="Write the device profile to this file.")
 @click.option("--threads", default="1", show_default=True, callback=thread_list, help="Thread counts, such as 1,2.")
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @json_option
@@ -36,7 +40,7 @@ def command(
 
 def _print(profile: DeviceProfile) -> None:
     console = results()
-    console.print(f"{profile.device}, engine on {profile.engine}; milliseconds for one picture: median (minimum)")
+    console.print(f"{profile.device}, engine on {profile.engine}; median milliseconds for one picture")
     settings = list(dict.fromkeys((point.precision, point.threads) for point in profile.points))
     for precision, threads in settings:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -44,13 +48,19 @@ def _print(profile: DeviceProfile) -> None:
         points = profile.grid(precision, threads)
         resolutions = sorted({point.resolution for point in points}, reverse=True)
         for resolution in resolutions:
-            table.add_column(f"{resolution} px", justify="right", min_width=12)
+            table.add_column(f"{resolution} px", justify="right", no_wrap=True)
         by_size = {(point.width_multiplier, point.resolution): point for point in points}
         for width in sorted({point.width_multiplier for point in points}, reverse=True):
             row = [by_size[width, resolution] for resolution in resolutions]
-            table.add_row(f"α {width:g}", *(f"{point.median_ms:.3g} ({point.minimum_ms:.3g})" for point in row))
+            table.add_row(f"α {width:g}", *(f"{point.median_ms:.3g}" for point in row))
         console.print()
         console.print(table)
     error = profile.interpolation_error
     if error is not None:
         console.print(f"\nBetween these sizes, interpolation errs by {100 * error:.1f} % at the median.")
+    slower = [point.median_ms / point.minimum_ms for point in profile.points]
+    if sum(factor > DISTURBED for factor in slower) > len(slower) / 10:
+        console.print(
+            f"Other work was in the way: medians are up to {max(slower):.1f} times the shortest times. Measure again "
+            "when the machine is idle."
+        )

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.output_file import OutputFile
 from mobilenets.cli.quantize_attempts import Attempt, Maker, stopwatch
 from mobilenets.cli.quantize_pictures import Pictures, prepared
 from mobilenets.cli.quantize_report import encode_contributions, print_contributions, print_verdict
@@ -30,7 +31,7 @@ from mobilenets.compression.gate import (
     steps_after,
 )
 from mobilenets.compression.quantize import Options, Rounding
-from mobilenets.errors import GateError, ModelFileError
+from mobilenets.errors import GateError
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 
@@ -62,7 +63,7 @@ STEP_OPTIONS = {
 @click.option("--data-free", is_flag=True, help="Calibrate without pictures, by what batch norms say.")
 @click.option("--pictures", type=click.IntRange(min=1), default=64, show_default=True, help="How many calibrate.")
 @click.option("--data", help="Labelled pictures to judge by: a folder of class folders, or a CSV.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="[default: MODEL with .int8 in its name]")
+@click.option("-o", "--output", type=OutputFile(), help="[default: MODEL with .int8 in its name]")
 @click.option("--max-drop", type=float, default=DEFAULT_MAX_DROP, show_default=True, help="Points of top-1.")
 @click.option("--force", is_flag=True, help="Write the Model whatever the verdict.")
 @click.option("--auto", is_flag=True, help="Go on trying, up to training, until the verdict is good.")
@@ -123,8 +124,6 @@ def command(
     original = load(model)
     refuse_int8(original)
     check_finite(original)  # before the float Model is asked anything, which would only warn
-    if not path.parent.is_dir():  # before any work is done
-        raise ModelFileError(f"{path} cannot be written: there is no folder {path.parent}")
     chosen = Pictures.choose(original, calibration, pictures, data, trains=auto or train_it)
     pixels = prepared(original, chosen.calibrating, progress).pixels
     jury = chosen.jury(original, stopwatch(), progress)

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from mobilenets.cli.console import progress_to_stderr, quiet_option
+from mobilenets.cli.output_file import OutputFile
 
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", help="The pictures of the run.  [default: where they were]")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file.  [default: report.html in RUN]")
+@click.option("-o", "--output", type=OutputFile(), help="The file.  [default: report.html in RUN]")
 @quiet_option
 def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> None:
     """Write the report of a finished fit: verdict, mistakes, training, time by layer, and how to reproduce it.

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,11 @@ class DeviceProfile:
             ((1 - across) * along, low_width, high_side),
             (across * along, high_width, high_side),
         )
+        for weight, width, side in corners:
+            if weight and (width, side) not in known:
+                raise PlanningError(
+                    f"the profile of {self.device} lacks α {width:g} at {side:g} px, {precision}: measure it again"
+                )
         latency = math.exp(sum(weight * math.log(known[width, int(side)]) for weight, width, side in corners if weight))
         if classes is None or classes == usual:
             return latency
@@ -204,7 +209,9 @@ class DeviceProfile:
         try:
             points, checks = (tuple(_point(item) for item in data[name]) for name in ("points", "checks"))
             profile = DeviceProfile(str(data["device"]), str(data["engine"]), points, checks)
-        except (KeyError, TypeError, ValueError) as error:
+        except KeyError as error:
+            raise PlanningError(f"{path} is a damaged device profile: {error} is missing") from None
+        except (AttributeError, TypeError, ValueError) as error:
             raise PlanningError(f"{path} is a damaged device profile: {error}") from None
         if not points:
             raise PlanningError(f"{path} is a device profile without a single measurement")
@@ -212,16 +219,19 @@ class DeviceProfile:
 
 
 def _point(data: dict[str, Any]) -> Point:
+    names = [one.name for one in fields(Point)]
+    if data.keys() != set(names):
+        raise ValueError(f"a point holds {', '.join(map(str, data))}; expected {', '.join(names)}")
     point = Point(**data)
-    counts = (point.resolution, point.threads, point.classes)
-    figures = (point.width_multiplier, *counts, point.minimum_ms, point.median_ms)
-    for figure in figures:
+    for name, figure in asdict(point).items():
+        if name == "precision":
+            continue
         if (
             isinstance(figure, bool)
             or not isinstance(figure, int | float)
             or not (math.isfinite(figure) and figure > 0)
         ):
-            raise ValueError(f"{figure!r} must be a positive number")
+            raise ValueError(f"{name} is {figure!r}; it must be a positive number")
     if point.precision not in PRECISIONS:
         raise ValueError(f"precision {point.precision!r} is not one of {', '.join(PRECISIONS)}")
     return point

@@ -1,0 +1,30 @@
+"""The type of options that name a file to write: what would fail at the end of the work is said before it begins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+
+class OutputFile(click.Path):
+    """A file in a folder that is there.
+
+    Args:
+        endings: Those that its name may have; any, if there are none.
+        folder: Whether a folder may stand in its place, for formats that are one.
+    """
+
+    def __init__(self, *endings: str, folder: bool = False) -> None:
+        super().__init__(dir_okay=folder, path_type=Path)
+        self._endings = endings
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, if it can be written to."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"{path} cannot be written: there is no folder {path.parent}", param, ctx)
+        if self._endings and path.suffix.lower() not in self._endings:
+            self.fail(f"{path} must end in {' or '.join(self._endings)}", param, ctx)
+        return path
