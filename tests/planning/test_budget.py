@@ -89,6 +89,9 @@ def test_without_a_budget_the_knee_is_chosen() -> None:
     assert Budget().empty
     assert choose([SLOW, MIDDLE, QUICK], Budget()) is MIDDLE
     assert knee([QUICK]) is QUICK
+    straight = [one(1, 0.5), one(2, 0.625), one(4, 0.75)]
+    assert knee(straight) == straight[-1], "where more time keeps buying accuracy there is no reason to stop"
+    assert knee(straight[:2]) == straight[1]
 
 
 def test_the_frontier_leaves_out_what_is_beaten() -> None:

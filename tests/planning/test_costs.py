@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.planning.test_latency import quadratic_profile
 
@@ -41,8 +43,13 @@ def test_what_is_within_a_budget_does_not_depend_on_the_accuracy_to_reach() -> N
 
 def test_a_choice_is_explained_by_the_budget() -> None:
     one = Candidate(0.5, 64, "int8", 0.9, 1.0, 1000, 10**6, 1000)
-    assert reason(Budget(), [one], one) == (
-        "no budget was given, and of 1 networks it is the knee of the curve: past it, time buys little"
+    quicker, slower = replace(one, latency_ms=0.1, accuracy=0.5), replace(one, latency_ms=10, accuracy=0.91)
+    assert reason(Budget(), [quicker, one, slower], one) == (
+        "no budget was given, and of 3 networks it is the knee of the curve: past it, time buys little"
+    )
+    assert reason(Budget(), [quicker, one], one) == (
+        "no budget was given, and of 2 networks it is the most accurate: the curve has no knee past which time buys "
+        "little"
     )
     assert reason(Budget(max_latency_ms=2), [one], one) == (
         "of 1 networks with at most 2 ms it is the most accurate on the validation pictures"

@@ -212,8 +212,11 @@ def _print(result: Fit, output: Path) -> None:
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
         f"on {evaluation.pictures} pictures"
     )
-    written = "metrics.json and training.png" if result.search is None else "shared.safetensors and device.json"
-    click.echo(f"{result.seconds:.0f} s; {output / 'model.safetensors'}, {written} are written")
+    others = [] if result.search is None else ["shared.safetensors", "device.json"]
+    if result.float_model is not None:
+        others.insert(0, "model.float32.safetensors")
+    written = ", ".join([str(output / "model.safetensors"), *others, "metrics.json"])
+    click.echo(f"{result.seconds:.0f} s; {written} and training.png are written")
 
 
 def _print_search(search: Search) -> None:

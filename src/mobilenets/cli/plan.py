@@ -17,6 +17,7 @@ from mobilenets.cli.output_file import OutputFile
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.planning.budget import Budget, Candidate, choose, frontier
+from mobilenets.planning.costs import knee_reason
 from mobilenets.planning.frontier import published_candidates
 from mobilenets.planning.latency import DeviceProfile, measure_profile, processor_name
 from mobilenets.progress import Progress
@@ -160,7 +161,7 @@ def _print(offer: _Offer, choice: Candidate, budget: Budget) -> None:
         )
     console.print(f"{offer.device}; {offer.accuracy}")
     console.print(table)
-    reason = "the knee of the curve: past it, time buys little" if budget.empty else "the best within the budget"
+    reason = knee_reason(offer.candidates, choice) if budget.empty else "the best within the budget"
     if budget.min_accuracy is not None:
         reason = "the quickest that reaches the accuracy"
     console.print(f"\n· on the frontier   → {choice}: {reason}")

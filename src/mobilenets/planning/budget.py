@@ -215,8 +215,8 @@ def knee(candidates: Sequence[Candidate]) -> Candidate:
     """Where more time stops buying much accuracy.
 
     On the frontier of accuracy against the logarithm of latency, both scaled to [0, 1], the point furthest above the
-    line from the quickest to the most accurate. Source: the criterion of Satopää et al. 2011, "Finding a Kneedle in a
-    Haystack".
+    line from the quickest to the most accurate; the most accurate where none lies above it. Source: the criterion of
+    Satopää et al. 2011, "Finding a Kneedle in a Haystack".
 
     Raises:
         PlanningError: If there are no candidates.
@@ -232,4 +232,4 @@ def knee(candidates: Sequence[Candidate]) -> Candidate:
         across = math.log(candidate.latency_ms / first.latency_ms) / time
         return (candidate.accuracy - first.accuracy) / gain - across
 
-    return max(curve, key=height)
+    return max(curve, key=lambda candidate: (height(candidate), candidate.accuracy))

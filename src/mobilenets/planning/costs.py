@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mobilenets.architecture.layers import Network
-from mobilenets.planning.budget import Budget, Candidate, choose
+from mobilenets.planning.budget import Budget, Candidate, choose, frontier
 from mobilenets.planning.frontier import candidate
 from mobilenets.planning.latency import DeviceProfile
 
@@ -82,11 +82,18 @@ def limits(budget: Budget) -> str:
     return f"at most {' and '.join(parts)}" if parts else "no limit"
 
 
+def knee_reason(candidates: Sequence[Candidate], choice: Candidate) -> str:
+    """What is to be said of the knee of some candidates."""
+    if choice == frontier(candidates)[-1]:
+        return "the most accurate: the curve has no knee past which time buys little"
+    return "the knee of the curve: past it, time buys little"
+
+
 def reason(budget: Budget, candidates: Sequence[Candidate], choice: Candidate) -> str:
     """Why :func:`~mobilenets.planning.budget.choose` took one of some candidates, in one sentence."""
     count = sum(budget.meets(one) for one in candidates)
     if budget.empty:
-        return f"no budget was given, and of {count} networks it is the knee of the curve: past it, time buys little"
+        return f"no budget was given, and of {count} networks it is {knee_reason(candidates, choice)}"
     if budget.min_accuracy is not None:
         limited = "" if limits(budget) == "no limit" else f" with {limits(budget)}"
         return f"of {count} networks{limited} it is the quickest that reaches {100 * budget.min_accuracy:.1f} %"

@@ -67,17 +67,24 @@ def reproduce(run: Run) -> Element:
         "reproduce",
         "Reproduce it",
         _commands(command_of(run)),
-        tag(
-            "p",
-            "The same data, seed, versions and number of threads give the same Model, bit for bit, on the same "
-            "machine.",
-        ),
+        tag("p", *_repeats(run)),
         tag("dl", [tag("div", tag("dt", key), tag("dd", value)) for key, value in facts], class_="facts"),
         tag(
             "details",
             tag("summary", f"The whole recipe ({named})"),
             _code(json.dumps(recipe, indent=2, ensure_ascii=False)),
         ),
+    )
+
+
+def _repeats(run: Run) -> tuple[Child, ...]:
+    same = "The same data, seed, versions and number of threads give the same Model, bit for bit, on the same machine"
+    if run.search is None or not run.search.device.measured_here:
+        return (f"{same}.",)
+    return (
+        f"{same} and with the latencies of this run, which are not measured the same twice: ",
+        tag("code", shlex.join(["--device", f"{run.place}/device.json"])),
+        ".",
     )
 
 
