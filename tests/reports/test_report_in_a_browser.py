@@ -119,4 +119,6 @@ def test_it_prints_on_some_pages_of_paper(chromium: Browser, reports: dict[str, 
     chromium.call("Emulation.setEmulatedMedia", media="print")
     assert chromium.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert chromium.evaluate("getComputedStyle(document.querySelector('figure .wide')).display") == "block"
+    tops = "new Set([...document.querySelectorAll('.cards > div')].map(card => card.getBoundingClientRect().top)).size"
+    assert chromium.evaluate(tops) == 1, "the figures of the verdict stand in one row"
     chromium.call("Emulation.setEmulatedMedia", media="")
