@@ -112,8 +112,10 @@ class Bench:
         shared = load(runs.shared_path)
         start, largest = runs.slice(shared, width, side), runs.slice(shared, max(WIDTHS), runs.largest)
         module, how = runs.specialising(start, largest)
-        learning_on = runs.trainer(module, how.epochs, how.recipe, objective=how.objective, size=how.size)
-        taught = min(how.epochs, self.options.epochs)
+        learning_on = runs.trainer(
+            module, how.epochs, how.recipe, objective=how.objective, size=how.size, sized_epochs=how.sized_epochs
+        )
+        taught = how.sized_epochs
         alone = runs.trainer(runs.fresh(width, side), 1, runs.recipe)
         together = self._shared_trainer()
         epochs = 0.0

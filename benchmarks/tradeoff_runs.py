@@ -202,7 +202,8 @@ class Runs:
         start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
         module, how = self.specialising(start, largest)
-        seconds = self.train(key, module, how.epochs, how.recipe, objective=how.objective, size=how.size)
+        sizes = {"size": how.size, "sized_epochs": how.sized_epochs}
+        seconds = self.train(key, module, how.epochs, how.recipe, objective=how.objective, **sizes)
         model = self.model(module)
         return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,12 @@ from tests.random_models import random_model
 from torch.nn import functional
 
 from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.decoding import Prepared
 from mobilenets.errors import TrainingError
 from mobilenets.training.batches import Batch
+from mobilenets.training.defaults import PREPROCESSING
 from mobilenets.training.distillation import Distillation, resized
+from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of
 from mobilenets.training.recipes import DEFAULT
 from mobilenets.training.search_training import MOST_SPECIALISED, SPECIALISE_RATE, Specialising
@@ -41,17 +46,39 @@ def test_labels_and_teacher_share_the_loss_and_later_there_are_labels_alone() ->
     assert losses == pytest.approx([both, both, float(labels), float(labels)], rel=1e-5)
 
 
-def test_a_small_slice_learns_on_long_and_hears_its_teacher_as_long_as_an_ordinary_run_takes() -> None:
+def test_a_small_slice_learns_on_long_and_hears_its_teacher_for_a_tenth_of_it() -> None:
     teacher = _module(1.0, 64, 0)
-    small = Specialising.of(_module(0.25, 32, 1), teacher, DEFAULT, 3)
-    assert small.epochs == 3 * MOST_SPECIALISED
+    small = Specialising.of(_module(0.25, 32, 1), teacher, DEFAULT, 5)
+    assert small.epochs == 5 * MOST_SPECIALISED
     assert small.recipe.learning_rate == SPECIALISE_RATE * DEFAULT.learning_rate
-    assert small.size == (64, 64)
+    assert (small.size, small.sized_epochs) == ((64, 64), 6)
     student = _module(0.25, 32, 1)
     with torch.no_grad():
-        heard = [float(small.objective(student, _batch(64, step)._replace(steps=360))[0]) for step in (0, 29, 30, 359)]
+        batches = [_batch(64, step)._replace(steps=600) for step in (0, 59, 60, 599)]
+        heard = [float(small.objective(student, batch)[0]) for batch in batches]
     assert heard[0] == heard[1] != heard[2] == heard[3]
-    assert Specialising.of(_module(1.0, 64, 2), teacher, DEFAULT, 3).epochs == 3
+    assert Specialising.of(_module(1.0, 64, 2), teacher, DEFAULT, 4).epochs == 5
+
+
+def test_pictures_have_the_teachers_size_while_it_teaches_and_then_the_students() -> None:
+    student = _module(0.25, 48, 1)
+    how = Specialising.of(student, _module(1.0, 64, 0), DEFAULT, 5)
+    batches = SimpleNamespace(steps_per_epoch=2)
+    nothing = Prepared(np.zeros((0, 48, 48, 3), np.uint8), np.zeros(0, np.int64), (), ())
+    trainer = Trainer(
+        student,
+        batches,  # type: ignore[arg-type]
+        nothing,
+        PREPROCESSING,
+        how.recipe,
+        Plan(how.epochs),
+        size=how.size,
+        sized_epochs=how.sized_epochs,
+    )
+    sizes = [trainer.size_at(epoch) for epoch in range(how.epochs)]
+    assert 0 < how.sized_epochs < how.epochs
+    assert set(sizes[: how.sized_epochs]) == {(64, 64)}
+    assert set(sizes[how.sized_epochs :]) == {(48, 48)}
 
 
 @pytest.mark.parametrize(

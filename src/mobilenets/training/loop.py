@@ -98,6 +98,7 @@ class Trainer:
         settings: What the run was started with, kept in the checkpoint and compared when it is resumed.
         size: (height, width) of the training pictures at full resolution, where it is not the network's: an objective
             may want them larger and resize them itself, and a network may be used at more than it is trained at.
+        sized_epochs: For how many epochs they have that size, and the network's own from then on; None for all.
         progress: Hears about every step.
     """
 
@@ -114,6 +115,7 @@ class Trainer:
         checkpoint: Path | None = None,
         settings: Mapping[str, Any] | None = None,
         size: tuple[int, int] | None = None,
+        sized_epochs: int | None = None,
         progress: Progress = SILENT,
     ) -> None:
         # mypy does not know this overload of Module.to
@@ -129,7 +131,8 @@ class Trainer:
         self._step = 0
         self._sums = Sums()
         self._saved_at = time.monotonic()
-        self._size = size or (module.network.height, module.network.width)
+        self._own = (module.network.height, module.network.width)
+        self._size, self._sized = size or self._own, plan.epochs if sized_epochs is None else sized_epochs
 
     @property
     def steps(self) -> int:
@@ -291,11 +294,11 @@ class Trainer:
 
     def size_at(self, epoch: int) -> tuple[int, int]:
         """(height, width) of the training pictures in an epoch; the network's own where it takes no other."""
-        height, width = self._size
+        height, width = full = self._size if epoch < self._sized else self._own
         if height != width:
-            return self._size
+            return full
         side = self.recipe.resolution_at(epoch, self.plan.epochs, height)
-        return (side, side) if takes(self.module.network, side) else self._size
+        return (side, side) if takes(self.module.network, side) else full
 
     def _left(self, epoch: int) -> float:
         """Steps from an epoch's first on, each as the share of one of that epoch that its pictures' area says."""

@@ -87,7 +87,6 @@ class Recipe:
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
             add to 1. Small pictures first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
-        fine_tuning: Factor on the learning rate when a slice of a shared network is trained on by itself.
         transfer: Factor on the learning rate when training starts from another Model's weights.
         transfer_presentations: What ``presentations`` is then.
         transfer_stride: What ``kept_stride`` is then.
@@ -120,7 +119,6 @@ class Recipe:
     mixed: float = 0.5
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
-    fine_tuning: float = 0.2
     transfer: float = 0.4
     transfer_presentations: int = 35_000
     transfer_stride: int = 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,10 +35,14 @@ SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensor
 SHARED_EPOCHS = 3.0
 """Of as many epochs as an ordinary run has: a step trains one network, on average for a little less than half the price
 of the widest, and all have to learn."""
-MOST_SPECIALISED = 12.0
-"""Of as many epochs as an ordinary run has, how many a slice learns on for at most."""
+SPECIALISED, MOST_SPECIALISED = 1.25, 12.0
+"""A slice learns on for the Mult-Adds of so many ordinary runs of the largest, but at most for so many times as many
+epochs as one has."""
 SPECIALISE_RATE = 0.5
-"""Of the recipe's learning rate. A slice of a short run has more to learn than to keep."""
+"""Of the recipe's learning rate: of that at which a slice would learn from nothing."""
+TAUGHT = 0.1
+"""Share of its learning on, from the beginning, in which the largest teaches. Every such step costs several of a small
+slice's, and a slice that has learnt on for long knows more than the largest."""
 
 
 def epochs_of_shared(usual: int) -> int:
@@ -47,15 +53,15 @@ def epochs_of_shared(usual: int) -> int:
 def specialised_epochs(usual: int, shared: Network, pick: Network) -> int:
     """How many epochs a slice learns on for.
 
-    As many as take the Mult-Adds of an ordinary run of the shared network, up to a limit. So the small ones, which have
-    the most to gain, have the longest, and none takes much longer than the shared run.
+    As many as take the Mult-Adds of one and a quarter ordinary runs of the shared network, up to a limit. So the small
+    ones have the longest, for they have the most to gain, and none takes much longer than the shared run.
 
     Args:
         usual: Epochs of an ordinary run.
         shared: The shared network.
         pick: The slice's.
     """
-    return max(1, round(usual * min(cost(shared).macs / cost(pick).macs, MOST_SPECIALISED)))
+    return max(1, round(usual * min(SPECIALISED * cost(shared).macs / cost(pick).macs, MOST_SPECIALISED)))
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,17 @@ class Specialising:
     Attributes:
         epochs: For how long.
         recipe: The recipe, with a lower rate.
-        objective: The largest teaches for as many epochs as an ordinary run has; then the labels alone do.
-        size: (height, width) of the pictures that the objective is given.
+        objective: The largest teaches at first; then the labels alone do.
+        size: (height, width) of the pictures while the largest teaches, which the slice is given smaller.
+        sized_epochs: For how long it does. From then on pictures are made at the slice's own size, as those are that it
+            is used on: made smaller twice they are softer.
     """
 
     epochs: int
     recipe: Recipe
     objective: Distillation
     size: tuple[int, int]
+    sized_epochs: int
 
     @classmethod
     def of(cls, module: NetworkModule, teacher: NetworkModule, recipe: Recipe, usual: int) -> Specialising:
@@ -86,9 +95,10 @@ class Specialising:
         """
         epochs = specialised_epochs(usual, teacher.network, module.network)
         set_batch_norm_momentum(module, recipe)
-        objective = Distillation(teacher, until=min(1.0, usual / epochs), label_smoothing=recipe.label_smoothing)
+        taught = math.ceil(TAUGHT * epochs)
+        objective = Distillation(teacher, until=taught / epochs, label_smoothing=recipe.label_smoothing)
         slower = replace(recipe, learning_rate=SPECIALISE_RATE * recipe.learning_rate)
-        return cls(epochs, slower, objective, (teacher.network.height, teacher.network.width))
+        return cls(epochs, slower, objective, (teacher.network.height, teacher.network.width), taught)
 
 
 @dataclass(frozen=True)
@@ -213,7 +223,8 @@ class SearchTraining:
         module = module_of(start)
         how = Specialising.of(module, teacher, self._by.recipe, self._usual_epochs(shared.network))
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
-        trainer = self._trainer(module, how.recipe, how.epochs, how.objective, kept, shared.network, size=how.size)
+        sizes: dict[str, Any] = {"size": how.size, "sized_epochs": how.sized_epochs}
+        trainer = self._trainer(module, how.recipe, how.epochs, how.objective, kept, shared.network, **sizes)
         loss, top1 = trainer.validate(module.eval())
         before = Epoch(-1, choice.resolution, 0.0, loss, top1, loss, top1)
         if self._resume:
@@ -235,8 +246,8 @@ class SearchTraining:
         checkpoint: str,
         shared: Network,
         *,
-        size: tuple[int, int] | None = None,
         keep_last: bool = False,
+        **sizes: Any,
     ) -> Trainer:
         by, network = self._by, module.network
         plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device, keep_last=keep_last)
@@ -257,6 +268,6 @@ class SearchTraining:
             objective=objective,
             checkpoint=self._folder and self._folder / checkpoint,
             settings=kept,
-            size=size,
             progress=self._progress,
+            **sizes,
         )
