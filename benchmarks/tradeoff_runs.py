@@ -197,7 +197,7 @@ class Runs:
     def specialised(self, shared: Model, width: float, side: int) -> tuple[float, Model]:
         """A slice that learned on by itself, with the largest as its teacher, and the processor seconds of it.
 
-        As in a fit within a budget, the slice stays as it was if validation pictures say that this brought nothing.
+        The slice stays as it was if fewer validation pictures are right than before.
         """
         start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}

@@ -64,7 +64,7 @@ def test_what_meets_the_budget_is_picked_from_slices_of_one_network(fitted: tupl
     assert (search.validation_pictures, search.latency) == (9, None)  # another machine's latency is not measured here
     assert result.model.network.height == search.choice.resolution
     assert [phase.name for phase in result.phases] == ["latency", "shared", "frontier", "specialise", "test"]
-    learnt_on = {40: 4, 32: 8}[search.choice.resolution]  # as many Mult-Adds as four epochs of the largest
+    learnt_on = {40: 5, 32: 10}[search.choice.resolution]  # as many Mult-Adds as five epochs of the largest
     assert [len(phase.history) for phase in result.phases] == [0, 12, 0, learnt_on, 0]
     assert result.phases[1].best_epoch == 11, "the last of the shared run is kept"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -165,6 +165,12 @@ def test_a_pick_that_learning_on_makes_no_better_is_kept_and_recorded_as_its_sta
 
 
 # What is refused before any training ----------------------------------------------------------------------------------
+
+
+def test_a_goal_that_no_slice_reaches_is_said_with_the_way_to_go_on(pictures: Path) -> None:
+    told = r"reaches 100.0 %; the best is .* before it learns on; --resume with a lower goal"
+    with pytest.raises(PlanningError, match=told):
+        fit_within(pictures, None, goal(min_accuracy=1.0), replace(SMALL, width=0.25, epochs=1))
 
 
 @pytest.fixture

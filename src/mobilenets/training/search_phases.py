@@ -18,7 +18,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.decoding import prepare
 from mobilenets.engine.evaluation import Evaluation, score
 from mobilenets.engine.session import Session
-from mobilenets.errors import GateError
+from mobilenets.errors import GateError, PlanningError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.planning.budget import Candidate, choose
@@ -144,7 +144,7 @@ class SearchPhases:
         """Pick, specialise and compress; where int8 turns out to lose too much, pick again without it."""
         self._candidates = list(self._evaluated.candidates)
         while True:
-            choice = choose(self._candidates, self.goal.budget)
+            choice = self._choice()
             self._progress.note(f"picked {choice}: right on {100 * choice.accuracy:.1f} % of the validation pictures")
             with self._phase("specialise") as learnt:
                 learnt.append(self._training.specialised(self._evaluated.shared, choice))
@@ -189,6 +189,14 @@ class SearchPhases:
             float_model=None if made.verdict is None else _recorded(made.learnt.model, record),
             verdict=made.verdict,
         )
+
+    def _choice(self) -> Candidate:
+        try:
+            return choose(self._candidates, self.goal.budget)
+        except PlanningError as error:
+            if self.goal.budget.min_accuracy is None:
+                raise
+            raise PlanningError(f"{error} before it learns on; --resume with a lower goal goes on from here") from None
 
     def _profile(self) -> DeviceProfile:
         return measure_profile(
