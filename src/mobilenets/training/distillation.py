@@ -22,7 +22,8 @@ class Distillation:
         teacher: A trained module; it sees every picture at the batch's size, and is not changed.
         share: Of the loss, how much is learnt from the teacher's answers; the rest is learnt from the labels.
         until: Part of the run, from its beginning, in which the teacher is asked; afterwards all is learnt from the
-            labels, which takes a fraction of the time where the teacher is much larger.
+            labels, which takes a fraction of the time where the teacher is much larger, and pictures are taken as
+            they come.
         label_smoothing: Of the labels.
 
     Raises:
@@ -43,17 +44,20 @@ class Distillation:
     def __call__(self, module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
         """(loss, logits of the student).
 
-        A batch comes at the teacher's size, or in proportion where training is at a smaller one just now; the student
-        sees it in its own proportion.
+        While the teacher is asked, a batch comes at its size, or in proportion where training is at a smaller one just
+        now, and the student sees it in its own proportion.
         """
+        if batch.step >= round(self._until * batch.steps):
+            logits = module(batch.pictures).float()
+            return self._from_labels(logits, batch), logits
         side = proportional_side(module.network.height, batch.pictures.shape[2], self._teacher.network.height)
         logits = module(resized(batch.pictures, side)).float()
-        from_labels = functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
-        if batch.step >= self._until * batch.steps:
-            return from_labels, logits
         with torch.no_grad():
             said = self._teacher(batch.pictures).float().softmax(dim=1)
-        return torch.lerp(from_labels, functional.cross_entropy(logits, said), self._share), logits
+        return torch.lerp(self._from_labels(logits, batch), functional.cross_entropy(logits, said), self._share), logits
+
+    def _from_labels(self, logits: Tensor, batch: Batch) -> Tensor:
+        return functional.cross_entropy(logits, batch.targets, label_smoothing=self._label_smoothing)
 
 
 def proportional_side(wanted: int, side: int, largest: int) -> int:
