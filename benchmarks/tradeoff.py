@@ -113,7 +113,7 @@ class Bench:
         start, largest = runs.slice(shared, width, side), runs.slice(shared, max(WIDTHS), runs.largest)
         module, how = runs.specialising(start, largest)
         learning_on = runs.trainer(
-            module, how.epochs, how.recipe, objective=how.objective, size=how.size, sized_epochs=how.sized_epochs
+            module, how.epochs, runs.recipe, objective=how.objective, size=how.size, sized_epochs=how.sized_epochs
         )
         taught = how.sized_epochs
         alone = runs.trainer(runs.fresh(width, side), 1, runs.recipe)

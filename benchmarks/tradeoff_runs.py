@@ -203,7 +203,7 @@ class Runs:
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
         module, how = self.specialising(start, largest)
         sizes = {"size": how.size, "sized_epochs": how.sized_epochs}
-        seconds = self.train(key, module, how.epochs, how.recipe, objective=how.objective, **sizes)
+        seconds = self.train(key, module, how.epochs, self.recipe, objective=how.objective, **sizes)
         model = self.model(module)
         return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
 

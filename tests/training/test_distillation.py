@@ -19,7 +19,7 @@ from mobilenets.training.distillation import Distillation, resized
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of
 from mobilenets.training.recipes import DEFAULT
-from mobilenets.training.search_training import MOST_SPECIALISED, SPECIALISE_RATE, Specialising
+from mobilenets.training.search_training import MOST_SPECIALISED, Specialising
 
 
 def _module(width: float, side: int, seed: int) -> NetworkModule:
@@ -61,7 +61,6 @@ def test_a_small_slice_learns_on_long_and_hears_its_teacher_for_a_tenth_of_it() 
     teacher = _module(1.0, 64, 0)
     small = Specialising.of(_module(0.25, 32, 1), teacher, DEFAULT, 5)
     assert small.epochs == 5 * MOST_SPECIALISED
-    assert small.recipe.learning_rate == SPECIALISE_RATE * DEFAULT.learning_rate
     assert (small.size, small.sized_epochs) == ((64, 64), 6)
     student = _module(0.25, 32, 1)
     with torch.no_grad():
@@ -81,7 +80,7 @@ def test_pictures_have_the_teachers_size_while_it_teaches_and_then_the_students(
         batches,  # type: ignore[arg-type]
         nothing,
         PREPROCESSING,
-        how.recipe,
+        DEFAULT,
         Plan(how.epochs),
         size=how.size,
         sized_epochs=how.sized_epochs,

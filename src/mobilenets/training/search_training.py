@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,6 @@ of the widest, and all have to learn."""
 SPECIALISED, MOST_SPECIALISED = 1.25, 12.0
 """A slice learns on for the Mult-Adds of so many ordinary runs of the largest, but at most for so many times as many
 epochs as one has."""
-SPECIALISE_RATE = 0.5
-"""Of the recipe's learning rate: of that at which a slice would learn from nothing."""
 TAUGHT = 0.1
 """Share of its learning on, from the beginning, in which the largest teaches. Every such step costs several of a small
 slice's, and a slice that has learnt on for long knows more than the largest."""
@@ -70,7 +68,6 @@ class Specialising:
 
     Attributes:
         epochs: For how long.
-        recipe: The recipe, with a lower rate.
         objective: The largest teaches at first; then the labels alone do.
         size: (height, width) of the pictures while the largest teaches, which the slice is given smaller.
         sized_epochs: For how long it does. From then on pictures are made at the slice's own size, as those are that it
@@ -78,7 +75,6 @@ class Specialising:
     """
 
     epochs: int
-    recipe: Recipe
     objective: Distillation
     size: tuple[int, int]
     sized_epochs: int
@@ -97,8 +93,7 @@ class Specialising:
         set_batch_norm_momentum(module, recipe)
         taught = math.ceil(TAUGHT * epochs)
         objective = Distillation(teacher, until=taught / epochs, label_smoothing=recipe.label_smoothing)
-        slower = replace(recipe, learning_rate=SPECIALISE_RATE * recipe.learning_rate)
-        return cls(epochs, slower, objective, (teacher.network.height, teacher.network.width), taught)
+        return cls(epochs, objective, (teacher.network.height, teacher.network.width), taught)
 
 
 @dataclass(frozen=True)
@@ -106,7 +101,7 @@ class TrainedBy:
     """How all training of a search is done.
 
     Attributes:
-        recipe: How to train the shared network; the pick learns on by the same, more slowly.
+        recipe: How to train the shared network, and the pick that learns on.
         device: Where.
         precision: ``"float32"`` or ``"bfloat16"``.
         epochs: Of an ordinary run, which others are in proportion to; by the number of pictures, if None.
@@ -192,7 +187,7 @@ class SearchTraining:
             seed=self._by.seed,
         )
         epochs = self.shared_epochs(network)
-        trainer = self._trainer(module, recipe, epochs, sandwich, checkpoints.FILE_NAME, network, keep_last=True)
+        trainer = self._trainer(module, epochs, sandwich, checkpoints.FILE_NAME, network, keep_last=True)
         if self._resume and trainer.resume():
             self._progress.note(f"going on after {len(trainer.history)} of {epochs} epochs")
         history = trainer.run()
@@ -224,7 +219,7 @@ class SearchTraining:
         how = Specialising.of(module, teacher, self._by.recipe, self._usual_epochs(shared.network))
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
         sizes: dict[str, Any] = {"size": how.size, "sized_epochs": how.sized_epochs}
-        trainer = self._trainer(module, how.recipe, how.epochs, how.objective, kept, shared.network, **sizes)
+        trainer = self._trainer(module, how.epochs, how.objective, kept, shared.network, **sizes)
         loss, top1 = trainer.validate(module.eval())
         before = Epoch(-1, choice.resolution, 0.0, loss, top1, loss, top1)
         if self._resume:
@@ -240,7 +235,6 @@ class SearchTraining:
     def _trainer(
         self,
         module: NetworkModule,
-        recipe: Recipe,
         epochs: int,
         objective: Objective,
         checkpoint: str,
@@ -249,7 +243,7 @@ class SearchTraining:
         keep_last: bool = False,
         **sizes: Any,
     ) -> Trainer:
-        by, network = self._by, module.network
+        by, network, recipe = self._by, module.network, self._by.recipe
         plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device, keep_last=keep_last)
         if self._canvases is None:
             self._canvases = make_canvases(self._dataset.train, shared.height, progress=self._progress)
