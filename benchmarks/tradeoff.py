@@ -115,16 +115,16 @@ class Bench:
         learning_on = runs.trainer(
             module, how.epochs, runs.recipe, objective=how.objective, size=how.size, sized_epochs=how.sized_epochs
         )
-        taught = how.sized_epochs
         alone = runs.trainer(runs.fresh(width, side), 1, runs.recipe)
         together = self._shared_trainer()
         epochs = 0.0
         for number in range(COST_ROUNDS):
             one = self.step_seconds(alone, STEPS_A_ROUND)
             shared_run = runs.shared_epochs * self._shared_step_seconds(together, number)
-            learning = taught * self.step_seconds(learning_on, STEPS_A_ROUND)
-            if how.epochs > taught:
-                learning += (how.epochs - taught) * self.step_seconds(learning_on, STEPS_A_ROUND, how.epochs - 1)
+            learning = how.sized_epochs * self.step_seconds(learning_on, STEPS_A_ROUND)
+            untaught = how.epochs - how.sized_epochs
+            if untaught:
+                learning += untaught * self.step_seconds(learning_on, STEPS_A_ROUND, how.epochs - 1)
             epochs += (shared_run + learning) / one / COST_ROUNDS
         return max(1, round(epochs))
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -218,8 +217,9 @@ class SearchTraining:
         module = module_of(start)
         how = Specialising.of(module, teacher, self._by.recipe, self._usual_epochs(shared.network))
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
-        sizes: dict[str, Any] = {"size": how.size, "sized_epochs": how.sized_epochs}
-        trainer = self._trainer(module, how.epochs, how.objective, kept, shared.network, **sizes)
+        trainer = self._trainer(
+            module, how.epochs, how.objective, kept, shared.network, size=how.size, sized_epochs=how.sized_epochs
+        )
         loss, top1 = trainer.validate(module.eval())
         before = Epoch(-1, choice.resolution, 0.0, loss, top1, loss, top1)
         if self._resume:
@@ -240,8 +240,9 @@ class SearchTraining:
         checkpoint: str,
         shared: Network,
         *,
+        size: tuple[int, int] | None = None,
+        sized_epochs: int | None = None,
         keep_last: bool = False,
-        **sizes: Any,
     ) -> Trainer:
         by, network, recipe = self._by, module.network, self._by.recipe
         plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device, keep_last=keep_last)
@@ -262,6 +263,7 @@ class SearchTraining:
             objective=objective,
             checkpoint=self._folder and self._folder / checkpoint,
             settings=kept,
+            size=size,
+            sized_epochs=sized_epochs,
             progress=self._progress,
-            **sizes,
         )
