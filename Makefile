@@ -24,8 +24,8 @@ $(VENV)/.dev: $(VENV)/.demo
 demo: $(VENV)/.demo
 	$(BIN)/mobilenets fit digits --output runs/digits --force
 	$(BIN)/mobilenets evaluate runs/digits/model.safetensors digits
-	$(BIN)/python docs/demo.py runs/digits/picture.png
-	$(BIN)/mobilenets predict runs/digits/model.safetensors runs/digits/picture.png
+	$(BIN)/python docs/demo.py runs/digits/image.png
+	$(BIN)/mobilenets predict runs/digits/model.safetensors runs/digits/image.png
 	@echo "The model, its figures and its training curve are in runs/digits."
 
 test: $(VENV)/.dev

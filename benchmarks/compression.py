@@ -2,11 +2,11 @@
 
     python benchmarks/compression.py --data ../shared/data --models runs/compression
 
-The published 0.25-224 is read from Keras' file, calibrated on 64 of the 100 pictures of the sample, and judged on the
-36 between them, on all 100, and on eight views (four crops, mirrored or not) of the 36: more pictures for agreement,
+The published 0.25-224 is read from Keras' file, calibrated on 64 of the 100 images of the sample, and judged on the
+36 between them, on all 100, and on eight views (four crops, mirrored or not) of the 36: more images for agreement,
 though not independent ones. Models of sign-digits and trashnet are fitted first, unless --models holds them already.
-Post-training and trained Models are compared with the float one on the test pictures, which nothing was chosen by. The
-validation pictures say which epoch of training is kept.
+Post-training and trained Models are compared with the float one on the test images, which nothing was chosen by. The
+validation images say which epoch of training is kept.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ import numpy as np
 from PIL import Image
 
 from mobilenets.architecture.layers import Activation
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.data_free import quantize_without_pictures
-from mobilenets.compression.gate import Jury, Verdict, contributions
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.data_free import quantize_without_images
+from mobilenets.compression.quality import Jury, Verdict, contributions
 from mobilenets.compression.quantize import Options, Quantized, quantize
 from mobilenets.data.dataset import load_collection, load_dataset
-from mobilenets.data.decoding import prepare
-from mobilenets.formats.from_keras import from_keras
+from mobilenets.data.loading import prepare
+from mobilenets.formats.keras import from_keras
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.training import int8
+from mobilenets.search import int8
 from mobilenets.training.fit import fit
 from mobilenets.training.quantization_aware import Recipe, Trained, train
 from mobilenets.training.settings import Settings
 
 CALIBRATION = 64
-"""Pictures that calibrate the published network; Models that are fitted here take as many as ``fit --int8``."""
+"""Images that calibrate the published network; Models that are fitted here take as many as ``fit --int8``."""
 FITTED = {"sign-digits": (96, 20), "trashnet": (128, 14)}
 """Resolution and epochs of the Models that are fitted, from the published 0.25-224."""
 
@@ -63,13 +63,13 @@ def line(name: str, verdict: Verdict) -> None:
 
 
 def views(model: Model, paths: Sequence[Path]) -> Pixels:
-    """Eight views of each picture: four crop fractions, mirrored or not."""
+    """Eight views of each image: four crop fractions, mirrored or not."""
     found = []
     for path in paths:
-        picture = Image.open(path).convert("RGB")
+        image = Image.open(path).convert("RGB")
         for fraction in (1.0, 0.75, 0.625, 0.5):
             preprocessing = replace(model.preprocessing, crop_fraction=fraction)
-            pixels = preprocessing.apply(picture, model.network.height, model.network.width)
+            pixels = preprocessing.apply(image, model.network.height, model.network.width)
             found += [pixels, pixels[:, ::-1]]
     return np.stack(found)
 
@@ -94,19 +94,19 @@ def real(data: Path, explain: bool) -> None:
     begun, processor = time.perf_counter(), time.process_time()
     made = quantize(model, calibration)
     seconds, busy = time.perf_counter() - begun, time.process_time() - processor
-    print(f"0.25-224 quantised with {len(chosen)} pictures in {seconds:.1f} s ({busy:.1f} s of processor time)")
+    print(f"0.25-224 quantised with {len(chosen)} images in {seconds:.1f} s ({busy:.1f} s of processor time)")
     jury = Jury.of(model, prepared.pixels[held_out], targets[held_out])
     line("0.25-224, held out", jury.judge(made.model, made.layers))
     line("0.25-224, all", Jury.of(model, prepared.pixels, targets).judge(made.model))
     folder = data / "imagenet-sample"
-    paths = [folder / Path(everything.pictures[index].name).name for index in held_out]
+    paths = [folder / Path(everything.images[index].name).name for index in held_out]
     line("0.25-224, views of the held out", Jury.of(model, views(model, paths)).judge(made.model))
     if explain:
         viewed = Jury.of(model, views(model, paths))
         for item in contributions(viewed, lambda options: quantize(model, calibration, options), Options()):
             line(f"0.25-224, views, without {item.lever}", item.without)
-    free = quantize_without_pictures(model)
-    line("0.25-224, without pictures, all", Jury.of(model, prepared.pixels, targets).judge(free.model))
+    free = quantize_without_images(model)
+    line("0.25-224, without images, all", Jury.of(model, prepared.pixels, targets).judge(free.model))
     four = quantize(model, calibration, Options(weight_bits=4))
     line("0.25-224, 4-bit weights, post-training only, held out", jury.judge(four.model))
 
@@ -118,13 +118,13 @@ def fitted(name: str, data: Path, models: Path) -> Model:
         resolution, epochs = FITTED[name]
         network = mobilenet_v1(width_multiplier=0.25, resolution=resolution, activation=Activation.RELU6)
         start = replace(published(data), network=network)
-        # Apart, since the validation pictures choose among int8 Models.
+        # Apart, since the validation images choose among int8 Models.
         fit(data / name, folder, Settings(weights=start, resolution=resolution, epochs=epochs, validation_apart=True))
     return load(folder / "model.safetensors")
 
 
 def small(name: str, data: Path, models: Path, epochs: int | None) -> None:
-    """Rows of one fitted Model, on its test pictures."""
+    """Rows of one fitted Model, on its test images."""
     model = fitted(name, data, models)
     dataset = load_dataset(data / name, seed=0)
     size = (model.network.height, model.network.width)
@@ -145,7 +145,7 @@ def small(name: str, data: Path, models: Path, epochs: int | None) -> None:
     rows: dict[str, Callable[[], Quantized]] = {
         "int8 post-training": lambda: quantize(model, calibration),
         "int8 trained": lambda: trained(8),
-        "int8 without pictures": lambda: quantize_without_pictures(model),
+        "int8 without images": lambda: quantize_without_images(model),
         "4-bit post-training": lambda: quantize(model, calibration, Options(weight_bits=4)),
         "4-bit trained": lambda: trained(4),
     }

@@ -1,12 +1,12 @@
 """From a file to a label, as a user of each runtime would write it: equal weights, pixels and labels, in turns.
 
     python benchmarks/end_to_end.py start     process start to the label of one JPEG, and the peak memory of the process
-    python benchmarks/end_to_end.py folder    300 JPEGs of about 500×375, pictures per second on all cores
+    python benchmarks/end_to_end.py folder    300 JPEGs of about 500×375, images per second on all cores
     python benchmarks/end_to_end.py load      reading a Model file, and making it ready to run
 
 MobileNet V1 1.0-224 in int8 (PyTorch: float32) with random weights; no runtime's speed depends on them. Everybody
 decodes and scales with Pillow to the same pixels. A contestant whose labels differ is reported and not timed. The
-pictures are those of ../shared/data/imagenet-sample, or noise of their size where it is not there.
+images are those of ../shared/data/imagenet-sample, or noise of their size where it is not there.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.inference import model_of
 
+from mobilenets.base.processors import cores, processor_name
 from mobilenets.engine.session import Session
-from mobilenets.formats.to_litert import to_litert
-from mobilenets.formats.to_onnx import onnx_graph
+from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model.file import load, save
-from mobilenets.processors import cores, processor_name
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 SIZE = "1.0-224"
 EQUAL_LABELS = 0.98
-"""Share of pictures on which runtimes must agree: each rounds in its own way, and random weights give near ties."""
+"""Share of images on which runtimes must agree: each rounds in its own way, and random weights give near ties."""
 
 PIXELS = """
 def pixels_of(path):
-    picture = Image.open(path).convert("RGB")
-    side = 0.875 * min(picture.size)
-    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    image = Image.open(path).convert("RGB")
+    side = 0.875 * min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
-    return np.asarray(picture.resize((224, 224), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR, box=box))
 """
 
 LITERT = (
@@ -99,7 +99,7 @@ from mobilenets import Classifier
 print(Classifier(sys.argv[1], threads=int(sys.argv[3])).predict(sys.argv[2]).label)
 """
 
-# Each of the following answers every line of standard input with the seconds that all pictures took, and their labels.
+# Each of the following answers every line of standard input with the seconds that all images took, and their labels.
 LOOP = """
 import os, time
 paths = sorted(os.path.join(sys.argv[2], name) for name in os.listdir(sys.argv[2]))
@@ -112,10 +112,10 @@ OURS_MANY = (
     """
 import sys
 from mobilenets import Classifier
-from mobilenets.data.folders import pictures_of
+from mobilenets.data.sources import images_of
 classifier = Classifier(sys.argv[1], threads=int(sys.argv[3]))
 def labels_of(paths):
-    return [prediction.label for prediction in classifier.predict_many(pictures_of(paths), top=1)]
+    return [prediction.label for prediction in classifier.predict_many(images_of(paths), top=1)]
 """
     + LOOP
 )
@@ -168,9 +168,9 @@ class Program:
     text: str
     model: Path
 
-    def command(self, picture: Path, threads: int) -> list[str]:
-        """The command that labels a picture, or a folder of them."""
-        return [sys.executable, "-c", self.text, str(self.model), str(picture), str(threads)]
+    def command(self, image: Path, threads: int) -> list[str]:
+        """The command that labels an image, or a folder of them."""
+        return [sys.executable, "-c", self.text, str(self.model), str(image), str(threads)]
 
 
 def write_models(folder: Path) -> dict[str, Path]:
@@ -185,13 +185,13 @@ def write_models(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def write_pictures(folder: Path, count: int) -> None:
+def write_images(folder: Path, count: int) -> None:
     """JPEGs of about 500×375."""
     folder.mkdir()
     found = []
     for path in sorted(SAMPLE.glob("*.JPEG")):
-        with Image.open(path) as picture:
-            if max(picture.size) == 500 and 325 <= min(picture.size) <= 400:
+        with Image.open(path) as image:
+            if max(image.size) == 500 and 325 <= min(image.size) <= 400:
                 found.append(path)
     rng = np.random.default_rng(0)
     for number in range(count):
@@ -209,10 +209,10 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | {"PYTHONPYCACHEPREFIX": str(folder / "compiled")}
 
 
-def peak_megabytes(program: Program, picture: Path, threads: int, variables: dict[str, str]) -> float:
+def peak_megabytes(program: Program, image: Path, threads: int, variables: dict[str, str]) -> float:
     """Peak resident memory of the process. What a parent sees may be its own, so the process says it itself."""
     text = program.text + "\nprint([line for line in open('/proc/self/status') if 'VmHWM' in line][0].split()[1])"
-    command = Program(program.name, text, program.model).command(picture, threads)
+    command = Program(program.name, text, program.model).command(image, threads)
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1]) / 1e3
 
@@ -226,8 +226,8 @@ def describe(name: str, values: list[float], unit: str, scale: float) -> str:
 def start(folder: Path, repeats: int, threads: int) -> None:
     """Process start to the label of one JPEG, and peak memory."""
     models, variables = write_models(folder), environment(folder)
-    write_pictures(folder / "pictures", 1)
-    picture = folder / "pictures" / "0000.jpeg"
+    write_images(folder / "images", 1)
+    image = folder / "images" / "0000.jpeg"
     programs = [
         Program("mobilenets", OURS_ONE, models["int8"]),
         Program("litert", LITERT_ONE, models["litert"]),
@@ -237,7 +237,7 @@ def start(folder: Path, repeats: int, threads: int) -> None:
     labels = {}
     for program in programs:  # which also fills the caches of files and of compiled modules
         done = subprocess.run(
-            program.command(picture, threads), env=variables, capture_output=True, text=True, check=True
+            program.command(image, threads), env=variables, capture_output=True, text=True, check=True
         )
         labels[program.name] = done.stdout.split()[-1]
     agreeing = [program for program in programs if labels[program.name] == labels["mobilenets"]]
@@ -248,10 +248,10 @@ def start(folder: Path, repeats: int, threads: int) -> None:
     for _ in range(repeats):
         for program in agreeing:
             begin = time.perf_counter()
-            subprocess.run(program.command(picture, threads), env=variables, capture_output=True, check=True)
+            subprocess.run(program.command(image, threads), env=variables, capture_output=True, check=True)
             times[program.name].append(time.perf_counter() - begin)
     print("process start to label      minimum, median, p90; peak memory")
-    memory = {program.name: peak_megabytes(program, picture, threads, variables) for program in agreeing}
+    memory = {program.name: peak_megabytes(program, image, threads, variables) for program in agreeing}
     for name, values in times.items():
         print(f"{describe(name, values, 'ms', 1e3)}  {memory[name]:6.1f} MB")
     for name in [name for name in times if name != "mobilenets"]:
@@ -260,11 +260,11 @@ def start(folder: Path, repeats: int, threads: int) -> None:
         print(f"against {name}: time {ratio:.2f} (medians {median:.2f}), memory {share:.2f}")
 
 
-def folder_of_pictures(folder: Path, repeats: int, threads: int, count: int = 300) -> None:
-    """Pictures per second, from files to labels."""
+def folder_of_images(folder: Path, repeats: int, threads: int, count: int = 300) -> None:
+    """Images per second, from files to labels."""
     models, variables = write_models(folder), environment(folder)
-    pictures = folder / "pictures"
-    write_pictures(pictures, count)
+    images = folder / "images"
+    write_images(images, count)
     programs = [
         Program("mobilenets", OURS_MANY, models["int8"]),
         Program("onnxruntime", ONNX_RUNTIME_MANY.replace("EXACT", '"0"'), models["onnx"]),
@@ -273,7 +273,7 @@ def folder_of_pictures(folder: Path, repeats: int, threads: int, count: int = 30
     ]
     running = {
         program.name: subprocess.Popen(
-            program.command(pictures, threads), env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            program.command(images, threads), env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for program in programs
     }
@@ -281,7 +281,7 @@ def folder_of_pictures(folder: Path, repeats: int, threads: int, count: int = 30
     for program in list(programs):  # the first round warms up and is compared
         _, labels[program.name] = turn(running[program.name])
         expected = (
-            float_labels(models["float32"], pictures) if program.model == models["float32"] else labels["mobilenets"]
+            float_labels(models["float32"], images) if program.model == models["float32"] else labels["mobilenets"]
         )
         equal = float(np.mean([mine == other for mine, other in zip(labels[program.name], expected, strict=True)]))
         if equal < EQUAL_LABELS:
@@ -295,14 +295,14 @@ def folder_of_pictures(folder: Path, repeats: int, threads: int, count: int = 30
         process.communicate()
     print(f"{count} JPEGs to labels      minimum, median, p90")
     for name, values in times.items():
-        print(f"{describe(name, values, 's', 1)}  {count / min(values):6.1f} pictures/s")
+        print(f"{describe(name, values, 's', 1)}  {count / min(values):6.1f} images/s")
     for name in [name for name in times if name != "mobilenets"]:
         ratio, median = (pick(times[name]) / pick(times["mobilenets"]) for pick in (min, np.median))
-        print(f"against {name}: {ratio:.2f} times the pictures per second (medians {median:.2f})")
+        print(f"against {name}: {ratio:.2f} times the images per second (medians {median:.2f})")
 
 
 def turn(process: subprocess.Popen[str]) -> tuple[float, list[str]]:
-    """All pictures once: seconds and labels."""
+    """All images once: seconds and labels."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("go\n")
@@ -311,12 +311,12 @@ def turn(process: subprocess.Popen[str]) -> tuple[float, list[str]]:
     return float(seconds), labels
 
 
-def float_labels(model: Path, pictures: Path) -> list[str]:
+def float_labels(model: Path, images: Path) -> list[str]:
     """What the float32 network should say, by our engine."""
-    from mobilenets.data.folders import pictures_of
-    from mobilenets.engine.classifier import Classifier
+    from mobilenets.data.sources import images_of
+    from mobilenets.engine.predictor import Classifier
 
-    return [answer.label for answer in Classifier(model).predict_many(pictures_of([pictures]), top=1)]
+    return [answer.label for answer in Classifier(model).predict_many(images_of([images]), top=1)]
 
 
 def loading(folder: Path, repeats: int, threads: int) -> None:
@@ -339,7 +339,7 @@ def loading(folder: Path, repeats: int, threads: int) -> None:
 
 PARTS: dict[str, tuple[Callable[[Path, int, int], None], int]] = {
     "start": (start, 20),
-    "folder": (folder_of_pictures, 5),
+    "folder": (folder_of_images, 5),
     "load": (loading, 20),
 }
 

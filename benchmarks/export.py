@@ -30,11 +30,11 @@ EXPORT = [sys.executable, "-c", "from mobilenets.cli.main import main; main()", 
 def make(network_name: str, folder: Path) -> None:
     """Write a float32 and an int8 Model with random parameters."""
     import numpy as np
-    from tests.random_models import random_int8_model, random_model
+    from tests.support.random_models import random_int8_model, random_model
 
     from mobilenets.architecture.catalog import Specification
-    from mobilenets.compression.fold import fold
     from mobilenets.model.file import save
+    from mobilenets.model.folding import fold
 
     rng = np.random.default_rng(0)
     model = random_model(rng, Specification.parse(network_name).network(classes=1000))

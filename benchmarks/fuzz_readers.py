@@ -32,9 +32,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.damage import Damage, damaged, damaged_header, damaged_json, damaged_member  # noqa: E402
 
 from mobilenets.architecture.layers import Activation, BatchNorm  # noqa: E402
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1  # noqa: E402
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1  # noqa: E402
 from mobilenets.errors import FormatError, ModelFileError  # noqa: E402
-from mobilenets.formats import tensor_bundle  # noqa: E402
+from mobilenets.formats.containers import tensor_bundle  # noqa: E402
 from mobilenets.formats.importing import import_model  # noqa: E402
 from mobilenets.model.model import Model, numbered_labels  # noqa: E402
 
@@ -180,7 +180,7 @@ def samples(folder: Path, data: Path) -> Iterator[Sample]:
 
 def _keras(folder: Path, model: Model) -> Iterator[Sample]:
     import h5py
-    from tests.formats import foreign
+    from tests.support import foreign
 
     layers = [{"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 64, 64, 3]}}]
     for number in (1, 2, 3):
@@ -211,7 +211,7 @@ def _keras(folder: Path, model: Model) -> Iterator[Sample]:
 def _tensorflow_and_pytorch(folder: Path, model: Model) -> Iterator[Sample]:
     import torch
     from safetensors.numpy import save_file
-    from tests.formats import foreign
+    from tests.support import foreign
 
     for name, snappy in (("slim", False), ("snappy", True)):
         foreign.write_tensor_bundle(folder / f"{name}.ckpt", foreign.slim_tensors(model), snappy=snappy)
@@ -239,10 +239,10 @@ def _tensorflow_and_pytorch(folder: Path, model: Model) -> Iterator[Sample]:
 
 
 def _graphs(folder: Path, model: Model, folded: Model) -> Iterator[Sample]:
-    from tests.random_models import random_int8_model
+    from tests.support.random_models import random_int8_model
 
-    from mobilenets.formats.to_litert import to_litert
-    from mobilenets.formats.to_onnx import to_onnx
+    from mobilenets.formats.litert.write import to_litert
+    from mobilenets.formats.onnx.write import to_onnx
     from mobilenets.model.file import save
 
     int8 = random_int8_model(np.random.default_rng(0), folded.network)

@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py                              six sizes, int8 and float32, 1 and 2 threads
     python benchmarks/inference.py --sizes all                  all sixteen of the published grid
-    python benchmarks/inference.py --sizes 1.0-224 --batch 32   pictures in one run
+    python benchmarks/inference.py --sizes 1.0-224 --batch 32   images in one run
     MOBILENETS_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/inference.py --against openvino
 
 Weights are random, of the sizes that trained ones have; no runtime's speed depends on them. Prints the minimum and the
@@ -24,19 +24,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.random_models import random_int8_model, random_model
+from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.layers import Activation
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.processors import processor_name
+from mobilenets.benchmark.race import Timing, noise, race
+from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
 from mobilenets.engine.session import chosen_instruction_set, measured_peak
 from mobilenets.errors import MobileNetsError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.processors import processor_name
-from mobilenets.reports.peers import CONTESTANTS, OURS
-from mobilenets.reports.race import Timing, noise, race
 
 TABLE = ("1.0-224", "1.0-128", "0.75-192", "0.5-160", "0.25-224", "0.25-128")
 GRID = tuple(f"{width}-{resolution}" for width in PUBLISHED_WIDTHS for resolution in PUBLISHED_RESOLUTIONS)

@@ -10,7 +10,7 @@ Results go into a folder as lines of JSON as soon as they are there, so an inter
 
 ``--part cost`` times single steps, which the cost of a run is in proportion to.
 
-Validation pictures decide which epoch is kept and what is picked; the test pictures are looked at once by each network.
+Validation images decide which epoch is kept and what is picked; the test images are looked at once by each network.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from tradeoff_runs import RESOLUTIONS, WIDTHS, OutOfTimeError, Results, Runs, sp
 from mobilenets.compression.quantize import quantize
 from mobilenets.engine.session import Session
 from mobilenets.model.file import load, save
-from mobilenets.planning.budget import knee
-from mobilenets.planning.frontier import candidate
-from mobilenets.planning.judging import QUICK
-from mobilenets.planning.latency import measure, measure_profile, synthetic_model, time_sessions
+from mobilenets.search.budget import knee
+from mobilenets.search.judging import QUICK
+from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
+from mobilenets.search.published import candidate
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 
@@ -247,7 +247,7 @@ class Bench:
 
 
 def shares(row: dict[str, Any]) -> tuple[float, float]:
-    """Top-1 on the validation and test pictures, in percent."""
+    """Top-1 on the validation and test images, in percent."""
     return 100 * row["validation"], 100 * row["test"]
 
 
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--part", default="table", help="shared, separate, pick, cost, latency, profile, table")
     parser.add_argument("--epochs", type=int, default=12, help="of each network that is trained alone")
     parser.add_argument(
-        "--batch", type=int, default=DEFAULT.batch, help="pictures in a step; fewer learn more in few epochs"
+        "--batch", type=int, default=DEFAULT.batch, help="images in a step; fewer learn more in few epochs"
     )
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)), help="of those that are trained separately")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mobilenets.architecture.layers import Network
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.progress import Progress, Task
 from mobilenets.data.dataset import Dataset, load_dataset
-from mobilenets.data.decoding import Prepared, prepare
+from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.sampling import spread
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
-from mobilenets.model.sampling import spread
-from mobilenets.model.slicing import sliced
-from mobilenets.planning.judging import STATISTICS_PICTURES
-from mobilenets.progress import Progress, Task
+from mobilenets.model.subnet import sliced
+from mobilenets.search.judging import STATISTICS_IMAGES
+from mobilenets.search.supernet import Specialising, epochs_of_shared
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
 from mobilenets.training.defaults import PREPROCESSING
@@ -30,8 +31,7 @@ from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.search_training import Specialising, epochs_of_shared
-from mobilenets.training.slimmable import Sandwich, reestimated
+from mobilenets.training.sandwich import Sandwich, reestimated
 
 Result = TypeVar("Result")
 
@@ -94,7 +94,7 @@ class _ClockedTask(Task):
 
 
 class Runs:
-    """Pictures of one data set, decoded once, and the recipe that all networks are trained by.
+    """Images of one data set, decoded once, and the recipe that all networks are trained by.
 
     Args:
         data: The data set.
@@ -134,7 +134,7 @@ class Runs:
         return Path(self.options.results) / f"{name}.safetensors"
 
     def prepared(self, part: str, side: int) -> Prepared:
-        """Pictures of a part at a size."""
+        """Images of a part at a size."""
         if (part, side) not in self._prepared:
             self._prepared[part, side] = prepare(self.dataset.part(part), PREPROCESSING, side, side)
         return self._prepared[part, side]
@@ -192,12 +192,12 @@ class Runs:
         """A slice with its statistics estimated anew."""
         narrow = sliced(shared, width_multiplier=width, resolution=side)
         pixels = self.prepared("train", side).pixels
-        return reestimated(narrow, pixels[spread(len(pixels), STATISTICS_PICTURES)])
+        return reestimated(narrow, pixels[spread(len(pixels), STATISTICS_IMAGES)])
 
     def specialised(self, shared: Model, width: float, side: int) -> tuple[float, Model]:
         """A slice that learned on by itself, with the largest as its teacher, and the processor seconds of it.
 
-        The slice stays as it was if fewer validation pictures are right than before.
+        The slice stays as it was if fewer validation images are right than before.
         """
         start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
@@ -217,11 +217,11 @@ class Runs:
         return Model(module.network, parameters_of(module), self.dataset.labels, PREPROCESSING)
 
     def top1(self, model: Model) -> dict[str, float]:
-        """Share of the validation and of the test pictures that a Model gets right."""
+        """Share of the validation and of the test images that a Model gets right."""
         return {part: self.accuracy(model, part) for part in ("validation", "test")}
 
     def accuracy(self, model: Model, part: str) -> float:
-        """Share of the pictures of a part that a Model gets right."""
+        """Share of the images of a part that a Model gets right."""
         prepared = self.prepared(part, model.network.height)
         return float(np.mean(Session(model, 1).run(prepared.pixels).argmax(axis=1) == prepared.targets))
 

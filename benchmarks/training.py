@@ -7,7 +7,7 @@ counts. Both sides are run in turns in one process, a round of steps each.
     python benchmarks/training.py rate
     python benchmarks/training.py rate --resolution 32 --batch 64
     python benchmarks/training.py rate --device cuda
-    python benchmarks/training.py memory PICTURES
+    python benchmarks/training.py memory IMAGES
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.decoding import Prepared
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.processors import cores
+from mobilenets.data.loading import Prepared
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.processors import cores
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import MARGIN, StoredCanvases
 from mobilenets.training.defaults import choose_device, choose_precision
@@ -50,14 +50,14 @@ def bare_loop(resolution: int, width: float, batch: int, steps: int, device: tor
     initialize(module, DEFAULT, 0)
     module.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
-    pictures = torch.randn(batch, 3, resolution, resolution, device=device)
-    pictures = pictures.contiguous(memory_format=torch.channels_last)
+    images = torch.randn(batch, 3, resolution, resolution, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.randint(0, CLASSES, (batch,), device=device)
 
     def run() -> None:
         for _ in range(steps):
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                loss = functional.cross_entropy(module(pictures).float(), targets)
+                loss = functional.cross_entropy(module(images).float(), targets)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -103,7 +103,7 @@ def this_package(resolution: int, width: float, batch: int, steps: int, device: 
 
 
 def measure_rate(resolution: int, width: float, batch: int, steps: int, rounds: int, device: torch.device) -> None:
-    """Print pictures per second of each side and their ratio, from interleaved rounds."""
+    """Print images per second of each side and their ratio, from interleaved rounds."""
     torch.set_num_threads(cores())
     contestants = {
         "bare loop, float32": bare_loop(resolution, width, batch, steps, device, bfloat16=False),
@@ -120,7 +120,7 @@ def measure_rate(resolution: int, width: float, batch: int, steps: int, rounds: 
     print(f"width {width:g}, {resolution} px, batch {batch}, {torch.get_num_threads()} threads, {_processor()}")
     if device.type == "cuda":
         print(torch.cuda.get_device_name())
-    print(f"{'pictures/s':24}{'best':>8}{'median':>8}{'worst':>8}")
+    print(f"{'images/s':24}{'best':>8}{'median':>8}{'worst':>8}")
     rates = {name: [batch * steps / value for value in values] for name, values in seconds.items()}
     for name, values in rates.items():
         print(f"{name:24}{max(values):8.0f}{statistics.median(values):8.0f}{min(values):8.0f}")

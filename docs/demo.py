@@ -1,4 +1,4 @@
-"""Write one handwritten digit that no training saw as a picture, and draw it on the terminal."""
+"""Write one handwritten digit that no training saw as an image, and draw it on the terminal."""
 
 import sys
 
@@ -8,12 +8,12 @@ SHADES = (" ", "░", "▒", "▓", "█")
 
 
 def draw_digit(path: str) -> None:
-    """Write the first test picture to ``path`` and print it."""
+    """Write the first test image to ``path`` and print it."""
     dataset = load_dataset("digits")
-    picture = dataset.test.pictures[0].open().convert("L")
-    picture.save(path)
-    for row in range(picture.height):
-        print("".join(2 * SHADES[picture.getpixel((column, row)) // 52] for column in range(picture.width)))
+    image = dataset.test.images[0].open().convert("L")
+    image.save(path)
+    for row in range(image.height):
+        print("".join(2 * SHADES[image.getpixel((column, row)) // 52] for column in range(image.width)))
     print(f"This is a {dataset.labels[dataset.test.targets[0]]}.")
 
 

@@ -195,7 +195,7 @@ void run(Runner& runner, const Pixels& pixels, const std::vector<Result>& result
 
 bool run_poisoned(Runner& runner, const Pixels& pixels, const std::vector<Result>& results, uint8_t byte) {
     const Call call(runner, pixels, results);
-    if (call.count != 1) throw std::invalid_argument("takes one picture");
+    if (call.count != 1) throw std::invalid_argument("takes one image");
     const WithoutInterpreter released;
     return runner.run_poisoned(pixels.data(), call.outputs.data(), byte);
 }
@@ -203,7 +203,7 @@ bool run_poisoned(Runner& runner, const Pixels& pixels, const std::vector<Result
 std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeats, int32_t threads) {
     const Map& input = runner.plan().maps()[0];
     if (pixels.size() < static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels))
-        throw std::invalid_argument("takes a picture");
+        throw std::invalid_argument("takes an image");
     const WithoutInterpreter released;
     return runner.profile(pixels.data(), repeats, threads);
 }
@@ -211,7 +211,7 @@ std::vector<double> profile(Runner& runner, const Pixels& pixels, int32_t repeat
 std::vector<double> profile_steps(Runner& runner, const Pixels& pixels, int32_t repeats, int32_t threads) {
     const Map& input = runner.plan().maps()[0];
     if (pixels.size() < static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels))
-        throw std::invalid_argument("takes a picture");
+        throw std::invalid_argument("takes an image");
     const WithoutInterpreter released;
     return runner.profile_steps(pixels.data(), repeats, threads);
 }
@@ -307,7 +307,7 @@ const uint8_t* lent_pixels(const nb::capsule& schema_capsule, const nb::capsule&
 
 using Resized = nb::ndarray<uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
 
-bool resize_picture(const std::string& name, const std::pair<nb::capsule, nb::capsule>& lent,
+bool resize_image(const std::string& name, const std::pair<nb::capsule, nb::capsule>& lent,
                     std::pair<int32_t, int32_t> size, std::tuple<float, float, float, float> box, int filter,
                     const Resized& out) {
     const auto usual = [](int64_t side) { return side >= 1 && side < 1 << 20; };
@@ -318,12 +318,12 @@ bool resize_picture(const std::string& name, const std::pair<nb::capsule, nb::ca
     task.width = static_cast<int32_t>(out.shape(1));
     task.out = out.data();
     if (!usual(task.in_width) || !usual(task.in_height) || !usual(task.height) || !usual(task.width))
-        throw std::invalid_argument("a picture is empty or too large");
+        throw std::invalid_argument("an image is empty or too large");
     const auto inside = [](float begin, float end, int32_t side) {
         return begin >= 0 && begin < end && end <= static_cast<float>(side);
     };
     if (!inside(task.left, task.right, task.in_width) || !inside(task.top, task.bottom, task.in_height))
-        throw std::invalid_argument("the box must lie inside the picture");
+        throw std::invalid_argument("the box must lie inside the image");
     if (filter < 0 || filter > static_cast<int>(Filter::kBicubic)) throw std::invalid_argument("no such filter");
     task.filter = static_cast<Filter>(filter);
     const InstructionSet* set = find_instruction_set(name.c_str());
@@ -377,7 +377,7 @@ NB_MODULE(_native, module) {
             return set == nullptr ? 0.0 : measure_peak(*set, integers ? Type::kUint8 : Type::kFloat32);
         },
         nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<WithoutInterpreter>());
-    module.def("resize", &resize_picture, nb::arg("instruction_set"), nb::arg("lent"), nb::arg("size"), nb::arg("box"),
+    module.def("resize", &resize_image, nb::arg("instruction_set"), nb::arg("lent"), nb::arg("size"), nb::arg("box"),
                nb::arg("interpolation"), nb::arg("out"));
     module.def("stop_threads", &leave);
 }

@@ -20,7 +20,7 @@ double weight_at(Filter filter, double x) {
     return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-// The taps along one axis, and the memory that holds them. None where the picture is too small.
+// The taps along one axis, and the memory that holds them. None where the image is too small.
 class AxisTaps {
   public:
     // Every operation as Pillow does it, for the same bits.

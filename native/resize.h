@@ -45,13 +45,13 @@ const ResizeLoops& resize_loops(const InstructionSet& set);
 struct ResizeTask {
     const uint8_t* pixels;  // (in_height, in_width, kPixelBytes)
     int32_t in_height, in_width;
-    float left, top, right, bottom;  // the part that is used, inside the picture
+    float left, top, right, bottom;  // the part that is used, inside the image
     int32_t height, width;
     Filter filter;
     uint8_t* out;  // (height, width, 3)
 };
 
-// False, and nothing done, where the picture has fewer pixels on a side than one output needs.
+// False, and nothing done, where the image has fewer pixels on a side than one output needs.
 bool resize(const ResizeLoops& loops, const ResizeTask& task);
 
 }  // namespace mobilenets

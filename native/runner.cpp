@@ -9,7 +9,7 @@
 namespace mobilenets {
 namespace {
 
-// All threads on one picture.
+// All threads on one image.
 struct Together final : TeamWork {
     const Plan* plan = nullptr;
     Context* context = nullptr;
@@ -42,15 +42,15 @@ const uint8_t* Context::pixel_row(int32_t y) const {
     return pixel_rows_[static_cast<size_t>(y)];
 }
 
-void Context::set_picture(const uint8_t* picture, const uint8_t* pictures, size_t pictures_bytes) {
+void Context::set_image(const uint8_t* image, const uint8_t* images, size_t images_bytes) {
     const Map& input = plan_.maps()[0];
     const size_t row_bytes = static_cast<size_t>(input.width) * static_cast<size_t>(input.channels);
-    const uint8_t* const end = pictures + pictures_bytes;
+    const uint8_t* const end = images + images_bytes;
     uint8_t* copy = edges_.data() + kSlack;
     for (size_t y = 0; y < pixel_rows_.size(); ++y) {
-        const uint8_t* row = picture + y * row_bytes;
+        const uint8_t* row = image + y * row_bytes;
         const bool near_edge =
-            static_cast<size_t>(row - pictures) < kSlack || static_cast<size_t>(end - row) < row_bytes + kSlack;
+            static_cast<size_t>(row - images) < kSlack || static_cast<size_t>(end - row) < row_bytes + kSlack;
         if (near_edge) {
             std::memcpy(copy, row, row_bytes);
             row = copy;
@@ -60,14 +60,14 @@ void Context::set_picture(const uint8_t* picture, const uint8_t* pictures, size_
     }
     if (!plan_.input_is_map()) return;
     if (input.type == Type::kUint8) {
-        std::memcpy(map(0), picture, input.bytes());
+        std::memcpy(map(0), image, input.bytes());
         return;
     }
     auto* values = reinterpret_cast<float*>(map(0));
     const auto channels = static_cast<size_t>(input.channels);
     for (size_t i = 0; i < static_cast<size_t>(input.pixels()) * channels; ++i) {
         const size_t c = i % channels;
-        values[i] = (static_cast<float>(picture[i]) - plan_.input_offset()[c]) * plan_.input_scale()[c];
+        values[i] = (static_cast<float>(image[i]) - plan_.input_offset()[c]) * plan_.input_scale()[c];
     }
 }
 
@@ -145,16 +145,16 @@ Runner::Shelf& Runner::shelf() {
     return *current;
 }
 
-void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs, int32_t threads) {
+void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, int32_t threads) {
     const Map& input = plan_->maps()[0];
-    const size_t picture_bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
-    const size_t pictures_bytes = picture_bytes * static_cast<size_t>(count);
+    const size_t image_bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
+    const size_t images_bytes = image_bytes * static_cast<size_t>(count);
 
-    // Each thread on pictures of its own.
+    // Each thread on images of its own.
     struct Apart final : TeamWork {
         Runner* runner;
-        const uint8_t* pictures;
-        size_t picture_bytes, pictures_bytes;
+        const uint8_t* images;
+        size_t image_bytes, images_bytes;
         int64_t count;
         float* const* outputs;
         std::atomic<int64_t> next{0};
@@ -163,7 +163,7 @@ void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs, 
             Lease context(*runner);
             context->barrier.set_size(1);
             for (int64_t i; (i = next.fetch_add(1)) < count;) {
-                context->set_picture(pictures + static_cast<size_t>(i) * picture_bytes, pictures, pictures_bytes);
+                context->set_image(images + static_cast<size_t>(i) * image_bytes, images, images_bytes);
                 execute(*runner->plan_, *context, 0, 1);
                 runner->write_outputs(*context, i, outputs);
             }
@@ -173,15 +173,15 @@ void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs, 
     };
     const int32_t most = plan_->options().threads;
     Team team(threads > 0 ? std::min(threads, most) : most, processors_);
-    // Threads with pictures of their own never wait for each other, and read the weights once for a picture, not once
+    // Threads with images of their own never wait for each other, and read the weights once for an image, not once
     // each: that pays at every size. What is left over is shared.
     const int64_t apart = team.size() == 1 ? 0 : count / team.size() * team.size();
     if (apart > 0) {
         Apart work;
         work.runner = this;
-        work.pictures = pictures;
-        work.picture_bytes = picture_bytes;
-        work.pictures_bytes = pictures_bytes;
+        work.images = images;
+        work.image_bytes = image_bytes;
+        work.images_bytes = images_bytes;
         work.count = apart;
         work.outputs = outputs;
         team.run(work);
@@ -194,18 +194,18 @@ void Runner::run(const uint8_t* pictures, int64_t count, float* const* outputs, 
     work.plan = plan_.get();
     work.context = &*context;
     for (int64_t i = apart; i < count; ++i) {
-        context->set_picture(pictures + static_cast<size_t>(i) * picture_bytes, pictures, pictures_bytes);
+        context->set_image(images + static_cast<size_t>(i) * image_bytes, images, images_bytes);
         team.run(work);
         write_outputs(*context, i, outputs);
     }
 }
 
-void Runner::write_outputs(const Context& context, int64_t picture, float* const* outputs) const {
+void Runner::write_outputs(const Context& context, int64_t image, float* const* outputs) const {
     for (size_t o = 0; o < plan_->outputs().size(); ++o) {
         const Plan::Output& output = plan_->outputs()[o];
         const Map& map = plan_->maps()[static_cast<size_t>(output.map)];
         const int64_t channels = map.channels, pixels = map.pixels();
-        float* to = outputs[o] + picture * channels * pixels;
+        float* to = outputs[o] + image * channels * pixels;
         const uint8_t* from = context.map(output.map);
         for (int64_t c = 0; c < channels; ++c) {
             for (int64_t p = 0; p < pixels; ++p) {
@@ -219,17 +219,17 @@ void Runner::write_outputs(const Context& context, int64_t picture, float* const
     }
 }
 
-std::vector<double> Runner::profile(const uint8_t* picture, int32_t repeats, int32_t threads) {
+std::vector<double> Runner::profile(const uint8_t* image, int32_t repeats, int32_t threads) {
     size_t entries = 0;
     for (const Step& step : plan_->steps()) entries += std::max<size_t>(1, step.stages.size());
-    return measure(picture, repeats, threads, entries, &Context::seconds);
+    return measure(image, repeats, threads, entries, &Context::seconds);
 }
 
-std::vector<double> Runner::profile_steps(const uint8_t* picture, int32_t repeats, int32_t threads) {
-    return measure(picture, repeats, threads, plan_->steps().size(), &Context::step_seconds);
+std::vector<double> Runner::profile_steps(const uint8_t* image, int32_t repeats, int32_t threads) {
+    return measure(image, repeats, threads, plan_->steps().size(), &Context::step_seconds);
 }
 
-std::vector<double> Runner::measure(const uint8_t* picture, int32_t repeats, int32_t threads, size_t entries,
+std::vector<double> Runner::measure(const uint8_t* image, int32_t repeats, int32_t threads, size_t entries,
                                     double* Context::* where) {
     const Map& input = plan_->maps()[0];
     const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
@@ -243,7 +243,7 @@ std::vector<double> Runner::measure(const uint8_t* picture, int32_t repeats, int
     for (int32_t i = 0; i < std::max(1, repeats); ++i) {
         std::fill(now.begin(), now.end(), 0.0);
         (*context).*where = now.data();
-        context->set_picture(picture, picture, bytes);
+        context->set_image(image, image, bytes);
         team.run(work);
         for (size_t e = 0; e < entries; ++e) best[e] = std::min(best[e], now[e]);
     }
@@ -258,13 +258,13 @@ void Runner::arrange(const std::vector<ChainChoice>& choices) {
     if (old->forks == fork_generation()) delete old;
 }
 
-bool Runner::run_poisoned(const uint8_t* picture, float* const* outputs, uint8_t byte) {
+bool Runner::run_poisoned(const uint8_t* image, float* const* outputs, uint8_t byte) {
     const Map& input = plan_->maps()[0];
     const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     Team team(plan_->options().threads, plan_->options().threads);
     Lease context(*this);
     context->poison(byte);
-    context->set_picture(picture, picture, bytes);
+    context->set_image(image, image, bytes);
     context->barrier.set_size(team.size());
     Together work;
     work.plan = plan_.get();

@@ -1,4 +1,4 @@
-// Runs a plan on pictures.
+// Runs a plan on images.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 namespace mobilenets {
 
-// Working memory for one picture at a time. Made once and used again.
+// Working memory for one image at a time. Made once and used again.
 class Context {
   public:
     explicit Context(const Plan& plan);
@@ -23,9 +23,9 @@ class Context {
     const void** rows(int thread) { return rows_.data() + static_cast<size_t>(thread) * rows_per_thread_; }
     const uint8_t* pixel_row(int32_t y) const;
 
-    // Points to a picture in an array of `pictures_bytes` bytes. Rows too near the array's ends to be read past are
+    // Points to an image in an array of `images_bytes` bytes. Rows too near the array's ends to be read past are
     // copied; where the plan needs the input as a map, it is made here.
-    void set_picture(const uint8_t* picture, const uint8_t* pictures, size_t pictures_bytes);
+    void set_image(const uint8_t* image, const uint8_t* images, size_t images_bytes);
 
     Barrier barrier;
     double* seconds = nullptr;       // where to add up the first thread's time in each stage and single step, or null
@@ -52,24 +52,24 @@ class Runner {
 
     const Plan& plan() const { return *plan_; }
 
-    // Reads `count` pictures, (height, width, channels) bytes each, and writes each output as float32, (channels,
-    // height, width) for one picture after the other, on at most `threads` threads, or if 0 on all that the plan knows.
+    // Reads `count` images, (height, width, channels) bytes each, and writes each output as float32, (channels,
+    // height, width) for one image after the other, on at most `threads` threads, or if 0 on all that the plan knows.
     // May be called by several threads at once.
-    void run(const uint8_t* pictures, int64_t count, float* const* outputs, int32_t threads);
+    void run(const uint8_t* images, int64_t count, float* const* outputs, int32_t threads);
 
     // Seconds of each stage (chains) and step (others) on the calling thread, the least of `repeats` runs by a team of
     // at most `threads`, in order of steps.
-    std::vector<double> profile(const uint8_t* picture, int32_t repeats, int32_t threads);
+    std::vector<double> profile(const uint8_t* image, int32_t repeats, int32_t threads);
 
     // Seconds of each step on a team of at most `threads`, until the last of them has done it, the least of `repeats`.
-    std::vector<double> profile_steps(const uint8_t* picture, int32_t repeats, int32_t threads);
+    std::vector<double> profile_steps(const uint8_t* image, int32_t repeats, int32_t threads);
 
     // See Plan::arrange. While nothing else uses this Runner.
     void arrange(const std::vector<ChainChoice>& choices);
 
-    // For tests of a guarded plan: runs one picture in memory filled with `byte`, on as many threads as there are, and
+    // For tests of a guarded plan: runs one image in memory filled with `byte`, on as many threads as there are, and
     // says whether it wrote nothing between the maps.
-    bool run_poisoned(const uint8_t* picture, float* const* outputs, uint8_t byte);
+    bool run_poisoned(const uint8_t* image, float* const* outputs, uint8_t byte);
 
   private:
     class Lease;
@@ -85,9 +85,9 @@ class Runner {
     };
 
     Shelf& shelf();
-    std::vector<double> measure(const uint8_t* picture, int32_t repeats, int32_t threads, size_t entries,
+    std::vector<double> measure(const uint8_t* image, int32_t repeats, int32_t threads, size_t entries,
                                 double* Context::* where);
-    void write_outputs(const Context& context, int64_t picture, float* const* outputs) const;
+    void write_outputs(const Context& context, int64_t image, float* const* outputs) const;
 
     std::unique_ptr<Plan> plan_;
     int32_t processors_;

@@ -1,4 +1,4 @@
-"""Where tests find the third-party pictures and weights, if they are there at all."""
+"""Where tests find the third-party images and weights, if they are there at all."""
 
 from __future__ import annotations
 

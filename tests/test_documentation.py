@@ -6,7 +6,7 @@ one temporary folder. Words after ``console`` say what a block needs:
 
 ``slow``     more than ten seconds
 ``not-run``  something that a test must not do, such as installing packages
-``photos``   a folder ``photos`` of pictures of two classes, which the test makes
+``photos``   a folder ``photos`` of images of two classes, which the test makes
 ``weights``  the published Keras weights, which the test skips the block without
 """
 
@@ -137,8 +137,8 @@ def make_photos(folder: Path) -> None:
     classes = digits()
     for name, digit in {"cat": "0", "dog": "1"}.items():
         (folder / name).mkdir(parents=True)
-        for number, picture in enumerate(classes[digit][:40], start=1):
-            picture.open().resize((48, 48)).save(folder / name / f"{number:03}.jpg")
+        for number, image in enumerate(classes[digit][:40], start=1):
+            image.open().resize((48, 48)).save(folder / name / f"{number:03}.jpg")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

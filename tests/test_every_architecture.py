@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.random_models import random_int8_model, random_model, random_pixels
+from tests.support.random_models import random_int8_model, random_model, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.cost import cost
@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest, network: Network) -> Model:
     return write(np.random.default_rng(0), network)
 
 
-def test_it_is_a_classifier_of_pictures(network: Network) -> None:
+def test_it_is_a_classifier_of_images(network: Network) -> None:
     assert network.shapes["input"] == (3, RESOLUTION, RESOLUTION)
     assert [network.shapes[name] for name in network.outputs] == [(CLASSES, 1, 1)]
 
@@ -91,8 +91,8 @@ def test_its_module_agrees_with_the_reference_and_every_parameter_gets_a_gradien
     pixels = random_pixels(np.random.default_rng(1), network)
     (expected,) = reference.run(model, pixels).values()
     module = module_of(model)
-    pictures = torch.from_numpy(model.preprocessing.normalize(pixels)).permute(0, 3, 1, 2)
-    logits = module(pictures)
+    images = torch.from_numpy(model.preprocessing.normalize(pixels)).permute(0, 3, 1, 2)
+    logits = module(images)
     np.testing.assert_allclose(logits.detach().numpy(), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     assert {name: tensor.tobytes() for name, tensor in parameters_of(module).items()} == {
         name: tensor.tobytes() for name, tensor in model.parameters.items()

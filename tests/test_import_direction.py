@@ -25,7 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 """A part imports itself and parts of earlier rows."""
 
 BESIDE = {("engine", "data"), ("training", "planning"), ("cli", "reports"), ("cli", "serving")}
-"""The parts that may import one of their own row: the classifier decodes pictures, a run within a budget asks the plan
+"""The parts that may import one of their own row: the classifier decodes images, a run within a budget asks the plan
 what fits, commands print and serve."""
 
 TORCH_USERS = ("training/", "compression/qat.py", "compression/straight_through.py")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.random_models import random_int8_model, random_model, random_network, random_pixels
+from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
 from mobilenets.architecture.layers import LAYER_TYPES
 from mobilenets.model import reference

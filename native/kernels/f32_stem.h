@@ -1,4 +1,4 @@
-// The first convolution in float32, straight from the bytes of the picture.
+// The first convolution in float32, straight from the bytes of the image.
 //
 // Bytes become floats, less their channel's offset, one row at a time in scratch memory, where columns outside the map
 // are zeros; a window is then `kernel` contiguous stretches, and the product tile of f32_pointwise.h does the rest.

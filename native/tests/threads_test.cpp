@@ -86,25 +86,25 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
 }  // namespace
 
 int main() {
-    constexpr int64_t kPictures = 5;
-    std::vector<uint8_t> pictures(static_cast<size_t>(kPictures) * kSide * kSide * 3);
+    constexpr int64_t kImages = 5;
+    std::vector<uint8_t> images(static_cast<size_t>(kImages) * kSide * kSide * 3);
     std::mt19937 random(2);
-    for (uint8_t& byte : pictures) byte = static_cast<uint8_t>(random());
+    for (uint8_t& byte : images) byte = static_cast<uint8_t>(random());
     std::atomic<int> failures{0};
     for (const Type type : {Type::kUint8, Type::kFloat32}) {
-        std::vector<float> expected(kPictures * kClasses);
+        std::vector<float> expected(kImages * kClasses);
         float* const target[] = {expected.data()};
-        make_runner(type, 1, 1)->run(pictures.data(), kPictures, target, 0);
+        make_runner(type, 1, 1)->run(images.data(), kImages, target, 0);
         // Two runners, each used by three threads, wanting more threads than there are.
         const std::unique_ptr<Runner> runners[] = {make_runner(type, 3, 8), make_runner(type, 12, 8)};
         std::vector<std::thread> callers;
         for (int caller = 0; caller < 6; ++caller) {
             callers.emplace_back([&, caller] {
                 for (int turn = 0; turn < 20; ++turn) {
-                    const int64_t count = 1 + (caller + turn) % kPictures;
+                    const int64_t count = 1 + (caller + turn) % kImages;
                     std::vector<float> result(static_cast<size_t>(count) * kClasses);
                     float* const outputs[] = {result.data()};
-                    runners[caller % 2]->run(pictures.data(), count, outputs, turn % 3);
+                    runners[caller % 2]->run(images.data(), count, outputs, turn % 3);
                     for (size_t i = 0; i < result.size(); ++i) failures += result[i] != expected[i];
                 }
             });

@@ -1,4 +1,4 @@
-"""MobileNets: from a folder of pictures and a budget to the best small model that meets it.
+"""MobileNets: from a folder of images and a budget to the best small model that meets it.
 
 The names below are the public interface. Each is imported when it is first used, so that ``import mobilenets`` is
 quick, and so that prediction works where PyTorch is not installed.
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from mobilenets.architecture.catalog import CATALOG
     from mobilenets.architecture.cost import cost
     from mobilenets.architecture.layers import Network
-    from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     from mobilenets.data.dataset import load_collection, load_dataset
-    from mobilenets.engine.classifier import Classifier
-    from mobilenets.engine.evaluation import evaluate
+    from mobilenets.engine.evaluate import evaluate
+    from mobilenets.engine.predictor import Classifier
     from mobilenets.engine.session import Session
     from mobilenets.errors import MobileNetsError
     from mobilenets.formats.importing import import_model
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CATALOG": "architecture.catalog",
-    "Classifier": "engine.classifier",
+    "Classifier": "engine.predictor",
     "MobileNetsError": "errors",
     "Model": "model.model",
     "Network": "architecture.layers",
@@ -38,13 +38,13 @@ _HOMES = {
     "Session": "engine.session",
     "Settings": "training.settings",
     "cost": "architecture.cost",
-    "evaluate": "engine.evaluation",
+    "evaluate": "engine.evaluate",
     "fit": "training.fit",
     "import_model": "formats.importing",
     "load": "model.file",
     "load_collection": "data.dataset",
     "load_dataset": "data.dataset",
-    "mobilenet_v1": "architecture.mobilenet_v1",
+    "mobilenet_v1": "architecture.networks.mobilenet_v1",
     "save": "model.file",
 }
 

@@ -6,7 +6,7 @@
     ├── ArchitectureError       a Network that cannot exist: a bad size, an unknown name, shapes that do not meet
     ├── ModelError              parameters, labels or numbers that do not belong to the Network
     │   └── ModelFileError      a Model file that is damaged, hostile or of another version
-    ├── DataError               pictures, folders or labels that cannot be used
+    ├── DataError               images, folders or labels that cannot be used
     ├── TrainingError           a training run that cannot start, go on or be resumed
     ├── CompressionError        a Model that cannot be folded, calibrated or quantised
     │   └── GateError           a compressed Model that lost more than it may
@@ -37,7 +37,7 @@ class ModelFileError(ModelError):
 
 
 class DataError(MobileNetsError):
-    """Pictures, folders or labels that cannot be used."""
+    """Images, folders or labels that cannot be used."""
 
 
 class TrainingError(MobileNetsError):

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from hypothesis import given
-from tests.strategies import networks
+from tests.support.strategies import networks
 
 from mobilenets.architecture.cost import convolution_macs, cost, depthwise_separable_macs
 from mobilenets.architecture.layers import (
@@ -20,7 +20,7 @@ from mobilenets.architecture.layers import (
     Network,
     PointwiseConvolution,
 )
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import networks
+from tests.support.strategies import networks
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.encoding import LARGEST_INTEGER, MOST_LAYERS, MOST_VALUES, decode, encode
 from mobilenets.architecture.layers import Network
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
 

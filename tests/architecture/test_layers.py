@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from tests.strategies import networks
+from tests.support.strategies import networks
 
 from mobilenets.architecture.layers import (
     INPUT,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.random_models import random_int8_model
+from tests.support.random_models import random_int8_model
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.cli.benchmark import command

@@ -1,4 +1,4 @@
-"""``mobilenets compare``: networks of several kinds on the same pictures, kept, gone on with, printed and drawn."""
+"""``mobilenets compare``: networks of several kinds on the same images, kept, gone on with, printed and drawn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def compared(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of one comparison."""
-    from mobilenets.reports.comparison import compare
+    from mobilenets.benchmark.comparison import compare
     from mobilenets.training.settings import Settings
 
     output = tmp_path_factory.mktemp("compared")
@@ -63,11 +63,11 @@ def test_what_it_prints_is_what_the_models_are(
     printed = mobilenets(*arguments, "--plot", tmp_path / "plots", "--published").out
     assert "v1@0.25-33" in printed
     assert "squeezenet@0.25-33" in printed
-    assert "4 test pictures; float32, one picture on one thread of" in printed
+    assert "4 test images; float32, one image on one thread of" in printed
     assert max(map(len, printed.splitlines()[:4])) <= 80
     for name in ("accuracy-macs.png", "accuracy-parameters.png"):
-        with Image.open(tmp_path / "plots" / name) as picture:
-            assert picture.size[0] > 1000
+        with Image.open(tmp_path / "plots" / name) as image:
+            assert image.size[0] > 1000
 
 
 def test_every_network_has_batch_norm_and_the_same_recipe(compared: Path) -> None:
@@ -124,7 +124,7 @@ def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.M
     """A clock that knows only steps: each takes 0.1 s at 64 pixels and 0.2 s at 128."""
     import torch
 
-    from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     from mobilenets.data.dataset import load_dataset
     from mobilenets.training import pace
     from mobilenets.training.recipes import DEFAULT
@@ -136,7 +136,7 @@ def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.M
         return 0.1 * size[0] / 64
 
     monkeypatch.setattr(pace, "_step_seconds", seconds)
-    train = load_dataset(photos).train  # 32 pictures: one step in an epoch
+    train = load_dataset(photos).train  # 32 images: one step in an epoch
     network = mobilenet_v1(width_multiplier=0.25, resolution=128, classes=2)
     cpu = torch.device("cpu")
     per_epoch = pace.OVERHEAD * (0.5 * 0.15 + 0.5 * 0.2)

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from tests.conftest import ROOT
 
+from mobilenets.base.progress import SILENT
 from mobilenets.cli.console import print_json, progress_to_stderr, results
 from mobilenets.cli.terminal import bars_on
-from mobilenets.progress import SILENT
 
 
 def test_labels_are_printed_as_they_are_brackets_and_colons_included(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,14 +43,14 @@ def test_quiet_says_nothing() -> None:
 
 def test_without_a_terminal_progress_is_plain_lines_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     progress = progress_to_stderr(quiet=False)
-    with progress.task("decoding", 3, "pictures") as task:
+    with progress.task("decoding", 3, "images") as task:
         for _ in range(3):
             task.advance(loss="0.5")
     progress.note("skipped: a.jpg")
     printed = capsys.readouterr()
     assert printed.out == ""
     first, second = printed.err.splitlines()
-    assert first.startswith("decoding: 3/3 pictures, ")
+    assert first.startswith("decoding: 3/3 images, ")
     assert first.endswith(", loss 0.5")
     assert second == "skipped: a.jpg"
 
@@ -59,12 +59,12 @@ def test_on_a_terminal_of_80_columns_a_bar_keeps_its_counts_and_its_figures() ->
     screen = io.StringIO()
     progress = bars_on(Console(file=screen, width=80, force_terminal=True, highlight=False, color_system=None))
     figures = {"epoch": "120/193", "loss": "1.218", "accuracy": "34.4 %", "validation": "33.3 %"}
-    with progress.task("training", 341_224, "pictures") as task:
+    with progress.task("training", 341_224, "images") as task:
         task.advance(1_224)
         task.advance(340_000, **figures)
     *_, bar, below = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).strip().splitlines()
     assert "341224/341224" in bar
-    assert "pictures/s" in bar
+    assert "images/s" in bar
     assert below.strip() == "epoch 120/193, loss 1.218, accuracy 34.4 %, validation 33.3 %"
 
 

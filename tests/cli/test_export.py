@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
-from tests.random_models import random_int8_model, random_model
+from tests.support.random_models import random_int8_model, random_model
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.formats.exporting import TARGETS
 from mobilenets.model.file import save
 
@@ -30,7 +30,7 @@ def int8_model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(20):
@@ -39,31 +39,31 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_onnx_is_written_verified_and_said_so(model: Path, pictures: Path, mobilenets: RunCommand) -> None:
+def test_onnx_is_written_verified_and_said_so(model: Path, images: Path, mobilenets: RunCommand) -> None:
     pytest.importorskip("onnxruntime")
-    outcome = mobilenets("export", model, "--to", "onnx", "--pictures", pictures)
+    outcome = mobilenets("export", model, "--to", "onnx", "--images", images)
     assert outcome.code == 0, outcome.err
     written, verified = outcome.out.splitlines()
     assert written.startswith(f"{model.with_suffix('.onnx')}: ONNX, float32, 0.")
-    assert verified.startswith("verified on 12 pictures, 8 of them real: largest difference ")
+    assert verified.startswith("verified on 12 images, 8 of them real: largest difference ")
     assert verified.endswith("same top-1 for 100 %")
 
 
-def test_c_folds_batch_norms_and_prints_what_it_needs(model: Path, pictures: Path, mobilenets: RunCommand) -> None:
+def test_c_folds_batch_norms_and_prints_what_it_needs(model: Path, images: Path, mobilenets: RunCommand) -> None:
     target = model.with_name("net.c")
-    outcome = mobilenets("export", model, "-o", target, "--pictures", pictures, "--example", "--name", "net")
+    outcome = mobilenets("export", model, "-o", target, "--images", images, "--example", "--name", "net")
     assert outcome.code == 0, outcome.err
     assert (target.exists(), target.with_name("main.c").exists()) == (True, True)
     assert " bytes of flash for weights and " in outcome.out.splitlines()[1]
 
 
-def test_int8_as_json(int8_model: Path, pictures: Path, mobilenets: RunCommand) -> None:
-    outcome = mobilenets("export", int8_model, "--to", "c", "--pictures", pictures / "0.png", "--json")
+def test_int8_as_json(int8_model: Path, images: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("export", int8_model, "--to", "c", "--images", images / "0.png", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["files"] == [str(int8_model.with_suffix(".c"))]
     assert outcome.json["precision"] == "int8"
     assert outcome.json["verified"]["largest_difference"] == 0
-    assert outcome.json["verified"]["pictures"] == 5
+    assert outcome.json["verified"]["images"] == 5
     assert outcome.json["flash_bytes"] > 200_000
 
 

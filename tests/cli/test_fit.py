@@ -30,7 +30,7 @@ def test_fit_then_evaluate(folder: Path, tmp_path: Path, mobilenets: RunCommand)
     outcome = mobilenets("fit", str(folder), "--output", str(output), *SMALL)
     assert outcome.code == 0, outcome.err
     assert "mobilenet_v1, width 0.25, 32×32, 2 classes; epoch 1 of 1 kept" in outcome.out
-    assert "training: 20/20 pictures" in outcome.err
+    assert "training: 20/20 images" in outcome.err
     assert "report.html says how it went" in outcome.err
     page = (output / "report.html").read_text(encoding="utf-8")
     words = html.unescape(re.sub("<[^>]+>", "", page)).replace("\u00a0", " ")
@@ -51,7 +51,7 @@ def test_a_report_that_cannot_be_written_costs_nothing_else(
     def fail(*_: object, **__: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("mobilenets.reports.report.write_report", fail)
+    monkeypatch.setattr("mobilenets.reports.run_report.write_report", fail)
     outcome = mobilenets("fit", str(folder), "--output", str(tmp_path / "out"), *SMALL)
     assert outcome.code == 0
     assert "no report is written: OSError('the disk is full'); mobilenets report" in outcome.err
@@ -74,7 +74,7 @@ BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-
 
 @pytest.fixture
 def colours(tmp_path: Path) -> Path:
-    """Two classes of 30 pictures, which a small network learns in a few steps: enough to choose by."""
+    """Two classes of 30 images, which a small network learns in a few steps: enough to choose by."""
     rng = np.random.default_rng(1)
     for label, mean in (("red", (220, 40, 50)), ("blue", (40, 60, 200))):
         (tmp_path / "colours" / label).mkdir(parents=True)

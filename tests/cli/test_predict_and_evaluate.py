@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
-from tests.random_models import random_model
+from tests.support.random_models import random_model
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_predict_prints_a_line_for_each_picture(model: Path, folder: Path, mobilenets: RunCommand) -> None:
+def test_predict_prints_a_line_for_each_image(model: Path, folder: Path, mobilenets: RunCommand) -> None:
     (folder / "cat" / "bad.jpg").write_bytes(b"")
     outcome = mobilenets("predict", model, folder / "cat")
     assert outcome.code == 0
@@ -49,7 +49,7 @@ def test_predict_prints_a_line_for_each_picture(model: Path, folder: Path, mobil
 def test_predict_as_json(model: Path, folder: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("predict", model, folder / "cat" / "0.png", "--json", "--top", 1)
     (answer,) = outcome.json
-    assert answer["picture"].endswith("0.png")
+    assert answer["image"].endswith("0.png")
     assert answer["labels"][0]["label"] in ("cat", "dog")
 
 
@@ -67,13 +67,13 @@ def test_predict_fails_where_nothing_could_be_decoded(model: Path, tmp_path: Pat
     (tmp_path / "words.png").write_text("words")
     outcome = mobilenets("predict", model, tmp_path / "words.png")
     assert outcome.code == 1
-    assert "none of 1 picture(s) could be decoded" in outcome.err
+    assert "none of 1 image(s) could be decoded" in outcome.err
 
 
 def test_evaluate_prints_figures_that_add_up(model: Path, folder: Path, mobilenets: RunCommand) -> None:
     figures = mobilenets("evaluate", model, folder, "--json", "--quiet").json
     confusion = np.array(figures["confusion"])
-    assert confusion.sum() == figures["pictures"] == 24
+    assert confusion.sum() == figures["images"] == 24
     assert figures["top1"] == np.trace(confusion) / 24
     assert figures["split"] == "all"
     outcome = mobilenets("evaluate", model, folder, "--quiet")
@@ -85,7 +85,7 @@ def test_evaluate_prints_figures_that_add_up(model: Path, folder: Path, mobilene
 def test_evaluate_refuses_what_it_cannot_do(model: Path, folder: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("evaluate", model, folder, "--split", "test")
     assert outcome.code == 1
-    assert "gives no test pictures" in outcome.err
+    assert "gives no test images" in outcome.err
     (folder / "dog").rename(folder / "zebra")
     outcome = mobilenets("evaluate", model, folder)
     assert outcome.code == 1

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import RunCommand
 
 from mobilenets.cli import profile
-from mobilenets.planning.latency import EIGHTHS, PROFILED_RESOLUTIONS, DeviceProfile, Point
+from mobilenets.search.profile import EIGHTHS, PROFILED_RESOLUTIONS, DeviceProfile, Point
 
 
 def measured(factor: float) -> DeviceProfile:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
-from tests.random_models import random_model
+from tests.support.random_models import random_model
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.cli.quantize_pictures import Pictures
-from mobilenets.compression.gate import answers
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.cli.quantize_images import Images
+from mobilenets.compression.quality import answers
 from mobilenets.data.dataset import load_dataset
 from mobilenets.data.subset import UNKNOWN
 from mobilenets.model.file import load, save
@@ -27,7 +27,7 @@ CLASSES = 3
 
 class Place(NamedTuple):
     model: Path
-    pictures: Path
+    images: Path
     folder: Path
 
 
@@ -38,37 +38,37 @@ def small_model() -> Model:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """A float Model, and 24 pictures in three class folders."""
+    """A float Model, and 24 images in three class folders."""
     save(small_model(), tmp_path / "model.safetensors")
     rng = np.random.default_rng(1)
     for label in range(CLASSES):
-        folder = tmp_path / "pictures" / str(label)
+        folder = tmp_path / "images" / str(label)
         folder.mkdir(parents=True)
         for number in range(8):
             pixels = rng.integers(0, 256, (40, 40, 3)) * rng.uniform(0.2, 1, 3)
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    return Place(tmp_path / "model.safetensors", tmp_path / "pictures", tmp_path)
+    return Place(tmp_path / "model.safetensors", tmp_path / "images", tmp_path)
 
 
 def test_a_model_is_written_with_its_verdict(mobilenets: RunCommand, place: Place) -> None:
-    outcome = mobilenets("quantize", place.model, "--calibration", place.pictures, "--force", "--json", "-q")
+    outcome = mobilenets("quantize", place.model, "--calibration", place.images, "--force", "--json", "-q")
     assert outcome.code == 0
     written = load(outcome.json["model"])
     assert written.precision == "int8"
-    assert outcome.json["calibration_pictures_used"] is True  # 24 pictures leave none over to judge by
+    assert outcome.json["calibration_images_used"] is True  # 24 images leave none over to judge by
     assert outcome.json["bytes_after"] < 0.5 * outcome.json["bytes_before"]
     entry: Any = written.provenance["quantization"]
-    assert entry["calibration_pictures"] == 24
+    assert entry["calibration_images"] == 24
     found = outcome.json["agreement"]
     assert entry["verdict"]["agreement"] == [found["count"], found["of"]]
 
 
-def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
-    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "100", "--explain", "-q")
-    outcome = mobilenets("quantize", place.model, *arguments, "--pictures", 8, "-o", place.folder / "out.safetensors")
+def test_labelled_images_judge_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "--explain", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments, "--images", 8, "-o", place.folder / "out.safetensors")
     assert outcome.code == 0
     assert "top-1" in outcome.out
-    assert re.search(r"^what each lever bought, on \d+ pictures \(one is \d+\.\d\d %\):$", outcome.out, re.MULTILINE)
+    assert re.search(r"^what each lever bought, on \d+ images \(one is \d+\.\d\d %\):$", outcome.out, re.MULTILINE)
     levers = ("chosen ranges", "equalisation", "bias correction", "deviation correction", "reconstructed rounding")
     for lever in levers:
         row = re.search(rf"^{lever} .*[+-]\d", outcome.out, re.MULTILINE)
@@ -79,28 +79,28 @@ def test_labelled_pictures_judge_by_accuracy(mobilenets: RunCommand, place: Plac
 
 
 def test_a_model_that_lost_too_much_is_not_written(mobilenets: RunCommand, place: Place) -> None:
-    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "-200", "-q")
+    arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "-200", "-q")
     outcome = mobilenets("quantize", place.model, *arguments)
     assert outcome.code == 1
     assert "is not good enough to be written" in outcome.err
     assert "Try percentile ranges (--ranges percentile), quantisation-aware training (--qat), more" in outcome.err
-    assert "calibration pictures (--pictures) or all of these in turn (--auto)" in outcome.err
+    assert "calibration images (--images) or all of these in turn (--auto)" in outcome.err
     assert not place.model.with_suffix(".int8.safetensors").exists()
     assert mobilenets("quantize", place.model, *arguments, "--force").code == 0
     assert place.model.with_suffix(".int8.safetensors").exists()
 
 
 def test_auto_tries_every_step_up_to_training(mobilenets: RunCommand, place: Place) -> None:
-    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "-200", "--no-equalize")
+    arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "-200", "--no-equalize")
     outcome = mobilenets("quantize", place.model, *arguments, "--rounding", "nearest", "--auto", "--epochs", 1)
     assert outcome.code == 1
     for step in ("percentile ranges", "equalisation", "reconstructed rounding", "quantisation-aware training"):
         assert f"trying {step}" in outcome.err
-    assert outcome.err.endswith("Try more epochs of training (--epochs) or more calibration pictures (--pictures)\n")
+    assert outcome.err.endswith("Try more epochs of training (--epochs) or more calibration images (--images)\n")
 
 
 def uneven_model(rng: np.random.Generator) -> tuple[Model, Pixels]:
-    """A Model whose channels differ much in size, and pictures that it gives to all of its classes."""
+    """A Model whose channels differ much in size, and images that it gives to all of its classes."""
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=CLASSES)
     model = random_model(rng, network, Preprocessing(crop_fraction=1.0))
     parameters = dict(model.parameters)
@@ -124,13 +124,13 @@ def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: P
     model, pixels = uneven_model(np.random.default_rng(4))
     save(model, tmp_path / "model.safetensors")
     for number, label in enumerate(answers(model, pixels).argmax(axis=1)):
-        folder = tmp_path / "pictures" / str(label)
+        folder = tmp_path / "images" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
     off = ("equalize", "absorb", "bias-correction", "deviation-correction")
     plain = ("--ranges", "min-max", "--rounding", "nearest", *(f"--no-{lever}" for lever in off))
-    pictures = ("--calibration", tmp_path / "pictures", "--data", tmp_path / "pictures", "--pictures", 30)
-    arguments = ("quantize", tmp_path / "model.safetensors", *pictures, "--max-drop", 30, *plain)
+    images = ("--calibration", tmp_path / "images", "--data", tmp_path / "images", "--images", 30)
+    arguments = ("quantize", tmp_path / "model.safetensors", *images, "--max-drop", 30, *plain)
     refused = mobilenets(*arguments, "-q")
     assert refused.code == 1
     assert "points; at most 30 are allowed; most noise in " in refused.err
@@ -148,7 +148,7 @@ def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: P
 
 @pytest.mark.parametrize("bits", ["8", "4"])
 def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: str) -> None:
-    arguments = ("--calibration", place.pictures, "--qat", "--epochs", 1, "--weight-bits", bits, "--force", "-q")
+    arguments = ("--calibration", place.images, "--qat", "--epochs", 1, "--weight-bits", bits, "--force", "-q")
     outcome = mobilenets("quantize", place.model, *arguments)
     assert outcome.code == 0
     quantization = load(place.model.with_suffix(".int8.safetensors")).quantization
@@ -157,32 +157,32 @@ def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: s
     assert quantization.bits("stem") == 8
 
 
-def test_pictures_train_with_the_classes_that_are_known(place: Place) -> None:
+def test_images_train_with_the_classes_that_are_known(place: Place) -> None:
     extra = place.folder / "extra"
     extra.mkdir()
     for name in ("a", "b"):
         Image.new("RGB", (40, 40)).save(extra / f"{name}.png")
-    labelled = str(place.pictures)
-    chosen = Pictures.choose(small_model(), str(extra), 2, labelled, trains=True)
+    labelled = str(place.images)
+    chosen = Images.choose(small_model(), str(extra), 2, labelled, trains=True)
     assert (len(chosen.judging), len(chosen.training)) == (12, 14)
-    for picture, target in zip(chosen.training.pictures, chosen.training.targets.tolist(), strict=True):
-        folder = Path(picture.name).parent.name
-        assert target == (UNKNOWN if folder in ("", "extra") else int(folder)), picture.name
-    alike = Pictures.choose(small_model(), labelled, 8, labelled, trains=True)  # labels of the same files are known
+    for image, target in zip(chosen.training.images, chosen.training.targets.tolist(), strict=True):
+        folder = Path(image.name).parent.name
+        assert target == (UNKNOWN if folder in ("", "extra") else int(folder)), image.name
+    alike = Images.choose(small_model(), labelled, 8, labelled, trains=True)  # labels of the same files are known
     assert (alike.training.targets != UNKNOWN).all()
-    alone = Pictures.choose(small_model(), labelled, 8, None, trains=True)
+    alone = Images.choose(small_model(), labelled, 8, None, trains=True)
     assert (alone.training.targets == UNKNOWN).all()
 
 
-def test_a_model_is_quantised_without_pictures_only_by_force(mobilenets: RunCommand, place: Place) -> None:
+def test_a_model_is_quantised_without_images_only_by_force(mobilenets: RunCommand, place: Place) -> None:
     outcome = mobilenets("quantize", place.model, "--data-free", "-q")
     assert outcome.code == 1
-    assert "is not written unjudged: no pictures judged it" in outcome.err
+    assert "is not written unjudged: no images judged it" in outcome.err
     assert "--data" in outcome.err
     assert not place.model.with_suffix(".int8.safetensors").exists()
     outcome = mobilenets("quantize", place.model, "--data-free", "--force", "-q")
     assert outcome.code == 0
-    assert "not judged: there are no pictures" in outcome.out
+    assert "not judged: there are no images" in outcome.out
     written = load(place.model.with_suffix(".int8.safetensors"))
     assert written.precision == "int8"
     entry: Any = written.provenance["quantization"]
@@ -190,12 +190,12 @@ def test_a_model_is_quantised_without_pictures_only_by_force(mobilenets: RunComm
     assert "verdict" not in entry
 
 
-def test_labelled_pictures_judge_a_model_that_was_quantised_without_any(mobilenets: RunCommand, place: Place) -> None:
-    arguments = ("--data-free", "--data", place.pictures, "--max-drop", "100", "-q")
+def test_labelled_images_judge_a_model_that_was_quantised_without_any(mobilenets: RunCommand, place: Place) -> None:
+    arguments = ("--data-free", "--data", place.images, "--max-drop", "100", "-q")
     outcome = mobilenets("quantize", place.model, *arguments, "--explain", "--json")
     assert outcome.code == 0
     assert outcome.json["agreement"]["of"] == 24
-    assert outcome.json["calibration_pictures_used"] is False
+    assert outcome.json["calibration_images_used"] is False
     assert len(outcome.json["layers"]) == len(small_model().network.layers)
     assert set(outcome.json["without"]) == {"equalisation", "bias absorption", "bias correction"}
 
@@ -205,58 +205,58 @@ def test_labelled_pictures_judge_a_model_that_was_quantised_without_any(mobilene
     [
         ("--auto",),
         ("--qat",),
-        ("--pictures", 5),
+        ("--images", 5),
         ("--ranges", "mse"),
         ("--rounding", "nearest"),
         ("--no-deviation-correction",),
     ],
 )
-def test_without_pictures_nothing_that_needs_them_may_be_asked(
+def test_without_images_nothing_that_needs_them_may_be_asked(
     mobilenets: RunCommand, place: Place, option: tuple[object, ...]
 ) -> None:
     outcome = mobilenets("quantize", place.model, "--data-free", *option)
     assert outcome.code == 2
-    assert f"--data-free calibrates without pictures; {option[0]} needs them" in " ".join(outcome.err.split())
+    assert f"--data-free calibrates without images; {option[0]} needs them" in " ".join(outcome.err.split())
 
 
-def test_it_must_be_said_whether_there_are_pictures(mobilenets: RunCommand, place: Place) -> None:
+def test_it_must_be_said_whether_there_are_images(mobilenets: RunCommand, place: Place) -> None:
     assert "give --calibration FOLDER" in mobilenets("quantize", place.model).err
-    outcome = mobilenets("quantize", place.model, "--data-free", "--calibration", place.pictures)
+    outcome = mobilenets("quantize", place.model, "--data-free", "--calibration", place.images)
     assert outcome.code == 2
-    assert "--data-free calibrates without pictures; --calibration needs them" in " ".join(outcome.err.split())
+    assert "--data-free calibrates without images; --calibration needs them" in " ".join(outcome.err.split())
 
 
-def test_no_picture_calibrates_and_judges_where_there_are_enough(mobilenets: RunCommand, place: Place) -> None:
-    """24 labelled pictures: 8 calibrate, so 16 are left to judge; of 20 that calibrate too few would be left."""
-    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", "100", "--json", "-q")
-    apart = mobilenets("quantize", place.model, *arguments, "--pictures", 8).json
-    assert (apart["agreement"]["of"], apart["calibration_pictures_used"]) == (16, False)
-    mixed = mobilenets("quantize", place.model, *arguments, "--pictures", 20).json
-    assert (mixed["agreement"]["of"], mixed["calibration_pictures_used"]) == (24, True)
+def test_no_image_calibrates_and_judges_where_there_are_enough(mobilenets: RunCommand, place: Place) -> None:
+    """24 labelled images: 8 calibrate, so 16 are left to judge; of 20 that calibrate too few would be left."""
+    arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "--json", "-q")
+    apart = mobilenets("quantize", place.model, *arguments, "--images", 8).json
+    assert (apart["agreement"]["of"], apart["calibration_images_used"]) == (16, False)
+    mixed = mobilenets("quantize", place.model, *arguments, "--images", 20).json
+    assert (mixed["agreement"]["of"], mixed["calibration_images_used"]) == (24, True)
 
 
 @pytest.mark.parametrize("joined", [None, 3])
-def test_validation_and_test_pictures_of_a_fitted_model_do_not_calibrate(
+def test_validation_and_test_images_of_a_fitted_model_do_not_calibrate(
     mobilenets: RunCommand, place: Place, joined: int | None
 ) -> None:
-    dataset = load_dataset(place.pictures)
+    dataset = load_dataset(place.images)
     data = {"fingerprint": dataset.fingerprint, "seed": 0}
     model = replace(small_model(), provenance={"data": data, "validation_joined": joined})
-    chosen = Pictures.choose(model, str(place.pictures), 24, str(place.pictures), trains=False)
-    assert {one.name for one in chosen.calibrating.pictures} == {one.name for one in dataset.train.pictures}
+    chosen = Images.choose(model, str(place.images), 24, str(place.images), trains=False)
+    assert {one.name for one in chosen.calibrating.images} == {one.name for one in dataset.train.images}
     assert len(chosen.judging) == len(dataset.validation) > 0
     assert not chosen.seen
     save(model, place.model)
-    arguments = ("--calibration", place.pictures, "--data", place.pictures, "--max-drop", 100, "-q")
+    arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", 100, "-q")
     outcome = mobilenets("quantize", place.model, *arguments)
     assert ("fit trained the float Model on these too" in outcome.out) is (joined is not None)
 
 
 def test_options_that_would_do_nothing_are_refused(mobilenets: RunCommand, place: Place) -> None:
-    arguments = ("quantize", place.model, "--calibration", place.pictures)
+    arguments = ("quantize", place.model, "--calibration", place.images)
     for more, message in (
-        (("--max-drop", "0.5"), "--max-drop is of top-1, which only labelled pictures can tell"),
-        (("--data", place.pictures, "--max-drop", "nan"), "nan is not a number of points"),
+        (("--max-drop", "0.5"), "--max-drop is of top-1, which only labelled images can tell"),
+        (("--data", place.images, "--max-drop", "nan"), "nan is not a number of points"),
         (("--epochs", "3"), "give --qat or --auto too"),
         (("-o", place.model), "--output would overwrite"),
     ):
@@ -266,12 +266,12 @@ def test_options_that_would_do_nothing_are_refused(mobilenets: RunCommand, place
 
 
 def test_a_folder_too_small_to_be_parted_judges_a_fitted_model_as_a_whole(mobilenets: RunCommand, place: Place) -> None:
-    save(replace(small_model(), provenance={"data": {"fingerprint": "of other pictures", "seed": 0}}), place.model)
+    save(replace(small_model(), provenance={"data": {"fingerprint": "of other images", "seed": 0}}), place.model)
     few = place.folder / "few"
     for label in range(CLASSES):
         (few / str(label)).mkdir(parents=True)
-        (place.pictures / str(label) / "0.png").rename(few / str(label) / "0.png")
-    arguments = ("--calibration", place.pictures, "--data", few, "--max-drop", 100, "--json", "-q")
+        (place.images / str(label) / "0.png").rename(few / str(label) / "0.png")
+    arguments = ("--calibration", place.images, "--data", few, "--max-drop", 100, "--json", "-q")
     outcome = mobilenets("quantize", place.model, *arguments)
     assert outcome.code == 0
     assert outcome.json["agreement"]["of"] == CLASSES
@@ -285,17 +285,17 @@ def test_bad_input_is_refused(mobilenets: RunCommand, place: Place) -> None:
 
     empty = place.folder / "empty"
     empty.mkdir()
-    assert "no pictures in" in error(place.model, "--calibration", empty)
+    assert "no images in" in error(place.model, "--calibration", empty)
     assert "does not exist" in error(place.model, "--calibration", place.folder / "nowhere")
-    (empty / "broken.png").write_bytes(b"not a picture")
-    assert "1 of 1 pictures cannot be decoded" in error(place.model, "--calibration", empty)
+    (empty / "broken.png").write_bytes(b"not an image")
+    assert "1 of 1 images cannot be decoded" in error(place.model, "--calibration", empty)
     grey = place.folder / "grey"
     grey.mkdir()
     Image.new("RGB", (40, 40), (9, 9, 9)).save(grey / "one.png")
     assert "single colour" in error(place.model, "--calibration", grey)
     strangers = place.folder / "strangers"
-    (place.pictures / "0").rename(place.pictures / "stranger")
-    place.pictures.rename(strangers)
+    (place.images / "0").rename(place.images / "stranger")
+    place.images.rename(strangers)
     assert "the data has the class 'stranger'" in error(place.model, "--calibration", strangers, "--data", strangers)
     assert mobilenets("quantize", place.model, "--calibration", strangers, "--force", "-q").code == 0
     written = place.model.with_suffix(".int8.safetensors")
@@ -326,6 +326,6 @@ def test_dead_channels_are_counted_by_layer(mobilenets: RunCommand, place: Place
     factor = model.parameters["block2.pointwise.batch_norm.weight"].copy()
     factor[[1, 4]] = 0
     save(model.with_parameters({**model.parameters, "block2.pointwise.batch_norm.weight": factor}), place.model)
-    outcome = mobilenets("quantize", place.model, "--calibration", place.pictures, "--force", "-q")
+    outcome = mobilenets("quantize", place.model, "--calibration", place.images, "--force", "-q")
     assert outcome.code == 0
     assert re.search(r"^block2.pointwise +pointwise +[\d.]+ +2 *$", outcome.out, re.MULTILINE)

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from tests.random_models import random_int8_model, random_model
+from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.cost import cost
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.cli.main import main
 from mobilenets.cli.show import command
 from mobilenets.model.file import save

@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.random_models import random_model, random_pixels
+from tests.support.random_models import random_model, random_pixels
 
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Linear, Network, PointwiseConvolution
 from mobilenets.compression.correction import deviation_gain, mean_shift
 from mobilenets.compression.filters import covariance
 from mobilenets.compression.quantize import Options, Rounding, quantize
-from mobilenets.model.batched import run
+from mobilenets.model.numpy_runtime import run
 
 
 def seen(rng: np.random.Generator, groups: int, size: int) -> npt.NDArray[np.float32]:

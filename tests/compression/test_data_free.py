@@ -1,4 +1,4 @@
-"""Quantising without pictures: what batch norms promise, and what that keeps of a real network's answers."""
+"""Quantising without images: what batch norms promise, and what that keeps of a real network's answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import shared
-from tests.random_models import random_int8_model, random_model, random_pixels
+from tests.support.random_models import random_int8_model, random_model, random_pixels
 
 from mobilenets.architecture.layers import (
     INPUT,
@@ -24,18 +24,18 @@ from mobilenets.architecture.layers import (
     MaxPool,
     Network,
 )
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.data_free import clipped_normal_mean, expectations, quantize_without_pictures
-from mobilenets.compression.fold import fold, fold_input
-from mobilenets.compression.gate import Jury
-from mobilenets.compression.noise import measure_noise
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.data_free import clipped_normal_mean, expectations, quantize_without_images
+from mobilenets.compression.quality import Jury
 from mobilenets.compression.quantize import Options
-from mobilenets.data.decoding import prepare
-from mobilenets.data.folders import pictures_of
+from mobilenets.compression.sqnr import measure_noise
+from mobilenets.data.loading import prepare
+from mobilenets.data.sources import images_of
 from mobilenets.data.subset import Subset
 from mobilenets.errors import CompressionError
-from mobilenets.formats.from_keras import from_keras
+from mobilenets.formats.keras import from_keras
 from mobilenets.model import reference
+from mobilenets.model.folding import fold, fold_input
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=5)
 
@@ -60,7 +60,7 @@ def test_ranges_reach_six_deviations_from_the_mean() -> None:
     stem = expectations(model, held)["stem"]
     np.testing.assert_allclose(stem.high, np.maximum(beta + 6 * np.abs(gamma), 0), rtol=1e-6)
     assert (stem.low == 0).all()
-    made = quantize_without_pictures(model, Options(equalize=False, absorb=False)).model
+    made = quantize_without_images(model, Options(equalize=False, absorb=False)).model
     assert made.quantization is not None
     assert 255 * made.quantization.activations["stem"].scale == pytest.approx(stem.high.max(), rel=1e-6)
 
@@ -82,7 +82,7 @@ def test_sums_pools_and_concatenations_expect_what_their_inputs_make_them_expect
     np.testing.assert_allclose(found["sum"].high, (found["left"].high + found["right"].high).clip(0, 6))
     np.testing.assert_allclose(found["both"].mean, np.append(found["sum"].mean, found["right"].mean))
     assert found["pool"] is found["half"] is found["both"]
-    made = quantize_without_pictures(model)
+    made = quantize_without_images(model)
     assert made.model.precision == "int8"
 
 
@@ -105,7 +105,7 @@ def test_the_correction_makes_up_for_the_mean_that_rounding_shifts() -> None:
     model = model.with_parameters(parameters)
     options = Options(equalize=False, absorb=False, weight_bits=4)
     with_it, without = (
-        quantize_without_pictures(model, replace(options, bias_correction=corrects)).model for corrects in (True, False)
+        quantize_without_images(model, replace(options, bias_correction=corrects)).model for corrects in (True, False)
     )
     assert with_it.quantization is not None
     folded = fold(fold_input(model)[0]).parameters["next.weight"].reshape(2)
@@ -120,22 +120,22 @@ def test_bad_input_is_refused() -> None:
     rng = np.random.default_rng(0)
     model = random_model(rng, NETWORK)
     with pytest.raises(CompressionError, match="stem has no batch norm to tell its range from"):
-        quantize_without_pictures(fold(model))
+        quantize_without_images(fold(model))
     with pytest.raises(CompressionError, match="int8 already"):
-        quantize_without_pictures(random_int8_model(rng, NETWORK))
+        quantize_without_images(random_int8_model(rng, NETWORK))
     dead = {
         **model.parameters,
         "block3.depthwise.batch_norm.weight": np.zeros(32, np.float32),
         "block3.depthwise.batch_norm.bias": np.full(32, -1, np.float32),
     }
     with pytest.raises(CompressionError, match=r"block3.depthwise gives nothing but zero .* \(all channels are dead\)"):
-        quantize_without_pictures(model.with_parameters(dead))
+        quantize_without_images(model.with_parameters(dead))
 
 
 def test_noise_is_zero_where_nothing_was_rounded_and_found_where_it_was() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 3)
-    made = quantize_without_pictures(model)
+    made = quantize_without_images(model)
     noise = measure_noise(made.real, made.model, pixels)
     assert [layer.name for layer in noise] == [layer.name for layer in NETWORK.layers]
     real, held = (reference.activations(each, pixels)["stem"] for each in (made.real, made.model))
@@ -145,14 +145,14 @@ def test_noise_is_zero_where_nothing_was_rounded_and_found_where_it_was() -> Non
     assert noise[0].snr_db == pytest.approx(expected, abs=0.02)
 
 
-def test_the_real_network_keeps_its_answers_without_a_picture() -> None:
-    """On all 100 pictures of the sample, for none of them was used."""
+def test_the_real_network_keeps_its_answers_without_a_image() -> None:
+    """On all 100 images of the sample, for none of them was used."""
     model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
-    found = pictures_of([shared("imagenet-sample")])
+    found = images_of([shared("imagenet-sample")])
     pixels = prepare(Subset(tuple(found), np.zeros(len(found), np.int64)), model.preprocessing, 224, 224).pixels
     jury = Jury.of(model, pixels)
-    verdict = jury.judge(quantize_without_pictures(model).model)
-    plain = jury.judge(quantize_without_pictures(model, Options(bias_correction=False)).model)
+    verdict = jury.judge(quantize_without_images(model).model)
+    plain = jury.judge(quantize_without_images(model, Options(bias_correction=False)).model)
     assert verdict.agreement.value >= 0.85
     assert verdict.refusal() is None
     assert verdict.logits_snr_db > plain.logits_snr_db + 5

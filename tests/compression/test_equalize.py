@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.random_models import is_alive, random_model, random_network, random_pixels
+from tests.support.random_models import is_alive, random_model, random_network, random_pixels
 
 from mobilenets.architecture.layers import Activation
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.calibrate import observe
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.equalize import LARGEST_GAIN, absorb, equalize, links
-from mobilenets.compression.fold import fold, with_biases
+from mobilenets.compression.ranges import observe
 from mobilenets.model import reference
+from mobilenets.model.folding import fold, with_biases
 from mobilenets.model.model import Model
 
 

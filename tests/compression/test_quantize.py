@@ -12,22 +12,22 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.conftest import shared
-from tests.random_models import is_alive, random_int8_model, random_model, random_network, random_pixels
+from tests.support.random_models import is_alive, random_int8_model, random_model, random_network, random_pixels
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.calibrate import RangeMethod, choose_ranges, observe
-from mobilenets.compression.fold import fold, fold_input
-from mobilenets.compression.gate import Jury, answers
-from mobilenets.compression.noise import decibels
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.quality import Jury, answers
 from mobilenets.compression.quantize import Options, Rounding, bits_by_layer, integer_bias, quantize, settled_scales
-from mobilenets.data.decoding import prepare
-from mobilenets.data.folders import pictures_of
+from mobilenets.compression.ranges import RangeMethod, choose_ranges, observe
+from mobilenets.compression.sqnr import decibels
+from mobilenets.data.loading import prepare
+from mobilenets.data.sources import images_of
 from mobilenets.data.subset import Subset
 from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError, ModelError
-from mobilenets.formats.from_keras import from_keras
+from mobilenets.formats.keras import from_keras
 from mobilenets.model import reference
 from mobilenets.model.file import load, save
+from mobilenets.model.folding import fold, fold_input
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import Quantization
@@ -198,9 +198,9 @@ class Real(NamedTuple):
 
 @pytest.fixture(scope="module")
 def real() -> Real:
-    """The published network, 64 pictures to calibrate and the 36 between them to judge by."""
+    """The published network, 64 images to calibrate and the 36 between them to judge by."""
     model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
-    found = pictures_of([shared("imagenet-sample")])
+    found = images_of([shared("imagenet-sample")])
     pixels = prepare(Subset(tuple(found), np.zeros(len(found), np.int64)), model.preprocessing, 224, 224).pixels
     chosen = np.unique(np.linspace(0, len(pixels) - 1, 64).round().astype(int))
     return Real(model, pixels[chosen], Jury.of(model, np.delete(pixels, chosen, axis=0)))

@@ -15,14 +15,14 @@ SQUARES = np.ones(200, np.float32)
 
 
 def corners(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Where the corners of each result lie on its picture: (N, 4, 2) from −1 to 1."""
+    """Where the corners of each result lie on its image: (N, 4, 2) from −1 to 1."""
     points = np.array([[-1, -1, 1], [1, -1, 1], [-1, 1, 1], [1, 1, 1]], np.float64)
     lying: npt.NDArray[np.float64] = np.einsum("nij,pj->npi", maps.astype(np.float64), points)
     return lying
 
 
 def areas(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Share of its picture that each crop covers."""
+    """Share of its image that each crop covers."""
     shares: npt.NDArray[np.float64] = np.abs(np.linalg.det(maps[:, :, :2].astype(np.float64)))
     return shares
 
@@ -51,7 +51,7 @@ def test_areas_are_spread_over_what_was_asked_for() -> None:
 
 
 def test_undistorted_is_the_largest_crop_of_the_right_shape() -> None:
-    drawn = UNDISTORTED.draw(np.full(5, 2, np.float32), 1.0, np.random.default_rng(0))  # pictures twice as wide as high
+    drawn = UNDISTORTED.draw(np.full(5, 2, np.float32), 1.0, np.random.default_rng(0))  # images twice as wide as high
     np.testing.assert_allclose(drawn.maps[:, 0, 0], 0.5, atol=1e-6)
     np.testing.assert_allclose(drawn.maps[:, 1, 1], 1.0, atol=1e-6)
     np.testing.assert_allclose(drawn.maps[:, [0, 1], [1, 0]], 0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Finding and splitting labelled pictures."""
+"""Finding and splitting labelled images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from PIL import Image
 from tests.conftest import shared
 
 from mobilenets.data.dataset import Dataset, load_collection, load_dataset
-from mobilenets.data.decoding import decode_all, prepare
-from mobilenets.data.folders import pictures_of, pictures_under
+from mobilenets.data.loading import decode_all, prepare
+from mobilenets.data.sources import images_of, images_under
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Preprocessing
 
@@ -27,13 +27,13 @@ def write_class(folder: Path, count: int, seed: int = 0) -> None:
 
 @pytest.fixture
 def two_classes(tmp_path: Path) -> Path:
-    write_class(tmp_path / "pictures" / "cat", 30, 1)
-    write_class(tmp_path / "pictures" / "hot dog ü", 50, 2)
-    return tmp_path / "pictures"
+    write_class(tmp_path / "images" / "cat", 30, 1)
+    write_class(tmp_path / "images" / "hot dog ü", 50, 2)
+    return tmp_path / "images"
 
 
 def names(dataset: Dataset, part: str) -> set[str]:
-    return {picture.name for picture in dataset.part(part).pictures}
+    return {image.name for image in dataset.part(part).images}
 
 
 def test_a_folder_of_class_folders_is_split_in_every_class(two_classes: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_split_follows_content_and_not_names(two_classes: Path, tmp_path: Pa
     before = load_dataset(two_classes)
     renamed = tmp_path / "renamed"
     new_names = {}
-    for number, path in enumerate(reversed(pictures_under(two_classes))):
+    for number, path in enumerate(reversed(images_under(two_classes))):
         target = renamed / Path(path.path).parent.name / f"x{number}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(Path(path.path).read_bytes())
@@ -63,16 +63,14 @@ def test_the_split_follows_content_and_not_names(two_classes: Path, tmp_path: Pa
     assert load_dataset(two_classes, seed=1).fingerprint != before.fingerprint
 
 
-def test_copies_of_a_picture_stay_on_one_side(tmp_path: Path) -> None:
+def test_copies_of_a_image_stay_on_one_side(tmp_path: Path) -> None:
     for label in ("a", "b"):
         write_class(tmp_path / label, 10, ord(label))
         for path in list((tmp_path / label).iterdir()):
             for copy in range(3):
                 path.with_name(f"{path.stem}-{copy}.png").write_bytes(path.read_bytes())
     dataset = load_dataset(tmp_path)
-    digests = [
-        {picture.digest() for picture in dataset.part(part).pictures} for part in ("train", "validation", "test")
-    ]
+    digests = [{image.digest() for image in dataset.part(part).images} for part in ("train", "validation", "test")]
     assert not digests[0] & digests[1]
     assert not digests[0] & digests[2]
     assert not digests[1] & digests[2]
@@ -93,12 +91,12 @@ def test_digits_are_bundled() -> None:
     dataset = load_dataset("digits")
     assert dataset.labels == tuple("0123456789")
     assert len(dataset.train) + len(dataset.validation) + len(dataset.test) == 1797
-    assert dataset.train.pictures[0].open().size == (8, 8)
+    assert dataset.train.images[0].open().size == (8, 8)
     assert dataset.fingerprint == load_dataset("digits").fingerprint
 
 
 def test_a_csv_is_a_source(two_classes: Path, tmp_path: Path) -> None:
-    rows = [f"{path.path},{Path(path.path).parent.name}" for path in pictures_under(two_classes)]
+    rows = [f"{path.path},{Path(path.path).parent.name}" for path in images_under(two_classes)]
     listing = tmp_path / "listing.csv"
     listing.write_text("file,class\n" + "\n".join(rows), encoding="utf-8")
     assert load_dataset(listing).fingerprint == load_dataset(two_classes).fingerprint
@@ -115,10 +113,10 @@ def test_the_labels_file_of_the_imagenet_sample_is_understood() -> None:
 def test_loops_of_links_end(two_classes: Path) -> None:
     (two_classes / "cat" / "again").symlink_to(two_classes)
     (two_classes / "cat" / "itself").symlink_to(two_classes / "cat" / "itself")
-    assert len(pictures_under(two_classes)) == 80
+    assert len(images_under(two_classes)) == 80
 
 
-def test_other_files_are_passed_over_and_disguised_pictures_found(two_classes: Path) -> None:
+def test_other_files_are_passed_over_and_disguised_images_found(two_classes: Path) -> None:
     (two_classes / "cat" / "notes.txt").write_text("about cats")
     (two_classes / "cat" / ".hidden.png").write_bytes((two_classes / "cat" / "000.png").read_bytes())
     (two_classes / "cat" / "no suffix").write_bytes((two_classes / "cat" / "000.png").read_bytes())
@@ -128,10 +126,10 @@ def test_other_files_are_passed_over_and_disguised_pictures_found(two_classes: P
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ({}, "holds no pictures in class folders"),
+        ({}, "holds no images in class folders"),
         ({"only": 5}, "one class only"),
-        ({"a": 9, "b": 1}, r"class 'b' has 1 picture"),
-        ({"test/a": 3, "test/b": 3, "val/a": 3, "val/b": 3}, "no pictures to train"),
+        ({"a": 9, "b": 1}, r"class 'b' has 1 image"),
+        ({"test/a": 3, "test/b": 3, "val/a": 3, "val/b": 3}, "no images to train"),
         ({"val/a": 3, "valid/a": 3, "train/a": 3}, "holds both val and valid"),
     ],
 )
@@ -155,7 +153,7 @@ def test_what_is_no_folder_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("picture,kind\na,b\n", "needs the columns file and class"),
+        ("image,kind\na,b\n", "needs the columns file and class"),
         ("file,class\na.png,\n", "line 2: file or class is empty"),
         ("file,class,index\na.png,a,one\n", "index must be a whole number"),
         ("file,class,split\na.png,a,train\nb.png,b,\n", "some rows name a split and some do not"),
@@ -169,18 +167,18 @@ def test_a_bad_csv_is_explained(text: str, message: str, tmp_path: Path) -> None
         load_collection(path)
 
 
-def test_a_few_broken_pictures_are_skipped_and_many_are_an_error(two_classes: Path) -> None:
+def test_a_few_broken_images_are_skipped_and_many_are_an_error(two_classes: Path) -> None:
     everything = load_collection(two_classes).everything
     for path in sorted((two_classes / "cat").iterdir())[:8]:
         path.write_bytes(b"")
     decoded = decode_all(everything, 5)
     assert len(decoded.skipped) == 8
-    assert len(decoded.pictures) == len(decoded.targets) == 72
+    assert len(decoded.images) == len(decoded.targets) == 72
     prepared = prepare(everything, Preprocessing(), 32, 32)
     assert prepared.pixels.shape == (72, 32, 32, 3)
-    assert set(prepared.names) | set(prepared.skipped) == {picture.name for picture in everything.pictures}
+    assert set(prepared.names) | set(prepared.skipped) == {image.name for image in everything.images}
     (two_classes / "cat" / "029.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"9 of 80 pictures cannot be decoded, more than 10%"):
+    with pytest.raises(DataError, match=r"9 of 80 images cannot be decoded, more than 10%"):
         decode_all(everything, 5)
 
 
@@ -192,14 +190,14 @@ def test_an_unreadable_folder_is_named(two_classes: Path) -> None:
     (two_classes / "cat").chmod(0o755)
 
 
-def test_unlabelled_pictures_are_found_wherever_they_are_named(two_classes: Path) -> None:
-    found = pictures_of([two_classes / "cat" / "000.png", two_classes])
+def test_unlabelled_images_are_found_wherever_they_are_named(two_classes: Path) -> None:
+    found = images_of([two_classes / "cat" / "000.png", two_classes])
     assert len(found) == 81
     with pytest.raises(DataError, match="nowhere does not exist"):
-        pictures_of(["nowhere"])
+        images_of(["nowhere"])
     (two_classes / "empty").mkdir()
-    with pytest.raises(DataError, match="no pictures in"):
-        pictures_of([two_classes / "empty"])
+    with pytest.raises(DataError, match="no images in"):
+        images_of([two_classes / "empty"])
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"\x1b[2J"])

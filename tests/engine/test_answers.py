@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.random_models import random_int8_model, random_model, random_network, random_pixels
+from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Layer, Network, Padding

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import ROOT
-from tests.random_models import random_int8_model, random_network, random_pixels
+from tests.support.random_models import random_int8_model, random_network, random_pixels
 
-from mobilenets.data.folders import pictures_of
-from mobilenets.engine.classifier import Classifier
+from mobilenets.data.sources import images_of
+from mobilenets.engine.predictor import Classifier
 from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, EngineError, ModelFileError
 from mobilenets.model.file import load, save
@@ -85,7 +85,7 @@ def test_a_classifier_that_is_gone_leaves_no_handle(file: Path, tmp_path: Path) 
     Image.new("RGB", (9, 7)).save(tmp_path / "good.png")
 
     def use() -> None:  # what an error's traceback holds is gone when this returns
-        answers = list(Classifier(file).predict_many(pictures_of([tmp_path / "broken.jpg", tmp_path / "good.png"])))
+        answers = list(Classifier(file).predict_many(images_of([tmp_path / "broken.jpg", tmp_path / "good.png"])))
         assert isinstance(answers[0], DataError)
         assert not isinstance(answers[1], DataError)
         with pytest.raises(DataError):
@@ -131,9 +131,9 @@ def test_the_interpreter_ends_without_a_warning(file: Path, tmp_path: Path) -> N
     code = """
         import sys
         from mobilenets import Classifier
-        from mobilenets.data.folders import pictures_of
+        from mobilenets.data.sources import images_of
         classifier = Classifier(sys.argv[1], threads=2)
-        print(len(list(classifier.predict_many(pictures_of([sys.argv[2]] * 3)))))
+        print(len(list(classifier.predict_many(images_of([sys.argv[2]] * 3)))))
     """
     done = subprocess.run(
         [

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.random_models import (
+from tests.support.random_models import (
     random_int8_model,
     random_model,
     random_network,
@@ -78,14 +78,14 @@ def test_a_senseless_number_of_threads_is_refused(threads: int) -> None:
         Session(random_model(rng, random_network(rng)), threads=threads)
 
 
-@pytest.mark.parametrize("name", ["classifier", "evaluation", "resizing", "session"])
+@pytest.mark.parametrize("name", ["engine.predictor", "engine.evaluate", "data.resizing", "engine.session"])
 def test_a_source_tree_that_was_not_built_says_what_to_do(name: str) -> None:
     program = f"""
 import sys
-sys.modules["mobilenets.engine._native"] = None
+sys.modules["mobilenets._native"] = None
 from mobilenets.errors import EngineError
 try:
-    import mobilenets.engine.{name}
+    import mobilenets.{name}
 except EngineError as error:
     print(error)
 """

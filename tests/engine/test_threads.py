@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.random_models import random_int8_model, random_network, random_pixels
+from tests.support.random_models import random_int8_model, random_network, random_pixels
 
+from mobilenets.base.processors import cgroup_quota, cores
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
-from mobilenets.processors import cgroup_quota, cores
 
 
 def some_model() -> Model:
@@ -29,7 +29,7 @@ def run_python(code: str) -> str:
         import os, sys, threading
         import numpy as np
         from tests.engine.test_threads import some_model
-        from tests.random_models import random_pixels
+        from tests.support.random_models import random_pixels
         from mobilenets.engine.session import Session
         model = some_model()
         session = Session(model, 2)
@@ -113,7 +113,7 @@ def test_threads_that_python_does_not_wait_for_may_be_running_at_exit() -> None:
         for _ in range(20):
             session.run(pixels)
         # What was registered before the engine runs after it has left.
-        from mobilenets.engine import _native
+        from mobilenets.native import _native
         atexit.unregister(_native.stop_threads)
         atexit.register(lambda: print(session.run(pixels).shape[0]))
         atexit.register(_native.stop_threads)
@@ -127,7 +127,7 @@ def test_threads_end_with_the_engine() -> None:
     printed = run_python(
         """
         count = lambda: len(os.listdir("/proc/self/task"))
-        from mobilenets.engine import _native
+        from mobilenets.native import _native
         _native.stop_threads()
         before = count()
         session.run(pixels)

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.random_models import random_int8_model, random_model, random_network, random_pixels, without_batch_norm
+from tests.support.random_models import (
+    random_int8_model,
+    random_model,
+    random_network,
+    random_pixels,
+    without_batch_norm,
+)
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine import tuning
 from mobilenets.engine.lowering import lower
 from mobilenets.engine.session import Session, chosen_instruction_set

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.random_models import random_int8_model, random_model, random_pixels, without_batch_norm
+from tests.support.random_models import random_int8_model, random_model, random_pixels, without_batch_norm
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.exporting import TARGETS, Options, export, target_of
-from mobilenets.formats.to_onnx import to_onnx
+from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.formats.verification import compare, run_onnx
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -33,13 +33,13 @@ def test_every_format_answers_as_the_model_does(name: str, int8: bool, tmp_path:
     if name in RUNTIMES:
         pytest.importorskip(RUNTIMES[name])
     model = small_model(int8=int8)
-    pictures = random_pixels(np.random.default_rng(1), model.network, 2)
+    images = random_pixels(np.random.default_rng(1), model.network, 2)
     path = tmp_path / f"model{TARGETS[name].suffix}"
-    exported = export(model, path, pictures=pictures)
+    exported = export(model, path, images=images)
     assert path in exported.paths
     assert exported.bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
     assert exported.agreement is not None, exported.not_run
-    assert exported.agreement.pictures == 6
+    assert exported.agreement.images == 6
     assert exported.agreement.top1 == 1
     assert exported.agreement.relative < (0.02 if int8 else 1e-5)
     if name == "c":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mobilenets.errors import MobileNetsError
-from mobilenets.formats import tensor_bundle
+from mobilenets.formats.containers import tensor_bundle
 from mobilenets.formats.importing import import_model
 
 pytest.importorskip("h5py")

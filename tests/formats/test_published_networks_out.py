@@ -1,4 +1,4 @@
-"""The published networks, imported and exported again, still answer as their own frameworks did on real pictures."""
+"""The published networks, imported and exported again, still answer as their own frameworks did on real images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from tests.conftest import shared
 
 from mobilenets.formats import verification
-from mobilenets.formats.from_keras import from_keras
-from mobilenets.formats.from_tflite import from_tflite
-from mobilenets.formats.to_c import to_c
-from mobilenets.formats.to_litert import to_litert
-from mobilenets.formats.to_onnx import to_onnx
+from mobilenets.formats.c.write import to_c
+from mobilenets.formats.keras import from_keras
+from mobilenets.formats.litert.read import from_tflite
+from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.write import to_onnx
 
 
 def test_keras_logits_survive_onnx(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.random_models import (
+from tests.support.random_models import (
     IMAGENET,
     random_int8_model,
     random_model,
@@ -19,10 +19,10 @@ from tests.random_models import (
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import INPUT, MaxPool, Network
-from mobilenets.formats.from_onnx import from_onnx
-from mobilenets.formats.from_tflite import from_tflite
-from mobilenets.formats.to_litert import to_litert
-from mobilenets.formats.to_onnx import to_onnx
+from mobilenets.formats.litert.read import from_tflite
+from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.read import from_onnx
+from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.model.model import Model, numbered_labels, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs

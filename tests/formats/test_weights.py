@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from tests.formats import foreign
-from tests.random_models import random_pixels
+from tests.support import foreign
+from tests.support.random_models import random_pixels
 
 from mobilenets.architecture.layers import Activation, BatchNorm, Network
-from mobilenets.architecture.mobilenet_v1 import TABLE_1, mobilenet_v1
 from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.networks.mobilenet_v1 import TABLE_1, mobilenet_v1
 from mobilenets.errors import FormatError
-from mobilenets.formats.from_keras import from_keras
-from mobilenets.formats.from_pytorch import from_pytorch
-from mobilenets.formats.from_tf_slim import from_tf_slim
-from mobilenets.formats.from_timm import from_timm
-from mobilenets.formats.hdf5 import read_hdf5
+from mobilenets.formats.containers.hdf5 import read_hdf5
+from mobilenets.formats.keras import from_keras
+from mobilenets.formats.pytorch import from_pytorch
+from mobilenets.formats.tf_slim import from_tf_slim
+from mobilenets.formats.timm import from_timm
 from mobilenets.model import reference
 from mobilenets.model.model import Model, numbered_labels
 

@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.architecture.test_encoding import HOSTILE, changed, places
-from tests.random_models import random_int8_model, random_model, random_network
-from tests.strategies import SEEDS, float_models, int8_models
+from tests.support.random_models import random_int8_model, random_model, random_network
+from tests.support.strategies import SEEDS, float_models, int8_models
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ModelError, ModelFileError
 from mobilenets.model.file import FORMAT_VERSION, load, save
 from mobilenets.model.model import Model

@@ -32,7 +32,7 @@ def test_crop_takes_the_largest_centred_box_less_its_fraction(
     assert Preprocessing(crop_fraction=crop_fraction).box(size, *target) == pytest.approx(box)
 
 
-def test_squash_takes_the_whole_picture() -> None:
+def test_squash_takes_the_whole_image() -> None:
     assert Preprocessing(fit=Fit.SQUASH, crop_fraction=0.5).box((640, 480), 224, 224) == (0, 0, 640, 480)
 
 
@@ -40,7 +40,7 @@ SIDES = st.integers(1, 2000)
 
 
 @given(SIDES, SIDES, SIDES, SIDES, st.floats(0.01, 1), st.sampled_from(Fit))
-def test_the_box_is_inside_the_picture_centred_and_of_the_right_shape(
+def test_the_box_is_inside_the_image_centred_and_of_the_right_shape(
     width: int, height: int, target_width: int, target_height: int, crop_fraction: float, fit: Fit
 ) -> None:
     preprocessing = Preprocessing(crop_fraction=crop_fraction, fit=fit)
@@ -55,17 +55,17 @@ def test_the_box_is_inside_the_picture_centred_and_of_the_right_shape(
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 40), st.integers(1, 40), st.sampled_from(Interpolation))
-def test_any_picture_becomes_pixels_of_the_networks_size(
+def test_any_image_becomes_pixels_of_the_networks_size(
     width: int, height: int, target_width: int, target_height: int, interpolation: Interpolation
 ) -> None:
-    picture = Image.new("RGB", (width, height), (10, 200, 90))
-    pixels = Preprocessing(interpolation=interpolation).apply(picture, target_height, target_width)
+    image = Image.new("RGB", (width, height), (10, 200, 90))
+    pixels = Preprocessing(interpolation=interpolation).apply(image, target_height, target_width)
     assert pixels.shape == (target_height, target_width, 3)
     assert pixels.dtype == np.uint8
     assert (pixels == (10, 200, 90)).all()
 
 
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
+def test_a_image_of_the_right_size_is_left_alone() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     pixels = Preprocessing(crop_fraction=1.0).apply(Image.fromarray(noise), 24, 32)
     assert np.array_equal(pixels, noise)

@@ -44,11 +44,11 @@ def loops(values: Array, weight: Array, layer: Convolution | DepthwiseConvolutio
     result = np.zeros((count, len(weight), rows, columns))
     share_in, share_out = channels // groups, len(weight) // groups
     for index in np.ndindex(*result.shape):
-        picture, out, row, column = index
+        image, out, row, column = index
         for inner, y, x in np.ndindex(*weight.shape[1:]):
             source_y, source_x = row * layer.stride + y - top, column * layer.stride + x - left
             if 0 <= source_y < height and 0 <= source_x < width:
-                pixel = values[picture, out // share_out * share_in + inner, source_y, source_x]
+                pixel = values[image, out // share_out * share_in + inner, source_y, source_x]
                 result[index] += pixel * weight[out, inner, y, x]
     return result
 

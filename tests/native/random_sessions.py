@@ -10,21 +10,21 @@ import numpy as np
 
 def load_extension(path: str) -> None:
     """Put the extension at this path where the engine looks for its own."""
-    spec = importlib.util.spec_from_file_location("mobilenets.engine._native", path)
+    spec = importlib.util.spec_from_file_location("mobilenets._native", path)
     if spec is None or spec.loader is None:
         raise ImportError(path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    import mobilenets.engine
+    import mobilenets
 
-    sys.modules["mobilenets.engine._native"] = module
-    mobilenets.engine._native = module
+    sys.modules["mobilenets._native"] = module
+    mobilenets._native = module
 
 
 def main() -> None:
     """Random float32 and int8 Models, on one and on three threads, whole batches and canaries."""
     load_extension(sys.argv[1])
-    from tests.random_models import random_int8_model, random_model, random_network, random_pixels
+    from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
     from mobilenets.engine.lowering import lower
     from mobilenets.engine.session import Session, instruction_sets

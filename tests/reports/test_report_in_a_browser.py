@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.reports.browser import Browser, browser
-from tests.reports.runs import HOSTILE, make_run
+from tests.support.browser import Browser, browser
+from tests.support.runs import HOSTILE, make_run
 
-from mobilenets.reports.report import write_report
 from mobilenets.reports.run import read_run
+from mobilenets.reports.run_report import write_report
 
 CLASSES = {
     "hostile": HOSTILE,
@@ -36,7 +36,7 @@ CONTRAST = """(() => { const luminance = colour => colour.match(/[\\d.]+/g).slic
     return Math.min(...['h1', 'h1 .figure', 'p', 'figcaption', '.cards small', 'nav a', 'summary', 'dt'].map(one => {
         const ink = luminance(getComputedStyle(document.querySelector(one)).color);
         return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05) })) })()"""
-PICTURES = "[...document.images].map(image => [image.naturalWidth, image.alt.length])"
+IMAGES = "[...document.images].map(image => [image.naturalWidth, image.alt.length])"
 UNNAMED = "[...document.querySelectorAll('svg')].filter(svg => !svg.getAttribute('aria-label')).length"
 HEADED = """[...document.querySelectorAll('table')].every(table => table.caption &&
     [...table.rows].every(row => row.cells[0].tagName == 'TH' && row.cells[0].scope))"""
@@ -78,9 +78,9 @@ def test_it_fits_its_window_and_shows_its_verdict(
 @pytest.mark.parametrize("name", CLASSES)
 def test_it_is_whole_and_asks_for_nothing(name: str, chromium: Browser, reports: dict[str, Path]) -> None:
     chromium.open(reports[name], width=360, height=800)
-    pictures = chromium.evaluate(PICTURES)
-    assert len(pictures) >= 2
-    assert all(width > 0 and words > 0 for width, words in pictures)
+    images = chromium.evaluate(IMAGES)
+    assert len(images) >= 2
+    assert all(width > 0 and words > 0 for width, words in images)
     assert chromium.requested == [reports[name].as_uri()]
     assert chromium.complaints == []
     assert chromium.evaluate("document.scripts.length") == 0

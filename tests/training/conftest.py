@@ -1,4 +1,4 @@
-"""Small pictures that are learnt in seconds."""
+"""Small images that are learnt in seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = {"blue": (40, 60, 200), "green": (30, 190, 60), "red": (220, 40, 50)}
 
 
 def draw(folder: Path, each: int, height: int, width: int) -> Path:
-    """Fill a folder with three classes of so many noisy pictures; a class is a colour."""
+    """Fill a folder with three classes of so many noisy images; a class is a colour."""
     rng = np.random.default_rng(0)
     for label, colour in COLOURS.items():
         (folder / label).mkdir()
@@ -24,11 +24,11 @@ def draw(folder: Path, each: int, height: int, width: int) -> Path:
 
 @pytest.fixture(scope="session")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three classes of 20 pictures of 40×36 pixels."""
+    """A folder of three classes of 20 images of 40×36 pixels."""
     return draw(tmp_path_factory.mktemp("colours"), 20, 36, 40)
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three classes of 30 pictures of 48×44 pixels: just enough to choose a network by."""
-    return draw(tmp_path_factory.mktemp("pictures"), 30, 44, 48)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes of 30 images of 48×44 pixels: just enough to choose a network by."""
+    return draw(tmp_path_factory.mktemp("images"), 30, 44, 48)

@@ -1,4 +1,4 @@
-"""Batches follow from seed and step alone, and show the pictures that they should."""
+"""Batches follow from seed and step alone, and show the images that they should."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def batches_of(recipe: Recipe, *, seed: int = 0, side: int = 40) -> Batches:
     return Batches(canvases(side=side), 3, PLAIN, recipe, seed=seed, device=CPU)
 
 
-def test_an_epoch_shows_every_picture_once_but_for_an_unfilled_batch() -> None:
+def test_an_epoch_shows_every_image_once_but_for_an_unfilled_batch() -> None:
     order = epoch_order(10, 4, seed=1, epoch=0)
     assert [len(indices) for indices in order] == [4, 4]
     assert len(set(np.concatenate(order).tolist())) == 8
@@ -41,7 +41,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     assert (np.concatenate(epoch_order(100, 10, seed=1, epoch=0)) != first).any()
 
 
-def test_pictures_that_are_held_back_are_not_shown_and_others_fill_the_epoch() -> None:
+def test_images_that_are_held_back_are_not_shown_and_others_fill_the_epoch() -> None:
     order = np.concatenate(epoch_order(10, 3, seed=0, epoch=1, held=4))
     assert len(order) == len(np.concatenate(epoch_order(10, 3, seed=0, epoch=1))) == 9
     assert set(order.tolist()) == set(range(6))
@@ -61,35 +61,35 @@ def test_a_later_start_in_an_epoch_gives_the_same_batches() -> None:
     rest = list(batches_of(recipe).epoch(5, (32, 32), first=1))
     assert len(whole) == 3
     for expected, batch in zip(whole[1:], rest, strict=True):
-        assert torch.equal(expected.pictures, batch.pictures)
+        assert torch.equal(expected.images, batch.images)
         assert torch.equal(expected.targets, batch.targets)
 
 
-def test_undistorted_batches_are_the_pictures() -> None:
+def test_undistorted_batches_are_the_images() -> None:
     batches = batches_of(replace(DEFAULT, batch=10, augmentation=UNDISTORTED), side=32)
     [batch] = batches.epoch(0, (32, 32))
     [order] = epoch_order(10, 10, 0, 0)
     pixels = canvases(side=32).pixels[order]
-    torch.testing.assert_close(batch.pictures, normalized(pixels, PLAIN, CPU), atol=1e-4, rtol=0)
+    torch.testing.assert_close(batch.images, normalized(pixels, PLAIN, CPU), atol=1e-4, rtol=0)
     assert batch.targets.argmax(1).tolist() == (order % 3).tolist()
-    assert batch.pictures.is_contiguous(memory_format=torch.channels_last)
+    assert batch.images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_flip_mirrors_the_picture() -> None:
-    pictures = torch.arange(16.0).reshape(1, 1, 4, 4).expand(1, 3, 4, 4).contiguous()
+def test_a_flip_mirrors_the_image() -> None:
+    images = torch.arange(16.0).reshape(1, 1, 4, 4).expand(1, 3, 4, 4).contiguous()
     augmentation = replace(UNDISTORTED, flip=Flip.HORIZONTAL)
     seen = set()
     for seed in range(8):
         drawn = augmentation.draw(np.ones(1, np.float32), 1.0, np.random.default_rng(seed))
-        row = resample(pictures, drawn, (4, 4))[0, 0, 0].round().tolist()
+        row = resample(images, drawn, (4, 4))[0, 0, 0].round().tolist()
         seen.add(tuple(row))
     assert seen == {(0, 1, 2, 3), (3, 2, 1, 0)}
 
 
-def test_smaller_pictures_come_from_smaller_canvases() -> None:
+def test_smaller_images_come_from_smaller_canvases() -> None:
     batches = batches_of(DEFAULT, side=80)
     [batch] = batches.epoch(0, (32, 32))
-    assert batch.pictures.shape == (10, 3, 32, 32)
+    assert batch.images.shape == (10, 3, 32, 32)
     assert batches._shown.side == 40
     [batch] = batches.epoch(1, (64, 64))
     assert batches._shown.side == 80
@@ -103,20 +103,20 @@ def test_normalisation_is_that_of_the_preprocessing() -> None:
 
 
 def mixed(mixup: float, cutmix: float) -> tuple[Batch, Batch]:
-    pictures = torch.zeros(6, 3, 8, 8) + torch.arange(6.0).view(-1, 1, 1, 1)
+    images = torch.zeros(6, 3, 8, 8) + torch.arange(6.0).view(-1, 1, 1, 1)
     targets = torch.eye(6)
-    result = mix(pictures.clone(), targets, mixup, cutmix, np.random.default_rng(3))
-    return Batch(pictures, targets), Batch(*result)
+    result = mix(images.clone(), targets, mixup, cutmix, np.random.default_rng(3))
+    return Batch(images, targets), Batch(*result)
 
 
 def test_mixed_targets_are_shares_of_what_is_seen() -> None:
     for mixup, cutmix in ((1.0, 0.0), (0.0, 1.0)):
         before, after = mixed(mixup, cutmix)
         torch.testing.assert_close(after.targets.sum(1), torch.ones(6))
-        # every pixel of picture i is i, so the mean of a mixed picture is the targets' mean class number
+        # every pixel of image i is i, so the mean of a mixed image is the targets' mean class number
         mean_class = after.targets @ torch.arange(6.0)
-        torch.testing.assert_close(after.pictures.mean((1, 2, 3)), mean_class)
-        assert not torch.equal(before.pictures, after.pictures)
+        torch.testing.assert_close(after.images.mean((1, 2, 3)), mean_class)
+        assert not torch.equal(before.images, after.images)
 
 
 def test_colours_change_the_mean_by_no_more_than_the_brightness() -> None:
@@ -125,6 +125,6 @@ def test_colours_change_the_mean_by_no_more_than_the_brightness() -> None:
     [batch] = batches_of(recipe, side=32).epoch(0, (32, 32))
     [order] = epoch_order(10, 10, 0, 0)
     means = torch.from_numpy(canvases(side=32).pixels[order].mean((1, 2, 3)) / 255).float()
-    difference = (batch.pictures.mean((1, 2, 3)) - means).abs()
+    difference = (batch.images.mean((1, 2, 3)) - means).abs()
     assert difference.max() <= 0.1 + 1e-4
     assert difference.max() > 0.02

@@ -1,4 +1,4 @@
-"""Canvases show the same pictures from memory and from files, and survive broken ones."""
+"""Canvases show the same images from memory and from files, and survive broken ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenets.data.picture import ArrayPicture, BytesPicture, FilePicture, Picture
+from mobilenets.base.progress import Progress
+from mobilenets.data.image import ArrayImage, BytesImage, FileImage, ImageSource
 from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
-from mobilenets.progress import Progress
 from mobilenets.training import canvases as module
 from mobilenets.training.canvases import StoredCanvases, StreamedCanvases, make_canvases
 
@@ -26,25 +26,25 @@ class Listener(Progress):
         self.notes.append(message)
 
 
-def noise(number: int, height: int, width: int) -> ArrayPicture:
+def noise(number: int, height: int, width: int) -> ArrayImage:
     rng = np.random.default_rng(number)
-    return ArrayPicture(f"picture {number}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return ArrayImage(f"image {number}", rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def subset_of(*pictures: Picture) -> Subset:
-    return Subset(pictures, np.arange(len(pictures), dtype=np.int64) % 2)
+def subset_of(*images: ImageSource) -> Subset:
+    return Subset(images, np.arange(len(images), dtype=np.int64) % 2)
 
 
-def test_small_pictures_of_one_size_are_held_as_they_are() -> None:
-    pictures = [noise(number, 36, 36) for number in range(4)]
-    canvases = make_canvases(subset_of(*pictures), 32)
+def test_small_images_of_one_size_are_held_as_they_are() -> None:
+    images = [noise(number, 36, 36) for number in range(4)]
+    canvases = make_canvases(subset_of(*images), 32)
     assert isinstance(canvases, StoredCanvases)
     [(pixels, aspects)] = canvases.batches([np.array([2, 0])])
-    np.testing.assert_array_equal(pixels, [pictures[2].pixels, pictures[0].pixels])
+    np.testing.assert_array_equal(pixels, [images[2].pixels, images[0].pixels])
     assert aspects.tolist() == [1, 1]
 
 
-def test_pictures_are_squashed_and_remember_their_shape() -> None:
+def test_images_are_squashed_and_remember_their_shape() -> None:
     canvases = make_canvases(subset_of(noise(0, 100, 200), noise(1, 300, 150)), 32)
     assert canvases.side == 40
     [(pixels, aspects)] = canvases.batches([np.array([0, 1])])
@@ -52,23 +52,23 @@ def test_pictures_are_squashed_and_remember_their_shape() -> None:
     np.testing.assert_allclose(aspects, [2, 0.5])
 
 
-def test_tiny_pictures_are_blown_up_to_the_resolution() -> None:
+def test_tiny_images_are_blown_up_to_the_resolution() -> None:
     assert make_canvases(subset_of(noise(0, 8, 8), noise(1, 8, 8)), 32).side == 32
 
 
-def test_canvases_know_which_pictures_they_are() -> None:
-    pictures: list[Picture] = [noise(number, 40, 40) for number in range(12)]
-    pictures[3] = BytesPicture("broken", b"no picture")
-    canvases = make_canvases(subset_of(*pictures), 32)
+def test_canvases_know_which_images_they_are() -> None:
+    images: list[ImageSource] = [noise(number, 40, 40) for number in range(12)]
+    images[3] = BytesImage("broken", b"no image")
+    canvases = make_canvases(subset_of(*images), 32)
     assert canvases.positions.tolist() == canvases.at(20).positions.tolist() == [0, 1, 2, *range(4, 12)]
 
 
 def test_streamed_canvases_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files: list[Picture] = []
+    files: list[ImageSource] = []
     for number in range(10):
         path = tmp_path / f"{number}.png"
         Image.fromarray(noise(number, 40, 40).pixels).save(path)
-        files.append(FilePicture(path))
+        files.append(FileImage(path))
     order = [np.array([7, 1, 3]), np.array([0, 9, 2]), np.array([4, 5, 6])]
     stored = make_canvases(subset_of(*files), 32)
     monkeypatch.setattr(module, "MOST_BYTES", 1000)
@@ -80,11 +80,11 @@ def test_streamed_canvases_are_the_stored_ones(tmp_path: Path, monkeypatch: pyte
     assert streamed.at(20).side == stored.at(20).side == 20
 
 
-def test_a_broken_picture_is_named_once_and_another_of_its_class_takes_its_place() -> None:
-    pictures: list[Picture] = [noise(number, 40, 40) for number in range(12)]
-    pictures[4] = BytesPicture("broken", b"not a picture")
+def test_a_broken_image_is_named_once_and_another_of_its_class_takes_its_place() -> None:
+    images: list[ImageSource] = [noise(number, 40, 40) for number in range(12)]
+    images[4] = BytesImage("broken", b"not an image")
     listener = Listener()
-    canvases = StreamedCanvases(subset_of(*pictures), 40, listener)
+    canvases = StreamedCanvases(subset_of(*images), 40, listener)
     for _ in range(2):
         [(pixels, _)] = canvases.batches([np.array([4, 5])])
         np.testing.assert_array_equal(pixels[0], noise(6, 40, 40).pixels)
@@ -93,9 +93,9 @@ def test_a_broken_picture_is_named_once_and_another_of_its_class_takes_its_place
     assert "broken" in listener.notes[0]
 
 
-def test_many_broken_pictures_are_an_error() -> None:
-    pictures: list[Picture] = [noise(number, 40, 40) for number in range(8)]
-    pictures[3] = BytesPicture("broken", b"")
-    canvases = StreamedCanvases(subset_of(*pictures), 40)
-    with pytest.raises(DataError, match="1 of 8 pictures cannot be decoded"):
+def test_many_broken_images_are_an_error() -> None:
+    images: list[ImageSource] = [noise(number, 40, 40) for number in range(8)]
+    images[3] = BytesImage("broken", b"")
+    canvases = StreamedCanvases(subset_of(*images), 40)
+    with pytest.raises(DataError, match="1 of 8 images cannot be decoded"):
         list(canvases.batches([np.array([3])]))

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.random_models import random_model, random_pixels
+from tests.support.random_models import random_model, random_pixels
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.data.sampling import spread
 from mobilenets.engine.session import Session
-from mobilenets.model.sampling import spread
 from mobilenets.training.batches import normalized
 from mobilenets.training.fit import fit
 from mobilenets.training.network import module_of
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.sandwich import reestimated
 from mobilenets.training.settings import Settings
-from mobilenets.training.slimmable import reestimated
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is here")
 
@@ -56,9 +56,9 @@ def test_statistics_estimated_there_are_those_estimated_here() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_run_repeats_itself_bit_for_bit(pictures: Path, tmp_path: Path, precision: str) -> None:
+def test_a_run_repeats_itself_bit_for_bit(images: Path, tmp_path: Path, precision: str) -> None:
     settings = replace(SMALL, precision=precision)
     for name in ("first", "second"):
-        fit(pictures, tmp_path / name, settings)
+        fit(images, tmp_path / name, settings)
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
     assert first == second

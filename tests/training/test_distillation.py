@@ -7,19 +7,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tests.random_models import random_model
+from tests.support.random_models import random_model
 from torch.nn import functional
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.decoding import Prepared
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.loading import Prepared
 from mobilenets.errors import TrainingError
+from mobilenets.search.supernet import MOST_SPECIALISED, Specialising
 from mobilenets.training.batches import Batch
 from mobilenets.training.defaults import PREPROCESSING
 from mobilenets.training.distillation import Distillation, resized
 from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of
 from mobilenets.training.recipes import DEFAULT
-from mobilenets.training.search_training import MOST_SPECIALISED, Specialising
 
 
 def _module(width: float, side: int, seed: int) -> NetworkModule:
@@ -28,32 +28,32 @@ def _module(width: float, side: int, seed: int) -> NetworkModule:
 
 
 def _batch(side: int, step: int) -> Batch:
-    pictures = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(0))
-    return Batch(pictures, torch.eye(4)[[0, 1, 2, 3, 0]], step, 10)
+    images = torch.randn(5, 3, side, side, generator=torch.Generator().manual_seed(0))
+    return Batch(images, torch.eye(4)[[0, 1, 2, 3, 0]], step, 10)
 
 
 def test_labels_and_teacher_share_the_loss_and_later_there_are_labels_alone() -> None:
     teacher, student = _module(0.5, 64, 0), _module(0.25, 48, 1)
     objective = Distillation(teacher, share=0.25, until=0.4, label_smoothing=0.1)
     with torch.no_grad():
-        pictures = _batch(64, 0).pictures
-        logits = student(resized(pictures, 48))
+        images = _batch(64, 0).images
+        logits = student(resized(images, 48))
         labels = functional.cross_entropy(logits, _batch(64, 0).targets, label_smoothing=0.1)
-        taught = functional.cross_entropy(logits, teacher(pictures).softmax(dim=1))
+        taught = functional.cross_entropy(logits, teacher(images).softmax(dim=1))
         losses = [float(objective(student, _batch(64, step))[0]) for step in (0, 3)]
     both = float(0.75 * labels + 0.25 * taught)
     assert both != pytest.approx(float(labels), rel=1e-3)
     assert losses == pytest.approx([both, both], rel=1e-5)
 
 
-def test_when_the_teacher_is_done_the_student_sees_pictures_as_they_come() -> None:
+def test_when_the_teacher_is_done_the_student_sees_images_as_they_come() -> None:
     student = _module(0.25, 48, 1)
     objective = Distillation(_module(0.5, 64, 0), until=0.4, label_smoothing=0.1)
     with torch.no_grad():
         for step, side in ((4, 48), (9, 48), (9, 36)):
             batch = _batch(side, step)
             loss, logits = objective(student, batch)
-            torch.testing.assert_close(logits, student(batch.pictures))
+            torch.testing.assert_close(logits, student(batch.images))
             assert loss == functional.cross_entropy(logits, batch.targets, label_smoothing=0.1)
 
 
@@ -70,7 +70,7 @@ def test_a_small_slice_learns_on_long_and_hears_its_teacher_for_a_tenth_of_it() 
     assert Specialising.of(_module(1.0, 64, 2), teacher, DEFAULT, 4).epochs == 5
 
 
-def test_pictures_have_the_teachers_size_while_it_teaches_and_then_the_students() -> None:
+def test_images_have_the_teachers_size_while_it_teaches_and_then_the_students() -> None:
     student = _module(0.25, 48, 1)
     how = Specialising.of(student, _module(1.0, 64, 0), DEFAULT, 5)
     batches = SimpleNamespace(steps_per_epoch=2)

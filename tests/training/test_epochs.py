@@ -12,21 +12,21 @@ def epoch(top1: float, loss: float) -> Epoch:
 
 
 @pytest.mark.parametrize(
-    ("new", "kept", "pictures", "better"),
+    ("new", "kept", "images", "better"),
     [
         ((0.90, 0.5), (0.80, 0.4), 200, True),  # a standard error is 2 points here: accuracy decides
         ((0.80, 0.3), (0.90, 0.4), 200, False),
         ((0.89, 0.3), (0.90, 0.4), 200, True),  # less than that apart: loss decides
         ((0.91, 0.5), (0.90, 0.4), 200, False),
-        ((0.91, 0.5), (0.90, 0.4), 20_000, True),  # on a hundred times as many pictures a point is a difference
+        ((0.91, 0.5), (0.90, 0.4), 20_000, True),  # on a hundred times as many images a point is a difference
         ((1.0, 0.1), (1.0, 0.2), 10, True),
         ((0.9, 0.2), (0.9, 0.2), 10, True),  # of equals the later one
     ],
 )
 def test_accuracy_decides_where_it_can_and_loss_where_it_cannot(
-    new: tuple[float, float], kept: tuple[float, float], pictures: int, better: bool
+    new: tuple[float, float], kept: tuple[float, float], images: int, better: bool
 ) -> None:
-    assert is_better(epoch(*new), epoch(*kept), pictures) is better
+    assert is_better(epoch(*new), epoch(*kept), images) is better
 
 
 def test_an_epoch_without_validation_is_spoken_for_by_the_last_before_it_that_has_one() -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.random_models import random_int8_model, random_model, random_network, without_batch_norm
+from tests.support.random_models import random_int8_model, random_model, random_network, without_batch_norm
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import Linear
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.augmentation import UNDISTORTED
-from mobilenets.engine.classifier import Classifier
-from mobilenets.engine.evaluation import evaluate
+from mobilenets.engine.evaluate import evaluate
+from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
@@ -55,7 +55,7 @@ def test_it_writes_model_figures_and_curve_and_nothing_else(fitted: tuple[Fit, P
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test"]["top1"] == result.evaluation.top1
     assert [row["label"] for row in metrics["test"]["classes"]] == ["blue", "green", "red"]
-    assert np.array(metrics["test"]["confusion"]).sum() == metrics["pictures"]["test"] == 6
+    assert np.array(metrics["test"]["confusion"]).sum() == metrics["images"]["test"] == 6
     assert len(metrics["epochs"]) == 16
     with Image.open(folder / "training.png") as curve:
         assert curve.size[0] > 500
@@ -110,18 +110,18 @@ def test_a_name_may_say_width_and_resolution_and_other_architectures_train(colou
 
 
 @pytest.mark.parametrize("architecture", ["alexnet@0.05-75", "vgg16@0.05-96"])
-def test_pictures_do_not_grow_where_a_linear_layer_reads_a_whole_map(colours: Path, architecture: str) -> None:
+def test_images_do_not_grow_where_a_linear_layer_reads_a_whole_map(colours: Path, architecture: str) -> None:
     recipe = replace(DEFAULT, batch=16, growth=((0.5, 0.5), (0.5, 1.0)))
     settings = Settings(architecture=architecture, width=None, epochs=2, threads=1, recipe=recipe)
     assert len({epoch.resolution for epoch in fit(colours, None, settings).history}) == 1
 
 
-def test_broken_pictures_are_skipped_and_named(colours: Path, tmp_path: Path) -> None:
+def test_broken_images_are_skipped_and_named(colours: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    for picture in colours.rglob("*.png"):
-        target = data / picture.parent.name / picture.name
+    for image in colours.rglob("*.png"):
+        target = data / image.parent.name / image.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(picture.read_bytes())
+        target.write_bytes(image.read_bytes())
     (data / "red" / "broken.png").write_bytes((data / "red" / "1.png").read_bytes()[:100])
     (data / "red" / "empty.png").write_bytes(b"")
     result = fit(data, None, replace(SMALL, epochs=1))
@@ -219,7 +219,7 @@ def test_a_network_of_one_size_is_trained_at_that() -> None:
     assert fine_tuning_side(network) == 227
 
 
-def test_a_large_network_learns_from_smaller_pictures(colours: Path) -> None:
+def test_a_large_network_learns_from_smaller_images(colours: Path) -> None:
     rng = np.random.default_rng(0)
     start = random_model(rng, mobilenet_v1(width_multiplier=0.05, resolution=224, classes=2))
     result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=2, weights=start))
@@ -227,7 +227,7 @@ def test_a_large_network_learns_from_smaller_pictures(colours: Path) -> None:
     assert (result.model.network.height, result.model.network.width) == (208, 208)
 
 
-def test_validation_pictures_are_trained_on_when_they_have_judged(colours: Path, tmp_path: Path) -> None:
+def test_validation_images_are_trained_on_when_they_have_judged(colours: Path, tmp_path: Path) -> None:
     start = starting_model(("cat", "dog"))
     settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=start)
     result = fit(colours, tmp_path, settings)
@@ -250,7 +250,7 @@ def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: 
     assert result.model.provenance["validation_joined"] is None
 
 
-def test_a_single_epoch_does_not_see_the_validation_pictures(colours: Path) -> None:
+def test_a_single_epoch_does_not_see_the_validation_images(colours: Path) -> None:
     settings = replace(SMALL, width=None, resolution=None, epochs=1, weights=starting_model(("cat", "dog")))
     assert fit(colours, None, settings).history[0].validation_top1 is not None
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.random_models import random_int8_model, random_model, random_network, random_pixels
+from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 from torch.nn import functional
 
 from mobilenets.architecture.catalog import CATALOG, architecture
@@ -19,7 +19,7 @@ from mobilenets.architecture.layers import (
     Padding,
     PointwiseConvolution,
 )
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
@@ -36,10 +36,10 @@ def assert_agrees(model: Model, rng: np.random.Generator) -> None:
     expected = reference.run(model, pixels)
     with torch.inference_mode():
         if model.network.channels == 3:
-            pictures = normalized(pixels, model.preprocessing, torch.device("cpu"))
+            images = normalized(pixels, model.preprocessing, torch.device("cpu"))
         else:
-            pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-        outputs = module_of(model).outputs(pictures)
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        outputs = module_of(model).outputs(images)
     assert list(outputs) == list(expected)
     for name, values in expected.items():
         assert outputs[name].shape == values.shape
@@ -92,8 +92,8 @@ def test_gradients_reach_every_parameter() -> None:
     rng = np.random.default_rng(3)
     network = mobilenet_v1(width_multiplier=0.25, resolution=33, classes=3)
     module = module_of(random_model(rng, network)).train()
-    pictures = torch.from_numpy(rng.normal(size=(4, 3, 33, 33)).astype(np.float32))
-    module(pictures).logsumexp(1).sum().backward()
+    images = torch.from_numpy(rng.normal(size=(4, 3, 33, 33)).astype(np.float32))
+    module(images).logsumexp(1).sum().backward()
     for name, parameter in module.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name

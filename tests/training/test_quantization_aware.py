@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.compression.test_qat import NETWORK, planes, separating_model
-from tests.random_models import random_int8_model, random_model, random_pixels
+from tests.support.random_models import random_int8_model, random_model, random_pixels
+from tests.training.test_integer_network import NETWORK, planes, separating_model
 
-from mobilenets.compression.gate import Jury, answers
+from mobilenets.compression.quality import Jury, answers
 from mobilenets.compression.quantize import Options, quantize
 from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.data.subset import UNKNOWN
@@ -30,12 +30,12 @@ def one_thread() -> None:
 
 
 def varied_pixels(rng: np.random.Generator, model: Model, count: int) -> Pixels:
-    """Pictures of different colours, so that answers differ."""
+    """Images of different colours, so that answers differ."""
     return (random_pixels(rng, model.network, count) * rng.uniform(0, 1, (count, 1, 1, 3))).astype(np.uint8)
 
 
 def wavering_model(rng: np.random.Generator, pixels: Pixels) -> Model:
-    """A small Model that gives each class to some of the pictures, and is sure of few: rounding changes its answers."""
+    """A small Model that gives each class to some of the images, and is sure of few: rounding changes its answers."""
     model = separating_model(rng)
     said = answers(model, pixels)
     parameters = dict(model.parameters)
@@ -99,7 +99,7 @@ def test_a_better_epoch_is_kept_and_its_noise_measured() -> None:
 
 
 def test_labels_teach_what_the_teacher_does_not_know() -> None:
-    """The labels are the teacher's answers with two classes exchanged; some pictures have none."""
+    """The labels are the teacher's answers with two classes exchanged; some images have none."""
     pixels = varied_pixels(np.random.default_rng(0), separating_model(np.random.default_rng(0)), 256)
     model = wavering_model(np.random.default_rng(0), pixels)
     said = answers(model, pixels).argmax(axis=1)
@@ -115,7 +115,7 @@ def test_labels_teach_what_the_teacher_does_not_know() -> None:
     assert taught.right.sum() > start.right.sum() + 10
 
 
-def test_pictures_without_labels_follow_the_teacher_alone() -> None:
+def test_images_without_labels_follow_the_teacher_alone() -> None:
     model = separating_model(np.random.default_rng(0))
     pixels = varied_pixels(np.random.default_rng(0), model, 32)
     recipe = Recipe(epochs=1, batch=8)
@@ -142,9 +142,7 @@ def test_bad_input_is_refused() -> None:
         train(model, pixels[:1], pixels)
     with pytest.raises(CompressionError, match="int8 already"):
         train(random_int8_model(rng, NETWORK), pixels, pixels)
-    with pytest.raises(
-        CompressionError, match="3 targets from 0 to 0 for 4 training pictures; the Model has 6 classes"
-    ):
+    with pytest.raises(CompressionError, match="3 targets from 0 to 0 for 4 training images; the Model has 6 classes"):
         train(model, pixels, pixels, targets=np.zeros(3, np.int64))
     for wrong in (6, -2):
         with pytest.raises(CompressionError, match=r"4 targets from .* -1 stands for an unknown one"):

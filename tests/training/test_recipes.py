@@ -10,11 +10,11 @@ import pytest
 import torch
 from tests.conftest import shared
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import load_dataset
 from mobilenets.data.digits import digits
-from mobilenets.data.picture import ArrayPicture
+from mobilenets.data.image import ArrayImage
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
 from mobilenets.training.defaults import choose_device, choose_precision, default_epochs, default_resolution
@@ -52,7 +52,7 @@ def test_the_paper_smooths_no_labels_and_decays_no_depthwise_filter() -> None:
     }
 
 
-def test_pictures_grow_to_the_networks_resolution() -> None:
+def test_images_grow_to_the_networks_resolution() -> None:
     recipe = replace(DEFAULT, growth=((0.5, 0.5), (0.25, 0.8), (0.25, 1.0)))
     sides = [recipe.resolution_at(epoch, 8, 128) for epoch in range(8)]
     assert sides == [64, 64, 64, 64, 104, 104, 128, 128]
@@ -66,7 +66,7 @@ def test_pictures_grow_to_the_networks_resolution() -> None:
     [
         ({"learning_rate": 0.0}, "learning rate must be a positive number, not 0"),
         ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1, not 1"),
-        ({"batch": 1}, "two pictures at least"),
+        ({"batch": 1}, "two images at least"),
         ({"growth": ((0.5, 1.0),)}, "must add to 1"),
     ],
 )
@@ -114,18 +114,18 @@ def test_the_average_follows_and_then_lags() -> None:
 
 
 def squares(side: int) -> Subset:
-    pictures = tuple(ArrayPicture(str(number), np.zeros((side, side + 5, 3), np.uint8)) for number in range(3))
-    return Subset(pictures, np.zeros(3, np.int64))
+    images = tuple(ArrayImage(str(number), np.zeros((side, side + 5, 3), np.uint8)) for number in range(3))
+    return Subset(images, np.zeros(3, np.int64))
 
 
 @pytest.mark.parametrize(("side", "expected"), [(8, 32), (40, 32), (75, 64), (100, 64), (150, 128), (4000, 128)])
-def test_the_resolution_fits_the_pictures(side: int, expected: int) -> None:
+def test_the_resolution_fits_the_images(side: int, expected: int) -> None:
     assert default_resolution(squares(min(side, 300))) == expected
 
 
 def test_the_resolution_of_the_samples() -> None:
-    pictures = tuple(picture for group in digits().values() for picture in group)
-    assert default_resolution(Subset(pictures, np.zeros(len(pictures), np.int64))) == 32
+    images = tuple(image for group in digits().values() for image in group)
+    assert default_resolution(Subset(images, np.zeros(len(images), np.int64))) == 32
     assert default_resolution(load_dataset(shared("trashnet")).train) == 128
 
 

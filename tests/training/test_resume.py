@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.random_models import random_model
+from tests.support.random_models import random_model
 
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.training import loop
 from mobilenets.training.checkpoint import FILE_NAME
@@ -110,7 +110,7 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
         assert (resumed.model.parameters[name] == values).all(), name
 
 
-def test_a_run_goes_on_after_the_validation_pictures_have_joined(
+def test_a_run_goes_on_after_the_validation_images_have_joined(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Which of several int8 Models stands best, by pictures and by distorted views of them."""
+"""Which of several int8 Models stands best, by images and by distorted views of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.compression.test_qat import separating_model
+from tests.training.test_integer_network import separating_model
 from tests.training.test_quantization_aware import UNDISTORTED, varied_pixels, wavering_model
 
-from mobilenets.compression.gate import Jury, answers
+from mobilenets.compression.quality import Jury, answers
 from mobilenets.compression.quantize import quantize
 from mobilenets.data.augmentation import Augmentation
 from mobilenets.model.model import Model
@@ -17,7 +17,7 @@ from mobilenets.training.standing import MOST_VIEWS, Judges, Standing
 
 
 def standing(right: int, total: int, loss: float, *, from_the_end: bool = False) -> Standing:
-    """So many right answers, at one end of the pictures or the other."""
+    """So many right answers, at one end of the images or the other."""
     hits = (np.arange(total) < right).astype(np.float64)
     wobble = 0.01 * np.sin(np.arange(total))
     return Standing(hits[::-1] if from_the_end else hits, loss + wobble)
@@ -51,7 +51,7 @@ def test_fewer_standard_errors_are_less_doubt() -> None:
 
 
 def judged(seed: int, count: int) -> tuple[Model, Model, Jury]:
-    """A float Model, an int8 one made of it, and pictures without labels."""
+    """A float Model, an int8 one made of it, and images without labels."""
     rng = np.random.default_rng(seed)
     pixels = varied_pixels(rng, separating_model(np.random.default_rng(seed)), count)
     model = wavering_model(np.random.default_rng(seed), pixels)
@@ -71,12 +71,12 @@ def test_labels_are_compared_with_the_answers_to_distorted_views_too() -> None:
     _, held, jury = judged(0, 32)
     targets = answers(held, jury.pixels).argmax(axis=1)
     right = Judges(replace(jury, targets=targets), Augmentation(brightness=1.0)).standing(held).right
-    assert (right >= 1 / MOST_VIEWS).all()  # the picture itself, whose label is what the Model says
+    assert (right >= 1 / MOST_VIEWS).all()  # the image itself, whose label is what the Model says
     assert right.min() < 1  # and not of all views
     assert set(np.unique(right * MOST_VIEWS % 1)) == {0.0}
 
 
-def test_views_that_are_not_distorted_say_what_the_pictures_say() -> None:
+def test_views_that_are_not_distorted_say_what_the_images_say() -> None:
     _, held, jury = judged(1, 16)
     labelled = replace(jury, targets=np.arange(16) % 6)
     standing = Judges(labelled, UNDISTORTED).standing(held)
@@ -86,7 +86,7 @@ def test_views_that_are_not_distorted_say_what_the_pictures_say() -> None:
     np.testing.assert_array_equal(standing.right, logits.argmax(axis=1) == labelled.targets)
 
 
-def test_many_pictures_have_fewer_views_and_the_same_seed_the_same() -> None:
+def test_many_images_have_fewer_views_and_the_same_seed_the_same() -> None:
     _, held, jury = judged(2, 8)
     many = Jury(
         jury.model, np.tile(jury.pixels, (100, 1, 1, 1)), np.zeros(800, np.int64), np.tile(jury.logits, (100, 1))

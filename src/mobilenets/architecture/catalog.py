@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from mobilenets.architecture.baselines import alexnet, googlenet, squeezenet, vgg16
 from mobilenets.architecture.layers import BatchNorm, Network
-from mobilenets.architecture.mobilenet_v1 import SHALLOW, mobilenet_v1
+from mobilenets.architecture.networks.baselines import alexnet, googlenet, squeezenet, vgg16
+from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
 

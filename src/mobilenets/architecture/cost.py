@@ -149,9 +149,9 @@ def cost(network: Network, *, bytes_per_weight: float = 4, bytes_per_activation:
     Args:
         network: The network.
         bytes_per_weight: 4 for float32, 1 for int8, 0.5 for 4-bit weights; biases always take 4 bytes.
-        bytes_per_activation: 4 for float32, 1 for int8. The picture itself is counted at this width too.
+        bytes_per_activation: 4 for float32, 1 for int8. The image itself is counted at this width too.
 
-    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     >>> total = cost(mobilenet_v1())
     >>> total.macs, total.parameters
     (568740352, 4231976)

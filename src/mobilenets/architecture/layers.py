@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
+from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
-from mobilenets.records import record
 
 INPUT = "input"
-"""The name under which layers read the picture."""
+"""The name under which layers read the image."""
 
 
 class Shape(NamedTuple):

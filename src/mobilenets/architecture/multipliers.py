@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
+from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
-from mobilenets.records import record
 
 PUBLISHED_WIDTHS = (1.0, 0.75, 0.5, 0.25)
 PUBLISHED_RESOLUTIONS = (224, 192, 160, 128)

@@ -12,8 +12,8 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.errors import MobileNetsError
 
 if TYPE_CHECKING:
+    from mobilenets.benchmark.race import Timing
     from mobilenets.model.model import Model
-    from mobilenets.reports.race import Timing
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
@@ -24,7 +24,7 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
 
 
 def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
-    from mobilenets.reports.peers import CONTESTANTS, OURS
+    from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
@@ -38,7 +38,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--against", default="", callback=_names, metavar="RUNTIMES", help="Such as onnxruntime,openvino.")
 @click.option("--threads", default="1", show_default=True, callback=_numbers, metavar="N,…", help="Threads to try.")
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Pictures in one run.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images in one run.")
 @click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(min=0.01), help="Time per line.")
 @click.option("--layers", is_flag=True, help="Time every layer on one thread too.")
 @json_option
@@ -55,7 +55,7 @@ def command(
 ) -> None:
     """Time a MODEL, beside other runtimes if asked, in turns, after checking that all give the same answers."""
     from mobilenets.model.file import load
-    from mobilenets.reports.page.wording import plural
+    from mobilenets.reports.pages.wording import plural
 
     loaded = load(model)
     progress = progress_to_stderr(quiet=quiet)
@@ -71,7 +71,7 @@ def command(
             else:
                 differing.append(_differing(timing, count))
                 progress.note(f"{timing.name} answers differently on {plural(count, 'thread')} and is not timed")
-    from mobilenets.reports.peak_memory import peak_megabytes
+    from mobilenets.benchmark.peak_memory import peak_megabytes
 
     for line in lines:
         line["peak_megabytes"] = peak_megabytes(model, line["runtime"], line["threads"])
@@ -88,8 +88,8 @@ def _race(
     model: Model, against: Sequence[str], threads: int, batch: int, seconds: float
 ) -> tuple[list[Timing], dict[str, str]]:
     """Timings of ours and of every peer that can take the Model; for the others, why not."""
-    from mobilenets.reports.peers import CONTESTANTS, OURS
-    from mobilenets.reports.race import noise, race
+    from mobilenets.benchmark.race import noise, race
+    from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
 
     contestants = [CONTESTANTS[OURS](model, threads)]
     missing = {}
@@ -103,8 +103,8 @@ def _race(
 
 
 def _machine(model: Model) -> dict[str, Any]:
+    from mobilenets.base.processors import cores, processor_name
     from mobilenets.engine.session import chosen_instruction_set, measured_peak
-    from mobilenets.processors import cores, processor_name
 
     isa = chosen_instruction_set()
     return {
@@ -150,7 +150,7 @@ def _layers(model: Model) -> list[dict[str, Any]]:
 
 def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list[dict[str, Any]]) -> None:
     from mobilenets.cli.layout import text_table
-    from mobilenets.reports.page.wording import plural
+    from mobilenets.reports.pages.wording import plural
 
     console = results()
     console.print(

@@ -1,4 +1,4 @@
-"""``mobilenets compare``: several networks on one's own pictures, each trained by one recipe in one time."""
+"""``mobilenets compare``: several networks on one's own images, each trained by one recipe in one time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from mobilenets.reports.comparison import Contestant
+    from mobilenets.benchmark.comparison import Contestant
 
 DEFAULT_MODELS = "mobilenet_v1@0.5,mobilenet_v1_shallow@0.5,squeezenet@0.5"
 
@@ -29,7 +29,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True)
 @click.option("--minutes-each", type=float, help="What each may be trained for, on this machine.")
 @click.option("--epochs", type=click.IntRange(min=1), help="The same passes for all, instead of minutes.")
-@click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the pictures]")
+@click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the images]")
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all chances.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
@@ -70,7 +70,7 @@ def command(
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
-    from mobilenets.reports.comparison import compare
+    from mobilenets.benchmark.comparison import compare
 
     progress = progress_to_stderr(quiet=quiet)
     settings = Settings(resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, threads=training_threads)
@@ -93,7 +93,7 @@ def command(
     else:
         _print(contestants)
     if plot is not None:
-        from mobilenets.reports.comparison_plot import plot_comparison
+        from mobilenets.benchmark.comparison_plot import plot_comparison
 
         for path in plot_comparison(contestants, plot, title=f"{data}, {recipe} recipe", published=published):
             progress.note(f"{path} is written")
@@ -119,8 +119,8 @@ def _print(contestants: list[Contestant]) -> None:
             str(one.epochs),
         )
     console.print(table)
-    pictures, cost = contestants[0].evaluation.pictures, contestants[0].cost
-    console.print(f"\n{pictures} test pictures; float32, one picture on one thread of {cost.processor}, median")
+    images, cost = contestants[0].evaluation.images, contestants[0].cost
+    console.print(f"\n{images} test images; float32, one image on one thread of {cost.processor}, median")
 
 
 def _three(value: float) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilenets.progress import SILENT, Progress, Task, pace
+from mobilenets.base.progress import SILENT, Progress, Task, pace
 
-if TYPE_CHECKING:  # rich takes longer to import than a picture takes to be labelled
+if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labelled
     from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -1,4 +1,4 @@
-"""``mobilenets evaluate``: how right a Model is on labelled pictures."""
+"""``mobilenets evaluate``: how right a Model is on labelled images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.table import Table
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.data.dataset import Collection, load_collection, load_dataset
 from mobilenets.data.subset import Subset
-from mobilenets.engine.classifier import Classifier
-from mobilenets.engine.evaluation import Evaluation, match_labels
-from mobilenets.engine.evaluation import evaluate as evaluate_subset
+from mobilenets.engine.evaluate import Evaluation, match_labels
+from mobilenets.engine.evaluate import evaluate as evaluate_subset
+from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
-from mobilenets.reports.page.wording import plural
+from mobilenets.reports.pages.wording import plural
 
 PARTS = ("train", "validation", "test", "all")
 MOST_CONFUSION_COLUMNS = 12
@@ -26,7 +26,7 @@ MOST_CLASSES = 40
 @click.command("evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data")
-@click.option("--split", type=click.Choice(PARTS), help="Which pictures.  [default: test, or all]")
+@click.option("--split", type=click.Choice(PARTS), help="Which images.  [default: test, or all]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @json_option
 @quiet_option
@@ -34,14 +34,14 @@ def command(model: Path, data: str, split: str | None, threads: int | None, as_j
     """Print top-1, top-5, precision and recall per class, and the confusion matrix.
 
     DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits". By default the test
-    pictures are used where DATA has them, or where MODEL was fitted to DATA; else all pictures.
+    images are used where DATA has them, or where MODEL was fitted to DATA; else all images.
     """
     classifier = Classifier(model, threads)
     progress = progress_to_stderr(quiet=quiet)
     collection = load_collection(data)
     part, subset = _choose(classifier.model, collection, data, split)
     indices = match_labels(collection, classifier.model.labels)
-    evaluation = evaluate_subset(classifier, Subset(subset.pictures, indices[subset.targets]), progress=progress)
+    evaluation = evaluate_subset(classifier, Subset(subset.images, indices[subset.targets]), progress=progress)
     if as_json:
         print_json({"model": str(model), "data": data, "split": part, **evaluation.to_json()})
     else:
@@ -49,7 +49,7 @@ def command(model: Path, data: str, split: str | None, threads: int | None, as_j
 
 
 def _choose(model: Model, collection: Collection, data: str, split: str | None) -> tuple[str, Subset]:
-    """The pictures to evaluate on, and the name of that part."""
+    """The images to evaluate on, and the name of that part."""
     wanted = split or "test"
     if wanted in collection.parts:
         return wanted, collection.parts[wanted]
@@ -59,7 +59,7 @@ def _choose(model: Model, collection: Collection, data: str, split: str | None) 
         if dataset.fingerprint == fitted_to.get("fingerprint"):
             return wanted, dataset.part(wanted)
     if split not in (None, "all"):
-        raise DataError(f"{data} gives no {split} pictures, and the model was not fitted to it; use --split all")
+        raise DataError(f"{data} gives no {split} images, and the model was not fitted to it; use --split all")
     return "all", collection.everything
 
 
@@ -69,9 +69,9 @@ def _print(evaluation: Evaluation, part: str) -> None:
     # Of five classes or fewer, the right one is always among the five likeliest.
     top5 = f", top-5 {100 * evaluation.top5:.2f} %" if len(evaluation.labels) > 5 else ""
     console.print(f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}){top5}")
-    console.print(f"on {plural(evaluation.pictures, 'picture')} ({part})")
+    console.print(f"on {plural(evaluation.images, 'image')} ({part})")
     if evaluation.skipped:
-        console.print(f"{len(evaluation.skipped)} broken pictures were skipped")
+        console.print(f"{len(evaluation.skipped)} broken images were skipped")
     _print_classes(console, evaluation)
     _print_confusion(console, evaluation)
 
@@ -80,11 +80,11 @@ def _print_classes(console: Console, evaluation: Evaluation) -> None:
     figures = sorted(evaluation.classes, key=lambda row: (row.recall is None, row.recall or 0))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", max_width=34, overflow="ellipsis", no_wrap=True)
-    for column in ("pictures", "precision %", "recall %"):
+    for column in ("images", "precision %", "recall %"):
         table.add_column(column, justify="right")
     shown = figures if len(figures) <= MOST_CLASSES else figures[:MOST_CLASSES]
     for row in shown:
-        table.add_row(row.label, str(row.pictures), _percent(row.precision), _percent(row.recall))
+        table.add_row(row.label, str(row.images), _percent(row.precision), _percent(row.recall))
     console.print()
     console.print(table)
     if len(shown) < len(figures):
@@ -107,5 +107,5 @@ def _print_confusion(console: Console, evaluation: Evaluation) -> None:
         table.add_column(label[:5], justify="right", no_wrap=True)
     for label, row in zip(labels, listed, strict=True):
         table.add_row(label, *(str(count) if count else "·" for count in row))
-    console.print("\npictures of a row's class, by answer:")
+    console.print("\nimages of a row's class, by answer:")
     console.print(table)

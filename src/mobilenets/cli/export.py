@@ -10,34 +10,34 @@ from typing import Any
 import click
 import numpy as np
 
+from mobilenets.base.progress import Progress
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.output_file import OutputFile
-from mobilenets.compression.fold import fold
-from mobilenets.data.folders import pictures_of
+from mobilenets.data.image import ImageSource
 from mobilenets.data.photographs import photographs
-from mobilenets.data.picture import Picture
-from mobilenets.data.preparing import prepare_picture
+from mobilenets.data.preparing import prepare_image
+from mobilenets.data.sources import images_of
 from mobilenets.errors import MissingDependencyError
 from mobilenets.formats.exporting import TARGETS, Exported, Options, export, target_of
 from mobilenets.formats.verification import Agreement
 from mobilenets.model.file import load
+from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.progress import Progress
 
-MOST_PICTURES = 8
-"""Real pictures that a written file is run on; of more, an even selection."""
+MOST_IMAGES = 8
+"""Real images that a written file is run on; of more, an even selection."""
 
 
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--to", "format_name", type=click.Choice(list(TARGETS)), help="Format; by default FILE's ending tells.")
 @click.option("-o", "--output", type=OutputFile(folder=True), help="FILE to write; by default MODEL's name.")
-@click.option("--pictures", multiple=True, help="Pictures, or folders of them, to run the written file on.")
+@click.option("--images", multiple=True, help="Images, or folders of them, to run the written file on.")
 @click.option("--half", is_flag=True, help="Store float weights as float16 (litert, openvino, coreml).")
 @click.option("--normalized-input", is_flag=True, help="Read normalised floats instead of pixels (onnx).")
 @click.option("--name", default="model", show_default=True, help="Beginning of the public names (c).")
-@click.option("--example", is_flag=True, help="Write main.c beside it, which classifies a PPM picture (c).")
+@click.option("--example", is_flag=True, help="Write main.c beside it, which classifies a PPM image (c).")
 @click.option("--no-verify", is_flag=True, help="Do not run what was written.")
 @json_option
 @quiet_option
@@ -45,7 +45,7 @@ def command(
     model: Path,
     format_name: str | None,
     output: Path | None,
-    pictures: tuple[str, ...],
+    images: tuple[str, ...],
     half: bool,
     normalized_input: bool,
     name: str,
@@ -56,8 +56,8 @@ def command(
 ) -> None:
     """Write MODEL in another runtime's format.
 
-    The file is run on noise and on real pictures, and must answer as MODEL does, before it takes its place; the largest
-    difference is printed. Without --pictures, scikit-learn's two photographs are used where it is installed. Batch
+    The file is run on noise and on real images, and must answer as MODEL does, before it takes its place; the largest
+    difference is printed. Without --images, scikit-learn's two photographs are used where it is installed. Batch
     norms are folded where the format needs it.
     """
     if output is None and format_name is None:
@@ -67,10 +67,10 @@ def command(
     loaded = load(model)
     if target.folds and loaded.quantization is None:
         loaded = fold(loaded)
-    real = _real_pictures(loaded, pictures, progress_to_stderr(quiet=quiet))
+    real = _real_images(loaded, images, progress_to_stderr(quiet=quiet))
     options = Options(half=half, normalized_input=normalized_input, name=name, example=example)
     begun = time.perf_counter()
-    exported = export(loaded, output, format_name, options=options, pictures=real, verify=not no_verify)
+    exported = export(loaded, output, format_name, options=options, images=real, verify=not no_verify)
     seconds = time.perf_counter() - begun
     if as_json:
         print_json(_to_json(exported, target.title, loaded, seconds))
@@ -78,19 +78,17 @@ def command(
         _print(exported, target.title, loaded, seconds, 0 if real is None else len(real))
 
 
-def _real_pictures(model: Model, sources: Sequence[str], progress: Progress) -> Pixels | None:
-    """Real pictures as the network takes them, or None."""
-    found: Sequence[Picture]
+def _real_images(model: Model, sources: Sequence[str], progress: Progress) -> Pixels | None:
+    """Real images as the network takes them, or None."""
+    found: Sequence[ImageSource]
     try:
-        found = pictures_of(sources) if sources else photographs()
+        found = images_of(sources) if sources else photographs()
     except MissingDependencyError:
-        progress.note("no photographs are at hand (--pictures, or scikit-learn's); made-up pictures must do")
+        progress.note("no photographs are at hand (--images, or scikit-learn's); made-up images must do")
         return None
-    chosen = [found[index] for index in np.linspace(0, len(found) - 1, min(len(found), MOST_PICTURES)).astype(int)]
+    chosen = [found[index] for index in np.linspace(0, len(found) - 1, min(len(found), MOST_IMAGES)).astype(int)]
     network = model.network
-    return np.stack(
-        [prepare_picture(picture, model.preprocessing, network.height, network.width) for picture in chosen]
-    )
+    return np.stack([prepare_image(image, model.preprocessing, network.height, network.width) for image in chosen])
 
 
 def _print(exported: Exported, title: str, model: Model, seconds: float, real: int) -> None:
@@ -104,7 +102,7 @@ def _print(exported: Exported, title: str, model: Model, seconds: float, real: i
         click.echo(f"not verified: {exported.not_run}")
         return
     click.echo(
-        f"verified on {agreement.pictures} pictures, {real} of them real: "
+        f"verified on {agreement.images} images, {real} of them real: "
         f"largest difference {agreement.largest_difference:.2g} of {agreement.largest_value:.3g}, "
         f"same top-1 for {100 * agreement.top1:.0f} %"
     )
@@ -137,7 +135,7 @@ def _agreement_to_json(agreement: Agreement | None) -> dict[str, Any] | None:
     if agreement is None:
         return None
     return {
-        "pictures": agreement.pictures,
+        "images": agreement.images,
         "largest_difference": agreement.largest_difference,
         "largest_value": agreement.largest_value,
         "top1": agreement.top1,

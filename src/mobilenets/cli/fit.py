@@ -1,4 +1,4 @@
-"""``mobilenets fit``: a folder of pictures in, a trained Model out."""
+"""``mobilenets fit``: a folder of images in, a trained Model out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mobilenets.data.augmentation import Flip
 from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from mobilenets.compression.gate import Verdict
+    from mobilenets.base.progress import Progress
+    from mobilenets.compression.quality import Verdict
     from mobilenets.model.model import Model
-    from mobilenets.planning.latency import DeviceProfile
-    from mobilenets.planning.search import Goal, Search
-    from mobilenets.progress import Progress
+    from mobilenets.search.profile import DeviceProfile
+    from mobilenets.search.result import Goal, Search
     from mobilenets.training.result import Fit
 
 
@@ -48,13 +48,11 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 )
 @click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
 @click.option("--width", type=float, help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]")
-@click.option(
-    "--resolution", type=int, help="Side of the input; with a budget the largest.  [default: by the pictures]"
-)
+@click.option("--resolution", type=int, help="Side of the input; with a budget the largest.  [default: by the images]")
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Passes over the pictures; with a budget, three times as many for its shared network."
+    help="Passes over the images; with a budget, three times as many for its shared network."
     "  [default: by their number]",
 )
 @click.option(
@@ -74,7 +72,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option(
     "--validation-apart",
     is_flag=True,
-    help="With --weights: do not train on the validation pictures in the last third.  [set by --int8]",
+    help="With --weights: do not train on the validation images in the last third.  [set by --int8]",
 )
 @click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
@@ -82,7 +80,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @budget_options
 @click.option("--search", is_flag=True, help="Without a budget: find the knee of accuracy against latency.")
 @click.option("--precision", callback=precisions, help="Of the Model that meets the budget: float32, int8 or auto.")
-@click.option("--threads", type=click.IntRange(1, 256), help="For one picture, when the Model is used.  [default: 1]")
+@click.option("--threads", type=click.IntRange(1, 256), help="For one image, when the Model is used.  [default: 1]")
 @click.option("--device", help="A profile of the machine it is used on, from mobilenets profile; else this machine.")
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
@@ -92,17 +90,17 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 def command(
     data: str, output: Path, resume: bool, force: bool, int8: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """Train a classifier on the labelled pictures of DATA.
+    """Train a classifier on the labelled images of DATA.
 
     DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
-    not give are drawn from it. The test pictures are looked at once, at the end.
+    not give are drawn from it. The test images are looked at once, at the end.
 
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
     width, the resolution and the precision are chosen by it: one network is trained for all of them, its slices are
-    compared on the validation pictures, and the one that is picked is trained on.
+    compared on the validation images, and the one that is picked is trained on.
     """
     try:
-        from mobilenets.training.budgeted import fit_within
+        from mobilenets.search.budgeted import fit_within
         from mobilenets.training.fit import fit
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
@@ -138,9 +136,9 @@ def command(
 
 def _goal(options: dict[str, Any]) -> Goal | None:
     """What the options say of a budget, which are taken out of them; None where they say nothing."""
-    from mobilenets.planning.budget import Budget
-    from mobilenets.planning.latency import PRECISIONS
-    from mobilenets.planning.search import Goal
+    from mobilenets.search.budget import Budget
+    from mobilenets.search.profile import PRECISIONS
+    from mobilenets.search.result import Goal
 
     names = ("max_latency", "max_size", "max_macs", "max_memory", "min_accuracy")
     budget = Budget(*(options.pop(name) for name in names))
@@ -158,7 +156,7 @@ def _goal(options: dict[str, Any]) -> Goal | None:
 
 
 def _profile(path: str) -> DeviceProfile:
-    from mobilenets.planning.latency import DeviceProfile
+    from mobilenets.search.profile import DeviceProfile
 
     if path in ("auto", "cpu", "cuda", "mps") and not Path(path).exists():
         raise click.UsageError(f"--device takes a device profile; to train on another processor say --train-on {path}")
@@ -169,8 +167,8 @@ def _write_report(
     result: Fit, int8: Model | None, figures: Mapping[str, Any], output: Path, progress: Progress
 ) -> None:
     """The report, beside the Model. The Model is what was asked for: that it has no report is not a failure."""
-    from mobilenets.reports.report import REPORT_FILE, write_report
     from mobilenets.reports.run import keep_figures, run_of
+    from mobilenets.reports.run_report import REPORT_FILE, write_report
 
     try:
         keep_figures(output, figures)
@@ -183,13 +181,13 @@ def _write_report(
 
 def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> tuple[Model, Verdict]:
     from mobilenets.model.file import save
-    from mobilenets.training.int8 import to_int8
+    from mobilenets.search.int8 import to_int8
 
     model, verdict = to_int8(result.model, result.dataset, progress=progress)
     path = output / "model.int8.safetensors"
     save(model, path)
     if not as_json:
-        click.echo(f"int8: {-(verdict.drop or 0):+.2f} points on the validation pictures; {path} is written")
+        click.echo(f"int8: {-(verdict.drop or 0):+.2f} points on the validation images; {path} is written")
     return model, verdict
 
 
@@ -207,10 +205,10 @@ def _print(result: Fit, output: Path) -> None:
     )
     joined = result.model.provenance["validation_joined"]
     before = f", which were trained on from epoch {joined} on" if joined else ""
-    click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} pictures{before}")
+    click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} images{before}")
     click.echo(
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
-        f"on {evaluation.pictures} pictures"
+        f"on {evaluation.images} images"
     )
     others = [] if result.search is None else ["shared.safetensors", "device.json"]
     if result.float_model is not None:

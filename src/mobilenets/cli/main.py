@@ -17,11 +17,11 @@ import click
 from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
-    "fit": "Train a model on labelled pictures",
-    "compare": "Train several networks on the same pictures and print what each reaches",
+    "fit": "Train a model on labelled images",
+    "compare": "Train several networks on the same images and print what each reaches",
     "report": "Write the report of a finished fit as one HTML file",
-    "evaluate": "Accuracy of a model on labelled pictures",
-    "predict": "The likeliest labels of pictures",
+    "evaluate": "Accuracy of a model on labelled images",
+    "predict": "The likeliest labels of images",
     "quantize": "Write a model in int8, if it still answers as it did",
     "benchmark": "How fast a model runs here, and other runtimes beside it",
     "import": "Read published or foreign weights into a model",
@@ -57,7 +57,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="mobilenets")
 def group() -> None:
-    """From a folder of pictures and a budget to the best small model that meets it."""
+    """From a folder of images and a budget to the best small model that meets it."""
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from mobilenets.errors import PlanningError
-from mobilenets.planning.budget import parse_accuracy, parse_bytes, parse_latency, parse_macs
+from mobilenets.search.budget import parse_accuracy, parse_bytes, parse_latency, parse_macs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,7 +58,7 @@ class Quantity(click.ParamType[float]):
 
     Args:
         name: What the option takes, for the help text.
-        parse: One of the parsers of :mod:`mobilenets.planning.budget`.
+        parse: One of the parsers of :mod:`mobilenets.search.budget`.
     """
 
     def __init__(self, name: str, parse: Callable[[str], float]) -> None:

@@ -11,16 +11,16 @@ import click
 from rich.table import Table
 
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
+from mobilenets.base.progress import Progress
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.planning.budget import Budget, Candidate, choose, frontier
-from mobilenets.planning.costs import knee_reason
-from mobilenets.planning.frontier import published_candidates
-from mobilenets.planning.latency import DeviceProfile, measure_profile, processor_name
-from mobilenets.progress import Progress
+from mobilenets.search.budget import Budget, Candidate, choose, frontier
+from mobilenets.search.candidates import knee_reason
+from mobilenets.search.profile import DeviceProfile, measure_profile, processor_name
+from mobilenets.search.published import published_candidates
 
 
 def _sizes(_: click.Context, __: click.Parameter, text: str | None) -> tuple[tuple[float, int], ...]:
@@ -37,10 +37,10 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @click.command("plan")
 @budget_options
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one picture.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
 @click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
 @click.option("--shared", type=click.Path(path_type=Path), help="A shared.safetensors that fit wrote: plan with that.")
-@click.option("--data", help="The pictures that it was trained on.  [default: where they were]")
+@click.option("--data", help="The images that it was trained on.  [default: where they were]")
 @click.option("--sizes", callback=_sizes, help="Its slices, such as 0.25-64,0.5-96.  [default: those that fit tried]")
 @click.option("--plot", type=OutputFile(".png", ".svg"), help="Also draw the frontier into this PNG or SVG file.")
 @json_option
@@ -64,7 +64,7 @@ def command(
     """Show what accuracy costs: the 16 published networks with their ImageNet accuracy and measured latency.
 
     With --shared, the slices of a Model that fit trained within a budget instead, with their accuracy on its validation
-    pictures. With a budget, the network to take is marked. Published accuracies are those of the released float32 and
+    images. With a budget, the network to take is marked. Published accuracies are those of the released float32 and
     8-bit networks; everything else is computed, or measured here unless --device says where.
     """
     budget = Budget(max_latency, max_size, max_macs, max_memory, min_accuracy)
@@ -119,13 +119,13 @@ def _slices(
     profile: DeviceProfile | None,
     progress: Progress,
 ) -> _Offer:
-    from mobilenets.planning.slices import data_of, measured_candidates
+    from mobilenets.search.subnets import data_of, measured_candidates
 
     dataset = data_of(shared, data, progress=progress)
     how: dict[str, Any] = {"threads": threads, "profile": profile, "progress": progress}
     candidates = measured_candidates(shared, dataset, sizes=sizes, precisions=precisions, budget=budget, **how)
     device = processor_name() if profile is None else profile.device
-    return _Offer(candidates, device, f"top-1 on {len(dataset.validation)} validation pictures of {dataset.source}")
+    return _Offer(candidates, device, f"top-1 on {len(dataset.validation)} validation images of {dataset.source}")
 
 
 def _to_json(offer: _Offer, choice: Candidate) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``mobilenets predict``: the likeliest labels of pictures."""
+"""``mobilenets predict``: the likeliest labels of images."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from pathlib import Path
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
-from mobilenets.data.folders import pictures_of
-from mobilenets.data.picture import BytesPicture, Picture
-from mobilenets.engine.classifier import Classifier, Prediction
+from mobilenets.data.image import BytesImage, ImageSource
+from mobilenets.data.sources import images_of
+from mobilenets.engine.predictor import Classifier, Prediction
 from mobilenets.errors import DataError
 
 
 @click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("pictures", nargs=-1, required=True)
-@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Labels per picture.")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Labels per image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @json_option
 @quiet_option
-def command(model: Path, pictures: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
-    """Print the likeliest labels of PICTURES, one line each.
+def command(model: Path, images: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
+    """Print the likeliest labels of IMAGES, one line each.
 
-    PICTURES are files, folders, or - for a picture on standard input.
+    IMAGES are files, folders, or - for an image on standard input.
     """
     classifier = Classifier(model, threads)
-    found = list(_find(pictures))
+    found = list(_find(images))
     progress = progress_to_stderr(quiet=quiet)
     done: list[Prediction] = []
-    width = min(40, max(len(picture.name) for picture in found))
+    width = min(40, max(len(image.name) for image in found))
     for result in classifier.predict_many(found, top=top):
         if isinstance(result, DataError):
             progress.note(f"skipped: {result}")
@@ -43,17 +43,17 @@ def command(model: Path, pictures: tuple[str, ...], top: int, threads: int | Non
     if as_json:
         print_json([_to_json(prediction) for prediction in done])
     if not done:
-        raise DataError(f"none of {len(found)} picture(s) could be decoded")
+        raise DataError(f"none of {len(found)} image(s) could be decoded")
 
 
-def _find(names: tuple[str, ...]) -> Iterator[Picture]:
+def _find(names: tuple[str, ...]) -> Iterator[ImageSource]:
     for name in names:
         if name == "-":
-            yield BytesPicture("-", sys.stdin.buffer.read())
+            yield BytesImage("-", sys.stdin.buffer.read())
         else:
-            yield from pictures_of([name])
+            yield from images_of([name])
 
 
 def _to_json(prediction: Prediction) -> dict[str, object]:
     labels = [{"label": label, "probability": probability} for label, probability in prediction.labels]
-    return {"picture": prediction.name, "labels": labels}
+    return {"image": prediction.name, "labels": labels}

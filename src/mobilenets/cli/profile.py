@@ -10,7 +10,7 @@ from rich.table import Table
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import precision_list, thread_list
 from mobilenets.cli.output_file import OutputFile
-from mobilenets.planning.latency import DeviceProfile, measure_profile
+from mobilenets.search.profile import DeviceProfile, measure_profile
 
 DISTURBED = 1.5
 """A median so many times the shortest time was not measured on an idle machine."""
@@ -40,7 +40,7 @@ def command(
 
 def _print(profile: DeviceProfile) -> None:
     console = results()
-    console.print(f"{profile.device}, engine on {profile.engine}; median milliseconds for one picture")
+    console.print(f"{profile.device}, engine on {profile.engine}; median milliseconds for one image")
     settings = list(dict.fromkeys((point.precision, point.threads) for point in profile.points))
     for precision, threads in settings:
         table = Table(box=None, pad_edge=False, header_style="bold")

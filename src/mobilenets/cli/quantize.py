@@ -14,14 +14,12 @@ from click.core import ParameterSource
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.cli.quantize_attempts import Attempt, Maker, stopwatch
-from mobilenets.cli.quantize_pictures import Pictures, prepared
+from mobilenets.cli.quantize_images import Images, prepared
 from mobilenets.cli.quantize_report import encode_contributions, print_contributions, print_verdict
-from mobilenets.compression.calibrate import RangeMethod
-from mobilenets.compression.fold import check_finite, refuse_int8
-from mobilenets.compression.gate import (
+from mobilenets.compression.quality import (
     DEFAULT_MAX_DROP,
     MORE_EPOCHS,
-    MORE_PICTURES,
+    MORE_IMAGES,
     QAT_STEP,
     WIDER_WEIGHTS,
     Verdict,
@@ -31,13 +29,15 @@ from mobilenets.compression.gate import (
     steps_after,
 )
 from mobilenets.compression.quantize import Options, Rounding
+from mobilenets.compression.ranges import RangeMethod
 from mobilenets.errors import GateError
 from mobilenets.model.file import load, save
+from mobilenets.model.folding import check_finite, refuse_int8
 from mobilenets.model.model import Model
 
-NEEDS_PICTURES = {
+NEEDS_IMAGES = {
     "calibration": "--calibration",
-    "pictures": "--pictures",
+    "images": "--images",
     "auto": "--auto",
     "train_it": "--qat",
     "ranges": "--ranges",
@@ -45,13 +45,13 @@ NEEDS_PICTURES = {
     "rounding": "--rounding",
     "deviation_correction": "--no-deviation-correction",
 }
-"""Options that say something about calibration pictures, so that --data-free contradicts them."""
+"""Options that say something about calibration images, so that --data-free contradicts them."""
 STEP_OPTIONS = {
     "percentile ranges": "--ranges percentile",
     "reconstructed rounding": "--rounding reconstruct",
     QAT_STEP: "--qat",
     MORE_EPOCHS: "--epochs",
-    MORE_PICTURES: "--pictures",
+    MORE_IMAGES: "--images",
     WIDER_WEIGHTS: "--weight-bits 8",
 }
 """What to give for what a refusal proposes."""
@@ -59,10 +59,10 @@ STEP_OPTIONS = {
 
 @click.command("quantize")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--calibration", help="Folder of pictures like those that the Model will see; they need no labels.")
-@click.option("--data-free", is_flag=True, help="Calibrate without pictures, by what batch norms say.")
-@click.option("--pictures", type=click.IntRange(min=1), default=64, show_default=True, help="How many calibrate.")
-@click.option("--data", help="Labelled pictures to judge by: a folder of class folders, or a CSV.")
+@click.option("--calibration", help="Folder of images like those that the Model will see; they need no labels.")
+@click.option("--data-free", is_flag=True, help="Calibrate without images, by what batch norms say.")
+@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="How many calibrate.")
+@click.option("--data", help="Labelled images to judge by: a folder of class folders, or a CSV.")
 @click.option("-o", "--output", type=OutputFile(), help="[default: MODEL with .int8 in its name]")
 @click.option("--max-drop", type=float, default=DEFAULT_MAX_DROP, show_default=True, help="Points of top-1.")
 @click.option("--force", is_flag=True, help="Write the Model whatever the verdict.")
@@ -95,7 +95,7 @@ def command(
     model: Path,
     calibration: str | None,
     data_free: bool,
-    pictures: int,
+    images: int,
     data: str | None,
     output: Path | None,
     max_drop: float,
@@ -112,7 +112,7 @@ def command(
 
     The verdict says how often both agree, what became of the accuracy where there are labels, and the noise of every
     layer. With --data, more than --max-drop points of top-1 lost refuse the Model; without, agreement under 97 % on
-    the pictures where the float Model is sure. Without any pictures nothing can be judged, and --force is needed.
+    the images where the float Model is sure. Without any images nothing can be judged, and --force is needed.
     """
     _refuse_contradictions(data_free=data_free, labelled=data is not None, trains=auto or train_it)
     if not math.isfinite(max_drop):
@@ -124,15 +124,15 @@ def command(
     original = load(model)
     refuse_int8(original)
     check_finite(original)  # before the float Model is asked anything, which would only warn
-    chosen = Pictures.choose(original, calibration, pictures, data, trains=auto or train_it)
+    chosen = Images.choose(original, calibration, images, data, trains=auto or train_it)
     pixels = prepared(original, chosen.calibrating, progress).pixels
     jury = chosen.jury(original, stopwatch(), progress)
     maker = Maker(original, jury, pixels, chosen, epochs, progress)
     options = _options(levers)
     if data_free:
-        attempt = maker.without_pictures(options)
+        attempt = maker.without_images(options)
         steps = [
-            "calibration pictures (--calibration)" if jury else "labelled pictures to judge by (--data)",
+            "calibration images (--calibration)" if jury else "labelled images to judge by (--data)",
             "--force",
         ]
     else:
@@ -160,19 +160,19 @@ def command(
 
 
 def _refuse_contradictions(*, data_free: bool, labelled: bool, trains: bool) -> None:
-    """Raise a misuse if it is not clear whether there are calibration pictures, or an option would do nothing."""
+    """Raise a misuse if it is not clear whether there are calibration images, or an option would do nothing."""
     context = click.get_current_context()
     given = [
         option
-        for name, option in NEEDS_PICTURES.items()
+        for name, option in NEEDS_IMAGES.items()
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if data_free and given:
-        raise click.UsageError(f"--data-free calibrates without pictures; {given[0]} needs them. Give one or the other")
+        raise click.UsageError(f"--data-free calibrates without images; {given[0]} needs them. Give one or the other")
     if not data_free and "--calibration" not in given:
-        raise click.UsageError("give --calibration FOLDER, with pictures like those to come, or --data-free")
+        raise click.UsageError("give --calibration FOLDER, with images like those to come, or --data-free")
     if not labelled and context.get_parameter_source("max_drop") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--max-drop is of top-1, which only labelled pictures can tell: give --data too")
+        raise click.UsageError("--max-drop is of top-1, which only labelled images can tell: give --data too")
     if not trains and context.get_parameter_source("epochs") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--epochs are of training in integers: give --qat or --auto too")
 
@@ -208,7 +208,7 @@ def _refusal(verdict: Verdict, steps: Sequence[str], max_drop: float) -> GateErr
     return None
 
 
-def _with_provenance(attempt: Attempt, pictures: int) -> Model:
+def _with_provenance(attempt: Attempt, images: int) -> Model:
     model, options = attempt.made.model, attempt.options
     entry: dict[str, Any] = {
         "made_by": attempt.kind,
@@ -223,7 +223,7 @@ def _with_provenance(attempt: Attempt, pictures: int) -> Model:
             "deviation_correction": options.deviation_correction,
             "ranges": str(options.ranges),
             "rounding": str(options.rounding),
-            "calibration_pictures": pictures,
+            "calibration_images": images,
         }
     if attempt.kind == "trained":
         entry["epoch"] = getattr(attempt.made, "epoch", 0)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mobilenets.cli.quantize_pictures import Pictures, prepared
-from mobilenets.compression.data_free import quantize_without_pictures
-from mobilenets.compression.gate import (
+from mobilenets.base.progress import Progress
+from mobilenets.cli.quantize_images import Images, prepared
+from mobilenets.compression.data_free import quantize_without_images
+from mobilenets.compression.quality import (
     QAT_STEP,
     Contribution,
     Jury,
@@ -20,15 +21,14 @@ from mobilenets.compression.gate import (
     ladder,
     unjudged,
 )
-from mobilenets.compression.noise import measure_noise
 from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, quantize
+from mobilenets.compression.sqnr import measure_noise
 from mobilenets.errors import EngineError, MissingDependencyError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.progress import Progress
 
 DATA_FREE_LEVERS = ("equalisation", "bias absorption", "bias correction")
-"""What can be switched off where there are no pictures."""
+"""What can be switched off where there are no images."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Maker:
 
     Attributes:
         model: float32.
-        jury: Judges, if there are pictures for it.
-        pixels: Calibration pictures.
-        pictures: All pictures by what they are for.
+        jury: Judges, if there are images for it.
+        pixels: Calibration images.
+        images: All images by what they are for.
         epochs: Of training; None leaves it to its recipe.
         progress: Told of everything.
     """
@@ -64,7 +64,7 @@ class Maker:
     model: Model
     jury: Jury | None
     pixels: Pixels
-    pictures: Pictures
+    images: Images
     epochs: int | None
     progress: Progress
 
@@ -83,7 +83,7 @@ class Maker:
             from mobilenets.training.quantization_aware import Recipe, train
         except ModuleNotFoundError as error:
             raise MissingDependencyError(error.name or "torch", "train") from None
-        found = prepared(self.model, self.pictures.training, self.progress)
+        found = prepared(self.model, self.images.training, self.progress)
         made = train(
             self.model,
             found.pixels,
@@ -91,14 +91,14 @@ class Maker:
             options,
             Recipe(epochs=self.epochs),
             targets=found.targets,
-            jury=None if self.pictures.seen else self.jury,
+            jury=None if self.images.seen else self.jury,
             progress=self.progress,
         )
         return Attempt(made, options, self._judged(made), "trained")
 
-    def without_pictures(self, options: Options) -> Attempt:
+    def without_images(self, options: Options) -> Attempt:
         """Quantise by what batch norms say."""
-        made = quantize_without_pictures(self.model, options)
+        made = quantize_without_images(self.model, options)
         if self.jury is not None:
             made = replace(made, layers=measure_noise(made.real, made.model, self.jury.pixels[:MOST_WALKED]))
         return Attempt(made, options, self._judged(made), "data-free")
@@ -123,7 +123,7 @@ class Maker:
         if attempt.kind == "data-free":
             return contributions(
                 self.jury,
-                lambda options: quantize_without_pictures(self.model, options),
+                lambda options: quantize_without_images(self.model, options),
                 attempt.options,
                 DATA_FREE_LEVERS,
             )
@@ -159,12 +159,12 @@ def stopwatch() -> Stopwatch | None:
     def latency_ms(models: Sequence[Model]) -> list[float]:
         sessions = [Session(model, threads=1) for model in models]
         network = models[0].network
-        picture = np.zeros((1, network.height, network.width, network.channels), np.uint8)
+        image = np.zeros((1, network.height, network.width, network.channels), np.uint8)
         times: list[list[float]] = [[] for _ in sessions]
         for _ in range(30):
             for session, measured in zip(sessions, times, strict=True):
                 begun = time.perf_counter()
-                session.run(picture)
+                session.run(image)
                 measured.append(time.perf_counter() - begun)
         return [1000 * min(measured) for measured in times]
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from mobilenets.cli.console import results
-from mobilenets.compression.gate import Contribution, Verdict
+from mobilenets.compression.quality import Contribution, Verdict
 
 
 def print_verdict(verdict: Verdict, *, familiar: bool = False) -> None:
@@ -16,14 +16,14 @@ def print_verdict(verdict: Verdict, *, familiar: bool = False) -> None:
 
     Args:
         verdict: The verdict.
-        familiar: Whether the float Model was trained on the pictures that judge.
+        familiar: Whether the float Model was trained on the images that judge.
     """
     console = results()
     if verdict.judged:
         console.print(f"agreement with the float Model    {verdict.agreement}")
         console.print(f"  where the float Model is sure   {verdict.sure_agreement}")
         if verdict.seen:
-            console.print("  calibration pictures are among them: too few others were left")
+            console.print("  calibration images are among them: too few others were left")
         if familiar:
             console.print("  fit trained the float Model on these too (unless --validation-apart)")
         if verdict.top1_before is not None and verdict.top1_after is not None:
@@ -33,7 +33,7 @@ def print_verdict(verdict: Verdict, *, familiar: bool = False) -> None:
             )
         console.print(f"signal over noise of the logits   {verdict.logits_snr_db:.1f} dB")
     else:
-        console.print("agreement with the float Model    not judged: there are no pictures")
+        console.print("agreement with the float Model    not judged: there are no images")
     ratio = verdict.bytes_after / verdict.bytes_before
     console.print(
         f"size                              {verdict.bytes_before:,} → {verdict.bytes_after:,} bytes ({ratio:.3f})"
@@ -53,7 +53,7 @@ def print_contributions(whole: Verdict, explained: Sequence[Contribution]) -> No
         explained: Of those without one each.
     """
     total = whole.agreement.total
-    results().print(f"\nwhat each lever bought, on {total} pictures (one is {100 / total:.2f} %):")
+    results().print(f"\nwhat each lever bought, on {total} images (one is {100 / total:.2f} %):")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("without")
     for column in ("agreement, %", "bought", "SNR, dB", "bought"):

@@ -12,7 +12,7 @@ from mobilenets.cli.output_file import OutputFile
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--data", help="The pictures of the run.  [default: where they were]")
+@click.option("--data", help="The images of the run.  [default: where they were]")
 @click.option("-o", "--output", type=OutputFile(), help="The file.  [default: report.html in RUN]")
 @quiet_option
 def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> None:
@@ -21,8 +21,8 @@ def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> No
     RUN is the output folder of mobilenets fit, which writes a report itself at its end. Latencies are measured anew, on
     this machine. The file holds everything that it shows, and opens with no network.
     """
-    from mobilenets.reports.report import REPORT_FILE, write_report
     from mobilenets.reports.run import read_run
+    from mobilenets.reports.run_report import REPORT_FILE, write_report
 
     progress = progress_to_stderr(quiet=quiet)
     path = output or run / REPORT_FILE

@@ -75,7 +75,7 @@ def _show_plan(model: Model, as_json: bool) -> None:
         print_json(facts | memory | {"steps": [asdict(step) for step in steps]})
         return
     from mobilenets.cli.layout import text_table
-    from mobilenets.reports.page.wording import plural
+    from mobilenets.reports.pages.wording import plural
 
     headings = ("#\n", "layer\n", "kernel\n", "shared\nby", "weights\nKB", "buffer\nKB", "time\nµs", "GMAC/s\n")
     table = text_table(*headings, left=4)

@@ -12,7 +12,7 @@ from rich.progress import Progress as BarColumns
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from mobilenets.progress import Progress, Task, pace
+from mobilenets.base.progress import Progress, Task, pace
 
 
 class Results(Console):

@@ -1,4 +1,4 @@
-"""What rounding does to each channel's mean and deviation over the calibration pictures, and what makes up for it.
+"""What rounding does to each channel's mean and deviation over the calibration images, and what makes up for it.
 
 A layer of the int8 Model reads other values than in float: what the layers before it rounded and clipped. Its bias
 takes up the difference of the means, and its weights grow or shrink by a factor for each channel, so that it varies as

@@ -1,4 +1,4 @@
-"""int8 without a single picture: batch norms say what to expect of every layer's results.
+"""int8 without a single image: batch norms say what to expect of every layer's results.
 
 A batch norm's γ and β are the deviation and the mean of what it gives, by channel. That is enough for ranges, for
 equalisation and absorption, and for the mean that rounded weights shift, which goes into the bias. What it cannot tell
@@ -25,14 +25,14 @@ from mobilenets.architecture.layers import (
     Layer,
     MaxPool,
 )
-from mobilenets.compression.calibrate import Reach, Vector, held_ranges
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import Rows
-from mobilenets.compression.fold import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.compression.quantize import Options, Quantized, assemble, bits_by_layer, parameters_of, round_weights
+from mobilenets.compression.ranges import Reach, Vector, held_ranges
 from mobilenets.errors import CompressionError
-from mobilenets.model.batched import Arithmetic
+from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
+from mobilenets.model.numpy_runtime import Arithmetic
 from mobilenets.model.quantization import TensorQuantization, real_outputs
 
 _DEVIATIONS = 6.0
@@ -51,7 +51,7 @@ class Expectation(Reach):
     mean: Vector
 
 
-def quantize_without_pictures(model: Model, options: Options = Options()) -> Quantized:
+def quantize_without_images(model: Model, options: Options = Options()) -> Quantized:
     """Quantise a float Model by what its batch norms say.
 
     Args:
@@ -93,7 +93,7 @@ def quantize_without_pictures(model: Model, options: Options = Options()) -> Qua
 
 
 def expectations(model: Model, input_held: TensorQuantization) -> dict[str, Expectation]:
-    """What to expect of the picture and of every layer's results.
+    """What to expect of the image and of every layer's results.
 
     Args:
         model: float32, not folded.
@@ -164,7 +164,7 @@ def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expe
         case _ if layer.name in real_outputs(model.network):
             nothing = np.zeros(len(model.parameters[f"{layer.name}.weight"]))
             return Expectation(nothing, nothing, nothing)  # not held in bytes, and read by nobody
-    raise CompressionError(f"{layer.name} has no batch norm to tell its range from; calibrate with pictures instead")
+    raise CompressionError(f"{layer.name} has no batch norm to tell its range from; calibrate with images instead")
 
 
 def _ranges(

@@ -28,8 +28,8 @@ from mobilenets.architecture.layers import (
     Network,
     PointwiseConvolution,
 )
-from mobilenets.compression.calibrate import Reach
-from mobilenets.compression.fold import along, refuse_int8, shift_sums
+from mobilenets.compression.ranges import Reach
+from mobilenets.model.folding import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
 
 Vector = npt.NDArray[np.float64]
@@ -89,7 +89,7 @@ def equalize(model: Model, seen: Mapping[str, Reach]) -> tuple[Model, dict[str, 
 
     Args:
         model: float32, folded or not (a batch norm takes the factor in its γ and β).
-        seen: Of this Model, from :func:`mobilenets.compression.calibrate.observe`, or what its batch norms say.
+        seen: Of this Model, from :func:`mobilenets.compression.ranges.observe`, or what its batch norms say.
 
     Returns:
         The equalised Model, and the factor of each channel by name of the layer.

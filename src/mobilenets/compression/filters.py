@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import Convolution, DepthwiseConvolution, Layer, Linear, PointwiseConvolution
 from mobilenets.errors import CompressionError
-from mobilenets.model.batched import Map, patches
+from mobilenets.model.numpy_runtime import Map, patches
 from mobilenets.model.quantization import TensorQuantization
 
 Rows = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def windows(layer: Layer, maps: list[Map], source: TensorQuantization | None) ->
 
 def _sample(values: Map, parts: int) -> Map:
     flat = values.reshape(-1, values.shape[-1])
-    # An odd stride, so that the sample walks over all columns and pictures.
+    # An odd stride, so that the sample walks over all columns and images.
     stride = max(1, len(flat) * parts // _SAMPLES) | 1
     return flat[::stride]
 

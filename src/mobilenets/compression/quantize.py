@@ -1,6 +1,6 @@
 """From a float Model to an int8 one: every layer, in order, each making up for what the ones before it lost.
 
-The float Model and the int8 one that is being made walk side by side over the calibration pictures. At each layer the
+The float Model and the int8 one that is being made walk side by side over the calibration images. At each layer the
 int8 side's own inputs are known, so its weights are rounded for those inputs, and each channel keeps the deviation and
 the mean that it has in float. Nothing is left in float but what the contract says: a layer that cannot be quantised is
 an error.
@@ -17,24 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.layers import INPUT, Layer, Network
-from mobilenets.compression.calibrate import RangeMethod, choose_ranges, observe
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.correction import deviation_gain, mean_shift
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import Rows, covariance, from_rows, to_rows, windows
-from mobilenets.compression.fold import check_finite, fold, fold_input, refuse_int8, with_biases
-from mobilenets.compression.noise import LayerNoise, layer_noise, powers
+from mobilenets.compression.ranges import RangeMethod, choose_ranges, observe
 from mobilenets.compression.rounding import nearest, reconstruct, weight_scales
+from mobilenets.compression.sqnr import LayerNoise, layer_noise, powers
+from mobilenets.data.sampling import spread
 from mobilenets.errors import CompressionError
-from mobilenets.model.batched import BATCH, Arithmetic, Map, check_pixels, float_layer, input_map, integer_layer
+from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
+from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, check_pixels, float_layer, input_map, integer_layer
 from mobilenets.model.packing import round_up_to_bfloat16
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import Quantization, TensorQuantization
-from mobilenets.model.sampling import spread
-from mobilenets.progress import SILENT, Progress
 
 MOST_WALKED = 128
-"""Pictures that the two Models walk over side by side; ranges are calibrated on all."""
+"""Images that the two Models walk over side by side; ranges are calibrated on all."""
 SPARED = 0.02
 """Share of the weights before the outputs, those of the smallest layers, that keep 8 bits in a 4-bit Model."""
 _LARGEST_BIAS = 1 << 22
@@ -89,7 +89,7 @@ class Quantized:
     Attributes:
         model: The int8 Model.
         real: The folded float Model, equalised as asked, whose layers those of the int8 Model stand for.
-        layers: Noise of each layer on calibration pictures, in order; empty where there were none.
+        layers: Noise of each layer on calibration images, in order; empty where there were none.
         absorbed_channels: Channels whose constant part went into the next layers' biases.
     """
 
@@ -157,12 +157,12 @@ def quantize(model: Model, pixels: Pixels, options: Options = Options(), *, prog
 
     Args:
         model: float32, with batch norms or without.
-        pixels: Calibration pictures, unlabelled: uint8 (N, height, width, 3).
+        pixels: Calibration images, unlabelled: uint8 (N, height, width, 3).
         options: What is done on the way.
         progress: Told how far it is.
 
     Raises:
-        CompressionError: If the Model is int8 already or broken, or the pictures say nothing.
+        CompressionError: If the Model is int8 already or broken, or the images say nothing.
         ModelError: If the pixels do not fit the network's input.
     """
     ground = prepare(model, pixels, options, progress=progress)
@@ -193,7 +193,7 @@ def prepare(model: Model, pixels: Pixels, options: Options, *, progress: Progres
 
 
 def batches(pixels: Pixels, size: int = BATCH) -> list[Pixels]:
-    """Views of a few pictures each."""
+    """Views of a few images each."""
     return [pixels[begin : begin + size] for begin in range(0, len(pixels), size)]
 
 
@@ -203,7 +203,7 @@ def walk(model: Model, ground: Ground, pixels: Pixels, options: Options, *, prog
     Args:
         model: The float Model that all this is about.
         ground: From :func:`prepare`.
-        pixels: Calibration pictures; at most :data:`MOST_WALKED` of them, evenly spread, are used.
+        pixels: Calibration images; at most :data:`MOST_WALKED` of them, evenly spread, are used.
         options: What is done on the way.
         progress: Told of every layer.
     """
@@ -262,7 +262,7 @@ def bits_by_layer(network: Network, weight_bits: int) -> dict[str, int]:
     of output layers aside, so that the number of classes has no say: a layer's noise does not shrink with its size,
     and a MobileNet's first layers and most depthwise ones are hardly any bytes.
 
-    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     >>> bits = bits_by_layer(mobilenet_v1(), 4)
     >>> [name for name, of_layer in bits.items() if of_layer == 4][:3]
     ['block3.pointwise', 'block4.pointwise', 'block5.pointwise']

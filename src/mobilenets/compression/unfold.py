@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mobilenets.compression.fold import along
 from mobilenets.errors import CompressionError
+from mobilenets.model.folding import along
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization
 

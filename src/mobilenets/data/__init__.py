@@ -1,1 +1,1 @@
-"""Pictures in: folders, CSV files and the bundled sample; decoding, splitting, augmentation."""
+"""Images in: folders, CSV files and the bundled sample; decoding, splitting, augmentation."""

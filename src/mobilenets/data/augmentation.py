@@ -1,6 +1,6 @@
 """Random crops, turns, mirrors and colours: which ones, as numbers. Whoever holds the pixels applies them.
 
-A :class:`Augmentation` says how far pictures may be distorted; :meth:`Augmentation.draw` draws, for each picture of a
+A :class:`Augmentation` says how far images may be distorted; :meth:`Augmentation.draw` draws, for each image of a
 batch, one affine map and one change of colour, so that applying all of it is one resampling and one pass of arithmetic.
 """
 
@@ -31,13 +31,13 @@ class Flip(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Distortions:
-    """What happens to each picture of one batch.
+    """What happens to each image of one batch.
 
     Attributes:
         maps: float32 (N, 2, 3). Where each point of the result comes from: (x, y, 1) on the result to (x, y) on the
-            picture, both running from −1 to 1 across the whole width and height.
+            image, both running from −1 to 1 across the whole width and height.
         brightness: float32 (N,), added to every value, on the scale where white is 1.
-        contrast: float32 (N,), factor on the distance from the picture's mean.
+        contrast: float32 (N,), factor on the distance from the image's mean.
         saturation: float32 (N,), factor on the distance from the pixel's grey.
     """
 
@@ -49,10 +49,10 @@ class Distortions:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far pictures may be distorted while training.
+    """How far images may be distorted while training.
 
     Attributes:
-        smallest_area: A crop keeps at least this share of the picture.
+        smallest_area: A crop keeps at least this share of the image.
         stretch: A crop's sides are stretched by at most this factor against each other.
         rotation_degrees: Crops are turned by at most this much, either way.
         flip: Which mirror images are taken.
@@ -88,10 +88,10 @@ class Augmentation:
         return max(self.brightness, self.contrast, self.saturation) > 0
 
     def draw(self, aspects: Floats, target_aspect: float, rng: np.random.Generator) -> Distortions:
-        """Draw what happens to each picture of a batch.
+        """Draw what happens to each image of a batch.
 
         Args:
-            aspects: (N,), width over height of each picture.
+            aspects: (N,), width over height of each image.
             target_aspect: Width over height of the network's input.
             rng: Where the chances come from.
         """
@@ -120,7 +120,7 @@ class Augmentation:
     def _crops(
         self, aspects: Floats, target_aspect: float, rng: np.random.Generator
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Widths and heights of the crops, as shares of their pictures'."""
+        """Widths and heights of the crops, as shares of their images'."""
         count = len(aspects)
         relative = target_aspect / aspects.astype(np.float64)  # a crop this wide for its height keeps the shapes
         largest = np.minimum(relative, 1 / relative)  # the area of the largest such crop

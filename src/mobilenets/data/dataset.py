@@ -1,4 +1,4 @@
-"""Labelled pictures, and the parts that they are trained, validated and tested on."""
+"""Labelled images, and the parts that they are trained, validated and tested on."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, cast
 
 import numpy as np
 
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data import digits
-from mobilenets.data.folders import MANIFEST, PARTS, class_folders, part_folders, read_manifest
-from mobilenets.data.picture import FilePicture, Picture
+from mobilenets.data.image import FileImage, ImageSource
+from mobilenets.data.sources import MANIFEST, PARTS, class_folders, part_folders, read_manifest
 from mobilenets.data.splitting import split_by_content
 from mobilenets.data.subset import Subset, check_skipped
 from mobilenets.errors import DataError
 from mobilenets.model.model import is_label
-from mobilenets.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Labelled pictures as a source gives them.
+    """Labelled images as a source gives them.
 
     Attributes:
         labels: Names of the classes, in order of name.
@@ -40,7 +40,7 @@ class Collection:
 
     @property
     def everything(self) -> Subset:
-        """All pictures of all parts."""
+        """All images of all parts."""
         first, *others = self.parts.values()
         for other in others:
             first = first + other
@@ -49,17 +49,17 @@ class Collection:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pictures to train, validate and test on.
+    """Images to train, validate and test on.
 
     Attributes:
         labels: Names of the classes, in order of name.
         train: What the weights are fitted to.
         validation: What choices are made by.
         test: What the result is reported on, once.
-        fingerprint: Hash of every picture, its class and its part: the same on every machine.
-        source: Where the pictures come from.
+        fingerprint: Hash of every image, its class and its part: the same on every machine.
+        source: Where the images come from.
         made_parts: The parts that the source did not give.
-        skipped: Pictures that could not be read at all.
+        skipped: Images that could not be read at all.
     """
 
     labels: tuple[str, ...]
@@ -77,11 +77,11 @@ class Dataset:
 
 
 def load_collection(source: str | Path) -> Collection:
-    """Find the labelled pictures of a source.
+    """Find the labelled images of a source.
 
     Args:
         source: A folder of class folders; a folder of train/val[/test] folders of class folders; a CSV file of
-            file,class (also as ``labels.csv`` in a folder of pictures); or ``"digits"``.
+            file,class (also as ``labels.csv`` in a folder of images); or ``"digits"``.
 
     Raises:
         DataError: If the source does not exist, is of no known form, or holds fewer than two classes.
@@ -107,10 +107,10 @@ def load_collection(source: str | Path) -> Collection:
     return _collection({"all": classes}, str(source))
 
 
-def _collection(parts: Mapping[str, Mapping[str, Sequence[Picture]]], source: str) -> Collection:
-    labels = tuple(sorted({label for classes in parts.values() for label, pictures in classes.items() if pictures}))
+def _collection(parts: Mapping[str, Mapping[str, Sequence[ImageSource]]], source: str) -> Collection:
+    labels = tuple(sorted({label for classes in parts.values() for label, images in classes.items() if images}))
     if not labels:
-        raise DataError(f"{source} holds no pictures in class folders; expected {source}/<class>/<picture>")
+        raise DataError(f"{source} holds no images in class folders; expected {source}/<class>/<image>")
     if len(labels) == 1:
         raise DataError(f"{source} holds one class only ({labels[0]!r}); two or more are needed")
     for label in labels:
@@ -119,23 +119,23 @@ def _collection(parts: Mapping[str, Mapping[str, Sequence[Picture]]], source: st
     return Collection(labels, {part: _subset(classes, labels) for part, classes in parts.items()}, source)
 
 
-def _subset(classes: Mapping[str, Sequence[Picture]], labels: Sequence[str]) -> Subset:
-    pictures: list[Picture] = []
+def _subset(classes: Mapping[str, Sequence[ImageSource]], labels: Sequence[str]) -> Subset:
+    images: list[ImageSource] = []
     targets: list[int] = []
     for target, label in enumerate(labels):
         found = classes.get(label, ())
-        pictures += found
+        images += found
         targets += [target] * len(found)
-    return Subset(tuple(pictures), np.array(targets, dtype=np.int64))
+    return Subset(tuple(images), np.array(targets, dtype=np.int64))
 
 
 def _from_manifest(path: Path) -> Collection:
     rows, column = read_manifest(path)
-    parts: dict[str, dict[str, list[Picture]]] = {}
+    parts: dict[str, dict[str, list[ImageSource]]] = {}
     indices: dict[str, int] = {}
     for number, row in enumerate(rows, start=2):
         part = PARTS.get((row.get("split") or "").lower(), "all")
-        parts.setdefault(part, {}).setdefault(row[column], []).append(FilePicture(path.parent / row["file"]))
+        parts.setdefault(part, {}).setdefault(row[column], []).append(FileImage(path.parent / row["file"]))
         if row.get("index"):
             if not row["index"].isdecimal():
                 raise DataError(f"{path}, line {number}: index must be a whole number, not {row['index']!r}")
@@ -150,19 +150,19 @@ def _from_manifest(path: Path) -> Collection:
 
 
 def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILENT) -> Dataset:
-    """Find labelled pictures and make the parts that the source does not give.
+    """Find labelled images and make the parts that the source does not give.
 
-    A part that has to be made is drawn class by class: a tenth of the pictures each for validation and test. Which ones
-    depends on their content and the seed only, and identical pictures stay together.
+    A part that has to be made is drawn class by class: a tenth of the images each for validation and test. Which ones
+    depends on their content and the seed only, and identical images stay together.
 
     Args:
         source: As for :func:`load_collection`.
-        seed: Another seed draws other pictures.
+        seed: Another seed draws other images.
         progress: Hears about reading.
 
     Raises:
-        DataError: As :func:`load_collection`, or if a class has too few pictures to be split, or more than a tenth of
-            all pictures cannot be read.
+        DataError: As :func:`load_collection`, or if a class has too few images to be split, or more than a tenth of
+            all images cannot be read.
     """
     collection = load_collection(source)
     digests, unreadable = _digests(collection.everything, progress)
@@ -185,7 +185,7 @@ def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILE
 def reload_dataset(
     record: Mapping[str, Any], source: str | Path | None = None, *, progress: Progress = SILENT
 ) -> Dataset:
-    """The pictures that a run was made with, in the same parts.
+    """The images that a run was made with, in the same parts.
 
     Args:
         record: ``source``, ``fingerprint`` and ``seed`` of them, as the provenance of its Model has under ``data``.
@@ -206,32 +206,32 @@ def reload_dataset(
 
 
 def _digests(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], set[str]]:
-    """Digest of every picture by name, and the names of those that cannot be read."""
+    """Digest of every image by name, and the names of those that cannot be read."""
 
-    def digest(picture: Picture) -> bytes | None:
+    def digest(image: ImageSource) -> bytes | None:
         try:
-            return picture.digest()
+            return image.digest()
         except DataError as error:
             progress.note(f"skipped: {error}")
             return None
 
     digests: dict[str, bytes] = {}
-    with progress.task("reading", len(subset), "pictures") as task, ThreadPoolExecutor(4) as pool:
-        for picture, value in zip(subset.pictures, pool.map(digest, subset.pictures), strict=True):
+    with progress.task("reading", len(subset), "images") as task, ThreadPoolExecutor(4) as pool:
+        for image, value in zip(subset.images, pool.map(digest, subset.images), strict=True):
             task.advance()
             if value is not None:
-                digests[picture.name] = value
-    return digests, {picture.name for picture in subset.pictures} - set(digests)
+                digests[image.name] = value
+    return digests, {image.name for image in subset.images} - set(digests)
 
 
 def _without(subset: Subset, names: set[str]) -> Subset:
-    return subset.take([index for index, picture in enumerate(subset.pictures) if picture.name not in names])
+    return subset.take([index for index, image in enumerate(subset.images) if image.name not in names])
 
 
 def _fingerprint(parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes]) -> str:
     lines = sorted(
-        f"{name}\0{labels[target]}\0{digests[picture.name].hex()}\n"
+        f"{name}\0{labels[target]}\0{digests[image.name].hex()}\n"
         for name, subset in parts.items()
-        for picture, target in zip(subset.pictures, subset.targets, strict=True)
+        for image, target in zip(subset.images, subset.targets, strict=True)
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mobilenets.data.picture import ArrayPicture
+from mobilenets.data.image import ArrayImage
 from mobilenets.errors import MissingDependencyError
 
 NAME = "digits"
 
 
-def digits() -> dict[str, list[ArrayPicture]]:
-    """Class name → pictures, white on black.
+def digits() -> dict[str, list[ArrayImage]]:
+    """Class name → images, white on black.
 
     Raises:
         MissingDependencyError: If scikit-learn is not installed.
@@ -26,7 +26,7 @@ def digits() -> dict[str, list[ArrayPicture]]:
         raise MissingDependencyError("scikit-learn", "train") from None
     sample = load_digits()
     grey = np.round(sample.images * (255 / 16)).astype(np.uint8)
-    pictures: dict[str, list[ArrayPicture]] = {str(digit): [] for digit in range(10)}
+    images: dict[str, list[ArrayImage]] = {str(digit): [] for digit in range(10)}
     for number, (pixels, target) in enumerate(zip(grey, sample.target, strict=True)):
-        pictures[str(target)].append(ArrayPicture(f"digits/{target}/{number}", np.stack([pixels] * 3, axis=-1)))
-    return pictures
+        images[str(target)].append(ArrayImage(f"digits/{target}/{number}", np.stack([pixels] * 3, axis=-1)))
+    return images

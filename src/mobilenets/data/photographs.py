@@ -8,13 +8,13 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from mobilenets.data.picture import FilePicture
+from mobilenets.data.image import FileImage
 from mobilenets.errors import MissingDependencyError
 
 FOLDER, NAMES = Path("datasets", "images"), ("china.jpg", "flower.jpg")
 
 
-def photographs() -> list[FilePicture]:
+def photographs() -> list[FileImage]:
     """The photographs.
 
     Raises:
@@ -25,5 +25,5 @@ def photographs() -> list[FilePicture]:
     places = [] if package is None else [Path(place) / FOLDER for place in package.submodule_search_locations or ()]
     for place in places:
         if all((place / name).is_file() for name in NAMES):
-            return [FilePicture(place / name) for name in NAMES]
+            return [FileImage(place / name) for name in NAMES]
     raise MissingDependencyError("scikit-learn", "train")

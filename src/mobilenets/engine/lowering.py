@@ -26,11 +26,11 @@ from mobilenets.architecture.layers import (
     Padding,
     PointwiseConvolution,
 )
-from mobilenets.engine import _native
+from mobilenets.base.records import record
 from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization, TensorQuantization
-from mobilenets.records import record
+from mobilenets.native import _native
 
 Array = npt.NDArray[Any]
 

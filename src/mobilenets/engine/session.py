@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.engine import _native
+from mobilenets.base.processors import cores
+from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
 from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.processors import cores
-from mobilenets.records import record
+from mobilenets.native import _native
 
 Logits = npt.NDArray[np.float32]
 
 MOST_THREADS = 256
 BATCH = 8
-"""Pictures that are best given together: enough for all threads to have some of their own."""
+"""Images that are best given together: enough for all threads to have some of their own."""
 
 INSTRUCTION_SET_VARIABLE = "MOBILENETS_ISA"
 """Environment variable that names the instruction set to use, instead of the best that the processor has."""
@@ -40,7 +40,7 @@ class PlannedLayer:
     Attributes:
         name: Name of the layer.
         kernel: Kernel that computes it, such as ``u8_pointwise_6x64_avx512vnni``.
-        macs: Multiply-accumulate operations of one picture.
+        macs: Multiply-accumulate operations of one image.
         weight_bytes: Bytes of its packed parameters.
         output_bytes: Bytes of its whole output.
         buffer_bytes: Bytes of its output that exist at a time, for one thread: less where the next layer is fused.
@@ -197,7 +197,7 @@ class Session:
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of all activations of one picture, with what lies between them."""
+        """Bytes of all activations of one image, with what lies between them."""
         return self._runner.arena_bytes
 
     @property

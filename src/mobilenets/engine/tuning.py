@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.encoding import encode
-from mobilenets.engine import _native
-from mobilenets.model.atomic_file import write_atomically
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.processors import processor_name
 from mobilenets.model.model import Model
-from mobilenets.processors import processor_name
+from mobilenets.native import _native
 
 Choice = tuple[int, int]
 """Bytes of a tile and the split of one step, as native/plan.h numbers it; 0 is the plan's own choice."""
@@ -49,7 +49,7 @@ def tune(
 
     Args:
         runner: One that nobody else uses yet.
-        pixels: A picture, (1, height, width, channels).
+        pixels: An image, (1, height, width, channels).
         threads: Threads that will run it.
         seconds: How long to go on, after which what has not been tried is left out.
 

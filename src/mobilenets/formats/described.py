@@ -15,7 +15,7 @@ import numpy as np
 from mobilenets.architecture.encoding import decode
 from mobilenets.architecture.layers import Network
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
-from mobilenets.formats.mobilenet_v1_weights import Found, float32
+from mobilenets.formats.weights import Found, float32
 from mobilenets.model.model import Model, Tensor, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization

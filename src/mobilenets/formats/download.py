@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError, MissingDependencyError
-from mobilenets.formats.binary import LARGEST_FILE
-from mobilenets.model.atomic_file import write_atomically
-from mobilenets.progress import SILENT, Progress
+from mobilenets.formats.containers.binary import LARGEST_FILE
 
 CHUNK = 1 << 18
 KILOBYTE = 1000

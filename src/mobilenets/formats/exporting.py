@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats import verification
-from mobilenets.formats.onnx_runtime import EXACT_INTEGERS
-from mobilenets.formats.pictures import synthetic_pictures
-from mobilenets.formats.to_c import Footprint, to_c
-from mobilenets.formats.to_coreml import to_coreml
-from mobilenets.formats.to_litert import to_litert
-from mobilenets.formats.to_onnx import to_onnx
-from mobilenets.formats.to_openvino import to_openvino
+from mobilenets.formats.c.write import Footprint, to_c
+from mobilenets.formats.coreml import to_coreml
+from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.run import EXACT_INTEGERS
+from mobilenets.formats.onnx.write import to_onnx
+from mobilenets.formats.openvino import to_openvino
+from mobilenets.formats.synthetic import synthetic_images
 from mobilenets.formats.verification import Agreement
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -165,7 +165,7 @@ def export(
     format_name: str | None = None,
     *,
     options: Options = Options(),
-    pictures: Pixels | None = None,
+    images: Pixels | None = None,
     verify: bool = True,
 ) -> Exported:
     """Write a Model in a format, run the result, and only then put it in its place.
@@ -175,7 +175,7 @@ def export(
         path: Where to. Other files may come beside it: OpenVINO's ``.bin``, C's ``main.c``.
         format_name: A name of :data:`TARGETS`; by default the path's ending tells.
         options: See there.
-        pictures: Real pictures to run besides made-up ones, uint8 (N, height, width, 3).
+        images: Real images to run besides made-up ones, uint8 (N, height, width, 3).
         verify: Whether to run what was written.
 
     Raises:
@@ -187,9 +187,9 @@ def export(
     path = Path(path)
     target = TARGETS[target_of(path, format_name)]
     _check_options(target, options, model)
-    pixels = synthetic_pictures(model.network)
-    if pictures is not None:
-        pixels = np.concatenate([pictures, pixels])
+    pixels = synthetic_images(model.network)
+    if images is not None:
+        pixels = np.concatenate([images, pixels])
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
         footprint = target.write(model, written, options)

@@ -29,10 +29,10 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
     Shape,
 )
-from mobilenets.architecture.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, mobilenet_v1
 from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError
-from mobilenets.formats.mobilenet_v1_weights import HEAD, Found, width_multiplier_of
+from mobilenets.formats.weights import HEAD, Found, width_multiplier_of
 
 MOST_LAYERS = 2048
 NO_PADDING = Padding()

@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.layers import Activation
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError
-from mobilenets.formats import from_onnx as onnx_format
-from mobilenets.formats.binary import read_file
+from mobilenets.formats.containers.binary import read_file
+from mobilenets.formats.containers.hdf5 import SIGNATURE as HDF5
+from mobilenets.formats.containers.safetensors_file import read_safetensors
 from mobilenets.formats.download import fetch, fetch_from_hub
-from mobilenets.formats.from_keras import from_keras
-from mobilenets.formats.from_pytorch import from_pytorch
-from mobilenets.formats.from_tf_slim import from_tf_slim, is_tf_slim
-from mobilenets.formats.from_tflite import from_tflite
-from mobilenets.formats.from_timm import CONFIG_FILE, WEIGHTS_FILES, from_timm, is_timm
-from mobilenets.formats.hdf5 import SIGNATURE as HDF5
 from mobilenets.formats.imagenet import imagenet_labels
-from mobilenets.formats.published_weights import published_source
-from mobilenets.formats.safetensors_file import read_safetensors
-from mobilenets.formats.tflite_file import IDENTIFIER as TFLITE
+from mobilenets.formats.keras import from_keras
+from mobilenets.formats.litert.file import IDENTIFIER as TFLITE
+from mobilenets.formats.litert.read import from_tflite
+from mobilenets.formats.onnx import read as onnx_format
+from mobilenets.formats.published import published_source
+from mobilenets.formats.pytorch import from_pytorch
+from mobilenets.formats.tf_slim import from_tf_slim, is_tf_slim
+from mobilenets.formats.timm import CONFIG_FILE, WEIGHTS_FILES, from_timm, is_timm
 from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
 from mobilenets.model.file import FORMAT, load
 from mobilenets.model.model import Model, numbered_labels
-from mobilenets.progress import SILENT, Progress
 
 Resolution = int | tuple[int, int]
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
@@ -44,7 +44,7 @@ def import_model(
 
     Args:
         source: A file or folder; ``https://…``; ``hub:owner/name`` or ``hub:owner/name@revision``; or a published
-            network by its short name (see :func:`~mobilenets.formats.published_weights.published_source`).
+            network by its short name (see :func:`~mobilenets.formats.published.published_source`).
         resolution: Input side in pixels, or (height, width), where the source leaves it open.
         labels: Class names. By default those in the source; else ImageNet's for 1,000 or 1,001 classes; else numbers.
         progress: Told of downloads.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from mobilenets.errors import FormatError
-from mobilenets.formats.binary import Bytes
-from mobilenets.formats.safetensors_file import decoded
-from mobilenets.formats.torch_pickle import Storage, StoredTensor, load_pickle
-from mobilenets.formats.zip_members import ZipMembers
+from mobilenets.formats.containers.binary import Bytes
+from mobilenets.formats.containers.safetensors_file import decoded
+from mobilenets.formats.containers.torch_pickle import Storage, StoredTensor, load_pickle
+from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.model.model import Tensor
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "state_dict_ema")

@@ -1,4 +1,4 @@
-"""Whether a written file answers like the Model: it is run, by the runtime that it is meant for, on pictures."""
+"""Whether a written file answers like the Model: it is run, by the runtime that it is meant for, on images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
-from mobilenets.formats.onnx_runtime import RUNTIMES_EXTRA, session, session_options
-from mobilenets.formats.to_litert import litert_input
+from mobilenets.formats.litert.write import litert_input
+from mobilenets.formats.onnx.run import RUNTIMES_EXTRA, session, session_options
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -33,13 +33,13 @@ class Agreement:
     """How a file's answers compare to the Model's.
 
     Attributes:
-        pictures: How many pictures were run.
+        images: How many images were run.
         largest_difference: Between any two values of any output.
         largest_value: Largest magnitude that the Model gave: what the difference is to be seen against.
-        top1: Share of pictures whose first output names the same class.
+        top1: Share of images whose first output names the same class.
     """
 
-    pictures: int
+    images: int
     largest_difference: float
     largest_value: float
     top1: float
@@ -63,7 +63,7 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreem
     first = next(iter(expected))
     classes = [values[first].reshape(len(values[first]), -1).argmax(axis=1) for values in (expected, found)]
     return Agreement(
-        pictures=len(expected[first]),
+        images=len(expected[first]),
         largest_difference=max(float(np.abs(values - found[name]).max()) for name, values in expected.items()),
         largest_value=max(float(np.abs(values).max()) for values in expected.values()),
         top1=float((classes[0] == classes[1]).mean()),
@@ -71,7 +71,7 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreem
 
 
 def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
-    """What the Model itself gives, by the reference operators, one picture at a time for the sake of memory."""
+    """What the Model itself gives, by the reference operators, one image at a time for the sake of memory."""
     runs = [reference.run(model, pixels[number : number + 1]) for number in range(len(pixels))]
     return {name: np.concatenate([outputs[name] for outputs in runs]) for name in runs[0]}
 
@@ -88,7 +88,7 @@ def run_onnx(model: Model, path: Path, pixels: Pixels, *, exact: bool = True) ->
         path: The file.
         pixels: See above.
         exact: Whether int8 networks are computed exactly on every processor, or as by default: see
-            :data:`mobilenets.formats.onnx_runtime.EXACT_INTEGERS`.
+            :data:`mobilenets.formats.onnx.run.EXACT_INTEGERS`.
 
     Raises:
         FormatError: If the checker or the runtime refuses the file.
@@ -174,8 +174,8 @@ def _run_library(library: Any, name: str, model: Model, pixels: Pixels) -> dict[
     place = getattr(library, f"{name}_input")
     place.restype = ctypes.c_void_p
     found: dict[str, list[Array]] = {output: [] for output in model.network.outputs}
-    for picture in pixels:
-        ctypes.memmove(place(), picture.tobytes(), picture.nbytes)
+    for image in pixels:
+        ctypes.memmove(place(), image.tobytes(), image.nbytes)
         shapes = [model.network.shapes[output] for output in model.network.outputs]
         values = [np.zeros((shape.height, shape.width, shape.channels), np.float32) for shape in shapes]
         getattr(library, f"{name}_run")(*(value.ctypes.data_as(ctypes.c_void_p) for value in values))

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from mobilenets.architecture.encoding import decode, encode
+from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
-from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.packing import BFLOAT16, pack, read_only, take_slices, unpack
 from mobilenets.model.preprocessing import Preprocessing

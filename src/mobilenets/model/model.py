@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.layers import Network
+from mobilenets.base.records import record
 from mobilenets.errors import ModelError
-from mobilenets.model import slicing
+from mobilenets.model import subnet as slicing
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
-from mobilenets.records import record
 
 Tensor = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ class Model:
         network: The layers.
         parameters: Tensors by name, ``<layer>.weight`` and so on; see :func:`parameter_types`.
         labels: Name of each class, in the order of the logits.
-        preprocessing: How pictures become input.
+        preprocessing: How images become input.
         quantization: What the integers mean, for an int8 Model; None for a float32 one.
         provenance: How the Model came to be: recipe, data fingerprint, seed, metrics, versions. JSON values only.
         slices: Of a Model that was trained to be sliced, the batch-norm statistics of its slices by (α, resolution):
@@ -103,7 +103,7 @@ class Model:
         Args:
             width_multiplier: α, from the smallest that was trained to this Model's own.
             resolution: Side of the square input, in pixels.
-            pixels: uint8 (N, resolution, resolution, 3), some hundred training pictures prepared as for evaluation.
+            pixels: uint8 (N, resolution, resolution, 3), some hundred training images prepared as for evaluation.
 
         Raises:
             ModelError: If the Model is int8, the width is below the smallest that was trained, or neither statistics

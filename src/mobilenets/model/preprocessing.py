@@ -1,6 +1,6 @@
-"""From a picture to the pixels that a network was trained on. Every Model carries its own.
+"""From an image to the pixels that a network was trained on. Every Model carries its own.
 
-How a picture is cropped, resized and normalised moves top-1 by half a point, so none of it is left to the caller.
+How an image is cropped, resized and normalised moves top-1 by half a point, so none of it is left to the caller.
 Pixels stay bytes here; normalisation is numbers that training applies and every runtime folds into its first layer.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mobilenets.base.records import record
 from mobilenets.errors import ModelError
-from mobilenets.records import record
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,16 +32,16 @@ class Interpolation(StrEnum):
 
 
 class Fit(StrEnum):
-    """How a picture of any shape meets the network's input."""
+    """How an image of any shape meets the network's input."""
 
     CROP = "crop"
     """The largest centred box of the input's shape, less the crop fraction."""
     SQUASH = "squash"
-    """The whole picture, stretched."""
+    """The whole image, stretched."""
 
 
 REDUCING_GAP = 3.0
-"""Pictures of at least twice as many times the wanted size are first reduced by whole factors, which saves time."""
+"""Images of at least twice as many times the wanted size are first reduced by whole factors, which saves time."""
 
 _FILTERS = {
     Interpolation.BILINEAR: Image.Resampling.BILINEAR,
@@ -53,7 +53,7 @@ _FILTERS = {
 
 @record(frozen=True)
 class Preprocessing:
-    """How pictures become input.
+    """How images become input.
 
     Attributes:
         mean: Per channel (red, green, blue), on the scale where white is 1.
@@ -79,38 +79,38 @@ class Preprocessing:
             raise ModelError(f"crop_fraction must be above 0 and at most 1, not {self.crop_fraction}")
 
     def box(self, size: tuple[int, int], height: int, width: int) -> tuple[float, float, float, float]:
-        """The part of a picture that is used, as (left, top, right, bottom) in its pixels.
+        """The part of an image that is used, as (left, top, right, bottom) in its pixels.
 
         Args:
-            size: The picture's (width, height).
+            size: The image's (width, height).
             height: Input height of the network.
             width: Input width of the network.
         """
-        picture_width, picture_height = size
-        box_width, box_height = float(picture_width), float(picture_height)
+        image_width, image_height = size
+        box_width, box_height = float(image_width), float(image_height)
         if self.fit is Fit.CROP:
-            scale = min(picture_width / width, picture_height / height) * self.crop_fraction
+            scale = min(image_width / width, image_height / height) * self.crop_fraction
             box_width, box_height = width * scale, height * scale
-        # Kept inside the picture: at a crop fraction of 1 the quotient above can round up past its edge.
-        box_width, box_height = min(box_width, picture_width), min(box_height, picture_height)
-        left, top = (picture_width - box_width) / 2, (picture_height - box_height) / 2
+        # Kept inside the image: at a crop fraction of 1 the quotient above can round up past its edge.
+        box_width, box_height = min(box_width, image_width), min(box_height, image_height)
+        left, top = (image_width - box_width) / 2, (image_height - box_height) / 2
         return left, top, left + box_width, top + box_height
 
-    def apply(self, picture: Image.Image, height: int, width: int) -> Pixels:
+    def apply(self, image: Image.Image, height: int, width: int) -> Pixels:
         """Crop and resize in one call.
 
         Args:
-            picture: An upright RGB picture (see :func:`mobilenets.data.picture.decode`).
+            image: An upright RGB image (see :func:`mobilenets.data.image.decode`).
             height: Input height of the network, in pixels.
             width: Input width of the network, in pixels.
 
         Returns:
             uint8, (height, width, 3).
         """
-        resized = picture.resize(
+        resized = image.resize(
             (width, height),
             _FILTERS[self.interpolation],
-            box=self.box(picture.size, height, width),
+            box=self.box(image.size, height, width),
             reducing_gap=REDUCING_GAP,
         )
         return np.asarray(resized, dtype=np.uint8)

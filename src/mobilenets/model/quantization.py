@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool, Network
+from mobilenets.base.records import record
 from mobilenets.errors import ModelError
-from mobilenets.records import record
 
 SMALLEST_SCALE = 1e-12
 LARGEST_SCALE = 1e12

@@ -46,7 +46,7 @@ Array = npt.NDArray[Any]
 
 
 def run(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> dict[str, Array]:
-    """Outputs of a Model for a batch of pictures.
+    """Outputs of a Model for a batch of images.
 
     Args:
         model: float32 or int8.
@@ -71,7 +71,7 @@ def run(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> d
 
 
 def activations(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> dict[str, Array]:
-    """What every layer makes of a batch of pictures, and ``"input"``.
+    """What every layer makes of a batch of images, and ``"input"``.
 
     Returns:
         By layer name, (N, C, H, W): ``dtype`` for a float Model; uint8 (float32 for real outputs) for an int8 one.

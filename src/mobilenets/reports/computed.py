@@ -19,7 +19,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
     Shape,
 )
-from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import (
     FILTER,
     INPUT_SIZE,

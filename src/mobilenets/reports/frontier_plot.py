@@ -1,4 +1,4 @@
-"""Accuracy against latency, as a picture."""
+"""Accuracy against latency, as an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mobilenets.errors import MissingDependencyError
-from mobilenets.planning.budget import Candidate, frontier
+from mobilenets.search.budget import Candidate, frontier
 
 COLOURS = {"float32": "#9a5b13", "int8": "#1f5fa8"}
 MARKERS = ("s", "D", "o", "v", "^", "P", "X", "*")
@@ -19,8 +19,8 @@ def plot_frontier(candidates: Sequence[Candidate], choice: Candidate, path: Path
     Args:
         candidates: What is to be drawn.
         choice: The one to mark.
-        path: Where the picture goes; its suffix decides the format.
-        title: Above the picture.
+        path: Where the image goes; its suffix decides the format.
+        title: Above the image.
 
     Raises:
         MissingDependencyError: If matplotlib is not installed.
@@ -51,7 +51,7 @@ def plot_frontier(candidates: Sequence[Candidate], choice: Candidate, path: Path
             color="#c01818",
             ha="right" if left else "left",
         )
-        axes.set(xscale="log", xlabel="latency of one picture, ms", ylabel="top-1, %")
+        axes.set(xscale="log", xlabel="latency of one image, ms", ylabel="top-1, %")
         axes.set_title(title, fontsize=10, loc="left")
         low, high = axes.get_xlim()
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
-from mobilenets.engine.evaluation import Evaluation
+from mobilenets.engine.evaluate import Evaluation
 from mobilenets.errors import DataError, PlanningError
-from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.planning.search import Search
-from mobilenets.progress import SILENT, Progress
+from mobilenets.search.result import Search
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fit
@@ -46,7 +46,7 @@ class Phase:
 
     @property
     def last_judged(self) -> Mapping[str, Any] | None:
-        """The last epoch before the validation pictures were trained on too; None if they never were."""
+        """The last epoch before the validation images were trained on too; None if they never were."""
         if not self.best_epoch or self.epochs[self.best_epoch - 1]["validation_top1"] is not None:
             return None
         return next((row for row in reversed(self.epochs) if row["validation_top1"] is not None), None)
@@ -57,14 +57,14 @@ class Run:
     """What a report is about.
 
     Attributes:
-        model: The Model that came of it, which the test pictures were shown to.
+        model: The Model that came of it, which the test images were shown to.
         float32: The same as float32, if it is at hand.
         int8: The same as int8, if that was made.
-        evaluation: Figures on the test pictures.
+        evaluation: Figures on the test images.
         phases: How training went.
         search: How the network was chosen, where a budget did.
         metrics: Everything that ``metrics.json`` holds.
-        dataset: The pictures; None where they are not at hand.
+        dataset: The images; None where they are not at hand.
         place: Folder that the Models lie in, as commands should name it.
     """
 
@@ -86,7 +86,7 @@ class Run:
 
     @property
     def source(self) -> str:
-        """Where the pictures came from."""
+        """Where the images came from."""
         return str(self.provenance["data"]["source"])
 
 
@@ -127,7 +127,7 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
 
     Args:
         folder: It holds ``model.safetensors`` and ``metrics.json``.
-        data: The pictures; by default where they were when the Model was fitted. Where they are gone or have
+        data: The images; by default where they were when the Model was fitted. Where they are gone or have
             changed, the run comes without them, and ``progress`` hears why.
         progress: Hears about reading.
 
@@ -142,13 +142,13 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
     except DataError as error:
         if data is not None:
             raise
-        progress.note(f"the report has no pictures: {error}")
+        progress.note(f"the report has no images: {error}")
         return run
     return replace(run, dataset=dataset)
 
 
 def read_figures(folder: str | Path) -> Run:
-    """A run from the folder that ``fit`` wrote, without its pictures.
+    """A run from the folder that ``fit`` wrote, without its images.
 
     Raises:
         DataError: If the folder holds no finished run, or its figures are damaged.

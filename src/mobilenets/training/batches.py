@@ -25,9 +25,9 @@ ORDER, STEP = 0, 1
 
 
 class Batch(NamedTuple):
-    """One step's pictures and what should be said of them."""
+    """One step's images and what should be said of them."""
 
-    pictures: Tensor
+    images: Tensor
     """float32 (n, 3, height, width), normalised, channels-last in memory."""
     targets: Tensor
     """float32 (n, classes), rows that add to 1."""
@@ -43,10 +43,10 @@ def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
 
 
 def epoch_order(count: int, batch: int, seed: int, epoch: int, held: int = 0) -> list[Indices]:
-    """The pictures of each step of an epoch. Those left over when the batches are full are left out.
+    """The images of each step of an epoch. Those left over when the batches are full are left out.
 
     Args:
-        count: Pictures.
+        count: Images.
         batch: Of these, in a step.
         seed: Of all chances.
         epoch: From 0.
@@ -62,7 +62,7 @@ class Batches:
     """Makes the batches of a run.
 
     Args:
-        canvases: Training pictures.
+        canvases: Training images.
         classes: Number of classes.
         preprocessing: Mean and deviation to normalise by.
         recipe: Says how to distort and mix.
@@ -101,20 +101,20 @@ class Batches:
 
         Args:
             epoch: From 0.
-            size: (height, width) of the pictures.
+            size: (height, width) of the images.
             first: Step of the epoch to begin with.
-            mixed: Whether pictures may be mixed.
+            mixed: Whether images may be mixed.
             everything: Whether those are shown too that are held back else.
         """
         self._shown = self._canvases_for(max(size))
         order = epoch_order(self.count, self.recipe.batch, self.seed, epoch, 0 if everything else self._held)
         for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
             rng = generator(self.seed, epoch * len(order) + number, STEP)
-            pictures = self._pictures(pixels, aspects, size, rng)
+            images = self._images(pixels, aspects, size, rng)
             targets = functional.one_hot(self._targets[order[number]], self._classes).float().to(self.device)
             if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0 and rng.random() < self.recipe.mixed:
-                pictures, targets = mix(pictures, targets, self.recipe.mixup, self.recipe.cutmix, rng)
-            yield Batch(pictures, targets, epoch * len(order) + number)
+                images, targets = mix(images, targets, self.recipe.mixup, self.recipe.cutmix, rng)
+            yield Batch(images, targets, epoch * len(order) + number)
 
     def _canvases_for(self, resolution: int) -> Canvases:
         """Canvases of the right size for a resolution: shrunk once, well, and not at every crop, badly."""
@@ -123,13 +123,13 @@ class Batches:
             return self.canvases
         return self._shown if self._shown.side == side else self.canvases.at(side)
 
-    def _pictures(self, pixels: Pixels, aspects: Floats, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    def _images(self, pixels: Pixels, aspects: Floats, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
         augmentation = self.recipe.augmentation
         drawn = augmentation.draw(aspects, size[1] / size[0], rng)
         canvas = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
-        pictures = resample(canvas, drawn, size)
-        pictures = change_colours(pictures, drawn, augmentation) if augmentation.changes_colour else pictures
-        return self._normal(pictures)
+        images = resample(canvas, drawn, size)
+        images = change_colours(images, drawn, augmentation) if augmentation.changes_colour else images
+        return self._normal(images)
 
 
 class Normalization:
@@ -161,45 +161,45 @@ def resample(canvas: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tenso
         size: (height, width) of the result.
 
     Returns:
-        float32 (N, 3, height, width). What lies outside a picture is its mirror image.
+        float32 (N, 3, height, width). What lies outside an image is its mirror image.
     """
     maps = torch.from_numpy(drawn.maps).to(canvas.device)
     grid = functional.affine_grid(maps, [len(canvas), 3, *size], align_corners=False)
     return functional.grid_sample(canvas, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def change_colours(pictures: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:
-    """Saturation, contrast and brightness of each picture, values on the scale of bytes; nothing is clipped."""
+def change_colours(images: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:
+    """Saturation, contrast and brightness of each image, values on the scale of bytes; nothing is clipped."""
     saturation, contrast, brightness = (
-        torch.from_numpy(values).to(pictures.device).view(-1, 1, 1, 1)
+        torch.from_numpy(values).to(images.device).view(-1, 1, 1, 1)
         for values in (drawn.saturation, drawn.contrast, drawn.brightness)
     )
     if augmentation.saturation:
-        grey = pictures.mean(dim=1, keepdim=True)
-        pictures = torch.lerp(grey, pictures, saturation)
-    # contrast · (value − mean) + mean + brightness, with the constant part of it computed for each picture first
-    constant = pictures.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast) + 255 * brightness
-    return torch.addcmul(constant, pictures, contrast)
+        grey = images.mean(dim=1, keepdim=True)
+        images = torch.lerp(grey, images, saturation)
+    # contrast · (value − mean) + mean + brightness, with the constant part of it computed for each image first
+    constant = images.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast) + 255 * brightness
+    return torch.addcmul(constant, images, contrast)
 
 
 def mix(
-    pictures: Tensor, targets: Tensor, mixup: float, cutmix: float, rng: np.random.Generator
+    images: Tensor, targets: Tensor, mixup: float, cutmix: float, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Blend each picture with another of the batch, or put a box of the other into it, and its targets alike.
+    """Blend each image with another of the batch, or put a box of the other into it, and its targets alike.
 
     Sources: mixup, arXiv:1710.09412; CutMix, arXiv:1905.04899. Where both are wanted each batch gets one of them.
     """
     boxed = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
     alpha = cutmix if boxed else mixup
     share = float(rng.beta(alpha, alpha))
-    partners = torch.from_numpy(rng.permutation(len(pictures))).to(pictures.device)
+    partners = torch.from_numpy(rng.permutation(len(images))).to(images.device)
     if boxed:
-        height, width = pictures.shape[2:]
+        height, width = images.shape[2:]
         box_height, box_width = (int(side * (1 - share) ** 0.5) for side in (height, width))
         top, left = (int(rng.integers(0, free + 1)) for free in (height - box_height, width - box_width))
         rows, columns = slice(top, top + box_height), slice(left, left + box_width)
-        pictures[:, :, rows, columns] = pictures[partners, :, rows, columns]
+        images[:, :, rows, columns] = images[partners, :, rows, columns]
         share = 1 - box_height * box_width / (height * width)
     else:
-        pictures = torch.lerp(pictures[partners], pictures, share)
-    return pictures, torch.lerp(targets[partners], targets, share)
+        images = torch.lerp(images[partners], images, share)
+    return images, torch.lerp(targets[partners], targets, share)

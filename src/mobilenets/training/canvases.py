@@ -1,6 +1,6 @@
-"""Training pictures held ready: all of one size, as bytes, decoded once where they fit in memory.
+"""Training images held ready: all of one size, as bytes, decoded once where they fit in memory.
 
-Crops and turns are taken from these by resampling, so a canvas is a little larger than what the network sees. Pictures
+Crops and turns are taken from these by resampling, so a canvas is a little larger than what the network sees. Images
 of other shapes are squashed onto it; their own shape is kept beside, and the crop undoes the squashing.
 """
 
@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mobilenets.base.processors import cores
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.augmentation import Floats
-from mobilenets.data.decoding import decode_all
+from mobilenets.data.loading import decode_all
 from mobilenets.data.subset import MOST_BROKEN, Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.processors import cores
-from mobilenets.progress import SILENT, Progress
 
 MOST_BYTES = 1 << 30
-"""Bytes of canvases that are held in memory; more pictures than that are decoded again in every epoch."""
+"""Bytes of canvases that are held in memory; more images than that are decoded again in every epoch."""
 
 MARGIN = 1.25
 """Side of a canvas over the side of the network's input: the usual crop is then seen at its own size."""
@@ -33,11 +33,11 @@ Indices = npt.NDArray[np.int64]
 
 
 class Canvases(Protocol):
-    """Training pictures at one size.
+    """Training images at one size.
 
     Attributes:
         targets: int64 (N,), their classes.
-        positions: int64 (N,), rising: where each stands among the pictures that they were made from.
+        positions: int64 (N,), rising: where each stands among the images that they were made from.
         side: Height and width of a canvas.
     """
 
@@ -46,10 +46,10 @@ class Canvases(Protocol):
     side: int
 
     def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
-        """For each group of indices, the pictures, uint8 (n, side, side, 3), and their aspects, float32 (n,)."""
+        """For each group of indices, the images, uint8 (n, side, side, 3), and their aspects, float32 (n,)."""
 
     def at(self, side: int) -> Canvases:
-        """The same pictures at another size, never larger than they were decoded."""
+        """The same images at another size, never larger than they were decoded."""
 
 
 class StoredCanvases:
@@ -57,9 +57,9 @@ class StoredCanvases:
 
     Args:
         pixels: uint8 (N, side, side, 3).
-        aspects: float32 (N,), width over height of the pictures that they were made from.
+        aspects: float32 (N,), width over height of the images that they were made from.
         targets: int64 (N,).
-        positions: int64 (N,); None where no picture is missing.
+        positions: int64 (N,); None where no image is missing.
     """
 
     def __init__(self, pixels: Pixels, aspects: Floats, targets: Targets, positions: Indices | None = None) -> None:
@@ -81,14 +81,14 @@ class StoredCanvases:
 
 
 class StreamedCanvases:
-    """Canvases that are decoded when they are needed, a few batches ahead. For more pictures than fit in memory.
+    """Canvases that are decoded when they are needed, a few batches ahead. For more images than fit in memory.
 
-    A picture that cannot be decoded is named once, and the next one takes its place.
+    An image that cannot be decoded is named once, and the next one takes its place.
 
     Args:
-        subset: The pictures.
+        subset: The images.
         side: Height and width of a canvas.
-        progress: Hears about broken pictures.
+        progress: Hears about broken images.
     """
 
     AHEAD = 4
@@ -123,13 +123,13 @@ class StreamedCanvases:
             position = (index + offset) % len(self._subset)
             if self.targets[position] != target:
                 continue  # what takes its place must be of its class
-            picture = self._subset.pictures[position]
+            image = self._subset.images[position]
             try:
-                opened = picture.open(self.side)
+                opened = image.open(self.side)
                 return _squash(opened, self.side), opened.width / opened.height
             except DataError as error:
-                self._note(picture.name, error)
-        raise DataError(f"no picture of the class of {self._subset.pictures[index].name} can be decoded")
+                self._note(image.name, error)
+        raise DataError(f"no image of the class of {self._subset.images[index].name} can be decoded")
 
     def _note(self, name: str, error: DataError) -> None:
         if name in self._broken:
@@ -137,37 +137,37 @@ class StreamedCanvases:
         self._broken.add(name)
         self._progress.note(f"skipped: {error}")
         if len(self._broken) > MOST_BROKEN * len(self._subset):
-            raise DataError(f"{len(self._broken)} of {len(self._subset)} pictures cannot be decoded")
+            raise DataError(f"{len(self._broken)} of {len(self._subset)} images cannot be decoded")
 
 
 def make_canvases(subset: Subset, resolution: int, *, progress: Progress = SILENT) -> Canvases:
-    """Training pictures, held in memory if they fit.
+    """Training images, held in memory if they fit.
 
     Args:
-        subset: The pictures.
+        subset: The images.
         resolution: Side of the network's input, in pixels.
         progress: Hears about decoding.
 
     Raises:
-        DataError: If more than a tenth of the pictures cannot be decoded.
+        DataError: If more than a tenth of the images cannot be decoded.
     """
     side = round(resolution * MARGIN)
     if len(subset) * side * side * 3 > MOST_BYTES:
-        progress.note(f"{len(subset)} pictures do not fit in {MOST_BYTES >> 30} GB of memory; decoding as needed")
+        progress.note(f"{len(subset)} images do not fit in {MOST_BYTES >> 30} GB of memory; decoding as needed")
         return StreamedCanvases(subset, side, progress)
     decoded = decode_all(subset, side, progress=progress)
-    if not decoded.pictures:
-        raise DataError("none of the training pictures can be decoded")
-    aspects = np.array([pixels.shape[1] / pixels.shape[0] for pixels in decoded.pictures], np.float32)
-    sides = [min(pixels.shape[:2]) for pixels in decoded.pictures]
+    if not decoded.images:
+        raise DataError("none of the training images can be decoded")
+    aspects = np.array([pixels.shape[1] / pixels.shape[0] for pixels in decoded.images], np.float32)
+    sides = [min(pixels.shape[:2]) for pixels in decoded.images]
     side = min(side, max(sides)) if max(sides) >= resolution else resolution
-    pixels = np.empty((len(decoded.pictures), side, side, 3), np.uint8)
-    for index, picture in enumerate(decoded.pictures):
-        pixels[index] = _squash(Image.fromarray(picture), side)
+    pixels = np.empty((len(decoded.images), side, side, 3), np.uint8)
+    for index, image in enumerate(decoded.images):
+        pixels[index] = _squash(Image.fromarray(image), side)
     return StoredCanvases(pixels, aspects, decoded.targets, decoded.positions)
 
 
-def _squash(picture: Image.Image, side: int) -> Pixels:
-    if picture.size != (side, side):
-        picture = picture.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(picture, dtype=np.uint8)
+def _squash(image: Image.Image, side: int) -> Pixels:
+    if image.size != (side, side):
+        image = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(image, dtype=np.uint8)

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 from torch import Tensor
 
+from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import TrainingError
-from mobilenets.model.atomic_file import write_atomically
 
 FILE_NAME = "checkpoint.safetensors"
 FORMAT = "mobilenets-checkpoint-1"

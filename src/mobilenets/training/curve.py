@@ -1,4 +1,4 @@
-"""A picture of how training went."""
+"""An image of how training went."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import MissingDependencyError
-from mobilenets.model.atomic_file import write_atomically
 from mobilenets.training.epochs import Epoch
 
 TRAINING, VALIDATION, MUTED = "#2f6db3", "#d9772b", "#8a8a8a"
@@ -52,7 +52,7 @@ def draw_curve(history: Sequence[Epoch], best_epoch: int, title: str, path: Path
         accuracies.plot([best_epoch + 1], [share], "o", color=VALIDATION, markersize=4)
         accuracies.set_title(f"kept: epoch {best_epoch + 1}, {share:.1f} %", fontsize=9, color=MUTED)
     elif checked:
-        after = f"validation pictures are trained on after epoch {checked[-1].number + 1}"
+        after = f"validation images are trained on after epoch {checked[-1].number + 1}"
         accuracies.set_title(f"kept: epoch {best_epoch + 1}; {after}", fontsize=9, color=MUTED)
     accuracies.set_ylabel("top-1 (%)")
     accuracies.set_ylim(0, 101)

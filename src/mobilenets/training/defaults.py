@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mobilenets.architecture.layers import Network
-from mobilenets.architecture.resizing import takes, with_resolution
+from mobilenets.architecture.rescale import takes, with_resolution
 from mobilenets.data.subset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.preprocessing import Preprocessing
@@ -24,8 +24,8 @@ RESOLUTIONS = (32, 48, 64, 96, 128)
 LARGEST_FINE_TUNING, LARGEST_FINE_TUNED = 176, 208
 """Pixels at which a network is trained further at most, and those at which it is used afterwards at most."""
 SPARE = 1.15
-"""Pictures should be this much larger than the network's input, so that a crop is rarely blown up."""
-SAMPLED_PICTURES = 16
+"""Images should be this much larger than the network's input, so that a crop is rarely blown up."""
+SAMPLED_IMAGES = 16
 LARGEST_LOOK = 256
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 250
 REFERENCE_RESOLUTION = 128
@@ -34,27 +34,27 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def default_resolution(subset: Subset) -> int:
-    """The largest usual resolution that the pictures fill with a little to spare, judged by a few of them.
+    """The largest usual resolution that the images fill with a little to spare, judged by a few of them.
 
     Raises:
         DataError: If none of those can be decoded.
     """
-    positions = np.unique(np.linspace(0, len(subset) - 1, SAMPLED_PICTURES).astype(int))
+    positions = np.unique(np.linspace(0, len(subset) - 1, SAMPLED_IMAGES).astype(int))
     sides = []
     for position in positions:
         try:
-            sides.append(min(subset.pictures[position].open(LARGEST_LOOK).size))
+            sides.append(min(subset.images[position].open(LARGEST_LOOK).size))
         except DataError:
             continue  # named and counted when all are decoded
     if not sides:
-        raise DataError(f"none of {len(positions)} pictures can be decoded")
+        raise DataError(f"none of {len(positions)} images can be decoded")
     return max((side for side in RESOLUTIONS if side * SPARE <= np.median(sides)), default=RESOLUTIONS[0])
 
 
 def fine_tuning_network(network: Network) -> Network:
     """A Model's network at the resolution at which it is used after more training: its own, 208 pixels at most.
 
-    Small pictures are enlarged for it: a network knows things at the size at which it has learnt them.
+    Small images are enlarged for it: a network knows things at the size at which it has learnt them.
     """
     if max(network.height, network.width) <= LARGEST_FINE_TUNED:
         return network
@@ -65,10 +65,10 @@ def fine_tuning_network(network: Network) -> Network:
 
 
 def fine_tuning_side(network: Network) -> int:
-    """Side of the pictures that a network is trained further with: its own, 176 pixels at most where it takes those.
+    """Side of the images that a network is trained further with: its own, 176 pixels at most where it takes those.
 
-    Crops show things larger than whole pictures do, so a network that learnt from crops of 176 pixels knows whole
-    pictures better at 208 than at 176, and learns faster than at 208 (docs/training.md; Touvron et al. 2019,
+    Crops show things larger than whole images do, so a network that learnt from crops of 176 pixels knows whole
+    images better at 208 than at 176, and learns faster than at 208 (docs/training.md; Touvron et al. 2019,
     arXiv:1906.06423).
     """
     side = max(network.height, network.width)
@@ -77,18 +77,18 @@ def fine_tuning_side(network: Network) -> int:
     return LARGEST_FINE_TUNING
 
 
-def default_epochs(pictures: int, resolution: int, recipe: Recipe) -> int:
-    """How long to train: so many pictures shown in all, in proportion to the resolution to the power of 1.25.
+def default_epochs(images: int, resolution: int, recipe: Recipe) -> int:
+    """How long to train: so many images shown in all, in proportion to the resolution to the power of 1.25.
 
-    Small pictures hold less, are learnt sooner, and overfit sooner. A data set of many pictures is seen ten times at
+    Small images hold less, are learnt sooner, and overfit sooner. A data set of many images is seen ten times at
     least, and one of few 250 times at most.
 
     Args:
-        pictures: Training pictures.
+        images: Training images.
         resolution: Side of the network's input.
-        recipe: Says how many pictures to show.
+        recipe: Says how many images to show.
     """
-    wanted = recipe.presentations * math.pow(resolution / REFERENCE_RESOLUTION, 1.25) / pictures
+    wanted = recipe.presentations * math.pow(resolution / REFERENCE_RESOLUTION, 1.25) / images
     return min(max(math.ceil(wanted), FEWEST_EPOCHS), MOST_EPOCHS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mobilenets.progress import Progress, Task, duration
+from mobilenets.base.progress import Progress, Task, duration
 from mobilenets.training.epochs import Epoch, Sums
 
 ESTIMATE_SECONDS = 2.0
@@ -26,39 +26,39 @@ class Display:
 
     def __init__(self, task: Task, progress: Progress, epochs: int, left: Callable[[int], float]) -> None:
         self._task, self._progress, self._epochs, self._left = task, progress, epochs, left
-        self._pictures = 0
+        self._images = 0
         self._shown_at = time.monotonic()
         self._begun: tuple[float, int] | None = None
         self._estimated = False
 
-    def skip(self, pictures: int) -> None:
-        """Pictures that an earlier part of the run has seen."""
-        if pictures:
-            self._task.advance(pictures)
+    def skip(self, images: int) -> None:
+        """Images that an earlier part of the run has seen."""
+        if images:
+            self._task.advance(images)
 
-    def advance(self, pictures: int, step: int, epoch: int, sums: Sums) -> None:
+    def advance(self, images: int, step: int, epoch: int, sums: Sums) -> None:
         """A step is done, the how manieth ``step`` says."""
-        self._pictures += pictures
+        self._images += images
         now = time.monotonic()
         if not self._estimated:
             self._estimate(now, step, epoch)
         if now - self._shown_at < SHOW_SECONDS:
             return
         self._task.advance(
-            self._pictures,
+            self._images,
             epoch=f"{epoch + 1}/{self._epochs}",
-            loss=f"{sums.loss / sums.pictures:.3f}",
-            accuracy=f"{100 * sums.right / sums.pictures:.1f} %",
+            loss=f"{sums.loss / sums.images:.3f}",
+            accuracy=f"{100 * sums.right / sums.images:.1f} %",
         )
-        self._pictures, self._shown_at = 0, now
+        self._images, self._shown_at = 0, now
 
     def validated(self, epoch: Epoch) -> None:
         """An epoch is over."""
         figures = {"epoch": f"{epoch.number + 1}/{self._epochs}"}
         if epoch.validation_top1 is not None:
             figures["validation"] = f"{100 * epoch.validation_top1:.1f} %"
-        self._task.advance(self._pictures, **figures)
-        self._pictures = 0
+        self._task.advance(self._images, **figures)
+        self._images = 0
 
     def _estimate(self, now: float, step: int, epoch: int) -> None:
         if self._begun is None:

@@ -1,7 +1,7 @@
 """Learning from a larger network: what a slice of a shared one is specialised with.
 
 Source: Hinton et al. 2015, arXiv:1503.02531. The temperature is 1, as in the in-place distillation that the teacher
-itself was trained with (:mod:`mobilenets.training.slimmable`).
+itself was trained with (:mod:`mobilenets.training.sandwich`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class Distillation:
     """The objective of a student, for :class:`mobilenets.training.loop.Trainer`.
 
     Args:
-        teacher: A trained module; it sees every picture at the batch's size, and is not changed.
+        teacher: A trained module; it sees every image at the batch's size, and is not changed.
         share: Of the loss, how much is learnt from the teacher's answers; the rest is learnt from the labels.
         until: Part of the run, from its beginning, in which the teacher is asked; afterwards all is learnt from the
-            labels, which takes a fraction of the time where the teacher is much larger, and pictures are taken as
+            labels, which takes a fraction of the time where the teacher is much larger, and images are taken as
             they come.
         label_smoothing: Of the labels.
 
@@ -48,12 +48,12 @@ class Distillation:
         now, and the student sees it in its own proportion.
         """
         if batch.step >= round(self._until * batch.steps):
-            logits = module(batch.pictures).float()
+            logits = module(batch.images).float()
             return self._from_labels(logits, batch), logits
-        side = proportional_side(module.network.height, batch.pictures.shape[2], self._teacher.network.height)
-        logits = module(resized(batch.pictures, side)).float()
+        side = proportional_side(module.network.height, batch.images.shape[2], self._teacher.network.height)
+        logits = module(resized(batch.images, side)).float()
         with torch.no_grad():
-            said = self._teacher(batch.pictures).float().softmax(dim=1)
+            said = self._teacher(batch.images).float().softmax(dim=1)
         return torch.lerp(self._from_labels(logits, batch), functional.cross_entropy(logits, said), self._share), logits
 
     def _from_labels(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -69,9 +69,9 @@ def proportional_side(wanted: int, side: int, largest: int) -> int:
     return max(32, round(wanted * side / largest))
 
 
-def resized(pictures: Tensor, side: int) -> Tensor:
-    """Pictures (N, 3, H, W) as (N, 3, side, side), without aliasing."""
-    if tuple(pictures.shape[2:]) == (side, side):
-        return pictures
-    smaller = functional.interpolate(pictures, (side, side), mode="bilinear", antialias=True, align_corners=False)
+def resized(images: Tensor, side: int) -> Tensor:
+    """Images (N, 3, H, W) as (N, 3, side, side), without aliasing."""
+    if tuple(images.shape[2:]) == (side, side):
+        return images
+    smaller = functional.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
     return smaller.contiguous(memory_format=torch.channels_last)

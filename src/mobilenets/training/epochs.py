@@ -20,26 +20,26 @@ class Epoch:
     validation_top1: float | None = None
 
 
-def is_better(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
-    """Whether an epoch should be kept in the place of another, both validated on so many pictures.
+def is_better(epoch: Epoch, kept: Epoch, images: int) -> bool:
+    """Whether an epoch should be kept in the place of another, both validated on so many images.
 
     By accuracy where the two are more than a standard error apart. Within that, counting right answers on a few hundred
-    pictures tells nothing, and the validation loss decides, which weighs how sure each answer is.
+    images tells nothing, and the validation loss decides, which weighs how sure each answer is.
     """
     new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
-    if abs(new - old) > _standard_error(max(new, old), pictures):
+    if abs(new - old) > _standard_error(max(new, old), images):
         return new > old
     return (epoch.validation_loss or 0.0) <= (kept.validation_loss or 0.0)
 
 
-def is_as_good(epoch: Epoch, kept: Epoch, pictures: int) -> bool:
-    """Whether an epoch is at most a standard error below another in accuracy, both validated on so many pictures."""
+def is_as_good(epoch: Epoch, kept: Epoch, images: int) -> bool:
+    """Whether an epoch is at most a standard error below another in accuracy, both validated on so many images."""
     new, old = epoch.validation_top1 or 0.0, kept.validation_top1 or 0.0
-    return old - new <= _standard_error(max(new, old), pictures)
+    return old - new <= _standard_error(max(new, old), images)
 
 
-def _standard_error(share: float, pictures: int) -> float:
-    return math.sqrt(max(share * (1 - share), 1 / pictures) / pictures)
+def _standard_error(share: float, images: int) -> float:
+    return math.sqrt(max(share * (1 - share), 1 / images) / images)
 
 
 def judged(history: Sequence[Epoch], kept: int) -> Epoch:
@@ -53,4 +53,4 @@ class Sums:
 
     loss: float = 0.0
     right: int = 0
-    pictures: int = 0
+    images: int = 0

@@ -1,4 +1,4 @@
-"""From labelled pictures to a trained Model and its figures: the whole of ``mobilenets fit``."""
+"""From labelled images to a trained Model and its figures: the whole of ``mobilenets fit``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from mobilenets.architecture.layers import BatchNorm, Network
-from mobilenets.architecture.resizing import with_resolution
+from mobilenets.architecture.rescale import with_resolution
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, load_dataset
-from mobilenets.data.decoding import prepare
-from mobilenets.engine.evaluation import score
+from mobilenets.data.loading import prepare
+from mobilenets.engine.evaluate import score
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import defaults, head
 from mobilenets.training.batches import Batches
@@ -35,7 +35,7 @@ from mobilenets.training.settings import Settings, set_up, specification
 HEAD_SHARE = 0.15
 """Share of the epochs in which only a replaced output layer is trained."""
 JOINED_SHARE = 1 / 3
-"""Share of the epochs of fine-tuning, at the end, in which the validation pictures are trained on too."""
+"""Share of the epochs of fine-tuning, at the end, in which the validation images are trained on too."""
 
 
 def fit(
@@ -47,7 +47,7 @@ def fit(
     replace_existing: bool = False,
     progress: Progress = SILENT,
 ) -> Fit:
-    """Train a classifier on labelled pictures, and evaluate it once on those held back.
+    """Train a classifier on labelled images, and evaluate it once on those held back.
 
     Args:
         source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``.
@@ -58,7 +58,7 @@ def fit(
         progress: Hears about everything.
 
     Raises:
-        DataError: If the pictures cannot be used.
+        DataError: If the images cannot be used.
         ArchitectureError: If the width or resolution is out of range.
         TrainingError: If the settings contradict each other, or the output cannot be written.
     """
@@ -73,7 +73,7 @@ def fit(
     if start is not None:
         recipe = for_fine_tuning(recipe)
     network = _network_for(dataset, settings, start)
-    # Uncropped, as those that are trained from scratch: a thing that fills its picture is seen whole.
+    # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
     preprocessing = replace(start.preprocessing, crop_fraction=1.0) if start else PREPROCESSING
     side = _training_side(network, settings, start)
     module = _module(network, recipe, settings.seed, start, dataset.labels)
@@ -122,7 +122,7 @@ def _starting_model(settings: Settings) -> Model:
 
 
 def _training_side(network: Network, settings: Settings, start: Model | None) -> int:
-    """Side of the pictures that the network is trained with: its own unless nobody said one for a given Model."""
+    """Side of the images that the network is trained with: its own unless nobody said one for a given Model."""
     if start is None or settings.resolution is not None:
         return max(network.height, network.width)
     return defaults.fine_tuning_side(network)
@@ -164,10 +164,10 @@ def _plan(
     precision: str,
 ) -> Plan:
     if len(dataset.train) < 2:
-        raise DataError(f"there are {len(dataset.train)} training pictures; training needs two at least")
+        raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
     joining = start is not None and not settings.validation_apart
-    pictures = len(dataset.train) + (len(dataset.validation) if joining else 0)
-    epochs = settings.epochs or defaults.default_epochs(pictures, side, recipe)
+    images = len(dataset.train) + (len(dataset.validation) if joining else 0)
+    epochs = settings.epochs or defaults.default_epochs(images, side, recipe)
     new_head = start is not None and start.labels != dataset.labels
     head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
     kept = () if start is None else head.early_layers(network, recipe.kept_stride)

@@ -49,16 +49,16 @@ def output_layer(network: Network) -> Linear | PointwiseConvolution:
 
 
 def early_layers(network: Network, stride: int) -> tuple[str, ...]:
-    """Layers with weights whose maps are at least a ``stride``-th of the picture's side, without the output layer.
+    """Layers with weights whose maps are at least a ``stride``-th of the image's side, without the output layer.
 
     They see edges and colours, which are much the same in all photographs, and have few of a network's weights. Their
     maps are the largest, so they take most of the time of training.
 
     Args:
         network: A classifier.
-        stride: Pixels of the picture, along its side, for one of the smallest map that counts; 0 for no layers.
+        stride: Pixels of the image, along its side, for one of the smallest map that counts; 0 for no layers.
 
-    >>> from mobilenets.architecture.mobilenet_v1 import mobilenet_v1
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     >>> early_layers(mobilenet_v1(), 2)
     ('stem', 'block1.depthwise', 'block1.pointwise')
     """
@@ -75,10 +75,10 @@ def check_classifier(model: Model) -> None:
     """Raise if training cannot start from a Model.
 
     Raises:
-        TrainingError: If it is int8, of another task, or does not take colour pictures.
+        TrainingError: If it is int8, of another task, or does not take colour images.
     """
     if model.quantization is not None:
         raise TrainingError("the weights are int8; training starts from a float32 Model")
     output_layer(model.network)
     if model.network.channels != 3:
-        raise TrainingError(f"{model.network.name} takes {model.network.channels} channels; pictures have 3")
+        raise TrainingError(f"{model.network.name} takes {model.network.channels} channels; images have 3")

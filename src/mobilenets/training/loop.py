@@ -1,6 +1,6 @@
 """The training loop: steps, averages, validation, checkpoints.
 
-It knows nothing of folders and files of pictures: it takes batches and validation pixels, and leaves the module with
+It knows nothing of folders and files of images: it takes batches and validation pixels, and leaves the module with
 the weights of its best epoch. What a step minimises is a function that is passed in, so that other ways to train (for
 int8 arithmetic, for several widths at once) need no loop of their own.
 """
@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mobilenets.architecture.resizing import takes
-from mobilenets.data.decoding import Prepared
+from mobilenets.architecture.rescale import takes
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.data.loading import Prepared
 from mobilenets.errors import TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
-from mobilenets.progress import SILENT, Progress
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, Batches, normalized
 from mobilenets.training.display import Display
@@ -51,14 +51,14 @@ class Plan:
     """What a run does, beyond its recipe.
 
     Attributes:
-        epochs: Passes over the training pictures.
+        epochs: Passes over the training images.
         head_epochs: Of these, the first ones that train the output layer only.
         kept: Names of layers that are not trained at all, nor their batch norms.
         seed: Of all chances.
         precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
         device: Where.
         keep_last: Whether the last epoch is kept whatever validation says, which of a shared network hears the widest.
-        joined: First epoch that is trained on the validation pictures too, if any is. From then on they say nothing of
+        joined: First epoch that is trained on the validation images too, if any is. From then on they say nothing of
             the network, so none is validated, and the last is kept. Where the epoch before it was worse than an earlier
             one, the run is not to be trusted without a judge, and they stay apart.
     """
@@ -77,7 +77,7 @@ def cross_entropy(label_smoothing: float) -> Objective:
     """The usual objective."""
 
     def objective(module: NetworkModule, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = module(batch.pictures).float()
+        logits = module(batch.images).float()
         return functional.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing), logits
 
     return objective
@@ -88,15 +88,15 @@ class Trainer:
 
     Args:
         module: What is trained; on the plan's device when the run ends, holding the weights of the best epoch.
-        batches: Training pictures.
-        validation: Pictures that the best epoch is chosen by.
-        preprocessing: The mean and deviation that the validation pictures are normalised by.
+        batches: Training images.
+        validation: Images that the best epoch is chosen by.
+        preprocessing: The mean and deviation that the validation images are normalised by.
         recipe: How to train.
         plan: How long, from which seed, where.
         objective: What to minimise; the recipe's cross-entropy if None.
         checkpoint: Where to keep the state of the run, if anywhere.
         settings: What the run was started with, kept in the checkpoint and compared when it is resumed.
-        size: (height, width) of the training pictures at full resolution, where it is not the network's: an objective
+        size: (height, width) of the training images at full resolution, where it is not the network's: an objective
             may want them larger and resize them itself, and a network may be used at more than it is trained at.
         sized_epochs: For how many epochs they have that size, and the network's own from then on; None for all.
         progress: Hears about every step.
@@ -141,7 +141,7 @@ class Trainer:
 
     @property
     def joined(self) -> int | None:
-        """The first epoch that is trained on the validation pictures too, if any is, by what is known so far."""
+        """The first epoch that is trained on the validation images too, if any is, by what is known so far."""
         first = self.plan.joined
         if first is None or len(self.history) < first:
             return first
@@ -204,10 +204,10 @@ class Trainer:
         if self._step == 0:
             self.save()
         per_epoch = self._batches.steps_per_epoch
-        pictures = self.steps * min(self.recipe.batch, self._batches.count)
-        with self._progress.task("training", pictures, "pictures") as task:
+        images = self.steps * min(self.recipe.batch, self._batches.count)
+        with self._progress.task("training", images, "images") as task:
             display = Display(task, self._progress, self.plan.epochs, self._left)
-            display.skip(self._step * (pictures // max(1, self.steps)))
+            display.skip(self._step * (images // max(1, self.steps)))
             while self._step < self.steps:
                 self._run_epoch(self._step // per_epoch, self._step % per_epoch, display)
         with torch.no_grad():
@@ -225,10 +225,10 @@ class Trainer:
         for batch in self._batches.epoch(number, size, first=first, mixed=mixed, everything=joined):
             rate = self._learning_rate(number)
             loss, right = self._train_step(batch, rate)
-            self._sums.loss += loss * len(batch.pictures)
+            self._sums.loss += loss * len(batch.images)
             self._sums.right += right
-            self._sums.pictures += len(batch.pictures)
-            display.advance(len(batch.pictures), self._step, number, self._sums)
+            self._sums.images += len(batch.images)
+            display.advance(len(batch.images), self._step, number, self._sums)
             if self._step % self._batches.steps_per_epoch and self._due():
                 self.save()
         self._end_epoch(number, max(size), rate)
@@ -259,7 +259,7 @@ class Trainer:
 
     def _end_epoch(self, number: int, resolution: int, rate: float) -> None:
         sums, self._sums = self._sums, Sums()
-        epoch = Epoch(number, resolution, rate, sums.loss / sums.pictures, sums.right / sums.pictures)
+        epoch = Epoch(number, resolution, rate, sums.loss / sums.images, sums.right / sums.images)
         last = (self.plan.epochs if self.joined is None else self.joined) - 1
         if number <= last and (last - number) % math.ceil(self.plan.epochs / VALIDATIONS) == 0:
             loss, top1 = self.validate(self._average.module)
@@ -278,7 +278,7 @@ class Trainer:
                     kept.copy_(present)
 
     def validate(self, module: NetworkModule) -> tuple[float, float]:
-        """Cross-entropy and top-1 of a module in evaluation mode, on the validation pictures."""
+        """Cross-entropy and top-1 of a module in evaluation mode, on the validation images."""
         logits, targets = self.logits(module, self._validation.pixels), self._validation.targets
         loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
         return float(loss), float((logits.argmax(axis=1) == targets).mean())
@@ -288,12 +288,12 @@ class Trainer:
         parts = []
         with torch.inference_mode(), self._autocast():
             for begin in range(0, len(pixels), VALIDATION_BATCH):
-                pictures = normalized(pixels[begin : begin + VALIDATION_BATCH], self._preprocessing, self.plan.device)
-                parts.append(module(pictures).float().cpu().numpy())
+                images = normalized(pixels[begin : begin + VALIDATION_BATCH], self._preprocessing, self.plan.device)
+                parts.append(module(images).float().cpu().numpy())
         return np.concatenate(parts)
 
     def size_at(self, epoch: int) -> tuple[int, int]:
-        """(height, width) of the training pictures in an epoch; the network's own where it takes no other."""
+        """(height, width) of the training images in an epoch; the network's own where it takes no other."""
         height, width = full = self._size if epoch < self._sized else self._own
         if height != width:
             return full
@@ -301,7 +301,7 @@ class Trainer:
         return (side, side) if takes(self.module.network, side) else full
 
     def _left(self, epoch: int) -> float:
-        """Steps from an epoch's first on, each as the share of one of that epoch that its pictures' area says."""
+        """Steps from an epoch's first on, each as the share of one of that epoch that its images' area says."""
         here = math.prod(self.size_at(epoch))
         areas = sum(math.prod(self.size_at(number)) / here for number in range(epoch, self.plan.epochs))
         return areas * self._batches.steps_per_epoch

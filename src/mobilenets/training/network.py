@@ -140,7 +140,7 @@ RunLayer = Callable[[LayerModule, Tensor], Tensor]
 
 
 class NetworkModule(nn.Module):
-    """A Network as a module that takes normalised pictures and gives logits.
+    """A Network as a module that takes normalised images and gives logits.
 
     Args:
         network: Any Network.
@@ -178,28 +178,28 @@ class NetworkModule(nn.Module):
             for name, tensor in module.tensors()
         }
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Logits of the first output.
 
         Args:
-            pictures: float (N, 3, height, width), normalised; channels-last memory is fastest.
+            images: float (N, 3, height, width), normalised; channels-last memory is fastest.
 
         Returns:
             (N, classes) where the output is 1×1, else (N, channels, height, width).
         """
-        return self.outputs(pictures)[self.network.outputs[0]]
+        return self.outputs(images)[self.network.outputs[0]]
 
     def outputs(
-        self, pictures: Tensor, *, network: Network | None = None, run: RunLayer | None = None
+        self, images: Tensor, *, network: Network | None = None, run: RunLayer | None = None
     ) -> dict[str, Tensor]:
         """All outputs by name, each as :meth:`forward` gives the first.
 
         Args:
-            pictures: As for :meth:`forward`.
+            images: As for :meth:`forward`.
             network: Layers of the same names and kinds to go by instead of the module's own.
             run: How a layer with weights is computed, if not by its own module.
         """
-        values = {INPUT: pictures}
+        values = {INPUT: images}
         for number, layer in enumerate((network or self.network).layers):
             values[layer.name] = self._run(number, layer, [values[name] for name in layer.inputs], run)
             for name in layer.inputs:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import TrainingError
-from mobilenets.model.atomic_file import write_atomically
 from mobilenets.model.file import save
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.curve import draw_curve

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from mobilenets.architecture.layers import Network
-from mobilenets.architecture.resizing import takes
+from mobilenets.architecture.rescale import takes
+from mobilenets.base.processors import cores
+from mobilenets.base.progress import SILENT, Progress, duration
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
-from mobilenets.processors import cores
-from mobilenets.progress import SILENT, Progress, duration
 from mobilenets.training.batches import Batch, Batches
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import MOST_EPOCHS, PREPROCESSING, choose_device, default_epochs
@@ -82,7 +82,7 @@ def epochs_within(
     Args:
         minutes: What there is.
         network: What is to be trained.
-        train: The training pictures.
+        train: The training images.
         recipe: How.
         device: Where.
 

@@ -1,8 +1,8 @@
-"""Quantisation-aware training: the network of :mod:`mobilenets.compression.qat` learns to answer as the float one does.
+"""Quantization-aware training: the integer network learns to answer as the float one does.
 
-The teacher is the float Model that all started from, so pictures need no labels; where there are some, they have a
-share in the loss, and pictures are distorted as in ordinary training. Training may not end worse than it began: start
-and epochs are compared on pictures that are not trained on, and one is kept: the latest that is better than the start,
+The teacher is the float Model that all started from, so images need no labels; where there are some, they have a
+share in the loss, and images are distorted as in ordinary training. Training may not end worse than it began: start
+and epochs are compared on images that are not trained on, and one is kept: the latest that is better than the start,
 unless an earlier one is better than it beyond doubt.
 
 Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.02531 (the teacher).
@@ -20,18 +20,18 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
-from mobilenets.compression.fold import fold
-from mobilenets.compression.gate import Jury
-from mobilenets.compression.noise import measure_noise
-from mobilenets.compression.qat import IntegerNetwork
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.quality import Jury
 from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, prepare, walk
+from mobilenets.compression.sqnr import measure_noise
 from mobilenets.compression.unfold import unfold
 from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.errors import CompressionError
+from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.progress import SILENT, Progress
 from mobilenets.training.batches import Normalization
+from mobilenets.training.integer_network import IntegerNetwork
 from mobilenets.training.network import module_of
 from mobilenets.training.recipes import DEFAULT, suited_to, warm_cosine
 from mobilenets.training.standing import Judges, distorted
@@ -39,7 +39,7 @@ from mobilenets.training.standing import Judges, distorted
 _DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
 EPOCHS = {8: 4, 4: 16}
 LABELLED_EPOCHS = 16
-"""Passes over the pictures: without labels by the bits of the weights, and with them."""
+"""Passes over the images: without labels by the bits of the weights, and with them."""
 LEARNING_RATES = {8: 5e-5, 4: 3e-4}
 """Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
 LABELLED_LEARNING_RATES = {8: 2e-4, 4: 3e-4}
@@ -53,7 +53,7 @@ DOUBT = {8: 2.0, 4: 0.0}
 little at 8 bits that what training changes needs proof."""
 _SMOOTHING = 0.1
 HELD_OUT = 8
-"""Without a jury, every so many-th training picture is held out to choose by."""
+"""Without a jury, every so many-th training image is held out to choose by."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,18 @@ class Recipe:
     """How to train.
 
     Attributes:
-        epochs: Passes over the pictures; None takes :data:`EPOCHS` or :data:`LABELLED_EPOCHS`.
-        batch: Pictures of one step.
+        epochs: Passes over the images; None takes :data:`EPOCHS` or :data:`LABELLED_EPOCHS`.
+        batch: Images of one step.
         learning_rate: Of the weights, at its highest; None takes that of :data:`LEARNING_RATES` or of
             :data:`LABELLED_LEARNING_RATES`.
         warmup: Share of all steps in which rates rise from zero; then they fall to zero along a cosine. Adam's first
             steps are as large as any, whatever the gradient: at the full rate two of them undo the calibration.
         range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
         temperature: Of the teacher's and the student's probabilities.
-        shift: Pictures without labels are moved by up to this share of their sides.
+        shift: Images without labels are moved by up to this share of their sides.
         labels: Share of the labels in the loss, where there are labels; the rest is the teacher's.
-        statistics: Part of training in which batch norms' running statistics follow the pictures, from 0 to 1.
-        seed: Of the order of pictures and their shifts.
+        statistics: Part of training in which batch norms' running statistics follow the images, from 0 to 1.
+        seed: Of the order of images and their shifts.
     """
 
     epochs: int | None = None
@@ -121,20 +121,20 @@ def train(
 
     Args:
         model: float32: the start, and the teacher.
-        pixels: Training pictures, uint8 (N, height, width, 3).
-        calibration: Pictures that the first ranges come from.
+        pixels: Training images, uint8 (N, height, width, 3).
+        calibration: Images that the first ranges come from.
         options: How the start is made, and the bits of the weights.
         recipe: How to train.
         targets: Their classes, (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
-        jury: Pictures, labelled or not, that start and epochs are compared on; training must not have seen them. If
-            None, every eighth training picture is held out for it.
+        jury: Images, labelled or not, that start and epochs are compared on; training must not have seen them. If
+            None, every eighth training image is held out for it.
         progress: Told of every step.
 
     Raises:
-        CompressionError: If the Model is int8 already or broken, there are too few pictures, or targets do not fit.
+        CompressionError: If the Model is int8 already or broken, there are too few images, or targets do not fit.
     """
     if len(pixels) < 2:
-        raise CompressionError(f"quantisation-aware training needs pictures; {len(pixels)} are not enough")
+        raise CompressionError(f"quantisation-aware training needs images; {len(pixels)} are not enough")
     targets = _checked(targets, len(pixels), model.network.classes)
     ground = prepare(model, calibration, options, progress=progress)
     start = walk(model, ground, calibration, options, progress=progress)
@@ -160,7 +160,7 @@ def train(
         if reached.is_better_than(first, DOUBT[options.weight_bits]) and not standing.is_better_than(reached):
             best, kept, standing = challenger, epoch, reached
     if not kept:
-        progress.note(f"no epoch of training beats its start on {judges.count} pictures: the start is kept")
+        progress.note(f"no epoch of training beats its start on {judges.count} images: the start is kept")
         return Trained(start.model, ground.model, start.layers, ground.absorbed_channels)
     layers = measure_noise(ground.model, best, calibration[:MOST_WALKED])
     return Trained(best, ground.model, layers, ground.absorbed_channels, kept)
@@ -173,7 +173,7 @@ def _checked(targets: Targets | None, count: int, classes: int) -> Targets | Non
     if len(targets) != count or targets.min() < UNKNOWN or targets.max() >= classes:
         raise CompressionError(
             f"{len(targets)} targets from {min(targets, default=0)} to {max(targets, default=0)} for {count} training "
-            f"pictures; the Model has {classes} classes, and {UNKNOWN} stands for an unknown one"
+            f"images; the Model has {classes} classes, and {UNKNOWN} stands for an unknown one"
         )
     return targets if (targets != UNKNOWN).any() else None
 
@@ -217,7 +217,7 @@ class _Trainer:
     def epochs(self, pixels: Pixels, targets: Targets | None, progress: Progress) -> Iterator[int]:
         """Train, and stop after each epoch to be looked at."""
         done = 0
-        with progress.task("training", self.steps * self.recipe.batch, "pictures") as task:
+        with progress.task("training", self.steps * self.recipe.batch, "images") as task:
             for epoch in range(1, self.count + 1):
                 self.student.train()
                 for batch, classes in self._batches(pixels, targets):
@@ -240,7 +240,7 @@ class _Trainer:
             if targets is None:
                 yield self._shifted(maps), None
             else:
-                # What a label teaches of a picture as it is, the teacher knows.
+                # What a label teaches of an image as it is, the teacher knows.
                 yield distorted(maps, self.augmentation, self.random), torch.from_numpy(targets[chosen])
 
     def _shifted(self, maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How to train, as data: everything about a training run that is neither the network nor the pictures."""
+"""How to train, as data: everything about a training run that is neither the network nor the images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.errors import TrainingError
 
 SMALLEST_GROWING = 64
-"""Pixels below which pictures are not made smaller in the first part of a run."""
+"""Pixels below which images are not made smaller in the first part of a run."""
 
 
 class Optimizer(StrEnum):
@@ -72,29 +72,29 @@ class Recipe:
         schedule: How the learning rate falls.
         decay_per_epoch: Factor per epoch of the exponential schedule.
         warmup: Share of all steps in which the learning rate rises from zero.
-        batch: Pictures in a step.
+        batch: Images in a step.
         label_smoothing: Share of every target that is spread over all classes.
         dropout: Share of the features before the classifier that is dropped.
         batch_norm_momentum: Share of each batch in the running statistics.
         averaging: Share of the run that the moving average of the weights looks back over. The average is what is
             validated and kept.
         initialization: What the weights are before.
-        augmentation: How pictures are distorted.
-        mixup: α of the Beta distribution by which two pictures are blended; 0 for never. arXiv:1710.09412.
+        augmentation: How images are distorted.
+        mixup: α of the Beta distribution by which two images are blended; 0 for never. arXiv:1710.09412.
         cutmix: α of that by which a box of one is put into the other; 0 for never. arXiv:1905.04899.
         mixed: Share of the batches that are mixed.
         unmixed: Share of the run, at its end, in which none are.
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
-            add to 1. Small pictures first is faster, and regularises. Below 64 pixels nothing is made smaller: the
+            add to 1. Small images first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
         transfer: Factor on the learning rate when training starts from another Model's weights.
         transfer_presentations: What ``presentations`` is then.
         transfer_stride: What ``kept_stride`` is then.
         head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
             ``learning_rate`` if None.
-        kept_stride: Layers whose maps are this fraction of the picture's side, or larger, keep the weights and the
+        kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
             statistics that they start with: 2 for a half; 0 for none.
-        presentations: Pictures shown in all at 128 pixels when nobody says how long to train; fewer at lower
+        presentations: Images shown in all at 128 pixels when nobody says how long to train; fewer at lower
             resolutions (:func:`~mobilenets.training.defaults.default_epochs`).
     """
 
@@ -140,7 +140,7 @@ class Recipe:
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise TrainingError(f"the learning rate must be a positive number, not {self.learning_rate}")
         if self.batch < 2:
-            raise TrainingError(f"a batch needs two pictures at least, for its batch norm; not {self.batch}")
+            raise TrainingError(f"a batch needs two images at least, for its batch norm; not {self.batch}")
         if abs(sum(epochs for epochs, _ in self.growth) - 1) > 1e-6:
             raise TrainingError(f"the shares of the epochs in growth must add to 1: {self.growth}")
 
@@ -217,9 +217,9 @@ def recipe_named(name: str) -> Recipe:
 
 
 def for_fine_tuning(recipe: Recipe) -> Recipe:
-    """The recipe for a run that starts from another Model's weights: slower, much shorter, and without mixed pictures.
+    """The recipe for a run that starts from another Model's weights: slower, much shorter, and without mixed images.
 
-    Features that are there already need a fraction of the pictures, and mixing, which keeps a long run from learning
+    Features that are there already need a fraction of the images, and mixing, which keeps a long run from learning
     them by heart, only keeps a short one from learning. A new output layer knows nothing yet, and learns at the full
     rate before the rest does. docs/training.md has the figures.
     """
@@ -234,13 +234,13 @@ def for_fine_tuning(recipe: Recipe) -> Recipe:
 
 
 GLYPH_AREA = 0.6
-"""Smallest crop of a picture of a single character: a smaller part of one is another one, or none."""
+"""Smallest crop of an image of a single character: a smaller part of one is another one, or none."""
 
 
 def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | None = None) -> Recipe:
     """The recipe with distortions that leave the classes what they are, judged by their labels.
 
-    Where all labels are single characters, pictures are not mirrored and keep more of themselves: a mirrored digit is
+    Where all labels are single characters, images are not mirrored and keep more of themselves: a mirrored digit is
     another sign or none. Most other things look the same from the other side.
 
     Args:

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from mobilenets import __version__
-from mobilenets.compression.gate import Verdict
+from mobilenets.compression.quality import Verdict
 from mobilenets.data.dataset import Dataset
-from mobilenets.engine.evaluation import Evaluation
+from mobilenets.engine.evaluate import Evaluation
 from mobilenets.model.model import Model
-from mobilenets.planning.search import Search
+from mobilenets.search.result import Search
 from mobilenets.training.epochs import Epoch
 from mobilenets.training.loop import Plan
 from mobilenets.training.recipes import Recipe
@@ -45,7 +45,7 @@ class Fit:
     Attributes:
         model: The Model of the epoch that was kept.
         dataset: What it was trained, validated and tested on.
-        evaluation: Its figures on the test pictures, which nothing was chosen by.
+        evaluation: Its figures on the test images, which nothing was chosen by.
         history: Figures of every epoch.
         best_epoch: The epoch that was kept, from 0; −1 where none was better than the slice that it started from.
         seconds: How long it all took, without earlier parts of a resumed run.
@@ -53,7 +53,7 @@ class Fit:
         phases: The parts of a run that had several, in order: the shared network, its frontier, the specialisation and
             so on. ``history`` is then that of the specialisation.
         float_model: The float32 Model that ``model`` was compressed from, where it is int8.
-        verdict: What that compression lost, on the validation pictures.
+        verdict: What that compression lost, on the validation images.
     """
 
     model: Model
@@ -69,7 +69,7 @@ class Fit:
 
 
 def metrics_of(result: Fit) -> dict[str, Any]:
-    """JSON-ready figures of a run: of the test pictures, of every epoch, and how long it took.
+    """JSON-ready figures of a run: of the test images, of every epoch, and how long it took.
 
     Where a budget chose the network, also how (``search``), with what each phase of the run took and learned
     (``phases``), and what int8 lost (``compression``). Epochs are numbered from 1; ``best_epoch`` is 0
@@ -81,7 +81,7 @@ def metrics_of(result: Fit) -> dict[str, Any]:
         "validation_top1": result.model.provenance["metrics"]["validation_top1"],
         "epochs": _epochs(result.history),
         "seconds": round(result.seconds, 1),
-        "pictures": {name: len(result.dataset.part(name)) for name in ("train", "validation", "test")},
+        "images": {name: len(result.dataset.part(name)) for name in ("train", "validation", "test")},
         "skipped": list(result.dataset.skipped),
         "provenance": dict(result.model.provenance),
     }

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
-from mobilenets.processors import cores
 from mobilenets.training import defaults
 from mobilenets.training.recipes import Recipe, recipe_named
 
@@ -24,7 +24,7 @@ class Settings:
         architecture: A name of the catalogue, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
         width: α; goes before the one in the name.
         resolution: Side of the input in pixels; goes before the one in the name.
-        epochs: Passes over the training pictures.
+        epochs: Passes over the training images.
         seed: Of the split of the data, the initial weights and all chances of training.
         recipe: How to train: a name, or a recipe of one's own.
         flip: Which mirror images are taken.
@@ -34,8 +34,8 @@ class Settings:
         threads: Threads on the CPU.
         batch_norm: Put a batch norm after every convolution of an architecture that has none of its own: AlexNet,
             VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
-        validation_apart: Never train on the validation pictures. A run that starts from ``weights`` else does so in its
-            last third, when they have said how well it goes: few pictures are what limits such a run most.
+        validation_apart: Never train on the validation images. A run that starts from ``weights`` else does so in its
+            last third, when they have said how well it goes: few images are what limits such a run most.
     """
 
     architecture: str = "mobilenet_v1"

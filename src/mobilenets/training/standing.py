@@ -1,7 +1,7 @@
-"""Which of several int8 Models does best, on pictures that training has not seen.
+"""Which of several int8 Models does best, on images that training has not seen.
 
-Some hundred pictures tell a loss of a point from none only where it hits many of them. Distorted views of the same
-pictures are further evidence: of the same things, so a picture counts once, by the mean over its views.
+Some hundred images tell a loss of a point from none only where it hits many of them. Distorted views of the same
+images are further evidence: of the same things, so an image counts once, by the mean over its views.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mobilenets.compression.gate import Jury
+from mobilenets.compression.quality import Jury
 from mobilenets.data.augmentation import Augmentation
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
@@ -22,24 +22,24 @@ from mobilenets.model.preprocessing import Pixels
 from mobilenets.training.batches import change_colours, resample
 
 MOST_VIEWS, MOST_VIEWED = 8, 2048
-"""Views of each picture, itself among them, and pictures of all views together: what time and memory allow."""
+"""Views of each image, itself among them, and images of all views together: what time and memory allow."""
 _TOGETHER = 64
 
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """How a Model does on pictures that choose.
+    """How a Model does on images that choose.
 
     Attributes:
-        right: Share of each picture's views that are answered rightly, (N,).
-        loss: Mean loss over each picture's views, in nats, (N,).
+        right: Share of each image's views that are answered rightly, (N,).
+        loss: Mean loss over each image's views, in nats, (N,).
     """
 
     right: npt.NDArray[np.float64]
     loss: npt.NDArray[np.float64]
 
     def is_better_than(self, other: Standing, errors: float = 2.0) -> bool:
-        """Whether this Model is better than another that was judged on the same pictures.
+        """Whether this Model is better than another that was judged on the same images.
 
         It is if it gains more right answers than it loses, by more than a standard error of that difference. Within
         it, counting tells nothing: then it is if its mean loss is lower.
@@ -57,13 +57,13 @@ class Standing:
 
 
 class Judges:
-    """Pictures that Models are compared on.
+    """Images that Models are compared on.
 
     Where they have labels a right answer is the label, the loss its cross entropy, and distorted views of them judge
     too. Without, a right answer is the float Model's, and the loss the Kullback-Leibler divergence from it.
 
     Args:
-        jury: The pictures, and the float Model's answers.
+        jury: The images, and the float Model's answers.
         augmentation: How views are distorted.
         seed: Of the views.
     """
@@ -92,7 +92,7 @@ class Judges:
 
 
 def distorted(maps: Tensor, augmentation: Augmentation, random: np.random.Generator) -> Tensor:
-    """Pictures distorted as in ordinary training, and bytes again.
+    """Images distorted as in ordinary training, and bytes again.
 
     Args:
         maps: Bytes as float32 (N, channels, height, width).

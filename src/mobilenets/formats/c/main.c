@@ -1,5 +1,5 @@
-/* Classifies a binary PPM picture: main picture.ppm
-   A picture of another size than the network's is cropped around its centre, and each pixel averages what it covers. */
+/* Classifies a binary PPM image: main image.ppm
+   An image of another size than the network's is cropped around its centre, and each pixel averages what it covers. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static int edge(int i, int outputs, int box, int size)
     return (size - box) / 2 + (int)((long long)i * box / outputs);
 }
 
-static void shrink(const unsigned char *picture, int height, int width, uint8_t *pixels)
+static void shrink(const unsigned char *image, int height, int width, uint8_t *pixels)
 {
     int box_width = width, box_height = height;
     if ((height != @NAME@_HEIGHT || width != @NAME@_WIDTH) && @NAME@_CROP_PERMILLE > 0) {
@@ -49,7 +49,7 @@ static void shrink(const unsigned char *picture, int height, int width, uint8_t 
                 long sum = 0, count = (long)(bottom - top) * (end - left);
                 for (int i = top; i < bottom; i++) {
                     for (int j = left; j < end; j++) {
-                        sum += picture[((long)i * width + j) * 3 + channel];
+                        sum += image[((long)i * width + j) * 3 + channel];
                     }
                 }
                 pixels[(y * @NAME@_WIDTH + x) * 3 + channel] = (uint8_t)((sum + count / 2) / count);
@@ -63,23 +63,23 @@ int main(int count, char **arguments)
     static float scores[@NAME@_CLASSES];
     FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
     if (!file || fgetc(file) != 'P' || fgetc(file) != '6') {
-        fprintf(stderr, "usage: main PICTURE.ppm (a binary PPM file)\n");
+        fprintf(stderr, "usage: main IMAGE.ppm (a binary PPM file)\n");
         return 2;
     }
     const int width = number(file), height = number(file), white = number(file);
     if (width < 1 || height < 1 || width > 20000 || height > 20000 || white != 255) {
-        fprintf(stderr, "the picture must be a PPM file of 8 bits, at most 20000 pixels wide and high\n");
+        fprintf(stderr, "the image must be a PPM file of 8 bits, at most 20000 pixels wide and high\n");
         return 1;
     }
     const size_t size = (size_t)width * (size_t)height * 3;
-    unsigned char *picture = malloc(size);
-    if (!picture || fread(picture, 1, size, file) != size) {
-        fprintf(stderr, "the picture is cut short or too large\n");
+    unsigned char *image = malloc(size);
+    if (!image || fread(image, 1, size, file) != size) {
+        fprintf(stderr, "the image is cut short or too large\n");
         return 1;
     }
     fclose(file);
-    shrink(picture, height, width, @name@_input());
-    free(picture);
+    shrink(image, height, width, @name@_input());
+    free(image);
     @name@_run(scores);
     printf("%ld bytes of flash for weights, %ld bytes of RAM for activations\n", (long)@NAME@_FLASH_BYTES,
            (long)@NAME@_RAM_BYTES);

@@ -1,0 +1,115 @@
+"""The same network at another input size (same weights, other maps), or thinned to a smaller width (fewer of them)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    Padding,
+    PointwiseConvolution,
+    Shape,
+)
+from mobilenets.architecture.multipliers import PaddingPolicy, check_resolution
+from mobilenets.errors import ArchitectureError
+
+
+def with_resolution(network: Network, height: int, width: int) -> Network:
+    """The network for another input size, taking the same parameters.
+
+    Paddings that follow the network's padding policy are computed anew for the new maps; others are kept as they are.
+
+    Args:
+        network: Any network whose weights do not depend on its input size.
+        height: New input height, in pixels.
+        width: New input width, in pixels.
+
+    Raises:
+        ArchitectureError: If the size is too small for the network, or a linear layer reads a whole map and so fits
+            one size only.
+
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+    >>> with_resolution(mobilenet_v1(resolution=224), 97, 97) == mobilenet_v1(resolution=97)
+    True
+    """
+    check_resolution(min(height, width))
+    old = network.shapes
+    new = {INPUT: Shape(network.channels, height, width)}
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
+            source = layer.inputs[0]
+            layer = _padded(layer, network.padding_policy, old[source], new[source])
+        before = layer.weight_shape(network.input_shapes(layer))
+        inputs = tuple(new[source] for source in layer.inputs)
+        if layer.weight_shape(inputs) != before:
+            raise ArchitectureError(
+                f"{layer.name} reads a map of {old[layer.inputs[0]]} whole; {network.name} works at "
+                f"{network.height}×{network.width} pixels only, not at {height}×{width}"
+            )
+        new[layer.name] = layer.output_shape(inputs)
+        layers.append(layer)
+    return replace(network, height=height, width=width, layers=tuple(layers))
+
+
+def takes(network: Network, side: int) -> bool:
+    """Whether the same layers, paddings and weights included, take images of another size."""
+    try:
+        return replace(network, height=side, width=side).parameter_shapes() == network.parameter_shapes()
+    except ArchitectureError:
+        return False
+
+
+def _padded(
+    layer: Convolution | DepthwiseConvolution | MaxPool, policy: PaddingPolicy, old: Shape, new: Shape
+) -> Layer:
+    def by_policy(shape: Shape) -> Padding:
+        return Padding(
+            *policy.amounts(shape.height, layer.kernel, layer.stride),
+            *policy.amounts(shape.width, layer.kernel, layer.stride),
+        )
+
+    return replace(layer, padding=by_policy(new)) if layer.padding == by_policy(old) else layer
+
+
+def with_width(network: Network, width_multiplier: float) -> Network:
+    """The network thinned to a smaller α: its layers hold the first channels of the wide one's.
+
+    A layer of c channels gets as many as the network's rounding makes of c · α / α₀, where α₀ is the network's own
+    width. For networks of width 1 that is what the architecture itself would give.
+
+    Args:
+        network: A chain of layers or one with sums; its outputs keep their channels.
+        width_multiplier: α, at most the network's own.
+
+    Raises:
+        ArchitectureError: If α is not positive or is larger than the network's, or the network has concatenations or
+            groups, whose first channels are not those of the thinner network.
+
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+    >>> with_width(mobilenet_v1(), 0.35) == mobilenet_v1(width_multiplier=0.35)
+    True
+    """
+    if not 0 < width_multiplier <= network.width_multiplier:
+        raise ArchitectureError(
+            f"{network.name} has width {network.width_multiplier:g} and cannot be thinned to {width_multiplier:g}"
+        )
+    share = width_multiplier / network.width_multiplier
+    layers: list[Layer] = []
+    for layer in network.layers:
+        if isinstance(layer, Concatenate) or getattr(layer, "groups", 1) != 1:
+            raise ArchitectureError(f"{layer.name} ({layer.kind}) cannot be thinned by keeping its first channels")
+        if layer.name not in network.outputs:
+            if isinstance(layer, Convolution | PointwiseConvolution):
+                layer = replace(layer, out_channels=network.rounding.apply(layer.out_channels, share))
+            elif isinstance(layer, Linear):
+                layer = replace(layer, out_features=network.rounding.apply(layer.out_features, share))
+        layers.append(layer)
+    return replace(network, layers=tuple(layers), width_multiplier=width_multiplier)

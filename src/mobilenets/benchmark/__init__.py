@@ -1,0 +1,1 @@
+"""Networks and runtimes measured side by side."""

@@ -1,0 +1,221 @@
+"""Several networks, trained on the same images by one recipe in one time each: Tables 4, 5, 8 and 9 of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.layers import BatchNorm, Network
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.benchmark.measured import Measured, measure_models
+from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.engine.evaluate import Evaluation
+from mobilenets.errors import ArchitectureError, TrainingError
+from mobilenets.model.model import Model
+from mobilenets.reports.pages.wording import plural
+from mobilenets.reports.run import MODEL_FILE, read_figures
+
+if TYPE_CHECKING:
+    from mobilenets.training.settings import Settings
+
+PLAN_FILE = "comparison.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """One network of a comparison, trained.
+
+    Attributes:
+        name: As it was asked for, such as ``mobilenet_v1@0.5-160``.
+        model: The Model.
+        evaluation: Figures on the test images.
+        cost: Computed, and measured side by side with the others.
+        epochs: Passes over the training images.
+        seconds: How long its training took.
+    """
+
+    name: str
+    model: Model
+    evaluation: Evaluation
+    cost: Measured
+    epochs: int
+    seconds: float
+
+    @property
+    def size(self) -> str:
+        """Its name with the width and resolution that it has."""
+        network = self.model.network
+        return str(Specification(network.name, network.width_multiplier, network.height))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready figures."""
+        network = self.model.network
+        return {
+            "name": self.name,
+            "width_multiplier": network.width_multiplier,
+            "resolution": network.height,
+            "top1": self.evaluation.top1,
+            "top1_interval": list(self.evaluation.top1_interval),
+            "images": self.evaluation.images,
+            **asdict(self.cost),
+            "epochs": self.epochs,
+            "seconds": self.seconds,
+        }
+
+
+def compare(
+    source: str | Path,
+    models: Sequence[str],
+    output: str | Path,
+    settings: Settings,
+    *,
+    minutes: float | None = None,
+    resume: bool = False,
+    replace_existing: bool = False,
+    progress: Progress = SILENT,
+) -> list[Contestant]:
+    """Train networks one after the other, test each once, and measure what they cost.
+
+    Every convolution of every network is followed by a batch norm, as MobileNet's are: one recipe then suits all.
+
+    Args:
+        source: Labelled images, as for ``fit``.
+        models: Names such as ``mobilenet_v1@0.5-160`` or ``squeezenet``.
+        output: Folder that gets one folder per network.
+        settings: How all are trained: recipe, seed, threads. Its resolution goes before those of the names; its
+            epochs are the same for all, if they are given.
+        minutes: What each may be trained for; how many epochs that is is measured before any training. Without
+            minutes and epochs, each gets those that ``fit`` would give it.
+        resume: Go on with an unfinished comparison in the output folder; what is trained is kept.
+        replace_existing: Begin anew whatever lies there.
+        progress: Hears about everything.
+
+    Raises:
+        ArchitectureError: If a name is unknown, or a network takes no images of that size.
+        DataError: If the images cannot be used.
+        TrainingError: If the settings contradict each other, the output folder holds another comparison, or a network
+            has no time for one epoch.
+    """
+    folder = Path(output)
+    if minutes is not None and not minutes > 0:
+        raise TrainingError(f"minutes must be above zero, not {minutes:g}")
+    if minutes is not None and settings.epochs is not None:
+        raise TrainingError("give either minutes or epochs: one of them follows from the other")
+    if len(set(models)) < len(models) or not models:
+        raise TrainingError("name every network once, and one at least")
+    from mobilenets.training.defaults import default_resolution
+    from mobilenets.training.pace import planned_epochs
+
+    _networks(models, settings, classes=2, default=None)  # what cannot be built is said before anything is read
+    dataset = load_dataset(source, seed=settings.seed, progress=progress)
+    asked = _asked(dataset, models, settings, minutes)
+    epochs = _begun(folder, asked, resume=resume, replace_existing=replace_existing)
+    networks = _networks(models, settings, classes=len(dataset.labels), default=default_resolution(dataset.train))
+    if epochs is None:
+        epochs = planned_epochs(dataset, networks, settings, minutes, progress=progress)
+        _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs})
+    for name, network in networks.items():
+        chosen = replace(settings, architecture=name, resolution=network.height, epochs=epochs[name], batch_norm=True)
+        _train(source, folder / name, chosen, anew=replace_existing and not resume, progress=progress)
+    contestants = _contestants(folder, models, progress)
+    figures = [one.to_json() for one in contestants]
+    _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs, "results": figures})
+    return contestants
+
+
+# Before the training --------------------------------------------------------------------------------------------------
+
+
+def _networks(models: Sequence[str], settings: Settings, *, classes: int, default: int | None) -> dict[str, Network]:
+    """The networks by name; their sizes are those of the settings, of their names, or the default."""
+    built = {}
+    for name in models:
+        named = Specification.parse(name)
+        resolution = settings.resolution or named.resolution or default
+        try:
+            built[name] = replace(named, resolution=resolution).network(classes=classes, batch_norm=BatchNorm())
+        except ArchitectureError as error:
+            raise ArchitectureError(f"{name}: {error}; say another with --resolution") from None
+    return built
+
+
+def _asked(dataset: Dataset, models: Sequence[str], settings: Settings, minutes: float | None) -> dict[str, Any]:
+    """What must be the same for a comparison to go on."""
+    recipe = settings.recipe if isinstance(settings.recipe, str) else settings.recipe.name
+    return {
+        "data": dataset.fingerprint,
+        "models": list(models),
+        "minutes": minutes,
+        "epochs": settings.epochs,
+        "resolution": settings.resolution,
+        "recipe": recipe,
+        "seed": settings.seed,
+    }
+
+
+def _begun(folder: Path, asked: Mapping[str, Any], *, resume: bool, replace_existing: bool) -> dict[str, int] | None:
+    """The epochs of a comparison that lies in the folder, if it is to go on; None where a new one begins."""
+    path = folder / PLAN_FILE
+    if replace_existing and not resume:
+        return None
+    if not path.exists():
+        return None
+    if not resume:
+        raise TrainingError(f"{folder} holds a comparison: go on with --resume, or start anew with --force")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        begun, epochs = found["asked"], {name: int(found["epochs"][name]) for name in asked["models"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from None
+    for name, wanted in asked.items():
+        if begun.get(name) != wanted:
+            raise TrainingError(
+                f"the comparison in {folder} was begun with {name} {begun.get(name)}, not {wanted}; "
+                "resume with what it was begun with, or start anew elsewhere"
+            )
+    return epochs
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False).encode())
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from None
+
+
+# The training ---------------------------------------------------------------------------------------------------------
+
+
+def _train(source: str | Path, folder: Path, settings: Settings, *, anew: bool, progress: Progress) -> None:
+    """Train one network, go on with it, or leave it as it is where it is done."""
+    from mobilenets.training.checkpoint import FILE_NAME
+    from mobilenets.training.fit import fit
+
+    if not anew and (folder / MODEL_FILE).exists() and not (folder / FILE_NAME).exists():
+        progress.note(f"{settings.architecture} is trained already")
+        return
+    progress.note(f"{settings.architecture}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
+    fit(source, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
+
+
+def _contestants(folder: Path, models: Sequence[str], progress: Progress) -> list[Contestant]:
+    """What was trained, read back and measured turn by turn."""
+    runs = {name: read_figures(folder / name) for name in models}
+    costs = measure_models([run.model for run in runs.values()], progress=progress)
+    return [
+        Contestant(
+            name=name,
+            model=run.model,
+            evaluation=run.evaluation,
+            cost=cost,
+            epochs=len(run.phases[-1].epochs),
+            seconds=float(run.metrics["seconds"]),
+        )
+        for (name, run), cost in zip(runs.items(), costs, strict=True)
+    ]

@@ -1,0 +1,73 @@
+"""What Models cost, computed or measured here, side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mobilenets.architecture.cost import cost
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.quality import file_bytes
+from mobilenets.engine.session import Session
+from mobilenets.model.model import Model
+from mobilenets.search.profile import processor_name, time_sessions
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one Model costs.
+
+    Attributes:
+        macs: Mult-Adds for one image.
+        parameters: Trained numbers.
+        file_bytes: Size of the Model file.
+        memory_bytes: Peak activation memory.
+        latency_ms: Median time of one image.
+        minimum_ms: Least time.
+        threads: That shared the image.
+        processor: What it was measured on.
+        instruction_set: That the engine used.
+    """
+
+    macs: int
+    parameters: int
+    file_bytes: int
+    memory_bytes: int
+    latency_ms: float
+    minimum_ms: float
+    threads: int
+    processor: str
+    instruction_set: str
+
+
+def measure_models(models: Sequence[Model], *, threads: int = 1, progress: Progress = SILENT) -> list[Measured]:
+    """Costs of Models; for the latencies they take turns.
+
+    Args:
+        models: float32 or int8.
+        threads: Threads that share one image.
+        progress: Hears about the turns.
+
+    Raises:
+        EngineError: If the engine cannot take a Model.
+    """
+    sessions = [Session(model, threads) for model in models]
+    times = time_sessions(sessions, progress=progress)
+    return [_measured(session, spent) for session, spent in zip(sessions, times, strict=True)]
+
+
+def _measured(session: Session, times: list[float]) -> Measured:
+    model = session.model
+    total = cost(model.network, bytes_per_activation=4 if model.quantization is None else 1)
+    return Measured(
+        macs=total.macs,
+        parameters=total.parameters,
+        file_bytes=file_bytes(model),
+        memory_bytes=total.peak_activation_bytes,
+        latency_ms=statistics.median(times),
+        minimum_ms=min(times),
+        threads=session.threads,
+        processor=processor_name(),
+        instruction_set=session.instruction_set,
+    )

@@ -1,0 +1,278 @@
+"""Which range of real numbers each activation's 256 bytes should span.
+
+Observing streams: whatever the number of images, what is kept is one histogram per layer and a few numbers per
+channel. Choosing then reads the histograms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Layer,
+    MaxPool,
+    Network,
+)
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.errors import CompressionError, ModelError
+from mobilenets.model.folding import refuse_int8
+from mobilenets.model.model import Model
+from mobilenets.model.numpy_runtime import Map, layers
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.quantization import TensorQuantization, real_outputs
+
+BINS = 2048
+_CANDIDATES = np.linspace(0.3, 1.0, 71)
+"""Shares of the observed range that are tried for the least squared error."""
+
+Vector = npt.NDArray[np.float64]
+
+
+class RangeMethod(StrEnum):
+    """How a histogram becomes a range."""
+
+    MIN_MAX = "min-max"
+    """Everything that was seen."""
+    PERCENTILE = "percentile"
+    """All but the rarest values at either end."""
+    MSE = "mse"
+    """The range with the least squared error of rounding and clamping together."""
+
+
+class Histogram:
+    """Counts of real numbers over a range that widens as it must: neighbouring bins merge, and nothing is kept else."""
+
+    def __init__(self) -> None:
+        self.counts: npt.NDArray[np.int64] = np.zeros(BINS, np.int64)
+        self.low = self.high = 0.0
+        self.width = 0.0  # of a bin; bin i covers (i − BINS / 2) · width to one width more
+
+    def add(self, values: Map) -> None:
+        """Count the values of a map."""
+        low, high = float(values.min()), float(values.max())
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        reach = max(-low, high)
+        if reach <= 0:
+            self.counts[BINS // 2] += values.size
+            return
+        self._widen(reach)
+        index = np.multiply(values, np.float32(1 / self.width)).astype(np.int16, copy=False)
+        if self.low < 0:  # the cast went towards zero; bins go downwards
+            index -= values < 0
+        counted = np.bincount((index + np.int16(BINS // 2)).clip(0, BINS - 1).ravel(), minlength=BINS)
+        self.counts += counted
+
+    def _widen(self, reach: float) -> None:
+        if self.width == 0:
+            # The first batch fills the bins to between a half and all, so that the next ones rarely merge them.
+            self.width = reach / (BINS // 2 - 1)
+            return
+        while reach > self.width * (BINS // 2 - 1):
+            merged = np.zeros_like(self.counts)
+            half = self.counts.reshape(-1, 2).sum(axis=1)
+            merged[BINS // 4 : BINS // 4 + BINS // 2] = half
+            self.counts, self.width = merged, self.width * 2
+
+    @property
+    def centres(self) -> Vector:
+        """The middle of each bin."""
+        return (np.arange(BINS, dtype=np.float64) - BINS / 2 + 0.5) * np.float64(self.width)
+
+    def percentile(self, share: float) -> tuple[float, float]:
+        """The range that leaves out ``(100 − share) %`` of the values at each end (the lower end only below zero)."""
+        total = np.cumsum(self.counts)
+        outside = total[-1] * (1 - share / 100)
+        high = self.centres[min(int(np.searchsorted(total, total[-1] - outside)), BINS - 1)] + self.width / 2
+        low = self.centres[min(int(np.searchsorted(total, outside, side="right")), BINS - 1)] - self.width / 2
+        return min(max(low, self.low), 0.0), max(min(high, self.high), 0.0)
+
+
+@dataclass
+class Reach:
+    """How far each channel of one activation goes.
+
+    Attributes:
+        low: Per channel, the lowest value.
+        high: Per channel, the highest.
+    """
+
+    low: Vector
+    high: Vector
+
+
+@dataclass
+class Observation(Reach):
+    """What was seen of one activation.
+
+    Attributes:
+        histogram: Of all its values.
+        total: Per channel, the sum of values.
+        count: Values per channel.
+    """
+
+    histogram: Histogram
+    total: Vector
+    count: int = 0
+
+    @staticmethod
+    def of(channels: int) -> Observation:
+        """Nothing seen yet."""
+        return Observation(np.full(channels, np.inf), np.full(channels, -np.inf), Histogram(), np.zeros(channels))
+
+    @property
+    def mean(self) -> Vector:
+        """Per channel."""
+        return self.total / max(self.count, 1)
+
+    def add(self, values: Map) -> None:
+        """See one more batch."""
+        flat = values.reshape(-1, values.shape[-1])
+        self.histogram.add(values)
+        np.minimum(self.low, flat.min(axis=0), out=self.low)
+        np.maximum(self.high, flat.max(axis=0), out=self.high)
+        self.total += flat.sum(axis=0, dtype=np.float64)
+        self.count += len(flat)
+
+
+def observe(
+    model: Model, batches: Iterable[Pixels], *, total: int = 0, progress: Progress = SILENT
+) -> dict[str, Observation]:
+    """Run a float Model over calibration images and see what its layers make of them.
+
+    Args:
+        model: float32, folded or not.
+        batches: uint8 (N, height, width, channels) each; memory is bounded by the largest one.
+        total: Number of images, for the progress.
+        progress: Told of every batch.
+
+    Returns:
+        By layer name, and ``"input"``.
+
+    Raises:
+        CompressionError: If there are no images, all of them are of a single colour each, the Model's values are
+            not finite, or a whole layer gives nothing but zero.
+    """
+    refuse_int8(model)
+    seen: dict[str, Observation] = {}
+    images = 0
+    varied = False
+    with progress.task("calibrating", total, "images") as task:
+        for pixels in batches:
+            images += len(pixels)
+            flat = pixels.reshape(len(pixels), -1, pixels.shape[-1])
+            varied = varied or bool((flat.min(axis=1) < flat.max(axis=1)).any())
+            for name, values in layers(model, pixels):
+                if not np.isfinite(values).all():
+                    raise CompressionError(f"{name} gives NaN or infinite values for a calibration image")
+                seen.setdefault(name, Observation.of(values.shape[-1])).add(values)
+            task.advance(len(pixels))
+    if not images:
+        raise CompressionError("calibration needs images; there are none")
+    if not varied:
+        raise CompressionError(
+            f"all {images} calibration images are of a single colour; calibration needs images like those "
+            "that the Model will see"
+        )
+    _refuse_dead_layers(model.network, seen)
+    return seen
+
+
+def choose_ranges(
+    network: Network,
+    seen: Mapping[str, Observation],
+    input_held: TensorQuantization,
+    *,
+    method: RangeMethod = RangeMethod.MSE,
+    percentile: float = 99.99,
+) -> dict[str, TensorQuantization]:
+    """Scale and zero point of every activation that an int8 Model holds.
+
+    Args:
+        network: The folded network.
+        seen: From :func:`observe`.
+        input_held: Scale and zero point of the pixels, from :func:`mobilenets.model.folding.fold_input`.
+        method: How a histogram becomes a range.
+        percentile: Share of values, in percent, that a percentile range keeps.
+
+    Raises:
+        CompressionError: If the percentile is not in (50, 100].
+    """
+    if not 50 < percentile <= 100:
+        raise CompressionError(f"a percentile range keeps more than 50 and at most 100 % of values, not {percentile}")
+
+    def measured(layer: Layer) -> tuple[float, float]:
+        histogram = seen[layer.name].histogram
+        match method:
+            case RangeMethod.MIN_MAX:
+                return histogram.low, histogram.high
+            case RangeMethod.PERCENTILE:
+                return histogram.percentile(percentile)
+        return least_squares_range(histogram)
+
+    return held_ranges(network, input_held, measured)
+
+
+def least_squares_range(histogram: Histogram) -> tuple[float, float]:
+    """The part of the observed range with the least squared error of rounding and clamping to 256 levels."""
+    used = np.flatnonzero(histogram.counts)
+    counts, centres = histogram.counts[used], histogram.centres[used]
+    best = (np.inf, histogram.low, histogram.high)
+    for share in _CANDIDATES:
+        low, high = share * histogram.low, share * histogram.high
+        step = max((high - low) / 255, 1e-30)
+        rounded = np.clip(np.rint((centres - low) / step), 0, 255) * step + low
+        error = float((counts * (rounded - centres) ** 2).sum())
+        best = min(best, (error, low, high))
+    return best[1], best[2]
+
+
+def affine(low: float, high: float) -> TensorQuantization:
+    """Scale and zero point whose bytes span a range that is widened to hold zero.
+
+    >>> affine(0.0, 6.0).zero_point, affine(-1.0, 1.0).zero_point
+    (0, 128)
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max((high - low) / 255, 1e-12)
+    return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
+
+
+def held_ranges(
+    network: Network, input_held: TensorQuantization, range_of: Callable[[Layer], tuple[float, float]]
+) -> dict[str, TensorQuantization]:
+    """Scale and zero point of every activation, from the range that each layer's results should span.
+
+    Raises:
+        CompressionError: Naming a layer whose range no bytes can hold.
+    """
+    held = {INPUT: input_held}
+    for layer in network.layers:
+        if isinstance(layer, MaxPool):
+            held[layer.name] = held[layer.inputs[0]]
+            continue
+        low, high = range_of(layer)
+        if getattr(layer, "activation", Activation.NONE) is not Activation.NONE:
+            low = 0.0
+        try:
+            held[layer.name] = affine(low, high)
+        except ModelError as error:
+            raise CompressionError(
+                f"{layer.name} spans {low:g} to {high:g}, which no bytes can hold: {error}"
+            ) from None
+    return {name: value for name, value in held.items() if name not in real_outputs(network)}
+
+
+def _refuse_dead_layers(network: Network, seen: Mapping[str, Observation]) -> None:
+    for layer in network.layers:
+        if seen[layer.name].histogram.low == seen[layer.name].histogram.high == 0:
+            raise CompressionError(
+                f"{layer.name} gives nothing but zero for every calibration image (all channels are dead); "
+                "there is no range to quantise"
+            )

@@ -1,0 +1,183 @@
+"""Where every activation of a network lies in one static array.
+
+Two activations may share bytes if they are never needed together. An output may even overlap the input that it is made
+from, if that input has no other reader left: a kernel that makes pixel after pixel leaves the pixels behind it unread
+for good, so the output can follow at a safe distance, and a depthwise or pointwise convolution takes hardly more room
+than the larger of its two maps.
+
+Source: Blacker et al. 2020, arXiv:2010.12369 (diagonal memory optimisation).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Add,
+    Convolution,
+    DepthwiseConvolution,
+    Layer,
+    MaxPool,
+    Network,
+    PointwiseConvolution,
+    Shape,
+)
+
+PIXELS = "pixels"
+"""The image in bytes, where a network reads it as normalised floats."""
+TRIES = 400
+"""Orders in which the activations are placed before the best plan is taken."""
+
+
+@dataclass
+class Buffer:
+    """One activation.
+
+    Attributes:
+        name: Its name.
+        size: Bytes.
+        born: Step that writes it.
+        dies: Last step that reads it.
+        alignment: Its offset is a multiple of this.
+        distances: For each input that it may overlap, by how many bytes it must begin before that input begins.
+    """
+
+    name: str
+    size: int
+    born: int
+    dies: int
+    alignment: int = 1
+    distances: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Offset of each activation, and the bytes of the array that holds them all."""
+
+    offsets: Mapping[str, int]
+    size: int
+
+
+def plan(buffers: Sequence[Buffer]) -> Plan:
+    """The smallest plan found: the same for every call.
+
+    Trying orders is a heuristic; the lower bound, which most networks reach, is the largest room that any two
+    activations that touch take by themselves.
+    """
+    shuffler = random.Random(2017)
+    largest_first = sorted(buffers, key=lambda buffer: -buffer.size)
+    orders = [list(buffers), list(reversed(buffers)), largest_first]
+    best: Plan | None = None
+    for attempt in range(TRIES):
+        if attempt >= len(orders):
+            # Large ones first, more or less: they are the hard ones to place.
+            weights = {buffer.name: buffer.size * shuffler.uniform(0.2, 1) for buffer in buffers}
+            order = sorted(buffers, key=lambda buffer: -weights[buffer.name])
+        else:
+            order = orders[attempt]
+        found = _place(order, best.size if best else None)
+        if found is not None and (best is None or found.size < best.size):
+            best = found
+    return best or Plan({}, 0)
+
+
+def _place(order: Sequence[Buffer], limit: int | None) -> Plan | None:
+    """Give each buffer in turn the lowest offset that is free; None once the plan is no smaller than the limit."""
+    placed: list[tuple[Buffer, int]] = []
+    size = 0
+    for buffer in order:
+        taken = sorted(_forbidden(buffer, other, offset) for other, offset in placed if _together(buffer, other))
+        offset = 0
+        for low, high in taken:
+            if low < offset < high:
+                offset = -(-high // buffer.alignment) * buffer.alignment
+        placed.append((buffer, offset))
+        size = max(size, offset + buffer.size)
+        if limit is not None and size >= limit:
+            return None
+    return Plan({buffer.name: offset for buffer, offset in placed}, size)
+
+
+def _together(one: Buffer, other: Buffer) -> bool:
+    return one.born <= other.dies and other.born <= one.dies
+
+
+def _forbidden(buffer: Buffer, other: Buffer, offset: int) -> tuple[int, int]:
+    """Offsets of a buffer between these two, both exclusive, collide with another that lies at ``offset``."""
+    if other.name in buffer.distances:
+        return offset - buffer.distances[other.name], offset + other.size
+    if buffer.name in other.distances:
+        return offset - buffer.size, offset + other.distances[buffer.name]
+    return offset - buffer.size, offset + other.size
+
+
+def activation_buffers(network: Network, *, bytes_per_value: int, elsewhere: Collection[str] = ()) -> list[Buffer]:
+    """Every activation of a network, the image first.
+
+    Args:
+        network: The network.
+        bytes_per_value: 1 for int8; 4 for float32, whose image in bytes is normalised first.
+        elsewhere: Layers whose results do not lie in the arena.
+    """
+    step = {layer.name: number for number, layer in enumerate(network.layers, start=1)}
+
+    def dies(name: str) -> int:
+        readers = [step[reader] for reader in network.consumers[name]]
+        return len(step) + 1 if name in network.outputs else max(readers, default=step.get(name, 0))
+
+    image = network.shapes[INPUT]
+    buffers = [Buffer(INPUT, image.size * bytes_per_value, 0, dies(INPUT), bytes_per_value)]
+    if bytes_per_value > 1:
+        # Normalising makes several bytes of each: the floats of a pixel may cover the bytes of pixels before it.
+        normalize = PointwiseConvolution("normalize", (PIXELS,), out_channels=image.channels)
+        distance = safe_distance(normalize, image, image, bytes_in=1, bytes_out=bytes_per_value)
+        buffers[0].distances = {PIXELS: distance}
+        buffers.append(Buffer(PIXELS, image.size, 0, 0))
+    for layer in network.layers:
+        if layer.name in elsewhere:
+            continue
+        made, now = network.shapes[layer.name], step[layer.name]
+        distances = {
+            source: safe_distance(
+                layer, network.shapes[source], made, bytes_in=bytes_per_value, bytes_out=bytes_per_value
+            )
+            for source in layer.inputs
+            if dies(source) == now
+        }
+        size = made.size * bytes_per_value
+        buffers.append(Buffer(layer.name, size, now, dies(layer.name), bytes_per_value, distances))
+    return buffers
+
+
+def safe_distance(layer: Layer, source: Shape, made: Shape, *, bytes_in: int, bytes_out: int) -> int:
+    """How far before its input a layer's output must begin, for it to overwrite only what is not read any more.
+
+    Args:
+        layer: A layer.
+        source: Shape of one of its inputs.
+        made: Shape of its output.
+        bytes_in: Bytes per value of the input.
+        bytes_out: Bytes per value of the output.
+
+    Returns:
+        Bytes; the whole output's size where nothing may overlap.
+    """
+    if isinstance(layer, Add) and bytes_in == bytes_out:
+        return 0
+    if isinstance(layer, PointwiseConvolution):
+        stride, top, left = 1, 0, 0
+    elif isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
+        stride, top, left = layer.stride, layer.padding.top, layer.padding.left
+    else:
+        return made.size * bytes_out
+    rows = np.maximum(np.arange(made.height) * stride - top, 0)
+    columns = np.maximum(np.arange(made.width) * stride - left, 0)
+    first_read = (rows[:, None] * source.width + columns).ravel() * source.channels * bytes_in
+    still_needed = np.minimum.accumulate(first_read[::-1])[::-1]
+    written = np.arange(1, made.height * made.width + 1) * made.channels * bytes_out
+    return max(0, int((written - still_needed).max()))

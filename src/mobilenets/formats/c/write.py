@@ -1,0 +1,402 @@
+"""Model → one self-contained C99 file for devices without an operating system.
+
+The file holds the weights in constant arrays, the kernels that the network needs, and one static array for all
+activations, planned by :mod:`mobilenets.formats.c.arena`. It allocates nothing and needs of the mathematical library
+only ``rintf``. An int8 Model gives the bits of :mod:`mobilenets.model.reference`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    PointwiseConvolution,
+)
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.errors import FormatError
+from mobilenets.formats.c.arena import PIXELS, activation_buffers, plan
+from mobilenets.formats.c.text import (
+    byte_rows,
+    byte_strings,
+    comment,
+    float_literal,
+    numbers,
+    sections,
+    string_literal,
+)
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Fit
+from mobilenets.model.quantization import Quantization, real_outputs
+
+Array = npt.NDArray[Any]
+Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
+
+FEWEST_BYTES = 2048
+"""Of an array that is written as the bytes of strings: fewer are quickly read as numbers, by people too."""
+_STRINGS_PREAMBLE = """\
+/* Large arrays are written as bytes, which compilers read in a tenth of the time and memory. The strings fill their
+   arrays to the last byte. */
+#if defined(__clang__) ? __clang_major__ >= 21 : defined(__GNUC__) && __GNUC__ >= 15
+#pragma GCC diagnostic ignored "-Wunterminated-string-initialization"
+#endif
+"""
+_BYTE_ORDER_CHECK = """\
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the weights are written for processors that keep the lowest byte first"
+#endif
+"""
+
+_ACTIVATIONS = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 2}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a C file needs.
+
+    Attributes:
+        flash_bytes: Constant arrays: weights, biases and multipliers. Code and labels come on top.
+        ram_bytes: The static array of activations, the image included. The stack comes on top, below 1 KB.
+    """
+
+    flash_bytes: int
+    ram_bytes: int
+
+
+def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool = False) -> Footprint:
+    """Write a Model as a C99 file.
+
+    The file declares ``uint8_t *<name>_input(void)``, where the image goes as (height, width, 3) bytes before every
+    run; ``void <name>_run(float *output, ...)``, one array of floats per output, maps as (height, width, channels);
+    ``<name>_labels``; and ``<NAME>_CLASSES``, ``_HEIGHT``, ``_WIDTH``, ``_FLASH_BYTES`` and ``_RAM_BYTES``.
+
+    Args:
+        model: float32 with batch norms folded, or int8.
+        path: Where to.
+        name: Beginning of every public name: lower case letters, digits and underscores.
+        example: Whether to write ``main.c`` beside it, which classifies a PPM image.
+
+    Raises:
+        FormatError: If the name is not a C identifier, a batch norm is left, or a label is too long for C.
+        OSError: If a file cannot be written.
+    """
+    path = Path(path)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
+        raise FormatError(f"name {name!r} must be a C identifier in lower case, of at most 41 characters")
+    if example and path.name == "main.c":
+        raise FormatError("the example is called main.c; give the model another file name")
+    writer = _Writer(model)
+    text = writer.file(name)
+    write_atomically(path, text)
+    if example:
+        program = _source("main.c").replace("@NAME@", name.upper()).replace("@name@", name).replace("@FILE@", path.name)
+        write_atomically(path.with_name("main.c"), program.encode())
+    return writer.footprint
+
+
+def _kernels(name: str) -> str:
+    """The kernels of one arithmetic, behind the sections that both share."""
+    head, mark, own = _source(name).partition("//@ ")
+    return head + _source("window.c") + mark + own
+
+
+def _source(name: str) -> str:
+    return files("mobilenets.formats").joinpath("c", name).read_text(encoding="utf-8")
+
+
+@dataclass
+class _Writer:
+    """Collects constants and calls, layer after layer."""
+
+    model: Model
+    constants: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    kernels: set[str] = field(default_factory=set)
+    flash_bytes: int = 0
+    strings: bool = False
+    """Whether an array is written as the bytes of strings."""
+
+    def __post_init__(self) -> None:
+        network = self.model.network
+        for layer in network.layers:
+            if getattr(layer, "batch_norm", None) is not None:
+                raise FormatError(f"{layer.name} has a batch norm, which C does not know; fold the Model first")
+        self.quantization = self.model.quantization
+        self.integer = self.quantization is not None
+        # Outputs that nobody reads and that are floats already go straight to the caller.
+        self.direct = real_outputs(network)
+        if not self.integer:
+            self.direct = {name for name in network.outputs if not network.consumers[name]}
+        each = 1 if self.integer else 4
+        self.plan = plan(activation_buffers(network, bytes_per_value=each, elsewhere=self.direct))
+
+    @property
+    def footprint(self) -> Footprint:
+        return Footprint(self.flash_bytes, self.plan.size)
+
+    # The file
+
+    def file(self, name: str) -> bytes:
+        """The whole C file."""
+        for number, layer in enumerate(self.model.network.layers):
+            self.layer(number, layer)
+        self.leave()
+        network, upper, arena = self.model.network, name.upper(), self.plan.size
+        pixels = self.plan.offsets[INPUT if self.integer else PIXELS]
+        preprocessing = self.model.preprocessing
+        crop = round(1000 * preprocessing.crop_fraction) if preprocessing.fit is Fit.CROP else 0
+        outputs = ", ".join(f"float *output_{number}" for number in range(len(network.outputs)))
+        sizes = "; ".join(
+            f"output_{number} takes {network.shapes[output].size} floats"
+            for number, output in enumerate(network.outputs)
+        )
+        figures = {
+            "HEIGHT": network.height,
+            "WIDTH": network.width,
+            "CHANNELS": network.channels,
+            "CLASSES": network.classes,
+            "FLASH_BYTES": self.flash_bytes,
+            "RAM_BYTES": arena,
+            "CROP_PERMILLE": crop,
+        }
+        head = [
+            f"/* {comment(network.name)}, {self.model.precision}: written by mobilenets.",
+            "",
+            f"   {self.flash_bytes} bytes of flash for weights, {arena} bytes of RAM for activations.",
+            f"   Write the image to {name}_input(), (height, width, {network.channels}) bytes, before every run:",
+            f"   a run overwrites it. {name}_run(): {sizes}. */",
+            "",
+            *([] if self.integer else ["#include <float.h>"]),
+            *(["#include <math.h>"] if self.integer else []),
+            "#include <stdint.h>",
+            "",
+            *(f"#define {upper}_{figure} {value}" for figure, value in figures.items()),
+            "",
+            f"uint8_t *{name}_input(void);",
+            f"void {name}_run({outputs});",
+            f"extern const char *const {name}_labels[{upper}_CLASSES];",
+            "",
+            "static uint8_t" if self.integer else "static float",
+        ]
+        head[-1] += f" arena[{arena if self.integer else -(-arena // 4)}];"
+        tail = [
+            f"const char *const {name}_labels[{upper}_CLASSES] = {{",
+            *(f"    {string_literal(label)}," for label in self.model.labels),
+            "};",
+            "",
+            f"uint8_t *{name}_input(void)",
+            "{",
+            f"    return {'' if self.integer else '(uint8_t *)'}arena + {pixels};",
+            "}",
+            "",
+            f"void {name}_run({outputs})",
+            "{",
+            *(f"    {line}" for call in self.calls for line in call.split("\n")),
+            "}",
+            "",
+        ]
+        kernels = sections(_kernels("int8.c" if self.integer else "float32.c"), self.kernels)
+        preamble = _STRINGS_PREAMBLE if self.strings else ""
+        if self.strings and not self.integer:
+            preamble += _BYTE_ORDER_CHECK
+        parts = ["\n".join(head), preamble, kernels, *self.constants, "", "\n".join(tail)]
+        return "\n".join(parts).encode()
+
+    def layer(self, number: int, layer: Layer) -> None:
+        """The constants and the call of one layer."""
+        self.constants.append(f"\n/* {comment(layer.name)} */")
+        out = self.place(layer.name)
+        match layer:
+            case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+                self.describe(number, layer)
+                kernel = "depthwise" if isinstance(layer, DepthwiseConvolution) else "convolution"
+                self.call(kernel, f"&layer_{number}", self.place(layer.inputs[0]), *self.targets(layer, out))
+            case GlobalAveragePool():
+                self.describe(number, layer)
+                targets = self.targets(layer, out)
+                self.call("average_pool", f"&layer_{number}", self.place(layer.inputs[0]), *targets)
+            case MaxPool():
+                self.describe(number, layer)
+                self.call("max_pool", f"&layer_{number}", self.place(layer.inputs[0]), out)
+            case Add():
+                self.add(layer, out)
+            case Concatenate():
+                self.concatenate(layer, out)
+            case _:
+                raise FormatError(f"{layer.name} is of a kind that C export does not know: {type(layer).__name__}")
+
+    def call(self, kernel: str, *arguments: object) -> None:
+        self.kernels.add(kernel)
+        self.calls.append(f"{kernel}({', '.join(map(str, arguments))});")
+
+    def place(self, name: str) -> str:
+        """Where an activation lies, as an expression in C."""
+        if name in self.direct:
+            return f"output_{self.model.network.outputs.index(name)}"
+        offset = self.plan.offsets[name]
+        return f"arena + {offset if self.integer else offset // 4}"
+
+    def targets(self, layer: Layer, out: str) -> tuple[str, ...]:
+        """The output arguments of a kernel that can write bytes or floats."""
+        if not self.integer:
+            return (out,)
+        return ("0", out) if layer.name in self.direct else (out, "0")
+
+    def leave(self) -> None:
+        """Copy the outputs that are still in the arena to the caller."""
+        if not self.integer:
+            preprocessing, channels = self.model.preprocessing, self.model.network.channels
+            mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
+            if channels != 3:
+                mean, std = np.zeros(channels), np.ones(channels)
+            scale = self.array("input_scale", (1 / (255 * std)).astype(np.float32))
+            offset = self.array("input_offset", (-mean / std).astype(np.float32))
+            count = self.model.network.height * self.model.network.width
+            pixels = f"(const uint8_t *)arena + {self.plan.offsets[PIXELS]}"
+            self.call("normalize", pixels, count, channels, scale, offset, self.place(INPUT))
+            self.calls.insert(0, self.calls.pop())
+        for number, name in enumerate(self.model.network.outputs):
+            if name in self.direct:
+                continue
+            size, target = self.model.network.shapes[name].size, f"output_{number}"
+            if self.quantization is None:
+                self.call("leave", self.place(name), size, target)
+            else:
+                held = self.quantization.activations[name]
+                self.call("leave", self.place(name), size, held.zero_point, float_literal(held.scale), target)
+
+    # One layer
+
+    def describe(self, number: int, layer: Layer) -> None:
+        """The ``struct layer`` of a layer with a window, and its arrays."""
+        network = self.model.network
+        source, made = network.input_shapes(layer)[0], network.shapes[layer.name]
+        if isinstance(layer, Linear):  # a 1×1 convolution of one pixel that holds the whole map
+            source = source._replace(channels=source.size, height=1, width=1)
+        fields: dict[str, object] = {
+            "in_height": source.height,
+            "in_width": source.width,
+            "in_channels": source.channels,
+            "out_height": made.height,
+            "out_width": made.width,
+            "out_channels": made.channels,
+            "kernel": getattr(layer, "kernel", 1),
+            "stride": getattr(layer, "stride", 1),
+            "groups": getattr(layer, "groups", 1),
+        }
+        if isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
+            fields |= {"top": layer.padding.top, "left": layer.padding.left}
+        activation = getattr(layer, "activation", Activation.NONE)
+        fields["activation"] = _ACTIVATIONS[activation]
+        if isinstance(layer, Weighted):
+            fields |= self.parameters(number, layer)
+        if self.quantization is not None:
+            fields |= self.integers(number, layer, self.quantization)
+        texts = ", ".join(f".{name} = {value}" for name, value in fields.items() if value != 0 or name == "kernel")
+        self.constants.append(f"static const struct layer layer_{number} = {{{texts}}};")
+
+    def parameters(self, number: int, layer: Weighted) -> dict[str, object]:
+        """Weight and bias, channels last."""
+        weight = self.model.parameters[f"{layer.name}.weight"]
+        if isinstance(layer, DepthwiseConvolution):
+            weight = weight.transpose(2, 3, 1, 0)
+        elif isinstance(layer, Linear):
+            source = self.model.network.input_shapes(layer)[0]
+            weight = weight.reshape(len(weight), *source).transpose(0, 2, 3, 1)
+        else:
+            weight = weight.transpose(0, 2, 3, 1)
+        fields: dict[str, object] = {"weight": self.array(f"weight_{number}", weight)}
+        if layer.bias:
+            fields["bias"] = self.array(f"bias_{number}", self.model.parameters[f"{layer.name}.bias"])
+        return fields
+
+    def integers(self, number: int, layer: Layer, quantization: Quantization) -> dict[str, object]:
+        """Zero points, bounds and multipliers."""
+        source, target = quantization.activations[layer.inputs[0]], quantization.activations.get(layer.name)
+        fields: dict[str, object] = {"in_zero": source.zero_point}
+        if target is not None:
+            low, high = target.clamp(getattr(layer, "activation", Activation.NONE))
+            fields |= {"out_zero": target.zero_point, "low": low, "high": high}
+        if isinstance(layer, MaxPool):
+            return fields
+        if isinstance(layer, GlobalAveragePool):
+            shape = self.model.network.input_shapes(layer)[0]
+            scale = np.array([source.scale / (shape.height * shape.width)])
+        else:
+            scale = source.scale * self.model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
+            zero_point = self.model.parameters.get(f"{layer.name}.weight_zero_point")
+            if zero_point is not None:
+                fields["weight_zero"] = self.array(f"weight_zero_{number}", zero_point)
+        multiplier = scale if target is None else scale / target.scale
+        fields["multiplier"] = self.array(f"multiplier_{number}", multiplier.astype(np.float32))
+        return fields
+
+    def add(self, layer: Add, out: str) -> None:
+        """A sum, in a block of its own for the list of its inputs."""
+        size, count = self.model.network.shapes[layer.name].size, len(layer.inputs)
+        kind = "uint8_t" if self.integer else "float"
+        places = ", ".join(self.place(name) for name in layer.inputs)
+        lines = [f"const {kind} *const inputs[] = {{{places}}};"]
+        if self.quantization is None:
+            lines.append(f"add(inputs, {count}, {out}, {size}, {_ACTIVATIONS[layer.activation]});")
+        else:
+            scales, target = self.quantization.activations, self.quantization.activations[layer.name]
+            sources = [scales[name] for name in layer.inputs]
+            low, high = target.clamp(layer.activation)
+            multipliers = (float_literal(np.float32(np.float64(source.scale) / target.scale)) for source in sources)
+            lines += [
+                f"const int zeros[] = {{{', '.join(str(source.zero_point) for source in sources)}}};",
+                f"const float multipliers[] = {{{', '.join(multipliers)}}};",
+                f"add(inputs, zeros, multipliers, {count}, {out}, {size}, {target.zero_point}, {low}, {high});",
+            ]
+        self.kernels.add("add")
+        self.calls.append("\n".join(["{", *(f"    {line}" for line in lines), "}"]))
+
+    def concatenate(self, layer: Concatenate, out: str) -> None:
+        """A concatenation, one part after the other."""
+        network, begin = self.model.network, 0
+        made = network.shapes[layer.name]
+        pixels = made.height * made.width
+        for name in layer.inputs:
+            channels = network.shapes[name].channels
+            arguments: list[object] = [self.place(name), channels]
+            if self.quantization is None:
+                arguments += [f"{out} + {begin}", made.channels, pixels]
+            else:
+                source, target = self.quantization.activations[name], self.quantization.activations[layer.name]
+                multiplier = float_literal(np.float32(np.float64(source.scale) / target.scale))
+                arguments += [source.zero_point, multiplier, f"{out} + {begin}", made.channels, pixels]
+                arguments.append(target.zero_point)
+            self.call("concatenate", *arguments)
+            begin += channels
+
+    def array(self, name: str, values: Array) -> str:
+        """A constant array; returns the expression that names it."""
+        kind = {"int8": "int8_t", "int32": "int32_t", "float32": "float"}[values.dtype.name]
+        self.flash_bytes += values.nbytes
+        row = byte_rows(values.nbytes) if values.nbytes >= FEWEST_BYTES else 0
+        if row:
+            self.strings = True
+            self.constants.append(
+                f"static const union {{\n    unsigned char bytes[{values.nbytes // row}][{row}];\n"
+                f"    {kind} values[{values.size}];\n}} {name} = {{{{\n{byte_strings(values.ravel(), row)}\n}}}};"
+            )
+            return f"{name}.values"
+        self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{numbers(values.ravel())}}};")
+        return name

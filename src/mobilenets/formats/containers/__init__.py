@@ -1,0 +1,1 @@
+"""Readers of foreign bytes that know nothing of networks."""

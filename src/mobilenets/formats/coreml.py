@@ -1,0 +1,173 @@
+"""Model → Core ML (``.mlpackage``), through coremltools' own builder and converter.
+
+The package reads an RGB image of the network's size, normalises it itself, and gives what Vision and Xcode show of a
+classifier: a probability per label, and the likeliest label. It can be written on any system; only macOS can run it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    PointwiseConvolution,
+)
+from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.model.model import Model
+
+IMAGE = "image"
+PROBABILITIES = "probabilities"
+
+
+def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
+    """Write a Model as a Core ML package.
+
+    Args:
+        model: float32, a classifier with one output.
+        path: The ``.mlpackage`` folder.
+        half: Store weights and compute in float16.
+
+    Raises:
+        FormatError: If the Model is int8, has several outputs or one that is a map, or the path does not end in
+            ``.mlpackage``.
+        MissingDependencyError: If coremltools is not installed.
+        OSError: If a file cannot be written.
+    """
+    path, network = Path(path), model.network
+    if path.suffix != ".mlpackage":
+        raise FormatError(f"Core ML packages end in .mlpackage, not {path.suffix or 'in nothing'!r}: {path}")
+    if model.quantization is not None:
+        raise FormatError("Core ML knows no int8 activations; export the float32 Model that this one came from")
+    if len(network.outputs) != 1 or network.shapes[network.outputs[0]][1:] != (1, 1):
+        raise FormatError(f"Core ML export takes classifiers with one output; {network.name} has {network.outputs}")
+    try:
+        import coremltools
+    except ImportError:
+        raise MissingDependencyError("coremltools", "coreml") from None
+    target = coremltools.target.iOS15
+    package = coremltools.convert(
+        _program(model, target),
+        convert_to="mlprogram",
+        inputs=[coremltools.ImageType(name=IMAGE, shape=(1, network.channels, network.height, network.width))],
+        classifier_config=coremltools.ClassifierConfig(list(distinct(model.labels))),
+        compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
+        minimum_deployment_target=target,
+    )
+    package.short_description = f"{network.name} over {network.classes} classes, written by mobilenets"
+    package.save(str(path))
+
+
+def distinct(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Labels of which no two are equal, as the keys of Core ML's dictionary must be.
+
+    ImageNet's name a bird and a machine crane. A label that was there before gets the number of its class.
+
+    >>> distinct(("crane", "crow", "crane"))
+    ('crane', 'crow', 'crane (2)')
+    """
+    seen: set[str] = set()
+    result = []
+    for number, label in enumerate(labels):
+        own = label
+        while own in seen or (own != label and own in labels):
+            own = f"{own} ({number})"
+        seen.add(own)
+        result.append(own)
+    return tuple(result)
+
+
+def _program(model: Model, target: Any) -> Any:
+    """The network in coremltools' intermediate language."""
+    from coremltools.converters.mil import Builder
+
+    network = model.network
+    image = Builder.TensorSpec(shape=(1, network.channels, network.height, network.width))
+
+    def program(image: Any) -> Any:
+        mean, std = np.zeros(1), np.ones(1)
+        if network.channels == 3:
+            mean, std = np.array(model.preprocessing.mean), np.array(model.preprocessing.std)
+        scale = (1 / (255 * std)).astype(np.float32).reshape(1, -1, 1, 1)
+        offset = (-mean / std).astype(np.float32).reshape(1, -1, 1, 1)
+        values = {INPUT: Builder.add(x=Builder.mul(x=image, y=scale), y=offset)}
+        for layer in network.layers:
+            values[layer.name] = _layer(Builder, model, layer, [values[name] for name in layer.inputs])
+        logits = Builder.reshape(x=values[network.outputs[0]], shape=[1, network.classes])
+        return Builder.softmax(x=logits, axis=1, name=PROBABILITIES)
+
+    return Builder.program(input_specs=[image], opset_version=target)(program)
+
+
+def _layer(builder: Any, model: Model, layer: Layer, inputs: list[Any]) -> Any:
+    """One layer; every value is a map (1, C, H, W)."""
+    match layer:
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
+            result = _convolution(builder, model, layer, inputs[0])
+        case Linear():
+            shape = model.network.input_shapes(layer)[0]
+            flat = builder.reshape(x=inputs[0], shape=[1, shape.size])
+            result = builder.linear(x=flat, **_weights(model, layer))
+            result = builder.reshape(x=result, shape=[1, layer.out_features, 1, 1])
+        case MaxPool():
+            window = {"kernel_sizes": [layer.kernel] * 2, "strides": [layer.stride] * 2}
+            result = builder.max_pool(x=inputs[0], **window, pad_type="custom", pad=list(layer.padding))
+        case GlobalAveragePool():
+            result = builder.reduce_mean(x=inputs[0], axes=[2, 3], keep_dims=True)
+        case Add():
+            result = inputs[0]
+            for other in inputs[1:]:
+                result = builder.add(x=result, y=other)
+        case Concatenate():
+            result = builder.concat(values=inputs, axis=1)
+        case _:
+            raise FormatError(f"{layer.name} is of a kind that Core ML export does not know: {type(layer).__name__}")
+    match getattr(layer, "activation", Activation.NONE):
+        case Activation.RELU:
+            return builder.relu(x=result)
+        case Activation.RELU6:
+            return builder.relu6(x=result)
+    return result
+
+
+def _convolution(
+    builder: Any, model: Model, layer: Convolution | DepthwiseConvolution | PointwiseConvolution, source: Any
+) -> Any:
+    settings: dict[str, Any] = {}
+    if not isinstance(layer, PointwiseConvolution):
+        settings = {"strides": [layer.stride] * 2, "pad_type": "custom", "pad": list(layer.padding)}
+    if isinstance(layer, DepthwiseConvolution):
+        settings["groups"] = model.network.shapes[layer.name].channels
+    elif isinstance(layer, Convolution):
+        settings["groups"] = layer.groups
+    result = builder.conv(x=source, **_weights(model, layer), **settings)
+    if layer.batch_norm is None:
+        return result
+    statistics = {
+        word: np.asarray(model.parameters[f"{layer.name}.batch_norm.{name}"])
+        for word, name in (
+            ("gamma", "weight"),
+            ("beta", "bias"),
+            ("mean", "running_mean"),
+            ("variance", "running_var"),
+        )
+    }
+    return builder.batch_norm(x=result, **statistics, epsilon=np.float32(layer.batch_norm.epsilon))
+
+
+def _weights(model: Model, layer: Any) -> dict[str, Any]:
+    parameters = {"weight": np.asarray(model.parameters[f"{layer.name}.weight"])}
+    if layer.bias:
+        parameters["bias"] = np.asarray(model.parameters[f"{layer.name}.bias"])
+    return parameters

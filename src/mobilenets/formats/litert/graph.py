@@ -1,0 +1,299 @@
+"""The operators of a LiteRT file as a Network.
+
+Padding, activation functions and the normalisation of the image may stand alone; they are taken into the layer or the
+preprocessing that they belong to.
+
+Source: schema.fbs of the LiteRT repository, for the numbers of operators and the slots of their options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+import numpy as np
+
+from mobilenets.architecture.layers import INPUT, Activation, Network, Padding
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.errors import FormatError
+from mobilenets.formats.containers.flatbuffer import Table
+from mobilenets.formats.graph import NO_PADDING, Graph, Value
+from mobilenets.formats.litert.file import Operator, TfliteFile, TfliteTensor
+from mobilenets.formats.weights import Found, float32
+from mobilenets.model.model import Tensor
+
+
+class Code(IntEnum):
+    """The operators that are read, by their numbers in the schema."""
+
+    ADD = 0
+    AVERAGE_POOL_2D = 1
+    CONCATENATION = 2
+    CONV_2D = 3
+    DEPTHWISE_CONV_2D = 4
+    DEQUANTIZE = 6
+    FULLY_CONNECTED = 9
+    MAX_POOL_2D = 17
+    MUL = 18
+    RELU = 19
+    RELU6 = 21
+    RESHAPE = 22
+    SOFTMAX = 25
+    PAD = 34
+    MEAN = 40
+    SUB = 41
+    SQUEEZE = 43
+    QUANTIZE = 114
+
+
+WEIGHTED = (Code.CONV_2D, Code.DEPTHWISE_CONV_2D, Code.FULLY_CONNECTED)
+"""Those that have weights."""
+_ACTIVATIONS = {0: Activation.NONE, 1: Activation.RELU, 3: Activation.RELU6}
+
+
+def channels_first(weight: TfliteTensor, value: Tensor, channels: int, height: int, width: int) -> Tensor:
+    """A linear layer's weight: this package flattens a map channel by channel, LiteRT pixel by pixel."""
+    if value.ndim != 2 or value.shape[1] != channels * height * width:
+        raise FormatError(f"{weight.name} has shape {value.shape}; (out, {channels * height * width}) was expected")
+    return value.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(value.shape)
+
+
+@dataclass
+class GraphReader:
+    """Walks the operators of a file."""
+
+    file: TfliteFile
+    values: dict[int, Value] = field(default_factory=dict)
+    """What a tensor stands for, by its index."""
+    made: dict[str, int] = field(default_factory=dict)
+    """The last tensor that belongs to a layer, by the layer's name."""
+    normalization: dict[str, Tensor] = field(default_factory=dict)
+    """``scale`` and ``offset`` of the image, where the graph applies them."""
+
+    def read(self) -> Network:
+        """Read every operator.
+
+        Returns:
+            The network, under the file's names; its tensors are in ``graph.tensors``.
+
+        Raises:
+            FormatError: If an operator, or a form of it, is none that a Network has; it is named.
+        """
+        if len(self.file.inputs) != 1 or not self.file.outputs:
+            raise FormatError(f"the graph has {len(self.file.inputs)} inputs; one image goes in")
+        (index,) = self.file.inputs
+        image = self.file.tensor(index)
+        if len(image.shape) != 4:
+            raise FormatError(f"{image.name} has shape {image.shape}; images are (1, height, width, channels)")
+        self.graph = Graph(*image.shape[1:])
+        self.values[index] = Value(INPUT)
+        self.made[INPUT] = index
+        self.readers: dict[int, int] = {}
+        for operator in self.file.operators:
+            for source in operator.inputs:
+                self.readers[source] = self.readers.get(source, 0) + 1
+        for operator in self.file.operators:
+            self._read(operator)
+        names = [self.value(output, "the output").layer for output in self.file.outputs]
+        return self.graph.network(self.file.name, names)
+
+    def value(self, index: int, node: str) -> Value:
+        """What a computed tensor stands for."""
+        if index not in self.values:
+            raise FormatError(f"{node} reads {self.file.tensor(index).name}, which nothing before it makes")
+        return self.values[index]
+
+    def _read(self, operator: Operator) -> None:
+        node = self.file.tensor(operator.output).name
+        first = operator.inputs[0]
+        if operator.code == Code.DEQUANTIZE and self.file.tensor(first).constant:
+            # Weights that are stored as float16 are used under the name of what they are turned into.
+            self.file.tensors[operator.output] = replace(self.file.tensor(first), name=node)
+            return
+        match operator.code:
+            case Code.CONV_2D | Code.DEPTHWISE_CONV_2D:
+                layer = self._convolution(node, operator)
+            case Code.FULLY_CONNECTED:
+                layer = self._linear(node, operator)
+            case Code.AVERAGE_POOL_2D | Code.MAX_POOL_2D:
+                layer = self._pool(node, operator)
+            case Code.MEAN:
+                layer = self._mean(node, operator)
+            case Code.ADD | Code.CONCATENATION:
+                layer = self._join(node, operator)
+            case _:
+                self.values[operator.output] = self._passed(node, operator, self.value(first, node))
+                return
+        self.values[operator.output] = Value(layer)
+        self.made[layer] = operator.output
+
+    def _passed(self, node: str, operator: Operator, source: Value) -> Value:
+        """Operators that become no layer of their own."""
+        output = operator.output
+        match operator.code:
+            case Code.RELU | Code.RELU6:
+                if self.readers.get(operator.inputs[0]) != 1:
+                    raise FormatError(f"{node}: what it reads is read elsewhere too")
+                activation = Activation.RELU if operator.code == Code.RELU else Activation.RELU6
+                self.graph.activate(node, source.layer, activation)
+                self.made[source.layer] = output
+            case Code.PAD:
+                return Value(source.layer, self._pad(node, operator))
+            case Code.SOFTMAX:
+                if output not in self.file.outputs:
+                    raise FormatError(f"{node} is a softmax in the middle of the network")
+            case Code.RESHAPE | Code.SQUEEZE:
+                self._check_reshape(node, source, self.file.tensor(output).shape)
+            case Code.QUANTIZE | Code.DEQUANTIZE:
+                if source.layer == INPUT and operator.code == Code.QUANTIZE:
+                    self.made[INPUT] = output
+                elif operator.code == Code.QUANTIZE and output not in self.file.outputs:
+                    raise FormatError(f"{node} changes a quantisation in the middle of the network")
+            case Code.MUL | Code.SUB if source.layer == INPUT:
+                self._normalize(node, operator)
+            case code:
+                raise FormatError(f"{node} is operator {code} of the schema, which this package does not read")
+        return source
+
+    def _normalize(self, node: str, operator: Operator) -> None:
+        constant = self.file.tensor(operator.inputs[1])
+        value = np.broadcast_to(float32(Found(constant.name, constant.value())).ravel(), (3,)).astype(np.float64)
+        if operator.code == Code.MUL and not self.normalization:
+            self.normalization["scale"] = value
+        elif operator.code == Code.SUB and "scale" in self.normalization:
+            self.normalization["offset"] = -value
+        else:
+            raise FormatError(f"{node}: the image is normalised by one product and one sum, in that order")
+
+    def _join(self, node: str, operator: Operator) -> str:
+        options = operator.options
+        if operator.code == Code.ADD and len(operator.inputs) == 2 and self.file.tensor(operator.inputs[1]).constant:
+            return self._constant_sum(node, operator)
+        sources = [self.value(index, node) for index in operator.inputs]
+        if operator.code == Code.ADD:
+            layer = self.graph.add(node, sources)
+        else:
+            axis = options.i32(0) if options else 0
+            if axis not in (3, -1):
+                raise FormatError(f"{node} joins along axis {axis}; only channels can be joined")
+            layer = self.graph.concatenate(node, sources)
+        self._fused(node, layer, options, 0 if operator.code == Code.ADD else 1)
+        return layer
+
+    def _constant_sum(self, node: str, operator: Operator) -> str:
+        source = self.value(operator.inputs[0], node)
+        if source.layer != INPUT or "scale" not in self.normalization or "offset" in self.normalization:
+            raise FormatError(f"{node} adds constants, which only the normalisation of the image does")
+        constant = self.file.tensor(operator.inputs[1])
+        value = float32(Found(constant.name, constant.value())).ravel()
+        self.normalization["offset"] = np.broadcast_to(value, (3,)).astype(np.float64)
+        return INPUT
+
+    def _fused(self, node: str, layer: str, options: Table | None, slot: int) -> None:
+        number = options.i8(slot) if options else 0
+        if number not in _ACTIVATIONS:
+            raise FormatError(f"{node} has activation function {number}; none, ReLU and ReLU6 are known")
+        self.graph.activate(node, layer, _ACTIVATIONS[number])
+
+    def _convolution(self, node: str, operator: Operator) -> str:
+        options = operator.options
+        if options is None or len(operator.inputs) < 2:
+            raise FormatError(f"{node} lacks its options or its weights")
+        depthwise = operator.code == Code.DEPTHWISE_CONV_2D
+        source = self.value(operator.inputs[0], node)
+        weight = self.file.tensor(operator.inputs[1])
+        value = weight.value()
+        if value.ndim != 4:
+            raise FormatError(f"{weight.name} has shape {value.shape}; a convolution's weights have 4 axes")
+        dilation = options.i32(5 if depthwise else 4, 1), options.i32(6 if depthwise else 5, 1)
+        stride_w, stride = options.i32(1), options.i32(2)
+        if dilation != (1, 1) or stride_w != stride:
+            raise FormatError(f"{node} has strides {(stride, stride_w)} and dilation {dilation}; windows are plain")
+        channels = self.graph.shape(source.layer).channels
+        value = np.transpose(value, (3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
+        if depthwise and value.shape[0] != channels:
+            raise FormatError(f"{weight.name} has {value.shape[0]} filters for {channels} channels; it needs as many")
+        if value.shape[1] < 1 or channels % value.shape[1]:
+            raise FormatError(f"{weight.name} reads {value.shape[1]} channels; {channels} are there")
+        layer = self.graph.convolution(
+            node,
+            source,
+            Found(weight.name, value),
+            stride=stride,
+            padding=self._same(node, options, source, value.shape[2], stride),
+            groups=channels // value.shape[1],
+        )
+        self._bias(layer, operator)
+        self._fused(node, layer, options, 4 if depthwise else 3)
+        return layer
+
+    def _same(self, node: str, options: Table, source: Value, kernel: int, stride: int) -> Padding:
+        """Padding that the file gives by a policy, as numbers."""
+        if options.i8(0) == 1:
+            return NO_PADDING
+        if source.padding != NO_PADDING:
+            raise FormatError(f"{node} pads a map that is padded already")
+        if stride < 1 or kernel < 1:
+            raise FormatError(f"{node} has a window of {kernel} and stride {stride}")
+        shape = self.graph.shape(source.layer)
+        same = PaddingPolicy.SAME
+        return Padding(*same.amounts(shape.height, kernel, stride), *same.amounts(shape.width, kernel, stride))
+
+    def _bias(self, layer: str, operator: Operator) -> None:
+        if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
+            bias = self.file.tensor(operator.inputs[2])
+            self.graph.bias(layer, Found(bias.name, bias.value().ravel()))
+
+    def _linear(self, node: str, operator: Operator) -> str:
+        options = operator.options
+        if len(operator.inputs) < 2 or (options and options.i8(1)):
+            raise FormatError(f"{node} lacks its weights or has them shuffled")
+        source, weight = self.value(operator.inputs[0], node), self.file.tensor(operator.inputs[1])
+        shape = self.graph.shape(source.layer)
+        value = channels_first(weight, weight.value(), shape.channels, shape.height, shape.width)
+        layer = self.graph.linear(node, source, Found(weight.name, value))
+        self._bias(layer, operator)
+        self._fused(node, layer, options, 0)
+        return layer
+
+    def _pool(self, node: str, operator: Operator) -> str:
+        options = operator.options
+        if options is None:
+            raise FormatError(f"{node} lacks its options")
+        source = self.value(operator.inputs[0], node)
+        shape = self.graph.shape(source.layer)
+        stride, width, height = options.i32(2), options.i32(3), options.i32(4)
+        if operator.code == Code.MAX_POOL_2D:
+            if width != height or stride != options.i32(1):
+                raise FormatError(f"{node} has a window of {height}×{width}; windows must be square")
+            padding = self._same(node, options, source, height, stride)
+            layer = self.graph.max_pool(node, source, kernel=height, stride=stride, padding=padding)
+        elif (height, width) == shape[1:]:
+            layer = self.graph.average(node, source)
+        else:
+            raise FormatError(f"{node} averages {height}×{width} pixels of {shape}; only whole maps are averaged")
+        self._fused(node, layer, options, 5)
+        return layer
+
+    def _mean(self, node: str, operator: Operator) -> str:
+        axes = self.file.tensor(operator.inputs[1]).value().ravel().tolist() if len(operator.inputs) > 1 else []
+        if sorted(axes) not in ([1, 2], [-3, -2]):
+            raise FormatError(f"{node} averages over axes {axes}; only whole maps are averaged")
+        return self.graph.average(node, self.value(operator.inputs[0], node))
+
+    def _pad(self, node: str, operator: Operator) -> Padding:
+        amounts = self.file.tensor(operator.inputs[1]).value() if len(operator.inputs) > 1 else np.zeros(0)
+        if amounts.shape != (4, 2) or amounts.dtype.kind != "i" or amounts[[0, 3]].any():
+            raise FormatError(f"{node} pads by {amounts.tolist()}; only height and width can be padded")
+        (top, bottom), (left, right) = amounts[1:3].tolist()
+        if min(top, bottom, left, right) < 0:
+            raise FormatError(f"{node} pads by {amounts.tolist()}")
+        return Padding(top, bottom, left, right)
+
+    def _check_reshape(self, node: str, source: Value, shape: tuple[int, ...]) -> None:
+        have = self.graph.shape(source.layer)
+        size = 1
+        for extent in shape[1:]:
+            size *= extent
+        if size != have.size and (size, shape[:1]) != (1, (have.size,)):
+            raise FormatError(f"{node} reshapes {have} into {shape}")

@@ -1,0 +1,231 @@
+"""LiteRT (TensorFlow Lite) → Model, without either: float32, float16 weights, int8 per channel, uint8 as published.
+
+The official uint8 networks quantise weights asymmetrically, one scale and zero point per tensor. They are kept exact:
+an int8 Model holds their bytes less 128 as weights, and their zero points as ``weight_zero_point``, because
+requantising them symmetrically would round every weight anew and the result could not be held against the published
+kernels (:mod:`mobilenets.formats.fixed_point`).
+
+A softmax at the end is dropped, and so is the quantisation of the logits before it: a Model gives real logits. The
+scale and zero point that the file has for them are kept in the provenance. A file that this project wrote comes back
+exactly, by its description.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    DepthwiseConvolution,
+    Linear,
+    Network,
+    PointwiseConvolution,
+)
+from mobilenets.errors import FormatError, ModelError
+from mobilenets.formats.containers.binary import Bytes, read_file
+from mobilenets.formats.containers.flatbuffer import Table
+from mobilenets.formats.containers.zip_members import ZipMembers
+from mobilenets.formats.described import Description
+from mobilenets.formats.graph import recognised, renamed_tensors
+from mobilenets.formats.litert.file import TfliteFile, TfliteTensor
+from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
+from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
+from mobilenets.formats.weights import Found, float32
+from mobilenets.model.model import Model, Tensor, numbered_labels
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.quantization import TensorQuantization
+
+METADATA = "TFLITE_METADATA"
+"""Name of the metadata that apps read: what the image means, and which class is which."""
+DESCRIPTION = "mobilenets"
+"""Name of the metadata that this project writes."""
+_NORMALIZATION = 1
+"""The process unit of model metadata that normalises."""
+
+
+def from_tflite(path: str | Path, *, labels: tuple[str, ...] | None = None) -> Model:
+    """Read a ``.tflite`` file into a float32 or an int8 Model.
+
+    Args:
+        path: The file.
+        labels: Class names; by default those that are packed into the file, else numbers.
+
+    Raises:
+        FormatError: If the file is damaged, or holds an operator, a type or a quantisation that no Model has; the
+            offset, the operator or the tensor is named.
+    """
+    path = Path(path)
+    data = read_file(path)
+    file = TfliteFile(data)
+    if DESCRIPTION not in file.metadata:
+        return _read(file, labels or packed_labels(data), path.name)
+    model = _described(file)
+    try:
+        return model if labels is None else replace(model, labels=labels)
+    except ModelError as error:
+        raise FormatError(str(error)) from None
+
+
+def packed_labels(data: bytes) -> tuple[str, ...] | None:
+    """Lines of the one text file that model metadata packs behind a network, or None."""
+    if data.rfind(b"PK\x05\x06") < 0:
+        return None
+    archive = ZipMembers(data, "the metadata of the LiteRT file")
+    texts = [name for name in archive.names if name.lower().endswith(".txt")]
+    if len(texts) != 1:
+        return None
+    try:
+        return tuple(bytes(archive.member(texts[0])).decode().removesuffix("\n").split("\n"))
+    except UnicodeDecodeError:
+        raise FormatError(f"{texts[0]} in the LiteRT file is not UTF-8") from None
+
+
+def _described(file: TfliteFile) -> Model:
+    """The Model that this project wrote, from the constants under its tensors' names."""
+    try:
+        texts = json.loads(bytes(file.metadata[DESCRIPTION]))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"the description of the network is not readable: {error}") from None
+    if not isinstance(texts, dict):
+        raise FormatError("the description of the network is no object")
+    description = Description(texts)
+    constants = _constants(file)
+    constants |= {name.removesuffix("/float16"): tensor for name, tensor in constants.items()}
+    tensors: dict[str, Found] = {}
+    layers = [layer for layer in description.network.layers if layer.has_weight]
+    for layer in layers:
+        weight, bias = constants.get(f"{layer.name}.weight"), constants.get(f"{layer.name}.bias")
+        if weight is not None:
+            tensors |= _weights(description.network, layer.name, weight)
+        if bias is not None:
+            tensors[f"{layer.name}.bias"] = Found(bias.name, bias.value())
+    operators = sum(operator.code in WEIGHTED for operator in file.operators)
+    if operators != len(layers):
+        raise FormatError(f"the LiteRT graph has {operators} layers with weights; its description says {len(layers)}")
+    return description.model(tensors)
+
+
+def _constants(file: TfliteFile) -> dict[str, TfliteTensor]:
+    """Constant tensors by name.
+
+    Raises:
+        FormatError: If two of them that may be weights have the same name.
+    """
+    constants: dict[str, TfliteTensor] = {}
+    for tensor in file.tensors:
+        if tensor.constant:
+            if tensor.name in constants and tensor.scales.size:
+                raise FormatError(f"two tensors are called {tensor.name!r}")
+            constants[tensor.name] = tensor
+    return constants
+
+
+def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, Found]:
+    """Weight, and where it is quantised its scale and zero point, as a Model has them."""
+    layer, value = network[name], weight.value()
+    if isinstance(layer, Linear):
+        (shape,) = network.input_shapes(layer)
+        value = channels_first(weight, value, shape.channels, shape.height, shape.width)
+    elif value.ndim == 4:
+        value = np.transpose(value, (3, 0, 1, 2) if isinstance(layer, DepthwiseConvolution) else (0, 3, 1, 2))
+    found = {f"{name}.weight": Found(weight.name, value)}
+    if weight.quantized:
+        value, shift = signed_weight(value)
+        scale, zero_point = weight_scale(found[f"{name}.weight"], weight, value.shape[0])
+        found[f"{name}.weight"] = Found(weight.name, value)
+        found[f"{name}.weight_scale"] = Found(weight.name, scale)
+        found[f"{name}.weight_zero_point"] = Found(weight.name, (zero_point - shift).astype(np.int8))
+    return found
+
+
+def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> Model:
+    """The Model of a graph that nobody described."""
+    reader = GraphReader(file)
+    read = reader.read()
+    network, tensors = _with_linear_classifier(read, reader.graph.tensors)
+    network, names = recognised(network)
+    tensors = renamed_tensors(tensors, names)
+    made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
+    provenance = {"imported": {"from": "tflite", "file": file_name}}
+    weights = [found.value.dtype.kind for name, found in tensors.items() if name.endswith(".weight")]
+    if labels is not None and len(labels) != network.classes:
+        raise FormatError(f"{len(labels)} labels for {network.classes} classes")
+    labels = labels or numbered_labels(network.classes)
+    try:
+        if weights and all(kind == "f" for kind in weights):
+            parameters = _checked(network, {name: Found(f.source, float32(f)) for name, f in tensors.items()})
+            return Model(network, parameters, labels, _float_preprocessing(reader), provenance=provenance)
+        constants = _constants(file)
+        network, parameters, quantization = quantized_parameters(network, tensors, made, constants)
+        provenance["imported"].update(logits_quantization(network, made))
+        preprocessing = pixel_preprocessing(quantization.activations[INPUT])
+        return Model(network, parameters, labels, preprocessing, quantization, provenance)
+    except ModelError as error:
+        raise FormatError(str(error)) from None
+
+
+def _float_preprocessing(reader: GraphReader) -> Preprocessing:
+    if not reader.normalization:
+        return _metadata_preprocessing(reader.file.metadata.get(METADATA, b"")) or Preprocessing()
+    scale = reader.normalization["scale"]
+    offset = reader.normalization.get("offset", np.zeros(3))
+    if scale.min() <= 0:
+        raise FormatError(f"the image is multiplied by {scale.tolist()}; positive numbers were expected")
+    std = [float(np.round(value, 7)) for value in 1 / (255 * scale)]
+    mean = [float(np.round(value, 7)) for value in -offset / (255 * scale)]
+    return Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+
+
+def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | None:
+    """The normalisation that model metadata names for the image: (pixel − mean) / std, on the scale of bytes.
+
+    Source: metadata_schema.fbs of TensorFlow Lite Support.
+    """
+    if not metadata:
+        return None
+    graphs = Table.root(Bytes(metadata, "the metadata of the LiteRT file")).tables(3)
+    inputs = graphs[0].tables(2) if graphs else []
+    for unit in inputs[0].tables(4) if inputs else []:
+        options = unit.table(1)
+        if unit.i8(0) == _NORMALIZATION and options is not None:
+            mean, std = (options.numbers(slot, "<f4").astype(np.float64) for slot in (0, 1))
+            if mean.size not in (1, 3) or std.size != mean.size:
+                raise FormatError(f"the metadata normalises by {mean.size} means and {std.size} standard deviations")
+            red, green, blue = (float(np.round(value / 255, 7)) for value in np.broadcast_to(mean, 3))
+            red_std, green_std, blue_std = (float(np.round(value / 255, 7)) for value in np.broadcast_to(std, 3))
+            return Preprocessing(mean=(red, green, blue), std=(red_std, green_std, blue_std))
+    return None
+
+
+def pixel_preprocessing(quantization: TensorQuantization) -> Preprocessing:
+    """The normalisation under which an input's bytes are the pixels themselves."""
+    mean, std = quantization.zero_point / 255, 1 / (255 * quantization.scale)
+    return Preprocessing(mean=(mean, mean, mean), std=(std, std, std))
+
+
+def _with_linear_classifier(network: Network, tensors: dict[str, Found]) -> tuple[Network, dict[str, Found]]:
+    """The network with a pointwise convolution of a 1×1 map, where it is the only output, as the linear layer it is."""
+    last = network.layers[-1] if network.layers else None
+    if not isinstance(last, PointwiseConvolution) or network.outputs != (last.name,):
+        return network, tensors
+    if network.input_shapes(last)[0][1:] != (1, 1) or last.activation is not Activation.NONE:
+        return network, tensors
+    linear = Linear(last.name, last.inputs, out_features=last.out_channels, bias=last.bias)
+    weight = tensors[f"{last.name}.weight"]
+    flat = replace(weight, value=weight.value.reshape(weight.value.shape[:2]))
+    return replace(network, layers=(*network.layers[:-1], linear)), {**tensors, f"{last.name}.weight": flat}
+
+
+def _checked(network: Network, tensors: Mapping[str, Found]) -> dict[str, Tensor]:
+    needed = network.parameter_shapes()
+    for name, shape in needed.items():
+        if name in tensors and tensors[name].value.shape != shape:
+            found = tensors[name]
+            raise FormatError(f"{found.source} has shape {found.value.shape} in PyTorch's layout; it needs {shape}")
+    return {name: found.value for name, found in tensors.items()}

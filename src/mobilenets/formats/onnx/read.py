@@ -1,0 +1,320 @@
+"""ONNX → Model: the graphs that this project writes, and MobileNet V1 as torch exports it.
+
+A graph of this project comes back exactly, int8 included, by its description. Any other is read node by node: float32
+(N, 3, height, width) goes in, and padding, batch norm and activation may stand alone or be folded already. Such a graph
+does not say how images were normalised; see :func:`from_onnx`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mobilenets.architecture.layers import INPUT, Activation, Padding
+from mobilenets.errors import FormatError, ModelError
+from mobilenets.formats.containers.binary import read_file
+from mobilenets.formats.described import FIELDS, Description
+from mobilenets.formats.graph import Graph, Value, recognised, renamed_tensors
+from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
+from mobilenets.formats.pytorch import IMAGENET
+from mobilenets.formats.weights import Found, float32
+from mobilenets.model.model import Model, Tensor, numbered_labels
+from mobilenets.model.preprocessing import Preprocessing
+
+_PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
+"""Operators that change no value; where they change a shape, the layers' own shapes are checked instead."""
+_SHAPES = {"Shape", "Gather", "Constant", "Concat", "Unsqueeze", "Cast"}
+"""Operators with which exporters compute the shape that a Reshape takes."""
+
+
+def from_onnx(
+    path: str | Path, *, labels: tuple[str, ...] | None = None, preprocessing: Preprocessing | None = None
+) -> Model:
+    """Read an ONNX file into a Model.
+
+    Args:
+        path: The file.
+        labels: Class names; by default those of the description, else numbers.
+        preprocessing: How images become input. By default what the description says; where there is none, mean and
+            standard deviation 0.5 for a network with ReLU6 (TensorFlow's and timm's), ImageNet's for one with ReLU.
+
+    Raises:
+        FormatError: If the file is damaged or holds an operator or a form of one that no Model has; it is named.
+    """
+    path = Path(path)
+    graph = read_onnx(read_file(path))
+    if set(FIELDS) <= graph.metadata.keys():
+        model = _described(graph)
+    else:
+        model = _Reader(graph).model(path.name)
+        if preprocessing is None:
+            activations = {getattr(layer, "activation", None) for layer in model.network.layers}
+            preprocessing = Preprocessing() if Activation.RELU6 in activations else IMAGENET
+    try:
+        if labels is not None:
+            model = replace(model, labels=labels)
+        return model if preprocessing is None else replace(model, preprocessing=preprocessing)
+    except ModelError as error:
+        raise FormatError(str(error)) from None
+
+
+def _described(graph: OnnxGraph) -> Model:
+    description = Description(graph.metadata)
+    model = description.model(graph.constants)
+    weighted = sum(layer.has_weight for layer in model.network.layers)
+    operators = sum(node.operator in ("Conv", "Gemm", "MatMul") for node in graph.nodes)
+    if weighted != operators:
+        raise FormatError(f"the ONNX graph has {operators} layers with weights; its description says {weighted}")
+    if model.quantization is not None:
+        for name, held in model.quantization.activations.items():
+            scale = graph.constants.get(f"{name}.scale")
+            if scale is not None and scale.value.size == 1 and float(scale.value.ravel()[0]) != held.scale:
+                raise FormatError(f"{scale.source} is {scale.value}; the description says {held.scale}")
+    return model
+
+
+@dataclass
+class _Reader:
+    file: OnnxGraph
+    values: dict[str, Value] = field(default_factory=dict)
+    """What a tensor stands for, by its name."""
+    shapes: set[str] = field(default_factory=set)
+    """Tensors that hold shapes."""
+
+    def model(self, file_name: str) -> Model:
+        """Read everything."""
+        if len(self.file.inputs) != 1 or not self.file.outputs:
+            raise FormatError(f"the ONNX graph has inputs {', '.join(self.file.inputs)}; one image goes in")
+        ((name, shape),) = self.file.inputs.items()
+        if len(shape) != 4 or None in shape[1:]:
+            raise FormatError(f"the input {name!r} has shape {shape}; (N, 3, height, width) was expected")
+        channels, height, width = (size or 0 for size in shape[1:])
+        self.graph = Graph(height=height, width=width, channels=channels)
+        if channels != 3:
+            raise FormatError(f"the input {name!r} has shape {shape}; 3 channels in the second place were expected")
+        self.values[name] = Value(INPUT)
+        self.constants = dict(self.file.constants)
+        self.readers: dict[str, int] = {}
+        for node in self.file.nodes:
+            for source in node.inputs:
+                self.readers[source] = self.readers.get(source, 0) + 1
+        for node in self.file.nodes:
+            self._read(node)
+        outputs = [self._value(node_output, "the output").layer for node_output in self.file.outputs]
+        network, names = recognised(self.graph.network(self.file.name, outputs))
+        tensors = renamed_tensors(self.graph.tensors, names)
+        needed = network.parameter_shapes()
+        parameters: dict[str, Tensor] = {}
+        for tensor, found in tensors.items():
+            if found.value.shape != needed.get(tensor):
+                raise FormatError(f"{found.source} has shape {found.value.shape}; it needs {needed.get(tensor)}")
+            parameters[tensor] = float32(found)
+        try:
+            provenance = {"imported": {"from": "onnx", "file": file_name}}
+            return Model(network, parameters, numbered_labels(network.classes), provenance=provenance)
+        except ModelError as error:
+            raise FormatError(str(error)) from None
+
+    def _value(self, tensor: str, node: str) -> Value:
+        if tensor not in self.values:
+            raise FormatError(f"{node} reads {tensor!r}, which nothing before it makes")
+        return self.values[tensor]
+
+    def _constant(self, node: Node, number: int) -> Found:
+        tensor = node.input(number)
+        if tensor not in self.constants:
+            raise FormatError(f"{node.name} ({node.operator}) needs a constant where it reads {tensor!r}")
+        return self.constants[tensor]
+
+    def _read(self, node: Node) -> None:
+        if not node.outputs:
+            raise FormatError(f"{node.name} ({node.operator}) makes nothing")
+        out = node.outputs[0]
+        if self._is_shape(node):
+            self.shapes.update(node.outputs)
+            return
+        match node.operator:
+            case "Constant":
+                value = node.attributes.get("value")
+                if not isinstance(value, Found):
+                    raise FormatError(f"{node.name} is a constant that is no tensor")
+                self.constants[out] = replace(value, source=node.name)
+                return
+            case "Identity" if node.input(0) in self.constants:
+                self.constants[out] = self.constants[node.input(0)]
+                return
+            case "Conv":
+                made = Value(self._convolution(node))
+            case "BatchNormalization":
+                made = Value(self._batch_norm(node))
+            case "Relu" | "Clip":
+                made = Value(self._activation(node))
+            case "Pad":
+                made = self._pad(node)
+            case "Gemm" | "MatMul":
+                made = Value(self._linear(node))
+            case "Add" | "Sum" | "Concat":
+                made = Value(self._join(node))
+            case "MaxPool":
+                made = Value(self._max_pool(node))
+            case "GlobalAveragePool" | "AveragePool" | "ReduceMean":
+                made = Value(self._average(node))
+            case "Softmax":
+                made = self._softmax(node)
+            case operator if operator in _PASSED:
+                made = self._value(node.input(0), node.name)
+            case _:
+                raise FormatError(f"{node.name} is a {node.operator}, which this package does not read")
+        self.values[out] = made
+
+    def _is_shape(self, node: Node) -> bool:
+        """Whether a node computes a shape and not an activation."""
+        if node.operator == "Shape":
+            return True
+        inside = [tensor for tensor in node.inputs if tensor in self.shapes]
+        return node.operator in _SHAPES and bool(inside) and all(tensor not in self.values for tensor in node.inputs)
+
+    def _source(self, node: Node) -> Value:
+        return self._value(node.input(0), node.name)
+
+    def _last_of(self, node: Node) -> str:
+        """The layer that a node adds to; nothing else may read what it had made so far."""
+        if self.readers.get(node.input(0)) != 1 or node.input(0) in self.file.outputs:
+            raise FormatError(f"{node.name} ({node.operator}) changes {node.input(0)!r}, which is read elsewhere too")
+        return self.graph.plain(self._source(node), node.name)
+
+    def _convolution(self, node: Node) -> str:
+        weight = self._constant(node, 1)
+        name, stride, padding = _layer_name(node), *self._window(node, weight.value.shape[2:])
+        groups = node.attributes.get("group", 1)
+        if not isinstance(groups, int) or groups < 1:
+            raise FormatError(f"{node.name} has {groups!r} groups")
+        layer = self.graph.convolution(name, self._source(node), weight, stride=stride, padding=padding, groups=groups)
+        if node.input(2):
+            self.graph.bias(layer, self._constant(node, 2))
+        return layer
+
+    def _window(self, node: Node, kernel: tuple[int, ...]) -> tuple[int, Padding]:
+        """Stride and padding of a square window."""
+        attributes = node.attributes
+        strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
+        pads = attributes.get("pads", [0, 0, 0, 0])
+        if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+            raise FormatError(f"{node.name} pads by {attributes['auto_pad']}; explicit padding is read")
+        if len(kernel) != 2 or kernel[0] != kernel[1] or len(strides) != 2 or strides[0] != strides[1]:
+            raise FormatError(f"{node.name} has a window of {kernel} and strides {strides}; both must be square")
+        if any(step != 1 for step in dilations) or attributes.get("ceil_mode") or len(pads) != 4:
+            raise FormatError(f"{node.name} has dilations {dilations} or rounds up, which no Model does")
+        top, left, bottom, right = pads
+        if min(pads) < 0 or max(pads) > 64 or not 0 < strides[0] <= 64:
+            raise FormatError(f"{node.name} has strides {strides} and padding {pads}")
+        return strides[0], Padding(top, bottom, left, right)
+
+    def _batch_norm(self, node: Node) -> str:
+        layer = self._last_of(node)
+        names = ("weight", "bias", "running_mean", "running_var")
+        statistics = {name: self._constant(node, number) for number, name in enumerate(names, start=1)}
+        epsilon = float(f"{node.attributes.get('epsilon', 1e-5):.7g}")
+        if statistics["running_var"].value.size and statistics["running_var"].value.min() < 0:
+            raise FormatError(f"{statistics['running_var'].source} holds a negative variance")
+        self.graph.batch_norm(layer, epsilon, statistics)
+        return layer
+
+    def _activation(self, node: Node) -> str:
+        layer = self._last_of(node)
+        activation = Activation.RELU
+        if node.operator == "Clip":
+            bounds = [node.attributes.get(name) for name in ("min", "max")]
+            for number in (1, 2):
+                if node.input(number):
+                    bounds[number - 1] = float(self._constant(node, number).value.ravel()[:1].sum())
+            if bounds != [0.0, 6.0] and bounds != [0.0, None]:
+                raise FormatError(f"{node.name} clips to {bounds}; ReLU and ReLU6 are known")
+            activation = Activation.RELU6 if bounds[1] else Activation.RELU
+        self.graph.activate(node.name, layer, activation)
+        return layer
+
+    def _pad(self, node: Node) -> Value:
+        source = self._source(node)
+        pads = node.attributes.get("pads")
+        if pads is None:
+            pads = [int(number) for number in self._constant(node, 1).value.ravel()[:8]]
+        constant = self._constant(node, 2).value.any() if node.input(2) else node.attributes.get("value", 0)
+        if (
+            len(pads) != 8
+            or any(pads[axis] for axis in (0, 1, 4, 5))
+            or constant
+            or not 0 <= min(pads) <= max(pads) < 64
+        ):
+            raise FormatError(f"{node.name} pads by {pads}; zeros around height and width are read")
+        return replace(source, padding=Padding(pads[2], pads[6], pads[3], pads[7]))
+
+    def _linear(self, node: Node) -> str:
+        source, weight = self._source(node), self._constant(node, 1)
+        attributes = node.attributes
+        if attributes.get("transA") or attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
+            raise FormatError(f"{node.name} scales or transposes what it reads, which no Model does")
+        if not attributes.get("transB"):
+            weight = replace(weight, value=weight.value.T)
+        layer = self.graph.linear(_layer_name(node), source, weight)
+        if node.input(2):
+            bias = self._constant(node, 2)
+            self.graph.bias(layer, replace(bias, value=bias.value.ravel()))
+        return layer
+
+    def _join(self, node: Node) -> str:
+        constant = next((tensor for tensor in node.inputs if tensor in self.constants), None)
+        if constant is not None and node.operator == "Add" and len(node.inputs) == 2:
+            return self._added_bias(node, self.constants[constant])
+        sources = [self._value(tensor, node.name) for tensor in node.inputs]
+        if node.operator != "Concat":
+            return self.graph.add(_layer_name(node), sources)
+        if node.attributes.get("axis") not in (1, -3):
+            raise FormatError(
+                f"{node.name} joins along axis {node.attributes.get('axis')}; only channels can be joined"
+            )
+        return self.graph.concatenate(_layer_name(node), sources)
+
+    def _added_bias(self, node: Node, bias: Found) -> str:
+        """The sum after a MatMul."""
+        tensor = next((tensor for tensor in node.inputs if tensor not in self.constants), None)
+        if tensor is None:
+            raise FormatError(f"{node.name} adds two constants, which no network of this project does")
+        layer = self.graph.plain(self._value(tensor, node.name), node.name)
+        if layer == INPUT or f"{layer}.bias" in self.graph.tensors or self.readers.get(tensor) != 1:
+            raise FormatError(f"{node.name} adds a constant, which only a bias is")
+        self.graph.bias(layer, replace(bias, value=bias.value.ravel()))
+        return layer
+
+    def _max_pool(self, node: Node) -> str:
+        kernel = tuple(node.attributes.get("kernel_shape", ()))
+        stride, padding = self._window(node, kernel)
+        return self.graph.max_pool(
+            _layer_name(node), self._source(node), kernel=kernel[0], stride=stride, padding=padding
+        )
+
+    def _average(self, node: Node) -> str:
+        source = self._source(node)
+        shape, attributes = self.graph.shape(source.layer), node.attributes
+        if node.operator == "AveragePool":
+            whole = attributes.get("kernel_shape") == [*shape[1:]] and not any(attributes.get("pads", ()))
+        elif node.operator == "ReduceMean":
+            axes = attributes.get("axes")
+            if axes is None and node.input(1):
+                axes = self._constant(node, 1).value.ravel()[:4].tolist()
+            whole = axes is not None and sorted(axis % 4 for axis in axes) == [2, 3]
+        else:
+            whole = True
+        if not whole:
+            raise FormatError(f"{node.name} averages part of a map of {shape}; only whole maps are averaged")
+        return self.graph.average(_layer_name(node), source)
+
+    def _softmax(self, node: Node) -> Value:
+        if node.outputs[0] not in self.file.outputs:
+            raise FormatError(f"{node.name} is a softmax in the middle of the network")
+        return self._source(node)
+
+
+def _layer_name(node: Node) -> str:
+    """The layer's name in the file: the node's, less the operator's at its end."""
+    return node.name.removesuffix(f"/{node.operator}")

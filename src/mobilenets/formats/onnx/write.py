@@ -1,0 +1,312 @@
+"""Model → ONNX: float32 as it is, int8 as quantise-dequantise pairs.
+
+The graph keeps everything that a Model's tensors hold, batch norms included, under the Model's own names, so that it
+can be read back exactly: a node is named ``<layer>/<operator>`` and an initialiser like the Model's tensor. Runtimes
+fuse what is fusible themselves. In int8 every activation passes through QuantizeLinear and DequantizeLinear with the
+Model's scale and zero point; that is the form which ONNX Runtime and OpenVINO turn into their integer kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    PointwiseConvolution,
+)
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.description import describe
+from mobilenets.model.model import Model
+from mobilenets.model.quantization import TensorQuantization
+
+OPSET = 17
+IR_VERSION = 8
+"""The version of the file format that came with opset 17: the oldest runtimes that know the operators can read it."""
+BATCH = "batch"
+
+Array = npt.NDArray[Any]
+
+
+def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True) -> None:
+    """Write a Model as an ONNX file.
+
+    Args:
+        model: float32 or int8.
+        path: Where to.
+        pixel_input: Whether the graph reads uint8 images (N, height, width, 3) and normalises them itself. If not, it
+            reads what the network reads, float32 (N, 3, height, width), which only a float32 Model can.
+
+    Raises:
+        FormatError: If an int8 Model is asked to read anything but pixels.
+        MissingDependencyError: If onnx is not installed.
+        OSError: If the file cannot be written.
+    """
+    proto = onnx_graph(model, pixel_input=pixel_input)
+    write_atomically(Path(path), proto.SerializeToString())
+
+
+def onnx_graph(model: Model, *, pixel_input: bool = True) -> Any:
+    """The ``onnx.ModelProto`` that :func:`to_onnx` writes. Outputs are (N, C) where a map is 1×1, else (N, C, H, W)."""
+    try:
+        import onnx
+    except ImportError:
+        raise MissingDependencyError("onnx", "formats") from None
+    if model.quantization is not None and not pixel_input:
+        raise FormatError("an int8 Model reads the bytes of pixels; it has no normalised float input to offer")
+    network, helper = model.network, onnx.helper
+    writer = _Writer(model, onnx)
+    writer.read_input(pixel_input)
+    for layer in network.layers:
+        writer.write(layer)
+    writer.finish()
+    shape: list[Any] = [BATCH, network.height, network.width, network.channels]
+    kind = onnx.TensorProto.UINT8
+    if not pixel_input:
+        shape, kind = [BATCH, network.channels, network.height, network.width], onnx.TensorProto.FLOAT
+    outputs = []
+    for name in network.outputs:
+        made = network.shapes[name]
+        sizes: list[Any] = [BATCH, made.channels] if made[1:] == (1, 1) else [BATCH, *made]
+        outputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes))
+    graph = helper.make_graph(
+        writer.nodes,
+        network.name,
+        [helper.make_tensor_value_info(INPUT, kind, shape)],
+        outputs,
+        initializer=list(writer.initializers.values()),
+    )
+    proto = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="mobilenets",
+    )
+    helper.set_model_props(proto, describe(model))
+    return proto
+
+
+@dataclass
+class _Value:
+    """What stands for one activation in the graph.
+
+    Attributes:
+        source: Name of the layer that made it, or ``"input"``.
+        tensor: Name of the tensor: uint8 where there is a quantisation, else float32.
+        flat: Whether it is (N, C) rather than (N, C, H, W).
+        quantization: Scale and zero point of a uint8 tensor.
+    """
+
+    source: str
+    tensor: str
+    flat: bool = False
+    quantization: TensorQuantization | None = None
+
+
+@dataclass
+class _Writer:
+    """Appends the nodes of one layer after the other."""
+
+    model: Model
+    onnx: Any
+    nodes: list[Any] = field(default_factory=list)
+    initializers: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, _Value] = field(default_factory=dict)
+
+    def node(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        """Append a node that makes one tensor, both of them called ``name``."""
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, name: str, values: Array) -> str:
+        """An initialiser; written once, however often it is asked for."""
+        if name not in self.initializers:
+            self.initializers[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
+        return name
+
+    def parameter(self, layer: Layer, kind: str) -> str:
+        """A tensor of the Model under its own name."""
+        name = f"{layer.name}.{kind}"
+        return self.constant(name, self.model.parameters[name])
+
+    # Into the network, and out of it
+
+    def read_input(self, pixel_input: bool) -> None:
+        """From the graph's input to what the first layers read."""
+        if not pixel_input:
+            self.values[INPUT] = _Value(INPUT, INPUT)
+            return
+        # Transposing bytes is four times cheaper than transposing floats.
+        planes = self.node("Transpose", [INPUT], f"{INPUT}/Transpose", perm=[0, 3, 1, 2])
+        if self.model.quantization is not None:
+            self.values[INPUT] = _Value(INPUT, planes, quantization=self.model.quantization.activations[INPUT])
+            return
+        mean, std = np.zeros(1), np.ones(1)
+        if self.model.network.channels == 3:
+            mean, std = np.array(self.model.preprocessing.mean), np.array(self.model.preprocessing.std)
+        scale = (1 / (255 * std)).astype(np.float32).reshape(1, -1, 1, 1)
+        offset = (-mean / std).astype(np.float32).reshape(1, -1, 1, 1)
+        real = self.node("Cast", [planes], f"{INPUT}/Cast", to=self.onnx.TensorProto.FLOAT)
+        scaled = self.node("Mul", [real, self.constant(f"{INPUT}.scale", scale)], f"{INPUT}/Mul")
+        shifted = self.node("Add", [scaled, self.constant(f"{INPUT}.offset", offset)], f"{INPUT}/Add")
+        self.values[INPUT] = _Value(INPUT, shifted)
+
+    def finish(self) -> None:
+        """Give each output its name and shape, as float32."""
+        network = self.model.network
+        for name in network.outputs:
+            value = self.values[name]
+            tensor = self.real(value, f"{name}/output")
+            if network.shapes[name][1:] == (1, 1) and not value.flat:
+                tensor = self.node("Flatten", [tensor], f"{name}/output/Flatten")
+            self.rename(tensor, name)
+
+    def rename(self, old: str, new: str) -> None:
+        """Call a tensor otherwise."""
+        for node in self.nodes:
+            node.output[:] = [new if name == old else name for name in node.output]
+            node.input[:] = [new if name == old else name for name in node.input]
+
+    # Between integers and reals
+
+    def real(self, value: _Value, name: str) -> str:
+        """The value as a float32 tensor. Each reader gets its own DequantizeLinear, as runtimes' patterns want it."""
+        if value.quantization is None:
+            return value.tensor
+        inputs = [value.tensor, *self.scale(value.source, value.quantization)]
+        return self.node("DequantizeLinear", inputs, f"{name}/DequantizeLinear")
+
+    def scale(self, name: str, quantization: TensorQuantization) -> list[str]:
+        """The scale and zero point of an activation, as initialisers."""
+        return [
+            self.constant(f"{name}.scale", np.array(quantization.scale, np.float32)),
+            self.constant(f"{name}.zero_point", np.array(quantization.zero_point, np.uint8)),
+        ]
+
+    def held(self, layer: Layer, tensor: str, *, flat: bool = False) -> None:
+        """Take a float32 tensor as a layer's result, in bytes where the Model holds it in bytes."""
+        quantization = self.model.quantization.activations.get(layer.name) if self.model.quantization else None
+        if quantization is not None:
+            inputs = [tensor, *self.scale(layer.name, quantization)]
+            tensor = self.node("QuantizeLinear", inputs, f"{layer.name}/QuantizeLinear")
+        self.values[layer.name] = _Value(layer.name, tensor, flat, quantization)
+
+    def read(self, layer: Layer, number: int = 0, *, flat: bool = False) -> str:
+        """One input of a layer as a float32 tensor, as a map or flat."""
+        value = self.values[layer.inputs[number]]
+        tensor, place = value.tensor, f"{layer.name}/input{number}"
+        if flat and not value.flat:
+            tensor = self.node("Flatten", [tensor], f"{place}/Flatten")
+        elif value.flat and not flat:
+            axes = self.constant("/map_axes", np.array([2, 3], np.int64))
+            tensor = self.node("Unsqueeze", [tensor, axes], f"{place}/Unsqueeze")
+        return self.real(_Value(value.source, tensor, flat, value.quantization), place)
+
+    # Layers
+
+    def write(self, layer: Layer) -> None:
+        """Append a layer."""
+        name = layer.name
+        match layer:
+            case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
+                tensor = self.convolution(layer)
+            case Linear():
+                inputs = [self.read(layer, flat=True), *self.weights(layer)]
+                tensor = self.node("Gemm", inputs, f"{name}/Gemm", transB=1)
+            case MaxPool():
+                tensor = self.node("MaxPool", [self.read(layer)], f"{name}/MaxPool", **_window(layer))
+            case GlobalAveragePool():
+                tensor = self.node("GlobalAveragePool", [self.read(layer)], f"{name}/GlobalAveragePool")
+            case Add():
+                terms = [self.read(layer, number) for number in range(len(layer.inputs))]
+                operator = "Add" if len(terms) == 2 else "Sum"
+                tensor = self.node(operator, terms, f"{name}/{operator}")
+            case Concatenate():
+                parts = [self.read(layer, number) for number in range(len(layer.inputs))]
+                tensor = self.node("Concat", parts, f"{name}/Concat", axis=1)
+            case _:
+                raise FormatError(f"{name} is of a kind that ONNX export does not know: {type(layer).__name__}")
+        self.held(layer, self.activate(layer, tensor), flat=isinstance(layer, Linear))
+
+    def convolution(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution) -> str:
+        """A convolution and its batch norm."""
+        groups = 1
+        if isinstance(layer, DepthwiseConvolution):
+            groups = self.model.network.shapes[layer.name].channels
+        elif isinstance(layer, Convolution):
+            groups = layer.groups
+        window = {"kernel_shape": [1, 1]} if isinstance(layer, PointwiseConvolution) else _window(layer)
+        inputs = [self.read(layer), *self.weights(layer)]
+        tensor = self.node("Conv", inputs, f"{layer.name}/Conv", group=groups, **window)
+        if layer.batch_norm is None:
+            return tensor
+        statistics = ("weight", "bias", "running_mean", "running_var")
+        return self.node(
+            "BatchNormalization",
+            [tensor, *(self.parameter(layer, f"batch_norm.{statistic}") for statistic in statistics)],
+            f"{layer.name}/BatchNormalization",
+            epsilon=layer.batch_norm.epsilon,
+        )
+
+    def weights(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution | Linear) -> list[str]:
+        """Weight and bias as float32 tensors; from integers through DequantizeLinear, one scale per channel."""
+        if self.model.quantization is None:
+            return [self.parameter(layer, kind) for kind in ("weight", "bias")[: 1 + layer.bias]]
+        name, parameters = layer.name, self.model.parameters
+        scale = parameters[f"{name}.weight_scale"]
+        zero_point = parameters.get(f"{name}.weight_zero_point", np.zeros(len(scale), np.int8))
+        # The scale of the sums, rounded once: what a runtime multiplies these two scales to.
+        source = np.float64(self.model.quantization.activations[layer.inputs[0]].scale)
+        weight_inputs = [
+            self.parameter(layer, "weight"),
+            self.parameter(layer, "weight_scale"),
+            self.constant(f"{name}.weight_zero_point", zero_point),
+        ]
+        bias_inputs = [
+            self.parameter(layer, "bias"),
+            self.constant(f"{name}.bias_scale", (source * scale.astype(np.float64)).astype(np.float32)),
+        ]
+        return [
+            self.node("DequantizeLinear", weight_inputs, f"{name}/weight/DequantizeLinear", axis=0),
+            self.node("DequantizeLinear", bias_inputs, f"{name}/bias/DequantizeLinear", axis=0),
+        ]
+
+    def activate(self, layer: Layer, tensor: str) -> str:
+        """The activation function. Runtimes drop it again where the clamp of the following quantisation does it."""
+        activation = getattr(layer, "activation", Activation.NONE)
+        if activation is Activation.RELU or (activation is Activation.RELU6 and self.saturates_at_six(layer)):
+            return self.node("Relu", [tensor], f"{layer.name}/Relu")
+        if activation is Activation.RELU6:
+            zero, six = (np.array(bound, np.float32) for bound in (0, 6))
+            bounds = [self.constant("/zero", zero), self.constant("/six", six)]
+            return self.node("Clip", [tensor, *bounds], f"{layer.name}/Clip")
+        return tensor
+
+    def saturates_at_six(self, layer: Layer) -> bool:
+        """Whether bytes end at six by themselves. ONNX Runtime would not fuse a convolution over an idle Clip."""
+        quantization = self.model.quantization
+        held = quantization.activations.get(layer.name) if quantization is not None else None
+        return held is not None and held.clamp(Activation.RELU6)[1] == 255
+
+
+def _window(layer: Convolution | DepthwiseConvolution | MaxPool) -> dict[str, list[int]]:
+    top, bottom, left, right = layer.padding
+    return {
+        "kernel_shape": [layer.kernel, layer.kernel],
+        "strides": [layer.stride, layer.stride],
+        "pads": [top, left, bottom, right],
+    }

@@ -1,0 +1,86 @@
+"""PyTorch: a plain state_dict of MobileNet V1 as it is commonly re-implemented, read without PyTorch.
+
+The common form is ``nn.Sequential`` of ``nn.Sequential``: ``model.0`` is the stem (convolution, batch norm, ReLU), and
+``model.1`` to ``model.13`` hold depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU.
+``features`` is as good a name as ``model``; the classifier is ``fc``, ``classifier`` or ``linear``. A state_dict says
+nothing of padding, ε, activation and normalisation: those of the common form are taken (1 pixel on every side, 1e-5,
+ReLU, ImageNet's mean and standard deviation).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.errors import FormatError
+from mobilenets.formats.containers.binary import read_file
+from mobilenets.formats.containers.safetensors_file import read_safetensors
+from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.model.model import Model, Tensor
+from mobilenets.model.preprocessing import Preprocessing
+
+IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+_LAYER = re.compile(r"(?:model|features)\.(\d{1,2})\.(\d)\.(weight|bias|running_mean|running_var)")
+_CLASSIFIER = re.compile(r"(?:fc|classifier|linear)(?:\.\d)?\.(weight|bias)")
+_SLOTS = {0: ("depthwise", False), 1: ("depthwise", True), 3: ("pointwise", False), 4: ("pointwise", True)}
+"""What stands where inside a block, and whether it is the batch norm."""
+
+
+def from_pytorch(
+    path: str | Path, *, resolution: int | tuple[int, int] | None = None, labels: tuple[str, ...] | None = None
+) -> Model:
+    """Read a state_dict into a float32 Model.
+
+    Args:
+        path: ``.pt``, ``.pth``, ``.bin``, ``.tar`` or safetensors.
+        resolution: Input side in pixels, or (height, width); 224 if not given.
+        labels: Class names; numbers if not given.
+
+    Raises:
+        FormatError: If the file is damaged, refers to more than tensors, or holds a tensor that the common form does
+            not have; it is named.
+    """
+    path = Path(path)
+    data = read_file(path)
+    tensors = read_torch_checkpoint(data) if is_torch_checkpoint(data) else read_safetensors(data)[0]
+    return from_pytorch_tensors(tensors, path.name, resolution=resolution, labels=labels)
+
+
+def from_pytorch_tensors(
+    tensors: Mapping[str, Tensor],
+    file_name: str,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> Model:
+    """A Model from tensors under the common form's names. See :func:`from_pytorch`."""
+    return mobilenet_v1_from_tensors(
+        unique(_translate(name, value) for name, value in tensors.items() if not name.endswith(".num_batches_tracked")),
+        Surroundings(
+            resolution=resolution or 224,
+            epsilon=1e-5,
+            activation=Activation.RELU,
+            padding_policy=PaddingPolicy.SYMMETRIC,
+            preprocessing=IMAGENET,
+            labels=labels,
+            provenance={"imported": {"from": "pytorch", "file": file_name}},
+        ),
+    )
+
+
+def _translate(name: str, value: Tensor) -> tuple[str, Found]:
+    found = Found(name, value)
+    if classifier := _CLASSIFIER.fullmatch(name):
+        return f"classifier.{classifier[1]}", found
+    if layer := _LAYER.fullmatch(name):
+        block, slot, kind = int(layer[1]), int(layer[2]), layer[3]
+        part, norm = _SLOTS.get(slot, ("", False))
+        if block == 0 and slot < 2:
+            return f"stem.batch_norm.{kind}" if slot else f"stem.{kind}", found
+        if block > 0 and part:
+            return f"block{block}.{part}.batch_norm.{kind}" if norm else f"block{block}.{part}.{kind}", found
+    raise FormatError(f"{name} belongs to no layer of MobileNet V1 as nn.Sequential")

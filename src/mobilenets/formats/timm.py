@@ -1,0 +1,147 @@
+"""timm's MobileNet V1 (``mobilenetv1_100``, ``_125``, ``_100h``): safetensors or ``.bin``, alone or in a hub folder.
+
+They pad symmetrically, use ReLU6 and a batch norm ε of 1e-5. ``100h`` has one more pointwise layer before the pool.
+
+Source: timm/models/efficientnet.py and _efficientnet_builder.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.errors import FormatError, ModelError
+from mobilenets.formats.containers.binary import read_file
+from mobilenets.formats.containers.safetensors_file import read_safetensors
+from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.weights import HEAD, Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.model.model import Model, Tensor
+from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+CONFIG_FILE = "config.json"
+STAGES = (1, 2, 2, 6, 2)
+"""Blocks of each stage."""
+DEFAULTS = Preprocessing(interpolation=Interpolation.BICUBIC)
+_STATISTICS = {"weight", "bias", "running_mean", "running_var"}
+_BLOCK = re.compile(r"blocks\.(\d)\.(\d)\.(conv_dw|conv_pw|bn1|bn2)\.(\w+)")
+_ROOT = {"conv_stem": "stem", "bn1": "stem.batch_norm", "conv_head": HEAD, "bn2": f"{HEAD}.batch_norm"}
+
+
+def from_timm(
+    path: str | Path, *, resolution: int | tuple[int, int] | None = None, labels: tuple[str, ...] | None = None
+) -> Model:
+    """Read timm weights into a float32 Model.
+
+    Args:
+        path: A folder as the hub lays it out (``config.json`` beside ``model.safetensors`` or ``pytorch_model.bin``),
+            or one file of weights.
+        resolution: Input side in pixels, or (height, width); by default what the configuration says, else 224.
+        labels: Class names; by default those of the configuration, else numbers.
+
+    Raises:
+        FormatError: If a file is damaged, or a tensor is not one of timm's MobileNet V1; it is named.
+    """
+    path = Path(path)
+    weights, config = _find(path)
+    data = read_file(weights)
+    tensors = read_torch_checkpoint(data) if is_torch_checkpoint(data) else read_safetensors(data)[0]
+    return from_timm_tensors(tensors, config, weights.name, resolution=resolution, labels=labels)
+
+
+def from_timm_tensors(
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    file_name: str,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
+) -> Model:
+    """A Model from tensors under timm's names. See :func:`from_timm`."""
+    if "architecture" in config and not str(config["architecture"]).startswith("mobilenetv1_"):
+        raise FormatError(f"the configuration says {config['architecture']!r}; MobileNet V1 is called mobilenetv1_…")
+    size, preprocessing, names = _read_config(config)
+    return mobilenet_v1_from_tensors(
+        unique(translated for name, value in tensors.items() if (translated := _translate(name, value)) is not None),
+        Surroundings(
+            resolution=resolution or size,
+            epsilon=1e-5,
+            activation=Activation.RELU6,
+            padding_policy=PaddingPolicy.SYMMETRIC,
+            preprocessing=preprocessing,
+            labels=labels or names,
+            provenance={"imported": {"from": "timm", "file": file_name, "architecture": config.get("architecture")}},
+        ),
+    )
+
+
+def is_timm(names: Mapping[str, object]) -> bool:
+    """Whether tensors are named as timm names them."""
+    return "conv_stem.weight" in names
+
+
+def _find(path: Path) -> tuple[Path, Mapping[str, Any]]:
+    """The file of weights, and the configuration beside it, empty where there is none."""
+    weights = path
+    if path.is_dir():
+        present = [path / name for name in WEIGHTS_FILES if (path / name).is_file()]
+        if not present:
+            raise FormatError(f"{path} holds neither {' nor '.join(WEIGHTS_FILES)}")
+        weights = present[0]
+    config = weights.parent / CONFIG_FILE
+    if not config.is_file():
+        return weights, {}
+    try:
+        content = json.loads(read_file(config))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{config} is not readable JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise FormatError(f"{config} holds no object")
+    return weights, content
+
+
+def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocessing, tuple[str, ...] | None]:
+    """Resolution, preprocessing and class names of a configuration."""
+    try:
+        details = config.get("pretrained_cfg", {})
+        channels, height, width = details.get("input_size", (3, 224, 224))
+        if channels != 3:
+            raise FormatError(f"the configuration says {channels} input channels; 3 are read")
+        mean, std = details.get("mean", DEFAULTS.mean), details.get("std", DEFAULTS.std)
+        preprocessing = Preprocessing(
+            mean=(float(mean[0]), float(mean[1]), float(mean[2])),
+            std=(float(std[0]), float(std[1]), float(std[2])),
+            fit=Fit.SQUASH if details.get("crop_mode") == "squash" else Fit.CROP,
+            crop_fraction=float(details.get("crop_pct", DEFAULTS.crop_fraction)),
+            interpolation=Interpolation(details.get("interpolation", DEFAULTS.interpolation)),
+        )
+        names = config.get("label_names") or details.get("label_names")
+        described = config.get("label_descriptions") or details.get("label_descriptions") or {}
+        labels = None if names is None else tuple(str(described.get(name, name)) for name in names)
+        return (int(height), int(width)), preprocessing, labels
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, ModelError) as error:
+        raise FormatError(f"the configuration is not readable: {error}") from None
+
+
+def _translate(name: str, value: Tensor) -> tuple[str, Found] | None:
+    """This package's name for a tensor; None for counters that only training uses."""
+    if name.endswith(".num_batches_tracked"):
+        return None
+    found = Found(name, value)
+    if block := _BLOCK.fullmatch(name):
+        stage, index, part, kind = int(block[1]), int(block[2]), block[3], block[4]
+        if stage < len(STAGES) and index < STAGES[stage] and kind in _STATISTICS:
+            number = sum(STAGES[:stage]) + index + 1
+            layer = f"block{number}.{'depthwise' if part in ('conv_dw', 'bn1') else 'pointwise'}"
+            return f"{layer}.batch_norm.{kind}" if part.startswith("bn") else f"{layer}.{kind}", found
+    module, _, kind = name.rpartition(".")
+    if module in _ROOT and kind in _STATISTICS:
+        return f"{_ROOT[module]}.{kind}", found
+    if name in ("classifier.weight", "classifier.bias"):
+        return name, found
+    raise FormatError(f"{name} belongs to no layer of timm's MobileNet V1")

@@ -1,0 +1,251 @@
+"""From named tensors to a MobileNet V1 Model, whoever wrote them.
+
+A reader of weights only translates: it gives every tensor the name that this package has for it, in PyTorch's layout,
+and says what it knows of the network around them. What the tensors' shapes alone can tell (α and its rounding, the
+depth, the classes) is worked out here, and whatever does not fit is refused here, in the names of the file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mobilenets.architecture.layers import Activation, BatchNorm, Convolution, DepthwiseConvolution, Network, Padding
+from mobilenets.architecture.layers import PointwiseConvolution as Pointwise
+from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
+from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, Row, mobilenet_v1
+from mobilenets.errors import ArchitectureError, FormatError, ModelError
+from mobilenets.model.model import Model, Tensor, numbered_labels
+from mobilenets.model.preprocessing import Preprocessing
+
+HEAD = "head"
+"""Name of the pointwise layer that some networks have between the last block and the pool."""
+
+_VARIANTS = {13: ("mobilenet_v1", TABLE_1), 8: ("mobilenet_v1_shallow", SHALLOW)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A tensor as it was found: its name in the file, and its value in PyTorch's layout."""
+
+    source: str
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a file of weights does not say with its tensors.
+
+    Attributes:
+        resolution: Input side in pixels, or (height, width).
+        epsilon: Of every batch norm.
+        activation: After every layer but the last.
+        padding_policy: How maps are padded.
+        paddings: Padding of single layers, by this package's names, where the file says it and it is not the policy's.
+        preprocessing: How images become input.
+        labels: Class names; numbered where there are none.
+        provenance: What is to be remembered of where the weights came from.
+    """
+
+    resolution: int | tuple[int, int] = 224
+    epsilon: float = 1e-3
+    activation: Activation = Activation.RELU6
+    padding_policy: PaddingPolicy = PaddingPolicy.SAME
+    paddings: Mapping[str, Padding] = field(default_factory=dict)
+    preprocessing: Preprocessing = Preprocessing()
+    labels: tuple[str, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def unique(translated: Iterable[tuple[str, Found]]) -> dict[str, Found]:
+    """Translated tensors by this package's names.
+
+    Raises:
+        FormatError: If two tensors of the file stand for the same one.
+    """
+    tensors: dict[str, Found] = {}
+    for name, found in translated:
+        if name in tensors:
+            raise FormatError(f"{tensors[name].source} and {found.source} both stand for {name}")
+        tensors[name] = found
+    return tensors
+
+
+def mobilenet_v1_from_tensors(tensors: Mapping[str, Found], surroundings: Surroundings) -> Model:
+    """A float32 Model of the V1 network that the tensors belong to.
+
+    Without ``classifier.weight`` the network ends in its average pool: a Model that gives features.
+
+    Args:
+        tensors: By this package's names (``block3.depthwise.batch_norm.running_var``).
+        surroundings: What the tensors do not say.
+
+    Raises:
+        FormatError: If a tensor is missing, has an unexpected shape, holds what is not a finite number, or belongs
+            nowhere; the tensor is named as the file names it.
+    """
+    network = _network(tensors, surroundings)
+    parameters = _checked(tensors, network)
+    labels = surroundings.labels
+    if labels is not None and len(labels) != network.classes:
+        raise FormatError(f"{len(labels)} labels for {network.classes} classes")
+    try:
+        return Model(
+            network=network,
+            parameters=parameters,
+            labels=labels or numbered_labels(network.classes),
+            preprocessing=surroundings.preprocessing,
+            provenance=surroundings.provenance,
+        )
+    except ModelError as error:
+        raise FormatError(str(error)) from None
+
+
+def _network(tensors: Mapping[str, Found], surroundings: Surroundings) -> Network:
+    blocks = 0
+    while f"block{blocks + 1}.depthwise.weight" in tensors:
+        blocks += 1
+    if blocks not in _VARIANTS:
+        raise FormatError(
+            f"found {blocks} depthwise separable blocks in a row; MobileNet V1 has 13 (8 in its shallow form)"
+        )
+    name, rows = _VARIANTS[blocks]
+    width_multiplier, rounding = _width(tensors, rows)
+    classifier = tensors.get("classifier.weight")
+    try:
+        network = mobilenet_v1(
+            width_multiplier=width_multiplier,
+            rounding=rounding,
+            resolution=surroundings.resolution,
+            classes=classifier.value.shape[0] if classifier is not None else 1,
+            rows=rows,
+            padding_policy=surroundings.padding_policy,
+            activation=surroundings.activation,
+            batch_norm=BatchNorm(surroundings.epsilon) if _has_batch_norm(tensors) else None,
+            name=name,
+        )
+        return _adapted(network, tensors, surroundings)
+    except ArchitectureError as error:
+        raise FormatError(str(error)) from None
+
+
+def _has_batch_norm(tensors: Mapping[str, Found]) -> bool:
+    return any(".batch_norm." in name for name in tensors)
+
+
+def _adapted(network: Network, tensors: Mapping[str, Found], surroundings: Surroundings) -> Network:
+    """The network with the source's own padding, with its extra head, and without a classifier where it has none."""
+    layers = list(network.layers)
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Convolution | DepthwiseConvolution) and layer.name in surroundings.paddings:
+            layers[index] = replace(layer, padding=surroundings.paddings[layer.name])
+    if f"{HEAD}.weight" in tensors:
+        last = layers[-3]
+        head = Pointwise(
+            HEAD,
+            (last.name,),
+            out_channels=tensors[f"{HEAD}.weight"].value.shape[0],
+            activation=surroundings.activation,
+            batch_norm=getattr(last, "batch_norm", None),
+            bias=bool(getattr(last, "bias", False)),
+        )
+        layers[-2:-2] = [head]
+        layers[-2] = replace(layers[-2], inputs=(HEAD,))
+    if "classifier.weight" not in tensors:
+        layers.pop()
+    elif "classifier.bias" not in tensors:
+        layers[-1] = replace(layers[-1], bias=False)  # type: ignore[call-arg]
+    name = f"{network.name}_{HEAD}" if f"{HEAD}.weight" in tensors else network.name
+    return replace(network, name=name, layers=tuple(layers), outputs=(layers[-1].name,))
+
+
+def _width(tensors: Mapping[str, Found], rows: tuple[Row, ...]) -> tuple[float, Rounding]:
+    """α and its rounding, from the channel counts of all layers together."""
+    named = [("stem.weight", STEM_CHANNELS)]
+    named += [(f"block{number}.pointwise.weight", row.channels) for number, row in enumerate(rows, start=1)]
+    counts: list[tuple[int, int]] = []
+    for name, channels in named:
+        if name not in tensors:
+            raise FormatError(f"the tensor for {name} is missing")
+        if tensors[name].value.ndim != 4:
+            found = tensors[name]
+            raise FormatError(f"{found.source} has {found.value.ndim} axes; a convolution has 4")
+        counts.append((channels, tensors[name].value.shape[0]))
+    guess = width_multiplier_of(counts)
+    if guess is None:
+        base, got = counts[-1]
+        for (name, _), (channels, count) in zip(named, counts, strict=True):
+            if abs(count - channels * got / base) >= 8:
+                raise FormatError(
+                    f"{tensors[name].source} has {count} output channels; with {got} in the last block, "
+                    f"MobileNet V1 has about {channels * got / base:g} there"
+                )
+        raise FormatError(f"no width multiplier gives the channel counts {[count for _, count in counts]}")
+    return guess
+
+
+def width_multiplier_of(counts: list[tuple[int, int]]) -> tuple[float, Rounding] | None:
+    """The width multiplier with the fewest decimals that explains some channel counts.
+
+    Args:
+        counts: Pairs of the channels at α = 1 and the channels found.
+
+    Returns:
+        α and its rounding, or None if there is no such α.
+
+    >>> width_multiplier_of([(32, 8), (64, 16), (1024, 256)])
+    (0.25, Rounding(divisor=1, minimum=8))
+    >>> width_multiplier_of([(32, 8), (64, 18)]) is None
+    True
+    """
+    for rounding in (ONE_FOR_ONE, Rounding(minimum=1), Rounding(divisor=8)):
+        # The widest layer says most. Its count bounds α; within the bounds, people choose short decimals.
+        base, count = max(counts)
+        slack = rounding.divisor if rounding.divisor > 1 else 0
+        low, high = max((count - slack) / base, 1e-6), (count + 1 + slack) / base
+        for digits in range(7):
+            step = 10.0**-digits
+            first = math.ceil(low / step - 1e-9)
+            last = min(math.ceil(high / step - 1e-9), first + 64)
+            for multiple in range(max(first, 1), last):
+                alpha = round(multiple * step, digits)
+                if all(rounding.apply(channels, alpha) == found for channels, found in counts):
+                    return alpha, rounding
+    return None
+
+
+def _checked(tensors: Mapping[str, Found], network: Network) -> dict[str, Tensor]:
+    parameters: dict[str, Tensor] = {}
+    needed = network.parameter_shapes()
+    for name, found in tensors.items():
+        if name not in needed:
+            raise FormatError(f"{found.source} belongs to no layer of {network.name}")
+    for name, shape in needed.items():
+        if name not in tensors:
+            raise FormatError(f"the tensor for {name} is missing; the network needs it with shape {shape}")
+        found = tensors[name]
+        if found.value.shape != shape:
+            raise FormatError(f"{found.source} has shape {found.value.shape} in PyTorch's layout; it needs {shape}")
+        parameters[name] = float32(found)
+        if name.endswith("running_var") and parameters[name].min() < 0:
+            raise FormatError(f"{found.source} holds a negative variance")
+    return parameters
+
+
+def float32(found: Found) -> Tensor:
+    """A tensor's values as float32, in a fresh contiguous array.
+
+    Raises:
+        FormatError: If it holds no floating-point numbers, or one that is not finite as float32.
+    """
+    if found.value.dtype.kind != "f":
+        raise FormatError(f"{found.source} holds {found.value.dtype}, not floating-point numbers")
+    with np.errstate(over="ignore"):
+        value = np.ascontiguousarray(found.value, dtype=np.float32)
+    if not np.isfinite(value).all():
+        raise FormatError(f"{found.source} holds a value that is not a finite number")
+    return value

@@ -1,0 +1,391 @@
+"""The operators of :mod:`mobilenets.model.reference` for thousands of images: NumPy, arranged for speed.
+
+Maps are held as (height, width, N, C): a tap of a depthwise filter is then one long contiguous product, padding and
+stride touch only the leading axes, and every pointwise convolution is one matrix product. Integer layers use
+float32 matrix products wherever no sum can reach 2²⁴, and float64 elsewhere: every intermediate result is a whole
+number that the type holds exactly, so the answer is the reference's, byte for byte, in any order of summation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Network,
+    PointwiseConvolution,
+)
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.errors import ModelError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.quantization import TensorQuantization
+
+Map = npt.NDArray[Any]
+"""An activation of a batch: (height, width, N, C). The result of a linear layer or global pool is (1, 1, N, C)."""
+
+BATCH = 16
+"""Images that are computed at once, unless told otherwise: more no longer helps, and costs memory."""
+
+_EXACT_FLOAT32 = 1 << 24
+
+
+def run(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress = SILENT) -> dict[str, Map]:
+    """Outputs of a Model for any number of images.
+
+    Args:
+        model: float32 (computed in float32) or int8 (equal to the reference byte for byte).
+        pixels: uint8, (N, height, width, 3).
+        batch: Images at once; memory grows with it.
+        progress: Told of every batch.
+
+    Returns:
+        By output name, as :func:`mobilenets.model.reference.run`: (N, C) where the output is 1×1, else (N, C, H, W).
+
+    Raises:
+        ModelError: If the pixels do not fit the network's input.
+    """
+    check_pixels(model.network, pixels)
+    parts: dict[str, list[Map]] = {name: [] for name in model.network.outputs}
+    with progress.task("running", len(pixels), "images") as task:
+        for begin in range(0, max(len(pixels), 1), batch):
+            for name, value in layers(model, pixels[begin : begin + batch]):
+                if name in parts:
+                    parts[name].append(_leave(model, name, value))
+            task.advance(len(pixels[begin : begin + batch]))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def layers(model: Model, pixels: Pixels) -> Iterator[tuple[str, Map]]:
+    """``"input"`` and every layer's result for one batch, each as soon as it is there, freed once nobody reads it.
+
+    Args:
+        model: float32, with batch norms or without, or int8.
+        pixels: uint8, (N, height, width, 3).
+
+    Yields:
+        Name and map: float32 for a float Model; uint8 (float32 for real outputs) for an int8 one.
+
+    Raises:
+        ModelError: If the pixels do not fit the network's input.
+    """
+    network = model.network
+    check_pixels(network, pixels)
+    values = {INPUT: input_map(model, pixels)}
+    yield INPUT, values[INPUT]
+    last_reader = {source: layer.name for layer in network.layers for source in layer.inputs}
+    for layer in network.layers:
+        sources = [values[name] for name in layer.inputs]
+        if model.quantization is None:
+            result = float_layer(layer, sources, model.parameters)
+        else:
+            result = integer_layer(layer, sources, arithmetic(model, layer))
+        values[layer.name] = result
+        yield layer.name, result
+        for name in set(layer.inputs):
+            if last_reader[name] == layer.name:
+                del values[name]
+
+
+def check_pixels(network: Network, pixels: Pixels) -> None:
+    """Raise if pixels are not a batch of the network's input.
+
+    Raises:
+        ModelError: If the type or shape is wrong.
+    """
+    expected = (network.height, network.width, network.channels)
+    if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+        size = ", ".join(map(str, expected))
+        raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {network.name} needs uint8 (N, {size})")
+
+
+def input_map(model: Model, pixels: Pixels) -> Map:
+    """What the first layer reads: normalised float32 for a float Model, the bytes themselves for an int8 one."""
+    values: Map = pixels
+    if model.quantization is None:
+        values = model.preprocessing.normalize(pixels) if model.network.channels == 3 else pixels / np.float32(255)
+    return np.ascontiguousarray(values.transpose(1, 2, 0, 3))
+
+
+def _leave(model: Model, name: str, value: Map) -> Map:
+    if model.quantization is not None and value.dtype == np.uint8:
+        held = model.quantization.activations[name]
+        value = (value.astype(np.float32) - np.float32(held.zero_point)) * np.float32(held.scale)
+    maps = np.ascontiguousarray(value.transpose(2, 3, 0, 1))
+    return maps[:, :, 0, 0] if maps.shape[2:] == (1, 1) else maps
+
+
+# Float layers ---------------------------------------------------------------------------------------------------------
+
+
+def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Map]) -> Map:
+    """One layer of a float Model, in float32.
+
+    Args:
+        layer: The layer.
+        sources: What it reads.
+        parameters: Tensors of the Model.
+    """
+    result: Map
+    match layer:
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+            result = weighted_sum(layer, sources[0], parameters[f"{layer.name}.weight"])
+            if layer.bias:
+                result += parameters[f"{layer.name}.bias"]
+            if getattr(layer, "batch_norm", None) is not None:
+                batch_norm(layer, result, parameters)
+        case MaxPool():
+            result = _max_pool(layer, sources[0], -np.inf)
+        case GlobalAveragePool():
+            result = sources[0].mean(axis=(0, 1), keepdims=True, dtype=np.float32)
+        case Add():
+            result = sum(sources[2:], start=sources[0] + sources[1])
+        case Concatenate():
+            return np.concatenate(sources, axis=3)
+        case _:
+            raise ModelError(f"{layer.name} is of a kind that cannot be run: {type(layer).__name__}")
+    return activate(layer, result)
+
+
+def activate(layer: Layer, values: Map) -> Map:
+    """A layer's activation function; the values given are overwritten."""
+    activation = getattr(layer, "activation", Activation.NONE)
+    if activation is not Activation.NONE:
+        np.clip(values, 0, 6 if activation is Activation.RELU6 else None, out=values)
+    return values
+
+
+def batch_norm(layer: Any, values: Map, parameters: Mapping[str, Map]) -> None:
+    """A layer's batch norm with its running statistics; the values given are overwritten."""
+    gamma, beta, mean, variance = (
+        parameters[f"{layer.name}.batch_norm.{statistic}"].astype(np.float64)
+        for statistic in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = gamma / np.sqrt(variance + layer.batch_norm.epsilon)
+    values *= factor.astype(np.float32)
+    values += (beta - mean * factor).astype(np.float32)
+
+
+# Sums that both kinds of numbers share --------------------------------------------------------------------------------
+
+
+def weighted_sum(layer: Layer, values: Map, weight: Map) -> Map:
+    """The sum of products of a layer with weights, zeros around the map: no bias, no batch norm, no activation.
+
+    Args:
+        layer: Convolution, DepthwiseConvolution, PointwiseConvolution or Linear.
+        values: Input, float32 or float64.
+        weight: In PyTorch's layout; taken to the type of the values.
+    """
+    weight = weight.astype(values.dtype, copy=False)
+    match layer:
+        case Linear():
+            flat = np.ascontiguousarray(values.transpose(2, 3, 0, 1)).reshape(values.shape[2], -1)
+            product: Map = flat @ weight.T
+            return product[None, None]
+        case PointwiseConvolution():
+            return _product(values, weight[:, :, 0, 0])
+        case DepthwiseConvolution():
+            return _depthwise_sum(layer, values, weight)
+        case Convolution():
+            share = values.shape[3] // layer.groups
+            filters = weight.reshape(layer.groups, -1, *weight.shape[1:])
+            parts = [
+                _product(patches(layer, values[..., group * share : (group + 1) * share]), _rows(filters[group]))
+                for group in range(layer.groups)
+            ]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
+    raise ModelError(f"{layer.name} ({layer.kind}) has no weights")
+
+
+def patches(layer: Convolution | DepthwiseConvolution, values: Map) -> Map:
+    """Under each output pixel, the window of pixels that it sees: (H', W', N, kernel · kernel · C), zeros around."""
+    return np.concatenate(_taps(layer, _pad(layer, values, 0)), axis=3)
+
+
+def _rows(filters: Map) -> Map:
+    """Filters (out, C, K, K) as the rows that :func:`patches` meets: (out, K · K · C)."""
+    rows: Map = filters.transpose(0, 2, 3, 1).reshape(len(filters), -1)
+    return rows
+
+
+def _product(values: Map, matrix: Map) -> Map:
+    product: Map = values.reshape(-1, values.shape[3]) @ np.ascontiguousarray(matrix.T)
+    return product.reshape(*values.shape[:3], len(matrix))
+
+
+def _depthwise_sum(layer: DepthwiseConvolution, values: Map, weight: Map) -> Map:
+    padded = _pad(layer, values, 0)
+    height = (padded.shape[0] - layer.kernel) // layer.stride + 1
+    width = (padded.shape[1] - layer.kernel) // layer.stride + 1
+    count, channels = values.shape[2:]
+    # Rows of (width, N · C): the filter is repeated for every image, so that NumPy's inner loop is long.
+    padded = padded.reshape(*padded.shape[:2], count * channels)
+    filters = np.tile(weight.reshape(channels, -1).T, (1, count)).reshape(layer.kernel, layer.kernel, count * channels)
+    result = np.empty((height, width, count * channels), values.dtype)
+    term = np.empty_like(result[0])
+    last = (width - 1) * layer.stride + 1
+    for row, total in enumerate(result):
+        for down, line in enumerate(padded[row * layer.stride : row * layer.stride + layer.kernel]):
+            for across in range(layer.kernel):
+                tap = line[across : across + last : layer.stride]
+                if down == across == 0:
+                    np.multiply(tap, filters[0, 0], out=total)
+                else:
+                    np.multiply(tap, filters[down, across], out=term)
+                    total += term
+    return result.reshape(height, width, count, channels)
+
+
+def _pad(layer: Convolution | DepthwiseConvolution | MaxPool, values: Map, padding_value: float) -> Map:
+    top, bottom, left, right = layer.padding
+    if max(layer.padding) == 0:
+        return np.ascontiguousarray(values)
+    return np.pad(values, ((top, bottom), (left, right), (0, 0), (0, 0)), constant_values=padding_value)
+
+
+def _taps(layer: Convolution | DepthwiseConvolution | MaxPool, padded: Map) -> list[Map]:
+    height = (padded.shape[0] - layer.kernel) // layer.stride * layer.stride + 1
+    width = (padded.shape[1] - layer.kernel) // layer.stride * layer.stride + 1
+    return [
+        padded[row : row + height : layer.stride, column : column + width : layer.stride]
+        for row in range(layer.kernel)
+        for column in range(layer.kernel)
+    ]
+
+
+def _max_pool(layer: MaxPool, values: Map, lowest: float) -> Map:
+    taps = _taps(layer, _pad(layer, values, lowest))
+    result = taps[0].copy()
+    for tap in taps[1:]:
+        np.maximum(result, tap, out=result)
+    return result
+
+
+# Integer layers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The numbers of one integer layer.
+
+    Attributes:
+        sources: Scale and zero point of each input.
+        target: Of the output; None where it is real.
+        weight: int8 less its zero point, or None for layers without weights.
+        weight_scale: float32, one per output channel, or None.
+        bias: int32, or None.
+    """
+
+    sources: tuple[TensorQuantization, ...]
+    target: TensorQuantization | None
+    weight: Map | None = None
+    weight_scale: Map | None = None
+    bias: Map | None = None
+
+
+def arithmetic(model: Model, layer: Layer) -> Arithmetic:
+    """The numbers of one layer of an int8 Model.
+
+    Raises:
+        ModelError: If the Model is a float one.
+    """
+    if model.quantization is None:
+        raise ModelError(f"{layer.name}: a float32 Model has no integer arithmetic")
+    scales = model.quantization.activations
+    sources = tuple(scales[name] for name in layer.inputs)
+    target = scales.get(layer.name)
+    if not layer.has_weight:
+        return Arithmetic(sources, target)
+    weight = model.parameters[f"{layer.name}.weight"]
+    zero_point = model.parameters.get(f"{layer.name}.weight_zero_point")
+    if zero_point is not None:
+        weight = weight.astype(np.int16) - zero_point.astype(np.int16).reshape(-1, *[1] * (weight.ndim - 1))
+    scale, bias = (model.parameters[f"{layer.name}.{kind}"] for kind in ("weight_scale", "bias"))
+    return Arithmetic(sources, target, weight, scale, bias)
+
+
+def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> Map:
+    """One layer of an int8 Model: uint8 maps in, uint8 (float32 where the output is real) out.
+
+    Raises:
+        ModelError: If the layer is of a kind that cannot be run.
+    """
+    activation = getattr(layer, "activation", Activation.NONE)
+    source, target = numbers.sources[0], numbers.target
+    match layer:
+        case MaxPool():
+            return _max_pool(layer, sources[0], 0)
+        case Add() | Concatenate():
+            return _combine(layer, sources, numbers)
+        case GlobalAveragePool():
+            height, width = sources[0].shape[:2]
+            sums = sources[0].sum(axis=(0, 1), keepdims=True, dtype=np.int64) - height * width * source.zero_point
+            scale = np.array([source.scale / (height * width)])
+        case _:
+            if numbers.weight is None or numbers.weight_scale is None or numbers.bias is None:
+                raise ModelError(f"{layer.name} ({layer.kind}) lacks its weights")
+            sums = _integer_sums(layer, sources[0], numbers.weight, numbers.bias, source.zero_point)
+            scale = source.scale * numbers.weight_scale.astype(np.float64)
+    return _requantize(sums, scale, target, activation)
+
+
+def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point: int) -> Map:
+    """Exact sums: float32 or float64 holding whole numbers, or int32 where they may wrap as the reference's do."""
+    magnitude = np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.int64) * max(zero_point, 255 - zero_point)
+    largest = int((magnitude + np.abs(bias.astype(np.int64))).max())
+    dtype = np.float32 if largest < _EXACT_FLOAT32 else np.float64
+    centred: Map = values.astype(dtype)
+    if zero_point:
+        centred -= dtype(zero_point)
+    sums = weighted_sum(layer, centred, weight)
+    sums += bias.astype(dtype)
+    return sums if largest < 1 << 31 else sums.astype(np.int64).astype(np.int32)
+
+
+def _requantize(sums: Map, scale: Map, target: TensorQuantization | None, activation: Activation) -> Map:
+    real = sums.astype(np.float32, copy=False)
+    if target is None:
+        real = real * scale.astype(np.float32)
+        if activation is not Activation.NONE:
+            np.clip(real, 0, 6 if activation is Activation.RELU6 else None, out=real)
+        return real
+    rounded = real * (scale / target.scale).astype(np.float32)
+    return _to_bytes(rounded, target, activation)
+
+
+def _combine(layer: Add | Concatenate, sources: Sequence[Map], numbers: Arithmetic) -> Map:
+    target = numbers.target
+    if target is None:
+        raise ModelError(f"{layer.name} has no scale")
+    terms = [
+        (values.astype(np.float32) - np.float32(source.zero_point)) * np.float32(source.scale / target.scale)
+        for values, source in zip(sources, numbers.sources, strict=True)
+    ]
+    if isinstance(layer, Concatenate):
+        return np.concatenate([_to_bytes(term, target, Activation.NONE) for term in terms], axis=3)
+    for term in terms[1:]:
+        terms[0] += term
+    return _to_bytes(terms[0], target, layer.activation)
+
+
+def _to_bytes(values: Map, target: TensorQuantization, activation: Activation) -> Map:
+    """Round to the nearest even, move to the zero point, clamp. Writes over its argument."""
+    np.rint(values, out=values)
+    values += np.float32(target.zero_point)
+    np.clip(values, *map(np.float32, target.clamp(activation)), out=values)
+    return values.astype(np.uint8)

@@ -1,0 +1,69 @@
+"""Batch-norm statistics measured anew, without PyTorch: what a slice of a shared network needs before it is used."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.errors import ModelError
+from mobilenets.model.model import Model, Tensor
+from mobilenets.model.numpy_runtime import Map, activate, batch_norm, check_pixels, float_layer, input_map, weighted_sum
+from mobilenets.model.preprocessing import Pixels
+
+BATCH = 64
+"""Images that are measured together. Statistics are averaged over batches."""
+
+
+def reestimated(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress = SILENT) -> Model:
+    """The Model with batch-norm statistics measured on images, layer by layer, as they will be used.
+
+    Each batch runs on its own statistics, as in training; means and unbiased variances are averaged over batches.
+    ``training.slimmable.reestimated`` gives the same numbers, quicker, where PyTorch is installed.
+
+    Args:
+        model: A float32 Model, such as a slice of a shared one.
+        pixels: uint8 (N, height, width, 3) of training images, prepared as for evaluation; some hundreds suffice.
+        batch: Images that are run together.
+        progress: Hears about every batch.
+
+    Raises:
+        ModelError: If the Model is int8, the pixels do not fit it, or there are fewer than two.
+    """
+    if model.quantization is not None:
+        raise ModelError("an int8 Model has no batch norm to measure statistics for")
+    check_pixels(model.network, pixels)
+    if len(pixels) < 2:
+        raise ModelError(f"batch-norm statistics need two images at least, not {len(pixels)}")
+    groups = np.array_split(np.arange(len(pixels)), math.ceil(len(pixels) / max(2, batch)))
+    totals: dict[str, Tensor] = {}
+    with progress.task("measuring statistics", len(pixels), "images") as task:
+        for indices in groups:
+            for name, values in _statistics(model, pixels[indices]).items():
+                totals[name] = totals.get(name, 0.0) + values / len(groups)
+            task.advance(len(indices))
+    measured = {name: values.astype(np.float32) for name, values in totals.items()}
+    return model.with_parameters({**model.parameters, **measured})
+
+
+def _statistics(model: Model, pixels: Pixels) -> dict[str, Tensor]:
+    """Mean and unbiased variance of every batch norm's input in one batch, by the names of a Model's parameters."""
+    values = {"input": input_map(model, pixels)}
+    found: dict[str, Tensor] = {}
+    for layer in model.network.layers:
+        sources = [values[name] for name in layer.inputs]
+        if getattr(layer, "batch_norm", None) is None:
+            values[layer.name] = float_layer(layer, sources, model.parameters)
+            continue
+        result: Map = weighted_sum(layer, sources[0], model.parameters[f"{layer.name}.weight"])
+        if getattr(layer, "bias", False):
+            result += model.parameters[f"{layer.name}.bias"]
+        rows = result.reshape(-1, result.shape[3])
+        mean, variance = rows.mean(axis=0, dtype=np.float64), rows.var(axis=0, dtype=np.float64)
+        name = f"{layer.name}.batch_norm"
+        here = {f"{name}.running_mean": mean, f"{name}.running_var": variance}
+        batch_norm(layer, result, {**model.parameters, **here})
+        values[layer.name] = activate(layer, result)
+        found |= here | {f"{name}.running_var": variance * len(rows) / max(1, len(rows) - 1)}
+    return found

@@ -1,1 +1,0 @@
-"""Which size of network meets a budget, with latencies that were measured."""

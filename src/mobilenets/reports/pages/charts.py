@@ -1,0 +1,208 @@
+"""Charts as inline SVG. Colours come from the page's style, so that they follow light, dark and print.
+
+An SVG that is scaled down to a phone takes its letters with it. So every chart is drawn twice, for a wide and for a
+narrow page, and the style shows one of the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from mobilenets.reports.pages.markup import Child, Element, tag
+
+WIDE, NARROW = 760, 328
+"""CSS pixels."""
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 28, 38
+TEXT_HEIGHT, LETTER_WIDTH = 14, 7
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        low: Its least value.
+        high: Its largest.
+        title: What it shows, with its unit.
+        logarithmic: Whether equal steps are equal factors.
+        show: How a value is written.
+    """
+
+    low: float
+    high: float
+    title: str
+    logarithmic: bool = False
+    show: Callable[[float], str] = field(default=lambda value: f"{value:g}")
+
+    def share(self, value: float) -> float:
+        """Where a value lies: 0 at the low end, 1 at the high end."""
+        if self.logarithmic:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self, most: int) -> list[float]:
+        """Round values along the axis, at most that many.
+
+        >>> Axis(0, 103, "epoch").ticks(6), Axis(0.08, 3, "ms", logarithmic=True).ticks(6)
+        ([0.0, 20.0, 40.0, 60.0, 80.0, 100.0], [0.1, 0.2, 0.5, 1.0, 2.0])
+        """
+        if self.logarithmic:
+            choices = [self._decades(steps) for steps in _LOG_STEPS]
+        else:
+            choices = [self._multiples(step) for step in _LINEAR_STEPS]
+        return next((values for values in choices if len(values) <= most), choices[-1])
+
+    def _multiples(self, step: float) -> list[float]:
+        unit = step * 10.0 ** (math.floor(math.log10(self.high - self.low)) - 1)
+        first, last = math.ceil(self.low / unit - 1e-9), math.floor(self.high / unit + 1e-9)
+        return [round(number * unit, 12) for number in range(first, last + 1)]
+
+    def _decades(self, steps: Sequence[float]) -> list[float]:
+        exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        values = [round(step * 10.0**exponent, 12) for exponent in exponents for step in steps]
+        return [value for value in values if self.low <= value * (1 + 1e-9) and value <= self.high * (1 + 1e-9)]
+
+
+_LINEAR_STEPS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+_LOG_STEPS: tuple[tuple[float, ...], ...] = (
+    (1, 1.5, 2, 3, 4, 5, 6, 7, 8),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+)
+
+
+def around(values: Sequence[float], *, spare: float = 0.05, least: float = 0.0) -> tuple[float, float]:
+    """Ends of a linear axis that shows all values with a little room."""
+    low, high = min(values), max(values)
+    room = max(spare * (high - low), least, 1e-9)
+    return low - room, high + room
+
+
+def around_logarithmic(values: Sequence[float], *, spare: float = 1.25) -> tuple[float, float]:
+    """Ends of a logarithmic axis that shows all values with a little room."""
+    return min(values) / spare, max(values) * spare
+
+
+class Chart:
+    """Axes, and what is drawn between them.
+
+    Args:
+        width: In CSS pixels.
+        height: Likewise.
+        x: Axis to the right.
+        y: Axis upwards.
+    """
+
+    def __init__(self, width: float, height: float, x: Axis, y: Axis) -> None:
+        self.width, self.height, self._x, self._y = width, height, x, y
+        self._marks: list[Element] = []
+
+    def across(self, value: float) -> float:
+        """Pixels from the left."""
+        return round(LEFT + self._x.share(value) * (self.width - LEFT - RIGHT), 1)
+
+    def down(self, value: float) -> float:
+        """Pixels from the top."""
+        return round(self.height - BOTTOM - self._y.share(value) * (self.height - TOP - BOTTOM), 1)
+
+    def line(self, points: Points, class_: str) -> None:
+        """A line through points."""
+        path = " ".join(f"{self.across(x):g},{self.down(y):g}" for x, y in points)
+        self._marks.append(tag("polyline", points=path, class_=f"line {class_}"))
+
+    def dot(
+        self, x: float, y: float, class_: str, *, radius: float = 4.0, title: str = "", square: bool = False
+    ) -> None:
+        """A point; its title shows when it is pointed at."""
+        across, down = self.across(x), self.down(y)
+        inner = tag("title", title) if title else None
+        if square:
+            side = 1.8 * radius
+            place = {"x": round(across - side / 2, 1), "y": round(down - side / 2, 1), "width": side, "height": side}
+            self._marks.append(tag("rect", inner, class_=f"dot {class_}", **place))
+        else:
+            self._marks.append(tag("circle", inner, cx=across, cy=down, r=radius, class_=f"dot {class_}"))
+
+    def upright(self, x: float, class_: str, label: str = "", *, before: bool = False) -> None:
+        """A vertical rule, with a label at its foot, where the points that are worth a label are not."""
+        across, foot = self.across(x), self.height - BOTTOM
+        self._marks.append(tag("line", x1=across, x2=across, y1=TOP, y2=foot, class_=f"rule {class_}"))
+        if label:
+            self.text(
+                across + (-4 if before else 4), foot - 6, label, f"note {class_}", anchor="end" if before else None
+            )
+
+    def note(self, x: float, y: float, label: str, class_: str, *, above: float = 12.0) -> None:
+        """Words above a point, before it if they fit: of what is best, little lies up and to the left."""
+        across, down = self.across(x), self.down(y)
+        fits = across - LEFT > LETTER_WIDTH * len(label)
+        height = down - above if down - above > TOP - 4 else down + above + TEXT_HEIGHT / 2
+        self.text(across + (-10 if fits else 10), height, label, f"note {class_}", anchor="end" if fits else None)
+
+    def text(self, x: float, y: float, label: str, class_: str, *, anchor: str | None = None) -> None:
+        """Words at a place in pixels."""
+        self._marks.append(tag("text", label, x=round(x, 1), y=round(y, 1), class_=class_, text_anchor=anchor))
+
+    def element(self, spoken: str) -> Element:
+        """The SVG.
+
+        Args:
+            spoken: What it shows, for those who do not see it.
+        """
+        return svg(self.width, self.height, self._grid(), self._marks, spoken=spoken)
+
+    def _grid(self) -> list[Element]:
+        left, right, bottom = LEFT, self.width - RIGHT, self.height - BOTTOM
+        drawn = []
+        for value in self._y.ticks(max(3, int((self.height - TOP - BOTTOM) / 28))):
+            down = self.down(value)
+            drawn.append(tag("line", x1=left, x2=right, y1=down, y2=down, class_="grid"))
+            drawn.append(tag("text", self._y.show(value), x=left - 7, y=down + 4, class_="tick", text_anchor="end"))
+        for value in self._x.ticks(max(3, int((self.width - LEFT - RIGHT) / 58))):
+            across = self.across(value)
+            drawn.append(tag("line", x1=across, x2=across, y1=bottom, y2=bottom + 4, class_="axis"))
+            drawn.append(tag("text", self._x.show(value), x=across, y=bottom + 17, class_="tick", text_anchor="middle"))
+        drawn.append(tag("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis"))
+        drawn.append(tag("text", self._y.title, x=0, y=10, class_="title"))
+        drawn.append(tag("text", self._x.title, x=right, y=self.height - 3, class_="title", text_anchor="end"))
+        return drawn
+
+
+def svg(width: float, height: float, *children: Child, spoken: str) -> Element:
+    """An image of that many CSS pixels, which may be scaled down."""
+    return tag(
+        "svg",
+        *children,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=spoken,
+        style=f"max-width:{width:g}px",
+    )
+
+
+def figure(
+    draw: Callable[[float], Element], caption: Child, *, wide: float = WIDE, class_: str | None = None
+) -> Element:
+    """A chart for wide and for narrow pages, with words below it.
+
+    Args:
+        draw: Makes it at a width.
+        caption: What to see in it.
+        wide: Width on wide pages.
+        class_: Of the figure.
+    """
+    shown = [tag("div", draw(wide), class_="wide"), tag("div", draw(NARROW), class_="narrow")]
+    return tag("figure", shown if wide != NARROW else draw(NARROW), tag("figcaption", caption), class_=class_)
+
+
+def legend(*entries: tuple[str, str]) -> Element:
+    """What colours mean: (class, words) each."""
+    return tag(
+        "p", [tag("span", tag("i", class_=f"key {class_}"), words) for class_, words in entries], class_="legend"
+    )

@@ -1,0 +1,86 @@
+"""What int8 cost, and what it bought."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mobilenets.benchmark.measured import Measured
+from mobilenets.compression.quality import Share
+from mobilenets.reports.pages.answers import bar
+from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.wording import GAP, interval, milliseconds, percent, size
+
+GOOD_DB, CLEAN_DB = 10.0, 40.0
+"""Signal over noise below which a layer's results are mostly noise that later layers must bear, and above which none
+of it is seen."""
+
+
+def not_compressed(command: str) -> Element:
+    """The section of a run that made no int8 Model."""
+    words = "This Model is float32. In int8 it would take about a quarter of the room and a half or less of the time:"
+    return section("compression", "What int8 would buy", tag("p", words), tag("pre", tag("code", command)))
+
+
+def compression(verdict: Mapping[str, Any], costs: Mapping[str, Measured], *, trained: bool) -> Element:
+    """The section.
+
+    Args:
+        verdict: As ``encode`` or ``figures`` of :class:`mobilenets.compression.quality.Verdict` gives it; may be empty.
+        costs: Of the float32 Model, if it is at hand, and of the int8 one, measured here side by side.
+        trained: Whether it was trained with quantisation, too.
+    """
+    how = "calibrated on training images"
+    words = f"The int8 Model was {how} and then trained with quantisation." if trained else f"The int8 Model was {how}."
+    rows: list[list[Child]] = []
+    if (agreement := _share(verdict.get("agreement"))) is not None:
+        words += (
+            f" It gives the same answer as the float32 one for {percent(agreement.value)} of {agreement.total:,} "
+            f"validation images (95{GAP}% interval {interval(agreement.interval)})."
+        )
+    before, after = _share(verdict.get("top1_before")), _share(verdict.get("top1_after"))
+    if before is not None and after is not None:
+        points = 100 * (after.value - before.value)
+        rows.append(
+            ["top-1", percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points".replace("-", "−")]
+        )
+    if len(costs) == 2:
+        whole, bytes_ = costs["float32"], costs["int8"]
+        rows.append(_row("file", whole.file_bytes, bytes_.file_bytes, size))
+        rows.append(_row("latency", whole.latency_ms, bytes_.latency_ms, milliseconds))
+        rows.append(_row("activations", whole.memory_bytes, bytes_.memory_bytes, size))
+    elif "bytes_before" in verdict:
+        rows.append(_row("file", verdict["bytes_before"], verdict["bytes_after"], size))
+    made = table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
+    noise = _noise(verdict.get("layers") or ())
+    return section("compression", "What int8 did", tag("p", words), made if rows else None, noise)
+
+
+def _row(what: str, before: float, after: float, show: Callable[[float], str]) -> list[Child]:
+    return [what, show(before), show(after), f"÷ {before / after:.1f}" if after < before else f"× {after / before:.1f}"]
+
+
+def _share(value: Any) -> Share | None:
+    """A share as ``metrics.json`` has it, or as a Model's provenance has it, which keeps counts only."""
+    if value is None:
+        return None
+    count, total = value if isinstance(value, list) else (value["count"], value["of"])
+    return Share(int(count), int(total))
+
+
+def _noise(layers: Sequence[Mapping[str, Any]]) -> list[Element]:
+    if not layers:
+        return []
+    worst = sorted(layers, key=lambda layer: float(layer["snr_db"]))
+    rows: list[list[Child]] = [
+        [str(layer["name"]), str(layer["kind"]), _decibels(float(layer["snr_db"]))] for layer in worst
+    ]
+    made = table(
+        "layer", "kind", "signal over noise", rows=rows, class_="bars", caption="Noise of every layer, worst first"
+    )
+    summary = f"Noise by layer: {float(worst[0]['snr_db']):.1f} dB in {worst[0]['name']}, the worst of {len(layers)}"
+    return [tag("details", tag("summary", summary), made)]
+
+
+def _decibels(value: float) -> Element:
+    return bar(min(max(value / CLEAN_DB, 0.0), 1.0), f"{value:.1f} dB")

@@ -1,0 +1,113 @@
+"""Accuracy against latency of everything that could have been chosen, with the choice marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobilenets.reports.pages.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
+from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.wording import macs, milliseconds, percent, plural, size
+from mobilenets.search.budget import Budget, Candidate, frontier
+from mobilenets.search.result import Search
+
+PRECISIONS = ("float32", "int8")
+
+
+def trade_off(search: Search) -> Element:
+    """The section."""
+    candidates, choice, budget = search.candidates, search.choice, search.budget
+    present = [precision for precision in PRECISIONS if any(one.precision == precision for one in candidates)]
+    return section(
+        "frontier",
+        "The trade-off",
+        tag("p", f"{choice} was taken: {search.reason.rstrip('.')}. {_origin(search)}"),
+        legend(*((precision, precision) for precision in present), ("chosen", "the choice")),
+        figure(lambda width: draw(candidates, choice, budget, width), _caption(candidates)),
+        tag("details", tag("summary", f"All {len(candidates)} as a table"), _table(candidates, choice, budget)),
+    )
+
+
+def _origin(search: Search) -> str:
+    device = search.device
+    measured = "measured on this machine" if device.measured_here else f"those of {device.name}"
+    error = device.interpolation_error
+    between = "" if error is None else f" (between measured sizes, they err by {percent(error)} at the median)"
+    return (
+        f"Accuracies are of {plural(search.validation_images, 'validation image')}, for slices of one shared "
+        f"network before any was specialised; latencies are {measured}, on {plural(device.threads, 'thread')}{between}."
+    )
+
+
+def draw(candidates: Sequence[Candidate], choice: Candidate, budget: Budget, width: float) -> Element:
+    """The chart."""
+    limit, least = budget.max_latency_ms, budget.min_accuracy
+    times = [one.latency_ms for one in candidates]
+    shares = [one.accuracy for one in candidates]
+    near = limit is not None and min(times) / 3 < limit < max(times) * 3
+    low, high = around(shares + ([least] if least is not None else []), least=0.01)
+    x = Axis(*around_logarithmic(times + ([limit] if near and limit else [])), "ms for one image", logarithmic=True)
+    y = Axis(max(low, 0.0), min(high, 1.02), "validation top-1", show=lambda share: f"{100 * share:g} %")
+    chart = Chart(width, 380 if width > NARROW else 290, x, y)
+    best = frontier(candidates)
+    chart.line([(one.latency_ms, one.accuracy) for one in best], "frontier")
+    if near and limit is not None:
+        chart.upright(limit, "limit", f"{limit:g} ms allowed", before=x.share(limit) > 0.5)
+    for one in candidates:
+        faded = "" if budget.meets(one) else " over"
+        chart.dot(
+            one.latency_ms,
+            one.accuracy,
+            one.precision + faded,
+            radius=4 if one in best else 3,
+            title=f"{one}: {percent(one.accuracy)}, {milliseconds(one.latency_ms)}",
+        )
+    chart.dot(choice.latency_ms, choice.accuracy, "chosen", radius=9)
+    chart.note(
+        choice.latency_ms, choice.accuracy, f"α {choice.width_multiplier:g}, {choice.resolution} px", "chosen", above=13
+    )
+    return chart.element(
+        f"Accuracy against latency of {len(candidates)} networks; the choice, {choice}, has "
+        f"{percent(choice.accuracy)} at {milliseconds(choice.latency_ms)}"
+    )
+
+
+def _caption(candidates: Sequence[Candidate]) -> str:
+    best = frontier(candidates)
+    return (
+        f"Up and to the left is better. The line joins the {len(best)} that none of the others beats in both; on it, "
+        f"{milliseconds(best[0].latency_ms)} buy {percent(best[0].accuracy)} and {milliseconds(best[-1].latency_ms)} "
+        f"{percent(best[-1].accuracy)}."
+    )
+
+
+def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -> Element:
+    best = frontier(candidates)
+
+    def mark(one: Candidate) -> Child:
+        words = f"α {one.width_multiplier:g}, {one.resolution} px, {one.precision}"
+        if one == choice:
+            return tag("b", f"→ {words}")
+        return words if budget.meets(one) else tag("span", words, class_="quiet")
+
+    rows: list[list[Child]] = [
+        [
+            mark(one),
+            percent(one.accuracy),
+            milliseconds(one.latency_ms),
+            macs(one.macs),
+            size(one.file_bytes),
+            size(one.memory_bytes),
+            "yes" if one in best else "",
+        ]
+        for one in sorted(candidates, key=lambda candidate: candidate.latency_ms)
+    ]
+    heads = (
+        "network",
+        tag("span", "top-1", class_="whole"),
+        "latency",
+        "Mult-Adds",
+        "file",
+        "activations",
+        "on the line",
+    )
+    return table(*heads, rows=rows, class_="figures candidates", caption="Everything that was looked at")

@@ -1,0 +1,96 @@
+"""How training went: loss and accuracy by epoch, all phases one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mobilenets.reports.pages.charts import NARROW, Axis, Chart, Points, figure, legend
+from mobilenets.reports.pages.markup import Element, section, tag
+from mobilenets.reports.pages.wording import percent, plural
+from mobilenets.reports.run import Phase, Run
+
+HALF = 370
+"""CSS pixels of a chart that stands beside another."""
+SERIES = (("training", "training (distorted images)"), ("validation", "validation"))
+
+
+def training(run: Run) -> Element:
+    """The section."""
+    losses = [
+        value for row in _rows(run.phases) for value in (row["loss"], row["validation_loss"]) if value is not None
+    ]
+    loss = Axis(0, 1.05 * max(losses), "cross-entropy")
+    accuracy = Axis(0, 1, "top-1", show=lambda share: f"{100 * share:.0f} %")
+    charts = [
+        figure(lambda width: _draw(run.phases, width, loss, "loss"), None, wide=HALF),
+        figure(lambda width: _draw(run.phases, width, accuracy, "top1"), None, wide=HALF),
+    ]
+    return section(
+        "training",
+        "How training went",
+        tag("p", f"{_length(run.phases)}. {_kept(run.phases[-1])}"),
+        legend(*SERIES),
+        tag("div", charts, class_="pair"),
+    )
+
+
+def _length(phases: Sequence[Phase]) -> str:
+    first, *others = (f"{plural(len(phase.epochs), 'epoch')}{phase.name and f' of {phase.name}'}" for phase in phases)
+    return ", then ".join([first, *others])
+
+
+def _kept(phase: Phase) -> str:
+    if not phase.best_epoch:
+        return f"By the validation images no epoch of {phase.name} was better than what it began as, which was kept."
+    which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
+    if (before := phase.last_judged) is not None:
+        return (
+            f"Epoch {which} was kept. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of "
+            "the validation images were right, they were trained on too."
+        )
+    right = percent(phase.epochs[phase.best_epoch - 1]["validation_top1"])
+    return f"Epoch {which} was kept, by the validation images: {right} of them were right then."
+
+
+def _rows(phases: Sequence[Phase]) -> list[Any]:
+    return [row for phase in phases for row in phase.epochs]
+
+
+def _draw(phases: Sequence[Phase], width: float, y: Axis, figure_name: str) -> Element:
+    rows = _rows(phases)
+    chart = Chart(
+        width, 230 if width > NARROW else 210, Axis(0 if len(rows) == 1 else 1, max(len(rows), 1), "epoch"), y
+    )
+    before = 0
+    for phase in phases:
+        if before:
+            chart.upright(before + 0.5, "phase")
+        for series, prefix in (("training", ""), ("validation", "validation_")):
+            points = _points(phase, prefix + figure_name, before)
+            if len(points) == 1:
+                chart.dot(*points[0], series, radius=3)
+            else:
+                chart.line(points, series)
+        before += len(phase.epochs)
+    last = phases[-1]
+    kept = last.epochs[last.best_epoch - 1][f"validation_{figure_name}"] if last.best_epoch else None
+    if kept is not None:
+        chart.dot(before - len(last.epochs) + last.best_epoch, kept, "validation", radius=4, title="kept")
+    ends = ", ".join(
+        f"{series} {_value(next((v for row in reversed(rows) if (v := row[prefix + figure_name]) is not None), None))}"
+        for series, prefix in (("training", ""), ("validation", "validation_"))
+    )
+    return chart.element(f"{y.title} over {len(rows)} epochs; at the end {ends}")
+
+
+def _value(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
+
+
+def _points(phase: Phase, figure_name: str, before: int) -> Points:
+    return [
+        (before + number, row[figure_name])
+        for number, row in enumerate(phase.epochs, start=1)
+        if row[figure_name] is not None
+    ]

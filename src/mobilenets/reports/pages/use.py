@@ -1,0 +1,146 @@
+"""How to run, export and reproduce what a report is about."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mobilenets.base.progress import duration
+from mobilenets.reports.pages.markup import Child, Element, name, section, tag
+from mobilenets.reports.pages.wording import plural
+from mobilenets.reports.run import INT8_FILE, MODEL_FILE, Run
+from mobilenets.search.result import Search
+
+
+def model_path(run: Run, *, smallest: bool = False) -> str:
+    """The Model's file, as commands name it; the smallest is the int8 one, where there is one."""
+    beside = smallest and run.int8 is not None and run.int8 is not run.model
+    return f"{run.place.rstrip('/')}/{INT8_FILE if beside else MODEL_FILE}"
+
+
+def use(run: Run) -> Element:
+    """How to run and export it."""
+    model = shlex.quote(model_path(run))
+    smallest = shlex.quote(model_path(run, smallest=True))
+    folder = shlex.quote(run.place.rstrip("/"))
+    python = (
+        "from mobilenets import Classifier\n\n"
+        f'prediction = Classifier({json.dumps(model_path(run), ensure_ascii=False)}).predict("image.jpg")\n'
+        "print(prediction.label, prediction.probability)"
+    )
+    return section(
+        "use",
+        "Use it",
+        tag("h3", "Run"),
+        _commands(f"mobilenets predict {model} image.jpg", f"mobilenets benchmark {model}"),
+        tag("h3", "Run from Python"),
+        _code(python),
+        tag("h3", "Export"),
+        _commands(
+            f"mobilenets export {smallest} --to litert -o {folder}/model.tflite",
+            f"mobilenets export {smallest} --to onnx -o {folder}/model.onnx",
+            f"mobilenets export {smallest} --to c -o {folder}/model.c",
+        ),
+    )
+
+
+def reproduce(run: Run) -> Element:
+    """What the run was, exactly."""
+    provenance = run.provenance
+    counts = run.metrics["images"]
+    versions = provenance.get("versions", {})
+    facts: list[tuple[str, Child]] = [
+        ("seed", str(provenance.get("seed", "unknown"))),
+        ("data", name(run.source)),
+        ("fingerprint", tag("code", str(provenance["data"]["fingerprint"]))),
+        ("images", f"{counts['train']:,} for training, {counts['validation']:,} validation, {counts['test']:,} test"),
+        ("trained on", _machine(provenance)),
+        ("versions", ", ".join(f"{package} {version}" for package, version in versions.items())),
+    ]
+    if (seconds := run.metrics.get("seconds")) is not None:
+        facts.append(("took", duration(float(seconds))))
+    recipe = provenance.get("recipe", {})
+    named = recipe.get("name", "") if isinstance(recipe, Mapping) else ""
+    return section(
+        "reproduce",
+        "Reproduce it",
+        _commands(command_of(run)),
+        tag("p", *_repeats(run)),
+        tag("dl", [tag("div", tag("dt", key), tag("dd", value)) for key, value in facts], class_="facts"),
+        tag(
+            "details",
+            tag("summary", f"The whole recipe ({named})"),
+            _code(json.dumps(recipe, indent=2, ensure_ascii=False)),
+        ),
+    )
+
+
+def _repeats(run: Run) -> tuple[Child, ...]:
+    same = "The same data, seed, versions and number of threads give the same Model, bit for bit, on the same machine"
+    if run.search is None or not run.search.device.measured_here:
+        return (f"{same}.",)
+    return (
+        f"{same} and with the latencies of this run, which are not measured the same twice: ",
+        tag("code", shlex.join(["--device", f"{run.place}/device.json"])),
+        ".",
+    )
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    threads = plural(int(provenance.get("threads", 1)), "thread")
+    return f"{provenance.get('device', 'cpu')}, {provenance.get('precision', 'float32')}, {threads}"
+
+
+def command_of(run: Run) -> str:
+    """The command that made the run; where it was made from Python, one that does the same."""
+    given = run.metrics.get("command")
+    if isinstance(given, list) and all(isinstance(word, str) for word in given):
+        return shlex.join(given)
+    network, provenance = run.model.network, run.provenance
+    words = ["mobilenets", "fit", run.source, "--output", run.place]
+    if run.search is not None:
+        return shlex.join([*words, *_budget(run.search), "--seed", str(provenance.get("seed", 0))])
+    words += ["--architecture", network.name, "--width", f"{network.width_multiplier:g}"]
+    words += [
+        "--resolution",
+        str(network.height),
+        "--epochs",
+        str(provenance.get("epochs", len(run.phases[-1].epochs))),
+    ]
+    words += ["--seed", str(provenance.get("seed", 0)), *_recipe(provenance.get("recipe", {}))]
+    return shlex.join([*words, "--training-threads", str(provenance.get("threads", 1))])
+
+
+def _budget(search: Search) -> Sequence[str]:
+    budget = search.budget
+    limits = (
+        ("--max-latency", budget.max_latency_ms, "ms"),
+        ("--max-size", budget.max_file_bytes, "B"),
+        ("--max-macs", budget.max_macs, ""),
+        ("--max-memory", budget.max_memory_bytes, "B"),
+        ("--min-accuracy", budget.min_accuracy, ""),
+    )
+    words = [word for name, limit, unit in limits if limit is not None for word in (name, f"{limit:.12g}{unit}")]
+    return [*(words or ["--search"]), "--threads", str(search.device.threads)]
+
+
+def _recipe(recipe: Mapping[str, Any]) -> Sequence[str]:
+    flip = recipe.get("augmentation", {}).get("flip")
+    return ["--recipe", str(recipe.get("name", "default")), *(["--flip", str(flip)] if flip else [])]
+
+
+def _code(text: str) -> Element:
+    return tag("pre", tag("code", text))
+
+
+def _commands(*lines: str) -> Element:
+    """Commands; where one is too long for its line it goes on between words, set in."""
+    return tag("pre", tag("code", [tag("span", _words(line), "\n", class_="command") for line in lines]))
+
+
+def _words(line: str) -> list[Child]:
+    """A browser would break ``--output`` after its hyphens."""
+    first, *others = [tag("span", word) for word in line.split(" ")]
+    return [first, *(part for word in others for part in (" ", word))]

@@ -1,0 +1,135 @@
+"""The first thing that a report says: what was made, what it costs, what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mobilenets.benchmark.measured import Measured
+from mobilenets.model.model import Model
+from mobilenets.reports.pages.markup import Child, Element, name, tag
+from mobilenets.reports.pages.wording import GAP, interval, macs, milliseconds, percent, plural, size
+from mobilenets.reports.run import Run
+from mobilenets.search.budget import Budget
+
+NAMES = {
+    "mobilenet_v1": "MobileNet",
+    "mobilenet_v1_shallow": "shallow MobileNet",
+    "mobilenet_v1_full_convolution": "full-convolution MobileNet",
+    "alexnet": "AlexNet",
+    "vgg16": "VGG16",
+    "googlenet": "GoogLeNet",
+    "squeezenet": "SqueezeNet",
+}
+
+
+def network_name(model: Model) -> str:
+    """What a Model is, in short.
+
+    A name that is not in the catalogue is given as it is.
+    """
+    network = model.network
+    sides = f"{network.height}" if network.height == network.width else f"{network.height}×{network.width}"
+    precision = "" if model.quantization is None else ", int8"
+    return f"{NAMES.get(network.name, network.name)} α {network.width_multiplier:g} at {sides} px{precision}"
+
+
+def verdict(run: Run, latency: Latency, file_bytes: int) -> list[Child]:
+    """The verdict in one sentence."""
+    evaluation = run.evaluation
+    gets: list[Child] = [
+        tag("strong", percent(evaluation.top1), class_="figure"),
+        f" of {plural(evaluation.images, 'test image')} right (95{GAP}% interval {interval(evaluation.top1_interval)})",
+    ]
+    takes: list[Child] = [tag("strong", milliseconds(latency.ms), class_="figure"), " an image"]
+    chosen = tag("strong", network_name(run.model))
+    if run.search is None:
+        return [chosen, " gets ", gets, ", takes ", takes, f" and is a file of {size(file_bytes)}."]
+    limits = allowed(run.search.budget)
+    within = f"{limits[0].upper()}{limits[1:]}: " if limits else "Without a limit: "
+    return [within, chosen, " takes ", takes, f" and {size(file_bytes)}, and gets ", gets, "."]
+
+
+def allowed(budget: Budget) -> str:
+    """A budget in words; empty where nothing is limited."""
+    limits = (
+        (budget.max_latency_ms, lambda limit: f"{limit:g}{GAP}ms", ""),
+        (budget.max_file_bytes, size, ""),
+        (budget.max_macs, macs, " Mult-Adds"),
+        (budget.max_memory_bytes, size, " of activations"),
+    )
+    most = [show(limit) + unit for limit, show, unit in limits if limit is not None]
+    words = f"for at most {' and '.join(most)}" if most else ""
+    if budget.min_accuracy is None:
+        return words
+    return f"{words + ' and' if words else 'for'} at least {percent(budget.min_accuracy)} right"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What one image takes.
+
+    Attributes:
+        ms: Milliseconds.
+        note: What kind of figure that is.
+        where: Where it holds.
+    """
+
+    ms: float
+    note: str
+    where: str
+
+
+def latency_of(run: Run, cost: Measured) -> Latency:
+    """The latency that counts: of the search, if there was one, else measured for the report."""
+    here = f"Latencies: {cost.processor}, engine on {cost.instruction_set}."
+    search = run.search
+    if search is None:
+        return Latency(cost.latency_ms, f"median on {plural(cost.threads, 'thread')}", here)
+    threads = plural(search.device.threads, "thread")
+    if search.latency is not None:
+        note = f"median on {threads}; {milliseconds(search.latency.predicted_ms)} was predicted"
+        return Latency(search.latency.median_ms, note, here)
+    device = search.device
+    where = f"Latency: predicted for {device.name}, engine on {device.engine}. Layers are measured on {cost.processor}."
+    return Latency(search.choice.latency_ms, f"predicted, on {threads}", where)
+
+
+def opening(run: Run, cost: Measured) -> Element:
+    """Title, verdict, and the figures in large."""
+    evaluation, latency = run.evaluation, latency_of(run, cost)
+    cards = (
+        ("top-1", percent(evaluation.top1), f"95{GAP}% interval {interval(evaluation.top1_interval)}"),
+        ("latency", milliseconds(latency.ms), latency.note),
+        ("file", size(cost.file_bytes), f"{cost.parameters:,} parameters"),
+        ("Mult-Adds", macs(cost.macs), "for one image"),
+        ("activations", size(cost.memory_bytes), "at most at one moment"),
+    )
+    return tag(
+        "header",
+        tag("p", "Report on ", name(run.source), class_="overline"),
+        tag("h1", verdict(run, latency, cost.file_bytes)),
+        tag("p", _images(run), class_="lede"),
+        tag("dl", [_card(*card) for card in cards], class_="cards"),
+        tag("p", latency.where, class_="quiet"),
+    )
+
+
+def _images(run: Run) -> str:
+    counts = run.metrics["images"]
+    classes = plural(len(run.model.labels), "class").replace("classs", "classes")
+    judged = run.phases[-1].last_judged
+    judges = "chose what was kept" if judged is None else f"did so too after epoch {judged['number']:.0f}"
+    words = (
+        f"{classes}. {counts['train']:,} images trained it, {counts['validation']:,} {judges}, and "
+        f"{counts['test']:,} were looked at once, at the end."
+    )
+    skipped = len(run.metrics["skipped"])
+    return (
+        words
+        if not skipped
+        else f"{words} {plural(skipped, 'broken image')} {'was' if skipped == 1 else 'were'} skipped."
+    )
+
+
+def _card(title: str, figure: str, note: str) -> Element:
+    return tag("div", tag("dt", title), tag("dd", tag("b", figure), tag("small", note)))

@@ -1,0 +1,1 @@
+"""From data and a budget to the best network that meets it."""

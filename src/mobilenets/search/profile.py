@@ -1,0 +1,390 @@
+"""Latency, measured on the machine at hand or read from a profile of another one."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mobilenets.architecture.layers import INPUT, Network
+from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.engine.session import Session
+from mobilenets.errors import PlanningError
+from mobilenets.model.folding import folded_network
+from mobilenets.model.model import Model, numbered_labels, parameter_types
+from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+
+FORMAT = "mobilenets device profile"
+FORMAT_VERSION = 2
+PRECISIONS = ("float32", "int8")
+
+EIGHTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
+"""Widths at which the channels of nearly all layers are multiples of 8, as the engine's kernels want them. Between them
+a narrower network is hardly quicker: at 64 pixels α = 0.45 takes 95 % of the time of 0.5 (AVX2, float32)."""
+PROFILED_RESOLUTIONS = (*PUBLISHED_RESOLUTIONS, 96, 64, 32)
+"""Those of the published networks, and those that small images are trained at."""
+PROFILED_CLASSES = 1000
+"""Of the published networks."""
+FEW_CLASSES = 10
+"""Measured beside them at the smallest resolution, since most networks that people train have a small last layer."""
+
+ROUNDS = 10
+"""Times that the whole grid is gone through; a disturbance then hits every point a little and no point alone."""
+SECONDS_PER_POINT = 0.025
+"""Time spent on a point in each round."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one image takes through one network.
+
+    Attributes:
+        width_multiplier: α.
+        resolution: Side of the square input, in pixels.
+        precision: ``float32`` or ``int8``.
+        threads: Threads that shared the work.
+        minimum_ms: Shortest time seen.
+        median_ms: Median time.
+        classes: Of the network's last layer.
+    """
+
+    width_multiplier: float
+    resolution: int
+    precision: str
+    threads: int
+    minimum_ms: float
+    median_ms: float
+    classes: int = PROFILED_CLASSES
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """Measured latencies of one machine.
+
+    Attributes:
+        device: What the machine calls its processor.
+        engine: The instruction set that the engine used.
+        points: What was measured: a whole grid for one number of classes, and for every width some point with another.
+        checks: Points that lie between those, measured to see how far interpolation errs.
+    """
+
+    device: str
+    engine: str
+    points: tuple[Point, ...]
+    checks: tuple[Point, ...] = field(default=())
+
+    def latency_ms(
+        self, width_multiplier: float, resolution: int, precision: str, threads: int, classes: int | None = None
+    ) -> float:
+        """Median latency of MobileNet V1 at any width and resolution inside the measured grid.
+
+        Between points the logarithm of the latency is taken as linear in log α and in log resolution. The last layer
+        costs the same at every resolution, and its cost is taken as linear in its classes and in α.
+
+        Args:
+            width_multiplier: α.
+            resolution: Side of the square input, in pixels.
+            precision: ``float32`` or ``int8``.
+            threads: Threads that share one image.
+            classes: Of the network; those of the grid if None.
+
+        Raises:
+            PlanningError: If the profile lacks the precision, thread count or classes, or the point lies outside its
+                grid.
+        """
+        grid = self.grid(precision, threads)
+        usual = grid[0].classes
+        known = {(point.width_multiplier, point.resolution): point.median_ms for point in grid}
+        low_width, high_width = _around(sorted({width for width, _ in known}), width_multiplier, "α")
+        low_side, high_side = _around(sorted({side for _, side in known}), resolution, "resolution")
+        across = _share(low_width, high_width, width_multiplier)
+        along = _share(low_side, high_side, resolution)
+        corners = (
+            ((1 - across) * (1 - along), low_width, low_side),
+            (across * (1 - along), high_width, low_side),
+            ((1 - across) * along, low_width, high_side),
+            (across * along, high_width, high_side),
+        )
+        for weight, width, side in corners:
+            if weight and (width, side) not in known:
+                raise PlanningError(
+                    f"the profile of {self.device} lacks α {width:g} at {side:g} px, {precision}: measure it again"
+                )
+        latency = math.exp(sum(weight * math.log(known[width, int(side)]) for weight, width, side in corners if weight))
+        if classes is None or classes == usual:
+            return latency
+        others = [
+            point
+            for point in self.points
+            if (point.precision, point.threads) == (precision, threads) and point.classes != usual
+        ]
+        return max(0.1 * latency, latency + (classes - usual) * self._class_ms(known, others, usual, width_multiplier))
+
+    def grid(self, precision: str, threads: int) -> list[Point]:
+        """The points of a precision and thread count, without those that were measured with other classes than most.
+
+        Raises:
+            PlanningError: If there are none.
+        """
+        points = [point for point in self.points if (point.precision, point.threads) == (precision, threads)]
+        if not points:
+            measured = sorted({(point.precision, point.threads) for point in self.points})
+            listed = ", ".join(f"{name} with {count} thread(s)" for name, count in measured)
+            raise PlanningError(
+                f"the profile of {self.device} has no {precision} with {threads} thread(s), only {listed}"
+            )
+        usual = Counter(point.classes for point in points).most_common(1)[0][0]
+        return [point for point in points if point.classes == usual]
+
+    def _class_ms(
+        self, known: Mapping[tuple[float, int], float], others: Sequence[Point], usual: int, width_multiplier: float
+    ) -> float:
+        """What one class more costs at a width, by the points that were measured with other classes than usual."""
+        costs = {
+            point.width_multiplier: (known[place] - point.median_ms) / (usual - point.classes)
+            for point in others
+            if (place := (point.width_multiplier, point.resolution)) in known
+        }
+        if not costs:
+            raise PlanningError(
+                f"the profile of {self.device} holds latencies of networks of {usual} classes only; measure it again"
+            )
+        # No class costs less than nothing; where it looks so, the difference was lost in the noise.
+        widths = sorted(costs)
+        return float(np.interp(width_multiplier, widths, [max(0.0, costs[width]) for width in widths]))
+
+    @property
+    def interpolation_error(self) -> float | None:
+        """Median of the relative errors of interpolation at the checks."""
+        errors = [
+            abs(
+                self.latency_ms(check.width_multiplier, check.resolution, check.precision, check.threads, check.classes)
+                / check.median_ms
+                - 1
+            )
+            for check in self.checks
+        ]
+        return statistics.median(errors) if errors else None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+
+    def save(self, path: str | Path) -> None:
+        """Write the profile as JSON, atomically."""
+        write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
+
+    @staticmethod
+    def load(path: str | Path) -> DeviceProfile:
+        """Read a profile.
+
+        Raises:
+            PlanningError: If it is not one, is of another version, or its figures are missing or not positive.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise PlanningError(f"{path} does not exist; mobilenets profile writes a device profile") from None
+        except (OSError, ValueError) as error:
+            raise PlanningError(f"{path} is not a readable device profile: {error}") from None
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise PlanningError(f"{path} is not a device profile; make one with: mobilenets profile -o device.json")
+        if data.get("format_version") != FORMAT_VERSION:
+            raise PlanningError(
+                f"{path} is a device profile of version {data.get('format_version')!r}; this package reads version "
+                f"{FORMAT_VERSION}: measure it again"
+            )
+        try:
+            points, checks = (tuple(_point(item) for item in data[name]) for name in ("points", "checks"))
+            profile = DeviceProfile(str(data["device"]), str(data["engine"]), points, checks)
+        except KeyError as error:
+            raise PlanningError(f"{path} is a damaged device profile: {error} is missing") from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise PlanningError(f"{path} is a damaged device profile: {error}") from None
+        if not points:
+            raise PlanningError(f"{path} is a device profile without a single measurement")
+        return profile
+
+
+def _point(data: dict[str, Any]) -> Point:
+    names = [one.name for one in fields(Point)]
+    if data.keys() != set(names):
+        raise ValueError(f"a point holds {', '.join(map(str, data))}; expected {', '.join(names)}")
+    point = Point(**data)
+    for name, figure in asdict(point).items():
+        if name == "precision":
+            continue
+        if (
+            isinstance(figure, bool)
+            or not isinstance(figure, int | float)
+            or not (math.isfinite(figure) and figure > 0)
+        ):
+            raise ValueError(f"{name} is {figure!r}; it must be a positive number")
+    if point.precision not in PRECISIONS:
+        raise ValueError(f"precision {point.precision!r} is not one of {', '.join(PRECISIONS)}")
+    return point
+
+
+def _around(values: Sequence[float], wanted: float, what: str) -> tuple[float, float]:
+    if not values[0] <= wanted <= values[-1]:
+        raise PlanningError(
+            f"the profile covers {what} from {values[0]:g} to {values[-1]:g}, not {wanted:g}; that of a search has its "
+            "own sizes only, mobilenets profile measures all"
+        )
+    low = max(value for value in values if value <= wanted)
+    return low, min(value for value in values if value >= wanted)
+
+
+def _share(low: float, high: float, wanted: float) -> float:
+    return 0.0 if low == high else math.log(wanted / low) / math.log(high / low)
+
+
+# Measuring ------------------------------------------------------------------------------------------------------------
+
+
+def measure_profile(
+    *,
+    widths: Sequence[float] = EIGHTHS,
+    resolutions: Sequence[int] = PROFILED_RESOLUTIONS,
+    precisions: Sequence[str] = PRECISIONS,
+    threads: Sequence[int] = (1,),
+    classes: int = PROFILED_CLASSES,
+    rounds: int = ROUNDS,
+    checked: bool = True,
+    progress: Progress = SILENT,
+) -> DeviceProfile:
+    """Measure MobileNet V1 on this machine, at every width, resolution, precision and thread count.
+
+    All networks are gone through again and again, so that a disturbance is spread over all of them. Points halfway
+    between those that the profile holds are measured beside them, to state how far interpolation errs.
+
+    Args:
+        widths: Values of α.
+        resolutions: Sides of the square input, in pixels.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Thread counts.
+        classes: Of the networks. Where nobody says so, those of the smallest resolution are also measured with few.
+        rounds: Times that the whole grid is gone through.
+        checked: Whether points between are measured too.
+        progress: Hears about every round.
+    """
+    settings = [(precision, count) for precision in precisions for count in threads]
+    grid = [(width, side, *setting, classes) for width in widths for side in resolutions for setting in settings]
+    few = FEW_CLASSES if classes == PROFILED_CLASSES else classes
+    if few < classes:
+        grid += [(width, min(resolutions), *setting, few) for width in widths for setting in settings]
+    places = _between(sorted(widths), sorted(resolutions)) if checked else []
+    between = [(*place, *setting, few) for place in places for setting in settings]
+    points = measure([*grid, *between], rounds=rounds, progress=progress)
+    return DeviceProfile(
+        device=processor_name(),
+        engine=Session(synthetic_model(mobilenet_v1(width_multiplier=0.25, resolution=32), "int8")).instruction_set,
+        points=tuple(points[: len(grid)]),
+        checks=tuple(points[len(grid) :]),
+    )
+
+
+def _between(widths: Sequence[float], resolutions: Sequence[int]) -> list[tuple[float, int]]:
+    """Two points that lie as far from the grid as points inside it can."""
+    places = [
+        (
+            math.sqrt(widths[index] * widths[index + 1]),
+            round(math.sqrt(resolutions[-2 - index] * resolutions[-1 - index])),
+        )
+        for index in range(min(2, len(widths) - 1, len(resolutions) - 1))
+    ]
+    return [(round(width, 3), side) for width, side in places]
+
+
+def measure(
+    settings: Iterable[tuple[float, int, str, int, int]], *, rounds: int = ROUNDS, progress: Progress = SILENT
+) -> list[Point]:
+    """Latency of MobileNet V1 for one image, by (α, resolution, precision, threads, classes)."""
+    wanted = list(settings)
+    sessions = [
+        Session(
+            synthetic_model(mobilenet_v1(width_multiplier=width, resolution=side, classes=classes), precision), threads
+        )
+        for width, side, precision, threads, classes in wanted
+    ]
+    times = time_sessions(sessions, rounds=rounds, progress=progress)
+    return [
+        Point(width, side, precision, threads, min(spent), statistics.median(spent), classes)
+        for (width, side, precision, threads, classes), spent in zip(wanted, times, strict=True)
+    ]
+
+
+def time_sessions(
+    sessions: Sequence[Session], *, rounds: int = ROUNDS, progress: Progress = SILENT
+) -> list[list[float]]:
+    """Milliseconds of single images through each session, the sessions taking turns.
+
+    Returns:
+        For each session, one time per image.
+    """
+    rng = np.random.default_rng(0)
+    times: list[list[float]] = [[] for _ in sessions]
+    with progress.task("measuring", rounds * len(sessions), "turns") as task:
+        for _ in range(rounds):
+            for session, spent in zip(sessions, times, strict=True):
+                network = session.model.network
+                pixels = rng.integers(0, 256, (1, network.height, network.width, network.channels), dtype=np.uint8)
+                session.run(pixels)  # brings this session's weights back into the caches
+                end = time.perf_counter() + SECONDS_PER_POINT
+                while True:
+                    begin = time.perf_counter()
+                    session.run(pixels)
+                    now = time.perf_counter()
+                    spent.append(1e3 * (now - begin))
+                    if now >= end:
+                        break
+                task.advance()
+    return times
+
+
+def synthetic_model(network: Network, precision: str) -> Model:
+    """A Model of random weights, for measuring time: what a network says costs the same whatever it has learned."""
+    folded = folded_network(network)
+    rng = np.random.default_rng(0)
+    labels = numbered_labels(network.classes)
+    if precision == "float32":
+        parameters = {
+            name: (rng.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))).astype(np.float32)
+            for name, (_, shape) in parameter_types(folded).items()
+        }
+        return Model(folded, parameters, labels)
+    names = {INPUT, *(layer.name for layer in folded.layers)} - real_outputs(folded)
+    scales = {name: TensorQuantization(6 / 255, 127 if name == INPUT else 0) for name in names}
+    integers: dict[str, Any] = {}
+    for layer in folded.layers:
+        if layer.has_weight:
+            shape = layer.weight_shape(folded.input_shapes(layer))
+            integers[f"{layer.name}.weight"] = rng.integers(-127, 128, shape, dtype=np.int8)
+            integers[f"{layer.name}.weight_scale"] = np.full(
+                shape[0], 0.02 / math.sqrt(math.prod(shape[1:])), np.float32
+            )
+            integers[f"{layer.name}.bias"] = rng.integers(-1000, 1000, shape[0], dtype=np.int32)
+    return Model(folded, integers, labels, quantization=Quantization(scales))
+
+
+def processor_name() -> str:
+    """What this machine calls its processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,47 @@
+"""A network at another input size."""
+
+from __future__ import annotations
+
+import pytest
+
+from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.rescale import with_resolution, with_width
+from mobilenets.errors import ArchitectureError
+
+
+@pytest.mark.parametrize("policy", list(PaddingPolicy))
+@pytest.mark.parametrize("size", [(224, 224), (97, 131), (32, 33), (160, 128)])
+def test_it_is_the_network_that_would_have_been_built(policy: PaddingPolicy, size: tuple[int, int]) -> None:
+    start = mobilenet_v1(width_multiplier=0.5, resolution=113, padding_policy=policy)
+    expected = mobilenet_v1(width_multiplier=0.5, resolution=size, padding_policy=policy)
+    assert with_resolution(start, *size) == expected
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v1_shallow", "mobilenet_v1_full_convolution", "squeezenet", "googlenet"])
+def test_parameters_stay_as_they_are(name: str) -> None:
+    network = CATALOG[name]()
+    assert with_resolution(network, 160, 192).parameter_shapes() == network.parameter_shapes()
+
+
+def test_a_network_that_flattens_a_map_says_that_it_cannot() -> None:
+    with pytest.raises(ArchitectureError, match=r"reads a map of .* whole; vgg16 works at 224×224 pixels only"):
+        with_resolution(CATALOG["vgg16"](), 160, 160)
+    with pytest.raises(ArchitectureError, match="at least 32 pixels, not 16"):
+        with_resolution(mobilenet_v1(), 16, 64)
+
+
+@pytest.mark.parametrize("width", [0.25, 0.3, 0.55, 0.75, 1.0])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v1_shallow", "mobilenet_v1_full_convolution"])
+def test_a_thinned_network_is_the_narrow_one(name: str, width: float) -> None:
+    assert with_width(CATALOG[name](classes=7), width) == CATALOG[name](width_multiplier=width, classes=7)
+
+
+def test_what_cannot_be_thinned_says_so() -> None:
+    with pytest.raises(ArchitectureError, match=r"has width 0\.5 and cannot be thinned to 0\.75"):
+        with_width(mobilenet_v1(width_multiplier=0.5), 0.75)
+    with pytest.raises(ArchitectureError, match="cannot be thinned to 0"):
+        with_width(mobilenet_v1(), 0)
+    with pytest.raises(ArchitectureError, match="cannot be thinned by keeping its first channels"):
+        with_width(CATALOG["squeezenet"](), 0.5)

@@ -1,0 +1,45 @@
+"""Timing side by side: whoever answers differently is not timed, and stops nobody else."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from tests.support.random_models import random_model, random_network
+
+from mobilenets.benchmark.race import noise, race
+from mobilenets.benchmark.runtimes import Contestant
+from mobilenets.model.preprocessing import Pixels
+
+
+class Fixed(Contestant):
+    """Answers the same whatever it is given."""
+
+    def __init__(self, name: str, *logits: float) -> None:
+        self.name = name
+        self._logits = np.array([logits], np.float32)
+        self.runs = 0
+
+    def run(self, prepared: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        self.runs += 1
+        return self._logits
+
+
+def pixels() -> Pixels:
+    rng = np.random.default_rng(0)
+    return noise(random_model(rng, random_network(rng)), 1)
+
+
+def test_a_contestant_that_answers_differently_is_not_timed_and_the_others_are() -> None:
+    ours, wrong, peer = Fixed("ours", 1, 2, 3), Fixed("wrong", 1, 2, 4), Fixed("peer", 1, 2, 3.0001)
+    timings = race([ours, wrong, peer], pixels(), seconds=0, integer=False)
+    assert [timing.name for timing in timings] == ["ours", "wrong", "peer"]
+    assert [timing.timed for timing in timings] == [True, False, True]
+    assert wrong.runs == 1
+    assert timings[1].seconds == ()
+    assert timings[1].difference > 1
+    assert all(0 < t.minimum <= t.median <= t.p90 for t in timings if t.timed)
+
+
+def test_answers_that_are_no_numbers_differ() -> None:
+    timings = race([Fixed("ours", 1, 2), Fixed("broken", float("nan"), 2)], pixels(), seconds=0, integer=True)
+    assert not timings[1].timed

@@ -1,0 +1,203 @@
+"""C files compile without a warning and equal the reference, int8 bit for bit, here and on an emulated Cortex-M4."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from tests.support.random_models import (
+    random_int8_model,
+    random_model,
+    random_network,
+    random_pixels,
+    without_batch_norm,
+)
+
+from mobilenets.architecture.layers import Network
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import FormatError
+from mobilenets.formats.c.write import to_c
+from mobilenets.model import reference
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+CORTEX_M = Path(__file__).parent / "cortex_m"
+
+
+def tool(name: str) -> str:
+    """Path of a program; the test is skipped where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def run_c(model: Model, pixels: Pixels, folder: Path, *options: str) -> dict[str, npt.NDArray[Any]]:
+    """Outputs of the compiled file, by name, laid out as the reference's."""
+    to_c(model, folder / "model.c")
+    command = [tool("cc"), *WARNINGS, *options, "-shared", "-fPIC", "model.c", "-o", "model.so", "-lm"]
+    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    library = ctypes.CDLL(str(folder / "model.so"))
+    library.model_input.restype = ctypes.c_void_p
+    shapes = {name: model.network.shapes[name] for name in model.network.outputs}
+    found: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in shapes}
+    for image in pixels:
+        values = {
+            name: np.zeros((shape.height, shape.width, shape.channels), np.float32) for name, shape in shapes.items()
+        }
+        ctypes.memmove(library.model_input(), image.tobytes(), image.nbytes)
+        library.model_run(*(value.ctypes.data_as(ctypes.c_void_p) for value in values.values()))
+        for name, value in values.items():
+            found[name].append(value[0, 0] if value.shape[:2] == (1, 1) else value.transpose(2, 0, 1))
+    return {name: np.stack(outputs) for name, outputs in found.items()}
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("seed", range(7))
+def test_int8_equals_the_reference_bit_for_bit(seed: int, asymmetric: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
+    pixels = random_pixels(rng, model.network, 3)
+    found = run_c(model, pixels, tmp_path, "-O1", "-fsanitize=undefined", "-fno-sanitize-recover")
+    for name, values in reference.run(model, pixels).items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("seed", range(7))
+def test_float32_agrees_to_1e_5(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, without_batch_norm(random_network(rng)))
+    pixels = random_pixels(rng, model.network, 3)
+    found = run_c(model, pixels, tmp_path, "-O1", "-fsanitize=undefined", "-fno-sanitize-recover")
+    for name, values in reference.run(model, pixels).items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * max(1, np.abs(values).max()))
+
+
+@pytest.mark.parametrize("options", [["-O0"], ["-O3"], ["-O3", "-march=native", "-ffp-contract=fast"]])
+def test_no_optimisation_changes_a_bit(options: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    model = random_int8_model(rng, random_network(rng))
+    pixels = random_pixels(rng, model.network, 3)
+    found = run_c(model, pixels, tmp_path, *options)
+    for name, values in reference.run(model, pixels).items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+def small_network() -> Network:
+    """The network of a person detector on a microcontroller."""
+    return mobilenet_v1(width_multiplier=0.25, resolution=96, classes=2)
+
+
+def test_int8_of_a_quarter_width_at_96_pixels_fits_a_microcontroller(tmp_path: Path) -> None:
+    needed = to_c(random_int8_model(np.random.default_rng(0), small_network()), tmp_path / "model.c")
+    assert needed.flash_bytes < 260_000
+    assert needed.ram_bytes < 60_000
+    assert (needed.flash_bytes, needed.ram_bytes) == (230_020, 36_888)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("integer", [False, True])
+def test_no_compiler_warns_however_hard_it_optimises(compiler: str, integer: bool, tmp_path: Path) -> None:
+    # What a compiler inlines decides what it warns of: gcc's -O3 saw a null pointer where there was none.
+    rng, network = np.random.default_rng(0), small_network()
+    model = random_int8_model(rng, network) if integer else random_model(rng, without_batch_norm(network))
+    to_c(model, tmp_path / "model.c")
+    for level in ("-O0", "-Os", "-O2", "-O3"):
+        subprocess.run([tool(compiler), *WARNINGS, level, "-c", "model.c"], cwd=tmp_path, check=True)
+
+
+def test_nothing_is_allocated_and_only_rintf_is_called(tmp_path: Path) -> None:
+    to_c(random_int8_model(np.random.default_rng(0), small_network()), tmp_path / "model.c")
+    subprocess.run([tool("cc"), "-std=c99", "-O1", "-c", "model.c"], cwd=tmp_path, check=True)
+    listed = subprocess.run([tool("nm"), "-u", "model.o"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    foreign = {line.split()[-1] for line in listed.stdout.splitlines()} - {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+    assert foreign <= {"rintf"}
+
+
+def classify(model: Model, folder: Path, image: Pixels) -> None:
+    """Write the model, its example program and an image, ready to be compiled."""
+    to_c(model, folder / "model.c", example=True)
+    Image.fromarray(image).save(folder / "image.ppm")
+
+
+def scores(text: str) -> dict[str, np.float32]:
+    """Label → score, of what the example prints."""
+    return {label: np.float32(score) for score, label in (line.split("\t") for line in text.splitlines()[1:])}
+
+
+def test_the_example_classifies_a_image(tmp_path: Path) -> None:
+    model = replace(random_int8_model(np.random.default_rng(0), small_network()), labels=('no ??/ "one"', "Größe 1"))
+    pixels = random_pixels(np.random.default_rng(1), model.network, 1)
+    classify(model, tmp_path, pixels[0])
+    subprocess.run([tool("cc"), *WARNINGS, "-O1", "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
+    ran = subprocess.run([tmp_path / "main", "image.ppm"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("230020 bytes of flash for weights, 36888 bytes of RAM for activations\n")
+    logits = reference.run(model, pixels)["classifier"][0]
+    assert scores(ran.stdout) == dict(zip(model.labels, logits, strict=True))
+
+
+def test_the_example_shrinks_larger_images_and_refuses_others(tmp_path: Path) -> None:
+    model = random_int8_model(np.random.default_rng(0), small_network())
+    pixels = random_pixels(np.random.default_rng(1), model.network, 1)
+    crop = np.repeat(np.repeat(pixels[0], 7, axis=0), 7, axis=1)  # 672: the centre of 768, of which 87.5 % are kept
+    classify(model, tmp_path, np.pad(crop, ((48, 48), (48 + 20, 48 + 20), (0, 0))))
+    subprocess.run([tool("cc"), *WARNINGS, "-O1", "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
+    run = [str(tmp_path / "main"), "image.ppm"]
+    ran = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert scores(ran.stdout)["0"] == reference.run(model, pixels)["classifier"][0, 0]
+    (tmp_path / "image.ppm").write_bytes(b"P6 700 700 255\nshort")
+    assert subprocess.run(run, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+    (tmp_path / "image.ppm").write_bytes(b"GIF89a")
+    assert subprocess.run(run, cwd=tmp_path, capture_output=True, check=False).returncode == 2
+
+
+def test_a_cortex_m4_gives_the_bits_of_the_reference(tmp_path: Path) -> None:
+    compiler, emulator = tool("arm-none-eabi-gcc"), tool("qemu-system-arm")
+    model = random_int8_model(np.random.default_rng(0), small_network())
+    pixels = random_pixels(np.random.default_rng(1), model.network, 1)
+    classify(model, tmp_path, pixels[0])
+    target = ["-O2", "-mcpu=cortex-m4", "-mthumb", "--specs=rdimon.specs", "-T", str(CORTEX_M / "mps2.ld")]
+    sources = ["main.c", str(CORTEX_M / "startup.c"), "-lm", "-o", "main.elf"]
+    built = subprocess.run(
+        [compiler, *WARNINGS, *target, *sources], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    if "rdimon.specs" in built.stderr:
+        pytest.skip("newlib for arm-none-eabi is not installed")
+    assert built.returncode == 0, built.stderr
+    semihosting = "enable=on,target=native,arg=main,arg=image.ppm"
+    board = [emulator, "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
+    run = [*board, "-semihosting-config", semihosting, "-kernel", "main.elf"]
+    ran = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert scores(ran.stdout) == dict(zip("01", reference.run(model, pixels)["classifier"][0], strict=True))
+
+
+def test_what_c_cannot_take_is_refused_by_name(tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    model = random_model(np.random.default_rng(0), network)
+    with pytest.raises(FormatError, match=r"^stem has a batch norm"):
+        to_c(model, tmp_path / "model.c")
+    folded = random_model(np.random.default_rng(0), without_batch_norm(network))
+    with pytest.raises(FormatError, match="name '9lives' must be a C identifier"):
+        to_c(folded, tmp_path / "model.c", name="9lives")
+    with pytest.raises(FormatError, match=r"the example is called main\.c"):
+        to_c(folded, tmp_path / "main.c", example=True)
+    with pytest.raises(FormatError, match="is longer than the 4095 bytes"):
+        to_c(replace(folded, labels=("x" * 4096, "y")), tmp_path / "model.c")
+
+
+def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    network = without_batch_norm(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    model = random_model(np.random.default_rng(0), network)
+    parameters = {**model.parameters, "classifier.bias": np.array([0, np.inf], np.float32)}
+    with pytest.raises(FormatError, match="infinite or not a number"):
+        to_c(model.with_parameters(parameters), tmp_path / "model.c")

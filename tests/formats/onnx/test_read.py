@@ -1,0 +1,137 @@
+"""ONNX graphs that nobody described: read node by node."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.random_models import random_model, random_pixels
+
+from mobilenets.architecture.layers import Activation, BatchNorm
+from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import FormatError
+from mobilenets.formats.onnx.read import from_onnx
+from mobilenets.formats.onnx.write import onnx_graph
+from mobilenets.model import reference
+from mobilenets.model.model import Model, numbered_labels
+
+onnx = pytest.importorskip("onnx")
+
+
+def small_model(activation: Activation = Activation.RELU, **settings: Any) -> Model:
+    network = mobilenet_v1(
+        width_multiplier=0.25,
+        resolution=(64, 96),
+        classes=6,
+        activation=activation,
+        padding_policy=PaddingPolicy.SYMMETRIC,
+        **{"batch_norm": BatchNorm(1e-5), **settings},
+    )
+    return random_model(np.random.default_rng(0), network)
+
+
+def undescribed(model: Model) -> Any:
+    """The graph of a Model that reads normalised floats, without its description."""
+    graph = onnx_graph(model, pixel_input=False)
+    del graph.metadata_props[:]
+    return graph
+
+
+def write(path: Path, graph: Any) -> Path:
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("batch_norm", [BatchNorm(1e-5), None])
+@pytest.mark.parametrize("activation", [Activation.RELU, Activation.RELU6])
+def test_a_graph_is_recognised(tmp_path: Path, batch_norm: BatchNorm | None, activation: Activation) -> None:
+    model = small_model(activation, batch_norm=batch_norm)
+    read = from_onnx(write(tmp_path / "model.onnx", undescribed(model)))
+    assert read.network == model.network
+    for name, value in model.parameters.items():
+        np.testing.assert_array_equal(read.parameters[name], value)
+    assert read.labels == numbered_labels(6)
+    assert read.preprocessing.mean[0] == (0.5 if activation is Activation.RELU6 else 0.485)
+
+
+@pytest.mark.parametrize("keep_batch_norm", [True, False])
+def test_torch_exports_are_read(tmp_path: Path, keep_batch_norm: bool) -> None:
+    torch = pytest.importorskip("torch")
+    from mobilenets.training.network import NetworkModule, load_parameters
+
+    model = small_model()
+    module = NetworkModule(model.network).eval()
+    load_parameters(module, model.parameters)
+    path, example = tmp_path / "model.onnx", torch.zeros(1, 3, 64, 96)
+    settings: dict[str, Any] = {"dynamo": False}
+    if keep_batch_norm:
+        settings |= {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, (example,), str(path), **settings)
+    read = from_onnx(path)
+    pixels = random_pixels(np.random.default_rng(0), model.network)
+    (expected,), (found,) = reference.run(model, pixels).values(), reference.run(read, pixels).values()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert [layer.kind for layer in read.network.layers] == [layer.kind for layer in model.network.layers]
+
+
+def first(graph: Any, operator: str) -> Any:
+    return next(node for node in graph.graph.node if node.op_type == operator)
+
+
+def unknown_operator(graph: Any) -> None:
+    first(graph, "Relu").op_type = "Mish"
+
+
+def dilated(graph: Any) -> None:
+    first(graph, "Conv").attribute.append(onnx.helper.make_attribute("dilations", [2, 2]))
+
+
+def elsewhere(graph: Any) -> None:
+    graph.graph.initializer[0].data_location = 1
+
+
+def short(graph: Any) -> None:
+    graph.graph.initializer[0].raw_data = graph.graph.initializer[0].raw_data[:-4]
+
+
+def nowhere(graph: Any) -> None:
+    first(graph, "Relu").input[0] = "nothing"
+
+
+def padded_past_its_window(graph: Any) -> None:
+    depthwise = next(node for node in graph.graph.node if node.name == "block1.depthwise/Conv")
+    for attribute in depthwise.attribute:
+        if attribute.name == "pads":
+            attribute.ints[0] = 63
+
+
+def without_variance(graph: Any) -> None:
+    for attribute in first(graph, "BatchNormalization").attribute:
+        if attribute.name == "epsilon":
+            attribute.f = -1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (padded_past_its_window, r"block1.depthwise: padding \(63, 1, 1, 1\) is not smaller than the kernel"),
+        (without_variance, "batch norm epsilon must be a positive number"),
+        (unknown_operator, "stem/Relu is a Mish, which this package does not read"),
+        (dilated, r"stem/Conv has dilations \[2, 2\]"),
+        (elsewhere, "'stem.weight' lies in another file"),
+        (short, r"'stem.weight' has 215 numbers; its shape \(8, 3, 3, 3\) needs 216"),
+        (nowhere, "changes 'nothing'|reads 'nothing'"),
+    ],
+)
+def test_what_no_model_has_is_named(tmp_path: Path, change: Callable[[Any], None], message: str) -> None:
+    graph = undescribed(small_model())
+    change(graph)
+    with pytest.raises(FormatError, match=message):
+        from_onnx(write(tmp_path / "model.onnx", graph))

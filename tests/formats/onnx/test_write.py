@@ -1,0 +1,111 @@
+"""ONNX files say what the Model says: the checker accepts them and ONNX Runtime answers alike."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
+
+from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import FormatError
+from mobilenets.formats.onnx.run import session, session_options
+from mobilenets.formats.onnx.write import onnx_graph, to_onnx
+from mobilenets.model import reference
+from mobilenets.model.model import Model
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def run(graph: Any, values: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """What ONNX Runtime answers, by output, once the checker has accepted the graph."""
+    onnx.checker.check_model(graph, full_check=True)
+    running = session(graph.SerializeToString())
+    names = [output.name for output in running.get_outputs()]
+    return dict(zip(names, running.run(None, {"input": values}), strict=True))
+
+
+def assert_alike(found: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDArray[Any]]) -> None:
+    """Same names, same shapes, and 1e-5 of the largest value."""
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].shape == values.shape
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * max(1, np.abs(values).max()))
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_onnxruntime_agrees_on_random_float_networks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = random_model(rng, random_network(rng))
+    pixels = random_pixels(rng, model.network, 3)
+    assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("seed", range(15))
+def test_onnxruntime_agrees_on_random_int8_networks(seed: int, asymmetric: bool) -> None:
+    rng = np.random.default_rng(seed)
+    model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
+    pixels = random_pixels(rng, model.network, 3)
+    assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
+
+
+@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("int8", [False, True])
+def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> None:
+    rng = np.random.default_rng(3)
+    network = CATALOG[name](width_multiplier=0.25, resolution=96, classes=10)
+    model = random_int8_model(rng, network) if int8 else random_model(rng, network)
+    pixels = random_pixels(rng, network, 4)
+    found, expected = run(onnx_graph(model), pixels), reference.run(model, pixels)
+    for output, logits in expected.items():
+        assert (found[output].argmax(axis=1) == logits.argmax(axis=1)).all()
+
+
+def test_the_graph_can_read_normalised_floats_instead_of_pixels() -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, random_network(rng))
+    pixels = random_pixels(rng, model.network)
+    normal = model.preprocessing.normalize(pixels).transpose(0, 3, 1, 2)
+    assert_alike(run(onnx_graph(model, pixel_input=False), normal), reference.run(model, pixels))
+
+
+def test_an_int8_model_reads_pixels_only() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(FormatError, match="bytes of pixels"):
+        onnx_graph(random_int8_model(rng, random_network(rng)), pixel_input=False)
+
+
+def test_labels_and_preprocessing_travel_in_the_metadata(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    model = replace(model, labels=("Kätzchen", "Hund"))
+    to_onnx(model, tmp_path / "model.onnx")
+    running = session(str(tmp_path / "model.onnx"))
+    metadata = running.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["labels"]) == ["Kätzchen", "Hund"]
+    assert json.loads(metadata["preprocessing"])["mean"] == [0.485, 0.456, 0.406]
+    assert running.get_inputs()[0].shape == ["batch", 32, 32, 3]
+
+
+def fused_operators(model: Model, folder: Path) -> set[str]:
+    """Operators that are left when ONNX Runtime has optimised the graph."""
+    options = session_options()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 4  # it warns that the optimised file fits this machine only
+    session(onnx_graph(model).SerializeToString(), options=options)
+    return {node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node}
+
+
+def test_onnxruntime_runs_int8_mobilenet_in_integers_from_end_to_end(tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=10, activation=Activation.RELU)
+    operators = fused_operators(random_int8_model(np.random.default_rng(0), network), tmp_path)
+    assert operators == {"Transpose", "QLinearConv", "QLinearGlobalAveragePool", "Flatten", "QGemm"}

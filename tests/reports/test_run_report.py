@@ -1,0 +1,227 @@
+"""The report as text: what it says, that it holds everything, and that no name becomes markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.cli.conftest import Outcome
+from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
+
+from mobilenets.cli.main import main
+from mobilenets.errors import DataError
+from mobilenets.reports.pages import charts, frontier
+from mobilenets.reports.pages.markup import tag, write
+from mobilenets.reports.pages.training import training
+from mobilenets.reports.pages.verdict import allowed
+from mobilenets.reports.run import read_run
+from mobilenets.reports.run_report import write_report
+from mobilenets.search.budget import Budget
+
+
+class Page(HTMLParser):
+    """What a browser would take a page for: its elements, and their text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data.replace("\u00a0", " ")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Page]:
+    run = make_run(tmp_path_factory.mktemp("hostile"), HOSTILE, search=True)
+    write_report(read_run(run), run / "report.html")
+    return run, Page((run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_names_stay_text_whatever_they_are(hostile: tuple[Path, Page]) -> None:
+    _, page = hostile
+    names = [name for name, _ in page.elements]
+    assert "script" not in names
+    assert not [key for _, attributes in page.elements for key in attributes if key.startswith("on")]
+    images = [str(attributes["src"]) for name, attributes in page.elements if name == "img"]
+    assert images
+    assert all(source.startswith("data:image/") for source in images)
+    for label in HOSTILE:
+        assert label.strip() in page.text
+    assert HOSTILE_FILE.replace("\x1b", "\ufffd") in page.text
+
+
+def test_nothing_is_loaded_from_elsewhere(hostile: tuple[Path, Page]) -> None:
+    run, page = hostile
+    links = [value for _, attributes in page.elements for key, value in attributes.items() if key in ("src", "href")]
+    assert links
+    assert all(value and value.startswith(("#", "data:image/")) for value in links)
+    assert not re.search(r"@import|url\(|https?:", (run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_it_says_verdict_choice_figures_and_how_to_come_by_them(hostile: tuple[Path, Page]) -> None:
+    run, page = hostile
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert re.search(
+        r"For at most 0\.3 ms: MobileNet α 0\.25 at 32 px takes 290 µs an image and \d+ kB, and gets [\d.]+ % of 5 "
+        r"test images right \(95 % interval [\d.]+ to [\d.]+ %\)\.",
+        page.text,
+    )
+    assert "α 0.75 at 96 px, int8 was taken: the most accurate within the budget." in page.text
+    assert "20 epochs of the shared network, then 5 epochs of the pick alone" in page.text
+    assert "trained with quantisation. It gives the same answer as the float32 one for 97.0 % of 200" in page.text
+    assert "Noise by layer: 20.0 dB in block0.depthwise, the worst of 13" in page.text
+    assert metrics["provenance"]["data"]["fingerprint"] in page.text
+    assert "block13.pointwise" in page.text
+    assert f"mobilenets predict {run}/model.safetensors image.jpg" in page.text
+    assert f"mobilenets export {run}/model.int8.safetensors --to litert" in page.text
+
+
+def test_the_mistakes_are_those_of_the_model_surest_first(hostile: tuple[Path, Page]) -> None:
+    run, page = hostile
+    wrong = read_run(run).evaluation
+    count = wrong.images - int(np.trace(wrong.confusion))
+    shown = [attributes["alt"] for name, attributes in page.elements if name == "img"]
+    assert len([words for words in shown if words and "taken for" in words]) == len(shown)
+    assert page.text.count(" taken for ") >= count
+    sure = [int(text) for text in re.findall(r", (\d+) %", page.text[page.text.index("surest first") :])]
+    assert sure[:count] == sorted(sure[:count], reverse=True)
+
+
+def test_the_command_that_made_a_run_is_kept_or_made_up_for(tmp_path: Path, hostile: tuple[Path, Page]) -> None:
+    run, page = hostile
+    assert f"mobilenets fit {run.parent}/data --output {run} --max-latency 0.3ms --threads 1 --seed 0" in page.text
+    assert f"not measured the same twice: --device {run}/device.json" in page.text
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["command"] = ["mobilenets", "fit", "my data", "--seed", "3"]
+    for name in ("model.safetensors", "metrics.json"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    write_report(read_run(tmp_path), tmp_path / "report.html")
+    assert "mobilenets fit 'my data' --seed 3" in Page((tmp_path / "report.html").read_text()).text
+    assert "mobilenets quantize" in (tmp_path / "report.html").read_text()
+
+
+def call(*arguments: object) -> int:
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_the_command(hostile: tuple[Path, Page], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run, _ = hostile
+    assert call("report", run, "-o", tmp_path / "again.html", "-q") == 0
+    outcome = Outcome(0, *capfd.readouterr())
+    assert re.fullmatch(r".*again\.html is written \(\d+ kB\)\n", outcome.out)
+    assert outcome.err == ""
+    assert call("report", tmp_path, "-q") == 1
+    assert "holds no metrics.json; expected the output folder of mobilenets fit" in capfd.readouterr().err
+
+
+def test_images_that_are_gone_or_changed_are_left_out_and_said_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"))
+    write_report(read_run(run), run / "report.html")
+    text = (run / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "--architecture mobilenet_v1 --width 0.25 --resolution 32 --epochs 5" in Page(text).text
+    assert "for 97.0 % of 200" in text  # from what the int8 Model's provenance keeps
+    assert "−0.50 points" in text
+    next((tmp_path / "data" / "cat").iterdir()).unlink()
+    changed = read_run(run)
+    assert changed.dataset is None
+    write_report(changed, run / "report.html")
+    assert "The images were not at hand" in (run / "report.html").read_text()
+    with pytest.raises(DataError, match=r"is not what the Model was fitted to: its fingerprint is"):
+        read_run(run, tmp_path / "data")
+    with pytest.raises(DataError, match="does not exist"):
+        read_run(run, tmp_path / "nowhere")
+
+
+def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), images=10)
+    figures = json.loads((run / "metrics.json").read_text())
+    figures["epochs"][4] |= {"validation_loss": None, "validation_top1": None}
+    (run / "metrics.json").write_text(json.dumps(figures | {"best_epoch": 5}))
+    write_report(read_run(run), run / "report.html")
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert re.search(r"images trained it, \d+ did so too after epoch 4, and \d+ were looked at once", page.text)
+    text = write(training(read_run(run)))
+    assert "Epoch 5 was kept. After epoch 4, when 65.2\xa0% of the validation images were right, they were" in text
+    assert "validation 0.652" in text
+
+
+def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
+    assert "Epoch 4 of the pick alone was kept, by the validation images" in write(training(read_run(run)))
+    figures = json.loads((run / "metrics.json").read_text())
+    figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
+    (run / "metrics.json").write_text(json.dumps(figures))
+    text = write(training(read_run(run)))
+    assert "no epoch of the pick alone was better than what it began as, which was kept" in text
+    assert "<title>kept" not in text
+    write_report(read_run(run), run / "report.html")
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert "chose what was kept" in page.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test": None}, "not those that fit writes"),
+        ({"epochs": [], "best_epoch": 1}, "epoch 1 of 0 was kept"),
+        ({"best_epoch": 0}, "epoch 0 of 5 was kept"),
+        ({"best_epoch": 77}, "epoch 77 of 5 was kept"),
+        ({"provenance": {}}, "'data' is missing"),
+        ({"search": {}}, "this is not the record of a search"),
+    ],
+)
+def test_damaged_figures_are_an_error(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), images=10)
+    path = run / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=message):
+        read_run(run)
+    path.write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_run(run)
+
+
+def test_a_budget_in_words() -> None:
+    def words(budget: Budget) -> str:
+        return allowed(budget).replace("\u00a0", " ")
+
+    assert words(Budget()) == ""
+    assert words(Budget(max_latency_ms=5)) == "for at most 5 ms"
+    assert words(Budget(max_file_bytes=500_000, max_macs=50_000_000)) == "for at most 500 kB and 50.0 M Mult-Adds"
+    assert words(Budget(max_latency_ms=5, min_accuracy=0.9)) == "for at most 5 ms and at least 90.0 % right"
+    assert words(Budget(min_accuracy=0.925)) == "for at least 92.5 % right"
+
+
+def test_a_chart_puts_values_where_they_belong() -> None:
+    chart = charts.Chart(400, 300, charts.Axis(1, 100, "ms", logarithmic=True), charts.Axis(0, 1, "share"))
+    assert chart.across(1) == charts.LEFT
+    assert chart.across(100) == 400 - charts.RIGHT
+    assert chart.across(10) == pytest.approx((charts.LEFT + 400 - charts.RIGHT) / 2)
+    assert chart.down(0) == 300 - charts.BOTTOM
+    assert chart.down(1) == charts.TOP
+
+
+def test_a_lone_candidate_can_be_drawn(tmp_path: Path) -> None:
+    search = read_run(make_run(tmp_path, ("cat", "dog"), search=True)).search
+    assert search is not None
+    lone = search.choice
+    assert "polyline" in write(frontier.draw([lone], lone, Budget(max_latency_ms=1e-9), 300))
+
+
+def test_markup_is_escaped_and_unprintable_characters_are_replaced() -> None:
+    element = tag("p", 'a<b>&"\x00\udc80', title="x\"y'<\x07")
+    assert write(element) == '<p title="x&quot;y\'<\ufffd">a&lt;b&gt;&amp;"\ufffd\\udc80</p>'

@@ -1,0 +1,238 @@
+"""``fit`` within a budget: what is trained, what is picked, that it repeats itself, and what it refuses at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.engine.evaluate import evaluate
+from mobilenets.engine.predictor import Classifier
+from mobilenets.errors import DataError, GateError, PlanningError, TrainingError
+from mobilenets.model.file import load
+from mobilenets.search import phases as search_phases
+from mobilenets.search import supernet as search_training
+from mobilenets.search.budget import Budget
+from mobilenets.search.budgeted import fit_within
+from mobilenets.search.evaluation import resolutions_below
+from mobilenets.search.profile import EIGHTHS, DeviceProfile, Point
+from mobilenets.search.result import Goal, Search
+from mobilenets.search.supernet import specialised_epochs
+from mobilenets.training.loop import Trainer
+from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.result import Fit
+from mobilenets.training.settings import Settings
+
+SMALL = Settings(width=0.375, resolution=40, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
+
+
+def machine() -> DeviceProfile:
+    """One on which int8 takes a third, and a class nothing."""
+    points = tuple(
+        Point(width, side, precision, 1, 1e-4 * (width * side) ** 2 / divisor, 1e-4 * (width * side) ** 2 / divisor, 3)
+        for width in EIGHTHS
+        for side in (32, 40)
+        for precision, divisor in (("float32", 1), ("int8", 3))
+    )
+    return DeviceProfile("a quadratic machine", "none", points)
+
+
+def goal(precision: str = "float32", **limits: Any) -> Goal:
+    return Goal(Budget(**limits), (precision,), 1, machine())
+
+
+@pytest.fixture(scope="module")
+def fitted(images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Fit, Path]:
+    folder = tmp_path_factory.mktemp("fitted") / "run"
+    # α 0.25 and 0.375 at 32 and 40 pixels take 0.0064, 0.01, 0.0144 and 0.0225 ms.
+    return fit_within(images, folder, goal(max_latency_ms=0.012), SMALL), folder
+
+
+def test_what_meets_the_budget_is_picked_from_slices_of_one_network(fitted: tuple[Fit, Path]) -> None:
+    result, folder = fitted
+    search = result.search
+    assert search is not None
+    assert (search.widest, search.largest) == (0.25, 40)  # nothing of width 0.375 is affordable
+    assert {(one.width_multiplier, one.resolution) for one in search.candidates} == {(0.25, 32), (0.25, 40)}
+    assert search.choice.latency_ms <= 0.012
+    assert search.choice.accuracy == max(one.accuracy for one in search.candidates if one.latency_ms <= 0.012)
+    assert search.reason == ("of 2 networks with at most 0.012 ms it is the most accurate on the validation images")
+    assert (search.validation_images, search.latency) == (9, None)  # another machine's latency is not measured here
+    assert result.model.network.height == search.choice.resolution
+    assert [phase.name for phase in result.phases] == ["latency", "shared", "frontier", "specialise", "test"]
+    learnt_on = {40: 5, 32: 10}[search.choice.resolution]  # as many Mult-Adds as five epochs of the largest
+    assert [len(phase.history) for phase in result.phases] == [0, 12, 0, learnt_on, 0]
+    assert result.phases[1].best_epoch == 11, "the last of the shared run is kept"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "device.json",
+        "metrics.json",
+        "model.safetensors",
+        "shared.safetensors",
+        "training.png",
+    ]
+
+
+def test_the_folder_holds_the_model_that_was_tested_and_the_record(fitted: tuple[Fit, Path]) -> None:
+    result, folder = fitted
+    model = load(folder / "model.safetensors")
+    again = evaluate(Classifier(model), result.dataset.test)
+    np.testing.assert_array_equal(again.confusion, result.evaluation.confusion)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert Search.from_json(metrics["search"]) == result.search
+    assert metrics["validation_top1"] == model.provenance["metrics"]["validation_top1"]
+    assert DeviceProfile.load(folder / "device.json") == machine()
+    assert result.search is not None
+    expected = result.search.choice.file_bytes  # a file must not turn out larger than a budget allowed
+    assert 0.97 * expected <= (folder / "model.safetensors").stat().st_size <= expected
+
+
+def test_the_shared_network_is_kept_and_can_be_sliced(fitted: tuple[Fit, Path]) -> None:
+    result, folder = fitted
+    assert result.search is not None
+    shared = load(folder / "shared.safetensors")
+    assert set(shared.slices) == {(0.25, 32), (0.25, 40)}
+    found = {(one.width_multiplier, one.resolution): one.accuracy for one in result.search.candidates}
+    for place, accuracy in found.items():
+        assert evaluate(Classifier(shared.slice(*place)), result.dataset.validation).top1 == accuracy
+
+
+def test_the_same_seed_and_device_give_the_same_file(fitted: tuple[Fit, Path], images: Path, tmp_path: Path) -> None:
+    fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL)
+    for name in ("model.safetensors", "shared.safetensors"):
+        assert (tmp_path / name).read_bytes() == (fitted[1] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("phase", ["shared", "specialise"])
+def test_an_interrupted_search_goes_on_to_the_same_model(
+    phase: str, fitted: tuple[Fit, Path], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Trainer.run
+    runs: list[Trainer] = []
+
+    def interrupted(self: Trainer) -> Any:
+        runs.append(self)
+        if len(runs) == 1 and phase == "specialise":
+            return real(self)
+        self.save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL)
+    monkeypatch.setattr(Trainer, "run", real)
+    with pytest.raises(TrainingError, match="holds an unfinished run"):
+        fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL)
+    with pytest.raises(TrainingError, match="was begun with"):
+        fit_within(images, tmp_path, goal(max_latency_ms=0.012), replace(SMALL, seed=1), resume=True)
+    fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL, resume=True)
+    assert (tmp_path / "model.safetensors").read_bytes() == (fitted[1] / "model.safetensors").read_bytes()
+    assert not list(tmp_path.glob("*checkpoint*"))
+
+
+def test_int8_that_loses_too_much_is_picked_again_in_float32(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any, **options: Any) -> Any:
+        raise GateError("the int8 Model is not good enough")
+
+    monkeypatch.setattr(search_phases, "to_int8", refused)
+    wanted = Goal(Budget(max_latency_ms=0.02), ("float32", "int8"), 1, machine())
+    settings = replace(SMALL, width=0.25, epochs=1)
+    result = fit_within(images, None, wanted, settings)
+    assert result.search is not None
+    assert {one.precision for one in result.search.candidates} == {"float32", "int8"}
+    assert result.model.precision == result.search.choice.precision == "float32"
+    with pytest.raises(GateError, match="not good enough"):
+        fit_within(images, None, goal("int8", max_latency_ms=0.02), settings)
+
+
+def test_a_pick_that_learning_on_makes_no_better_is_kept_and_recorded_as_its_start(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_training, "is_better", lambda *epochs: False)
+    result = fit_within(images, tmp_path / "run", goal(max_latency_ms=0.007), replace(SMALL, width=0.25, epochs=1))
+    choice, metrics = result.search, json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert choice is not None
+    start = load(tmp_path / "run" / "shared.safetensors").slice(0.25, choice.choice.resolution)
+    for name, value in start.parameters.items():
+        np.testing.assert_array_equal(result.model.parameters[name], value, err_msg=name)
+    assert [phase["best_epoch"] for phase in metrics["phases"] if phase["epochs"]] == [3, 0]
+    assert (result.best_epoch, metrics["best_epoch"], result.model.provenance["best_epoch"]) == (-1, 0, 0)
+    assert metrics["validation_top1"] == choice.choice.accuracy
+    assert (tmp_path / "run" / "training.png").stat().st_size > 0
+
+
+# What is refused before any training ----------------------------------------------------------------------------------
+
+
+def test_a_goal_that_no_slice_reaches_is_said_with_the_way_to_go_on(images: Path) -> None:
+    told = r"reaches 100.0 %; the best is .* before it learns on; --resume with a lower goal"
+    with pytest.raises(PlanningError, match=told):
+        fit_within(images, None, goal(min_accuracy=1.0), replace(SMALL, width=0.25, epochs=1))
+
+
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(self: Trainer) -> Any:
+        raise AssertionError("this must be refused before any training")
+
+    monkeypatch.setattr(Trainer, "run", trained)
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize(
+    ("limits", "nearest"),
+    [
+        ({"max_latency_ms": 0.001}, r"α 0\.25 at 32 px, float32: 0\.0064 ms"),
+        ({"max_macs": 1000}, r"α 0\.25 at 32 px"),
+        ({"max_file_bytes": 1000}, r"α 0\.25 at \d+ px.* kB"),
+    ],
+)
+def test_a_budget_that_nothing_meets_names_the_nearest(
+    limits: dict[str, Any], nearest: str, images: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PlanningError, match=f"nothing meets the budget; the nearest is {nearest}"):
+        fit_within(images, tmp_path / "out", goal(**limits), SMALL)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_class_that_is_too_small_to_choose_by_is_said_with_what_is_needed(images: Path, tmp_path: Path) -> None:
+    for path in images.rglob("*.png"):
+        if path.parent.name != "red" or int(path.stem) < 20:
+            (tmp_path / "data" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "data" / path.parent.name / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"class 'red' has 20 image\(s\), 2 of them for validation; .* 30 images"):
+        fit_within(tmp_path / "data", None, goal(max_latency_ms=0.02), SMALL)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_what_a_search_cannot_do_is_refused(images: Path) -> None:
+    with pytest.raises(TrainingError, match=r"smallest width that is trained is 0\.25; 0\.2 is below it"):
+        fit_within(images, None, goal(), replace(SMALL, width=0.2))
+    with pytest.raises(TrainingError, match="slices of mobilenet_v1; squeezenet was asked for"):
+        fit_within(images, None, goal(), replace(SMALL, architecture="squeezenet"))
+    with pytest.raises(TrainingError, match="it takes no weights"):
+        fit_within(images, None, goal(), replace(SMALL, weights="some.safetensors"))
+    with pytest.raises(PlanningError, match="covers resolution from 32 to 40, not 64"):
+        fit_within(images, None, goal(), replace(SMALL, resolution=64))
+
+
+def test_resolutions_have_the_proportions_of_the_published_ones() -> None:
+    assert resolutions_below(224) == (224, 192, 160, 128)
+    assert resolutions_below(128) == (128, 112, 96, 80)
+    assert resolutions_below(96) == (96, 80, 72, 56)
+    assert resolutions_below(56) == (56, 48, 40, 32)
+    assert resolutions_below(33) == (33, 32)
+
+
+@pytest.mark.parametrize(("pick", "epochs"), [((1.0, 64), 12), ((1.0, 48), 20), ((0.5, 64), 47), ((0.25, 32), 120)])
+def test_a_small_pick_learns_on_for_longer(pick: tuple[float, int], epochs: int) -> None:
+    width, side = pick
+    assert (
+        specialised_epochs(10, mobilenet_v1(resolution=64), mobilenet_v1(width_multiplier=width, resolution=side))
+        == epochs
+    )

@@ -1,0 +1,44 @@
+"""``fit --int8``: the gate decides by the validation images whether to train on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tests.support.random_models import random_model
+
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.image import ArrayImage
+from mobilenets.data.subset import Subset
+from mobilenets.errors import GateError
+from mobilenets.search.int8 import to_int8
+
+
+def some(rng: np.random.Generator, count: int) -> Subset:
+    images = (rng.integers(0, 256, (count, 32, 32, 3)) * rng.uniform(0, 1, (count, 1, 1, 3))).astype(np.uint8)
+    named = tuple(ArrayImage(f"image {number}", image) for number, image in enumerate(images))
+    return Subset(named, np.arange(count) % 3)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    return Dataset(("0", "1", "2"), some(rng, 24), some(rng, 12), some(rng, 3), "fingerprint", "noise")
+
+
+def test_the_int8_model_comes_with_its_verdict(dataset: Dataset) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = random_model(np.random.default_rng(0), network)
+    made, verdict = to_int8(model, dataset, max_drop=100)
+    assert made.precision == "int8"
+    assert verdict.agreement.total == 12
+    assert made.provenance["quantization"]["trained"] is False
+
+
+def test_training_is_tried_before_the_gate_gives_up(dataset: Dataset) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = random_model(np.random.default_rng(0), network)
+    with pytest.raises(GateError, match="at most -200 are allowed"):
+        to_int8(model, dataset, max_drop=-200, epochs=1)

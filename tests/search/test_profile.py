@@ -1,0 +1,159 @@
+"""Device profiles: files that are refused, and interpolation where the truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.engine.session import Session
+from mobilenets.errors import PlanningError
+from mobilenets.model.file import save
+from mobilenets.search.budget import Budget, choose
+from mobilenets.search.profile import DeviceProfile, Point, measure_profile, synthetic_model
+from mobilenets.search.published import predicted_file_bytes, published_candidates
+
+
+def quadratic_profile() -> DeviceProfile:
+    """A machine whose latency is exactly 1e-4 ms · α² · resolution², for any number of classes."""
+    points = tuple(
+        Point(width, side, precision, 1, 1e-4 * (width * side) ** 2, 1e-4 * (width * side) ** 2 / divisor, classes)
+        for width in PUBLISHED_WIDTHS
+        for side, classes in (*((side, 1000) for side in PUBLISHED_RESOLUTIONS), (128, 10))
+        for precision, divisor in (("float32", 1), ("int8", 3))
+    )
+    return DeviceProfile("a quadratic machine", "none", points, points[:1])
+
+
+def test_interpolation_is_exact_for_a_power_law() -> None:
+    profile = quadratic_profile()
+    for width, side in ((1.0, 224), (0.25, 128), (0.6, 150), (0.3, 200)):
+        assert profile.latency_ms(width, side, "float32", 1) == pytest.approx(1e-4 * (width * side) ** 2)
+    assert profile.interpolation_error == pytest.approx(0)
+
+
+def test_what_was_not_measured_is_refused() -> None:
+    profile = quadratic_profile()
+    with pytest.raises(PlanningError, match=r"covers resolution from 128 to 224, not 96"):
+        profile.latency_ms(0.5, 96, "float32", 1)
+    with pytest.raises(PlanningError, match=r"covers α from 0.25 to 1, not 1.5"):
+        profile.latency_ms(1.5, 128, "float32", 1)
+    with pytest.raises(PlanningError, match=r"has no int8 with 4 thread\(s\), only float32 with 1"):
+        profile.latency_ms(0.5, 128, "int8", 4)
+
+
+def test_a_smaller_last_layer_is_quicker_by_what_was_measured() -> None:
+    """A machine on which a class costs 1e-4 ms · α."""
+    points = tuple(
+        Point(width, side, "float32", 1, 1.0, 1e-4 * (width * side) ** 2 + 1e-4 * width * classes, classes)
+        for width in (0.25, 0.5, 1.0)
+        for side, classes in ((32, 1000), (64, 1000), (32, 10))
+    )
+    profile = DeviceProfile("a machine", "none", points)
+    for width, side in ((0.25, 32), (0.5, 64), (1.0, 64)):
+        for classes in (2, 10, 1000, 1001):
+            expected = 1e-4 * (width * side) ** 2 + 1e-4 * width * classes
+            assert profile.latency_ms(width, side, "float32", 1, classes) == pytest.approx(expected)
+    only = DeviceProfile("a machine", "none", points[:2])
+    assert only.latency_ms(0.25, 32, "float32", 1) == points[0].median_ms
+    with pytest.raises(PlanningError, match="networks of 1000 classes only; measure it again"):
+        only.latency_ms(0.25, 32, "float32", 1, 10)
+
+
+def test_a_profile_survives_its_file(tmp_path: Path) -> None:
+    quadratic_profile().save(tmp_path / "device.json")
+    assert DeviceProfile.load(tmp_path / "device.json") == quadratic_profile()
+
+
+def damaged(change: dict[str, Any] | None = None, point: dict[str, Any] | None = None) -> str:
+    data = json.loads(json.dumps(quadratic_profile().to_json())) | (change or {})
+    if point is not None:
+        data["points"][0] |= point
+    return json.dumps(data)
+
+
+def missing(field: str) -> str:
+    data = json.loads(json.dumps(quadratic_profile().to_json()))
+    del data["points"][0][field]
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not json", "not a readable device profile"),
+        ("[]", "is not a device profile; make one with"),
+        (damaged({"format_version": 1}), "of version 1; this package reads version 2"),
+        (damaged(point={"classes": 0}), "damaged device profile: classes is 0; it must be a positive number"),
+        (
+            missing("median_ms"),
+            "a point holds width_multiplier, .*minimum_ms, classes; expected .*, median_ms, classes",
+        ),
+        (damaged({"points": 3}), "damaged device profile"),
+        (damaged({"points": ["x"]}), "damaged device profile"),
+        (damaged(point={"median_ms": -1}), "damaged device profile: median_ms is -1; it must be a positive number"),
+        (damaged(point={"median_ms": None}), "median_ms is None; it must be"),
+        (damaged(point={"precision": "int4"}), "precision 'int4' is not one of"),
+        (damaged(point={"colour": 1}), "a point holds .*, colour; expected width_multiplier, .*, classes$"),
+        (damaged({"points": []}), "damaged|without a single measurement"),
+    ],
+)
+def test_a_damaged_profile_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "device.json"
+    path.write_text(text)
+    with pytest.raises(PlanningError, match=message):
+        DeviceProfile.load(path)
+    with pytest.raises(PlanningError, match="does not exist"):
+        DeviceProfile.load(tmp_path / "none.json")
+
+
+def test_measuring_gives_every_point_and_its_checks() -> None:
+    profile = measure_profile(widths=(0.25, 0.5), resolutions=(32, 64), threads=(1,))
+    settings = [(width, precision) for width in (0.25, 0.5) for precision in ("float32", "int8")]
+    found = [(one.width_multiplier, one.resolution, one.precision, one.classes) for one in profile.points]
+    assert sorted(found) == sorted(
+        (width, side, precision, classes)
+        for width, precision in settings
+        for side, classes in ((32, 1000), (64, 1000), (32, 10))
+    )
+    assert len(profile.checks) == 2
+    assert profile.latency_ms(0.5, 32, "int8", 1, 10) < profile.latency_ms(1 / 2, 64, "int8", 1)
+    assert all(0 < point.minimum_ms <= point.median_ms for point in profile.points)
+    assert profile.device
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_synthetic_model_runs_and_its_file_has_the_predicted_size(precision: str, tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=10)
+    model = synthetic_model(network, precision)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    assert np.isfinite(Session(model).run(pixels)).all()
+    save(model, tmp_path / "model.safetensors")
+    predicted = predicted_file_bytes(model.network, precision)
+    assert predicted == pytest.approx((tmp_path / "model.safetensors").stat().st_size, rel=0.03)
+
+
+def test_the_released_networks_are_candidates() -> None:
+    candidates = published_candidates(quadratic_profile(), precisions=("float32", "int8"), threads=1)
+    assert len(candidates) == 32
+    largest = next(
+        one for one in candidates if (one.width_multiplier, one.resolution, one.precision) == (1, 224, "float32")
+    )
+    assert largest.macs == 568_740_352
+    assert largest.accuracy == pytest.approx(0.709)
+    assert choose(candidates, Budget(max_macs=42_000_000)).width_multiplier == 0.25
+
+
+def test_a_profile_with_a_hole_says_what_it_lacks() -> None:
+    points = tuple(
+        Point(width, side, "int8", 1, 1.0, 1.0) for width in (0.5, 1.0) for side in (32, 64) if (width, side) != (1, 64)
+    )
+    profile = DeviceProfile("a machine", "none", points)
+    assert profile.latency_ms(0.5, 48, "int8", 1) == pytest.approx(1.0)
+    with pytest.raises(PlanningError, match=r"lacks α 1 at 64 px, int8: measure it again"):
+        profile.latency_ms(0.75, 48, "int8", 1)
