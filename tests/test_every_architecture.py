@@ -12,7 +12,7 @@ from tests.support.random_models import random_int8_model, random_model, random_
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.encoding import decode, encode
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.engine.session import Session
 from mobilenets.model import reference
 from mobilenets.model.file import load, save

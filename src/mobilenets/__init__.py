@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mobilenets.architecture.catalog import CATALOG
     from mobilenets.architecture.cost import cost
-    from mobilenets.architecture.layers import Network
+    from mobilenets.architecture.network import Network
     from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     from mobilenets.data.dataset import load_collection, load_dataset
     from mobilenets.engine.evaluate import evaluate
@@ -33,7 +33,7 @@ _HOMES = {
     "Classifier": "engine.predictor",
     "MobileNetsError": "errors",
     "Model": "model.model",
-    "Network": "architecture.layers",
+    "Network": "architecture.network",
     "Preprocessing": "model.preprocessing",
     "Session": "engine.session",
     "Settings": "training.settings",

@@ -17,9 +17,9 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
@@ -98,7 +98,7 @@ def test_parameters_are_all_tensors_but_the_running_statistics(network: Network)
 def test_weight_bytes_are_those_of_the_folded_network(network: Network) -> None:
     for layer, figures in zip(network.layers, cost(network, bytes_per_weight=0.5).layers, strict=True):
         weights = math.prod(layer.weight_shape(network.input_shapes(layer))) if layer.has_weight else 0
-        has_bias = getattr(layer, "bias", False) or getattr(layer, "batch_norm", None) is not None
+        has_bias = layer.bias or layer.batch_norm is not None
         channels = layer.weight_shape(network.input_shapes(layer))[0] if has_bias else 0
         assert figures.weight_bytes == (weights + 1) // 2 + 4 * channels
 

@@ -13,7 +13,7 @@ from tests.support.strategies import networks
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.encoding import LARGEST_INTEGER, MOST_LAYERS, MOST_VALUES, decode, encode
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ArchitectureError
 

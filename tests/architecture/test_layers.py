@@ -19,11 +19,11 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
     Shape,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError
 
 

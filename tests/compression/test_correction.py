@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 from tests.support.random_models import random_model, random_pixels
 
-from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Linear, Network, PointwiseConvolution
+from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Linear, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.compression.correction import deviation_gain, mean_shift
 from mobilenets.compression.filters import covariance
 from mobilenets.compression.quantize import Options, Rounding, quantize

@@ -22,8 +22,8 @@ from mobilenets.architecture.layers import (
     GlobalAveragePool,
     Linear,
     MaxPool,
-    Network,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.data_free import clipped_normal_mean, expectations, quantize_without_images
 from mobilenets.compression.quality import Jury

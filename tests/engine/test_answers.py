@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Layer, Network, Padding
+from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Layer, Padding
+from mobilenets.architecture.network import Network
 from mobilenets.engine.lowering import lower
 from mobilenets.engine.session import Session, chosen_instruction_set, instruction_sets
 from mobilenets.errors import EngineError

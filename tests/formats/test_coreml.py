@@ -19,7 +19,7 @@ import pytest
 from tests.support.random_models import random_model, random_network, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.coreml import to_coreml
 from mobilenets.model import reference

@@ -18,7 +18,8 @@ from tests.support.random_models import (
 )
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import INPUT, MaxPool, Network
+from mobilenets.architecture.layers import INPUT, MaxPool
+from mobilenets.architecture.network import Network
 from mobilenets.formats.litert.read import from_tflite
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.formats.onnx.read import from_onnx

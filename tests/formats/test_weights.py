@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 from tests.support import foreign
 from tests.support.random_models import random_pixels
 
-from mobilenets.architecture.layers import Activation, BatchNorm, Network
+from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import TABLE_1, mobilenet_v1
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.hdf5 import read_hdf5

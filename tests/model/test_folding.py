@@ -8,16 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
-from mobilenets.architecture.layers import (
-    INPUT,
-    BatchNorm,
-    Convolution,
-    GlobalAveragePool,
-    Linear,
-    MaxPool,
-    Network,
-    Padding,
-)
+from mobilenets.architecture.layers import INPUT, BatchNorm, Convolution, GlobalAveragePool, Linear, MaxPool, Padding
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import CompressionError
 from mobilenets.model import reference
@@ -34,8 +26,8 @@ def test_the_folded_model_answers_the_same(seed: int) -> None:
     model = random_model(rng, network)
     pixels = random_pixels(rng, network)
     folded = fold(model)
-    assert all(getattr(layer, "batch_norm", None) is None for layer in folded.network.layers)
-    assert all(layer.bias for layer in folded.network.layers if layer.has_weight)  # type: ignore[attr-defined]
+    assert all(layer.batch_norm is None for layer in folded.network.layers)
+    assert all(layer.bias for layer in folded.network.layers if layer.has_weight)
     before, after = reference.run(model, pixels), reference.run(folded, pixels)
     for name, expected in before.items():
         np.testing.assert_allclose(after[name], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
-from mobilenets.architecture.layers import INPUT, GlobalAveragePool, Linear, Network, PointwiseConvolution
+from mobilenets.architecture.layers import INPUT, GlobalAveragePool, Linear, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model import numpy_runtime as batched
 from mobilenets.model import reference

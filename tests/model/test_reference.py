@@ -20,10 +20,10 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model import reference
 from mobilenets.model.model import Model, numbered_labels

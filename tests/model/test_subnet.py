@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 from tests.support.random_models import random_int8_model, random_model, random_pixels, without_batch_norm
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.quantize import quantize
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError

@@ -24,11 +24,11 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
     Shape,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.model import reference
 from mobilenets.model.model import Model, numbered_labels
 from mobilenets.model.preprocessing import Preprocessing

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from tests.support.random_models import random_int8_model, random_model, random_network
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.model.model import Model
 
 SEEDS = st.integers(0, 2**32 - 1)

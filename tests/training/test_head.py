@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import GlobalAveragePool, Network, PointwiseConvolution
+from mobilenets.architecture.layers import GlobalAveragePool, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.training.head import output_layer, with_classes
 

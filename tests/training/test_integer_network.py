@@ -18,9 +18,9 @@ from mobilenets.architecture.layers import (
     DepthwiseConvolution,
     GlobalAveragePool,
     Linear,
-    Network,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.quantize import Options, prepare, walk
 from mobilenets.compression.unfold import unfold

@@ -11,14 +11,8 @@ from tests.support.random_models import random_int8_model, random_model, random_
 from torch.nn import functional
 
 from mobilenets.architecture.catalog import CATALOG, architecture
-from mobilenets.architecture.layers import (
-    INPUT,
-    DepthwiseConvolution,
-    Layer,
-    Network,
-    Padding,
-    PointwiseConvolution,
-)
+from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Layer, Padding, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.model import reference

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.support.random_models import random_model, random_pixels
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import TrainingError

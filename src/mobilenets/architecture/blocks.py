@@ -20,12 +20,12 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
     Shape,
 )
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
+from mobilenets.architecture.network import Network
 
 
 @dataclass

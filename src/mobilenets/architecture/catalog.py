@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from mobilenets.architecture.layers import BatchNorm, Network
+from mobilenets.architecture.layers import BatchNorm
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.baselines import alexnet, googlenet, squeezenet, vgg16
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.errors import ArchitectureError

@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mobilenets.architecture.layers import INPUT, Layer, Network, Shape
+from mobilenets.architecture.layers import INPUT, Layer, Shape
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError
 
 
@@ -166,8 +167,8 @@ def _layer_cost(network: Network, layer: Layer, bytes_per_weight: float, bytes_p
     inputs = network.input_shapes(layer)
     weight = layer.weight_shape(inputs)
     weights = math.prod(weight) if weight else 0
-    batch_norm = getattr(layer, "batch_norm", None) is not None
-    bias = bool(getattr(layer, "bias", False))
+    batch_norm = layer.batch_norm is not None
+    bias = layer.bias
     channels = weight[0] if weight else 0
     output = network.shapes[layer.name]
     return LayerCost(

@@ -14,8 +14,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
 
-from mobilenets.architecture.layers import LAYER_TYPES, Activation, BatchNorm, Layer, Network, Padding
+from mobilenets.architecture.layers import LAYER_TYPES, Activation, BatchNorm, Layer, Padding
 from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError
 
 LARGEST_INTEGER = 1 << 24

@@ -1,19 +1,15 @@
-"""Layers and networks as data.
+"""Layers as data: a closed set of frozen types with common fields.
 
-A :class:`Network` is a list of layers in static single assignment form: every layer names the layers that it reads
-(or ``"input"``), and its own name stands for what it makes. Branches and several outputs need nothing more. Shapes
-follow from the layers and the input size and are never stored beside them.
+Whoever does something for every type of layer, or for every activation, writes a ``match`` over all of them that ends
+in :func:`typing.assert_never` or raises: a type that a place does not know is an error there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from enum import StrEnum
-from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, assert_never
 
-from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
 from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
 
@@ -47,11 +43,45 @@ class Padding(NamedTuple):
 
 
 class Activation(StrEnum):
-    """Pointwise function after a layer (and after its batch norm)."""
+    """Elementwise function after a layer (and after its batch norm)."""
 
     NONE = "none"
     RELU = "relu"
+    """max(0, x)."""
     RELU6 = "relu6"
+    """min(max(0, x), 6)."""
+    HARD_SIGMOID = "hard_sigmoid"
+    """min(max(0, x + 3), 6) / 6."""
+    HARD_SWISH = "hard_swish"
+    """x · hard_sigmoid(x). Source: Howard et al. 2019, arXiv:1905.02244, section 5.2."""
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """(low, high) of an activation that is a clamp; None of one that is not.
+
+        >>> Activation.RELU6.bounds, Activation.HARD_SWISH.bounds
+        ((0.0, 6.0), None)
+        """
+        match self:
+            case Activation.NONE:
+                return -math.inf, math.inf
+            case Activation.RELU:
+                return 0.0, math.inf
+            case Activation.RELU6:
+                return 0.0, 6.0
+            case Activation.HARD_SIGMOID | Activation.HARD_SWISH:
+                return None
+            case _:
+                assert_never(self)
+
+    @property
+    def is_clamp(self) -> bool:
+        """Whether the activation only limits values, so that the clamp of an int8 layer carries it."""
+        return self.bounds is not None
+
+
+BATCH_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
+"""Last part of the names of a batch norm's tensors, ``<layer>.batch_norm.<one of these>``."""
 
 
 @record(frozen=True)
@@ -71,13 +101,39 @@ class BatchNorm:
 
 @record(frozen=True)
 class Layer:
-    """What every layer has: a name, and the names of what it reads."""
+    """What every layer has: a name, the names of what it reads, an activation, a batch norm and a bias or none.
+
+    Types without one of the last three answer ``Activation.NONE``, ``None`` and ``False``; the others have it as a
+    field.
+    """
 
     name: str
     inputs: tuple[str, ...]
 
     kind: ClassVar[str] = "layer"
     has_weight: ClassVar[bool] = False
+
+    @property
+    def activation(self) -> Activation:
+        """Function after the layer."""
+        return Activation.NONE
+
+    @property
+    def batch_norm(self) -> BatchNorm | None:
+        """Batch norm between the layer and its activation."""
+        return None
+
+    @property
+    def bias(self) -> bool:
+        """Whether the layer has a bias."""
+        return False
+
+    @property
+    def batch_norm_names(self) -> tuple[str, ...]:
+        """Names of its batch norm's tensors: γ, β, running mean, running variance; none without a batch norm."""
+        if self.batch_norm is None:
+            return ()
+        return tuple(f"{self.name}.batch_norm.{tensor}" for tensor in BATCH_NORM_TENSORS)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         """Shape of the output for inputs of the given shapes.
@@ -101,13 +157,14 @@ class Layer:
         return shapes[0]
 
 
-def _check(condition: bool, message: str) -> None:
+def check(condition: bool, message: str) -> None:
+    """Raise ArchitectureError with a message unless a condition holds."""
     if not condition:
         raise ArchitectureError(message)
 
 
 @record(frozen=True)
-class _Windowed(Layer):
+class Windowed(Layer):
     """A layer that slides a square window over a map."""
 
     kernel: int = 3
@@ -115,10 +172,10 @@ class _Windowed(Layer):
     padding: Padding = Padding()
 
     def __post_init__(self) -> None:
-        _check(self.kernel >= 1, f"{self.name}: kernel must be at least 1, not {self.kernel}")
-        _check(self.stride >= 1, f"{self.name}: stride must be at least 1, not {self.stride}")
-        _check(min(self.padding) >= 0, f"{self.name}: padding must not be negative, got {tuple(self.padding)}")
-        _check(
+        check(self.kernel >= 1, f"{self.name}: kernel must be at least 1, not {self.kernel}")
+        check(self.stride >= 1, f"{self.name}: stride must be at least 1, not {self.stride}")
+        check(min(self.padding) >= 0, f"{self.name}: padding must not be negative, got {tuple(self.padding)}")
+        check(
             max(self.padding) < self.kernel or max(self.padding) == 0,
             f"{self.name}: padding {tuple(self.padding)} is not smaller than the kernel ({self.kernel}), "
             "so some outputs would see no pixel at all",
@@ -127,7 +184,7 @@ class _Windowed(Layer):
     def _map(self, shape: Shape) -> tuple[int, int]:
         height = shape.height + self.padding.top + self.padding.bottom
         width = shape.width + self.padding.left + self.padding.right
-        _check(
+        check(
             min(height, width) >= self.kernel,
             f"{self.name}: a {self.kernel}×{self.kernel} window does not fit on a map of "
             f"{shape.height}×{shape.width} with padding {tuple(self.padding)}",
@@ -136,7 +193,7 @@ class _Windowed(Layer):
 
 
 @record(frozen=True)
-class Convolution(_Windowed):
+class Convolution(Windowed):
     """Standard convolution over all input channels (or over those of its group).
 
     Weight: (out_channels, in_channels / groups, kernel, kernel).
@@ -153,15 +210,15 @@ class Convolution(_Windowed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(self.out_channels >= 1, f"{self.name}: out_channels must be at least 1, not {self.out_channels}")
-        _check(
+        check(self.out_channels >= 1, f"{self.name}: out_channels must be at least 1, not {self.out_channels}")
+        check(
             self.groups >= 1 and self.out_channels % self.groups == 0,
             f"{self.name}: groups ({self.groups}) must divide out_channels ({self.out_channels})",
         )
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         shape = self._only(shapes)
-        _check(
+        check(
             shape.channels % self.groups == 0,
             f"{self.name}: groups ({self.groups}) must divide the input's {shape.channels} channels",
         )
@@ -175,7 +232,7 @@ class Convolution(_Windowed):
 
 
 @record(frozen=True)
-class DepthwiseConvolution(_Windowed):
+class DepthwiseConvolution(Windowed):
     """One filter per input channel. Weight: (channels, 1, kernel, kernel)."""
 
     activation: Activation = Activation.NONE
@@ -209,7 +266,7 @@ class PointwiseConvolution(Layer):
     has_weight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check(self.out_channels >= 1, f"{self.name}: out_channels must be at least 1, not {self.out_channels}")
+        check(self.out_channels >= 1, f"{self.name}: out_channels must be at least 1, not {self.out_channels}")
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         shape = self._only(shapes)
@@ -223,7 +280,7 @@ class PointwiseConvolution(Layer):
 
 
 @record(frozen=True)
-class MaxPool(_Windowed):
+class MaxPool(Windowed):
     """Largest value under the window. Padding never wins."""
 
     kind: ClassVar[str] = "max pool"
@@ -255,7 +312,7 @@ class Linear(Layer):
     has_weight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check(self.out_features >= 1, f"{self.name}: out_features must be at least 1, not {self.out_features}")
+        check(self.out_features >= 1, f"{self.name}: out_features must be at least 1, not {self.out_features}")
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         self._only(shapes)
@@ -277,12 +334,33 @@ class Add(Layer):
     kind: ClassVar[str] = "add"
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
-        _check(len(shapes) >= 2, f"{self.name} (add) needs two inputs or more; it names {len(shapes)}")
-        _check(
+        check(len(shapes) >= 2, f"{self.name} (add) needs two inputs or more; it names {len(shapes)}")
+        check(
             len(set(shapes)) == 1,
             f"{self.name} adds activations of different shapes: {', '.join(map(str, shapes))}",
         )
         return shapes[0]
+
+
+@record(frozen=True)
+class Multiply(Layer):
+    """Elementwise product of two activations of one shape, or of a map and one value per channel: (C, H, W)·(C, 1, 1).
+
+    The second form scales channels, as squeeze-and-excite does.
+    """
+
+    activation: Activation = Activation.NONE
+
+    kind: ClassVar[str] = "multiply"
+
+    def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
+        check(len(shapes) == 2, f"{self.name} (multiply) needs two inputs; it names {len(shapes)}")
+        first, second = shapes
+        check(
+            second in (first, Shape(first.channels, 1, 1)),
+            f"{self.name} multiplies {first} by {second}; it takes {first} or {Shape(first.channels, 1, 1)}",
+        )
+        return first
 
 
 @record(frozen=True)
@@ -292,8 +370,8 @@ class Concatenate(Layer):
     kind: ClassVar[str] = "concatenate"
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
-        _check(len(shapes) >= 2, f"{self.name} (concatenate) needs two inputs or more; it names {len(shapes)}")
-        _check(
+        check(len(shapes) >= 2, f"{self.name} (concatenate) needs two inputs or more; it names {len(shapes)}")
+        check(
             len({shape[1:] for shape in shapes}) == 1,
             f"{self.name} joins maps of different sizes: {', '.join(map(str, shapes))}",
         )
@@ -310,115 +388,8 @@ LAYER_TYPES: dict[str, type[Layer]] = {
         GlobalAveragePool,
         Linear,
         Add,
+        Multiply,
         Concatenate,
     )
 }
 """Every kind of layer that a Network may hold, by class name. The file format and the tests read this list."""
-
-
-@record(frozen=True)
-class Network:
-    """A network: input size, layers in order of execution, and which of them are its outputs.
-
-    Attributes:
-        name: What people call it, such as ``mobilenet_v1``: a name of the catalogue where it came from there.
-        height: Input height in pixels.
-        width: Input width in pixels.
-        layers: The layers; each reads only layers before it, or ``"input"``.
-        outputs: Names of the layers whose results leave the network.
-        channels: Input channels.
-        width_multiplier: α that the layers were computed with.
-        rounding: How α was applied to channel counts.
-        padding_policy: How the explicit paddings were computed.
-
-    Raises:
-        ArchitectureError: If names repeat, a layer reads what does not exist yet, or shapes do not meet.
-    """
-
-    name: str
-    height: int
-    width: int
-    layers: tuple[Layer, ...]
-    outputs: tuple[str, ...]
-    channels: int = 3
-    width_multiplier: float = 1.0
-    rounding: Rounding = ONE_FOR_ONE
-    padding_policy: PaddingPolicy = PaddingPolicy.SAME
-
-    def __post_init__(self) -> None:
-        _check(
-            min(self.height, self.width, self.channels) >= 1,
-            f"{self.name}: input must be at least 1×1×1, got {self.channels}×{self.height}×{self.width}",
-        )
-        _check(len(self.outputs) >= 1, f"{self.name}: a network needs an output")
-        _check(len(set(self.outputs)) == len(self.outputs), f"{self.name}: an output is named twice")
-        shapes = self.shapes  # computing them is the check
-        for output in self.outputs:
-            _check(
-                output in shapes and output != INPUT,
-                f"{self.name}: output {output!r} is not a layer of the network",
-            )
-
-    @cached_property
-    def shapes(self) -> dict[str, Shape]:
-        """Shape of the input and of every layer's output, by name."""
-        shapes = {INPUT: Shape(self.channels, self.height, self.width)}
-        for layer in self.layers:
-            _check(layer.name not in shapes, f"{self.name}: two layers are named {layer.name!r}")
-            for source in layer.inputs:
-                _check(source in shapes, f"{layer.name} reads {source!r}, which no earlier layer makes")
-            shapes[layer.name] = layer.output_shape(tuple(shapes[source] for source in layer.inputs))
-        return shapes
-
-    @cached_property
-    def consumers(self) -> dict[str, tuple[str, ...]]:
-        """For the input and every layer, the names of the layers that read it."""
-        readers: dict[str, list[str]] = {name: [] for name in self.shapes}
-        for layer in self.layers:
-            for source in layer.inputs:
-                readers[source].append(layer.name)
-        return {name: tuple(names) for name, names in readers.items()}
-
-    def __getitem__(self, name: str) -> Layer:
-        """The layer of that name.
-
-        Raises:
-            ArchitectureError: If there is none.
-        """
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise ArchitectureError(f"{self.name} has no layer {name!r}") from None
-
-    @cached_property
-    def _by_name(self) -> dict[str, Layer]:
-        return {layer.name: layer for layer in self.layers}
-
-    def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
-        """Shapes of what a layer of this network reads."""
-        return tuple(self.shapes[source] for source in layer.inputs)
-
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every float parameter and running statistic, in order of the layers.
-
-        ``<layer>.weight``, ``<layer>.bias`` and ``<layer>.batch_norm.{weight,bias,running_mean,running_var}``,
-        in PyTorch's layouts.
-        """
-        return dict(self._parameter_shapes())
-
-    def _parameter_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        for layer in self.layers:
-            if not layer.has_weight:
-                continue
-            shape = layer.weight_shape(self.input_shapes(layer))
-            yield f"{layer.name}.weight", shape
-            if getattr(layer, "bias", False):
-                yield f"{layer.name}.bias", shape[:1]
-            if getattr(layer, "batch_norm", None) is not None:
-                for statistic in ("weight", "bias", "running_mean", "running_var"):
-                    yield f"{layer.name}.batch_norm.{statistic}", (shape[0],)
-
-    @property
-    def classes(self) -> int:
-        """Values of the first output: the number of classes of a classifier."""
-        return self.shapes[self.outputs[0]].channels

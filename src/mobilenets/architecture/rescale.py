@@ -12,12 +12,12 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
     Shape,
 )
 from mobilenets.architecture.multipliers import PaddingPolicy, check_resolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError
 
 

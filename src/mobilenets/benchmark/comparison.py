@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.layers import BatchNorm, Network
+from mobilenets.architecture.layers import BatchNorm
+from mobilenets.architecture.network import Network
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.benchmark.measured import Measured, measure_models

@@ -54,7 +54,7 @@ def write_ncnn(model: Model, folder: Path) -> None:
 def _line(model: Model, layer: Layer) -> str:
     shape = layer.weight_shape(model.network.input_shapes(layer))
     size = int(np.prod(shape))
-    activation = _ACTIVATIONS[getattr(layer, "activation", Activation.NONE)]
+    activation = _ACTIVATIONS[layer.activation]
     match layer:
         case Convolution(groups=1) | DepthwiseConvolution() | PointwiseConvolution():
             padding = getattr(layer, "padding", Padding())

@@ -12,7 +12,8 @@ from mobilenets.cli.console import json_option, print_json, results
 
 if TYPE_CHECKING:
     from mobilenets.architecture.cost import Cost
-    from mobilenets.architecture.layers import Layer, Network
+    from mobilenets.architecture.layers import Layer
+    from mobilenets.architecture.network import Network
     from mobilenets.model.model import Model
 
 MODEL_SUFFIX = ".safetensors"

@@ -140,7 +140,7 @@ def _normal(points: Vector) -> tuple[Vector, Vector]:
 
 
 def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expectation:
-    activation = getattr(layer, "activation", Activation.NONE)
+    activation = layer.activation
     bottom = -math.inf if activation is Activation.NONE else 0.0
     top = _RELU6_TOP if activation is Activation.RELU6 else math.inf
     match layer:
@@ -154,7 +154,7 @@ def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expe
                 np.sum([getattr(source, end) for source in sources], axis=0) for end in ("low", "high", "mean")
             )
             return Expectation(low.clip(bottom, top), high.clip(bottom, top), mean.clip(bottom, top))
-        case _ if getattr(layer, "batch_norm", None) is not None:
+        case _ if layer.batch_norm is not None:
             beta, gamma = (
                 model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64) for kind in ("bias", "weight")
             )

@@ -25,9 +25,9 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.compression.ranges import Reach
 from mobilenets.model.folding import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
@@ -146,7 +146,7 @@ def absorb(model: Model, seen: Mapping[str, SomeReach]) -> tuple[Model, dict[str
             continue
         observation = seen[link.producer.name]
         floor = np.maximum(observation.low, 0.0)
-        if getattr(link.producer, "activation", Activation.NONE) is Activation.RELU6:
+        if link.producer.activation is Activation.RELU6:
             floor[observation.high >= _RELU6_TOP] = 0.0
         if not floor.any():
             continue
@@ -163,14 +163,14 @@ def absorb(model: Model, seen: Mapping[str, SomeReach]) -> tuple[Model, dict[str
 
 
 def _lower_outputs(layer: Layer, amount: Vector, parameters: dict[str, Tensor]) -> None:
-    name = f"{layer.name}.bias" if getattr(layer, "batch_norm", None) is None else f"{layer.name}.batch_norm.bias"
+    name = f"{layer.name}.bias" if layer.batch_norm is None else f"{layer.name}.batch_norm.bias"
     parameters[name] = (parameters[name] - amount).astype(np.float32)
 
 
 def _scale_outputs(layer: Layer, gain: Vector, parameters: dict[str, Tensor]) -> None:
-    normalized = getattr(layer, "batch_norm", None) is not None
+    normalized = layer.batch_norm is not None
     names = ["batch_norm.weight", "batch_norm.bias"] if normalized else ["weight"]
-    if not normalized and getattr(layer, "bias", False):
+    if not normalized and layer.bias:
         names.append("bias")
     for name in names:
         tensor = parameters[f"{layer.name}.{name}"]

@@ -16,7 +16,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import INPUT, Layer, Network
+from mobilenets.architecture.layers import INPUT, Layer
+from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.correction import deviation_gain, mean_shift
 from mobilenets.compression.equalize import absorb, equalize

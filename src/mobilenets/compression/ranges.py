@@ -13,13 +13,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import (
-    INPUT,
-    Activation,
-    Layer,
-    MaxPool,
-    Network,
-)
+from mobilenets.architecture.layers import INPUT, Activation, Layer, MaxPool
+from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import CompressionError, ModelError
 from mobilenets.model.folding import refuse_int8
@@ -258,7 +253,7 @@ def held_ranges(
             held[layer.name] = held[layer.inputs[0]]
             continue
         low, high = range_of(layer)
-        if getattr(layer, "activation", Activation.NONE) is not Activation.NONE:
+        if layer.activation is not Activation.NONE:
             low = 0.0
         try:
             held[layer.name] = affine(low, high)

@@ -32,7 +32,7 @@ def unfold(held: Model, model: Model, room: float = 0.0) -> Model:
         whole = held.parameters[f"{layer.name}.weight"]
         step = along(scale, whole, axis=0)
         bias = held.parameters[f"{layer.name}.bias"] * (scale * scales[layer.inputs[0]].scale)
-        batch_norm = getattr(layer, "batch_norm", None)
+        batch_norm = layer.batch_norm
         if batch_norm is not None:
             gamma, mean, variance = (
                 model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64)
@@ -41,7 +41,7 @@ def unfold(held: Model, model: Model, room: float = 0.0) -> Model:
             factor = gamma / np.sqrt(variance + batch_norm.epsilon)
             alive = np.abs(factor) > 1e-12
             step = step / along(np.where(alive, factor, 1.0), whole, axis=0)
-            before = model.parameters[f"{layer.name}.bias"] if layer.bias else 0.0  # type: ignore[attr-defined]
+            before = model.parameters[f"{layer.name}.bias"] if layer.bias else 0.0
             parameters[f"{layer.name}.batch_norm.bias"] = (bias + (mean - before) * factor).astype(np.float32)
         else:
             parameters[f"{layer.name}.bias"] = bias.astype(np.float32)

@@ -121,7 +121,7 @@ def _output_scale(quantization: Quantization | None, name: str) -> tuple[float, 
 
 def _add(writer: _native.PlanWriter, model: Model, layer: Layer, inputs: list[int]) -> int:
     quantization = model.quantization
-    activation = getattr(layer, "activation", Activation.NONE)
+    activation = layer.activation
     low_real, high_real = _LIMITS[activation]
     padding = getattr(layer, "padding", Padding())
     target = quantization.activations.get(layer.name) if quantization else None
@@ -170,9 +170,9 @@ def _float_numbers(model: Model, layer: Layer) -> _Numbers:
         return _Numbers()
     weight = model.parameters[f"{layer.name}.weight"]
     bias = np.zeros(len(weight), np.float64)
-    if getattr(layer, "bias", False):
+    if layer.bias:
         bias += model.parameters[f"{layer.name}.bias"]
-    norm = getattr(layer, "batch_norm", None)
+    norm = layer.batch_norm
     if norm is not None:
         gamma, beta, mean, variance = (
             model.parameters[f"{layer.name}.batch_norm.{statistic}"].astype(np.float64)

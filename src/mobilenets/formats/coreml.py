@@ -133,7 +133,7 @@ def _layer(builder: Any, model: Model, layer: Layer, inputs: list[Any]) -> Any:
             result = builder.concat(values=inputs, axis=1)
         case _:
             raise FormatError(f"{layer.name} is of a kind that Core ML export does not know: {type(layer).__name__}")
-    match getattr(layer, "activation", Activation.NONE):
+    match layer.activation:
         case Activation.RELU:
             return builder.relu(x=result)
         case Activation.RELU6:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mobilenets.architecture.encoding import decode
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
 from mobilenets.formats.weights import Found, float32
 from mobilenets.model.model import Model, Tensor, parameter_types

@@ -15,7 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer
+from mobilenets.architecture.layers import INPUT, GlobalAveragePool, Layer
 from mobilenets.errors import FormatError
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Pixels
@@ -58,7 +58,7 @@ def fixed_point_layer(
 ) -> npt.NDArray[np.uint8]:
     """One layer's bytes from its input's bytes, (N, C, H, W) to (N, C', H', W')."""
     sums, _ = accumulate(model, layer, values, source)
-    low, high = target.clamp(getattr(layer, "activation", Activation.NONE))
+    low, high = target.clamp(layer.activation)
     if isinstance(layer, GlobalAveragePool):
         count = values.shape[2] * values.shape[3]
         total = sums.astype(np.int64) + source.zero_point * count

@@ -24,12 +24,12 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
     Shape,
 )
 from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError
 from mobilenets.formats.weights import HEAD, Found, width_multiplier_of
@@ -168,7 +168,7 @@ class Graph:
         """
         if activation is Activation.NONE:
             return
-        if layer not in self.layers or getattr(self.layers[layer], "activation", None) is not Activation.NONE:
+        if layer not in self.layers or self.layers[layer].activation is not Activation.NONE:
             raise FormatError(f"{node}: no layer can take this activation function")
         self._change(layer, activation=activation)
 

@@ -124,7 +124,7 @@ def _fixed(model: Model, resolution: Resolution | None) -> Model:
 def recognition(model: Model) -> dict[str, Any]:
     """What was recognised in an imported Model, for people: every field is a short text or a number."""
     network, imported = model.network, model.provenance.get("imported", {})
-    epsilons = sorted({norm.epsilon for layer in network.layers if (norm := getattr(layer, "batch_norm", None))})
+    epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted(
         {layer.activation for layer in network.layers if hasattr(layer, "activation")} - {Activation.NONE}
     )

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.architecture.layers import Activation, BatchNorm, Convolution, DepthwiseConvolution, Network, Padding
+from mobilenets.architecture.layers import Activation, BatchNorm, Convolution, DepthwiseConvolution, Padding
 from mobilenets.architecture.layers import PointwiseConvolution as Pointwise
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, Row, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
 from mobilenets.model.model import Model, Tensor, numbered_labels
@@ -150,8 +151,8 @@ def _adapted(network: Network, tensors: Mapping[str, Found], surroundings: Surro
             (last.name,),
             out_channels=tensors[f"{HEAD}.weight"].value.shape[0],
             activation=surroundings.activation,
-            batch_norm=getattr(last, "batch_norm", None),
-            bias=bool(getattr(last, "bias", False)),
+            batch_norm=last.batch_norm,
+            bias=last.bias,
         )
         layers[-2:-2] = [head]
         layers[-2] = replace(layers[-2], inputs=(HEAD,))

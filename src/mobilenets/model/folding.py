@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import INPUT, Layer, Network
+from mobilenets.architecture.layers import INPUT, Layer
+from mobilenets.architecture.network import Network
 from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
@@ -51,7 +52,7 @@ def with_biases(model: Model) -> Model:
     parameters = dict(model.parameters)
     layers: list[Layer] = []
     for layer in model.network.layers:
-        if layer.has_weight and not getattr(layer, "bias", False) and getattr(layer, "batch_norm", None) is None:
+        if layer.has_weight and not layer.bias and layer.batch_norm is None:
             layer = _without_batch_norm(layer)
             parameters[f"{layer.name}.bias"] = np.zeros(len(parameters[f"{layer.name}.weight"]), np.float32)
         layers.append(layer)
@@ -67,9 +68,9 @@ def folded_parameters(model: Model, layer: Layer) -> tuple[Factors, Factors]:
     """A layer's weight and bias with its batch norm in them, float64."""
     weight = model.parameters[f"{layer.name}.weight"].astype(np.float64)
     bias = np.zeros(len(weight))
-    if getattr(layer, "bias", False):
+    if layer.bias:
         bias = model.parameters[f"{layer.name}.bias"].astype(np.float64)
-    batch_norm = getattr(layer, "batch_norm", None)
+    batch_norm = layer.batch_norm
     if batch_norm is None:
         return weight, bias
     gamma, beta, mean, variance = (
@@ -146,8 +147,8 @@ def shift_sums(layer: Layer, amount: Factors, parameters: dict[str, Tensor]) -> 
     It goes into the bias, or where there is none is taken from the running mean.
     """
     name, sign = f"{layer.name}.bias", 1
-    if not getattr(layer, "bias", False):
-        if getattr(layer, "batch_norm", None) is None:
+    if not layer.bias:
+        if layer.batch_norm is None:
             raise CompressionError(
                 f"{layer.name} has neither bias nor batch norm to put a constant into; fold it first"
             )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 from mobilenets.model import subnet as slicing

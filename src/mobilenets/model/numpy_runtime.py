@@ -26,9 +26,9 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model
@@ -146,7 +146,7 @@ def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, M
             result = weighted_sum(layer, sources[0], parameters[f"{layer.name}.weight"])
             if layer.bias:
                 result += parameters[f"{layer.name}.bias"]
-            if getattr(layer, "batch_norm", None) is not None:
+            if layer.batch_norm is not None:
                 batch_norm(layer, result, parameters)
         case MaxPool():
             result = _max_pool(layer, sources[0], -np.inf)
@@ -163,7 +163,7 @@ def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, M
 
 def activate(layer: Layer, values: Map) -> Map:
     """A layer's activation function; the values given are overwritten."""
-    activation = getattr(layer, "activation", Activation.NONE)
+    activation = layer.activation
     if activation is not Activation.NONE:
         np.clip(values, 0, 6 if activation is Activation.RELU6 else None, out=values)
     return values
@@ -325,7 +325,7 @@ def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> 
     Raises:
         ModelError: If the layer is of a kind that cannot be run.
     """
-    activation = getattr(layer, "activation", Activation.NONE)
+    activation = layer.activation
     source, target = numbers.sources[0], numbers.target
     match layer:
         case MaxPool():

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model, Tensor, parameter_types
 from mobilenets.model.quantization import Quantization

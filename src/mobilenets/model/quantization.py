@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool, Network
+from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool
+from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 
@@ -84,9 +85,9 @@ class Quantization:
             self._check_layer(layer)
 
     def _check_layer(self, layer: Layer) -> None:
-        if getattr(layer, "batch_norm", None) is not None:
+        if layer.batch_norm is not None:
             raise ModelError(f"{layer.name} has a batch norm; an int8 network has them folded away")
-        if layer.has_weight and not getattr(layer, "bias", False):
+        if layer.has_weight and not layer.bias:
             raise ModelError(f"{layer.name} has no bias; every layer of an int8 network has one")
         if isinstance(layer, MaxPool) and layer.name in self.activations:
             before, after = self.activations[layer.inputs[0]], self.activations[layer.name]

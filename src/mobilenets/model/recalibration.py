@@ -53,11 +53,11 @@ def _statistics(model: Model, pixels: Pixels) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for layer in model.network.layers:
         sources = [values[name] for name in layer.inputs]
-        if getattr(layer, "batch_norm", None) is None:
+        if layer.batch_norm is None:
             values[layer.name] = float_layer(layer, sources, model.parameters)
             continue
         result: Map = weighted_sum(layer, sources[0], model.parameters[f"{layer.name}.weight"])
-        if getattr(layer, "bias", False):
+        if layer.bias:
             result += model.parameters[f"{layer.name}.bias"]
         rows = result.reshape(-1, result.shape[3])
         mean, variance = rows.mean(axis=0, dtype=np.float64), rows.var(axis=0, dtype=np.float64)

@@ -110,7 +110,7 @@ def _float_layer(layer: Layer, inputs: list[Array], parameters: Mapping[str, Arr
             result = weighted_sum(layer, inputs[0], parameters[f"{layer.name}.weight"].astype(dtype), 0)
             if layer.bias:
                 result = result + _channels(parameters[f"{layer.name}.bias"], dtype)
-            if getattr(layer, "batch_norm", None) is not None:
+            if layer.batch_norm is not None:
                 result = _batch_norm(layer, result, parameters)
         case MaxPool():
             result = _max_pool(layer, inputs[0], -np.inf)
@@ -122,7 +122,7 @@ def _float_layer(layer: Layer, inputs: list[Array], parameters: Mapping[str, Arr
             return np.concatenate(inputs, axis=1)
         case _:
             raise ModelError(f"{layer.name} is of a kind that the reference does not know: {type(layer).__name__}")
-    return activate(result, getattr(layer, "activation", Activation.NONE))
+    return activate(result, layer.activation)
 
 
 def activate(values: Array, activation: Activation) -> Array:
@@ -242,7 +242,7 @@ def _integer_activations(model: Model, quantization: Quantization, pixels: Pixel
                 result = _combine(layer, inputs, sources, target)
             case _:
                 sums, scale = accumulate(model, layer, inputs[0], sources[0])
-                result = requantize(sums, scale, target, getattr(layer, "activation", Activation.NONE))
+                result = requantize(sums, scale, target, layer.activation)
         values[layer.name] = result
     return values
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import Network
 from mobilenets.architecture.multipliers import check_resolution
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import ModelError
 from mobilenets.model.preprocessing import Pixels
@@ -130,5 +130,5 @@ def check_slices(model: Model) -> None:
 
 def _batch_norms(network: Network) -> Iterator[str]:
     for layer in network.layers:
-        if getattr(layer, "batch_norm", None) is not None:
+        if layer.batch_norm is not None:
             yield f"{layer.name}.batch_norm"

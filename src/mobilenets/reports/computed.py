@@ -15,10 +15,10 @@ from mobilenets.architecture.layers import (
     GlobalAveragePool,
     Layer,
     Linear,
-    Network,
     PointwiseConvolution,
     Shape,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import (
     FILTER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.search.budget import Budget, Candidate, choose, frontier
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.published import candidate

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.base.progress import Progress
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, Verdict
 from mobilenets.data.dataset import Dataset

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.architecture.layers import INPUT, Network
+from mobilenets.architecture.layers import INPUT
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.encoding import encode
-from mobilenets.architecture.layers import Activation, Network
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import RELEASED_MODELS
 from mobilenets.model.folding import folded_network

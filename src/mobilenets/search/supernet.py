@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mobilenets.architecture.cost import cost
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare

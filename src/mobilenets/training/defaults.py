@@ -10,7 +10,7 @@ import math
 import numpy as np
 import torch
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes, with_resolution
 from mobilenets.data.subset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError

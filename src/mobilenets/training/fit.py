@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from mobilenets.architecture.layers import BatchNorm, Network
+from mobilenets.architecture.layers import BatchNorm
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, load_dataset

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mobilenets.architecture.layers import GlobalAveragePool, Layer, Linear, Network, PointwiseConvolution
+from mobilenets.architecture.layers import GlobalAveragePool, Layer, Linear, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
 

@@ -54,9 +54,9 @@ class IntegerLayer(nn.Module):
         named = model.parameters
         self.weight = nn.Parameter(_tensor(named[f"{layer.name}.weight"]))
         self.bias: nn.Parameter | None = None
-        if getattr(layer, "bias", False):
+        if layer.bias:
             self.bias = nn.Parameter(_tensor(named[f"{layer.name}.bias"]))
-        batch_norm = getattr(layer, "batch_norm", None)
+        batch_norm = layer.batch_norm
         self.epsilon = None if batch_norm is None else float(batch_norm.epsilon)
         if batch_norm is not None:
             self.gamma = nn.Parameter(_tensor(named[f"{layer.name}.batch_norm.weight"]))
@@ -243,7 +243,7 @@ class IntegerNetwork(nn.Module):
     def _ends(self, layer: Layer, scales: dict[str, Tensor]) -> tuple[int, int]:
         """Lowest and highest byte of a layer."""
         now = TensorQuantization(scales[layer.name].item(), self.start[layer.name].zero_point)
-        return now.clamp(getattr(layer, "activation", Activation.NONE))
+        return now.clamp(layer.activation)
 
     def to_model(self, original: Model) -> Model:
         """The int8 Model that computes what :meth:`forward` does.
@@ -290,7 +290,7 @@ def _added(terms: list[Tensor]) -> Tensor:
 
 
 def _activate(layer: Layer, values: Tensor) -> Tensor:
-    activation = getattr(layer, "activation", Activation.NONE)
+    activation = layer.activation
     if activation is Activation.NONE:
         return values
     return values.clamp(0, 6) if activation is Activation.RELU6 else values.clamp(0)

@@ -26,10 +26,10 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Network,
     Padding,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
 
@@ -56,8 +56,8 @@ class LayerModule(nn.Module):
         super().__init__()
         self.layer = layer
         self.weight = nn.Parameter(torch.zeros(weight_shape))
-        self.bias = nn.Parameter(torch.zeros(weight_shape[0])) if getattr(layer, "bias", False) else None
-        epsilon = getattr(getattr(layer, "batch_norm", None), "epsilon", None)
+        self.bias = nn.Parameter(torch.zeros(weight_shape[0])) if layer.bias else None
+        epsilon = layer.batch_norm.epsilon if layer.batch_norm else None
         self.batch_norm = (
             None if epsilon is None else nn.BatchNorm2d(weight_shape[0], eps=epsilon, momentum=BATCH_NORM_MOMENTUM)
         )
@@ -79,7 +79,7 @@ class LayerModule(nn.Module):
             values = self.weighted_sum(values, self.weight)
             if self.batch_norm is not None:
                 values = self.batch_norm(values)
-        return activate(values, getattr(self.layer, "activation", Activation.NONE))
+        return activate(values, self.layer.activation)
 
     def _folded(self, batch_norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         """Weight and bias that do the work of a batch norm in evaluation too, which saves a pass over the whole map."""

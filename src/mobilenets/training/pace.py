@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes
 from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress, duration

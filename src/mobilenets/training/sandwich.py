@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mobilenets.architecture.layers import Activation, Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
@@ -145,7 +145,7 @@ def forward_as(module: NetworkModule, network: Network, images: Tensor) -> Tenso
         if (norm := wide.batch_norm) is not None:
             gamma, beta = norm.weight[:rows], norm.bias[:rows]
             values = functional.batch_norm(values, None, None, gamma, beta, training=True, eps=norm.eps)
-        return activate(values, getattr(layer, "activation", Activation.NONE))
+        return activate(values, layer.activation)
 
     return module.outputs(images, network=network, run=run)[network.outputs[0]]
 

@@ -10,11 +10,11 @@ from mobilenets.architecture.layers import (
     BatchNorm,
     Convolution,
     DepthwiseConvolution,
-    Network,
     Padding,
     PointwiseConvolution,
 )
 from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
@@ -132,7 +132,7 @@ def test_choices_are_data_of_the_network() -> None:
 
 def test_batch_norm_stands_after_every_layer_but_the_last() -> None:
     network = mobilenet_v1(batch_norm=BatchNorm(1e-5))
-    with_norm = [layer.name for layer in network.layers if getattr(layer, "batch_norm", None) == BatchNorm(1e-5)]
+    with_norm = [layer.name for layer in network.layers if layer.batch_norm == BatchNorm(1e-5)]
     assert with_norm == [layer.name for layer in network.layers][:27]
     assert network.layers[-1].name == "classifier"
 

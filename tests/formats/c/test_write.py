@@ -21,7 +21,7 @@ from tests.support.random_models import (
     without_batch_norm,
 )
 
-from mobilenets.architecture.layers import Network
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
 from mobilenets.formats.c.write import to_c

@@ -43,7 +43,7 @@ def test_each_layer_is_within_one_step_of_the_published_kernels(width: str, reso
         source, target = scales[layer.inputs[0]], scales[layer.name]
         published = fixed_point_layer(model, layer, values, source, target)
         sums, scale = accumulate(model, layer, values, source)
-        ours = requantize(sums, scale, target, getattr(layer, "activation", Activation.NONE))
+        ours = requantize(sums, scale, target, layer.activation)
         steps = np.abs(ours.astype(int) - published)
         assert steps.max() <= 1
         apart, total, values = apart + int(steps.sum()), total + steps.size, published

@@ -12,7 +12,7 @@ import math
 from typing import NamedTuple
 
 from mobilenets.architecture.blocks import Body
-from mobilenets.architecture.layers import BatchNorm, GlobalAveragePool, Linear, Network, Padding, PointwiseConvolution
+from mobilenets.architecture.layers import BatchNorm, GlobalAveragePool, Linear, Padding, PointwiseConvolution
 from mobilenets.architecture.multipliers import (
     ONE_FOR_ONE,
     SMALLEST_RESOLUTION,
@@ -20,6 +20,7 @@ from mobilenets.architecture.multipliers import (
     Rounding,
     check_resolution,
 )
+from mobilenets.architecture.network import Network
 
 NO_PADDING = Padding()
 

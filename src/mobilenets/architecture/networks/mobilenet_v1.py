@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mobilenets.architecture.blocks import Body
-from mobilenets.architecture.layers import Activation, BatchNorm, Network
+from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding, check_resolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError
 
 

@@ -23,10 +23,10 @@ from mobilenets.architecture.layers import (
     DepthwiseConvolution,
     Layer,
     MaxPool,
-    Network,
     PointwiseConvolution,
     Shape,
 )
+from mobilenets.architecture.network import Network
 
 PIXELS = "pixels"
 """The image in bytes, where a network reads it as normalised floats."""

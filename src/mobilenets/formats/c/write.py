@@ -135,7 +135,7 @@ class _Writer:
     def __post_init__(self) -> None:
         network = self.model.network
         for layer in network.layers:
-            if getattr(layer, "batch_norm", None) is not None:
+            if layer.batch_norm is not None:
                 raise FormatError(f"{layer.name} has a batch norm, which C does not know; fold the Model first")
         self.quantization = self.model.quantization
         self.integer = self.quantization is not None
@@ -302,7 +302,7 @@ class _Writer:
         }
         if isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
             fields |= {"top": layer.padding.top, "left": layer.padding.left}
-        activation = getattr(layer, "activation", Activation.NONE)
+        activation = layer.activation
         fields["activation"] = _ACTIVATIONS[activation]
         if isinstance(layer, Weighted):
             fields |= self.parameters(number, layer)
@@ -331,7 +331,7 @@ class _Writer:
         source, target = quantization.activations[layer.inputs[0]], quantization.activations.get(layer.name)
         fields: dict[str, object] = {"in_zero": source.zero_point}
         if target is not None:
-            low, high = target.clamp(getattr(layer, "activation", Activation.NONE))
+            low, high = target.clamp(layer.activation)
             fields |= {"out_zero": target.zero_point, "low": low, "high": high}
         if isinstance(layer, MaxPool):
             return fields

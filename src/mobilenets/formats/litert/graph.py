@@ -13,8 +13,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from mobilenets.architecture.layers import INPUT, Activation, Network, Padding
+from mobilenets.architecture.layers import INPUT, Activation, Padding
 from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.flatbuffer import Table
 from mobilenets.formats.graph import NO_PADDING, Graph, Value

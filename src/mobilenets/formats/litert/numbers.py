@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.architecture.layers import INPUT, Network
+from mobilenets.architecture.layers import INPUT
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.litert.file import TfliteTensor
 from mobilenets.formats.weights import Found

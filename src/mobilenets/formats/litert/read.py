@@ -19,14 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.architecture.layers import (
-    INPUT,
-    Activation,
-    DepthwiseConvolution,
-    Linear,
-    Network,
-    PointwiseConvolution,
-)
+from mobilenets.architecture.layers import INPUT, Activation, DepthwiseConvolution, Linear, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import Bytes, read_file
 from mobilenets.formats.containers.flatbuffer import Table

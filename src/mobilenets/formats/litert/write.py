@@ -86,7 +86,7 @@ def litert_input(model: Model, pixels: Pixels) -> Array:
 def litert_graph(model: Model, *, weights: str = "float32") -> Graph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
-        if getattr(layer, "batch_norm", None) is not None:
+        if layer.batch_norm is not None:
             raise FormatError(f"{layer.name} has a batch norm, which LiteRT does not know; fold the Model first")
     if model.quantization is None:
         writer = _Writer(model, half=weights == "float16")
@@ -384,7 +384,7 @@ _FUSED = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 3}
 
 def _fused(layer: Layer) -> dict[str, int]:
     """The activation function as the option that most operators have for it."""
-    return {"FusedActivationFunction": _FUSED[getattr(layer, "activation", Activation.NONE)]}
+    return {"FusedActivationFunction": _FUSED[layer.activation]}
 
 
 def _map(shape: Shape) -> tuple[int, int, int, int]:

@@ -48,7 +48,7 @@ def from_onnx(
     else:
         model = _Reader(graph).model(path.name)
         if preprocessing is None:
-            activations = {getattr(layer, "activation", None) for layer in model.network.layers}
+            activations = {layer.activation for layer in model.network.layers}
             preprocessing = Preprocessing() if Activation.RELU6 in activations else IMAGENET
     try:
         if labels is not None:

@@ -287,7 +287,7 @@ class _Writer:
 
     def activate(self, layer: Layer, tensor: str) -> str:
         """The activation function. Runtimes drop it again where the clamp of the following quantisation does it."""
-        activation = getattr(layer, "activation", Activation.NONE)
+        activation = layer.activation
         if activation is Activation.RELU or (activation is Activation.RELU6 and self.saturates_at_six(layer)):
             return self.node("Relu", [tensor], f"{layer.name}/Relu")
         if activation is Activation.RELU6:
