@@ -36,6 +36,8 @@ from mobilenets.model.quantization import Quantization, TensorQuantization, real
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
+CLAMPS = np.array([one for one in Activation if one.is_clamp], dtype=object)
+
 
 def random_pixels(rng: np.random.Generator, network: Network, count: int = 2) -> npt.NDArray[np.uint8]:
     """Noise in the shape of a network's input, (count, height, width, channels)."""
@@ -87,7 +89,7 @@ class _Writer:
 
     def weighted(self, kind: str, source: str | None = None, channels: int | None = None) -> str:
         rng, source = self.rng, source or self.last
-        shared: dict[str, Any] = {"activation": rng.choice(np.array(list(Activation), dtype=object))}
+        shared: dict[str, Any] = {"activation": rng.choice(CLAMPS)}
         shared["batch_norm"] = BatchNorm(float(rng.choice([1e-3, 1e-5]))) if self.batch_norm else None
         shared["bias"] = not self.batch_norm or bool(rng.random() < 0.3)
         channels = channels or int(rng.choice([1, 3, 7, 8, 9, 16, 17]))
@@ -127,7 +129,7 @@ class _Writer:
         if kind == "concatenate":
             self.append(Concatenate(self.name(kind), inputs))
         else:
-            chosen: Activation = self.rng.choice(np.array(list(Activation), dtype=object))
+            chosen: Activation = self.rng.choice(CLAMPS)
             self.append(Add(self.name(kind), inputs, activation=chosen))
 
     def finish(self, *, second_output: bool) -> Network:
@@ -153,7 +155,7 @@ def without_batch_norm(network: Network) -> Network:
         if not layer.has_weight:
             return layer
         changes: dict[str, Any] = {"bias": True}
-        if hasattr(layer, "batch_norm"):
+        if layer.batch_norm is not None:
             changes["batch_norm"] = None
         return replace(layer, **changes)
 

@@ -125,9 +125,7 @@ def recognition(model: Model) -> dict[str, Any]:
     """What was recognised in an imported Model, for people: every field is a short text or a number."""
     network, imported = model.network, model.provenance.get("imported", {})
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
-    activations = sorted(
-        {layer.activation for layer in network.layers if hasattr(layer, "activation")} - {Activation.NONE}
-    )
+    activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})
     preprocessing = model.preprocessing
     numbered = model.labels == numbered_labels(network.classes)
     return {

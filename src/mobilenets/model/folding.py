@@ -197,7 +197,7 @@ def _without_batch_norm(layer: Layer) -> Layer:
     if not layer.has_weight:
         return layer
     changes: dict[str, Any] = {"bias": True}
-    if hasattr(layer, "batch_norm"):
+    if layer.batch_norm is not None:
         changes["batch_norm"] = None
     return replace(layer, **changes)
 
