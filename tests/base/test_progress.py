@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mobilenets.base.progress import duration
+from mobilenets.base.text import duration
 
 
 def test_durations_read_as_people_say_them() -> None:

@@ -8,26 +8,25 @@ import os
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that every reader, and every crash, sees the old content or the new.
 
+    The file gets the permissions that any new file gets.
+
     Raises:
         OSError: If the folder does not exist, cannot be written to or is full; nothing is left behind then.
     """
-    import tempfile  # slow to import, and whoever only reads Models needs none of it
-
     folder, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or os.curdir)
-    try:
-        with os.fdopen(handle, "wb") as file:
+    temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        except BaseException:
+            file.close()
+            os.unlink(temporary)
+            raise
+    try:
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

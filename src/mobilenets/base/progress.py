@@ -41,23 +41,3 @@ class Progress:
 
 
 SILENT = Progress()
-
-
-def pace(rate: float) -> str:
-    """Steps a second as people read them: below ten, two digits that mean something.
-
-    >>> pace(11_529.6), pace(9.87), pace(0.034)
-    ('11,530', '9.9', '0.034')
-    """
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(42), duration(600), duration(7000)
-    ('42 s', '10 min', '1.9 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

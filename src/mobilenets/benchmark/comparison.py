@@ -13,12 +13,12 @@ from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.benchmark.measured import Measured, measure_models
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.engine.evaluate import Evaluation
 from mobilenets.errors import ArchitectureError, TrainingError
 from mobilenets.model.model import Model
-from mobilenets.reports.pages.wording import plural
 from mobilenets.reports.run import MODEL_FILE, read_figures
 
 if TYPE_CHECKING:

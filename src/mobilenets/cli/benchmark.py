@@ -54,8 +54,8 @@ def command(
     quiet: bool,
 ) -> None:
     """Time a MODEL, beside other runtimes if asked, in turns, after checking that all give the same answers."""
+    from mobilenets.base.text import plural
     from mobilenets.model.file import load
-    from mobilenets.reports.pages.wording import plural
 
     loaded = load(model)
     progress = progress_to_stderr(quiet=quiet)
@@ -149,8 +149,8 @@ def _layers(model: Model) -> list[dict[str, Any]]:
 
 
 def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list[dict[str, Any]]) -> None:
+    from mobilenets.base.text import plural
     from mobilenets.cli.layout import text_table
-    from mobilenets.reports.pages.wording import plural
 
     console = results()
     console.print(

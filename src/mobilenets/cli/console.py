@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilenets.base.progress import SILENT, Progress, Task, pace
+from mobilenets.base.progress import SILENT, Progress, Task
+from mobilenets.base.text import per_second
 
 if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labelled
     from rich.console import Console
@@ -77,7 +78,7 @@ class _LineTask(Task):
         figures = "".join(f", {name} {value}" for name, value in self._figures.items())
         click.echo(
             f"{self._description}: {self._done:g}/{self._total:g} {self._unit}, "
-            f"{pace(rate)}/s, {seconds:.0f} s{left}{figures}",
+            f"{per_second(rate)}/s, {seconds:.0f} s{left}{figures}",
             err=True,
         )
 

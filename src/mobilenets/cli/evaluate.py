@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.data.dataset import Collection, load_collection, load_dataset
 from mobilenets.data.subset import Subset
@@ -16,7 +17,6 @@ from mobilenets.engine.evaluate import evaluate as evaluate_subset
 from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
-from mobilenets.reports.pages.wording import plural
 
 PARTS = ("train", "validation", "test", "all")
 MOST_CONFUSION_COLUMNS = 12

@@ -75,8 +75,8 @@ def _show_plan(model: Model, as_json: bool) -> None:
         facts = {"instruction_set": session.instruction_set, "threads": session.threads}
         print_json(facts | memory | {"steps": [asdict(step) for step in steps]})
         return
+    from mobilenets.base.text import plural
     from mobilenets.cli.layout import text_table
-    from mobilenets.reports.pages.wording import plural
 
     headings = ("#\n", "layer\n", "kernel\n", "shared\nby", "weights\nKB", "buffer\nKB", "time\nµs", "GMAC/s\n")
     table = text_table(*headings, left=4)

@@ -12,7 +12,8 @@ from rich.progress import Progress as BarColumns
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from mobilenets.base.progress import Progress, Task, pace
+from mobilenets.base.progress import Progress, Task
+from mobilenets.base.text import per_second
 
 
 class Results(Console):
@@ -35,7 +36,7 @@ def bars_on(console: Console) -> Progress:
 class _Rate(ProgressColumn):
     def render(self, task: BarTask) -> Text:
         rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{pace(rate)} {task.fields['unit']}/s")
+        return Text("" if rate is None else f"{per_second(rate)} {task.fields['unit']}/s")
 
 
 class _BarsAndFigures(BarColumns):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mobilenets.base.progress import Progress, Task, duration
+from mobilenets.base.progress import Progress, Task
+from mobilenets.base.text import duration
 from mobilenets.training.epochs import Epoch, Sums
 
 ESTIMATE_SECONDS = 2.0

@@ -11,7 +11,8 @@ import torch
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes
 from mobilenets.base.processors import cores
-from mobilenets.base.progress import SILENT, Progress, duration
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import duration
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mobilenets.base.text import percent, plural
 from mobilenets.engine.evaluate import ClassFigures, Counts, Evaluation
 from mobilenets.reports.pages.charts import figure, svg
 from mobilenets.reports.pages.markup import Child, Element, name, scrolling, section, table, tag
-from mobilenets.reports.pages.wording import percent, plural
 
 MOST_COUNTED = 12
 """Classes up to which the matrix is a table of counts; beyond, it is a map of colours."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mobilenets.base.text import GAP, interval, milliseconds, percent, size
 from mobilenets.benchmark.measured import Measured
 from mobilenets.compression.quality import Share
 from mobilenets.reports.pages.answers import bar
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
-from mobilenets.reports.pages.wording import GAP, interval, milliseconds, percent, size
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
 """Signal over noise below which a layer's results are mostly noise that later layers must bear, and above which none

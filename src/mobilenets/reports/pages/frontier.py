@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mobilenets.base.text import macs, milliseconds, percent, plural, size
 from mobilenets.reports.pages.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
-from mobilenets.reports.pages.wording import macs, milliseconds, percent, plural, size
 from mobilenets.search.budget import Budget, Candidate, frontier
 from mobilenets.search.result import Search
 

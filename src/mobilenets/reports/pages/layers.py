@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mobilenets.base.text import macs, milliseconds, percent
 from mobilenets.engine.session import PlannedLayer, Session
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.answers import bar
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
-from mobilenets.reports.pages.wording import macs, milliseconds, percent
 
 REPEATS = 50
 KINDS = {

@@ -11,13 +11,13 @@ from pathlib import Path
 from PIL import Image
 
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import percent, plural
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ImageSource
 from mobilenets.engine.predictor import Classifier, softmax
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
-from mobilenets.reports.pages.wording import percent, plural
 
 MOST = 30
 """Images that are shown."""

@@ -7,9 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobilenets.base.progress import duration
+from mobilenets.base.text import duration, plural
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
-from mobilenets.reports.pages.wording import plural
 from mobilenets.reports.run import INT8_FILE, MODEL_FILE, Run
 from mobilenets.search.result import Search
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mobilenets.base.text import GAP, interval, macs, milliseconds, percent, plural, size
 from mobilenets.benchmark.measured import Measured
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.markup import Child, Element, name, tag
-from mobilenets.reports.pages.wording import GAP, interval, macs, milliseconds, percent, plural, size
 from mobilenets.reports.run import Run
 from mobilenets.search.budget import Budget
 
@@ -116,7 +116,7 @@ def opening(run: Run, cost: Measured) -> Element:
 
 def _images(run: Run) -> str:
     counts = run.metrics["images"]
-    classes = plural(len(run.model.labels), "class").replace("classs", "classes")
+    classes = plural(len(run.model.labels), "class", "classes")
     judged = run.phases[-1].last_judged
     judges = "chose what was kept" if judged is None else f"did so too after epoch {judged['number']:.0f}"
     words = (

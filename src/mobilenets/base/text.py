@@ -59,13 +59,38 @@ def macs(count: float) -> str:
     return f"{count:.0f}"
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, one: str, many: str | None = None) -> str:
     """A number of things.
 
-    >>> plural(1, "thread"), plural(1797, "image")
-    ('1 thread', '1,797 images')
+    Args:
+        count: How many.
+        one: What one of them is called.
+        many: What several are called; ``one`` with an s by default.
+
+    >>> plural(1, "thread"), plural(1797, "image"), plural(2, "class", "classes")
+    ('1 thread', '1,797 images', '2 classes')
     """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def per_second(steps_per_second: float) -> str:
+    """Steps a second as people read them: below ten, two digits that mean something.
+
+    >>> per_second(11_529.6), per_second(9.87), per_second(0.034)
+    ('11,530', '9.9', '0.034')
+    """
+    return f"{steps_per_second:,.0f}" if steps_per_second >= 10 else f"{steps_per_second:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(42), duration(600), duration(7000)
+    ('42 s', '10 min', '1.9 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _three(value: float) -> str:
