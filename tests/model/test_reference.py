@@ -20,12 +20,14 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     Padding,
     PointwiseConvolution,
 )
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model import reference
+from mobilenets.model.activations import activate
 from mobilenets.model.model import Model, numbered_labels
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization
@@ -145,6 +147,35 @@ def test_sums_and_concatenations() -> None:
     assert outputs["a"].tolist() == [[0, 3, 6]]
 
 
+def test_hard_sigmoid_and_hard_swish_are_the_functions_of_the_paper() -> None:
+    """min(max(0, x + 3), 6) / 6 and x times that, arXiv:1905.02244, section 5.2."""
+    values = np.array([-5, -3, -1.5, 0, 1, 3, 100])
+    sigmoid = np.array([0, 0, 0.25, 0.5, 4 / 6, 1, 1])
+    np.testing.assert_allclose(activate(values, Activation.HARD_SIGMOID), sigmoid, rtol=1e-15)
+    np.testing.assert_allclose(activate(values, Activation.HARD_SWISH), values * sigmoid, rtol=1e-15)
+
+
+@pytest.mark.parametrize("activation", Activation)
+def test_activations_may_write_over_their_values(activation: Activation) -> None:
+    values = np.linspace(-8, 8, 33, dtype=np.float32)
+    expected = activate(values, activation)
+    assert expected.dtype == np.float32
+    assert activate(values, activation, overwrite=True) is values
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_products_of_maps_and_of_one_value_per_channel() -> None:
+    layers = (
+        GlobalAveragePool("g", (INPUT,)),
+        Multiply("channels", (INPUT, "g")),
+        Multiply("pixels", (INPUT, "channels"), activation=Activation.RELU6),
+    )
+    network = Network("n", 2, 2, layers, ("channels", "pixels"))
+    outputs = reference.run(Model(network, {}, numbered_labels(3), AS_IT_IS), PIXELS)
+    assert outputs["channels"][0, 0].tolist() == [[0, 3 * 4.5], [6 * 4.5, 9 * 4.5]]
+    assert outputs["pixels"][0, 1].tolist() == [[5.5, 6], [6, 6]]
+
+
 # Integers -------------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +255,42 @@ def test_an_integer_average_is_rounded_once() -> None:
     model = Model(network, {}, numbered_labels(3), AS_IT_IS, quantization)
     # means 4.5, 5.5, 6.5 go to the even neighbours
     assert reference.activations(model, PIXELS)["g"].ravel().tolist() == [4, 6, 6]
+
+
+def test_an_integer_product_is_rounded_once() -> None:
+    layers = (
+        MaxPool("m", (INPUT,), kernel=1),
+        Multiply("a", (INPUT, "m"), activation=Activation.RELU),
+    )
+    model = int8_model(layers, {}, {INPUT: (0.5, 4), "m": (0.5, 4), "a": (2.0, 10)}, ("a",))
+    # (q − 4)² · 0.25 / 2 + 10 for q = 2, 6, 200: 0.5 goes to the even 0, and 4802 stops at 255
+    assert reference.activations(model, pixel(2, 6, 200))["a"].ravel().tolist() == [10, 10, 255]
+    assert reference.activations(model, pixel(4, 10, 0))["a"].ravel().tolist() == [10, 14, 12]
+
+
+def test_an_activation_that_is_no_clamp_is_a_table_read_by_its_own_byte() -> None:
+    layers = (
+        PointwiseConvolution("p", (INPUT,), out_channels=2, bias=True, activation=Activation.HARD_SWISH),
+        MaxPool("m", ("p",), kernel=1),
+    )
+    scales = {INPUT: TensorQuantization(2.0, 10), "p": TensorQuantization(0.25, 2), "m": TensorQuantization(0.25, 2)}
+    network = Network("n", 1, 1, layers, ("m",))
+    before = TensorQuantization(0.5, 100)
+    quantization = Quantization(scales, pre_activations={"p": before})
+    model = Model(network, pointwise([-11, -1000]), numbered_labels(2), AS_IT_IS, quantization)
+    # sums −5 and −1254 (see above), of 1 and 0.5: pre-activation bytes 100 − 10 and 0; for red 14 and 16, 100 − 6, − 2
+    bytes_of = {red: reference.activations(model, pixel(red, 9, 8))["p"].ravel().tolist() for red in (12, 14, 16)}
+    # hard-swish(−5) = 0, (−3) = 0, (−1) = −1/3, which is −1.33 steps below the zero point of 2
+    assert bytes_of == {12: [2, 2], 14: [2, 2], 16: [1, 2]}
+
+
+def test_real_outputs_take_their_activation_in_float32() -> None:
+    layer = PointwiseConvolution("p", (INPUT,), out_channels=2, bias=True, activation=Activation.HARD_SIGMOID)
+    model = int8_model((layer,), pointwise([-10, 254]), {INPUT: (2.0, 10)}, ("p",))
+    # sums −4 + 0 = −4 and 0, times 1 and 0.5
+    result = reference.run(model, pixel(12, 9, 8))["p"]
+    assert result.dtype == np.float32
+    assert result.tolist() == [[0.0, 0.5]]
 
 
 @pytest.mark.parametrize("pixels", [PIXELS[0], PIXELS[..., :2], PIXELS.astype(np.float32)])

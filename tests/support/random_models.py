@@ -36,23 +36,31 @@ from mobilenets.model.quantization import Quantization, TensorQuantization, real
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
-CLAMPS = np.array([one for one in Activation if one.is_clamp], dtype=object)
-
 
 def random_pixels(rng: np.random.Generator, network: Network, count: int = 2) -> npt.NDArray[np.uint8]:
     """Noise in the shape of a network's input, (count, height, width, channels)."""
     return rng.integers(0, 256, (count, network.height, network.width, network.channels), dtype=np.uint8)
 
 
-def random_network(rng: np.random.Generator, *, batch_norm: bool = True, branches: bool = True) -> Network:
+CLAMPS = tuple(activation for activation in Activation if activation.is_clamp)
+
+
+def random_network(
+    rng: np.random.Generator,
+    *,
+    batch_norm: bool = True,
+    branches: bool = True,
+    activations: tuple[Activation, ...] = CLAMPS,
+) -> Network:
     """A small network of everything that a Network may hold.
 
     Args:
-        rng: Where the chances come from.
+        rng: Source of randomness.
         batch_norm: Whether layers may have one; if not, all layers with weights have a bias.
         branches: Whether there may be Add, Concatenate and a second output.
+        activations: Those that layers may have.
     """
-    writer = _Writer(rng, batch_norm)
+    writer = _Writer(rng, batch_norm, activations)
     writer.weighted("convolution")
     for _ in range(rng.integers(2, 8)):
         kind = rng.choice(["convolution", "depthwise", "pointwise", "pool", "add", "concatenate"])
@@ -70,6 +78,7 @@ def random_network(rng: np.random.Generator, *, batch_norm: bool = True, branche
 class _Writer:
     rng: np.random.Generator
     batch_norm: bool
+    activations: tuple[Activation, ...]
     layers: list[Layer] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     last: str = INPUT
@@ -87,9 +96,12 @@ class _Writer:
     def name(self, kind: str) -> str:
         return f"{kind}{len(self.layers)}"
 
+    def activation(self) -> Activation:
+        return self.activations[self.rng.integers(len(self.activations))]
+
     def weighted(self, kind: str, source: str | None = None, channels: int | None = None) -> str:
         rng, source = self.rng, source or self.last
-        shared: dict[str, Any] = {"activation": rng.choice(CLAMPS)}
+        shared: dict[str, Any] = {"activation": self.activation()}
         shared["batch_norm"] = BatchNorm(float(rng.choice([1e-3, 1e-5]))) if self.batch_norm else None
         shared["bias"] = not self.batch_norm or bool(rng.random() < 0.3)
         channels = channels or int(rng.choice([1, 3, 7, 8, 9, 16, 17]))
@@ -129,8 +141,7 @@ class _Writer:
         if kind == "concatenate":
             self.append(Concatenate(self.name(kind), inputs))
         else:
-            chosen: Activation = self.rng.choice(CLAMPS)
-            self.append(Add(self.name(kind), inputs, activation=chosen))
+            self.append(Add(self.name(kind), inputs, activation=self.activation()))
 
     def finish(self, *, second_output: bool) -> Network:
         classes = int(self.rng.integers(2, 12))

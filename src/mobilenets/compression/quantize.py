@@ -29,9 +29,9 @@ from mobilenets.data.sampling import spread
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, check_pixels, float_layer, input_map, integer_layer
+from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, float_layer, input_map, integer_layer
 from mobilenets.model.packing import round_up_to_bfloat16
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.model.quantization import Quantization, TensorQuantization
 
 MOST_WALKED = 128

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from mobilenets.base.processors import cores
 from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
-from mobilenets.errors import EngineError
+from mobilenets.errors import EngineError, ModelError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.native import _native
 
 Logits = npt.NDArray[np.float32]
@@ -211,15 +211,10 @@ class Session:
         return self._runner.packed_bytes
 
     def _check(self, pixels: npt.NDArray[Any]) -> Pixels:
-        network = self.model.network
-        expected = (network.height, network.width, network.channels)
-        if not isinstance(pixels, np.ndarray):
-            raise EngineError(f"pixels must be a NumPy array, not {type(pixels).__name__}")
-        if pixels.dtype != np.uint8:
-            raise EngineError(f"pixels must be uint8 from 0 to 255, not {pixels.dtype}; normalisation is done inside")
-        if pixels.ndim != 4 or pixels.shape[1:] != expected:
-            needed = ", ".join(map(str, expected))
-            raise EngineError(f"pixels have shape {pixels.shape}; the model needs (N, {needed})")
+        try:
+            check_pixels(self.model.network, pixels)
+        except ModelError as error:
+            raise EngineError(str(error)) from None
         return np.ascontiguousarray(pixels)
 
 

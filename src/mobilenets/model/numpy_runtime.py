@@ -28,11 +28,10 @@ from mobilenets.architecture.layers import (
     MaxPool,
     PointwiseConvolution,
 )
-from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.model.quantization import TensorQuantization
 
 Map = npt.NDArray[Any]
@@ -99,18 +98,6 @@ def layers(model: Model, pixels: Pixels) -> Iterator[tuple[str, Map]]:
         for name in set(layer.inputs):
             if last_reader[name] == layer.name:
                 del values[name]
-
-
-def check_pixels(network: Network, pixels: Pixels) -> None:
-    """Raise if pixels are not a batch of the network's input.
-
-    Raises:
-        ModelError: If the type or shape is wrong.
-    """
-    expected = (network.height, network.width, network.channels)
-    if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
-        size = ", ".join(map(str, expected))
-        raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {network.name} needs uint8 (N, {size})")
 
 
 def input_map(model: Model, pixels: Pixels) -> Map:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 
@@ -144,6 +145,24 @@ class Preprocessing:
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing is not readable: {error}") from None
+
+
+def check_pixels(network: Network, pixels: object) -> None:
+    """Raise if pixels are not a batch of a network's input.
+
+    Args:
+        network: The network.
+        pixels: What should be uint8 (N, height, width, channels).
+
+    Raises:
+        ModelError: If they are no array, or one of another type or shape.
+    """
+    expected = (network.height, network.width, network.channels)
+    needed = f"{network.name} needs uint8 (N, {', '.join(map(str, expected))})"
+    if not isinstance(pixels, np.ndarray):
+        raise ModelError(f"pixels must be a NumPy array, not {type(pixels).__name__}; {needed}")
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+        raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {needed}, from 0 to 255 and not normalized")
 
 
 def _three(value: Any) -> tuple[float, float, float]:

@@ -2,22 +2,25 @@
 
 Activations are uint8, affine per tensor: ``real = scale · (q − zero_point)``. Weights are int8 and symmetric per
 output channel, ``real = weight_scale[c] · q`` with q in [−127, 127] ([−7, 7] at 4 bits); networks that were published
-with asymmetric weights carry a weight zero point too. Biases are int32 at input scale · weight scale. What is computed
-with them is defined by :mod:`mobilenets.model.reference`.
+with asymmetric weights carry a weight zero point too. Biases are int32 at input scale · weight scale. An activation
+function that is no clamp is a table of 256 bytes, read by a byte that has a scale and zero point of its own. What is
+computed with all of them is defined by :mod:`mobilenets.model.reference`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
+import numpy.typing as npt
 
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool
 from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
+from mobilenets.model.activations import activate
 
 SMALLEST_SCALE = 1e-12
 LARGEST_SCALE = 1e12
@@ -42,11 +45,47 @@ class TensorQuantization:
             raise ModelError(f"an activation's zero point must be in 0 to 255, not {self.zero_point!r}")
 
     def clamp(self, activation: Activation) -> tuple[int, int]:
-        """Lowest and highest byte that an activation function leaves."""
-        low = 0 if activation is Activation.NONE else self.zero_point
-        if activation is Activation.RELU6:
-            return low, min(255, self.zero_point + round(6 / self.scale))
-        return low, 255
+        """Lowest and highest byte that an activation function leaves.
+
+        Raises:
+            ModelError: If the activation is no clamp; :func:`activation_table` is for those.
+        """
+        match activation:
+            case Activation.NONE:
+                return 0, 255
+            case Activation.RELU:
+                return self.zero_point, 255
+            case Activation.RELU6:
+                return self.zero_point, min(255, self.zero_point + round(6 / self.scale))
+            case Activation.HARD_SIGMOID | Activation.HARD_SWISH:
+                raise ModelError(f"{activation} is not a clamp; int8 layers apply it by a table")
+            case _:
+                assert_never(activation)
+
+
+def activation_table(
+    activation: Activation, pre_activation: TensorQuantization, output: TensorQuantization
+) -> npt.NDArray[np.uint8]:
+    """The bytes that an activation function which is no clamp makes of every byte.
+
+    Args:
+        activation: ``HARD_SIGMOID`` or ``HARD_SWISH``.
+        pre_activation: Scale and zero point of the bytes that the table is read by.
+        output: Scale and zero point of the bytes that it holds.
+
+    Returns:
+        uint8 (256,): ``clamp(rint(f((q − zero_point) · scale) / output scale) + output zero point, 0, 255)`` for q
+        from 0 to 255, every step in float32.
+
+    Raises:
+        ModelError: If the activation is a clamp.
+    """
+    if activation.is_clamp:
+        raise ModelError(f"{activation} is a clamp, for which an int8 layer needs no table")
+    steps = np.arange(256, dtype=np.float32) - np.float32(pre_activation.zero_point)
+    real = activate(steps * np.float32(pre_activation.scale), activation)
+    rounded = np.rint(real / np.float32(output.scale)) + np.float32(output.zero_point)
+    return np.clip(rounded, 0, 255).astype(np.uint8)
 
 
 @record(frozen=True)
@@ -57,10 +96,13 @@ class Quantization:
         activations: Scale and zero point by the name of the layer that makes the activation, and of ``"input"``.
             Layers named by :func:`real_outputs` have none: they give float32.
         weight_bits: By layer name, the bits its weights use, where that is not 8.
+        pre_activations: Scale and zero point of what the activation function reads, by the name of every layer whose
+            result is quantized and whose activation is no clamp.
     """
 
     activations: Mapping[str, TensorQuantization]
     weight_bits: Mapping[str, int] = field(default_factory=dict)
+    pre_activations: Mapping[str, TensorQuantization] = field(default_factory=dict)
 
     def bits(self, layer: str) -> int:
         """Bits per weight of a layer: 8, or 4."""
@@ -75,9 +117,9 @@ class Quantization:
         """
         real = real_outputs(network)
         needed = {INPUT, *(layer.name for layer in network.layers)} - real
-        for name in needed ^ set(self.activations):
-            wrong = "is missing from" if name in needed else "does not belong in"
-            raise ModelError(f"{name!r} {wrong} the quantised activations of {network.name}")
+        _check_names(set(self.activations), needed, f"quantized activations of {network.name}")
+        tabled = needed_pre_activations(network)
+        _check_names(set(self.pre_activations), tabled, f"quantized pre-activations of {network.name}")
         for name, bits in self.weight_bits.items():
             if name not in needed | real or not network[name].has_weight or bits not in (4, 8):
                 raise ModelError(f"weight_bits says {bits!r} for {name!r}; it takes 4 or 8 for layers with weights")
@@ -98,14 +140,13 @@ class Quantization:
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return {
-            "activations": {
-                # The shortest decimal that is read as the same float32.
-                name: [float(str(np.float32(value.scale))), value.zero_point]
-                for name, value in self.activations.items()
-            },
+        encoded: dict[str, Any] = {
+            "activations": _encoded(self.activations),
             "weight_bits": dict(self.weight_bits),
         }
+        if self.pre_activations:
+            encoded["pre_activations"] = _encoded(self.pre_activations)
+        return encoded
 
     @staticmethod
     def decode(data: object) -> Quantization:
@@ -114,17 +155,37 @@ class Quantization:
         Raises:
             ModelError: If a field is missing, unknown or out of range.
         """
-        if not isinstance(data, dict) or set(data) != {"activations", "weight_bits"}:
-            raise ModelError("quantization must hold exactly activations and weight_bits")
-        activations, weight_bits = data["activations"], data["weight_bits"]
-        if not isinstance(activations, dict) or not isinstance(weight_bits, dict):
-            raise ModelError("quantization: activations and weight_bits must be objects")
+        if not isinstance(data, dict) or set(data) - {"pre_activations"} != {"activations", "weight_bits"}:
+            raise ModelError(
+                "quantization must hold activations and weight_bits, may hold pre_activations, and nothing else"
+            )
+        weight_bits = data["weight_bits"]
+        if not isinstance(weight_bits, dict):
+            raise ModelError("quantization: weight_bits must be an object")
         if not all(type(bits) is int for bits in weight_bits.values()):
-            raise ModelError("quantization: weight_bits must be whole numbers")
+            raise ModelError("quantization: weight_bits must be integers")
         return Quantization(
-            activations={name: _tensor_quantization(name, value) for name, value in activations.items()},
+            activations=_decoded("activations", data["activations"]),
             weight_bits=weight_bits,
+            pre_activations=_decoded("pre_activations", data.get("pre_activations", {})),
         )
+
+
+def _check_names(given: set[str], needed: set[str], where: str) -> None:
+    for name in sorted(needed ^ given):
+        wrong = "is missing from" if name in needed else "does not belong in"
+        raise ModelError(f"{name!r} {wrong} the {where}")
+
+
+def _encoded(scales: Mapping[str, TensorQuantization]) -> dict[str, list[float | int]]:
+    # The shortest decimal that is read as the same float32.
+    return {name: [float(str(np.float32(value.scale))), value.zero_point] for name, value in scales.items()}
+
+
+def _decoded(field_name: str, data: object) -> dict[str, TensorQuantization]:
+    if not isinstance(data, dict):
+        raise ModelError(f"quantization: {field_name} must be an object")
+    return {name: _tensor_quantization(name, value) for name, value in data.items()}
 
 
 def _tensor_quantization(name: str, value: object) -> TensorQuantization:
@@ -132,8 +193,33 @@ def _tensor_quantization(name: str, value: object) -> TensorQuantization:
         raise ModelError(f"quantization of {name!r} must be [scale, zero_point]")
     scale, zero_point = value
     if type(zero_point) is not int or type(scale) not in (int, float):
-        raise ModelError(f"quantization of {name!r} must be a number and a whole number, not {value!r:.60}")
+        raise ModelError(f"quantization of {name!r} must be a number and an integer, not {value!r:.60}")
     return TensorQuantization(float(scale), zero_point)
+
+
+def multipliers(
+    source_scale: float, weight_scale: npt.NDArray[np.float32], output_scale: float
+) -> npt.NDArray[np.float32]:
+    """What one unit of a product is, in units of the output: (source scale · weight scale) / output scale.
+
+    Every step is rounded to float32, as in ONNX Runtime and XNNPACK.
+
+    Args:
+        source_scale: Scale of the bytes that are multiplied.
+        weight_scale: float32 of any shape: scales of what they are multiplied by.
+        output_scale: Scale of the result.
+
+    Returns:
+        float32, of the shape of ``weight_scale``.
+    """
+    unit: npt.NDArray[np.float32] = np.float32(source_scale) * weight_scale.astype(np.float32, copy=False)
+    return unit / np.float32(output_scale)
+
+
+def needed_pre_activations(network: Network) -> set[str]:
+    """Layers of an int8 network that apply their activation by a table: it is no clamp, and the result is quantized."""
+    real = real_outputs(network)
+    return {layer.name for layer in network.layers if not layer.activation.is_clamp and layer.name not in real}
 
 
 def real_outputs(network: Network) -> set[str]:

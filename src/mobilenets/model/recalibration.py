@@ -9,8 +9,8 @@ import numpy as np
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import Map, activate, batch_norm, check_pixels, float_layer, input_map, weighted_sum
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.numpy_runtime import Map, activate, batch_norm, float_layer, input_map, weighted_sum
+from mobilenets.model.preprocessing import Pixels, check_pixels
 
 BATCH = 64
 """Images that are measured together. Statistics are averaged over batches."""

@@ -13,13 +13,18 @@ integers, as follows; the native engine, quantisation-aware training and the C e
 - Global average pool: the same with ``acc = Σ (q − zero_point_in)`` and ``scale_in / (H · W)`` for the weight's scale.
 - Max pool: bytes. Add: ``clamp(rint(Σᵢ float32(qᵢ − zᵢ) · mᵢ) + zero_point_out)`` with
   ``mᵢ = float32(scaleᵢ / scale_out)``, float32 sums from left to right. Concatenate: that rule for each input alone.
+- Multiply: ``clamp(rint(float32((qₐ − zₐ) · (q_b − z_b)) · m) + zero_point_out)`` with the product exact in int32 and
+  ``m`` of :func:`~mobilenets.model.quantization.multipliers`; an input of (C, 1, 1) meets every pixel.
+- An activation function that is no clamp: the rules above without an activation, to the layer's own pre-activation
+  scale and zero point; the byte that they make reads the layer's
+  :func:`~mobilenets.model.quantization.activation_table`.
 - An output that is held in bytes leaves as ``float32(q − zero_point) · scale``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +40,14 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
 )
 from mobilenets.errors import ModelError
+from mobilenets.model.activations import activate
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.model.preprocessing import Pixels, check_pixels
+from mobilenets.model.quantization import Quantization, TensorQuantization, activation_table, multipliers
 
 Array = npt.NDArray[Any]
 
@@ -80,9 +87,7 @@ def activations(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float
         ModelError: If the pixels do not fit the network's input.
     """
     network = model.network
-    expected = (network.height, network.width, network.channels)
-    if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
-        raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {network.name} needs uint8 (N, {expected})")
+    check_pixels(network, pixels)
     if model.quantization is not None:
         return _integer_activations(model, model.quantization, pixels)
     values: dict[str, Array] = {INPUT: _normalize(model, pixels, np.dtype(dtype))}
@@ -118,19 +123,13 @@ def _float_layer(layer: Layer, inputs: list[Array], parameters: Mapping[str, Arr
             result = inputs[0].mean(axis=(2, 3), keepdims=True, dtype=dtype)
         case Add():
             result = sum(inputs[1:], start=inputs[0])
+        case Multiply():
+            result = inputs[0] * inputs[1]
         case Concatenate():
             return np.concatenate(inputs, axis=1)
         case _:
             raise ModelError(f"{layer.name} is of a kind that the reference does not know: {type(layer).__name__}")
     return activate(result, layer.activation)
-
-
-def activate(values: Array, activation: Activation) -> Array:
-    """An activation function."""
-    if activation is Activation.NONE:
-        return values
-    clipped: Array = np.clip(values, 0, 6 if activation is Activation.RELU6 else None)
-    return clipped
 
 
 def _batch_norm(layer: Any, values: Array, parameters: Mapping[str, Array]) -> Array:
@@ -228,23 +227,40 @@ def _max_pool(layer: MaxPool, values: Array, lowest: float) -> Array:
 
 def _integer_activations(model: Model, quantization: Quantization, pixels: Pixels) -> dict[str, Array]:
     values: dict[str, Array] = {INPUT: np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))}
-    scales = quantization.activations
     for layer in model.network.layers:
         inputs = [values[name] for name in layer.inputs]
-        sources = [scales[name] for name in layer.inputs]
-        target = scales.get(layer.name)
-        match layer:
-            case MaxPool():
-                result = _max_pool(layer, inputs[0], 0)
-            case Add() | Concatenate():
-                if target is None:
-                    raise ModelError(f"{layer.name} has no scale")
-                result = _combine(layer, inputs, sources, target)
-            case _:
-                sums, scale = accumulate(model, layer, inputs[0], sources[0])
-                result = requantize(sums, scale, target, layer.activation)
+        target = quantization.activations.get(layer.name)
+        pre_activation = quantization.pre_activations.get(layer.name)
+        if target is None or pre_activation is None:
+            result = _integer_layer(model, quantization, layer, inputs, target, layer.activation)
+        else:
+            sums = _integer_layer(model, quantization, layer, inputs, pre_activation, Activation.NONE)
+            result = activation_table(layer.activation, pre_activation, target)[sums]
         values[layer.name] = result
     return values
+
+
+def _integer_layer(
+    model: Model,
+    quantization: Quantization,
+    layer: Layer,
+    inputs: list[Array],
+    target: TensorQuantization | None,
+    activation: Activation,
+) -> Array:
+    sources = [quantization.activations[name] for name in layer.inputs]
+    match layer:
+        case MaxPool():
+            return _max_pool(layer, inputs[0], 0)
+        case Add() | Concatenate() | Multiply():
+            if target is None:
+                raise ModelError(f"{layer.name} has no scale")
+            return _combine(layer, inputs, sources, target, activation)
+        case GlobalAveragePool() | Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+            sums, scale = accumulate(model, layer, inputs[0], sources[0])
+            return requantize(sums, scale, target, activation)
+        case _:
+            raise ModelError(f"{layer.name} is of a kind that the reference does not know: {type(layer).__name__}")
 
 
 def accumulate(model: Model, layer: Layer, values: Array, source: TensorQuantization) -> tuple[Array, Array]:
@@ -281,7 +297,7 @@ def requantize(sums: Array, scale: Array, target: TensorQuantization | None, act
         sums: int32 (N, C, H, W).
         scale: Real value of one unit of a sum, float64 (C,) or (1,).
         target: Scale and zero point of the result.
-        activation: Carried by the clamp.
+        activation: A clamp, or any activation function where there is no target.
     """
     if target is None:
         return activate(sums.astype(np.float32) * _channels(scale, np.float32), activation).astype(np.float32)
@@ -292,19 +308,30 @@ def requantize(sums: Array, scale: Array, target: TensorQuantization | None, act
 
 
 def _combine(
-    layer: Add | Concatenate, inputs: list[Array], sources: list[TensorQuantization], target: TensorQuantization
+    layer: Add | Concatenate | Multiply,
+    inputs: list[Array],
+    sources: list[TensorQuantization],
+    target: TensorQuantization,
+    activation: Activation,
 ) -> Array:
-    terms = [
-        (values.astype(np.int32) - source.zero_point).astype(np.float32)
-        * np.float32(np.float64(source.scale) / np.float64(target.scale))
-        for values, source in zip(inputs, sources, strict=True)
-    ]
-    if isinstance(layer, Add):
-        total, activation = sum(terms[1:], start=terms[0]), layer.activation
-    else:
-        total, activation = np.concatenate(terms, axis=1), Activation.NONE
+    steps = [values.astype(np.int32) - source.zero_point for values, source in zip(inputs, sources, strict=True)]
+    ratios = [np.float32(np.float64(source.scale) / np.float64(target.scale)) for source in sources]
+    result: Array
+    match layer:
+        case Add():
+            terms = [values.astype(np.float32) * ratio for values, ratio in zip(steps, ratios, strict=True)]
+            result = sum(terms[1:], start=terms[0])
+        case Concatenate():
+            terms = [values.astype(np.float32) * ratio for values, ratio in zip(steps, ratios, strict=True)]
+            result = np.concatenate(terms, axis=1)
+        case Multiply():
+            first, second = sources
+            multiplier = multipliers(first.scale, np.array(second.scale, np.float32), target.scale)
+            result = (steps[0] * steps[1]).astype(np.float32) * multiplier
+        case _:
+            assert_never(layer)
     low, high = target.clamp(activation)
-    return _to_bytes(np.rint(total) + np.float32(target.zero_point), low, high)
+    return _to_bytes(np.rint(result) + np.float32(target.zero_point), low, high)
 
 
 def _to_bytes(rounded: Array, low: int, high: int) -> Array:

@@ -1,0 +1,68 @@
+"""What the numbers of an int8 Model may be, and the tables of activations that are no clamps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mobilenets.architecture.layers import INPUT, Activation, Add, Linear
+from mobilenets.architecture.network import Network
+from mobilenets.errors import ModelError
+from mobilenets.model.quantization import Quantization, TensorQuantization, activation_table, multipliers
+
+SCALE = TensorQuantization(0.5, 3)
+SWISH = Network(
+    "n", 2, 2, (Add("a", (INPUT, INPUT), activation=Activation.HARD_SWISH), Linear("l", ("a",), out_features=2)), ("l",)
+)
+SWISH_SCALES = {INPUT: SCALE, "a": SCALE}
+
+
+def test_clamps_are_bytes_and_other_activations_have_none() -> None:
+    assert SCALE.clamp(Activation.NONE) == (0, 255)
+    assert SCALE.clamp(Activation.RELU) == (3, 255)
+    assert SCALE.clamp(Activation.RELU6) == (3, 15)
+    for activation in (Activation.HARD_SIGMOID, Activation.HARD_SWISH):
+        with pytest.raises(ModelError, match="is not a clamp"):
+            SCALE.clamp(activation)
+
+
+def test_a_table_holds_the_activation_of_every_byte() -> None:
+    before, after = TensorQuantization(1 / 16, 128), TensorQuantization(1 / 32, 12)
+    table = activation_table(Activation.HARD_SWISH, before, after)
+    assert table.dtype == np.uint8
+    assert table.shape == (256,)
+    real = (np.arange(256) - 128) / 16
+    exact = real * np.clip(real + 3, 0, 6) / 6 * 32 + 12
+    assert np.abs(table - np.clip(exact, 0, 255)).max() <= 0.5
+    assert table[[0, 128, 255]].tolist() == [12, 12, 255]
+    with pytest.raises(ModelError, match="needs no table"):
+        activation_table(Activation.RELU6, before, after)
+
+
+def test_multipliers_are_rounded_to_float32_at_every_step() -> None:
+    product = np.float32(0.1) * np.float32(0.3)
+    assert multipliers(0.1, np.array([0.3], np.float32), 0.7).tolist() == [product / np.float32(0.7)]
+
+
+def test_layers_with_a_table_need_a_pre_activation() -> None:
+    Quantization(SWISH_SCALES, pre_activations={"a": SCALE}).check(SWISH)
+    with pytest.raises(ModelError, match="'a' is missing from the quantized pre-activations"):
+        Quantization(SWISH_SCALES).check(SWISH)
+    with pytest.raises(ModelError, match="'l' does not belong in the quantized pre-activations"):
+        Quantization(SWISH_SCALES, pre_activations={"a": SCALE, "l": SCALE}).check(SWISH)
+
+
+def test_pre_activations_are_written_only_where_there_are_any() -> None:
+    without = Quantization({INPUT: SCALE})
+    assert "pre_activations" not in without.encode()
+    assert Quantization.decode(without.encode()) == without
+    quantization = Quantization(SWISH_SCALES, pre_activations={"a": TensorQuantization(0.1, 7)})
+    assert Quantization.decode(quantization.encode()) == quantization
+
+
+@pytest.mark.parametrize(
+    "wrong", [[], None, {"a": 1}, {"a": [1, 2, 3]}, {"a": [1.0, 256]}, {"a": [0, 0]}, {"a": ["1", 0]}, {"a": [1, True]}]
+)
+def test_hostile_pre_activations_are_refused(wrong: object) -> None:
+    with pytest.raises(ModelError):
+        Quantization.decode({"activations": {}, "weight_bits": {}, "pre_activations": wrong})
