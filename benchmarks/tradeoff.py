@@ -29,10 +29,10 @@ from tradeoff_runs import RESOLUTIONS, WIDTHS, OutOfTimeError, Results, Runs, sp
 from mobilenets.compression.quantize import quantize
 from mobilenets.engine.session import Session
 from mobilenets.model.file import load, save
-from mobilenets.search.budget import knee
+from mobilenets.search.candidates import candidate_of
+from mobilenets.search.frontier import knee
 from mobilenets.search.judging import QUICK
 from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
-from mobilenets.search.published import candidate
 from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 
@@ -142,7 +142,7 @@ class Bench:
         points = measure(places)
         choice = knee(
             [
-                candidate(
+                candidate_of(
                     self.runs.network(row["width"], row["resolution"]),
                     "float32",
                     accuracy=row["validation"],

@@ -19,7 +19,7 @@ def measured(factor: float) -> DeviceProfile:
         for width in EIGHTHS
         for side in PROFILED_RESOLUTIONS
     )
-    return DeviceProfile("a machine", "none", points)
+    return DeviceProfile("a machine", "none", "mobilenet_v1", points)
 
 
 @pytest.mark.parametrize(("factor", "warned"), [(1.1, False), (2.0, True)])

@@ -7,15 +7,13 @@ import pytest
 from mobilenets.errors import PlanningError
 from mobilenets.search.budget import (
     Budget,
-    Candidate,
-    choose,
-    frontier,
-    knee,
     parse_accuracy,
     parse_bytes,
     parse_latency,
     parse_macs,
 )
+from mobilenets.search.candidates import Candidate
+from mobilenets.search.frontier import choose, frontier, knee
 
 
 def one(latency_ms: float, accuracy: float, *, size: int = 1000) -> Candidate:

@@ -19,7 +19,7 @@ from mobilenets.search import phases as search_phases
 from mobilenets.search import supernet as search_training
 from mobilenets.search.budget import Budget
 from mobilenets.search.budgeted import fit_within
-from mobilenets.search.evaluation import resolutions_below
+from mobilenets.search.candidates import search_resolutions
 from mobilenets.search.profile import EIGHTHS, DeviceProfile, Point
 from mobilenets.search.result import Goal, Search
 from mobilenets.search.supernet import specialised_epochs
@@ -39,7 +39,7 @@ def machine() -> DeviceProfile:
         for side in (32, 40)
         for precision, divisor in (("float32", 1), ("int8", 3))
     )
-    return DeviceProfile("a quadratic machine", "none", points)
+    return DeviceProfile("a quadratic machine", "none", "mobilenet_v1", points)
 
 
 def goal(precision: str = "float32", **limits: Any) -> Goal:
@@ -222,11 +222,11 @@ def test_what_a_search_cannot_do_is_refused(images: Path) -> None:
 
 
 def test_resolutions_have_the_proportions_of_the_published_ones() -> None:
-    assert resolutions_below(224) == (224, 192, 160, 128)
-    assert resolutions_below(128) == (128, 112, 96, 80)
-    assert resolutions_below(96) == (96, 80, 72, 56)
-    assert resolutions_below(56) == (56, 48, 40, 32)
-    assert resolutions_below(33) == (33, 32)
+    assert search_resolutions(224) == (224, 192, 160, 128)
+    assert search_resolutions(128) == (128, 112, 96, 80)
+    assert search_resolutions(96) == (96, 80, 72, 56)
+    assert search_resolutions(56) == (56, 48, 40, 32)
+    assert search_resolutions(33) == (33, 32)
 
 
 @pytest.mark.parametrize(("pick", "epochs"), [((1.0, 64), 12), ((1.0, 48), 20), ((0.5, 64), 47), ((0.25, 32), 120)])

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.session import Session
 from mobilenets.errors import PlanningError
 from mobilenets.model.file import save
-from mobilenets.search.budget import Budget, choose
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import predicted_file_bytes, published_candidates
+from mobilenets.search.frontier import choose
 from mobilenets.search.profile import DeviceProfile, Point, measure_profile, synthetic_model
-from mobilenets.search.published import predicted_file_bytes, published_candidates
 
 
 def quadratic_profile() -> DeviceProfile:
@@ -27,7 +29,7 @@ def quadratic_profile() -> DeviceProfile:
         for side, classes in (*((side, 1000) for side in PUBLISHED_RESOLUTIONS), (128, 10))
         for precision, divisor in (("float32", 1), ("int8", 3))
     )
-    return DeviceProfile("a quadratic machine", "none", points, points[:1])
+    return DeviceProfile("a quadratic machine", "none", "mobilenet_v1", points, points[:1])
 
 
 def test_interpolation_is_exact_for_a_power_law() -> None:
@@ -54,12 +56,12 @@ def test_a_smaller_last_layer_is_quicker_by_what_was_measured() -> None:
         for width in (0.25, 0.5, 1.0)
         for side, classes in ((32, 1000), (64, 1000), (32, 10))
     )
-    profile = DeviceProfile("a machine", "none", points)
+    profile = DeviceProfile("a machine", "none", "mobilenet_v1", points)
     for width, side in ((0.25, 32), (0.5, 64), (1.0, 64)):
         for classes in (2, 10, 1000, 1001):
             expected = 1e-4 * (width * side) ** 2 + 1e-4 * width * classes
             assert profile.latency_ms(width, side, "float32", 1, classes) == pytest.approx(expected)
-    only = DeviceProfile("a machine", "none", points[:2])
+    only = DeviceProfile("a machine", "none", "mobilenet_v1", points[:2])
     assert only.latency_ms(0.25, 32, "float32", 1) == points[0].median_ms
     with pytest.raises(PlanningError, match="networks of 1000 classes only; measure it again"):
         only.latency_ms(0.25, 32, "float32", 1, 10)
@@ -68,6 +70,21 @@ def test_a_smaller_last_layer_is_quicker_by_what_was_measured() -> None:
 def test_a_profile_survives_its_file(tmp_path: Path) -> None:
     quadratic_profile().save(tmp_path / "device.json")
     assert DeviceProfile.load(tmp_path / "device.json") == quadratic_profile()
+
+
+def test_a_profile_names_the_architecture_that_it_measured(tmp_path: Path) -> None:
+    data = quadratic_profile().to_json()
+    assert (data["format_version"], data["architecture"]) == (3, "mobilenet_v1")
+    del data["architecture"]
+    (tmp_path / "old.json").write_text(json.dumps(data | {"format_version": 2}))
+    assert DeviceProfile.load(tmp_path / "old.json") == quadratic_profile(), "version 2 measured nothing else"
+    network = CATALOG["mobilenet_v1_shallow"](width_multiplier=0.5, resolution=128)
+    with pytest.raises(PlanningError, match="measured mobilenet_v1; mobilenet_v1_shallow is of another architecture"):
+        quadratic_profile().latency_of(network, "float32", 1)
+    shallow = measure_profile(
+        widths=(0.25,), resolutions=(32,), precisions=("int8",), architecture="mobilenet_v1_shallow", rounds=1
+    )
+    assert shallow.architecture == "mobilenet_v1_shallow"
 
 
 def damaged(change: dict[str, Any] | None = None, point: dict[str, Any] | None = None) -> str:
@@ -88,7 +105,7 @@ def missing(field: str) -> str:
     [
         ("not json", "not a readable device profile"),
         ("[]", "is not a device profile; make one with"),
-        (damaged({"format_version": 1}), "of version 1; this package reads version 2"),
+        (damaged({"format_version": 1}), "of version 1; this package reads versions 2 and 3"),
         (damaged(point={"classes": 0}), "damaged device profile: classes is 0; it must be a positive number"),
         (
             missing("median_ms"),
@@ -153,7 +170,7 @@ def test_a_profile_with_a_hole_says_what_it_lacks() -> None:
     points = tuple(
         Point(width, side, "int8", 1, 1.0, 1.0) for width in (0.5, 1.0) for side in (32, 64) if (width, side) != (1, 64)
     )
-    profile = DeviceProfile("a machine", "none", points)
+    profile = DeviceProfile("a machine", "none", "mobilenet_v1", points)
     assert profile.latency_ms(0.5, 48, "int8", 1) == pytest.approx(1.0)
     with pytest.raises(PlanningError, match=r"lacks α 1 at 64 px, int8: measure it again"):
         profile.latency_ms(0.75, 48, "int8", 1)

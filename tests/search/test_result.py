@@ -7,7 +7,8 @@ import json
 import pytest
 
 from mobilenets.errors import PlanningError
-from mobilenets.search.budget import Budget, Candidate
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
 from mobilenets.search.result import Device, Latency, Search
 
 ONE = Candidate(0.5, 64, "int8", 0.91, 0.4, 300_000, 12_000_000, 60_000)

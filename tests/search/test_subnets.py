@@ -28,8 +28,10 @@ from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.model.recalibration import reestimated
 from mobilenets.model.subnet import sliced, statistics_of
-from mobilenets.search.budget import Budget, Candidate
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
 from mobilenets.search.judging import Judge
+from mobilenets.search.plan import plan
 from mobilenets.search.subnets import data_of, measured_candidates
 
 SIZES = ((0.25, 32), (0.5, 32), (0.5, 48))
@@ -168,6 +170,20 @@ def test_the_command(shared: Model, tmp_path: Path, capfd: pytest.CaptureFixture
     assert "'0.3x40' is not a list of WIDTH-RESOLUTION" in call(capfd, *plan, "--sizes", "0.3x40").err
     assert "smallest width that this Model was trained for is 0.25" in call(capfd, *plan, "--sizes", "0.1-40").err
     assert "--data and --sizes go with --shared" in call(capfd, "plan", "--sizes", "0.3-40").err
+
+
+def test_a_caller_plans_as_the_command_does(shared: Model, tmp_path: Path) -> None:
+    save(shared, path := tmp_path / "shared.safetensors")
+    result = plan(Budget(max_macs=2_000_000), supernet=path, precisions=("float32",))
+    assert len(result.candidates) == 3
+    assert result.choice in result.frontier
+    assert result.choice.macs <= 2_000_000
+    assert result.to_json()["choice"]["macs"] == result.choice.macs
+    published = plan(Budget(max_macs=42_000_000), device=quadratic_profile())
+    assert (len(published.candidates), published.device) == (32, "a quadratic machine")
+    assert published.choice.width_multiplier == 0.25
+    with pytest.raises(PlanningError, match="data and sizes are those of a supernet"):
+        plan(sizes=[(0.25, 32)])
 
 
 def test_it_plans_where_pytorch_is_not_installed(shared: Model, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from mobilenets.data.dataset import load_dataset
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
 from mobilenets.model.file import save
-from mobilenets.search.budget import Budget, Candidate
-from mobilenets.search.published import candidate
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate, candidate_of
 from mobilenets.search.result import Device, Latency, Search
 
 HOSTILE = ('<img src=x onerror="alert(1)">', 'a\' "b" & c', "<script>alert(1)<!--", "שלום עולם", "long " * 20)
@@ -119,7 +119,7 @@ def _search() -> Search:
                 network = mobilenet_v1(width_multiplier=width, resolution=side, classes=5)
                 accuracy = 1 - 0.25 / (width * side / 20) ** 0.8 - (0.004 if precision == "int8" else 0)
                 latency_ms = factor * 0.9 * (width * side / 96) ** 1.6
-                candidates.append(candidate(network, precision, accuracy=accuracy, latency_ms=latency_ms))
+                candidates.append(candidate_of(network, precision, accuracy=accuracy, latency_ms=latency_ms))
     budget = Budget(max_latency_ms=0.3)
     choice = max((one for one in candidates if budget.meets(one)), key=lambda one: one.accuracy)
     return Search(

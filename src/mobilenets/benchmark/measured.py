@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mobilenets.architecture.cost import cost
+from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.quality import file_bytes
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
-from mobilenets.search.profile import processor_name, time_sessions
+from mobilenets.search.profile import time_sessions
 
 
 @dataclass(frozen=True)

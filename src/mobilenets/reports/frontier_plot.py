@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mobilenets.errors import MissingDependencyError
-from mobilenets.search.budget import Candidate, frontier
+from mobilenets.search.candidates import Candidate
+from mobilenets.search.frontier import frontier
 
 COLOURS = {"float32": "#9a5b13", "int8": "#1f5fa8"}
 MARKERS = ("s", "D", "o", "v", "^", "P", "X", "*")

@@ -1,4 +1,4 @@
-"""Budgets in the units that people write, and the choice of what meets one."""
+"""Budgets: limits in the units that people write, and which candidates meet them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from mobilenets.errors import PlanningError
+from mobilenets.search.candidates import Candidate
 
 _SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
 _BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -16,7 +17,7 @@ _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµμ
 
 
 def parse_latency(text: str) -> float:
-    """Milliseconds.
+    """Read a latency, in milliseconds.
 
     Raises:
         PlanningError: If there is no unit, an unknown one, or nothing above zero.
@@ -28,7 +29,7 @@ def parse_latency(text: str) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes. kB is 1,000 and KiB is 1,024 of them.
+    """Read a size, in bytes. kB is 1,000 and KiB is 1,024 of them.
 
     Raises:
         PlanningError: If there is no unit, an unknown one, or nothing above zero.
@@ -36,11 +37,11 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("500kB"), parse_bytes("2 MiB")
     (500000, 2097152)
     """
-    return _whole(text, _BYTES, "a size", "500kB, 1.5MB or 256KiB")
+    return _integer(text, _BYTES, "a size", "500kB, 1.5MB or 256KiB")
 
 
 def parse_macs(text: str) -> int:
-    """Multiply-accumulate operations.
+    """Read a number of multiply-accumulate operations.
 
     Raises:
         PlanningError: If the unit is unknown, or nothing is above zero.
@@ -48,11 +49,11 @@ def parse_macs(text: str) -> int:
     >>> parse_macs("50M"), parse_macs("1.2G"), parse_macs("41030272")
     (50000000, 1200000000, 41030272)
     """
-    return _whole(text, _COUNTS, "a number of Mult-Adds", "50M or 1.2G")
+    return _integer(text, _COUNTS, "a number of Mult-Adds", "50M or 1.2G")
 
 
 def parse_accuracy(text: str) -> float:
-    """A share of images, above 0 and at most 1.
+    """Read an accuracy, as a share above 0 and at most 1.
 
     Raises:
         PlanningError: If it is neither a share nor a percentage.
@@ -67,7 +68,7 @@ def parse_accuracy(text: str) -> float:
     return accuracy
 
 
-def _whole(text: str, units: dict[str, float], what: str, examples: str) -> int:
+def _integer(text: str, units: dict[str, float], what: str, examples: str) -> int:
     number = math.floor(_parse(text, units, what, examples, fold_case=True))
     if not number:
         raise PlanningError(f"{what} must be at least 1, not {text!r}")
@@ -90,43 +91,15 @@ def _parse(text: str, units: dict[str, float], what: str, examples: str, *, fold
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One network that might be chosen, and what is known of it.
-
-    Attributes:
-        width_multiplier: α.
-        resolution: Side of the square input, in pixels.
-        precision: ``float32`` or ``int8``.
-        accuracy: Share of images that it gets right: measured, or published.
-        latency_ms: For one image.
-        file_bytes: Size of the Model file.
-        macs: Mult-Adds for one image.
-        memory_bytes: Peak activation memory.
-    """
-
-    width_multiplier: float
-    resolution: int
-    precision: str
-    accuracy: float
-    latency_ms: float
-    file_bytes: int
-    macs: int
-    memory_bytes: int
-
-    def __str__(self) -> str:
-        return f"α {self.width_multiplier:g} at {self.resolution} px, {self.precision}"
-
-
-@dataclass(frozen=True)
 class Budget:
-    """What a network may cost, and what it must reach. None means no limit.
+    """Limits on what a network may cost, and the accuracy that it must reach. None means no limit.
 
     Attributes:
-        max_latency_ms: Most milliseconds for one image.
-        max_file_bytes: Most bytes of the Model file.
+        max_latency_ms: Largest latency of one image, in milliseconds.
+        max_file_bytes: Largest Model file, in bytes.
         max_macs: Most Mult-Adds for one image.
-        max_memory_bytes: Most bytes of activations alive at one moment.
-        min_accuracy: Least share of images to get right; then the cheapest network that does is chosen.
+        max_memory_bytes: Largest peak activation memory, in bytes.
+        min_accuracy: Smallest top-1, as a share of 1. The quickest network that reaches it is then chosen.
 
     Raises:
         PlanningError: If a limit is not above zero and finite, or the accuracy is more than 1.
@@ -152,7 +125,7 @@ class Budget:
         return all(getattr(self, field.name) is None for field in fields(self))
 
     def excess(self, candidate: Candidate) -> float:
-        """How many times a candidate costs the limit that it exceeds most: at most 1 where it meets all limits."""
+        """Largest ratio of a candidate's cost to its limit: at most 1 where it meets all limits."""
         costs = (
             (candidate.latency_ms, self.max_latency_ms),
             (candidate.file_bytes, self.max_file_bytes),
@@ -162,74 +135,41 @@ class Budget:
         return max((cost / limit for cost, limit in costs if limit is not None), default=0.0)
 
     def meets(self, candidate: Candidate) -> bool:
-        """Whether a candidate costs no more than it may. Accuracy is another matter."""
+        """Whether a candidate costs no more than the limits, whatever its accuracy."""
         return self.excess(candidate) <= 1
 
+    def __str__(self) -> str:
+        """The limits on cost as a sentence says them.
 
-def choose(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
-    """The candidate that a person with this budget wants.
+        >>> str(Budget(max_latency_ms=5, max_file_bytes=500_000))
+        'at most 5 ms and 500 kB of file'
+        >>> str(Budget(max_macs=50_000_000)), str(Budget())
+        ('at most 50 M Mult-Adds', 'no limit')
+        """
+        limits = (
+            (self.max_latency_ms, 1.0, "ms"),
+            (self.max_file_bytes, 1e3, "kB of file"),
+            (self.max_macs, 1e6, "M Mult-Adds"),
+            (self.max_memory_bytes, 1e3, "kB of activations"),
+        )
+        parts = [f"{value / unit:.6g} {name}" for value, unit, name in limits if value is not None]
+        return f"at most {' and '.join(parts)}" if parts else "no limit"
 
-    The most accurate that meets the limits, the quicker of two equals; with ``min_accuracy`` the quickest that reaches
-    it; without any limit the knee of the frontier (see :func:`knee`).
+
+def affordable(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:
+    """Candidates that meet the limits of a budget, whatever accuracy it asks for.
 
     Raises:
-        PlanningError: If none meets the budget; the message names the nearest.
+        PlanningError: If there are none; the message names the nearest.
     """
     if not candidates:
         raise PlanningError("there is nothing to choose from")
-    affordable = [candidate for candidate in candidates if budget.meets(candidate)]
-    if not affordable:
+    found = [candidate for candidate in candidates if budget.meets(candidate)]
+    if not found:
         nearest = min(candidates, key=budget.excess)
-        raise PlanningError(f"nothing meets the budget; the nearest is {nearest}: {_costs(nearest)}")
-    if budget.min_accuracy is not None:
-        good = [candidate for candidate in affordable if candidate.accuracy >= budget.min_accuracy]
-        if not good:
-            best = max(affordable, key=lambda candidate: candidate.accuracy)
-            raise PlanningError(
-                f"nothing within the budget reaches {100 * budget.min_accuracy:.1f} %; "
-                f"the best is {best} with {100 * best.accuracy:.1f} %"
-            )
-        return min(good, key=lambda candidate: (candidate.latency_ms, candidate.macs))
-    if budget.empty:
-        return knee(candidates)
-    return max(affordable, key=lambda candidate: (candidate.accuracy, -candidate.latency_ms))
-
-
-def _costs(candidate: Candidate) -> str:
-    return (
-        f"{candidate.latency_ms:.3g} ms, {candidate.file_bytes / 1e3:,.0f} kB, {candidate.macs / 1e6:.1f} M Mult-Adds, "
-        f"{candidate.memory_bytes / 1e3:,.0f} kB of activations"
-    )
-
-
-def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates that no other beats in both latency and accuracy, quickest first."""
-    best: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda one: (one.latency_ms, -one.accuracy)):
-        if not best or candidate.accuracy > best[-1].accuracy:
-            best.append(candidate)
-    return best
-
-
-def knee(candidates: Sequence[Candidate]) -> Candidate:
-    """Where more time stops buying much accuracy.
-
-    On the frontier of accuracy against the logarithm of latency, both scaled to [0, 1], the point furthest above the
-    line from the quickest to the most accurate; the most accurate where none lies above it. Source: the criterion of
-    Satopää et al. 2011, "Finding a Kneedle in a Haystack".
-
-    Raises:
-        PlanningError: If there are no candidates.
-    """
-    curve = frontier(candidates)
-    if not curve:
-        raise PlanningError("there is nothing to choose from")
-    first, last = curve[0], curve[-1]
-    time = math.log(last.latency_ms / first.latency_ms) or 1.0
-    gain = (last.accuracy - first.accuracy) or 1.0
-
-    def height(candidate: Candidate) -> float:
-        across = math.log(candidate.latency_ms / first.latency_ms) / time
-        return (candidate.accuracy - first.accuracy) / gain - across
-
-    return max(curve, key=lambda candidate: (height(candidate), candidate.accuracy))
+        raise PlanningError(
+            f"nothing meets the budget; the nearest is {nearest}: {nearest.latency_ms:.3g} ms, "
+            f"{nearest.file_bytes / 1e3:,.0f} kB, {nearest.macs / 1e6:.1f} M Mult-Adds, "
+            f"{nearest.memory_bytes / 1e3:,.0f} kB of activations"
+        )
+    return found

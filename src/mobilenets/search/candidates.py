@@ -1,104 +1,220 @@
-"""What the sizes of a search cost, before any of them has an accuracy."""
+"""Candidates: networks that might be chosen, what they cost, and how accurate they are where that is published."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.cost import cost
+from mobilenets.architecture.encoding import encode
+from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
-from mobilenets.search.budget import Budget, Candidate, choose, frontier
-from mobilenets.search.profile import DeviceProfile
-from mobilenets.search.published import candidate
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.published import RELEASED_MODELS
+from mobilenets.errors import PlanningError
+from mobilenets.model.folding import folded_network
+from mobilenets.model.model import parameter_types
+from mobilenets.search.profile import EIGHTHS, DeviceProfile
 
+IMAGENET_CLASSES = 1000
+SEVENTHS = (7, 6, 5, 4)
+"""Resolutions of a search, in sevenths of the largest: the proportions of the published 224, 192, 160 and 128."""
+SMALLEST_RESOLUTION = 32
+HEADER_BYTES_PER_TENSOR = 90
+"""What a safetensors header spends on a tensor's name, type, shape and place."""
 PROVENANCE_BYTES = 3500
 """What a Model file spends on how the Model came to be: about 2.8 kB, and some more for long labels and paths."""
 
 
 @dataclass(frozen=True)
-class Costs:
-    """What networks cost.
+class Candidate:
+    """A network that might be chosen, and what is known of it.
 
     Attributes:
-        candidates: Every network in every precision, with an accuracy of 0.
+        width_multiplier: α.
+        resolution: Side of the square input, in pixels.
+        precision: ``float32`` or ``int8``.
+        accuracy: Top-1 as a share of 1: measured, or published. 0 where it is not known yet.
+        latency_ms: Milliseconds for one image.
+        file_bytes: Size of the Model file.
+        macs: Mult-Adds for one image.
+        memory_bytes: Peak activation memory.
     """
 
-    candidates: tuple[Candidate, ...]
+    width_multiplier: float
+    resolution: int
+    precision: str
+    accuracy: float
+    latency_ms: float
+    file_bytes: int
+    macs: int
+    memory_bytes: int
 
-    @staticmethod
-    def of(networks: Sequence[Network], profile: DeviceProfile, *, precisions: Sequence[str], threads: int) -> Costs:
-        """Costs of classifiers, with the latencies of a device.
-
-        Args:
-            networks: MobileNet V1 in some sizes.
-            profile: Latencies of the device.
-            precisions: ``float32``, ``int8`` or both.
-            threads: Threads that share one image.
-
-        Raises:
-            PlanningError: If the profile does not cover them.
-        """
-
-        def one(network: Network, precision: str) -> Candidate:
-            width, side, classes = network.width_multiplier, network.height, network.classes
-            latency_ms = profile.latency_ms(width, side, precision, threads, classes)
-            bare = candidate(network, precision, accuracy=0.0, latency_ms=latency_ms)
-            return replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
-
-        return Costs(tuple(one(network, precision) for network in networks for precision in precisions))
-
-    def at(self, width: float, side: int, precision: str) -> Candidate:
-        """The network of that width, resolution and precision."""
-        wanted = (width, side, precision)
-        return next(one for one in self.candidates if (one.width_multiplier, one.resolution, one.precision) == wanted)
-
-    def within(self, budget: Budget) -> list[Candidate]:
-        """Those that meet the limits of a budget, whatever accuracy it asks for.
-
-        Raises:
-            PlanningError: If none does; the message names the nearest.
-        """
-        choose(self.candidates, replace(budget, min_accuracy=None))
-        return [one for one in self.candidates if budget.meets(one)]
+    def __str__(self) -> str:
+        return f"α {self.width_multiplier:g} at {self.resolution} px, {self.precision}"
 
 
-def limits(budget: Budget) -> str:
-    """The limits of a budget as a sentence says them.
+# Which networks -------------------------------------------------------------------------------------------------------
 
-    >>> limits(Budget(max_latency_ms=5, max_file_bytes=500_000))
-    'at most 5 ms and 500 kB of file'
-    >>> limits(Budget(max_macs=50_000_000)), limits(Budget())
-    ('at most 50 M Mult-Adds', 'no limit')
+
+def search_resolutions(largest: int) -> tuple[int, ...]:
+    """Resolutions that a search considers, largest first.
+
+    Four in the proportions of the published ones, or fewer where they would be the same or below 32 pixels.
+
+    Args:
+        largest: Side of the largest square input, in pixels.
+
+    >>> search_resolutions(224), search_resolutions(64), search_resolutions(32)
+    ((224, 192, 160, 128), (64, 56, 48, 40), (32,))
     """
-    parts = [
-        f"{value:.6g} {unit}"
-        for value, unit in (
-            (budget.max_latency_ms, "ms"),
-            (_scaled(budget.max_file_bytes, 1e3), "kB of file"),
-            (_scaled(budget.max_macs, 1e6), "M Mult-Adds"),
-            (_scaled(budget.max_memory_bytes, 1e3), "kB of activations"),
-        )
-        if value is not None
+    step = 16 if largest >= 128 else 8
+    sides = [largest * share / 7 for share in SEVENTHS]
+    rounded = [largest, *(max(SMALLEST_RESOLUTION, round(side / step) * step) for side in sides[1:])]
+    return tuple(dict.fromkeys(min(side, largest) for side in rounded))
+
+
+def search_widths(widest: float) -> tuple[float, ...]:
+    """Width multipliers that a search considers, narrowest first: eighths, and the widest itself.
+
+    >>> search_widths(0.5), search_widths(0.3)
+    ((0.25, 0.375, 0.5), (0.25, 0.3))
+    """
+    return tuple(sorted({width for width in EIGHTHS if width <= widest} | {widest}))
+
+
+def networks_of_sizes(
+    architecture: Specification, widths: Iterable[float], resolutions: Iterable[int], *, classes: int
+) -> list[Network]:
+    """The networks of an architecture at every width and resolution.
+
+    Args:
+        architecture: Its own width and resolution do not count.
+        widths: Values of α.
+        resolutions: Sides of the square input, in pixels.
+        classes: Of the output layer.
+
+    Raises:
+        ArchitectureError: If a size is out of range.
+    """
+    sizes = [(width, side) for width in widths for side in resolutions]
+    return [
+        replace(architecture, width_multiplier=width, resolution=side).network(classes=classes) for width, side in sizes
     ]
-    return f"at most {' and '.join(parts)}" if parts else "no limit"
 
 
-def knee_reason(candidates: Sequence[Candidate], choice: Candidate) -> str:
-    """What is to be said of the knee of some candidates."""
-    if choice == frontier(candidates)[-1]:
-        return "the most accurate: the curve has no knee past which time buys little"
-    return "the knee of the curve: past it, time buys little"
+# What they cost -------------------------------------------------------------------------------------------------------
 
 
-def reason(budget: Budget, candidates: Sequence[Candidate], choice: Candidate) -> str:
-    """Why :func:`~mobilenets.search.budget.choose` took one of some candidates, in one sentence."""
-    count = sum(budget.meets(one) for one in candidates)
-    if budget.empty:
-        return f"no budget was given, and of {count} networks it is {knee_reason(candidates, choice)}"
-    if budget.min_accuracy is not None:
-        limited = "" if limits(budget) == "no limit" else f" with {limits(budget)}"
-        return f"of {count} networks{limited} it is the quickest that reaches {100 * budget.min_accuracy:.1f} %"
-    return f"of {count} networks with {limits(budget)} it is the most accurate on the validation images"
+def candidate_of(network: Network, precision: str, *, accuracy: float, latency_ms: float) -> Candidate:
+    """Describe a network by its computed costs, before it is a Model.
+
+    Args:
+        network: With its batch norms, if it has any.
+        precision: ``float32`` or ``int8``.
+        accuracy: Top-1 as a share of 1.
+        latency_ms: Milliseconds for one image.
+    """
+    total = cost(network, bytes_per_activation=4 if precision == "float32" else 1)
+    return Candidate(
+        width_multiplier=network.width_multiplier,
+        resolution=network.height,
+        precision=precision,
+        accuracy=accuracy,
+        latency_ms=latency_ms,
+        file_bytes=predicted_file_bytes(network, precision),
+        macs=total.macs,
+        memory_bytes=total.peak_activation_bytes,
+    )
 
 
-def _scaled(value: int | None, unit: float) -> float | None:
-    return None if value is None else value / unit
+def predicted_candidates(
+    networks: Sequence[Network], profile: DeviceProfile, *, precisions: Sequence[str], threads: int
+) -> tuple[Candidate, ...]:
+    """Networks with the latencies of a device and the size that their Model files will have; their accuracy is 0.
+
+    Args:
+        networks: Of the architecture that the profile measured.
+        profile: Latencies of the device.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Threads that share one image.
+
+    Returns:
+        Every network in every precision.
+
+    Raises:
+        PlanningError: If the profile does not cover them, or measured another architecture.
+    """
+
+    def predicted(network: Network, precision: str) -> Candidate:
+        latency_ms = profile.latency_of(network, precision, threads)
+        bare = candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+        return replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
+
+    return tuple(predicted(network, precision) for network in networks for precision in precisions)
+
+
+def find_candidate(candidates: Iterable[Candidate], width: float, resolution: int, precision: str) -> Candidate:
+    """The candidate of a width, resolution and precision.
+
+    Raises:
+        PlanningError: If there is none.
+    """
+    for one in candidates:
+        if (one.width_multiplier, one.resolution, one.precision) == (width, resolution, precision):
+            return one
+    raise PlanningError(f"there is no candidate with α {width:g} at {resolution} px, {precision}")
+
+
+def published_candidates(profile: DeviceProfile, *, precisions: Sequence[str], threads: int) -> list[Candidate]:
+    """The 16 released networks with their published ImageNet accuracy and the latencies of a device.
+
+    Args:
+        profile: Latencies of the device.
+        precisions: ``float32``, ``int8`` or both. The published 8-bit accuracy is that of the released 8-bit networks.
+        threads: Threads that share one image.
+
+    Raises:
+        PlanningError: If the profile does not cover them, or measured another architecture.
+    """
+    networks = [
+        mobilenet_v1(
+            width_multiplier=released.width_multiplier,
+            resolution=released.resolution,
+            classes=IMAGENET_CLASSES,
+            activation=Activation.RELU6,
+        )
+        for released in RELEASED_MODELS
+    ]
+    return [
+        candidate_of(
+            network,
+            precision,
+            accuracy=(released.top1 if precision == "float32" else released.int8_top1) / 100,
+            latency_ms=profile.latency_of(network, precision, threads),
+        )
+        for precision in precisions
+        for released, network in zip(RELEASED_MODELS, networks, strict=True)
+    ]
+
+
+def predicted_file_bytes(network: Network, precision: str) -> int:
+    """Size of the Model file that a network will have, within a few per cent: the labels are not known yet."""
+    if precision == "float32":
+        stored = network
+        sizes = [4 * math.prod(shape) for _, shape in parameter_types(network).values()]
+    else:
+        stored = folded_network(network)
+        # int8 weights; a float32 scale and an int32 bias per output channel
+        sizes = [
+            size
+            for layer in stored.layers
+            if layer.has_weight
+            for shape in [layer.weight_shape(stored.input_shapes(layer))]
+            for size in (math.prod(shape), 4 * shape[0], 4 * shape[0])
+        ]
+    metadata = len(json.dumps(encode(stored), separators=(",", ":"))) * 1.15  # quoted once more as a string
+    return sum(sizes) + HEADER_BYTES_PER_TENSOR * len(sizes) + round(metadata)

@@ -12,27 +12,13 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.subnet import sliced, statistics_of
-from mobilenets.search.budget import Budget, Candidate
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
 from mobilenets.search.judging import Cost, Judge, Size
 from mobilenets.training.sandwich import reestimated
 
-SEVENTHS = (7, 6, 5, 4)
-"""Resolutions of a search, in sevenths of the largest: the proportions of the published 224, 192, 160 and 128."""
-SMALLEST_RESOLUTION = 32
 FEWEST_VALIDATED = 3
 """Validation images of every class without which one network cannot be preferred to another."""
-
-
-def resolutions_below(largest: int) -> tuple[int, ...]:
-    """Four resolutions in the proportions of the published ones, or fewer where they would be the same or below 32.
-
-    >>> resolutions_below(224), resolutions_below(64), resolutions_below(32)
-    ((224, 192, 160, 128), (64, 56, 48, 40), (32,))
-    """
-    step = 16 if largest >= 128 else 8
-    sides = [largest * share / 7 for share in SEVENTHS]
-    rounded = [largest, *(max(SMALLEST_RESOLUTION, round(side / step) * step) for side in sides[1:])]
-    return tuple(dict.fromkeys(min(side, largest) for side in rounded))
 
 
 def check_validation(dataset: Dataset) -> None:

@@ -15,7 +15,9 @@ from mobilenets.data.sampling import spread
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
-from mobilenets.search.budget import Budget, Candidate, frontier
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
+from mobilenets.search.frontier import frontier
 
 STATISTICS_IMAGES = 512
 """Training images that batch-norm statistics are estimated from; more change no accuracy."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,17 @@ from mobilenets.engine.session import Session
 from mobilenets.errors import GateError, PlanningError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
-from mobilenets.search.budget import Candidate, choose
-from mobilenets.search.candidates import Costs, reason
-from mobilenets.search.evaluation import evaluate_slices, resolutions_below
+from mobilenets.search.budget import affordable
+from mobilenets.search.candidates import (
+    Candidate,
+    find_candidate,
+    networks_of_sizes,
+    predicted_candidates,
+    search_resolutions,
+    search_widths,
+)
+from mobilenets.search.evaluation import evaluate_slices
+from mobilenets.search.frontier import choose, explain
 from mobilenets.search.int8 import to_int8
 from mobilenets.search.profile import EIGHTHS, DeviceProfile, measure_profile, time_sessions
 from mobilenets.search.result import Device, Goal, Latency, Search
@@ -82,8 +91,8 @@ class SearchPhases:
         self.dataset, self.goal, self.phases = dataset, goal, list[Phase]()
         self._by, self._architecture = trained_by, architecture
         self._folder, self._progress, self._resume = folder, progress, resume
-        self._resolutions = resolutions_below(architecture.resolution or defaults.default_resolution(dataset.train))
-        self._widths = _widths_up_to(architecture.width_multiplier or max(EIGHTHS))
+        self._resolutions = search_resolutions(architecture.resolution or defaults.default_resolution(dataset.train))
+        self._widths = search_widths(architecture.width_multiplier or max(EIGHTHS))
         self._training = SearchTraining(
             dataset, trained_by, self._widths, self._resolutions, folder=folder, resume=resume, progress=progress
         )
@@ -103,9 +112,11 @@ class SearchPhases:
                 profile = DeviceProfile.load(kept)  # so that a run that goes on picks what it would have picked
             else:
                 profile = self._profile()
-        networks = [self._network(width, side) for width in self._widths for side in self._resolutions]
-        self._costs = Costs.of(networks, profile, precisions=goal.precisions, threads=goal.threads)
-        self._usable = self._costs.within(goal.budget)
+        networks = networks_of_sizes(
+            self._architecture, self._widths, self._resolutions, classes=len(self.dataset.labels)
+        )
+        self._costs = predicted_candidates(networks, profile, precisions=goal.precisions, threads=goal.threads)
+        self._usable = affordable(self._costs, goal.budget)
         if kept is not None:
             profile.save(kept)
         error = None if here else profile.interpolation_error
@@ -119,7 +130,7 @@ class SearchPhases:
         narrowest = min(self._widths)
         widths = f"widths {narrowest:g} to {widest:g}" if narrowest < widest else f"width {widest:g}"
         self._progress.note(
-            f"{len(self._usable)} of {len(self._costs.candidates)} networks meet the budget; training one for {widths} "
+            f"{len(self._usable)} of {len(self._costs)} networks meet the budget; training one for {widths} "
             f"and {', '.join(map(str, sides))} pixels"
         )
         with self._phase("shared") as learnt:
@@ -133,7 +144,7 @@ class SearchPhases:
             (width, side) for width in self._widths for side in self._resolutions if width <= widest and side <= largest
         ]
         with self._phase("frontier"):
-            goal, costs = self.goal, self._costs.at
+            goal, costs = self.goal, partial(find_candidate, self._costs)
             self._evaluated = evaluate_slices(
                 shared, self.dataset, sizes, goal.precisions, costs, goal.budget, progress=self._progress
             )
@@ -170,7 +181,7 @@ class SearchPhases:
             device=self._device,
             candidates=self._evaluated.candidates,
             choice=made.choice,
-            reason=reason(goal.budget, self._candidates, made.choice),
+            reason=explain(self._candidates, goal.budget, made.choice),
             validation_images=len(self.dataset.validation),
             widest=shared.width_multiplier,
             largest=shared.height,
@@ -254,11 +265,6 @@ class SearchPhases:
         history = (tuple(one.history) for one in learnt)
         best = (one.best_epoch for one in learnt)
         self.phases.append(Phase(name, seconds, next(history, ()), next(best, None)))
-
-
-def _widths_up_to(widest: float) -> tuple[float, ...]:
-    """The widths of a search: eighths, and the widest itself."""
-    return tuple(sorted({width for width in EIGHTHS if width <= widest} | {widest}))
 
 
 def _recorded(model: Model, record: Mapping[str, Any]) -> Model:

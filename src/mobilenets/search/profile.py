@@ -1,10 +1,9 @@
-"""Latency, measured on the machine at hand or read from a profile of another one."""
+"""Device profiles: latencies of an architecture, measured on this machine or read from a file of another one."""
 
 from __future__ import annotations
 
 import json
 import math
-import platform
 import statistics
 import time
 from collections import Counter
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import INPUT
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS
 from mobilenets.architecture.network import Network
-from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.engine.session import Session
 from mobilenets.errors import PlanningError
@@ -28,7 +28,9 @@ from mobilenets.model.model import Model, numbered_labels, parameter_types
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
 
 FORMAT = "mobilenets device profile"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+ARCHITECTURE = "mobilenet_v1"
+"""What profiles of version 2, which did not say, have measured; and what is measured where nobody says."""
 PRECISIONS = ("float32", "int8")
 
 EIGHTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
@@ -49,16 +51,16 @@ SECONDS_PER_POINT = 0.025
 
 @dataclass(frozen=True)
 class Point:
-    """What one image takes through one network.
+    """Measured latency of one network.
 
     Attributes:
         width_multiplier: α.
         resolution: Side of the square input, in pixels.
         precision: ``float32`` or ``int8``.
-        threads: Threads that shared the work.
-        minimum_ms: Shortest time seen.
-        median_ms: Median time.
-        classes: Of the network's last layer.
+        threads: Threads that shared one image.
+        minimum_ms: Minimum time of one image.
+        median_ms: Median time of one image.
+        classes: Of the network's output layer.
     """
 
     width_multiplier: float
@@ -72,24 +74,43 @@ class Point:
 
 @dataclass(frozen=True)
 class DeviceProfile:
-    """Measured latencies of one machine.
+    """Measured latencies of one architecture on one machine.
 
     Attributes:
-        device: What the machine calls its processor.
+        device: Name of the processor.
         engine: The instruction set that the engine used.
+        architecture: The architecture that was measured, by its name in the catalogue.
         points: What was measured: a whole grid for one number of classes, and for every width some point with another.
         checks: Points that lie between those, measured to see how far interpolation errs.
     """
 
     device: str
     engine: str
+    architecture: str
     points: tuple[Point, ...]
     checks: tuple[Point, ...] = field(default=())
+
+    def latency_of(self, network: Network, precision: str, threads: int) -> float:
+        """Median latency of a network, in milliseconds.
+
+        Args:
+            network: Of the architecture that was measured.
+            precision: ``float32`` or ``int8``.
+            threads: Threads that share one image.
+
+        Raises:
+            PlanningError: If the network is of another architecture, or not covered: see :meth:`latency_ms`.
+        """
+        if network.name != self.architecture:
+            raise PlanningError(
+                f"the profile of {self.device} measured {self.architecture}; {network.name} is of another architecture"
+            )
+        return self.latency_ms(network.width_multiplier, network.height, precision, threads, network.classes)
 
     def latency_ms(
         self, width_multiplier: float, resolution: int, precision: str, threads: int, classes: int | None = None
     ) -> float:
-        """Median latency of MobileNet V1 at any width and resolution inside the measured grid.
+        """Median latency of the architecture at any width and resolution inside the measured grid.
 
         Between points the logarithm of the latency is taken as linear in log α and in log resolution. The last layer
         costs the same at every resolution, and its cost is taken as linear in its classes and in α.
@@ -134,7 +155,7 @@ class DeviceProfile:
         return max(0.1 * latency, latency + (classes - usual) * self._class_ms(known, others, usual, width_multiplier))
 
     def grid(self, precision: str, threads: int) -> list[Point]:
-        """The points of a precision and thread count, without those that were measured with other classes than most.
+        """Points of a precision and thread count that were measured with the most usual number of classes.
 
         Raises:
             PlanningError: If there are none.
@@ -152,7 +173,7 @@ class DeviceProfile:
     def _class_ms(
         self, known: Mapping[tuple[float, int], float], others: Sequence[Point], usual: int, width_multiplier: float
     ) -> float:
-        """What one class more costs at a width, by the points that were measured with other classes than usual."""
+        """Milliseconds of one class more at a width, by the points that were measured with other numbers of classes."""
         costs = {
             point.width_multiplier: (known[place] - point.median_ms) / (usual - point.classes)
             for point in others
@@ -189,7 +210,7 @@ class DeviceProfile:
 
     @staticmethod
     def load(path: str | Path) -> DeviceProfile:
-        """Read a profile.
+        """Read a profile. Version 2, which did not name the architecture, is that of MobileNet V1.
 
         Raises:
             PlanningError: If it is not one, is of another version, or its figures are missing or not positive.
@@ -202,14 +223,18 @@ class DeviceProfile:
             raise PlanningError(f"{path} is not a readable device profile: {error}") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise PlanningError(f"{path} is not a device profile; make one with: mobilenets profile -o device.json")
-        if data.get("format_version") != FORMAT_VERSION:
+        version = data.get("format_version")
+        if version not in (2, FORMAT_VERSION):
             raise PlanningError(
-                f"{path} is a device profile of version {data.get('format_version')!r}; this package reads version "
+                f"{path} is a device profile of version {version!r}; this package reads versions 2 and "
                 f"{FORMAT_VERSION}: measure it again"
             )
+        if version == 2:
+            data["architecture"] = ARCHITECTURE
         try:
             points, checks = (tuple(_point(item) for item in data[name]) for name in ("points", "checks"))
-            profile = DeviceProfile(str(data["device"]), str(data["engine"]), points, checks)
+            device, engine, architecture = (str(data[name]) for name in ("device", "engine", "architecture"))
+            profile = DeviceProfile(device, engine, architecture, points, checks)
         except KeyError as error:
             raise PlanningError(f"{path} is a damaged device profile: {error} is missing") from None
         except (AttributeError, TypeError, ValueError) as error:
@@ -263,10 +288,11 @@ def measure_profile(
     threads: Sequence[int] = (1,),
     classes: int = PROFILED_CLASSES,
     rounds: int = ROUNDS,
+    architecture: str = ARCHITECTURE,
     checked: bool = True,
     progress: Progress = SILENT,
 ) -> DeviceProfile:
-    """Measure MobileNet V1 on this machine, at every width, resolution, precision and thread count.
+    """Measure an architecture on this machine, at every width, resolution, precision and thread count.
 
     All networks are gone through again and again, so that a disturbance is spread over all of them. Points halfway
     between those that the profile holds are measured beside them, to state how far interpolation errs.
@@ -278,8 +304,12 @@ def measure_profile(
         threads: Thread counts.
         classes: Of the networks. Where nobody says so, those of the smallest resolution are also measured with few.
         rounds: Times that the whole grid is gone through.
+        architecture: A name of the catalogue, of a network that can be int8.
         checked: Whether points between are measured too.
-        progress: Hears about every round.
+        progress: Receives progress updates.
+
+    Raises:
+        ArchitectureError: If no architecture has that name, or it cannot have one of the sizes.
     """
     settings = [(precision, count) for precision in precisions for count in threads]
     grid = [(width, side, *setting, classes) for width in widths for side in resolutions for setting in settings]
@@ -288,10 +318,13 @@ def measure_profile(
         grid += [(width, min(resolutions), *setting, few) for width in widths for setting in settings]
     places = _between(sorted(widths), sorted(resolutions)) if checked else []
     between = [(*place, *setting, few) for place in places for setting in settings]
-    points = measure([*grid, *between], rounds=rounds, progress=progress)
+    points = measure([*grid, *between], architecture=architecture, rounds=rounds, progress=progress)
     return DeviceProfile(
         device=processor_name(),
-        engine=Session(synthetic_model(mobilenet_v1(width_multiplier=0.25, resolution=32), "int8")).instruction_set,
+        engine=Session(
+            synthetic_model(Specification(architecture, 0.25, 32).network(classes=FEW_CLASSES), "int8")
+        ).instruction_set,
+        architecture=architecture,
         points=tuple(points[: len(grid)]),
         checks=tuple(points[len(grid) :]),
     )
@@ -310,14 +343,16 @@ def _between(widths: Sequence[float], resolutions: Sequence[int]) -> list[tuple[
 
 
 def measure(
-    settings: Iterable[tuple[float, int, str, int, int]], *, rounds: int = ROUNDS, progress: Progress = SILENT
+    settings: Iterable[tuple[float, int, str, int, int]],
+    *,
+    architecture: str = ARCHITECTURE,
+    rounds: int = ROUNDS,
+    progress: Progress = SILENT,
 ) -> list[Point]:
-    """Latency of MobileNet V1 for one image, by (α, resolution, precision, threads, classes)."""
+    """Measure the latency of one image for each (α, resolution, precision, threads, classes)."""
     wanted = list(settings)
     sessions = [
-        Session(
-            synthetic_model(mobilenet_v1(width_multiplier=width, resolution=side, classes=classes), precision), threads
-        )
+        Session(synthetic_model(Specification(architecture, width, side).network(classes=classes), precision), threads)
         for width, side, precision, threads, classes in wanted
     ]
     times = time_sessions(sessions, rounds=rounds, progress=progress)
@@ -356,7 +391,7 @@ def time_sessions(
 
 
 def synthetic_model(network: Network, precision: str) -> Model:
-    """A Model of random weights, for measuring time: what a network says costs the same whatever it has learned."""
+    """A Model of random weights, for measuring time, which does not depend on the weights."""
     folded = folded_network(network)
     rng = np.random.default_rng(0)
     labels = numbered_labels(network.classes)
@@ -378,14 +413,3 @@ def synthetic_model(network: Network, precision: str) -> Model:
             )
             integers[f"{layer.name}.bias"] = rng.integers(-1000, 1000, shape[0], dtype=np.int32)
     return Model(folded, integers, labels, quantization=Quantization(scales))
-
-
-def processor_name() -> str:
-    """What this machine calls its processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

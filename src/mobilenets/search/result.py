@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mobilenets.errors import PlanningError
-from mobilenets.search.budget import Budget, Candidate
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
 from mobilenets.search.profile import PRECISIONS, DeviceProfile
 
 

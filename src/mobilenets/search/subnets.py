@@ -17,10 +17,10 @@ from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.model import Model
-from mobilenets.search.budget import Budget, Candidate
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate, candidate_of
 from mobilenets.search.judging import Cost, Judge, Size
 from mobilenets.search.profile import DeviceProfile, synthetic_model, time_sessions
-from mobilenets.search.published import candidate
 
 
 def data_of(shared: Model, source: str | Path | None, *, progress: Progress = SILENT) -> Dataset:
@@ -105,7 +105,7 @@ def _costs(models: Mapping[Size, Model], precisions: Sequence[str], threads: int
 
     def cost(width: float, side: int, precision: str) -> Candidate:
         network = models[width, side].network
-        return candidate(network, precision, accuracy=0.0, latency_ms=medians[width, side, precision])
+        return candidate_of(network, precision, accuracy=0.0, latency_ms=medians[width, side, precision])
 
     return cost
 
@@ -115,7 +115,7 @@ def _read(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) ->
 
     def cost(width: float, side: int, precision: str) -> Candidate:
         network = models[width, side].network
-        latency = profile.latency_ms(width, side, precision, threads, network.classes)
-        return candidate(network, precision, accuracy=0.0, latency_ms=latency)
+        latency = profile.latency_of(network, precision, threads)
+        return candidate_of(network, precision, accuracy=0.0, latency_ms=latency)
 
     return cost

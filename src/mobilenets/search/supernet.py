@@ -15,7 +15,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.model.model import Model
-from mobilenets.search.budget import Candidate
+from mobilenets.search.candidates import Candidate
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases

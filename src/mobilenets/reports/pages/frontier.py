@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from mobilenets.base.text import macs, milliseconds, percent, plural, size
 from mobilenets.reports.pages.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
-from mobilenets.search.budget import Budget, Candidate, frontier
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
+from mobilenets.search.frontier import frontier
 from mobilenets.search.result import Search
 
 PRECISIONS = ("float32", "int8")

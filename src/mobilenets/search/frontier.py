@@ -1,0 +1,85 @@
+"""The frontier of accuracy against latency, its knee, and the choice within a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from mobilenets.errors import PlanningError
+from mobilenets.search.budget import Budget, affordable
+from mobilenets.search.candidates import Candidate
+
+
+def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The Pareto set: candidates that no other beats in both latency and accuracy, quickest first."""
+    best: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda one: (one.latency_ms, -one.accuracy)):
+        if not best or candidate.accuracy > best[-1].accuracy:
+            best.append(candidate)
+    return best
+
+
+def knee(candidates: Sequence[Candidate]) -> Candidate:
+    """The knee of the frontier: the point past which more time buys little accuracy.
+
+    On the frontier of accuracy against the logarithm of latency, both scaled to [0, 1], the point furthest above the
+    line from the quickest to the most accurate; the most accurate where none lies above it. Source: the criterion of
+    Satopää et al. 2011, "Finding a Kneedle in a Haystack".
+
+    Raises:
+        PlanningError: If there are no candidates.
+    """
+    curve = frontier(candidates)
+    if not curve:
+        raise PlanningError("there is nothing to choose from")
+    first, last = curve[0], curve[-1]
+    time = math.log(last.latency_ms / first.latency_ms) or 1.0
+    gain = (last.accuracy - first.accuracy) or 1.0
+
+    def height(candidate: Candidate) -> float:
+        across = math.log(candidate.latency_ms / first.latency_ms) / time
+        return (candidate.accuracy - first.accuracy) / gain - across
+
+    return max(curve, key=lambda candidate: (height(candidate), candidate.accuracy))
+
+
+def choose(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
+    """Choose the candidate that a budget is best spent on.
+
+    The most accurate that meets the limits, the quicker of two equals; with ``min_accuracy`` the quickest that reaches
+    it; without any limit the knee of the frontier (see :func:`knee`).
+
+    Raises:
+        PlanningError: If none meets the budget; the message names the nearest.
+    """
+    within = affordable(candidates, budget)
+    if budget.min_accuracy is not None:
+        good = [candidate for candidate in within if candidate.accuracy >= budget.min_accuracy]
+        if not good:
+            best = max(within, key=lambda candidate: candidate.accuracy)
+            raise PlanningError(
+                f"nothing within the budget reaches {100 * budget.min_accuracy:.1f} %; "
+                f"the best is {best} with {100 * best.accuracy:.1f} %"
+            )
+        return min(good, key=lambda candidate: (candidate.latency_ms, candidate.macs))
+    if budget.empty:
+        return knee(candidates)
+    return max(within, key=lambda candidate: (candidate.accuracy, -candidate.latency_ms))
+
+
+def explain_knee(candidates: Sequence[Candidate], choice: Candidate) -> str:
+    """Why the choice is the knee of some candidates, or that they have none."""
+    if choice == frontier(candidates)[-1]:
+        return "the most accurate: the curve has no knee past which time buys little"
+    return "the knee of the curve: past it, time buys little"
+
+
+def explain(candidates: Sequence[Candidate], budget: Budget, choice: Candidate) -> str:
+    """Why :func:`choose` took one of some candidates, in one sentence."""
+    count = sum(budget.meets(one) for one in candidates)
+    if budget.empty:
+        return f"no budget was given, and of {count} networks it is {explain_knee(candidates, choice)}"
+    if budget.min_accuracy is not None:
+        limited = "" if str(budget) == "no limit" else f" with {budget}"
+        return f"of {count} networks{limited} it is the quickest that reaches {100 * budget.min_accuracy:.1f} %"
+    return f"of {count} networks with {budget} it is the most accurate on the validation images"
