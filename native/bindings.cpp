@@ -76,63 +76,43 @@ void leave() {
     stop_threads();
 }
 
+// A layer as Python describes it. Its arrays are checked when a plan takes it, which knows their types.
+struct DescribedLayer : Layer {
+    std::optional<AnyArray> weight_array, bias_array, multiplier_array, weight_zero_point_array;
+};
+
 // A plan while it is being written; `finish` gives it away.
 class PlanWriter {
   public:
-    PlanWriter(const std::string& set, bool integers, int32_t threads, std::tuple<int32_t, int32_t, int32_t> shape,
-               const FloatVector& offset, const FloatVector& scale, bool guarded, size_t tile_bytes,
-               size_t whole_map_bytes)
-        : integers_(integers) {
+    PlanWriter(const std::string& set, int32_t channels, int32_t height, int32_t width, const FloatVector& offset,
+               const FloatVector& scale, const PlanOptions& options)
+        : type_(options.type) {
         const InstructionSet* found = find_instruction_set(set.c_str());
         if (found == nullptr || !found->supported()) throw std::invalid_argument("no instruction set " + set);
-        const auto [channels, height, width] = shape;
         if (channels < 1 || offset.size() != static_cast<size_t>(channels) || scale.size() != offset.size())
             throw std::invalid_argument("one offset and one scale are needed for each input channel");
-        if (threads < 1 || threads > 256) throw std::invalid_argument("threads must be 1 to 256");
-        PlanOptions options;
-        options.type = integers ? Type::kUint8 : Type::kFloat32;
-        options.threads = threads;
-        options.guarded = guarded;
-        options.tile_bytes = tile_bytes;
-        options.whole_map_bytes = whole_map_bytes;
+        if (options.threads < 1 || options.threads > 256) throw std::invalid_argument("threads must be 1 to 256");
         plan_ = std::make_unique<Plan>(*found, options, channels, height, width, offset.data(), scale.data());
     }
 
-    int32_t add(int kind, const std::string& name, const std::vector<int32_t>& inputs,
-                const std::vector<int32_t>& window, int32_t out_channels, bool real_output, bool bounded,
-                const std::vector<int32_t>& levels, float low_real, float high_real,
-                const std::optional<AnyArray>& weight, const std::optional<AnyArray>& bias,
-                const std::optional<AnyArray>& multiplier, const std::optional<AnyArray>& weight_zero_point) {
+    int32_t add(const DescribedLayer& described) {
         if (!plan_) throw std::invalid_argument("the plan is finished");
-        if (kind < 0 || kind > static_cast<int>(LayerKind::kConcatenate)) throw std::invalid_argument("unknown kind");
-        if (window.size() != 7 || levels.size() != 4)
-            throw std::invalid_argument("window takes 7 numbers and levels 4");
-        Layer layer;
-        layer.kind = static_cast<LayerKind>(kind);
-        layer.name = name;
-        layer.inputs = inputs;
-        layer.kernel = window[0];
-        layer.stride = window[1];
-        layer.pad_top = window[2];
-        layer.pad_bottom = window[3];
-        layer.pad_left = window[4];
-        layer.pad_right = window[5];
-        layer.groups = window[6];
-        layer.out_channels = out_channels;
-        layer.real_output = real_output;
-        layer.bounded = bounded;
-        layer.in_zero_point = levels[0];
-        layer.out_zero_point = levels[1];
-        layer.low = levels[2];
-        layer.high = levels[3];
-        layer.low_real = low_real;
-        layer.high_real = high_real;
-        layer.weight = integers_ ? array_of<int8_t>(weight, "weight") : array_of<float>(weight, "weight");
-        layer.bias = integers_ ? array_of<int32_t>(bias, "bias") : array_of<float>(bias, "bias");
-        layer.multiplier = array_of<float>(multiplier, "multiplier");
-        layer.weight_zero_point = array_of<int8_t>(weight_zero_point, "weight_zero_point");
-        for (const std::optional<AnyArray>& array : {weight, bias, multiplier, weight_zero_point})
-            if (array) kept_.push_back(*array);
+        Layer layer = described;
+        switch (type_) {
+            case Type::kUint8:
+                layer.weight = array_of<int8_t>(described.weight_array, "weight");
+                layer.bias = array_of<int32_t>(described.bias_array, "bias");
+                break;
+            case Type::kFloat32:
+                layer.weight = array_of<float>(described.weight_array, "weight");
+                layer.bias = array_of<float>(described.bias_array, "bias");
+                break;
+        }
+        layer.multiplier = array_of<float>(described.multiplier_array, "multiplier");
+        layer.weight_zero_point = array_of<int8_t>(described.weight_zero_point_array, "weight_zero_point");
+        for (const auto* array : {&described.weight_array, &described.bias_array, &described.multiplier_array,
+                                  &described.weight_zero_point_array})
+            if (*array) kept_.push_back(**array);
         const int32_t map = plan_->add(layer);
         if (plan_->pending_bytes() > kMostPending) {
             {
@@ -144,13 +124,11 @@ class PlanWriter {
         return map;
     }
 
-    Runner* finish(const std::vector<std::tuple<int32_t, float, int32_t>>& outputs, int32_t processors) {
+    Runner* finish(const std::vector<Plan::Output>& outputs, int32_t processors) {
         if (!plan_) throw std::invalid_argument("the plan is finished");
-        std::vector<Plan::Output> list;
-        for (const auto& [map, scale, zero_point] : outputs) list.push_back({map, scale, zero_point});
         {
             const WithoutInterpreter released;
-            plan_->finish(list);
+            plan_->finish(outputs);
         }
         kept_.clear();
         return new Runner(std::move(plan_), processors);
@@ -160,7 +138,7 @@ class PlanWriter {
     // Folding makes copies of weights, and they should not all exist at a time.
     static constexpr size_t kMostPending = size_t{8} << 20;
 
-    bool integers_;
+    Type type_;
     std::unique_ptr<Plan> plan_;
     std::vector<AnyArray> kept_;  // arrays that the plan still reads
 };
@@ -216,15 +194,10 @@ std::vector<double> profile_steps(Runner& runner, const Pixels& pixels, int32_t 
     return runner.profile_steps(pixels.data(), repeats, threads);
 }
 
-// One (tile bytes, split) for each step; 0 is the plan's own choice.
-void arrange(Runner& runner, const std::vector<std::pair<size_t, int>>& choices) {
-    std::vector<ChainChoice> list;
-    for (const auto& [tile_bytes, split] : choices) {
-        if (tile_bytes > size_t{1} << 30 || split < 0 || split > static_cast<int>(Split::kChannels))
-            throw std::invalid_argument("a tile of over a gigabyte, or an unknown split");
-        list.push_back({tile_bytes, static_cast<Split>(split)});
-    }
-    runner.arrange(list);
+void arrange(Runner& runner, const std::vector<ChainChoice>& choices) {
+    for (const ChainChoice& choice : choices)
+        if (choice.tile_bytes > size_t{1} << 30) throw std::invalid_argument("a tile of over a gigabyte");
+    runner.arrange(choices);
 }
 
 size_t packed_bytes(const std::vector<Packed>& parts) {
@@ -268,9 +241,8 @@ nb::list describe(const Runner& runner) {
         nb::dict entry;
         entry["layers"] = layers;
         entry["output_offset"] = out.last < 0 ? 0 : out.offset;
-        entry["split"] = step.kind != StepKind::kChain                      ? "pixels"
-                         : plan.row_grain(step, plan.options().threads) > 0 ? "rows"
-                                                                            : "channels";
+        const bool by_rows = step.kind == StepKind::kChain && plan.row_grain(step, plan.options().threads) > 0;
+        entry["split"] = step.kind != StepKind::kChain ? "pixels" : by_rows ? "rows" : "channels";
         steps.append(entry);
     }
     return steps;
@@ -308,8 +280,8 @@ const uint8_t* lent_pixels(const nb::capsule& schema_capsule, const nb::capsule&
 using Resized = nb::ndarray<uint8_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
 
 bool resize_image(const std::string& name, const std::pair<nb::capsule, nb::capsule>& lent,
-                    std::pair<int32_t, int32_t> size, std::tuple<float, float, float, float> box, int filter,
-                    const Resized& out) {
+                  std::pair<int32_t, int32_t> size, std::tuple<float, float, float, float> box,
+                  Interpolation interpolation, const Resized& out) {
     const auto usual = [](int64_t side) { return side >= 1 && side < 1 << 20; };
     ResizeTask task;
     std::tie(task.in_width, task.in_height) = size;
@@ -324,8 +296,7 @@ bool resize_image(const std::string& name, const std::pair<nb::capsule, nb::caps
     };
     if (!inside(task.left, task.right, task.in_width) || !inside(task.top, task.bottom, task.in_height))
         throw std::invalid_argument("the box must lie inside the image");
-    if (filter < 0 || filter > static_cast<int>(Filter::kBicubic)) throw std::invalid_argument("no such filter");
-    task.filter = static_cast<Filter>(filter);
+    task.interpolation = interpolation;
     const InstructionSet* set = find_instruction_set(name.c_str());
     if (set == nullptr || !set->supported()) throw std::invalid_argument("no such instruction set: " + name);
     task.pixels = lent_pixels(lent.first, lent.second, int64_t{1} * task.in_width * task.in_height);
@@ -334,12 +305,101 @@ bool resize_image(const std::string& name, const std::pair<nb::capsule, nb::caps
     return resize(resize_loops(*set), task);
 }
 
-}  // namespace
+void bind_enums(nb::module_& module) {
+    nb::enum_<Type>(module, "Type").value("UINT8", Type::kUint8).value("FLOAT32", Type::kFloat32);
+    nb::enum_<LayerKind>(module, "LayerKind")
+        .value("CONVOLUTION", LayerKind::kConvolution)
+        .value("DEPTHWISE", LayerKind::kDepthwise)
+        .value("POINTWISE", LayerKind::kPointwise)
+        .value("LINEAR", LayerKind::kLinear)
+        .value("MAX_POOL", LayerKind::kMaxPool)
+        .value("AVERAGE_POOL", LayerKind::kAveragePool)
+        .value("ADD", LayerKind::kAdd)
+        .value("CONCATENATE", LayerKind::kConcatenate);
+    nb::enum_<Activation>(module, "Activation")
+        .value("NONE", Activation::kNone)
+        .value("RELU", Activation::kRelu)
+        .value("RELU6", Activation::kRelu6)
+        .value("HARD_SIGMOID", Activation::kHardSigmoid)
+        .value("HARD_SWISH", Activation::kHardSwish);
+    nb::enum_<Split>(module, "Split")
+        .value("BY_COST", Split::kByCost)
+        .value("ROWS", Split::kRows)
+        .value("CHANNELS", Split::kChannels);
+    nb::enum_<Interpolation>(module, "Interpolation")
+        .value("BOX", Interpolation::kBox)
+        .value("BILINEAR", Interpolation::kBilinear)
+        .value("BICUBIC", Interpolation::kBicubic);
+}
 
-NB_MODULE(_native, module) {
-    nb::set_leak_warnings(false);  // a thread that Python does not wait for may still hold a Runner at exit
-    module.doc() = "The engine's native half. Everything here is private: use mobilenets.engine.session.";
+void bind_layer(nb::module_& module) {
+    nb::class_<DescribedLayer>(module, "Layer")
+        .def(
+            "__init__",
+            [](DescribedLayer* self, LayerKind kind, std::string name, std::vector<int32_t> inputs) {
+                new (self) DescribedLayer{};
+                self->kind = kind;
+                self->name = std::move(name);
+                self->inputs = std::move(inputs);
+            },
+            nb::arg("kind"), nb::arg("name"), nb::arg("inputs"))
+        .def_rw("kind", &DescribedLayer::kind)
+        .def_rw("name", &DescribedLayer::name)
+        .def_rw("inputs", &DescribedLayer::inputs)
+        .def_rw("kernel", &DescribedLayer::kernel)
+        .def_rw("stride", &DescribedLayer::stride)
+        .def_rw("pad_top", &DescribedLayer::pad_top)
+        .def_rw("pad_bottom", &DescribedLayer::pad_bottom)
+        .def_rw("pad_left", &DescribedLayer::pad_left)
+        .def_rw("pad_right", &DescribedLayer::pad_right)
+        .def_rw("groups", &DescribedLayer::groups)
+        .def_rw("out_channels", &DescribedLayer::out_channels)
+        .def_rw("activation", &DescribedLayer::activation)
+        .def_rw("real_output", &DescribedLayer::real_output)
+        .def_rw("bounded", &DescribedLayer::bounded)
+        .def_rw("in_zero_point", &DescribedLayer::in_zero_point)
+        .def_rw("out_zero_point", &DescribedLayer::out_zero_point)
+        .def_rw("low", &DescribedLayer::low)
+        .def_rw("high", &DescribedLayer::high)
+        .def_rw("weight", &DescribedLayer::weight_array, nb::arg("weight").none())
+        .def_rw("bias", &DescribedLayer::bias_array, nb::arg("bias").none())
+        .def_rw("multiplier", &DescribedLayer::multiplier_array, nb::arg("multiplier").none())
+        .def_rw("weight_zero_point", &DescribedLayer::weight_zero_point_array, nb::arg("weight_zero_point").none());
+}
 
+void bind_plan(nb::module_& module) {
+    nb::class_<PlanOptions>(module, "PlanOptions")
+        .def(
+            "__init__",
+            [](PlanOptions* self, Type type, int32_t threads, size_t tile_bytes, size_t whole_map_bytes, bool guarded) {
+                new (self) PlanOptions{type, threads, tile_bytes, whole_map_bytes, guarded};
+            },
+            nb::kw_only(), nb::arg("value_type"), nb::arg("threads"), nb::arg("tile_bytes") = 0,
+            nb::arg("whole_map_bytes") = 0, nb::arg("guarded") = false);
+    nb::class_<Plan::Output>(module, "Output")
+        .def(
+            "__init__",
+            [](Plan::Output* self, int32_t map, float scale, int32_t zero_point) {
+                new (self) Plan::Output{map, scale, zero_point};
+            },
+            nb::kw_only(), nb::arg("map_number"), nb::arg("scale") = 1.0f, nb::arg("zero_point") = 0);
+    nb::class_<ChainChoice>(module, "ChainChoice")
+        .def(
+            "__init__",
+            [](ChainChoice* self, size_t tile_bytes, Split split) { new (self) ChainChoice{tile_bytes, split}; },
+            nb::kw_only(), nb::arg("tile_bytes") = 0, nb::arg("split") = Split::kByCost)
+        .def_ro("tile_bytes", &ChainChoice::tile_bytes)
+        .def_ro("split", &ChainChoice::split);
+    nb::class_<PlanWriter>(module, "PlanWriter")
+        .def(nb::init<const std::string&, int32_t, int32_t, int32_t, const FloatVector&, const FloatVector&,
+                      const PlanOptions&>(),
+             nb::kw_only(), nb::arg("instruction_set"), nb::arg("channels"), nb::arg("height"), nb::arg("width"),
+             nb::arg("offset"), nb::arg("scale"), nb::arg("options"))
+        .def("add", &PlanWriter::add, nb::arg("layer"))
+        .def("finish", &PlanWriter::finish, nb::arg("outputs"), nb::arg("processors"), nb::rv_policy::take_ownership);
+}
+
+void bind_runner(nb::module_& module) {
     nb::class_<Runner>(module, "Runner")
         .def("run", &run, nb::arg("pixels"), nb::arg("results"), nb::arg("threads") = 0)
         .def("run_poisoned", &run_poisoned, nb::arg("pixels"), nb::arg("results"), nb::arg("byte"))
@@ -350,19 +410,17 @@ NB_MODULE(_native, module) {
         .def_prop_ro("arena_bytes", [](const Runner& runner) { return runner.plan().arena_bytes(); })
         .def_prop_ro("scratch_bytes", [](const Runner& runner) { return runner.plan().scratch_bytes(); })
         .def_prop_ro("packed_bytes", [](const Runner& runner) { return runner.plan().packed_bytes(); });
+}
 
-    nb::class_<PlanWriter>(module, "PlanWriter")
-        .def(nb::init<const std::string&, bool, int32_t, std::tuple<int32_t, int32_t, int32_t>, const FloatVector&,
-                      const FloatVector&, bool, size_t, size_t>(),
-             nb::arg("instruction_set"), nb::arg("integers"), nb::arg("threads"), nb::arg("shape"), nb::arg("offset"),
-             nb::arg("scale"), nb::arg("guarded") = false, nb::arg("tile_bytes") = 0, nb::arg("whole_map_bytes") = 0)
-        .def("add", &PlanWriter::add, nb::arg("kind"), nb::arg("name"), nb::arg("inputs"), nb::arg("window"),
-             nb::arg("out_channels"), nb::arg("real_output"), nb::arg("bounded"), nb::arg("levels"),
-             nb::arg("low_real"), nb::arg("high_real"), nb::arg("weight").none() = nb::none(),
-             nb::arg("bias").none() = nb::none(), nb::arg("multiplier").none() = nb::none(),
-             nb::arg("weight_zero_point").none() = nb::none())
-        .def("finish", &PlanWriter::finish, nb::arg("outputs"), nb::arg("processors"), nb::rv_policy::take_ownership);
+}  // namespace
 
+NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // a thread that Python does not wait for may still hold a Runner at exit
+    module.doc() = "The engine's native half. Everything here is private: use mobilenets.engine.session.";
+    bind_enums(module);
+    bind_layer(module);
+    bind_plan(module);
+    bind_runner(module);
     module.def("instruction_sets", [] {
         size_t count = 0;
         const InstructionSet* sets = instruction_sets(&count);
@@ -372,11 +430,11 @@ NB_MODULE(_native, module) {
     });
     module.def(
         "measure_peak",
-        [](const std::string& name, bool integers) {
+        [](const std::string& name, Type type) {
             const InstructionSet* set = find_instruction_set(name.c_str());
-            return set == nullptr ? 0.0 : measure_peak(*set, integers ? Type::kUint8 : Type::kFloat32);
+            return set == nullptr ? 0.0 : measure_peak(*set, type);
         },
-        nb::arg("instruction_set"), nb::arg("integers"), nb::call_guard<WithoutInterpreter>());
+        nb::arg("instruction_set"), nb::arg("value_type"), nb::call_guard<WithoutInterpreter>());
     module.def("resize", &resize_image, nb::arg("instruction_set"), nb::arg("lent"), nb::arg("size"), nb::arg("box"),
                nb::arg("interpolation"), nb::arg("out"));
     module.def("stop_threads", &leave);

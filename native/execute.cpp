@@ -293,6 +293,23 @@ void run_sum(const Plan& plan, const Step& step, Context& context, int thread, i
     }
 }
 
+// Adds up the first thread's time in each stage, or in the step where it has none, unless `seconds` is null.
+void run_step(const Plan& plan, const Step& step, Context& context, int thread, int threads, double* seconds) {
+    const Stopwatch watch(step.kind == StepKind::kChain ? nullptr : seconds);
+    switch (step.kind) {
+        case StepKind::kChain:
+            run_chain(plan, step, context, thread, threads, seconds);
+            break;
+        case StepKind::kAveragePool:
+            run_average_pool(plan, step, context, thread, threads);
+            break;
+        case StepKind::kSum:
+        case StepKind::kConcatenate:
+            run_sum(plan, step, context, thread, threads);
+            break;
+    }
+}
+
 }  // namespace
 
 void execute(const Plan& plan, Context& context, int thread, int threads) {
@@ -305,18 +322,8 @@ void execute(const Plan& plan, Context& context, int thread, int threads) {
             clock.next();
         }
         first = false;
-        if (step.kind == StepKind::kChain) {
-            run_chain(plan, step, context, thread, threads, seconds);
-            if (seconds) seconds += step.stages.size();
-            continue;
-        }
-        const Stopwatch watch(seconds);
-        if (step.kind == StepKind::kAveragePool) {
-            run_average_pool(plan, step, context, thread, threads);
-        } else {
-            run_sum(plan, step, context, thread, threads);
-        }
-        if (seconds) ++seconds;
+        run_step(plan, step, context, thread, threads, seconds);
+        if (seconds) seconds += std::max<size_t>(1, step.stages.size());
     }
     clock.next();
 }

@@ -107,8 +107,8 @@ struct Task {
 
 // Where work may be cut: output rows (window kinds) or pixels at multiples of `rows` counted from where the task
 // began (only the last range may be ragged), and output channels at multiples of `channels`. A kernel accepts any
-// count; the grain is where it loses nothing. Where `together` is more than 1, so many pixels in a row, counted from the
-// first of the map, share arithmetic: work must be cut between them only, or their bits would depend on it.
+// count; the grain is where it loses nothing. Where `together` is more than 1, so many pixels in a row, counted from
+// the first of the map, share arithmetic: work must be cut between them only, or their bits would depend on it.
 struct Grain {
     int32_t rows = 1, channels = 1;
     int32_t together = 1;

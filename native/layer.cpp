@@ -1,6 +1,7 @@
 #include "layer.h"
 
 #include <algorithm>
+#include <limits>
 #include <stdexcept>
 
 namespace mobilenets {
@@ -25,56 +26,112 @@ void check_window(const Check& check, const Layer& layer) {
           "is pointwise and has a window");
 }
 
-void set_sides(const Check& check, const Layer& layer, const Map& in, Map& out) {
-    if (is_stage(layer.kind)) {
-        const int32_t height = in.height + layer.pad_top + layer.pad_bottom - layer.kernel;
-        const int32_t width = in.width + layer.pad_left + layer.pad_right - layer.kernel;
-        check(height >= 0 && width >= 0, "its window does not fit on its input");
-        out.height = height / layer.stride + 1;
-        out.width = width / layer.stride + 1;
-    }
-    if (layer.kind == LayerKind::kAveragePool || layer.kind == LayerKind::kLinear) out.height = out.width = 1;
+void slide_window(const Check& check, const Layer& layer, const Map& in, Map& out) {
+    const int32_t height = in.height + layer.pad_top + layer.pad_bottom - layer.kernel;
+    const int32_t width = in.width + layer.pad_left + layer.pad_right - layer.kernel;
+    check(height >= 0 && width >= 0, "its window does not fit on its input");
+    out.height = height / layer.stride + 1;
+    out.width = width / layer.stride + 1;
 }
 
-void set_channels(const Check& check, const Layer& layer, const std::vector<Map>& maps, Map& out) {
-    if (has_weights(layer.kind) && layer.kind != LayerKind::kDepthwise) out.channels = layer.out_channels;
-    if (layer.kind != LayerKind::kConcatenate) return;
-    out.channels = 0;
+int32_t channels_together(const Check& check, const Layer& layer, const std::vector<Map>& maps) {
+    int32_t channels = 0;
     for (const int32_t input : layer.inputs) {
-        out.channels += maps[static_cast<size_t>(input)].channels;
-        check(out.channels < kLargestSide, "its output is too large");  // before the sum can overflow
+        channels += maps[static_cast<size_t>(input)].channels;
+        check(channels < kLargestSide, "its output is too large");  // before the sum can overflow
+    }
+    return channels;
+}
+
+void set_shape(const Check& check, const Layer& layer, const std::vector<Map>& maps, const Map& in, Map& out) {
+    switch (layer.kind) {
+        case LayerKind::kConvolution:
+            slide_window(check, layer, in, out);
+            out.channels = layer.out_channels;
+            break;
+        case LayerKind::kDepthwise:
+        case LayerKind::kMaxPool:
+            slide_window(check, layer, in, out);
+            break;
+        case LayerKind::kPointwise:
+            out.channels = layer.out_channels;
+            break;
+        case LayerKind::kLinear:
+            out.channels = layer.out_channels;
+            out.height = out.width = 1;
+            break;
+        case LayerKind::kAveragePool:
+            out.height = out.width = 1;
+            break;
+        case LayerKind::kAdd:
+            break;
+        case LayerKind::kConcatenate:
+            out.channels = channels_together(check, layer, maps);
+            break;
     }
 }
 
+// Whether a layer of a kind takes that many maps, and maps of those channels beside those of the first.
 void check_inputs(const Check& check, const Layer& layer, const std::vector<Map>& maps, const Map& in) {
-    const bool concatenates = layer.kind == LayerKind::kConcatenate;
-    check(concatenates || layer.kind == LayerKind::kAdd || layer.inputs.size() == 1, "reads more than one map");
+    bool many = false, any_channels = false;
+    switch (layer.kind) {
+        case LayerKind::kConvolution:
+        case LayerKind::kDepthwise:
+        case LayerKind::kPointwise:
+        case LayerKind::kLinear:
+        case LayerKind::kMaxPool:
+        case LayerKind::kAveragePool:
+            break;
+        case LayerKind::kAdd:
+            many = true;
+            break;
+        case LayerKind::kConcatenate:
+            many = any_channels = true;
+            break;
+    }
+    check(many || layer.inputs.size() == 1, "reads more than one map");
     for (const int32_t input : layer.inputs) {
         const Map& other = maps[static_cast<size_t>(input)];
         check(other.height == in.height && other.width == in.width && other.type == in.type, "joins maps that differ");
-        check(concatenates || other.channels == in.channels, "joins maps that differ");
+        check(any_channels || other.channels == in.channels, "joins maps that differ");
     }
 }
 
-void check_numbers(const Check& check, const Layer& layer, const Map& in, const Map& out, Type type) {
+void check_weights(const Check& check, const Layer& layer, int64_t taps, const Map& out, Type type) {
     const auto channels = static_cast<size_t>(out.channels);
+    check(taps < kLargestSide && layer.weight.count == static_cast<size_t>(taps) * channels,
+          "weight has the wrong size");
+    check(layer.bias.count == channels, "bias has the wrong size");
+    check(type == Type::kFloat32 || layer.multiplier.count == channels, "multiplier has the wrong size");
+    check(layer.weight_zero_point.count == 0 || layer.weight_zero_point.count == channels,
+          "weight_zero_point has the wrong size");
+}
+
+void check_numbers(const Check& check, const Layer& layer, const Map& in, const Map& out, Type type) {
     const int64_t window = int64_t{1} * layer.kernel * layer.kernel;
-    const int64_t taps = layer.kind == LayerKind::kDepthwise ? window
-                         : layer.kind == LayerKind::kLinear  ? in.channels * in.pixels()
-                                                             : window * (in.channels / layer.groups);
-    if (has_weights(layer.kind)) {
-        check(taps < kLargestSide && layer.weight.count == static_cast<size_t>(taps) * channels,
-              "weight has the wrong size");
-        check(layer.bias.count == channels, "bias has the wrong size");
-        check(type == Type::kFloat32 || layer.multiplier.count == channels, "multiplier has the wrong size");
-        check(layer.weight_zero_point.count == 0 || layer.weight_zero_point.count == channels,
-              "weight_zero_point has the wrong size");
-    } else if (layer.kind == LayerKind::kAveragePool) {
-        check(layer.multiplier.count == 1 && (type == Type::kFloat32 || layer.bias.count == 1),
-              "a pool has one multiplier and one bias");
-    } else if (layer.kind != LayerKind::kMaxPool && type == Type::kUint8) {
-        check(layer.multiplier.count == layer.inputs.size() && layer.bias.count == layer.inputs.size(),
-              "a sum has one multiplier and one zero point for each input");
+    switch (layer.kind) {
+        case LayerKind::kConvolution:
+            check_weights(check, layer, window * (in.channels / layer.groups), out, type);
+            break;
+        case LayerKind::kDepthwise:
+            check_weights(check, layer, window, out, type);
+            break;
+        case LayerKind::kPointwise:
+        case LayerKind::kLinear:
+            check_weights(check, layer, in.channels * (layer.kind == LayerKind::kLinear ? in.pixels() : 1), out, type);
+            break;
+        case LayerKind::kMaxPool:
+            break;
+        case LayerKind::kAveragePool:
+            check(layer.multiplier.count == 1 && (type == Type::kFloat32 || layer.bias.count == 1),
+                  "a pool has one multiplier and one bias");
+            break;
+        case LayerKind::kAdd:
+        case LayerKind::kConcatenate:
+            check(type == Type::kFloat32 ||
+                      (layer.multiplier.count == layer.inputs.size() && layer.bias.count == layer.inputs.size()),
+                  "a sum has one multiplier and one zero point for each input");
+            break;
     }
     check(layer.low >= 0 && layer.low <= layer.high && layer.high <= 255 && layer.out_zero_point >= 0 &&
               layer.out_zero_point <= 255 && layer.in_zero_point >= 0 && layer.in_zero_point <= 255,
@@ -83,13 +140,36 @@ void check_numbers(const Check& check, const Layer& layer, const Map& in, const 
 
 }  // namespace
 
-bool has_weights(LayerKind kind) {
-    return kind == LayerKind::kConvolution || kind == LayerKind::kDepthwise || kind == LayerKind::kPointwise ||
-           kind == LayerKind::kLinear;
+Bounds bounds_of(Activation activation) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    switch (activation) {
+        case Activation::kRelu:
+            return {0, kInfinity};
+        case Activation::kRelu6:
+            return {0, 6};
+        case Activation::kNone:
+            break;
+        case Activation::kHardSigmoid:
+        case Activation::kHardSwish:
+            throw std::invalid_argument("its activation is no clamp");
+    }
+    return {-kInfinity, kInfinity};
 }
 
 bool is_stage(LayerKind kind) {
-    return has_weights(kind) || kind == LayerKind::kMaxPool;
+    switch (kind) {
+        case LayerKind::kConvolution:
+        case LayerKind::kDepthwise:
+        case LayerKind::kPointwise:
+        case LayerKind::kLinear:
+        case LayerKind::kMaxPool:
+            return true;
+        case LayerKind::kAveragePool:
+        case LayerKind::kAdd:
+        case LayerKind::kConcatenate:
+            return false;
+    }
+    return false;
 }
 
 Map output_of(const Layer& layer, const std::vector<Map>& maps, Type type) {
@@ -106,8 +186,7 @@ Map output_of(const Layer& layer, const std::vector<Map>& maps, Type type) {
     out.height = in.height;
     out.width = in.width;
     out.type = layer.real_output ? Type::kFloat32 : in.type;
-    set_sides(check, layer, in, out);
-    set_channels(check, layer, maps, out);
+    set_shape(check, layer, maps, in, out);
     check(out.channels >= 1 && out.channels < kLargestSide && out.pixels() < kLargestMap &&
               int64_t{4} * out.channels * out.pixels() < kLargestMap,
           "its output is empty or too large");

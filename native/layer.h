@@ -24,6 +24,9 @@ enum class LayerKind : uint8_t {
     kConcatenate
 };
 
+// The function after a layer. A quantized layer's clamp carries the first three.
+enum class Activation : uint8_t { kNone, kRelu, kRelu6, kHardSigmoid, kHardSwish };
+
 // A contiguous array that the caller owns and keeps alive until its layer is packed (see Plan::add).
 struct Array {
     const void* data = nullptr;
@@ -38,10 +41,10 @@ struct Layer {
     std::vector<int32_t> inputs;  // maps by number
     int32_t kernel = 1, stride = 1, pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0, groups = 1;
     int32_t out_channels = 0;
-    bool real_output = false;
-    bool bounded = true;
+    Activation activation = Activation::kNone;
+    bool real_output = false;  // of a quantized layer: float32, for nobody reads it but the caller
+    bool bounded = true;       // see native/kernels.h
     int32_t in_zero_point = 0, out_zero_point = 0, low = 0, high = 255;
-    float low_real = 0, high_real = 0;
     Array weight, bias, multiplier, weight_zero_point;
 };
 
@@ -58,7 +61,12 @@ struct Map {
     int64_t pixels() const { return static_cast<int64_t>(height) * width; }
 };
 
-bool has_weights(LayerKind kind);
+// Values outside of which an activation changes nothing but to the nearest of them.
+struct Bounds {
+    float low, high;
+};
+Bounds bounds_of(Activation activation);
+
 bool is_stage(LayerKind kind);  // makes rows of a map out of rows of another (see plan.h)
 
 // The map that a layer of a plan of a type makes out of those before it. Throws std::invalid_argument where anything

@@ -89,8 +89,9 @@ Operation Plan::operation(const Layer& layer, const Map& in, const Map& out) con
     op.high = layer.high;
     op.out_zero_point = layer.out_zero_point;
     op.padding_value = options_.type == Type::kUint8 && layer.kind != LayerKind::kMaxPool ? layer.in_zero_point : 0;
-    op.low_real = layer.low_real;
-    op.high_real = layer.high_real;
+    const Bounds bounds = bounds_of(layer.activation);
+    op.low_real = bounds.low;
+    op.high_real = bounds.high;
     return op;
 }
 
@@ -146,9 +147,28 @@ void Plan::pack_pending() {
     pending_bytes_ = 0;
 }
 
-bool Plan::use_stem(const Layer& layer, const Operation& op) const {
-    if (layer.kind != LayerKind::kConvolution || layer.inputs[0] != 0 || layer.groups != 1) return false;
+// Whether a convolution is the first, and there is a kernel for it that is better than gathering windows.
+bool Plan::use_stem(const Layer& layer, Operation op) const {
+    if (layer.inputs[0] != 0 || layer.groups != 1) return false;
+    op.kind = Kind::kStem;
     return !is_portable(find_kernel(set_, op), op);
+}
+
+void Plan::add_stem(Stage& stage, const Layer& layer, Weights weights) {
+    Operation& op = stage.window;
+    op.kind = Kind::kStem;
+    if (op.type == Type::kFloat32) {
+        const auto* weight = static_cast<const float*>(layer.weight.data);
+        rearranged_.emplace_back(layer.weight.count * sizeof(float));
+        auto* const scaled = reinterpret_cast<float*>(rearranged_.back().data());
+        const size_t window = static_cast<size_t>(op.kernel) * static_cast<size_t>(op.kernel);
+        for (size_t i = 0; i < layer.weight.count; ++i)
+            scaled[i] = weight[i] * input_scale_[i / window % static_cast<size_t>(op.in_channels)];
+        weights.weight = scaled;
+        weights.offset = input_offset_.data();
+        stage.edge_is_null = true;
+    }
+    stage.parts.push_back(pack(op, weights, 0));
 }
 
 void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
@@ -159,25 +179,13 @@ void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
     stage.output = output;
     stage.window = operation(layer, in, out);
     Operation& op = stage.window;
-    Weights weights{layer.weight.data, layer.bias.data, static_cast<const float*>(layer.multiplier.data),
-                    static_cast<const int8_t*>(layer.weight_zero_point.data), nullptr};
+    const Weights weights{layer.weight.data, layer.bias.data, static_cast<const float*>(layer.multiplier.data),
+                          static_cast<const int8_t*>(layer.weight_zero_point.data), nullptr};
     stage.macs = static_cast<int64_t>(layer.weight.count) * out.pixels();
     switch (layer.kind) {
         case LayerKind::kConvolution:
-            op.kind = Kind::kStem;
             if (use_stem(layer, op)) {
-                if (op.type == Type::kFloat32) {
-                    const auto* weight = static_cast<const float*>(layer.weight.data);
-                    rearranged_.emplace_back(layer.weight.count * sizeof(float));
-                    auto* const scaled = reinterpret_cast<float*>(rearranged_.back().data());
-                    const size_t window = static_cast<size_t>(op.kernel) * static_cast<size_t>(op.kernel);
-                    for (size_t i = 0; i < layer.weight.count; ++i)
-                        scaled[i] = weight[i] * input_scale_[i / window % static_cast<size_t>(op.in_channels)];
-                    weights.weight = scaled;
-                    weights.offset = input_offset_.data();
-                    stage.edge_is_null = true;
-                }
-                stage.parts.push_back(pack(op, weights, 0));
+                add_stem(stage, layer, weights);
             } else {
                 stage.gather = true;
                 add_convolution_parts(stage, layer);
@@ -191,13 +199,21 @@ void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
             stage.parts.push_back(pack(op, weights, 0));
             break;
         case LayerKind::kPointwise:
-        case LayerKind::kDepthwise:
-            op.kind = layer.kind == LayerKind::kPointwise ? Kind::kPointwise : Kind::kDepthwise;
+            op.kind = Kind::kPointwise;
             stage.parts.push_back(pack(op, weights, 0));
             break;
-        default:
+        case LayerKind::kDepthwise:
+            op.kind = Kind::kDepthwise;
+            stage.parts.push_back(pack(op, weights, 0));
+            break;
+        case LayerKind::kMaxPool:
             op.kind = Kind::kMaxPool;
             stage.parts.push_back(pack(op, weights, 0));
+            break;
+        case LayerKind::kAveragePool:
+        case LayerKind::kAdd:
+        case LayerKind::kConcatenate:
+            throw std::logic_error("not a stage");  // see is_stage
     }
     const bool reads_bytes = options_.type == Type::kUint8 || op.kind == Kind::kStem;
     if (input == 0 && (!reads_bytes || layer.kind == LayerKind::kLinear)) input_is_map_ = true;
@@ -252,26 +268,37 @@ void Plan::add_single(const Layer& layer, const std::vector<int32_t>& inputs, in
     const Map& out = maps_[static_cast<size_t>(output)];
     Operation op = operation(layer, maps_[static_cast<size_t>(inputs[0])], out);
     Weights weights{nullptr, layer.bias.data, static_cast<const float*>(layer.multiplier.data), nullptr, nullptr};
-    if (layer.kind == LayerKind::kAveragePool) {
-        step.kind = StepKind::kAveragePool;
-        op.kind = Kind::kAveragePool;
-        step.parts.push_back(pack(op, weights, 0));
-    } else if (layer.kind == LayerKind::kAdd) {
-        step.kind = StepKind::kSum;
-        op.kind = Kind::kSum;
-        op.inputs = static_cast<int32_t>(inputs.size());
-        step.parts.push_back(pack(op, weights, 0));
-    } else {
-        step.kind = StepKind::kConcatenate;
-        op.kind = Kind::kSum;
-        int32_t first = 0;
-        for (size_t i = 0; i < inputs.size(); ++i) {
-            op.in_channels = op.out_channels = maps_[static_cast<size_t>(inputs[i])].channels;
-            if (layer.bias.count) weights.bias = static_cast<const int32_t*>(layer.bias.data) + i;
-            if (layer.multiplier.count) weights.multiplier = static_cast<const float*>(layer.multiplier.data) + i;
-            step.parts.push_back(pack(op, weights, first));
-            first += op.out_channels;
+    switch (layer.kind) {
+        case LayerKind::kAveragePool:
+            step.kind = StepKind::kAveragePool;
+            op.kind = Kind::kAveragePool;
+            step.parts.push_back(pack(op, weights, 0));
+            break;
+        case LayerKind::kAdd:
+            step.kind = StepKind::kSum;
+            op.kind = Kind::kSum;
+            op.inputs = static_cast<int32_t>(inputs.size());
+            step.parts.push_back(pack(op, weights, 0));
+            break;
+        case LayerKind::kConcatenate: {
+            step.kind = StepKind::kConcatenate;
+            op.kind = Kind::kSum;
+            int32_t first = 0;
+            for (size_t i = 0; i < inputs.size(); ++i) {
+                op.in_channels = op.out_channels = maps_[static_cast<size_t>(inputs[i])].channels;
+                if (layer.bias.count) weights.bias = static_cast<const int32_t*>(layer.bias.data) + i;
+                if (layer.multiplier.count) weights.multiplier = static_cast<const float*>(layer.multiplier.data) + i;
+                step.parts.push_back(pack(op, weights, first));
+                first += op.out_channels;
+            }
+            break;
         }
+        case LayerKind::kConvolution:
+        case LayerKind::kDepthwise:
+        case LayerKind::kPointwise:
+        case LayerKind::kLinear:
+        case LayerKind::kMaxPool:
+            throw std::logic_error("a stage");  // see is_stage
     }
     steps_.push_back(std::move(step));
 }

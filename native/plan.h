@@ -124,7 +124,8 @@ class Plan {
     Operation operation(const Layer& layer, const Map& in, const Map& out) const;
     void add_stage(const Layer& layer, int32_t input, int32_t output);
     void add_convolution_parts(Stage& stage, const Layer& layer);
-    bool use_stem(const Layer& layer, const Operation& op) const;
+    bool use_stem(const Layer& layer, Operation op) const;
+    void add_stem(Stage& stage, const Layer& layer, Weights weights);
     void add_single(const Layer& layer, const std::vector<int32_t>& inputs, int32_t output);
     Packed pack(const Operation& op, const Weights& weights, int32_t first_channel);
     void join_stages();

@@ -7,26 +7,39 @@
 namespace mobilenets {
 namespace {
 
-double reach(Filter filter) {
-    return filter == Filter::kBox ? 0.5 : filter == Filter::kBilinear ? 1 : 2;
+double reach(Interpolation interpolation) {
+    switch (interpolation) {
+        case Interpolation::kBox:
+            return 0.5;
+        case Interpolation::kBilinear:
+            return 1;
+        case Interpolation::kBicubic:
+            return 2;
+    }
+    return 0;
 }
 
-double weight_at(Filter filter, double x) {
-    if (filter == Filter::kBox) return x > -0.5 && x <= 0.5 ? 1 : 0;
-    x = std::fabs(x);
-    if (filter == Filter::kBilinear) return x < 1 ? 1 - x : 0;
-    const double a = -0.5;
-    if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-    return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+double weight_at(Interpolation interpolation, double x) {
+    const double a = -0.5, distance = std::fabs(x);
+    switch (interpolation) {
+        case Interpolation::kBox:
+            return x > -0.5 && x <= 0.5 ? 1 : 0;
+        case Interpolation::kBilinear:
+            return distance < 1 ? 1 - distance : 0;
+        case Interpolation::kBicubic:
+            if (distance < 1) return ((a + 2) * distance - (a + 3)) * distance * distance + 1;
+            return distance < 2 ? (((distance - 5) * distance + 8) * distance - 4) * a : 0;
+    }
+    return 0;
 }
 
 // The taps along one axis, and the memory that holds them. None where the image is too small.
 class AxisTaps {
   public:
     // Every operation as Pillow does it, for the same bits.
-    AxisTaps(int32_t inputs, float begin, float end, int32_t outputs, Filter filter) {
+    AxisTaps(int32_t inputs, float begin, float end, int32_t outputs, Interpolation interpolation) {
         const double scale = static_cast<double>(end - begin) / outputs, stretch = std::max(scale, 1.0);
-        const double support = reach(filter) * stretch;
+        const double support = reach(interpolation) * stretch;
         const auto begin_of = [=](double center) { return std::max(0, static_cast<int32_t>(center - support + 0.5)); };
         const auto end_of = [=](double center) {
             return std::min(inputs, static_cast<int32_t>(center + support + 0.5));
@@ -45,7 +58,7 @@ class AxisTaps {
             double sum = 0;
             for (int32_t t = first; t < last; ++t)
                 sum += weights[static_cast<size_t>(t - first)] =
-                    weight_at(filter, (t - center + 0.5) * (1.0 / stretch));
+                    weight_at(interpolation, (t - center + 0.5) * (1.0 / stretch));
             // Weights beyond these are zero, so that it does not matter which inputs they belong to.
             const auto at = static_cast<size_t>(i);
             first_[at] = std::min(first, inputs - most_);
@@ -124,8 +137,8 @@ void vertical(const uint8_t* const* rows, const Taps& taps, int32_t output, int3
 const ResizeLoops kResizePortable = {horizontal, vertical};
 
 bool resize(const ResizeLoops& loops, const ResizeTask& task) {
-    const AxisTaps columns(task.in_width, task.left, task.right, task.width, task.filter);
-    const AxisTaps lines(task.in_height, task.top, task.bottom, task.height, task.filter);
+    const AxisTaps columns(task.in_width, task.left, task.right, task.width, task.interpolation);
+    const AxisTaps lines(task.in_height, task.top, task.bottom, task.height, task.interpolation);
     if (columns.none() || lines.none()) return false;
     const Taps across = columns.taps(), down = lines.taps();
     const size_t in_bytes = static_cast<size_t>(task.in_width) * kPixelBytes;

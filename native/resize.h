@@ -15,7 +15,7 @@ constexpr int kTapsTogether = 4;     // weights of one output come in multiples 
 constexpr int kPixelBytes = 4;       // of Pillow's memory: red, green, blue and one that means nothing
 constexpr size_t kResizeSlack = 32;  // bytes that loops may read and write after a row of results between the passes
 
-enum class Filter : uint8_t { kBox, kBilinear, kBicubic };
+enum class Interpolation : uint8_t { kBox, kBilinear, kBicubic };
 
 // What the outputs along one axis read: `most` inputs each, all of them inside.
 struct Taps {
@@ -47,7 +47,7 @@ struct ResizeTask {
     int32_t in_height, in_width;
     float left, top, right, bottom;  // the part that is used, inside the image
     int32_t height, width;
-    Filter filter;
+    Interpolation interpolation;
     uint8_t* out;  // (height, width, 3)
 };
 

@@ -21,8 +21,19 @@ size_t offsets_of(const Operation& op) {
 size_t weights_of(const Operation& op) {
     const auto window = static_cast<size_t>(op.kernel) * static_cast<size_t>(op.kernel);
     const auto in = static_cast<size_t>(op.in_channels), out = static_cast<size_t>(op.out_channels);
-    if (op.kind == Kind::kPointwise) return in * out;
-    return op.kind == Kind::kDepthwise ? out * window : in * out * window;
+    switch (op.kind) {
+        case Kind::kPointwise:
+            return in * out;
+        case Kind::kDepthwise:
+            return out * window;
+        case Kind::kStem:
+            return in * out * window;
+        case Kind::kMaxPool:
+        case Kind::kAveragePool:
+        case Kind::kSum:
+            break;
+    }
+    return 0;
 }
 
 Packed view(const Operation& op, const void* packed) {

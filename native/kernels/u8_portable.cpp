@@ -15,9 +15,21 @@ struct Packed {
     int8_t* weight;
 };
 
+// Biases and multipliers that an operation has.
 size_t channels_of(const Operation& op) {
-    if (op.kind == Kind::kSum) return static_cast<size_t>(op.inputs);
-    return op.kind == Kind::kAveragePool ? 1 : static_cast<size_t>(op.out_channels);
+    switch (op.kind) {
+        case Kind::kPointwise:
+        case Kind::kDepthwise:
+        case Kind::kStem:
+            return static_cast<size_t>(op.out_channels);
+        case Kind::kAveragePool:
+            return 1;
+        case Kind::kSum:
+            return static_cast<size_t>(op.inputs);
+        case Kind::kMaxPool:
+            break;
+    }
+    return 0;
 }
 
 size_t weights_of(const Operation& op) {
@@ -30,9 +42,12 @@ size_t weights_of(const Operation& op) {
             return out * window;
         case Kind::kStem:
             return in * out * window;
-        default:
-            return 0;
+        case Kind::kMaxPool:
+        case Kind::kAveragePool:
+        case Kind::kSum:
+            break;
     }
+    return 0;
 }
 
 Packed view(const Operation& op, const void* packed) {

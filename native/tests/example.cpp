@@ -191,9 +191,13 @@ int64_t Example::macs() const {
             return positions * window * op_.out_channels;
         case Kind::kStem:
             return positions * window * op_.in_channels * op_.out_channels;
-        default:
-            return static_cast<int64_t>(windowed(op_.kind) ? positions : pixels_) * op_.out_channels;
+        case Kind::kMaxPool:
+            return positions * op_.out_channels;
+        case Kind::kAveragePool:
+        case Kind::kSum:
+            return static_cast<int64_t>(pixels_) * op_.out_channels;
     }
+    return 0;
 }
 
 std::string describe(const Operation& op, int32_t pixels) {

@@ -2,7 +2,6 @@
 // ThreadSanitizer, which finds what the comparison of results cannot.
 #include <cstdio>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <random>
 #include <thread>
@@ -49,7 +48,7 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
         layer.stride = stride;
         layer.pad_top = layer.pad_bottom = layer.pad_left = layer.pad_right = kernel / 2;
         layer.real_output = type == Type::kUint8 && kind == LayerKind::kLinear;
-        layer.high_real = std::numeric_limits<float>::infinity();
+        layer.activation = Activation::kRelu;
         const bool integer = type == Type::kUint8;
         if (kind == LayerKind::kAdd) {
             multiplier.assign(layer.inputs.size(), 0.7f);

@@ -1,10 +1,103 @@
 """Types of the extension. It is private to mobilenets.engine; what it does is written in native/."""
 
+import enum
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+
+class Type(enum.Enum):
+    UINT8 = 0
+    FLOAT32 = 1
+
+class LayerKind(enum.Enum):
+    CONVOLUTION = 0
+    DEPTHWISE = 1
+    POINTWISE = 2
+    LINEAR = 3
+    MAX_POOL = 4
+    AVERAGE_POOL = 5
+    ADD = 6
+    CONCATENATE = 7
+
+class Activation(enum.Enum):
+    NONE = 0
+    RELU = 1
+    RELU6 = 2
+    HARD_SIGMOID = 3
+    HARD_SWISH = 4
+
+class Split(enum.Enum):
+    BY_COST = 0
+    ROWS = 1
+    CHANNELS = 2
+
+class Interpolation(enum.Enum):
+    BOX = 0
+    BILINEAR = 1
+    BICUBIC = 2
+
+class Layer:
+    kind: LayerKind
+    name: str
+    inputs: Sequence[int]
+    kernel: int
+    stride: int
+    pad_top: int
+    pad_bottom: int
+    pad_left: int
+    pad_right: int
+    groups: int
+    out_channels: int
+    activation: Activation
+    real_output: bool
+    bounded: bool
+    in_zero_point: int
+    out_zero_point: int
+    low: int
+    high: int
+    weight: npt.NDArray[Any] | None
+    bias: npt.NDArray[Any] | None
+    multiplier: npt.NDArray[Any] | None
+    weight_zero_point: npt.NDArray[Any] | None
+    def __init__(self, kind: LayerKind, name: str, inputs: Sequence[int]) -> None: ...
+
+class PlanOptions:
+    def __init__(
+        self,
+        *,
+        value_type: Type,
+        threads: int,
+        tile_bytes: int = ...,
+        whole_map_bytes: int = ...,
+        guarded: bool = ...,
+    ) -> None: ...
+
+class Output:
+    def __init__(self, *, map_number: int, scale: float = ..., zero_point: int = ...) -> None: ...
+
+class ChainChoice:
+    def __init__(self, *, tile_bytes: int = ..., split: Split = ...) -> None: ...
+    @property
+    def tile_bytes(self) -> int: ...
+    @property
+    def split(self) -> Split: ...
+
+class PlanWriter:
+    def __init__(
+        self,
+        *,
+        instruction_set: str,
+        channels: int,
+        height: int,
+        width: int,
+        offset: npt.NDArray[np.float32],
+        scale: npt.NDArray[np.float32],
+        options: PlanOptions,
+    ) -> None: ...
+    def add(self, layer: Layer) -> int: ...
+    def finish(self, outputs: Sequence[Output], processors: int) -> Runner: ...
 
 class LayerDescription(TypedDict):
     name: str
@@ -36,49 +129,17 @@ class Runner:
     ) -> bool: ...
     def profile(self, pixels: npt.NDArray[np.uint8], repeats: int, threads: int) -> list[float]: ...
     def profile_steps(self, pixels: npt.NDArray[np.uint8], repeats: int, threads: int) -> list[float]: ...
-    def arrange(self, choices: Sequence[tuple[int, int]]) -> None: ...
+    def arrange(self, choices: Sequence[ChainChoice]) -> None: ...
     def describe(self) -> list[StepDescription]: ...
 
-class PlanWriter:
-    def __init__(
-        self,
-        instruction_set: str,
-        integers: bool,
-        threads: int,
-        shape: tuple[int, int, int],
-        offset: npt.NDArray[np.float32],
-        scale: npt.NDArray[np.float32],
-        guarded: bool = ...,
-        tile_bytes: int = ...,
-        whole_map_bytes: int = ...,
-    ) -> None: ...
-    def add(
-        self,
-        kind: int,
-        name: str,
-        inputs: Sequence[int],
-        window: Sequence[int],
-        out_channels: int,
-        real_output: bool,
-        bounded: bool,
-        levels: Sequence[int],
-        low_real: float,
-        high_real: float,
-        weight: npt.NDArray[Any] | None = ...,
-        bias: npt.NDArray[Any] | None = ...,
-        multiplier: npt.NDArray[Any] | None = ...,
-        weight_zero_point: npt.NDArray[Any] | None = ...,
-    ) -> int: ...
-    def finish(self, outputs: Sequence[tuple[int, float, int]], processors: int) -> Runner: ...
-
 def instruction_sets() -> list[tuple[str, bool]]: ...
-def measure_peak(instruction_set: str, integers: bool) -> float: ...
+def measure_peak(instruction_set: str, value_type: Type) -> float: ...
 def resize(
     instruction_set: str,
     lent: tuple[object, object],
     size: tuple[int, int],
     box: tuple[float, float, float, float],
-    interpolation: int,
+    interpolation: Interpolation,
     out: npt.NDArray[np.uint8],
 ) -> bool: ...
 def stop_threads() -> None: ...

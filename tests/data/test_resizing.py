@@ -64,13 +64,15 @@ def test_a_photograph_of_usual_size_is_resized_natively(isa: str, interpolation:
 @pytest.mark.parametrize("box", [(-1, 0, 5, 5), (0, 0, 5, 9), (3, 0, 3, 5), (float("nan"), 0, 5, 5)])
 def test_a_box_outside_the_image_is_refused(box: tuple[float, float, float, float]) -> None:
     with pytest.raises(ValueError, match="box"):
-        _native.resize("portable", lent(noise(8, 8)), (8, 8), box, 1, np.empty((4, 4, 3), np.uint8))
+        _native.resize(
+            "portable", lent(noise(8, 8)), (8, 8), box, FILTERS[Interpolation.BILINEAR], np.empty((4, 4, 3), np.uint8)
+        )
 
 
 def test_memory_of_another_shape_is_left_alone() -> None:
     out = np.zeros((4, 4, 3), np.uint8)
-    grey = Image.new("L", (8, 8), "white")
-    assert not _native.resize("portable", lent(grey), (8, 8), (0, 0, 8, 8), 1, out)
-    assert not _native.resize("portable", lent(noise(8, 8)), (8, 9), (0, 0, 8, 9), 1, out)
-    assert not _native.resize("portable", lent(noise(8, 8))[::-1], (8, 8), (0, 0, 8, 8), 1, out)
+    grey, bilinear = Image.new("L", (8, 8), "white"), FILTERS[Interpolation.BILINEAR]
+    assert not _native.resize("portable", lent(grey), (8, 8), (0, 0, 8, 8), bilinear, out)
+    assert not _native.resize("portable", lent(noise(8, 8)), (8, 9), (0, 0, 8, 9), bilinear, out)
+    assert not _native.resize("portable", lent(noise(8, 8))[::-1], (8, 8), (0, 0, 8, 8), bilinear, out)
     assert not out.any()

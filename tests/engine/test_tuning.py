@@ -19,6 +19,7 @@ from mobilenets.engine import tuning
 from mobilenets.engine.lowering import lower
 from mobilenets.engine.session import Session, chosen_instruction_set
 from mobilenets.model.model import Model
+from mobilenets.native import _native
 
 
 @pytest.fixture
@@ -64,8 +65,10 @@ def test_the_variable_tunes_sessions_that_are_not_told(cache: Path, monkeypatch:
         b"",
         b"\xff\x00",
         b"[]",
+        b'{"choices": [{"tile_bytes": 1, "split": "ROWS"}]}',
+        b'{"choices": [{"tile_bytes": -1, "split": "ROWS"}]}',
+        b'{"choices": [{"tile_bytes": 1, "split": "BY_HAND"}]}',
         b'{"choices": [[1, 2]]}',
-        b'{"choices": [[-1, 0]]}',
         b'{"choices": "no"}',
         b'{"choices": 3}',
     ],
@@ -103,13 +106,18 @@ def test_every_choice_gives_the_same_bits(seed: int) -> None:
     expected, steps = outputs(), len(runner.describe())
     for _ in range(8):
         tiles, splits = rng.choice((1, *tuning.TILE_BYTES), steps), rng.integers(0, 3, steps)
-        runner.arrange([(int(tile), int(split)) for tile, split in zip(tiles, splits, strict=True)])
+        runner.arrange(
+            [
+                tuning.Choice(tile_bytes=int(tile), split=list(_native.Split)[split])
+                for tile, split in zip(tiles, splits, strict=True)
+            ]
+        )
         assert all(np.array_equal(a, b) for a, b in zip(outputs(), expected, strict=True))
 
 
 def test_choices_that_fit_no_plan_are_refused() -> None:
     runner = lower(small("int8"), instruction_set=chosen_instruction_set(), threads=1, processors=1)
     with pytest.raises(ValueError, match="one choice for each of its steps"):
-        runner.arrange([(0, 0)])
-    with pytest.raises(ValueError, match="unknown split"):
-        runner.arrange([(0, 3)] * len(runner.describe()))
+        runner.arrange([tuning.Choice()])
+    with pytest.raises(ValueError, match="over a gigabyte"):
+        runner.arrange([tuning.Choice(tile_bytes=2 << 30)] * len(runner.describe()))

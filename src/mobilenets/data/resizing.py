@@ -8,8 +8,12 @@ from PIL import Image
 from mobilenets.model.preprocessing import REDUCING_GAP, Interpolation, Pixels, Preprocessing
 from mobilenets.native import _native
 
-FILTERS = {Interpolation.BOX: 0, Interpolation.BILINEAR: 1, Interpolation.BICUBIC: 2}
-"""By their numbers in native/resize.h."""
+FILTERS = {
+    Interpolation.BOX: _native.Interpolation.BOX,
+    Interpolation.BILINEAR: _native.Interpolation.BILINEAR,
+    Interpolation.BICUBIC: _native.Interpolation.BICUBIC,
+}
+"""Those that the engine knows."""
 
 
 def resized(image: Image.Image, preprocessing: Preprocessing, height: int, width: int, instruction_set: str) -> Pixels:

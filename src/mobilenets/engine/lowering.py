@@ -1,4 +1,4 @@
-"""From a Model to the native runner: batch norm and normalisation folded, scales turned into multipliers.
+"""From a Model to the native runner: batch norm and normalization folded, scales turned into multipliers.
 
 This is the half of planning that knows what a Network is. The native half (native/plan.h) knows kernels, tiles,
 threads and memory.
@@ -6,8 +6,7 @@ threads and memory.
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +22,9 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
-    Padding,
     PointwiseConvolution,
+    Windowed,
 )
-from mobilenets.base.records import record
 from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization, TensorQuantization
@@ -34,35 +32,8 @@ from mobilenets.native import _native
 
 Array = npt.NDArray[Any]
 
-# The order of LayerKind in native/plan.h.
-_KINDS: dict[type[Layer], int] = {
-    Convolution: 0,
-    DepthwiseConvolution: 1,
-    PointwiseConvolution: 2,
-    Linear: 3,
-    MaxPool: 4,
-    GlobalAveragePool: 5,
-    Add: 6,
-    Concatenate: 7,
-}
-_LIMITS = {
-    Activation.NONE: (-math.inf, math.inf),
-    Activation.RELU: (0.0, math.inf),
-    Activation.RELU6: (0.0, 6.0),
-}
 _LARGEST_PRODUCT = 2.0**30
-"""Optimised kernels turn products below this into integers; others go to the portable ones, which clamp first."""
-
-
-@record(frozen=True)
-class _Numbers:
-    """Parameters of one layer, as native/plan.h wants them."""
-
-    weight: Array | None = None
-    bias: Array | None = None
-    multiplier: Array | None = None
-    weight_zero_point: Array | None = None
-    bounded: bool = True
+"""Optimized kernels turn products below this into integers; others go to the portable ones, which clamp first."""
 
 
 def lower(
@@ -95,59 +66,102 @@ def lower(
         mean, std = (0.0,) * network.channels, (1.0,) * network.channels  # type: ignore[assignment]
     try:
         writer = _native.PlanWriter(
-            instruction_set,
-            model.quantization is not None,
-            threads,
-            (network.channels, network.height, network.width),
-            (255 * np.asarray(mean, np.float64)).astype(np.float32),
-            (1 / (255 * np.asarray(std, np.float64))).astype(np.float32),
-            guarded,
-            tile_bytes,
-            whole_map_bytes,
+            instruction_set=instruction_set,
+            channels=network.channels,
+            height=network.height,
+            width=network.width,
+            offset=(255 * np.asarray(mean, np.float64)).astype(np.float32),
+            scale=(1 / (255 * np.asarray(std, np.float64))).astype(np.float32),
+            options=_native.PlanOptions(
+                value_type=_native.Type.FLOAT32 if model.quantization is None else _native.Type.UINT8,
+                threads=threads,
+                tile_bytes=tile_bytes,
+                whole_map_bytes=whole_map_bytes,
+                guarded=guarded,
+            ),
         )
         maps = {INPUT: 0}
         for layer in network.layers:
-            maps[layer.name] = _add(writer, model, layer, [maps[name] for name in layer.inputs])
-        outputs = [(maps[name], *_output_scale(model.quantization, name)) for name in network.outputs]
+            maps[layer.name] = writer.add(_lowered(model, layer, [maps[name] for name in layer.inputs]))
+        outputs = [_output(model.quantization, name, maps[name]) for name in network.outputs]
         return writer.finish(outputs, processors)
     except (ValueError, MemoryError) as error:
         raise EngineError(f"{network.name} cannot be planned: {error or 'not enough memory'}") from None
 
 
-def _output_scale(quantization: Quantization | None, name: str) -> tuple[float, int]:
-    held = quantization.activations.get(name) if quantization else None
-    return (held.scale, held.zero_point) if held else (1.0, 0)
+def _output(quantization: Quantization | None, name: str, index: int) -> _native.Output:
+    tensor = quantization.activations.get(name) if quantization else None
+    if tensor is None:
+        return _native.Output(map_number=index)
+    return _native.Output(map_number=index, scale=tensor.scale, zero_point=tensor.zero_point)
 
 
-def _add(writer: _native.PlanWriter, model: Model, layer: Layer, inputs: list[int]) -> int:
-    quantization = model.quantization
-    activation = layer.activation
-    low_real, high_real = _LIMITS[activation]
-    padding = getattr(layer, "padding", Padding())
-    target = quantization.activations.get(layer.name) if quantization else None
-    source = quantization.activations[layer.inputs[0]] if quantization else None
-    low, high = target.clamp(activation) if target else (0, 255)
-    numbers = _float_numbers(model, layer) if quantization is None else _integer_numbers(model, quantization, layer)
-    return writer.add(
-        _KINDS[type(layer)],
-        layer.name,
-        inputs,
-        (getattr(layer, "kernel", 1), getattr(layer, "stride", 1), *padding, getattr(layer, "groups", 1)),
-        _out_channels(layer),
-        quantization is not None and target is None,
-        numbers.bounded,
-        (source.zero_point if source else 0, target.zero_point if target else 0, low, high),
-        low_real,
-        high_real,
-        numbers.weight,
-        numbers.bias,
-        numbers.multiplier,
-        numbers.weight_zero_point,
-    )
+def _lowered(model: Model, layer: Layer, inputs: list[int]) -> _native.Layer:
+    """One layer as the plan takes it; `inputs` are the numbers of the maps that it reads."""
+    lowered = _native.Layer(_kind(layer), layer.name, inputs)
+    match layer:
+        case Convolution():
+            _set_window(lowered, layer)
+            lowered.groups = layer.groups
+            lowered.out_channels = layer.out_channels
+        case DepthwiseConvolution() | MaxPool():
+            _set_window(lowered, layer)
+        case PointwiseConvolution():
+            lowered.out_channels = layer.out_channels
+        case Linear():
+            lowered.out_channels = layer.out_features
+        case _:
+            pass  # all is said by what they read
+    lowered.activation = _activation(layer.activation)
+    if model.quantization is None:
+        _set_float_numbers(lowered, model, layer)
+    else:
+        _set_integer_numbers(lowered, model, model.quantization, layer)
+    return lowered
 
 
-def _out_channels(layer: Layer) -> int:
-    return layer.out_features if isinstance(layer, Linear) else getattr(layer, "out_channels", 0)
+def _kind(layer: Layer) -> _native.LayerKind:
+    match layer:
+        case Convolution():
+            return _native.LayerKind.CONVOLUTION
+        case DepthwiseConvolution():
+            return _native.LayerKind.DEPTHWISE
+        case PointwiseConvolution():
+            return _native.LayerKind.POINTWISE
+        case Linear():
+            return _native.LayerKind.LINEAR
+        case MaxPool():
+            return _native.LayerKind.MAX_POOL
+        case GlobalAveragePool():
+            return _native.LayerKind.AVERAGE_POOL
+        case Add():
+            return _native.LayerKind.ADD
+        case Concatenate():
+            return _native.LayerKind.CONCATENATE
+        case _:
+            raise EngineError(f"{layer.name}: the engine has no layer of the kind {layer.kind}")
+
+
+def _set_window(lowered: _native.Layer, layer: Windowed) -> None:
+    lowered.kernel = layer.kernel
+    lowered.stride = layer.stride
+    lowered.pad_top, lowered.pad_bottom, lowered.pad_left, lowered.pad_right = layer.padding
+
+
+def _activation(activation: Activation) -> _native.Activation:
+    match activation:
+        case Activation.NONE:
+            return _native.Activation.NONE
+        case Activation.RELU:
+            return _native.Activation.RELU
+        case Activation.RELU6:
+            return _native.Activation.RELU6
+        case Activation.HARD_SIGMOID:
+            return _native.Activation.HARD_SIGMOID
+        case Activation.HARD_SWISH:
+            return _native.Activation.HARD_SWISH
+        case _:
+            assert_never(activation)
 
 
 def _in_row_order(model: Model, layer: Layer, weight: Array) -> Array:
@@ -162,67 +176,89 @@ def _in_row_order(model: Model, layer: Layer, weight: Array) -> Array:
 # float32 --------------------------------------------------------------------------------------------------------------
 
 
-def _float_numbers(model: Model, layer: Layer) -> _Numbers:
-    if isinstance(layer, GlobalAveragePool):
-        shape = model.network.shapes[layer.inputs[0]]
-        return _Numbers(multiplier=np.array([1 / (shape.height * shape.width)], np.float32))
-    if not layer.has_weight:
-        return _Numbers()
+def _set_float_numbers(lowered: _native.Layer, model: Model, layer: Layer) -> None:
+    match layer:
+        case GlobalAveragePool():
+            shape = model.network.shapes[layer.inputs[0]]
+            lowered.multiplier = np.array([1 / (shape.height * shape.width)], np.float32)
+        case MaxPool() | Add() | Concatenate():
+            pass
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+            _set_float_weights(lowered, model, layer)
+        case _:
+            raise EngineError(f"{layer.name}: the engine has no layer of the kind {layer.kind}")
+
+
+def _set_float_weights(lowered: _native.Layer, model: Model, layer: Layer) -> None:
     weight = model.parameters[f"{layer.name}.weight"]
     bias = np.zeros(len(weight), np.float64)
     if layer.bias:
         bias += model.parameters[f"{layer.name}.bias"]
-    norm = layer.batch_norm
-    if norm is not None:
-        gamma, beta, mean, variance = (
-            model.parameters[f"{layer.name}.batch_norm.{statistic}"].astype(np.float64)
-            for statistic in ("weight", "bias", "running_mean", "running_var")
-        )
-        factor = gamma / np.sqrt(variance + norm.epsilon)
+    if layer.batch_norm is not None:
+        gamma, beta, mean, variance = (model.parameters[name].astype(np.float64) for name in layer.batch_norm_names)
+        factor = gamma / np.sqrt(variance + layer.batch_norm.epsilon)
         bias = (bias - mean) * factor + beta
         weight = weight * factor.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
-    return _Numbers(_in_row_order(model, layer, weight), bias.astype(np.float32))
+    lowered.weight = _in_row_order(model, layer, weight)
+    lowered.bias = bias.astype(np.float32)
 
 
 # int8 -----------------------------------------------------------------------------------------------------------------
 
 
-def _integer_numbers(model: Model, quantization: Quantization, layer: Layer) -> _Numbers:
+def _set_integer_numbers(lowered: _native.Layer, model: Model, quantization: Quantization, layer: Layer) -> None:
     sources = [quantization.activations[name] for name in layer.inputs]
     target = quantization.activations.get(layer.name)
-    if isinstance(layer, MaxPool):
-        return _Numbers()
-    if isinstance(layer, Add | Concatenate):
-        if target is None:
-            raise EngineError(f"{layer.name} has no scale")
-        ratios = [np.float64(source.scale) / np.float64(target.scale) for source in sources]
-        return _Numbers(
-            bias=np.array([source.zero_point for source in sources], np.int32),
-            multiplier=np.array(ratios, np.float32),
-            bounded=bool(sum(ratios) * 255 < _LARGEST_PRODUCT),
-        )
-    if isinstance(layer, GlobalAveragePool):
-        return _average_numbers(model, layer, sources[0], target)
-    return _weighted_numbers(model, layer, sources[0], target)
+    lowered.in_zero_point = sources[0].zero_point
+    lowered.real_output = target is None
+    if target is not None:
+        lowered.out_zero_point = target.zero_point
+        lowered.low, lowered.high = target.clamp(layer.activation)
+    match layer:
+        case MaxPool():
+            pass
+        case Add() | Concatenate():
+            if target is None:
+                raise EngineError(f"{layer.name} has no scale")
+            _set_sum_numbers(lowered, sources, target)
+        case GlobalAveragePool():
+            _set_average_numbers(lowered, model, layer, sources[0], target)
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+            _set_integer_weights(lowered, model, layer, sources[0], target)
+        case _:
+            raise EngineError(f"{layer.name}: the engine has no layer of the kind {layer.kind}")
 
 
-def _average_numbers(
-    model: Model, layer: Layer, source: TensorQuantization, target: TensorQuantization | None
-) -> _Numbers:
+def _set_sum_numbers(lowered: _native.Layer, sources: list[TensorQuantization], target: TensorQuantization) -> None:
+    ratios = [np.float64(source.scale) / np.float64(target.scale) for source in sources]
+    lowered.bias = np.array([source.zero_point for source in sources], np.int32)
+    lowered.multiplier = np.array(ratios, np.float32)
+    lowered.bounded = bool(sum(ratios) * 255 < _LARGEST_PRODUCT)
+
+
+def _set_average_numbers(
+    lowered: _native.Layer,
+    model: Model,
+    layer: Layer,
+    source: TensorQuantization,
+    target: TensorQuantization | None,
+) -> None:
     shape = model.network.shapes[layer.inputs[0]]
     pixels = shape.height * shape.width
     scale = np.array([source.scale / pixels])
     multiplier = (scale / target.scale if target else scale).astype(np.float32)
-    return _Numbers(
-        bias=np.array([-source.zero_point * pixels], np.int64).astype(np.int32),
-        multiplier=multiplier,
-        bounded=bool(255 * pixels < 2**31 and 255 * pixels * multiplier[0] < _LARGEST_PRODUCT),
-    )
+    lowered.bias = np.array([-source.zero_point * pixels], np.int64).astype(np.int32)
+    lowered.multiplier = multiplier
+    lowered.bounded = bool(255 * pixels < 2**31 and 255 * pixels * multiplier[0] < _LARGEST_PRODUCT)
 
 
-def _weighted_numbers(
-    model: Model, layer: Layer, source: TensorQuantization, target: TensorQuantization | None
-) -> _Numbers:
+def _set_integer_weights(
+    lowered: _native.Layer,
+    model: Model,
+    layer: Layer,
+    source: TensorQuantization,
+    target: TensorQuantization | None,
+) -> None:
     weight = model.parameters[f"{layer.name}.weight"]
     bias = model.parameters[f"{layer.name}.bias"]
     zero_point = model.parameters.get(f"{layer.name}.weight_zero_point")
@@ -239,10 +275,8 @@ def _weighted_numbers(
     scale = source.scale * model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
     multiplier = (scale if target is None else scale / target.scale).astype(np.float32)
     largest = float(np.abs(folded).max()) + 255.0 * (128 if zero_point is None else 255) * taps
-    return _Numbers(
-        _in_row_order(model, layer, weight),
-        folded.astype(np.int32),
-        multiplier,
-        zero_point,
-        bounded=largest < 2**31 and (target is None or largest * float(multiplier.max()) < _LARGEST_PRODUCT),
-    )
+    lowered.weight = _in_row_order(model, layer, weight)
+    lowered.bias = folded.astype(np.int32)
+    lowered.multiplier = multiplier
+    lowered.weight_zero_point = zero_point
+    lowered.bounded = largest < 2**31 and (target is None or largest * float(multiplier.max()) < _LARGEST_PRODUCT)

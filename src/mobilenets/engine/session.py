@@ -90,7 +90,7 @@ def chosen_instruction_set() -> str:
 @cache
 def measured_peak(instruction_set: str, *, integer: bool) -> float:
     """Multiply-accumulates per second of one core, measured on registers alone; 0 where it is not known how."""
-    return _native.measure_peak(instruction_set, integer)
+    return _native.measure_peak(instruction_set, _native.Type.UINT8 if integer else _native.Type.FLOAT32)
 
 
 class Session:

@@ -24,15 +24,13 @@ from mobilenets.base.processors import processor_name
 from mobilenets.model.model import Model
 from mobilenets.native import _native
 
-Choice = tuple[int, int]
-"""Bytes of a tile and the split of one step, as native/plan.h numbers it; 0 is the plan's own choice."""
+Choice = _native.ChainChoice
 
-VERSION = 2
+VERSION = 3
 """Of what is remembered; goes up when kernels change enough to make it worthless."""
 
 TILE_BYTES = tuple(kilobytes << 10 for kilobytes in (8, 16, 32, 64, 128, 256, 512))
-BY_ROWS, BY_CHANNELS = 1, 2
-PLAN_DECIDES: Choice = (0, 0)
+PLAN_DECIDES = Choice()
 
 SECONDS = 0.8
 MOST_REPEATS = 30
@@ -63,12 +61,13 @@ def tune(
     repeats = _repeats(runner, pixels, threads, seconds / rounds)
     best = _seconds(runner, chosen, pixels, threads, repeats)
     for tile_bytes in TILE_BYTES:
-        _try([(tile_bytes, 0)] * steps, chosen, best, (runner, pixels, threads, repeats), end)
-    for split in (BY_ROWS, BY_CHANNELS) if threads > 1 else ():
-        _try([(tile_bytes, split) for tile_bytes, _ in chosen], chosen, best, (runner, pixels, threads, repeats), end)
+        _try([Choice(tile_bytes=tile_bytes)] * steps, chosen, best, (runner, pixels, threads, repeats), end)
+    for split in (_native.Split.ROWS, _native.Split.CHANNELS) if threads > 1 else ():
+        tried = [Choice(tile_bytes=choice.tile_bytes, split=split) for choice in chosen]
+        _try(tried, chosen, best, (runner, pixels, threads, repeats), end)
     # Steps share caches: what is best for each need not be for all. In doubt the plan's own choices stay.
     plan_decides = [PLAN_DECIDES] * steps
-    if chosen != plan_decides:
+    if any(choice is not PLAN_DECIDES for choice in chosen):
         totals: list[list[float]] = [[], []]
         for _ in range(CONFIRMATIONS):
             for choices, total in zip((plan_decides, chosen), totals, strict=True):
@@ -125,12 +124,17 @@ def tune_once(runner: _native.Runner, model: Model, instruction_set: str, thread
     chosen = tune(runner, noise, threads)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps({"choices": chosen}).encode())
+        write_atomically(path, _encode(chosen))
+
+
+def _encode(choices: list[Choice]) -> bytes:
+    listed = [{"tile_bytes": choice.tile_bytes, "split": choice.split.name} for choice in choices]
+    return json.dumps({"choices": listed}).encode()
 
 
 def _read(path: Path) -> list[Choice]:
     choices = json.loads(path.read_bytes())["choices"]
-    return [(int(tile_bytes), int(split)) for tile_bytes, split in choices]
+    return [Choice(tile_bytes=choice["tile_bytes"], split=_native.Split[choice["split"]]) for choice in choices]
 
 
 def _folder() -> Path:
