@@ -205,12 +205,12 @@ def test_paragraphs_and_tables_are_whole(page: Path) -> None:
         if lines[0].startswith("|"):
             cells = [len(re.findall(r"\|", re.sub(r"`[^`]*`|\\\|", "", line))) for line in lines]
             assert len(set(cells)) == 1, f"{place}: rows of a table have {sorted(set(cells))} borders"
-        elif not lines[0].startswith("#"):
+        elif not lines[0].startswith(("#", ":::")):
             longest = max(map(len, lines))
             assert longest <= LONGEST_LINE, (
                 f"{place}: a line has {longest} characters; at most {LONGEST_LINE} are usual"
             )
-            assert lines[-1].endswith((".", ":", ")")), f"{place}: a paragraph ends in {lines[-1][-20:]!r}"
+            assert lines[-1].endswith((".", ":", ")", "?")), f"{place}: a paragraph ends in {lines[-1][-20:]!r}"
 
 
 def paragraphs_of(page: Path) -> list[tuple[int, list[str]]]:
