@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,14 @@ OPTIONAL_PACKAGES = (
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse((SOURCE / module).read_text(encoding="utf-8"))
+
+
 def imported(module: str) -> Iterator[str]:
     """Full names of everything that a module imports, inside its functions too."""
-    for node in ast.walk(ast.parse((SOURCE / module).read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -123,12 +129,12 @@ for module in {modules!r}:
 """
 
 
+@cache
 def trains(module: str) -> bool:
     """Whether a module is, or imports when it is imported, one of ``training/``."""
     if module.startswith("training/"):
         return True
-    tree = ast.parse((SOURCE / module).read_text(encoding="utf-8"))
-    names = [str(node.module) for node in tree.body if isinstance(node, ast.ImportFrom)]
+    names = [str(node.module) for node in tree_of(module).body if isinstance(node, ast.ImportFrom)]
     paths = [
         name.removeprefix("mobilenets.").replace(".", "/") + ".py" for name in names if name.startswith("mobilenets.")
     ]
