@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tradeoff_runs import RESOLUTIONS, WIDTHS, OutOfTimeError, Results, Runs, spent
+from tradeoff_runs import RESOLUTIONS, WIDTHS, OutOfTimeError, Results, Runs, Training, spent
 
 from mobilenets.compression.quantize import quantize
 from mobilenets.engine.session import Session
@@ -33,7 +33,6 @@ from mobilenets.search.candidates import candidate_of
 from mobilenets.search.frontier import knee
 from mobilenets.search.judging import QUICK
 from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
-from mobilenets.training.loop import Trainer
 from mobilenets.training.recipes import DEFAULT
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16
@@ -58,7 +57,7 @@ class Bench:
                 key = {"part": "separate", **self.runs.key, "width": width, "resolution": side}
                 if not self.results.find(**key):
                     module = self.runs.fresh(width, side)
-                    seconds = self.runs.train(key, module, self.options.epochs, self.runs.recipe)
+                    seconds = self.runs.train(key, self.runs.training(module, self.options.epochs, self.runs.recipe))
                     self.results.add(key | {"seconds": seconds, **self.runs.top1(self.runs.model(module))})
 
     def shared(self) -> None:
@@ -67,9 +66,8 @@ class Bench:
         if not self.results.find(**run) or not self.runs.shared_path.exists():
             module = self.runs.fresh(max(WIDTHS), self.runs.largest)
             objective = self.runs.sandwich(module.network)
-            seconds = self.runs.train(
-                run, module, self.runs.shared_epochs, self.runs.recipe, objective=objective, keep_last=True
-            )
+            training = self.runs.training(module, self.runs.shared_epochs, self.runs.recipe, objective, keep_last=True)
+            seconds = self.runs.train(run, training)
             save(self.runs.model(module), self.runs.shared_path)
             self.results.add(run | {"seconds": seconds})
         shared = load(self.runs.shared_path)
@@ -98,7 +96,7 @@ class Bench:
         if not self.results.find(**alone):
             epochs = self._as_long(made["width"], made["resolution"])
             module = self.runs.fresh(made["width"], made["resolution"])
-            seconds = self.runs.train(alone, module, epochs, self.runs.recipe)
+            seconds = self.runs.train(alone, self.runs.training(module, epochs, self.runs.recipe))
             self.results.add(
                 alone | {"alone epochs": epochs, "seconds": seconds, **self.runs.top1(self.runs.model(module))}
             )
@@ -112,30 +110,30 @@ class Bench:
         shared = load(runs.shared_path)
         start, largest = runs.slice(shared, width, side), runs.slice(shared, max(WIDTHS), runs.largest)
         module, how = runs.specialising(start, largest)
-        learning_on = runs.trainer(
-            module, how.epochs, runs.recipe, objective=how.objective, size=how.size, sized_epochs=how.sized_epochs
+        learning_on = runs.training(
+            module, how.epochs, runs.recipe, how.objective, size=how.size, sized_epochs=how.sized_epochs
         )
-        alone = runs.trainer(runs.fresh(width, side), 1, runs.recipe)
-        together = self._shared_trainer()
+        alone = runs.training(runs.fresh(width, side), 1, runs.recipe)
+        together = self._shared_training()
         epochs = 0.0
         for number in range(COST_ROUNDS):
-            one = self.step_seconds(alone, STEPS_A_ROUND)
+            one = alone.step_seconds(STEPS_A_ROUND)
             shared_run = runs.shared_epochs * self._shared_step_seconds(together, number)
-            learning = how.sized_epochs * self.step_seconds(learning_on, STEPS_A_ROUND)
+            learning = how.sized_epochs * learning_on.step_seconds(STEPS_A_ROUND)
             untaught = how.epochs - how.sized_epochs
             if untaught:
-                learning += untaught * self.step_seconds(learning_on, STEPS_A_ROUND, how.epochs - 1)
+                learning += untaught * learning_on.step_seconds(STEPS_A_ROUND, how.epochs - 1)
             epochs += (shared_run + learning) / one / COST_ROUNDS
         return max(1, round(epochs))
 
-    def _shared_trainer(self) -> Trainer:
+    def _shared_training(self) -> Training:
         module = self.runs.fresh(max(WIDTHS), self.runs.largest)
         objective = self.runs.sandwich(module.network)
-        return self.runs.trainer(module, self.runs.shared_epochs, self.runs.recipe, objective=objective)
+        return self.runs.training(module, self.runs.shared_epochs, self.runs.recipe, objective)
 
-    def _shared_step_seconds(self, trainer: Trainer, number: int) -> float:
+    def _shared_step_seconds(self, training: Training, number: int) -> float:
         """Of the shared run in the part of it that a round looks at."""
-        return self.step_seconds(trainer, STEPS_A_ROUND, int((number + 0.5) / COST_ROUNDS * self.runs.shared_epochs))
+        return training.step_seconds(STEPS_A_ROUND, int((number + 0.5) / COST_ROUNDS * self.runs.shared_epochs))
 
     def _knee(self, rows: list[dict[str, Any]]) -> tuple[float, int]:
         places = [(row["width"], row["resolution"], "float32", 1, len(self.runs.dataset.labels)) for row in rows]
@@ -222,14 +220,14 @@ class Bench:
         Whole runs are hours apart on a machine that others share; their steps, side by side, are what can be compared.
         """
         alone = [
-            self.runs.trainer(self.runs.fresh(width, side), 1, self.runs.recipe)
+            self.runs.training(self.runs.fresh(width, side), 1, self.runs.recipe)
             for width in WIDTHS
             for side in RESOLUTIONS
         ]
-        shared = self._shared_trainer()
+        shared = self._shared_training()
         seconds = {"shared": 0.0, "separate": 0.0}
         for number in range(COST_ROUNDS):
-            seconds["separate"] += sum(self.step_seconds(trainer, 1) for trainer in alone) / COST_ROUNDS
+            seconds["separate"] += sum(training.step_seconds(1) for training in alone) / COST_ROUNDS
             seconds["shared"] += self._shared_step_seconds(shared, number) / COST_ROUNDS
         ratio = self.runs.shared_epochs * seconds["shared"] / (self.options.epochs * seconds["separate"])
         self.results.add({"part": "cost", **self.runs.shared_key, **seconds, "ratio": ratio})
@@ -237,13 +235,6 @@ class Bench:
         print(
             f"a step: {steps}; {self.runs.shared_epochs} epochs against {self.options.epochs}: {ratio:.3f} of the cost"
         )
-
-    def step_seconds(self, trainer: Trainer, steps: int, epoch: int = 0) -> float:
-        """Mean processor seconds of a training step, its batch included, after one that prepares the operators."""
-        batches = trainer._batches.epoch(epoch, trainer.size_at(epoch))
-        trainer.module.train()
-        times = [spent(lambda: trainer._train_step(next(batches), 1e-3))[0] for _ in range(steps + 1)]
-        return statistics.mean(times[1:])
 
 
 def shares(row: dict[str, Any]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,14 +24,19 @@ from mobilenets.model.model import Model
 from mobilenets.model.subnet import sliced
 from mobilenets.search.judging import STATISTICS_IMAGES
 from mobilenets.search.supernet import Specialising, epochs_of_shared
+from mobilenets.training import loop
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
+from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.defaults import PREPROCESSING
-from mobilenets.training.loop import Plan, Trainer
+from mobilenets.training.loop import TrainingState, train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
+from mobilenets.training.objectives import Objective, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
+from mobilenets.training.recalibration import reestimated
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
-from mobilenets.training.sandwich import Sandwich, reestimated
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Validation
 
 Result = TypeVar("Result")
 
@@ -93,6 +98,49 @@ class _ClockedTask(Task):
             raise OutOfTimeError
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training run, ready to begin.
+
+    Attributes:
+        module: What is trained.
+        batches: Training images.
+        objective: What every step minimizes.
+        recipe: How to train.
+        run: For how long, from which seed, at which sizes.
+        validation: What epochs are chosen by.
+    """
+
+    module: NetworkModule
+    batches: Batches
+    objective: Objective
+    recipe: Recipe
+    run: TrainingRun
+    validation: Validation
+
+    def train(self, checkpoint: CheckpointFile, progress: Progress) -> None:
+        """Train to the end."""
+        loop.CHECKPOINT_SECONDS = 1.0  # so that little is lost when the time is over
+        train(
+            self.module,
+            self.batches,
+            self.objective,
+            self.recipe,
+            self.run,
+            self.validation,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+
+    def step_seconds(self, steps: int, epoch: int = 0) -> float:
+        """Mean processor seconds of a training step, its batch included, after one that prepares the operators."""
+        state = TrainingState(self.module, self.recipe, self.run, self.batches.steps_per_epoch)
+        batches = self.batches.epoch(epoch, self.run.image_size(epoch, self.module.network, self.recipe))
+        self.module.train()
+        times = [spent(lambda: state.train_step(next(batches), self.objective))[0] for _ in range(steps + 1)]
+        return sum(times[1:]) / steps
+
+
 class Runs:
     """Images of one data set, decoded once, and the recipe that all networks are trained by.
 
@@ -149,29 +197,27 @@ class Runs:
         initialize(module, self.recipe, self.seed)
         return module
 
-    def trainer(
-        self, module: NetworkModule, epochs: int, recipe: Recipe, *, keep_last: bool = False, **how: Any
-    ) -> Trainer:
+    def training(
+        self, module: NetworkModule, epochs: int, recipe: Recipe, objective: Objective | None = None, **how: Any
+    ) -> Training:
         """A training run of a module."""
-        plan = Plan(epochs, seed=self.seed, keep_last=keep_last)
+        run = TrainingRun(epochs, seed=self.seed, **how)
         if self._canvases is None:
             self._canvases = make_canvases(self.dataset.train, self.largest)
         classes = len(self.dataset.labels)
-        batches = Batches(self._canvases, classes, PREPROCESSING, recipe, seed=self.seed, device=plan.device)
-        validation = self.prepared("validation", module.network.height)
-        return Trainer(module, batches, validation, PREPROCESSING, recipe, plan, progress=self.clock, **how)
+        batches = Batches(self._canvases, classes, PREPROCESSING, recipe, seed=self.seed, device=run.device)
+        validation = Validation(self.prepared("validation", module.network.height), PREPROCESSING, run)
+        objective = objective or cross_entropy(recipe.label_smoothing)
+        return Training(module, batches, objective, recipe, run, validation)
 
-    def train(self, key: dict[str, Any], module: NetworkModule, epochs: int, recipe: Recipe, **how: Any) -> float:
+    def train(self, key: dict[str, Any], training: Training) -> float:
         """Train to the end, going on with what an earlier call began: processor seconds of the training loop."""
         name = "-".join(str(value) for value in key.values())
         path = Path(self.options.results) / f"{name}.checkpoint.safetensors"
-        trainer = self.trainer(module, epochs, recipe, checkpoint=path, settings=key, **how)
-        trainer.resume()
         begun = time.process_time()
         try:
-            trainer.run()
+            training.train(CheckpointFile(path, key, resume=True), self.clock)
         except OutOfTimeError:
-            trainer.save()
             self.results.add({"interrupted": key, "seconds": round(time.process_time() - begun, 2)})
             raise
         path.unlink()
@@ -203,7 +249,7 @@ class Runs:
         key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
         module, how = self.specialising(start, largest)
         sizes = {"size": how.size, "sized_epochs": how.sized_epochs}
-        seconds = self.train(key, module, how.epochs, self.recipe, objective=how.objective, **sizes)
+        seconds = self.train(key, self.training(module, how.epochs, self.recipe, how.objective, **sizes))
         model = self.model(module)
         return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
 

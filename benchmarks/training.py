@@ -27,16 +27,17 @@ from torch.nn import functional
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.processors import cores
-from mobilenets.data.loading import Prepared
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import MARGIN, StoredCanvases
 from mobilenets.training.defaults import choose_device, choose_precision
 from mobilenets.training.fit import fit
-from mobilenets.training.loop import Plan, Trainer
+from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
+from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import Settings
 
 CLASSES = 10
@@ -81,22 +82,16 @@ def this_package(resolution: int, width: float, batch: int, steps: int, device: 
     preprocessing = Preprocessing()
     canvases = StoredCanvases(pixels, np.ones(count, np.float32), targets)
     batches = Batches(canvases, CLASSES, preprocessing, recipe, seed=0, device=device)
-    none = Prepared(np.empty((0, resolution, resolution, 3), np.uint8), targets[:0], (), ())
-    trainer = Trainer(
-        module,
-        batches,
-        none,
-        preprocessing,
-        recipe,
-        Plan(epochs=1000, precision=choose_precision("auto", device), device=device),
-    )
-    trainer.module.train()
+    run_of = TrainingRun(epochs=1000, precision=choose_precision("auto", device), device=device)
+    state = TrainingState(module, recipe, run_of, batches.steps_per_epoch)
+    objective = cross_entropy(recipe.label_smoothing)
+    module.train()
     epoch = 0
 
     def run() -> None:
         nonlocal epoch
         for drawn in batches.epoch(epoch, (resolution, resolution)):
-            trainer._train_step(drawn, 1e-3)
+            state.train_step(drawn, objective)
         epoch += 1
 
     return run

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.interruption import Interruption
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.evaluate import evaluate
@@ -23,7 +24,7 @@ from mobilenets.search.candidates import search_resolutions
 from mobilenets.search.profile import EIGHTHS, DeviceProfile, Point
 from mobilenets.search.result import Goal, Search
 from mobilenets.search.supernet import specialised_epochs
-from mobilenets.training.loop import Trainer
+from mobilenets.training import loop
 from mobilenets.training.recipes import DEFAULT
 from mobilenets.training.result import Fit
 from mobilenets.training.settings import Settings
@@ -111,20 +112,10 @@ def test_the_same_seed_and_device_give_the_same_file(fitted: tuple[Fit, Path], i
 def test_an_interrupted_search_goes_on_to_the_same_model(
     phase: str, fitted: tuple[Fit, Path], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Trainer.run
-    runs: list[Trainer] = []
-
-    def interrupted(self: Trainer) -> Any:
-        runs.append(self)
-        if len(runs) == 1 and phase == "specialise":
-            return real(self)
-        self.save()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Trainer, "run", interrupted)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    stop = Interruption(run={"shared": 1, "specialise": 2}[phase])
     with pytest.raises(KeyboardInterrupt):
-        fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL)
-    monkeypatch.setattr(Trainer, "run", real)
+        fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL, progress=stop)
     with pytest.raises(TrainingError, match="holds an unfinished run"):
         fit_within(images, tmp_path, goal(max_latency_ms=0.012), SMALL)
     with pytest.raises(TrainingError, match="was begun with"):
@@ -152,7 +143,7 @@ def test_int8_that_loses_too_much_is_picked_again_in_float32(images: Path, monke
 def test_a_pick_that_learning_on_makes_no_better_is_kept_and_recorded_as_its_start(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_training, "is_better", lambda *epochs: False)
+    monkeypatch.setattr(search_training, "is_better", lambda *scores: True)
     result = fit_within(images, tmp_path / "run", goal(max_latency_ms=0.007), replace(SMALL, width=0.25, epochs=1))
     choice, metrics = result.search, json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert choice is not None
@@ -176,10 +167,10 @@ def test_a_goal_that_no_slice_reaches_is_said_with_the_way_to_go_on(images: Path
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trained(self: Trainer) -> Any:
+    def trained(*_: Any, **__: Any) -> Any:
         raise AssertionError("this must be refused before any training")
 
-    monkeypatch.setattr(Trainer, "run", trained)
+    monkeypatch.setattr(search_training, "train", trained)
 
 
 @pytest.mark.usefixtures("untrained")

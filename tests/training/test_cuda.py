@@ -16,8 +16,8 @@ from mobilenets.engine.session import Session
 from mobilenets.training.batches import normalized
 from mobilenets.training.fit import fit
 from mobilenets.training.network import module_of
+from mobilenets.training.recalibration import reestimated
 from mobilenets.training.recipes import DEFAULT
-from mobilenets.training.sandwich import reestimated
 from mobilenets.training.settings import Settings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is here")

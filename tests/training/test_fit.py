@@ -28,9 +28,10 @@ from mobilenets.training import loop
 from mobilenets.training.defaults import fine_tuning_network, fine_tuning_side
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
-from mobilenets.training.network import parameters_of
+from mobilenets.training.network import NetworkModule, parameters_of
 from mobilenets.training.recipes import DEFAULT, PAPER
 from mobilenets.training.result import Fit
+from mobilenets.training.selection import Totals, Validation
 from mobilenets.training.settings import Settings
 
 SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
@@ -139,27 +140,24 @@ def starting_model(labels: tuple[str, ...]) -> Model:
 
 def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = starting_model(("cat", "dog"))
-    seen: list[np.ndarray[Any, Any]] = []
-    original = loop.Trainer._end_epoch
+    seen: list[dict[str, np.ndarray[Any, Any]]] = []
+    original = Validation.__call__
 
-    def spy(self: loop.Trainer, *arguments: Any) -> None:
-        present = parameters_of(self.module)
-        seen.append(present["block13.pointwise.weight"])
-        assert len(seen) > 1 or present["block13.pointwise.batch_norm.running_mean"].tolist() == (
-            start.parameters["block13.pointwise.batch_norm.running_mean"].tolist()
-        )
-        original(self, *arguments)
+    def spy(self: Validation, module: NetworkModule) -> Totals:
+        seen.append(parameters_of(module))
+        return original(self, module)
 
-    monkeypatch.setattr(loop.Trainer, "_end_epoch", spy)
-    result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=3, weights=start))
+    monkeypatch.setattr(Validation, "__call__", spy)
+    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=start, validation_apart=True)
+    result = fit(colours, None, settings)
     assert result.model.labels == ("blue", "green", "red")
     assert result.model.preprocessing == replace(start.preprocessing, crop_fraction=1.0)  # as trained from scratch
     assert isinstance(result.model.network["classifier"], Linear)
     assert result.model.network.classes == 3
-    np.testing.assert_array_equal(
-        seen[0], start.parameters["block13.pointwise.weight"]
-    )  # the first epoch is the head's alone
-    assert (seen[2] != start.parameters["block13.pointwise.weight"]).any()
+    weight, mean = (f"block13.pointwise.{name}" for name in ("weight", "batch_norm.running_mean"))
+    for name in (weight, mean):  # the first epoch is the head's alone
+        np.testing.assert_array_equal(seen[0][name], start.parameters[name])
+    assert (seen[2][weight] != start.parameters[weight]).any()
 
 
 def test_layers_that_see_small_things_are_kept_as_they_are(colours: Path) -> None:
@@ -227,7 +225,7 @@ def test_a_large_network_learns_from_smaller_images(colours: Path) -> None:
     assert (result.model.network.height, result.model.network.width) == (208, 208)
 
 
-def test_validation_images_are_trained_on_when_they_have_judged(colours: Path, tmp_path: Path) -> None:
+def test_validation_images_are_trained_on_in_the_last_third(colours: Path, tmp_path: Path) -> None:
     start = starting_model(("cat", "dog"))
     settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=start)
     result = fit(colours, tmp_path, settings)
@@ -241,8 +239,8 @@ def test_validation_images_are_trained_on_when_they_have_judged(colours: Path, t
 
 
 def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = iter([(0.5, 1.0), (2.0, 0.1), (2.0, 0.2)])
-    monkeypatch.setattr(loop.Trainer, "validate", lambda *_: next(said))
+    scores = iter([Totals(1.0, 0.5, 12), Totals(0.1, 2.0, 12), Totals(0.2, 2.0, 12)])
+    monkeypatch.setattr(Validation, "__call__", lambda *_: next(scores))
     settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=starting_model(("cat", "dog")))
     result = fit(colours, None, settings)
     assert [epoch.validation_top1 for epoch in result.history] == [1.0, 0.1, 0.2]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.interruption import Interruption
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
@@ -88,18 +89,9 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
     settings = Settings(width=0.25, resolution=32, epochs=3, threads=1)
     whole = fit(colours, None, settings)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    real = loop.Trainer._end_epoch
-
-    def interrupted(self: loop.Trainer, number: int, resolution: int, rate: float) -> None:
-        if number == 1:
-            raise KeyboardInterrupt
-        real(self, number, resolution, rate)
-
-    monkeypatch.setattr(loop.Trainer, "_end_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(colours, tmp_path, settings)
+        fit(colours, tmp_path, settings, progress=Interruption(epoch=2))
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
-    monkeypatch.setattr(loop.Trainer, "_end_epoch", real)
     with pytest.raises(TrainingError, match="holds an unfinished run: go on with --resume"):
         fit(colours, tmp_path, settings)
     with pytest.raises(TrainingError, match="was begun with epochs 3, not 4"):
@@ -118,17 +110,8 @@ def test_a_run_goes_on_after_the_validation_images_have_joined(
     settings = Settings(epochs=5, threads=1, weights=start)
     whole = fit(colours, None, settings)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    real = loop.Trainer._end_epoch
-
-    def interrupted(self: loop.Trainer, number: int, resolution: int, rate: float) -> None:
-        if number == 4:
-            raise KeyboardInterrupt
-        real(self, number, resolution, rate)
-
-    monkeypatch.setattr(loop.Trainer, "_end_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(colours, tmp_path, settings)
-    monkeypatch.setattr(loop.Trainer, "_end_epoch", real)
+        fit(colours, tmp_path, settings, progress=Interruption(epoch=5))
     resumed = fit(colours, tmp_path, settings, resume=True)
     assert resumed.history == whole.history
     for name, values in whole.model.parameters.items():

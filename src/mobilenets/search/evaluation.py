@@ -15,7 +15,7 @@ from mobilenets.model.subnet import sliced, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.judging import Cost, Judge, Size
-from mobilenets.training.sandwich import reestimated
+from mobilenets.training.recalibration import reestimated
 
 FEWEST_VALIDATED = 3
 """Validation images of every class without which one network cannot be preferred to another."""

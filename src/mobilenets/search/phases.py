@@ -236,7 +236,7 @@ class SearchPhases:
     def _provenance(self, made: Made, evaluation: Evaluation) -> Mapping[str, Any]:
         learnt = made.learnt
         record = provenance_of(
-            self.dataset, self._by.recipe, learnt.plan, learnt.best_epoch, made.validation_top1, evaluation
+            self.dataset, self._by.recipe, learnt.run, learnt.best_epoch, made.validation_top1, evaluation
         )
         return {
             **record,

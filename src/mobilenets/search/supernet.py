@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,15 +20,16 @@ from mobilenets.search.candidates import Candidate
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
+from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.defaults import PREPROCESSING, default_epochs
-from mobilenets.training.distillation import Distillation
-from mobilenets.training.epochs import Epoch, is_better
 from mobilenets.training.fit import fixed
-from mobilenets.training.loop import Objective, Plan, Trainer
-from mobilenets.training.network import NetworkModule, module_of, parameters_of
+from mobilenets.training.loop import Trained, train
+from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
+from mobilenets.training.objectives import Distillation, Objective, Sandwich
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipes import Recipe
-from mobilenets.training.sandwich import Sandwich
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Epoch, Validation, is_better
 
 SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
 
@@ -91,7 +93,7 @@ class Specialising:
         epochs = specialised_epochs(usual, teacher.network, module.network)
         set_batch_norm_momentum(module, recipe)
         taught = math.ceil(TAUGHT * epochs)
-        objective = Distillation(teacher, until=taught / epochs, label_smoothing=recipe.label_smoothing)
+        objective = Distillation(teacher, module.network, until=taught / epochs, label_smoothing=recipe.label_smoothing)
         return cls(epochs, objective, (teacher.network.height, teacher.network.width), taught)
 
 
@@ -122,14 +124,14 @@ class Learnt:
         model: The Model.
         history: Figures of every epoch.
         best_epoch: The epoch that was kept, from 0; −1 where none was better than what it started from.
-        plan: What the run did.
+        run: What the run did.
         validation_top1: Share of the validation images that the Model gets right.
     """
 
     model: Model
     history: list[Epoch]
     best_epoch: int
-    plan: Plan
+    run: TrainingRun
     validation_top1: float | None
 
 
@@ -186,10 +188,8 @@ class SearchTraining:
             seed=self._by.seed,
         )
         epochs = self.shared_epochs(network)
-        trainer = self._trainer(module, epochs, sandwich, checkpoints.FILE_NAME, network, keep_last=True)
-        if self._resume and trainer.resume():
-            self._progress.note(f"going on after {len(trainer.history)} of {epochs} epochs")
-        history = trainer.run()
+        run = self._run(epochs, keep_last=True)
+        trained = self._train(module, run, sandwich, self._validation(network, run), checkpoints.FILE_NAME, network)
         provenance = {
             "made_by": "fit",
             "shared": {"narrowest": narrowest, "resolutions": resolutions},
@@ -203,7 +203,8 @@ class SearchTraining:
             "epochs": epochs,
         }
         model = Model(network, parameters_of(module), self._dataset.labels, PREPROCESSING, provenance=provenance)
-        return Learnt(model, history, trainer.best_epoch, trainer.plan, history[trainer.best_epoch].validation_top1)
+        history, best = trained.history, trained.best_epoch
+        return Learnt(model, history, best, run, history[best].validation_top1)
 
     def specialised(self, shared: Model, choice: Candidate) -> Learnt:
         """A slice that learned on by itself, with the largest as its teacher; as it was if that brought nothing.
@@ -217,53 +218,53 @@ class SearchTraining:
         module = module_of(start)
         how = Specialising.of(module, teacher, self._by.recipe, self._usual_epochs(shared.network))
         kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
-        trainer = self._trainer(
-            module, how.epochs, how.objective, kept, shared.network, size=how.size, sized_epochs=how.sized_epochs
-        )
-        loss, top1 = trainer.validate(module.eval())
-        before = Epoch(-1, choice.resolution, 0.0, loss, top1, loss, top1)
-        if self._resume:
-            trainer.resume()
-        history = trainer.run()
-        best = trainer.best_epoch
-        if is_better(history[best], before, len(self._dataset.validation)):
+        run = self._run(how.epochs, size=how.size, sized_epochs=how.sized_epochs)
+        validation = self._validation(module.network, run)
+        before = validation(placed(module, run.device).eval())
+        trained = self._train(module, run, how.objective, validation, kept, shared.network)
+        history, best = trained.history, trained.best_epoch
+        if not is_better(before, history[best].score(before.images)):
             model = start.with_parameters(parameters_of(module))
-            return Learnt(model, history, best, trainer.plan, history[best].validation_top1)
+            return Learnt(model, history, best, run, history[best].validation_top1)
         self._progress.note("learning on brought nothing: the slice is kept as it was")
-        return Learnt(start, history, before.number, trainer.plan, before.validation_top1)
+        return Learnt(start, history, -1, run, before.top1)
 
-    def _trainer(
+    def _run(self, epochs: int, **how: Any) -> TrainingRun:
+        by = self._by
+        return TrainingRun(epochs, seed=by.seed, precision=by.precision, device=by.device, **how)
+
+    def _validation(self, network: Network, run: TrainingRun) -> Validation:
+        prepared = prepare(
+            self._dataset.validation, PREPROCESSING, network.height, network.width, progress=self._progress
+        )
+        return Validation(prepared, PREPROCESSING, run)
+
+    def _train(
         self,
         module: NetworkModule,
-        epochs: int,
+        run: TrainingRun,
         objective: Objective,
+        validation: Validation,
         checkpoint: str,
         shared: Network,
-        *,
-        size: tuple[int, int] | None = None,
-        sized_epochs: int | None = None,
-        keep_last: bool = False,
-    ) -> Trainer:
+    ) -> Trained:
         by, network, recipe = self._by, module.network, self._by.recipe
-        plan = Plan(epochs, seed=by.seed, precision=by.precision, device=by.device, keep_last=keep_last)
         if self._canvases is None:
             self._canvases = make_canvases(self._dataset.train, shared.height, progress=self._progress)
-        kept = fixed(self._dataset, network, recipe, plan) | {
+        settled = fixed(self._dataset, network, recipe, run) | {
             "shared": [shared.width_multiplier, shared.height],
             "sizes": [list(self._widths), list(self._resolutions)],
         }
-        classes = len(self._dataset.labels)
-        return Trainer(
+        file = None
+        if self._folder is not None:
+            file = CheckpointFile(self._folder / checkpoint, settled, self._resume)
+        return train(
             module,
-            Batches(self._canvases, classes, PREPROCESSING, recipe, seed=by.seed, device=by.device),
-            prepare(self._dataset.validation, PREPROCESSING, network.height, network.width, progress=self._progress),
-            PREPROCESSING,
+            Batches(self._canvases, len(self._dataset.labels), PREPROCESSING, recipe, seed=by.seed, device=by.device),
+            objective,
             recipe,
-            plan,
-            objective=objective,
-            checkpoint=self._folder and self._folder / checkpoint,
-            settings=kept,
-            size=size,
-            sized_epochs=sized_epochs,
+            run,
+            validation,
+            checkpoint=file,
             progress=self._progress,
         )

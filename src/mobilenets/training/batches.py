@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.training.canvases import Canvases, Indices
 from mobilenets.training.recipes import Recipe
 
-ORDER, STEP = 0, 1
+ORDER, STEP, SUBNET = 0, 1, 2
 """What a random generator is for; the last part of its seed."""
 
 
@@ -35,6 +35,23 @@ class Batch(NamedTuple):
     """Number of the step in the whole run: the seed of whatever an objective draws."""
     steps: int = 1
     """Of the whole run, for an objective that changes in its course; the loop says it."""
+
+
+class BatchSource(Protocol):
+    """Where the images of a run come from."""
+
+    @property
+    def count(self) -> int:
+        """Number of training images."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches in each epoch."""
+
+    def epoch(
+        self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True, everything: bool = False
+    ) -> Iterator[Batch]:
+        """The batches of an epoch, as :meth:`Batches.epoch` says."""
 
 
 def generator(seed: int, number: int, purpose: int) -> np.random.Generator:

@@ -42,6 +42,21 @@ class Checkpoint:
     tensors: Arrays
 
 
+@dataclass(frozen=True)
+class CheckpointFile:
+    """Where a run keeps its state.
+
+    Attributes:
+        path: The file.
+        settings: What the run is started with: it can only go on with the same.
+        resume: Whether to go on from what the file holds, if there is one.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+    resume: bool = False
+
+
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all.
 

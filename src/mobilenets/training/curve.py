@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import MissingDependencyError
-from mobilenets.training.epochs import Epoch
+from mobilenets.training.selection import Epoch
 
 TRAINING, VALIDATION, MUTED = "#2f6db3", "#d9772b", "#8a8a8a"
 

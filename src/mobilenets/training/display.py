@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mobilenets.base.progress import Progress, Task
 from mobilenets.base.text import duration
-from mobilenets.training.epochs import Epoch, Sums
+from mobilenets.training.selection import Epoch, Sums
 
 ESTIMATE_SECONDS = 2.0
 """How long to look at the rate before saying how long it will all take."""
@@ -38,7 +38,7 @@ class Display:
             self._task.advance(images)
 
     def advance(self, images: int, step: int, epoch: int, sums: Sums) -> None:
-        """A step is done, the how manieth ``step`` says."""
+        """Record one completed step; ``step`` counts from 0."""
         self._images += images
         now = time.monotonic()
         if not self._estimated:

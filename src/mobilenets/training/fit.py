@@ -23,14 +23,17 @@ from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import defaults, head
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import make_canvases
+from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.defaults import PREPROCESSING
-from mobilenets.training.epochs import judged
-from mobilenets.training.loop import Plan, Trainer
+from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
+from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.output import claim, write
 from mobilenets.training.recipes import Recipe, for_fine_tuning, suited_to
 from mobilenets.training.result import Fit, provenance_of
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Validation, logits_of, validated_epoch
 from mobilenets.training.settings import Settings, set_up, specification
 
 HEAD_SHARE = 0.15
@@ -78,33 +81,35 @@ def fit(
     preprocessing = replace(start.preprocessing, crop_fraction=1.0) if start else PREPROCESSING
     side = _training_side(network, settings, start)
     module = _module(network, recipe, settings.seed, start, dataset.labels)
-    plan = _plan(dataset, network, side, recipe, settings, start, device, precision)
-    joining = plan.joined is not None
+    run = _run(dataset, network, side, recipe, settings, start, device, precision)
+    joining = run.joined is not None
     canvases = make_canvases(dataset.train + dataset.validation if joining else dataset.train, side, progress=progress)
     held = int((canvases.positions >= len(dataset.train)).sum())
-    trainer = Trainer(
+    batches = Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=run.seed, device=run.device, held=held)
+    validation = prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress)
+    checkpoint = None
+    if folder is not None:
+        settled = fixed(dataset, network, recipe, run) | {"side": side}
+        checkpoint = CheckpointFile(folder / checkpoints.FILE_NAME, settled, resume)
+    trained = train(
         module,
-        Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=plan.seed, device=device, held=held),
-        prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress),
-        preprocessing,
+        batches,
+        cross_entropy(recipe.label_smoothing),
         recipe,
-        plan,
-        checkpoint=folder and folder / checkpoints.FILE_NAME,
-        settings=fixed(dataset, network, recipe, plan) | {"side": side},
-        size=None if side == max(network.height, network.width) else (side, side),
+        run,
+        Validation(validation, preprocessing, run),
+        checkpoint=checkpoint,
         progress=progress,
     )
-    if resume and trainer.resume():
-        progress.note(f"going on after {len(trainer.history)} of {plan.epochs} epochs")
-    history = trainer.run()
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
-    evaluation = score(trainer.logits(module, prepared.pixels), prepared.targets, dataset.labels)
+    evaluation = score(logits_of(module, prepared.pixels, preprocessing, run), prepared.targets, dataset.labels)
     evaluation = replace(evaluation, skipped=prepared.skipped)
-    plan = replace(plan, joined=trainer.joined)
-    validated = judged(history, trainer.best_epoch).validation_top1
-    provenance = provenance_of(dataset, recipe, plan, trainer.best_epoch, validated, evaluation)
+    run = replace(run, joined=trained.joined)
+    history, best = trained.history, trained.best_epoch
+    validated = validated_epoch(history, best).validation_top1
+    provenance = provenance_of(dataset, recipe, run, best, validated, evaluation)
     model = Model(network, parameters_of(module), dataset.labels, preprocessing, provenance=provenance)
-    result = Fit(model, dataset, evaluation, history, trainer.best_epoch, time.monotonic() - begun)
+    result = Fit(model, dataset, evaluation, history, best, time.monotonic() - begun)
     if folder is not None:
         write(result, folder)
     return result
@@ -154,7 +159,7 @@ def _module(network: Network, recipe: Recipe, seed: int, start: Model | None, la
     return module
 
 
-def _plan(
+def _run(
     dataset: Dataset,
     network: Network,
     side: int,
@@ -163,7 +168,7 @@ def _plan(
     start: Model | None,
     device: torch.device,
     precision: str,
-) -> Plan:
+) -> TrainingRun:
     if len(dataset.train) < 2:
         raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
     joining = start is not None and not settings.validation_apart
@@ -171,20 +176,21 @@ def _plan(
     epochs = settings.epochs or defaults.default_epochs(images, side, recipe)
     new_head = start is not None and start.labels != dataset.labels
     head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
-    kept = () if start is None else head.early_layers(network, recipe.kept_stride)
+    frozen = () if start is None else head.early_layers(network, recipe.kept_stride)
     joined = epochs - max(1, round(JOINED_SHARE * epochs))
-    return Plan(
+    return TrainingRun(
         epochs,
         head_epochs,
-        kept,
+        frozen,
         seed=settings.seed,
         precision=precision,
         device=device,
         joined=joined if joining and joined > 0 else None,
+        size=None if side == max(network.height, network.width) else (side, side),
     )
 
 
-def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+def fixed(dataset: Dataset, network: Network, recipe: Recipe, run: TrainingRun) -> dict[str, Any]:
     """What must be the same for a run to go on, as a checkpoint keeps it."""
     return {
         "data": dataset.fingerprint,
@@ -193,12 +199,12 @@ def fixed(dataset: Dataset, network: Network, recipe: Recipe, plan: Plan) -> dic
         "width": network.width_multiplier,
         "resolution": [network.height, network.width],
         "recipe": asdict(recipe),
-        "epochs": plan.epochs,
-        "head epochs": plan.head_epochs,
-        "kept": list(plan.kept),
-        "joined": plan.joined,
-        "seed": plan.seed,
-        "precision": plan.precision,
-        "device": plan.device.type,
+        "epochs": run.epochs,
+        "head epochs": run.head_epochs,
+        "kept": list(run.frozen),
+        "joined": run.joined,
+        "seed": run.seed,
+        "precision": run.precision,
+        "device": run.device.type,
         "threads": torch.get_num_threads(),
     }

@@ -6,8 +6,8 @@ written for them. Tensors have the Model's names and layouts and are never renam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import assert_never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     Padding,
     PointwiseConvolution,
 )
@@ -89,6 +90,22 @@ class LayerModule(nn.Module):
         weight = self.weight * factor.view(-1, *[1] * (self.weight.ndim - 1))
         return weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight, bias
 
+    def run_thinned(self, layer: Layer, weight_shape: tuple[int, ...], values: Tensor) -> Tensor:
+        """The layer with its first weights only, and batch statistics in its batch norm.
+
+        Args:
+            layer: This layer in a subnet.
+            weight_shape: Shape of its weight there.
+            values: (N, C, H, W), of the subnet's channels.
+        """
+        rows, columns = weight_shape[:2]
+        bias = None if self.bias is None else self.bias[:rows]
+        values = weighted_sum(layer, values, self.weight[:rows, :columns], bias)
+        if (norm := self.batch_norm) is not None:
+            gamma, beta = norm.weight[:rows], norm.bias[:rows]
+            values = functional.batch_norm(values, None, None, gamma, beta, training=True, eps=norm.eps)
+        return activate(values, layer.activation)
+
     def weighted_sum(self, values: Tensor, weight: Tensor) -> Tensor:
         """The layer's linear part, with a weight that need not be its own (such as one that was rounded)."""
         return weighted_sum(self.layer, values, weight, self.bias)
@@ -135,12 +152,8 @@ def _depthwise_on_little(layer: DepthwiseConvolution, values: Tensor, weight: Te
     return functional.conv2d(values, weight, bias, layer.stride, padding, 1, values.shape[1])[:, :, :rows, :columns]
 
 
-RunLayer = Callable[[LayerModule, Tensor], Tensor]
-"""(module of a layer with weights, its input) → its output, activation included."""
-
-
 class NetworkModule(nn.Module):
-    """A Network as a module that takes normalised images and gives logits.
+    """A Network as a module that takes normalized images and gives logits.
 
     Args:
         network: Any Network.
@@ -178,68 +191,82 @@ class NetworkModule(nn.Module):
             for name, tensor in module.tensors()
         }
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, subnet: Network | None = None) -> Tensor:
         """Logits of the first output.
 
         Args:
-            images: float (N, 3, height, width), normalised; channels-last memory is fastest.
+            images: float (N, 3, height, width), normalized; channels-last memory is fastest.
+            subnet: A thinner or smaller network of the same layers, whose weights are the first of this one's, as
+                :func:`~mobilenets.architecture.rescale.with_width` makes it. It is run in the place of the whole
+                network, its batch norms with the statistics of these images.
 
         Returns:
             (N, classes) where the output is 1×1, else (N, channels, height, width).
         """
-        return self.outputs(images)[self.network.outputs[0]]
+        return self.outputs(images, subnet)[self.network.outputs[0]]
 
-    def outputs(
-        self, images: Tensor, *, network: Network | None = None, run: RunLayer | None = None
-    ) -> dict[str, Tensor]:
-        """All outputs by name, each as :meth:`forward` gives the first.
-
-        Args:
-            images: As for :meth:`forward`.
-            network: Layers of the same names and kinds to go by instead of the module's own.
-            run: How a layer with weights is computed, if not by its own module.
-        """
+    def outputs(self, images: Tensor, subnet: Network | None = None) -> dict[str, Tensor]:
+        """All outputs by name, each as :meth:`forward` gives the first."""
+        network = subnet or self.network
+        shapes = network.parameter_shapes() if subnet else {}
         values = {INPUT: images}
-        for number, layer in enumerate((network or self.network).layers):
-            values[layer.name] = self._run(number, layer, [values[name] for name in layer.inputs], run)
+        for number, layer in enumerate(network.layers):
+            inputs = [values[name] for name in layer.inputs]
+            if layer.has_weight:
+                if self.dropout and self.training and layer.name in network.outputs:
+                    inputs = [functional.dropout(inputs[0], self.dropout)]
+                own = self.layer_module(layer.name)
+                if subnet is None:
+                    values[layer.name] = own(inputs[0])
+                else:
+                    values[layer.name] = own.run_thinned(layer, shapes[f"{layer.name}.weight"], inputs[0])
+            else:
+                values[layer.name] = without_weight(layer, inputs)
             for name in layer.inputs:
-                if self._dies_after[name] == number and name not in self.network.outputs:
+                if self._dies_after[name] == number and name not in network.outputs:
                     values.pop(name, None)
-        results = {name: values[name] for name in self.network.outputs}
+        results = {name: values[name] for name in network.outputs}
         return {
             name: value.flatten(1) if value.shape[2:] == (1, 1) else value  # as the reference operators give them
             for name, value in results.items()
         }
 
-    def _run(self, number: int, layer: Layer, inputs: list[Tensor], run: RunLayer | None) -> Tensor:
-        match layer:
-            case MaxPool():
-                values, padding = _pad(inputs[0], layer.padding, -torch.inf)
-                return functional.max_pool2d(values, layer.kernel, layer.stride, padding)
-            case GlobalAveragePool():
-                return inputs[0].mean(dim=(2, 3), keepdim=True)
-            case Add():
-                total = inputs[0] + inputs[1]
-                for values in inputs[2:]:
-                    total = total + values
-                return activate(total, layer.activation)
-            case Concatenate():
-                return torch.cat(inputs, dim=1)
-        values = inputs[0]
-        if self.dropout and self.training and layer.name in self.network.outputs:
-            values = functional.dropout(values, self.dropout)
-        module = cast("LayerModule", self._modules_of_layers[number])
-        return cast("Tensor", module(values)) if run is None else run(module, values)
+
+def without_weight(layer: Layer, inputs: list[Tensor]) -> Tensor:
+    """The output of a layer without weights: (N, C, H, W) each."""
+    match layer:
+        case MaxPool():
+            values, padding = _pad(inputs[0], layer.padding, -torch.inf)
+            return functional.max_pool2d(values, layer.kernel, layer.stride, padding)
+        case GlobalAveragePool():
+            return inputs[0].mean(dim=(2, 3), keepdim=True)
+        case Add():
+            total = inputs[0] + inputs[1]
+            for values in inputs[2:]:
+                total = total + values
+            return activate(total, layer.activation)
+        case Multiply():
+            return activate(inputs[0] * inputs[1], layer.activation)
+        case Concatenate():
+            return torch.cat(inputs, dim=1)
+    raise TrainingError(f"{layer.name} is of a kind that cannot be trained: {layer.kind}")
 
 
 def activate(values: Tensor, activation: Activation) -> Tensor:
-    """An activation function; the values given are overwritten."""
+    """An activation function; the values given may be overwritten."""
     match activation:
+        case Activation.NONE:
+            return values
         case Activation.RELU:
             return functional.relu(values, inplace=True)
         case Activation.RELU6:
             return functional.relu6(values, inplace=True)
-    return values
+        case Activation.HARD_SIGMOID:
+            return functional.hardsigmoid(values)
+        case Activation.HARD_SWISH:
+            return functional.hardswish(values)
+        case _:
+            assert_never(activation)
 
 
 def _pad(values: Tensor, padding: Padding, value: float) -> tuple[Tensor, tuple[int, int]]:
@@ -248,6 +275,12 @@ def _pad(values: Tensor, padding: Padding, value: float) -> tuple[Tensor, tuple[
     if top == bottom and left == right and (value == 0.0 or max(top, left) == 0):
         return values, (top, left)
     return functional.pad(values, (left, right, top, bottom), value=value), (0, 0)
+
+
+def placed(module: NetworkModule, device: torch.device) -> NetworkModule:
+    """The module on a device, its weights in the memory format that trains fastest."""
+    # mypy does not know this overload of Module.to
+    return cast("NetworkModule", module.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
 def load_parameters(module: NetworkModule, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:

@@ -16,13 +16,15 @@ from mobilenets.base.text import duration
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
-from mobilenets.training.batches import Batch, Batches
+from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import MOST_EPOCHS, PREPROCESSING, choose_device, default_epochs
-from mobilenets.training.loop import Objective, cross_entropy
+from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
-from mobilenets.training.optimization import initialize, make_optimizer
+from mobilenets.training.objectives import cross_entropy
+from mobilenets.training.optimization import initialize
 from mobilenets.training.recipes import Recipe, recipe_named, suited_to
+from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import Settings
 
 LOOK_SECONDS = 1.5
@@ -120,22 +122,15 @@ def _step_seconds(
     """Least time of one step among a few."""
     module = NetworkModule(network, dropout=recipe.dropout)
     initialize(module, recipe, 0)
-    module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer, objective = make_optimizer(module.train(), recipe), cross_entropy(recipe.label_smoothing)
+    state = TrainingState(module, recipe, TrainingRun(MOST_EPOCHS, device=device), batches.steps_per_epoch)
+    module.train()
+    objective = cross_entropy(recipe.label_smoothing)
     times: list[float] = []
     end = time.perf_counter() + LOOK_SECONDS
     while len(times) <= FEWEST_STEPS or time.perf_counter() < end:
         begun = time.perf_counter()
         for batch in batches.epoch(len(times), size):
-            _step(module, batch, optimizer, objective)
+            state.train_step(batch, objective)
             times.append(time.perf_counter() - begun)
             begun = time.perf_counter()
     return min(times[1:])  # the first step prepares its operators
-
-
-def _step(module: NetworkModule, batch: Batch, optimizer: torch.optim.Optimizer, objective: Objective) -> None:
-    loss, _ = objective(module, batch)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    float(loss.detach())

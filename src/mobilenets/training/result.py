@@ -16,9 +16,9 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluate import Evaluation
 from mobilenets.model.model import Model
 from mobilenets.search.result import Search
-from mobilenets.training.epochs import Epoch
-from mobilenets.training.loop import Plan
 from mobilenets.training.recipes import Recipe
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Epoch
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _epochs(history: Sequence[Epoch]) -> list[dict[str, Any]]:
 def provenance_of(
     dataset: Dataset,
     recipe: Recipe,
-    plan: Plan,
+    run: TrainingRun,
     best_epoch: int,
     validation_top1: float | None,
     evaluation: Evaluation,
@@ -117,14 +117,14 @@ def provenance_of(
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
     return {
         "made_by": "fit",
-        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": plan.seed},
+        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": run.seed},
         "recipe": asdict(recipe),
-        "seed": plan.seed,
-        "epochs": plan.epochs,
+        "seed": run.seed,
+        "epochs": run.epochs,
         "best_epoch": best_epoch + 1,
-        "validation_joined": None if plan.joined is None else plan.joined + 1,
-        "device": plan.device.type,
-        "precision": plan.precision,
+        "validation_joined": None if run.joined is None else run.joined + 1,
+        "device": run.device.type,
+        "precision": run.precision,
         "threads": torch.get_num_threads(),
         "metrics": {"validation_top1": validation_top1, "test_top1": evaluation.top1},
         "versions": {

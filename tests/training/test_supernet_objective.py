@@ -1,4 +1,4 @@
-"""One network for all widths: what its slices compute while training is what the sliced Models are."""
+"""A supernet: what its subnets compute while training is what the Models cut from it are."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import TrainingError
 from mobilenets.model import recalibration as statistics
 from mobilenets.model.subnet import sliced
-from mobilenets.training import sandwich as slimmable
 from mobilenets.training.batches import Batch, normalized
-from mobilenets.training.network import NetworkModule, module_of
-from mobilenets.training.sandwich import Sandwich, forward_as, reestimated
+from mobilenets.training.network import module_of
+from mobilenets.training.objectives import Sandwich
+from mobilenets.training.recalibration import reestimated
 
 NETWORK = mobilenet_v1(resolution=64, classes=3)
 
 
 @pytest.mark.parametrize(("width", "side"), [(0.25, 64), (0.6, 48), (1.0, 33)])
-def test_a_width_in_training_is_the_sliced_model_on_batch_statistics(width: float, side: int) -> None:
+def test_a_subnet_in_training_is_the_cut_model_on_batch_statistics(width: float, side: int) -> None:
     rng = np.random.default_rng(0)
     model = random_model(rng, NETWORK)
     narrow = sliced(model, width_multiplier=width, resolution=side)
@@ -32,7 +32,7 @@ def test_a_width_in_training_is_the_sliced_model_on_batch_statistics(width: floa
     network = with_width(with_resolution(NETWORK, side, side), width)
     assert network == narrow.network
     with torch.no_grad():
-        shared = forward_as(module_of(model).train(), network, images)
+        shared = module_of(model).train()(images, subnet=network)
         alone = module_of(narrow).train()(images)
     torch.testing.assert_close(shared, alone, rtol=1e-4, atol=1e-5)
 
@@ -78,17 +78,17 @@ def test_widths_come_in_from_the_widest_down() -> None:
         assert {side for one, side in last if one == width} == {32, 40, 48, 64}
 
 
-def test_a_step_computes_what_it_drew_and_asks_the_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_runs_the_subnet_that_it_drew_and_the_widest_through_forward() -> None:
     computed: list[tuple[float, int, bool]] = []
 
-    def spy(module: NetworkModule, network: Network, images: torch.Tensor) -> torch.Tensor:
-        computed.append((network.width_multiplier, network.height, torch.is_grad_enabled()))
-        assert images.shape[2:] == (network.height, network.width)
-        return forward_as(module, network, images)
+    def seen(_: torch.nn.Module, inputs: tuple[torch.Tensor], options: dict[str, Network]) -> None:
+        network = options.get("subnet", NETWORK)
+        computed.append((network.width_multiplier, inputs[0].shape[2], torch.is_grad_enabled()))
+        if options:
+            assert inputs[0].shape[2:] == (network.height, network.width)
 
-    monkeypatch.setattr(slimmable, "forward_as", spy)
     module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
-    module.register_forward_pre_hook(lambda _, inputs: computed.append((1.0, inputs[0].shape[2], True)))
+    module.register_forward_pre_hook(seen, with_kwargs=True)
     sandwich = Sandwich(NETWORK, narrowest=0.25, resolutions=(32, 40, 48, 64), seed=1)
     for step in range(60, 72):
         sandwich(module, _batch(step))
@@ -99,7 +99,7 @@ def test_a_step_computes_what_it_drew_and_asks_the_widest(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_the_others_learn_from_the_labels_and_from_what_the_widest_says(share: float) -> None:
+def test_the_others_learn_from_the_labels_and_from_the_widests_answers(share: float) -> None:
     module = module_of(random_model(np.random.default_rng(0), NETWORK)).train()
     with torch.no_grad():
         module.layer_module("classifier").weight.zero_()
@@ -158,7 +158,7 @@ def test_only_resolutions_may_be_shared() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"narrowest width must be above 0 and at most 1, not 1\.1"):
         Sandwich(NETWORK, narrowest=1.1, resolutions=(64,))
-    with pytest.raises(TrainingError, match=r"share of what the others learn must be from 0 to 1, not 2"):
+    with pytest.raises(TrainingError, match=r"share of the others' targets must be from 0 to 1, not 2"):
         Sandwich(NETWORK, narrowest=0.25, resolutions=(64,), share=2)
     with pytest.raises(TrainingError, match="at most the network's 64 pixels"):
         Sandwich(NETWORK, narrowest=0.25, resolutions=(64, 96))

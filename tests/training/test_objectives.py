@@ -1,8 +1,6 @@
-"""A student hears its teacher for as long, and as much, as it is told to."""
+"""Distillation: a student learns from its teacher for as long, and as much, as asked."""
 
 from __future__ import annotations
-
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +9,13 @@ from tests.support.random_models import random_model
 from torch.nn import functional
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.loading import Prepared
 from mobilenets.errors import TrainingError
 from mobilenets.search.supernet import MOST_SPECIALISED, Specialising
 from mobilenets.training.batches import Batch
-from mobilenets.training.defaults import PREPROCESSING
-from mobilenets.training.distillation import Distillation, resized
-from mobilenets.training.loop import Plan, Trainer
 from mobilenets.training.network import NetworkModule, module_of
+from mobilenets.training.objectives import Distillation, resized
 from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.run import TrainingRun
 
 
 def _module(width: float, side: int, seed: int) -> NetworkModule:
@@ -32,9 +28,9 @@ def _batch(side: int, step: int) -> Batch:
     return Batch(images, torch.eye(4)[[0, 1, 2, 3, 0]], step, 10)
 
 
-def test_labels_and_teacher_share_the_loss_and_later_there_are_labels_alone() -> None:
+def test_labels_and_teacher_share_the_loss_and_later_labels_are_alone() -> None:
     teacher, student = _module(0.5, 64, 0), _module(0.25, 48, 1)
-    objective = Distillation(teacher, share=0.25, until=0.4, label_smoothing=0.1)
+    objective = Distillation(teacher, student.network, share=0.25, until=0.4, label_smoothing=0.1)
     with torch.no_grad():
         images = _batch(64, 0).images
         logits = student(resized(images, 48))
@@ -48,7 +44,7 @@ def test_labels_and_teacher_share_the_loss_and_later_there_are_labels_alone() ->
 
 def test_when_the_teacher_is_done_the_student_sees_images_as_they_come() -> None:
     student = _module(0.25, 48, 1)
-    objective = Distillation(_module(0.5, 64, 0), until=0.4, label_smoothing=0.1)
+    objective = Distillation(_module(0.5, 64, 0), student.network, until=0.4, label_smoothing=0.1)
     with torch.no_grad():
         for step, side in ((4, 48), (9, 48), (9, 36)):
             batch = _batch(side, step)
@@ -57,7 +53,7 @@ def test_when_the_teacher_is_done_the_student_sees_images_as_they_come() -> None
             assert loss == functional.cross_entropy(logits, batch.targets, label_smoothing=0.1)
 
 
-def test_a_small_slice_learns_on_long_and_hears_its_teacher_for_a_tenth_of_it() -> None:
+def test_a_small_subnet_is_fine_tuned_for_long_and_has_a_teacher_for_a_tenth_of_it() -> None:
     teacher = _module(1.0, 64, 0)
     small = Specialising.of(_module(0.25, 32, 1), teacher, DEFAULT, 5)
     assert small.epochs == 5 * MOST_SPECIALISED
@@ -65,35 +61,24 @@ def test_a_small_slice_learns_on_long_and_hears_its_teacher_for_a_tenth_of_it() 
     student = _module(0.25, 32, 1)
     with torch.no_grad():
         batches = [_batch(32, step)._replace(steps=600) for step in (0, 59, 60, 599)]
-        heard = [float(small.objective(student, batch)[0]) for batch in batches]
-    assert heard[0] == heard[1] != heard[2] == heard[3]
+        losses = [float(small.objective(student, batch)[0]) for batch in batches]
+    assert losses[0] == losses[1] != losses[2] == losses[3]
     assert Specialising.of(_module(1.0, 64, 2), teacher, DEFAULT, 4).epochs == 5
 
 
 def test_images_have_the_teachers_size_while_it_teaches_and_then_the_students() -> None:
     student = _module(0.25, 48, 1)
     how = Specialising.of(student, _module(1.0, 64, 0), DEFAULT, 5)
-    batches = SimpleNamespace(steps_per_epoch=2)
-    nothing = Prepared(np.zeros((0, 48, 48, 3), np.uint8), np.zeros(0, np.int64), (), ())
-    trainer = Trainer(
-        student,
-        batches,  # type: ignore[arg-type]
-        nothing,
-        PREPROCESSING,
-        DEFAULT,
-        Plan(how.epochs),
-        size=how.size,
-        sized_epochs=how.sized_epochs,
-    )
-    sizes = [trainer.size_at(epoch) for epoch in range(how.epochs)]
+    run = TrainingRun(how.epochs, size=how.size, sized_epochs=how.sized_epochs)
+    sizes = [run.image_size(epoch, student.network, DEFAULT) for epoch in range(how.epochs)]
     assert 0 < how.sized_epochs < how.epochs
     assert set(sizes[: how.sized_epochs]) == {(64, 64)}
     assert set(sizes[how.sized_epochs :]) == {(48, 48)}
 
 
 @pytest.mark.parametrize(
-    ("what", "told"), [({"share": 1.5}, "share of the loss must be"), ({"until": -0.1}, "until a")]
+    ("what", "told"), [({"share": 1.5}, "share of the loss must be"), ({"until": -0.1}, "is used until a")]
 )
 def test_shares_are_shares(what: dict[str, float], told: str) -> None:
     with pytest.raises(TrainingError, match=told):
-        Distillation(_module(0.25, 32, 0), **what)
+        Distillation(_module(0.25, 32, 0), _module(0.25, 32, 0).network, **what)

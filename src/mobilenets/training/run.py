@@ -1,0 +1,57 @@
+"""What one training run does, beyond its recipe: how long, from which seed, on which device, at which sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from mobilenets.architecture.network import Network
+from mobilenets.architecture.rescale import takes
+from mobilenets.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What one training run does, beyond its recipe.
+
+    Attributes:
+        epochs: Passes over the training images.
+        head_epochs: Of these, the first ones that train the output layer only.
+        frozen: Names of layers that are not trained at all, nor their batch norms.
+        seed: Random seed.
+        precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
+        device: Device that trains.
+        keep_last: Whether the last epoch is kept whatever validation says. That of a supernet says something of its
+            widest subnet only.
+        joined: First epoch that is trained on the validation images too, if any is. From then on they say nothing of
+            the network, so none is validated, and the last is kept. Where the epoch before it was worse than an earlier
+            one, the run needs to be watched to its end, and they stay apart.
+        size: (height, width) of the training images at full resolution; the network's own if None.
+        sized_epochs: Number of epochs that have that size, before the others have the network's own; None for all.
+    """
+
+    epochs: int
+    head_epochs: int = 0
+    frozen: tuple[str, ...] = ()
+    seed: int = 0
+    precision: str = "float32"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    keep_last: bool = False
+    joined: int | None = None
+    size: tuple[int, int] | None = None
+    sized_epochs: int | None = None
+
+    def image_size(self, epoch: int, network: Network, recipe: Recipe) -> tuple[int, int]:
+        """(height, width) of the training images in an epoch, as the recipe lets them grow."""
+        sized = self.sized_epochs is None or epoch < self.sized_epochs
+        own = (network.height, network.width)
+        height, width = full = self.size if self.size is not None and sized else own
+        if height != width:
+            return full
+        side = recipe.resolution_at(epoch, self.epochs, height)
+        return (side, side) if takes(network, side) else full
+
+    def autocast(self) -> torch.autocast:
+        """The context in which forward passes are computed."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")

@@ -1,0 +1,235 @@
+"""Which network is kept: the one rule by which training prefers one set of weights to another.
+
+By accuracy where the two are more than a standard error apart. Within that, counting right answers tells nothing, and
+the loss decides, which weighs how sure each answer is. The later of two that are as good is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from mobilenets.data.loading import Prepared
+from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.training.batches import normalized
+from mobilenets.training.network import NetworkModule
+from mobilenets.training.run import TrainingRun
+
+DOUBT = 2.0
+"""Standard errors by which one loss must lie below another to be the better one, where they are known."""
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy and loss of one network minus those of another, on the same images.
+
+    Attributes:
+        top1: Difference of the shares of right answers, from -1 to 1.
+        top1_error: Its standard error.
+        loss: Difference of the mean losses, in nats.
+        loss_error: Its standard error; 0 where it is not known.
+    """
+
+    top1: float
+    top1_error: float
+    loss: float
+    loss_error: float = 0.0
+
+
+class Score(Protocol):
+    """How well a network does on the images that it is chosen by."""
+
+    @property
+    def top1(self) -> float:
+        """Share of the images that are classified rightly."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, in nats."""
+
+    def minus(self, other: Score) -> Difference:
+        """The difference to another network's score on the same images."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A score of which only the means are known.
+
+    Attributes:
+        top1: Share of the images that are classified rightly.
+        loss: Mean loss, in nats.
+        images: Number of images.
+    """
+
+    top1: float
+    loss: float
+    images: int
+
+    def minus(self, other: Score) -> Difference:
+        """The difference to another score; its standard error is that of the larger share alone."""
+        error = _standard_error(max(self.top1, other.top1), self.images)
+        return Difference(self.top1 - other.top1, error, self.loss - other.loss)
+
+
+def _standard_error(share: float, images: int) -> float:
+    return math.sqrt(max(share * (1 - share), 1 / images) / images)
+
+
+def is_better(score: Score, other: Score, doubt: float = DOUBT) -> bool:
+    """Whether a score is better than another beyond doubt.
+
+    Args:
+        score: The score.
+        other: What it is compared with, on the same images.
+        doubt: Standard errors that the loss must be lower by where accuracy does not decide.
+    """
+    difference = score.minus(other)
+    if abs(difference.top1) > difference.top1_error:
+        return difference.top1 > 0
+    return difference.loss < -doubt * difference.loss_error
+
+
+@dataclass
+class Selection:
+    """The network that is kept among those that are offered one after another.
+
+    It is the latest that is better than the start, if there is one, unless one before it is better beyond doubt.
+
+    Attributes:
+        start: What a network must be better than to be kept at all; None if the first one offered is kept.
+        doubt: Standard errors by which its loss must be lower than the start's.
+        kept: Score of the network that is kept; None while there is none.
+    """
+
+    start: Score | None = None
+    doubt: float = DOUBT
+    kept: Score | None = None
+
+    def offer(self, score: Score) -> bool:
+        """Whether the network with this score takes the place of the one that is kept."""
+        if self.start is not None and not is_better(score, self.start, self.doubt):
+            return False
+        if self.kept is not None and is_better(self.kept, score):
+            return False
+        self.kept = score
+        return True
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Figures of one epoch.
+
+    Attributes:
+        number: From 0.
+        resolution: Side of the training images, in pixels; the longer one.
+        learning_rate: Of its last step.
+        loss: Mean loss over the training images as they were shown.
+        top1: Share of them that was classified rightly.
+        validation_loss: Mean loss over the validation images; None where it was not validated.
+        validation_top1: Share of them that was classified rightly; None where it was not validated.
+    """
+
+    number: int
+    resolution: int
+    learning_rate: float
+    loss: float
+    top1: float
+    validation_loss: float | None = None
+    validation_top1: float | None = None
+
+    def score(self, images: int) -> Totals:
+        """What validation on so many images said; nothing right where it was not validated."""
+        return Totals(self.validation_top1 or 0.0, self.validation_loss or 0.0, images)
+
+
+@dataclass
+class Sums:
+    """Running figures of the epoch under way."""
+
+    loss: float = 0.0
+    right: int = 0
+    images: int = 0
+
+
+def is_as_accurate(epoch: Epoch, best: Epoch, images: int) -> bool:
+    """Whether an epoch is at most a standard error below another in accuracy, both validated on so many images."""
+    difference = epoch.score(images).minus(best.score(images))
+    return -difference.top1 <= difference.top1_error
+
+
+def joined_after(run: TrainingRun, history: Sequence[Epoch], images: int) -> int | None:
+    """The first epoch that is trained on the validation images too, if any is, by what is known so far.
+
+    Args:
+        run: Says from which epoch on they may be trained on.
+        history: Figures of the epochs that are over.
+        images: Number of validation images.
+    """
+    first = run.joined
+    if first is None or len(history) < first:
+        return first
+    best = max(history[:first], key=lambda epoch: epoch.validation_top1 or 0.0)
+    return first if is_as_accurate(history[first - 1], best, images) else None
+
+
+def validated_epoch(history: Sequence[Epoch], kept: int) -> Epoch:
+    """The epoch whose validation holds for the one that was kept: that itself, or the last validated one before it."""
+    return next((epoch for epoch in reversed(history[: kept + 1]) if epoch.validation_top1 is not None), history[kept])
+
+
+class Validator(Protocol):
+    """What a network is scored by after an epoch."""
+
+    @property
+    def images(self) -> int:
+        """Number of validation images."""
+
+    def __call__(self, module: NetworkModule) -> Score:
+        """The score of a module in evaluation mode."""
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Cross-entropy and top-1 on validation images.
+
+    Attributes:
+        prepared: The images at the network's size, and their classes.
+        preprocessing: Mean and deviation to normalize by.
+        run: Says on which device, and in which precision.
+    """
+
+    prepared: Prepared
+    preprocessing: Preprocessing
+    run: TrainingRun
+
+    @property
+    def images(self) -> int:
+        """Number of validation images."""
+        return len(self.prepared.targets)
+
+    def __call__(self, module: NetworkModule) -> Totals:
+        """The score of a module in evaluation mode."""
+        logits = logits_of(module, self.prepared.pixels, self.preprocessing, self.run)
+        targets = self.prepared.targets
+        loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+        return Totals(float((logits.argmax(axis=1) == targets).mean()), float(loss), self.images)
+
+
+def logits_of(
+    module: NetworkModule, pixels: Pixels, preprocessing: Preprocessing, run: TrainingRun
+) -> npt.NDArray[np.float32]:
+    """Logits of a module in evaluation mode, float32 (N, classes), for pixels, uint8 (N, height, width, 3)."""
+    parts = []
+    with torch.inference_mode(), run.autocast():
+        for begin in range(0, len(pixels), VALIDATION_BATCH):
+            images = normalized(pixels[begin : begin + VALIDATION_BATCH], preprocessing, run.device)
+            parts.append(module(images).float().cpu().numpy())
+    return np.concatenate(parts)
