@@ -20,7 +20,8 @@ def test_one_layer_answers_as_its_integers_do(asymmetric: bool) -> None:
     assert model.quantization is not None
     source = model.quantization.activations["input"]
     pixels = random_pixels(rng, network, 1).transpose(0, 3, 1, 2)
-    sums, scale = reference.accumulate(model, layer, pixels, source)
+    sums = reference.accumulate(model, layer, pixels, source)
+    scale = reference.sum_multiplier(model, layer, source, None)
     values = source.scale * (pixels.astype(np.float64) - source.zero_point)
     weight, bias = real.parameters[f"{layer.name}.weight"], real.parameters[f"{layer.name}.bias"]
     expected = reference.weighted_sum(layer, values, weight.astype(np.float64), 0) + bias.reshape(1, -1, 1, 1)

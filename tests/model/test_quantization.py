@@ -8,7 +8,15 @@ import pytest
 from mobilenets.architecture.layers import INPUT, Activation, Add, Linear
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
-from mobilenets.model.quantization import Quantization, TensorQuantization, activation_table, multipliers
+from mobilenets.model.quantization import (
+    Quantization,
+    TensorQuantization,
+    activation_table,
+    average_multiplier,
+    product_multiplier,
+    requantization_multiplier,
+    rescale_multiplier,
+)
 
 SCALE = TensorQuantization(0.5, 3)
 SWISH = Network(
@@ -40,8 +48,13 @@ def test_a_table_holds_the_activation_of_every_byte() -> None:
 
 
 def test_multipliers_are_rounded_to_float32_at_every_step() -> None:
-    product = np.float32(0.1) * np.float32(0.3)
-    assert multipliers(0.1, np.array([0.3], np.float32), 0.7).tolist() == [product / np.float32(0.7)]
+    first, second, target = np.float32(0.1), np.float32(0.3), np.float32(0.7)
+    assert requantization_multiplier(0.1, [0.3, 0.6], 0.7)[0] == (first * second) / target
+    assert requantization_multiplier(0.1, [0.3], None).tolist() == [first * second]
+    assert average_multiplier(0.1, 49, 0.7).tolist() == [first / (target * np.float32(49))]
+    assert average_multiplier(0.1, 49, None).tolist() == [first / np.float32(49)]
+    assert rescale_multiplier(0.1, 0.7) == first / target
+    assert product_multiplier(0.1, 0.3, 0.7) == (first * second) / target
 
 
 def test_layers_with_a_table_need_a_pre_activation() -> None:

@@ -262,10 +262,10 @@ def test_an_integer_product_is_rounded_once() -> None:
         MaxPool("m", (INPUT,), kernel=1),
         Multiply("a", (INPUT, "m"), activation=Activation.RELU),
     )
-    model = int8_model(layers, {}, {INPUT: (0.5, 4), "m": (0.5, 4), "a": (2.0, 10)}, ("a",))
-    # (q − 4)² · 0.25 / 2 + 10 for q = 2, 6, 200: 0.5 goes to the even 0, and 4802 stops at 255
-    assert reference.activations(model, pixel(2, 6, 200))["a"].ravel().tolist() == [10, 10, 255]
-    assert reference.activations(model, pixel(4, 10, 0))["a"].ravel().tolist() == [10, 14, 12]
+    model = int8_model(layers, {}, {INPUT: (0.5, 4), "m": (0.5, 4), "a": (2.0, 11)}, ("a",))
+    # (q − 4)² · 0.25 / 2 + 11 for q = 2, 6, 200: 11.5 goes to the even 12, and 4802 stops at 255
+    assert reference.activations(model, pixel(2, 6, 200))["a"].ravel().tolist() == [12, 12, 255]
+    assert reference.activations(model, pixel(4, 10, 0))["a"].ravel().tolist() == [11, 16, 13]
 
 
 def test_an_activation_that_is_no_clamp_is_a_table_read_by_its_own_byte() -> None:

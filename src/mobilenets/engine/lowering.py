@@ -27,7 +27,13 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
-from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.model.quantization import (
+    Quantization,
+    TensorQuantization,
+    average_multiplier,
+    requantization_multiplier,
+    rescale_multiplier,
+)
 from mobilenets.native import _native
 
 Array = npt.NDArray[Any]
@@ -230,7 +236,7 @@ def _set_integer_numbers(lowered: _native.Layer, model: Model, quantization: Qua
 
 
 def _set_sum_numbers(lowered: _native.Layer, sources: list[TensorQuantization], target: TensorQuantization) -> None:
-    ratios = [np.float64(source.scale) / np.float64(target.scale) for source in sources]
+    ratios = [rescale_multiplier(source.scale, target.scale) for source in sources]
     lowered.bias = np.array([source.zero_point for source in sources], np.int32)
     lowered.multiplier = np.array(ratios, np.float32)
     lowered.bounded = bool(sum(ratios) * 255 < _LARGEST_PRODUCT)
@@ -245,8 +251,7 @@ def _set_average_numbers(
 ) -> None:
     shape = model.network.shapes[layer.inputs[0]]
     pixels = shape.height * shape.width
-    scale = np.array([source.scale / pixels])
-    multiplier = (scale / target.scale if target else scale).astype(np.float32)
+    multiplier = average_multiplier(source.scale, pixels, target.scale if target else None)
     lowered.bias = np.array([-source.zero_point * pixels], np.int64).astype(np.int32)
     lowered.multiplier = multiplier
     lowered.bounded = bool(255 * pixels < 2**31 and 255 * pixels * multiplier[0] < _LARGEST_PRODUCT)
@@ -272,8 +277,8 @@ def _set_integer_weights(
         folded = bias.astype(np.int64) - source.zero_point * sums
     else:
         folded = bias.astype(np.int64)
-    scale = source.scale * model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
-    multiplier = (scale if target is None else scale / target.scale).astype(np.float32)
+    weight_scale = model.parameters[f"{layer.name}.weight_scale"]
+    multiplier = requantization_multiplier(source.scale, weight_scale, target.scale if target else None)
     largest = float(np.abs(folded).max()) + 255.0 * (128 if zero_point is None else 255) * taps
     lowered.weight = _in_row_order(model, layer, weight)
     lowered.bias = folded.astype(np.int32)

@@ -57,7 +57,7 @@ def fixed_point_layer(
     model: Model, layer: Layer, values: Tensor, source: TensorQuantization, target: TensorQuantization
 ) -> npt.NDArray[np.uint8]:
     """One layer's bytes from its input's bytes, (N, C, H, W) to (N, C', H', W')."""
-    sums, _ = accumulate(model, layer, values, source)
+    sums = accumulate(model, layer, values, source)
     low, high = target.clamp(layer.activation)
     if isinstance(layer, GlobalAveragePool):
         count = values.shape[2] * values.shape[3]

@@ -32,7 +32,12 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
-from mobilenets.model.quantization import TensorQuantization
+from mobilenets.model.quantization import (
+    TensorQuantization,
+    average_multiplier,
+    requantization_multiplier,
+    rescale_multiplier,
+)
 
 Map = npt.NDArray[Any]
 """An activation of a batch: (height, width, N, C). The result of a linear layer or global pool is (1, 1, N, C)."""
@@ -314,6 +319,7 @@ def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> 
     """
     activation = layer.activation
     source, target = numbers.sources[0], numbers.target
+    target_scale = None if target is None else target.scale
     match layer:
         case MaxPool():
             return _max_pool(layer, sources[0], 0)
@@ -322,13 +328,13 @@ def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> 
         case GlobalAveragePool():
             height, width = sources[0].shape[:2]
             sums = sources[0].sum(axis=(0, 1), keepdims=True, dtype=np.int64) - height * width * source.zero_point
-            scale = np.array([source.scale / (height * width)])
+            multiplier = average_multiplier(source.scale, height * width, target_scale)
         case _:
             if numbers.weight is None or numbers.weight_scale is None or numbers.bias is None:
                 raise ModelError(f"{layer.name} ({layer.kind}) lacks its weights")
             sums = _integer_sums(layer, sources[0], numbers.weight, numbers.bias, source.zero_point)
-            scale = source.scale * numbers.weight_scale.astype(np.float64)
-    return _requantize(sums, scale, target, activation)
+            multiplier = requantization_multiplier(source.scale, numbers.weight_scale, target_scale)
+    return _requantize(sums, multiplier, target, activation)
 
 
 def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point: int) -> Map:
@@ -344,15 +350,13 @@ def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point:
     return sums if largest < 1 << 31 else sums.astype(np.int64).astype(np.int32)
 
 
-def _requantize(sums: Map, scale: Map, target: TensorQuantization | None, activation: Activation) -> Map:
-    real = sums.astype(np.float32, copy=False)
+def _requantize(sums: Map, multiplier: Map, target: TensorQuantization | None, activation: Activation) -> Map:
+    real = sums.astype(np.float32, copy=False) * multiplier
     if target is None:
-        real = real * scale.astype(np.float32)
         if activation is not Activation.NONE:
             np.clip(real, 0, 6 if activation is Activation.RELU6 else None, out=real)
         return real
-    rounded = real * (scale / target.scale).astype(np.float32)
-    return _to_bytes(rounded, target, activation)
+    return _to_bytes(real, target, activation)
 
 
 def _combine(layer: Add | Concatenate, sources: Sequence[Map], numbers: Arithmetic) -> Map:
@@ -360,7 +364,7 @@ def _combine(layer: Add | Concatenate, sources: Sequence[Map], numbers: Arithmet
     if target is None:
         raise ModelError(f"{layer.name} has no scale")
     terms = [
-        (values.astype(np.float32) - np.float32(source.zero_point)) * np.float32(source.scale / target.scale)
+        (values.astype(np.float32) - np.float32(source.zero_point)) * rescale_multiplier(source.scale, target.scale)
         for values, source in zip(sources, numbers.sources, strict=True)
     ]
     if isinstance(layer, Concatenate):

@@ -22,6 +22,8 @@ from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
 
+Multipliers = npt.NDArray[np.float32]
+
 SMALLEST_SCALE = 1e-12
 LARGEST_SCALE = 1e12
 """Bounds on scales, so that no product or quotient of three of them leaves float32, whatever a file says."""
@@ -188,6 +190,50 @@ def _decoded(field_name: str, data: object) -> dict[str, TensorQuantization]:
     return {name: _tensor_quantization(name, value) for name, value in data.items()}
 
 
+# Multipliers. Every step is rounded to float32, in the order that ONNX Runtime's kernels take them; an export can then
+# answer bit for bit as the Model does. Nobody else computes them.
+
+
+def requantization_multiplier(source: float, weight: npt.ArrayLike, target: float | None) -> Multipliers:
+    """Multiplier of a weighted layer's int32 sums: ``source · weight``, then ``/ target``.
+
+    Args:
+        source: Scale of the layer's input.
+        weight: Scale of its weights, one per output channel.
+        target: Scale of its output; None where the output is real.
+
+    Returns:
+        float32, (C,).
+    """
+    unit = np.float32(source) * np.asarray(weight, np.float32)
+    return np.atleast_1d(unit if target is None else unit / np.float32(target))
+
+
+def average_multiplier(source: float, pixels: int, target: float | None) -> Multipliers:
+    """Multiplier of a global average pool's int32 sums: ``source / (target · pixels)``.
+
+    Args:
+        source: Scale of the pool's input.
+        pixels: Height · width of the map that it averages.
+        target: Scale of its output; None where the output is real.
+
+    Returns:
+        float32, (1,).
+    """
+    divisor = np.float32(pixels) if target is None else np.float32(target) * np.float32(pixels)
+    return np.atleast_1d(np.float32(source) / divisor)
+
+
+def rescale_multiplier(source: float, target: float) -> np.float32:
+    """Multiplier that takes one input of Add or Concatenate to the output's scale: ``source / target``."""
+    return np.float32(source) / np.float32(target)
+
+
+def product_multiplier(first: float, second: float, target: float) -> np.float32:
+    """Multiplier of the int32 products of Multiply: ``first · second``, then ``/ target``."""
+    return np.float32(first) * np.float32(second) / np.float32(target)
+
+
 def _tensor_quantization(name: str, value: object) -> TensorQuantization:
     if not isinstance(value, list) or len(value) != 2:
         raise ModelError(f"quantization of {name!r} must be [scale, zero_point]")
@@ -195,25 +241,6 @@ def _tensor_quantization(name: str, value: object) -> TensorQuantization:
     if type(zero_point) is not int or type(scale) not in (int, float):
         raise ModelError(f"quantization of {name!r} must be a number and an integer, not {value!r:.60}")
     return TensorQuantization(float(scale), zero_point)
-
-
-def multipliers(
-    source_scale: float, weight_scale: npt.NDArray[np.float32], output_scale: float
-) -> npt.NDArray[np.float32]:
-    """What one unit of a product is, in units of the output: (source scale · weight scale) / output scale.
-
-    Every step is rounded to float32, as in ONNX Runtime and XNNPACK.
-
-    Args:
-        source_scale: Scale of the bytes that are multiplied.
-        weight_scale: float32 of any shape: scales of what they are multiplied by.
-        output_scale: Scale of the result.
-
-    Returns:
-        float32, of the shape of ``weight_scale``.
-    """
-    unit: npt.NDArray[np.float32] = np.float32(source_scale) * weight_scale.astype(np.float32, copy=False)
-    return unit / np.float32(output_scale)
 
 
 def needed_pre_activations(network: Network) -> set[str]:

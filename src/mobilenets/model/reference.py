@@ -5,16 +5,16 @@ integers, as follows; the native engine, quantisation-aware training and the C e
 
 - Weighted layers: ``acc = Σ (q − zero_point_in) · (w − weight_zero_point) + bias`` in int32, wrapping as int32 does;
   padding is ``zero_point_in``. Then ``q = clamp(rint(float32(acc) · multiplier[c]) + zero_point_out, low, high)`` with
-  ``multiplier[c] = float32(scale_in · weight_scale[c] / scale_out)`` computed in float64, rint to the nearest even, and
-  the activation function as the clamp. The clamp is meant mathematically: a product too large for an integer clamps
-  high.
+  ``multiplier[c] = (scale_in · weight_scale[c]) / scale_out``, both steps rounded to float32, rint to the nearest even,
+  and the activation function as the clamp. The clamp is meant mathematically: a product too large for an integer
+  clamps high.
 - Layers that give real numbers (:func:`~mobilenets.model.quantization.real_outputs`):
-  ``float32(acc) · float32(scale_in · weight_scale[c])``, then the activation function.
-- Global average pool: the same with ``acc = Σ (q − zero_point_in)`` and ``scale_in / (H · W)`` for the weight's scale.
+  ``float32(acc) · (scale_in · weight_scale[c])``, then the activation function.
+- Global average pool: the same with ``acc = Σ (q − zero_point_in)`` and ``scale_in / (scale_out · H · W)``.
 - Max pool: bytes. Add: ``clamp(rint(Σᵢ float32(qᵢ − zᵢ) · mᵢ) + zero_point_out)`` with
-  ``mᵢ = float32(scaleᵢ / scale_out)``, float32 sums from left to right. Concatenate: that rule for each input alone.
-- Multiply: ``clamp(rint(float32((qₐ − zₐ) · (q_b − z_b)) · m) + zero_point_out)`` with the product exact in int32 and
-  ``m`` of :func:`~mobilenets.model.quantization.multipliers`; an input of (C, 1, 1) meets every pixel.
+  ``mᵢ = scaleᵢ / scale_out`` in float32, float32 sums from left to right. Concatenate: that rule for each input alone.
+- Multiply: ``clamp(rint(float32((qₐ − zₐ) · (q_b − z_b)) · m + zero_point_out))`` with the product exact in int32 and
+  ``m = (scaleₐ · scale_b) / scale_out`` in float32; an input of (C, 1, 1) meets every pixel.
 - An activation function that is no clamp: the rules above without an activation, to the layer's own pre-activation
   scale and zero point; the byte that they make reads the layer's
   :func:`~mobilenets.model.quantization.activation_table`.
@@ -47,7 +47,15 @@ from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
-from mobilenets.model.quantization import Quantization, TensorQuantization, activation_table, multipliers
+from mobilenets.model.quantization import (
+    Quantization,
+    TensorQuantization,
+    activation_table,
+    average_multiplier,
+    product_multiplier,
+    requantization_multiplier,
+    rescale_multiplier,
+)
 
 Array = npt.NDArray[Any]
 
@@ -257,14 +265,14 @@ def _integer_layer(
                 raise ModelError(f"{layer.name} has no scale")
             return _combine(layer, inputs, sources, target, activation)
         case GlobalAveragePool() | Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
-            sums, scale = accumulate(model, layer, inputs[0], sources[0])
-            return requantize(sums, scale, target, activation)
+            sums = accumulate(model, layer, inputs[0], sources[0])
+            return requantize(sums, sum_multiplier(model, layer, sources[0], target), target, activation)
         case _:
             raise ModelError(f"{layer.name} is of a kind that the reference does not know: {type(layer).__name__}")
 
 
-def accumulate(model: Model, layer: Layer, values: Array, source: TensorQuantization) -> tuple[Array, Array]:
-    """The int32 sums of a layer, and the real value of one unit of each channel's sum.
+def accumulate(model: Model, layer: Layer, values: Array, source: TensorQuantization) -> Array:
+    """The int32 sums of a layer.
 
     Args:
         model: An int8 Model.
@@ -273,38 +281,52 @@ def accumulate(model: Model, layer: Layer, values: Array, source: TensorQuantiza
         source: Scale and zero point of the input.
 
     Returns:
-        int32 (N, out, H', W') and float64 (out,) or (1,).
+        int32 (N, out, H', W').
     """
     # float64 holds every sum that int32 can hold, and more, exactly; and it is what matrix products are fast in.
     centred = values.astype(np.float64) - source.zero_point
     if isinstance(layer, GlobalAveragePool):
         sums = centred.sum(axis=(2, 3), keepdims=True)
-        scale = np.array([source.scale / (values.shape[2] * values.shape[3])])
     else:
         weight = model.parameters[f"{layer.name}.weight"].astype(np.float64)
         zero_point = model.parameters.get(f"{layer.name}.weight_zero_point")
         if zero_point is not None:
             weight = weight - zero_point.astype(np.float64).reshape(-1, *[1] * (weight.ndim - 1))
         sums = weighted_sum(layer, centred, weight, 0) + _channels(model.parameters[f"{layer.name}.bias"], np.float64)
-        scale = source.scale * model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
-    return sums.astype(np.int64).astype(np.int32), scale
+    wrapped: Array = sums.astype(np.int64).astype(np.int32)
+    return wrapped
 
 
-def requantize(sums: Array, scale: Array, target: TensorQuantization | None, activation: Activation) -> Array:
+def sum_multiplier(model: Model, layer: Layer, source: TensorQuantization, target: TensorQuantization | None) -> Array:
+    """What the int32 sums of a layer are multiplied by: float32, (out,), or (1,) for a global average pool.
+
+    Args:
+        model: An int8 Model.
+        layer: One of its layers with weights, or a global average pool.
+        source: Scale and zero point of the input.
+        target: Scale and zero point of the result; None where that is real.
+    """
+    scale = None if target is None else target.scale
+    if isinstance(layer, GlobalAveragePool):
+        shape = model.network.input_shapes(layer)[0]
+        return average_multiplier(source.scale, shape.height * shape.width, scale)
+    return requantization_multiplier(source.scale, model.parameters[f"{layer.name}.weight_scale"], scale)
+
+
+def requantize(sums: Array, multiplier: Array, target: TensorQuantization | None, activation: Activation) -> Array:
     """From int32 sums to bytes, or to float32 where there is no target.
 
     Args:
         sums: int32 (N, C, H, W).
-        scale: Real value of one unit of a sum, float64 (C,) or (1,).
+        multiplier: Of each channel's sums, float32 (C,) or (1,): see :func:`sum_multiplier`.
         target: Scale and zero point of the result.
         activation: A clamp, or any activation function where there is no target.
     """
+    scaled = sums.astype(np.float32) * _channels(multiplier, np.float32)
     if target is None:
-        return activate(sums.astype(np.float32) * _channels(scale, np.float32), activation).astype(np.float32)
-    multiplier = _channels(scale / target.scale, np.float32)
+        return activate(scaled, activation).astype(np.float32)
     low, high = target.clamp(activation)
-    rounded = np.rint(sums.astype(np.float32) * multiplier) + np.float32(target.zero_point)
-    return _to_bytes(rounded, low, high)
+    return _to_bytes(np.rint(scaled) + np.float32(target.zero_point), low, high)
 
 
 def _combine(
@@ -315,7 +337,7 @@ def _combine(
     activation: Activation,
 ) -> Array:
     steps = [values.astype(np.int32) - source.zero_point for values, source in zip(inputs, sources, strict=True)]
-    ratios = [np.float32(np.float64(source.scale) / np.float64(target.scale)) for source in sources]
+    ratios = [rescale_multiplier(source.scale, target.scale) for source in sources]
     result: Array
     match layer:
         case Add():
@@ -326,8 +348,10 @@ def _combine(
             result = np.concatenate(terms, axis=1)
         case Multiply():
             first, second = sources
-            multiplier = multipliers(first.scale, np.array(second.scale, np.float32), target.scale)
-            result = (steps[0] * steps[1]).astype(np.float32) * multiplier
+            multiplier = product_multiplier(first.scale, second.scale, target.scale)
+            scaled = (steps[0] * steps[1]).astype(np.float32) * multiplier
+            # As ONNX Runtime does: rounded with the zero point in it.
+            return _to_bytes(np.rint(scaled + np.float32(target.zero_point)), *target.clamp(activation))
         case _:
             assert_never(layer)
     low, high = target.clamp(activation)

@@ -33,7 +33,15 @@ from mobilenets.compression.rounding import largest_level
 from mobilenets.compression.unfold import numbers_of
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import Model
-from mobilenets.model.quantization import LARGEST_SCALE, Quantization, TensorQuantization, real_outputs
+from mobilenets.model.quantization import (
+    LARGEST_SCALE,
+    Multipliers,
+    Quantization,
+    TensorQuantization,
+    average_multiplier,
+    real_outputs,
+    requantization_multiplier,
+)
 from mobilenets.training.straight_through import Form, convolved, exactly, rounded
 
 _EXACT_FLOAT32 = 1 << 24
@@ -195,8 +203,9 @@ class IntegerNetwork(nn.Module):
             )
         if isinstance(layer, GlobalAveragePool):
             sums = centred[0].sum(dim=(2, 3), keepdim=True)
-            scale = (scales[layer.inputs[0]] / centred[0].shape[2:].numel()).reshape(1)
-            return self._requantize(layer, sums, scale, scales)
+            source, pixels = scales[layer.inputs[0]], centred[0].shape[2:].numel()
+            exact = average_multiplier(source.item(), pixels, self._target(layer, scales))
+            return self._requantize(layer, sums, (source / pixels).reshape(1), exact, scales)
         return self._weighted(layer, centred[0], scales)
 
     def _centred(self, name: str, values: Tensor) -> Tensor:
@@ -209,32 +218,45 @@ class IntegerNetwork(nn.Module):
             module.follow(centred.detach() * scale_in.detach().float())
         weight, bias, scale = module.integers(scale_in.item())
         dtype = self._exact(weight.detach(), bias.detach())
+        exact = requantization_multiplier(scale_in.item(), scale.numpy(), self._target(layer, scales))
         if isinstance(layer, Linear):
             weight = weight.to(dtype)
             sums = functional.linear(centred.flatten(1).to(dtype), weight, bias.to(dtype))[:, :, None, None]
-            return self._requantize(layer, sums, scale_in * scale, scales)
+            return self._requantize(layer, sums, scale_in * scale, exact, scales)
         if layer.name in self.real:
             form = Form.of(layer, centred.shape[1])
             sums = form.convolve(form.pad(centred).to(dtype), weight.to(dtype), bias.to(dtype))
-            return self._requantize(layer, sums, scale_in * scale, scales)
+            return self._requantize(layer, sums, scale_in * scale, exact, scales)
         low, high = self._ends(layer, scales)
         zero_point = self.start[layer.name].zero_point
         form = Form.of(layer, centred.shape[1], zero_point=zero_point, low=low, high=high, dtype=dtype)
-        target = scales[layer.name]
-        multiplier = (scale_in.detach() * scale / target.detach()).float()
-        return convolved(centred, weight, bias, scale_in / target, multiplier, form)
+        return convolved(centred, weight, bias, scale_in / scales[layer.name], torch.from_numpy(exact), form)
+
+    def _target(self, layer: Layer, scales: dict[str, Tensor]) -> float | None:
+        """Scale of a layer's output; None where that is real."""
+        return None if layer.name in self.real else scales[layer.name].item()
 
     def _exact(self, weight: Tensor, bias: Tensor) -> torch.dtype:
         """What sums are exact in: float32 holds whole numbers below 2²⁴, and evaluation always takes float64."""
         largest = 255 * weight.abs().flatten(1).sum(dim=1).max().item() + bias.abs().max().item()
         return torch.float32 if self.training and largest < _EXACT_FLOAT32 else torch.float64
 
-    def _requantize(self, layer: Layer, sums: Tensor, scale: Tensor, scales: dict[str, Tensor]) -> Tensor:
-        """Bytes of sums; or real numbers, where the layer's are."""
-        single = sums.float()
-        if layer.name in self.real:
-            return _activate(layer, single * scale.float().reshape(1, -1, 1, 1))
-        return self._to_bytes(layer, single * (scale / scales[layer.name]).float().reshape(1, -1, 1, 1), scales)
+    def _requantize(
+        self, layer: Layer, sums: Tensor, scale: Tensor, exact: Multipliers, scales: dict[str, Tensor]
+    ) -> Tensor:
+        """Bytes of sums; or real numbers, where the layer's are.
+
+        Args:
+            layer: What made the sums.
+            sums: Exact.
+            scale: Real value of one unit of each channel's sum, for its gradient.
+            exact: The multipliers of the int8 Model.
+            scales: Of all activations.
+        """
+        is_real = layer.name in self.real
+        multiplier = exactly(scale if is_real else scale / scales[layer.name], torch.from_numpy(exact)).float()
+        scaled = sums.float() * multiplier.reshape(1, -1, 1, 1)
+        return _activate(layer, scaled) if is_real else self._to_bytes(layer, scaled, scales)
 
     def _to_bytes(self, layer: Layer, values: Tensor, scales: dict[str, Tensor]) -> Tensor:
         moved = exactly(values, torch.round(values.detach())) + self.start[layer.name].zero_point

@@ -12,7 +12,7 @@ from mobilenets.formats.fixed_point import fixed_point_layer, run_fixed_point, s
 from mobilenets.formats.litert.read import from_tflite
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import TensorQuantization
-from mobilenets.model.reference import accumulate, requantize
+from mobilenets.model.reference import accumulate, requantize, sum_multiplier
 
 OFFICIAL = [("0.25", 128), ("0.5", 160)]
 
@@ -42,8 +42,8 @@ def test_each_layer_is_within_one_step_of_the_published_kernels(width: str, reso
     for layer in model.network.layers:
         source, target = scales[layer.inputs[0]], scales[layer.name]
         published = fixed_point_layer(model, layer, values, source, target)
-        sums, scale = accumulate(model, layer, values, source)
-        ours = requantize(sums, scale, target, layer.activation)
+        sums = accumulate(model, layer, values, source)
+        ours = requantize(sums, sum_multiplier(model, layer, source, target), target, layer.activation)
         steps = np.abs(ours.astype(int) - published)
         assert steps.max() <= 1
         apart, total, values = apart + int(steps.sum()), total + steps.size, published

@@ -43,7 +43,13 @@ from mobilenets.formats.c.text import (
 )
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Fit
-from mobilenets.model.quantization import Quantization, real_outputs
+from mobilenets.model.quantization import (
+    Quantization,
+    average_multiplier,
+    real_outputs,
+    requantization_multiplier,
+    rescale_multiplier,
+)
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
@@ -335,16 +341,17 @@ class _Writer:
             fields |= {"out_zero": target.zero_point, "low": low, "high": high}
         if isinstance(layer, MaxPool):
             return fields
+        target_scale = None if target is None else target.scale
         if isinstance(layer, GlobalAveragePool):
             shape = self.model.network.input_shapes(layer)[0]
-            scale = np.array([source.scale / (shape.height * shape.width)])
+            multiplier = average_multiplier(source.scale, shape.height * shape.width, target_scale)
         else:
-            scale = source.scale * self.model.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
+            weight_scale = self.model.parameters[f"{layer.name}.weight_scale"]
+            multiplier = requantization_multiplier(source.scale, weight_scale, target_scale)
             zero_point = self.model.parameters.get(f"{layer.name}.weight_zero_point")
             if zero_point is not None:
                 fields["weight_zero"] = self.array(f"weight_zero_{number}", zero_point)
-        multiplier = scale if target is None else scale / target.scale
-        fields["multiplier"] = self.array(f"multiplier_{number}", multiplier.astype(np.float32))
+        fields["multiplier"] = self.array(f"multiplier_{number}", multiplier)
         return fields
 
     def add(self, layer: Add, out: str) -> None:
@@ -359,7 +366,7 @@ class _Writer:
             scales, target = self.quantization.activations, self.quantization.activations[layer.name]
             sources = [scales[name] for name in layer.inputs]
             low, high = target.clamp(layer.activation)
-            multipliers = (float_literal(np.float32(np.float64(source.scale) / target.scale)) for source in sources)
+            multipliers = (float_literal(rescale_multiplier(source.scale, target.scale)) for source in sources)
             lines += [
                 f"const int zeros[] = {{{', '.join(str(source.zero_point) for source in sources)}}};",
                 f"const float multipliers[] = {{{', '.join(multipliers)}}};",
@@ -380,7 +387,7 @@ class _Writer:
                 arguments += [f"{out} + {begin}", made.channels, pixels]
             else:
                 source, target = self.quantization.activations[name], self.quantization.activations[layer.name]
-                multiplier = float_literal(np.float32(np.float64(source.scale) / target.scale))
+                multiplier = float_literal(rescale_multiplier(source.scale, target.scale))
                 arguments += [source.zero_point, multiplier, f"{out} + {begin}", made.channels, pixels]
                 arguments.append(target.zero_point)
             self.call("concatenate", *arguments)
