@@ -26,7 +26,7 @@ class Fixed(Contestant):
 
 def pixels() -> Pixels:
     rng = np.random.default_rng(0)
-    return noise(random_model(rng, random_network(rng)), 1)
+    return noise(random_model(rng, random_network(rng, newer=False)), 1)
 
 
 def test_a_contestant_that_answers_differently_is_not_timed_and_the_others_are() -> None:

@@ -47,7 +47,7 @@ PLAIN = Options(
 @given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([8, 4]), careful=st.booleans())
 def test_random_networks_become_whole_int8_models(seed: int, bits: int, careful: bool) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng)
+    network = random_network(rng, newer=False)
     model = random_model(rng, network)
     pixels = random_pixels(rng, network, 4)
     options = replace(Options() if careful else PLAIN, weight_bits=bits)

@@ -24,21 +24,22 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     Padding,
     PointwiseConvolution,
     Shape,
 )
 from mobilenets.architecture.network import Network
-from mobilenets.model import reference
+from mobilenets.model import numpy_runtime, reference
 from mobilenets.model.model import Model, numbered_labels
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 def random_pixels(rng: np.random.Generator, network: Network, count: int = 2) -> npt.NDArray[np.uint8]:
-    """Noise in the shape of a network's input, (count, height, width, channels)."""
+    """Random pixels in the shape of a network's input, (count, height, width, channels)."""
     return rng.integers(0, 256, (count, network.height, network.width, network.channels), dtype=np.uint8)
 
 
@@ -50,21 +51,24 @@ def random_network(
     *,
     batch_norm: bool = True,
     branches: bool = True,
-    activations: tuple[Activation, ...] = CLAMPS,
+    newer: bool = True,
 ) -> Network:
     """A small network of everything that a Network may hold.
 
     Args:
         rng: Source of randomness.
         batch_norm: Whether layers may have one; if not, all layers with weights have a bias.
-        branches: Whether there may be Add, Concatenate and a second output.
-        activations: Those that layers may have.
+        branches: Whether there may be Add, Multiply, Concatenate and a second output.
+        newer: Whether there may be Multiply, HARD_SIGMOID and HARD_SWISH, for which an executor must be ready.
     """
-    writer = _Writer(rng, batch_norm, activations)
+    writer = _Writer(rng, batch_norm, tuple(Activation) if newer else CLAMPS)
+    kinds = ["convolution", "depthwise", "pointwise", "pool", "add", "concatenate"]
+    if newer:
+        kinds += ["multiply", "scale"]
     writer.weighted("convolution")
     for _ in range(rng.integers(2, 8)):
-        kind = rng.choice(["convolution", "depthwise", "pointwise", "pool", "add", "concatenate"])
-        if kind in ("add", "concatenate"):
+        kind = rng.choice(kinds)
+        if kind in ("add", "concatenate", "multiply", "scale"):
             if branches:
                 writer.branch(str(kind))
         elif kind == "pool":
@@ -136,12 +140,19 @@ class _Writer:
     def branch(self, kind: str) -> None:
         source = self.last
         shape = self.shapes[source]
-        others = [self.weighted("pointwise", source, shape.channels) for _ in range(self.rng.integers(1, 3))]
-        inputs = (source, *others)
+        if kind == "scale":  # squeeze-and-excite: one factor per channel
+            squeezed = self.append(GlobalAveragePool(self.name("squeeze"), (source,)))
+            factors = self.weighted("pointwise", squeezed, shape.channels)
+            self.append(Multiply(self.name(kind), (source, factors), activation=self.activation()))
+            return
+        count = 1 if kind == "multiply" else int(self.rng.integers(1, 3))
+        inputs = (source, *(self.weighted("pointwise", source, shape.channels) for _ in range(count)))
         if kind == "concatenate":
             self.append(Concatenate(self.name(kind), inputs))
-        else:
+        elif kind == "add":
             self.append(Add(self.name(kind), inputs, activation=self.activation()))
+        else:
+            self.append(Multiply(self.name(kind), inputs, activation=self.activation()))
 
     def finish(self, *, second_output: bool) -> Network:
         classes = int(self.rng.integers(2, 12))
@@ -189,17 +200,17 @@ def random_model(rng: np.random.Generator, network: Network, preprocessing: Prep
 
 
 def is_alive(model: Model, pixels: npt.NDArray[np.uint8]) -> bool:
-    """Whether every layer gives something else than zeros for some images: chance may close all ReLUs of one."""
+    """Whether every layer gives something else than zeros for some images: all ReLUs of one may be closed."""
     return all(value.any() for value in reference.activations(model, pixels).values())
 
 
 def random_int8_model(
     rng: np.random.Generator, network: Network, *, asymmetric_weights: bool = False, largest_weight: int = 127
 ) -> Model:
-    """An int8 Model whose scales fit what its layers make of noise.
+    """An int8 Model whose scales fit what its layers make of random pixels.
 
     Args:
-        rng: Where the chances come from.
+        rng: Source of randomness.
         network: Any network; batch norms are dropped.
         asymmetric_weights: Give every layer weight zero points, equal across its channels.
         largest_weight: Weights lie within plus and minus this.
@@ -226,14 +237,20 @@ def random_int8_model(
         reals |= {f"{layer.name}.weight": real, f"{layer.name}.bias": rng.normal(0, 0.2, shape[0]).astype(np.float32)}
     labels = numbered_labels(network.classes)
     real_model = Model(network, reals, labels, preprocessing)
-    seen = reference.activations(real_model, random_pixels(rng, network, 4))
-    scales = _scales(rng, network, seen)
+    results = list(numpy_runtime.results(real_model, random_pixels(rng, network, 4)))
+    scales = _scales(rng, network, {result.name: result.value for result in results})
+    tabled = needed_pre_activations(network)
+    before = {
+        result.name: _scale(rng, result.pre_activation)
+        for result in results
+        if result.pre_activation is not None and result.name in tabled
+    }
     for layer in network.layers:
         if layer.has_weight:
             unit = scales[layer.inputs[0]].scale * integers[f"{layer.name}.weight_scale"].astype(np.float64)
             integers[f"{layer.name}.bias"] = np.rint(reals[f"{layer.name}.bias"] / unit).astype(np.int32)
     kept = {name: scale for name, scale in scales.items() if name not in real_outputs(network)}
-    return Model(network, integers, labels, preprocessing, Quantization(kept))
+    return Model(network, integers, labels, preprocessing, Quantization(kept, pre_activations=before))
 
 
 def _scales(
@@ -241,9 +258,13 @@ def _scales(
 ) -> dict[str, TensorQuantization]:
     scales = {INPUT: TensorQuantization(2 / 255, 128)}
     for layer in network.layers:
-        low, high = float(min(seen[layer.name].min(), 0)), float(max(seen[layer.name].max(), 0.01))
-        scale = (high - low) / 255 * rng.uniform(0.8, 1.1)  # a little too narrow now and then, so that values clamp
-        scales[layer.name] = TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
+        scales[layer.name] = _scale(rng, seen[layer.name])
         if isinstance(layer, MaxPool):
             scales[layer.name] = scales[layer.inputs[0]]
     return scales
+
+
+def _scale(rng: np.random.Generator, values: npt.NDArray[Any]) -> TensorQuantization:
+    low, high = float(min(values.min(), 0)), float(max(values.max(), 0.01))
+    scale = (high - low) / 255 * rng.uniform(0.8, 1.1)  # a little too narrow now and then, so that values clamp
+    return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))

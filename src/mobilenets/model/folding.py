@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import INPUT, Layer
 from mobilenets.architecture.network import Network
-from mobilenets.errors import CompressionError
+from mobilenets.errors import CompressionError, ModelError
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import TensorQuantization
@@ -70,15 +71,42 @@ def folded_parameters(model: Model, layer: Layer) -> tuple[Factors, Factors]:
     bias = np.zeros(len(weight))
     if layer.bias:
         bias = model.parameters[f"{layer.name}.bias"].astype(np.float64)
-    batch_norm = layer.batch_norm
-    if batch_norm is None:
+    if layer.batch_norm is None:
         return weight, bias
-    gamma, beta, mean, variance = (
-        model.parameters[f"{layer.name}.batch_norm.{statistic}"].astype(np.float64)
-        for statistic in ("weight", "bias", "running_mean", "running_var")
-    )
-    factor = gamma / np.sqrt(variance + batch_norm.epsilon)
-    return weight * along(factor, weight, axis=0), (bias - mean) * factor + beta
+    factor, shift = factor_and_shift(layer, model.parameters, bias)
+    return weight * along(factor, weight, axis=0), shift
+
+
+def factor_and_shift(
+    layer: Layer, parameters: Mapping[str, Tensor], bias: Factors | float = 0.0
+) -> tuple[Factors, Factors]:
+    """What a layer's batch norm does to its sums of products: it makes ``sum · factor + shift`` of them.
+
+    Args:
+        layer: A layer with a batch norm.
+        parameters: Tensors of the Model.
+        bias: Per channel, what is still to be added to the sums.
+
+    Returns:
+        float64 (channels,), twice.
+
+    Raises:
+        ModelError: If the layer has no batch norm.
+    """
+    if layer.batch_norm is None:
+        raise ModelError(f"{layer.name} ({layer.kind}) has no batch norm")
+    gamma, beta, mean, variance = (parameters[name].astype(np.float64) for name in layer.batch_norm_names)
+    factor, shift = affine(gamma, beta, mean, variance, layer.batch_norm.epsilon, bias)
+    return factor, shift
+
+
+def affine(gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float, bias: Any = 0.0) -> tuple[Any, Any]:
+    """A batch norm as a factor and a shift: ``γ · (sum + bias − μ) / √(σ² + ε) + β = sum · factor + shift``.
+
+    Takes NumPy arrays or PyTorch tensors, whose gradients then flow, and gives the same.
+    """
+    factor = gamma / (variance + epsilon) ** 0.5
+    return factor, (bias - mean) * factor + beta
 
 
 def fold_input(model: Model) -> tuple[Model, TensorQuantization]:

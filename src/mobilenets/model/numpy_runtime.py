@@ -2,15 +2,15 @@
 
 Maps are held as (height, width, N, C): a tap of a depthwise filter is then one long contiguous product, padding and
 stride touch only the leading axes, and every pointwise convolution is one matrix product. Integer layers use
-float32 matrix products wherever no sum can reach 2²⁴, and float64 elsewhere: every intermediate result is a whole
-number that the type holds exactly, so the answer is the reference's, byte for byte, in any order of summation.
+float32 matrix products wherever no sum can reach 2²⁴, and float64 elsewhere: every intermediate result is an
+integer that the type holds exactly, so the answer is the reference's, byte for byte, in any order of summation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +26,20 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
 )
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
+from mobilenets.model.activations import activate
+from mobilenets.model.folding import factor_and_shift
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.model.quantization import (
     TensorQuantization,
+    activation_table,
     average_multiplier,
+    product_multiplier,
     requantization_multiplier,
     rescale_multiplier,
 )
@@ -74,6 +79,20 @@ def run(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress 
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
+class Result(NamedTuple):
+    """What a layer makes of a batch.
+
+    Attributes:
+        name: The layer's name, or ``"input"``.
+        value: float32 for a float Model; uint8 (float32 for real outputs) for an int8 one.
+        pre_activation: What the activation function reads, where it is no clamp; None elsewhere. Likewise.
+    """
+
+    name: str
+    value: Map
+    pre_activation: Map | None = None
+
+
 def layers(model: Model, pixels: Pixels) -> Iterator[tuple[str, Map]]:
     """``"input"`` and every layer's result for one batch, each as soon as it is there, freed once nobody reads it.
 
@@ -87,19 +106,29 @@ def layers(model: Model, pixels: Pixels) -> Iterator[tuple[str, Map]]:
     Raises:
         ModelError: If the pixels do not fit the network's input.
     """
+    for result in results(model, pixels):
+        yield result.name, result.value
+
+
+def results(model: Model, pixels: Pixels) -> Iterator[Result]:
+    """What :func:`layers` yields, with what the activation functions read.
+
+    Raises:
+        ModelError: If the pixels do not fit the network's input.
+    """
     network = model.network
     check_pixels(network, pixels)
     values = {INPUT: input_map(model, pixels)}
-    yield INPUT, values[INPUT]
+    yield Result(INPUT, values[INPUT])
     last_reader = {source: layer.name for layer in network.layers for source in layer.inputs}
     for layer in network.layers:
         sources = [values[name] for name in layer.inputs]
         if model.quantization is None:
-            result = float_layer(layer, sources, model.parameters)
+            result = _float_result(layer, sources, model.parameters)
         else:
-            result = integer_layer(layer, sources, arithmetic(model, layer))
-        values[layer.name] = result
-        yield layer.name, result
+            result = _integer_result(layer, sources, arithmetic(model, layer))
+        values[layer.name] = result.value
+        yield result
         for name in set(layer.inputs):
             if last_reader[name] == layer.name:
                 del values[name]
@@ -132,44 +161,50 @@ def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, M
         sources: What it reads.
         parameters: Tensors of the Model.
     """
+    return _float_result(layer, sources, parameters).value
+
+
+def _float_result(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Map]) -> Result:
+    values = _float_sum(layer, sources, parameters)
+    if layer.activation.is_clamp:
+        return Result(layer.name, activate(values, layer.activation, overwrite=True))
+    return Result(layer.name, activate(values, layer.activation), values)
+
+
+def _float_sum(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Map]) -> Map:
+    """What the layer's activation function reads: an array that nobody else holds."""
     result: Map
     match layer:
         case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
             result = weighted_sum(layer, sources[0], parameters[f"{layer.name}.weight"])
             if layer.bias:
                 result += parameters[f"{layer.name}.bias"]
-            if layer.batch_norm is not None:
-                batch_norm(layer, result, parameters)
+            batch_norm(layer, result, parameters)
+            return result
         case MaxPool():
-            result = _max_pool(layer, sources[0], -np.inf)
+            return _max_pool(layer, sources[0], -np.inf)
         case GlobalAveragePool():
             result = sources[0].mean(axis=(0, 1), keepdims=True, dtype=np.float32)
+            return result
         case Add():
             result = sum(sources[2:], start=sources[0] + sources[1])
+            return result
+        case Multiply():
+            result = sources[0] * sources[1]
+            return result
         case Concatenate():
             return np.concatenate(sources, axis=3)
         case _:
             raise ModelError(f"{layer.name} is of a kind that cannot be run: {type(layer).__name__}")
-    return activate(layer, result)
 
 
-def activate(layer: Layer, values: Map) -> Map:
-    """A layer's activation function; the values given are overwritten."""
-    activation = layer.activation
-    if activation is not Activation.NONE:
-        np.clip(values, 0, 6 if activation is Activation.RELU6 else None, out=values)
-    return values
-
-
-def batch_norm(layer: Any, values: Map, parameters: Mapping[str, Map]) -> None:
-    """A layer's batch norm with its running statistics; the values given are overwritten."""
-    gamma, beta, mean, variance = (
-        parameters[f"{layer.name}.batch_norm.{statistic}"].astype(np.float64)
-        for statistic in ("weight", "bias", "running_mean", "running_var")
-    )
-    factor = gamma / np.sqrt(variance + layer.batch_norm.epsilon)
+def batch_norm(layer: Layer, values: Map, parameters: Mapping[str, Map]) -> None:
+    """Apply a layer's batch norm, if it has one, with its running statistics; the values given are overwritten."""
+    if layer.batch_norm is None:
+        return
+    factor, shift = factor_and_shift(layer, parameters)
     values *= factor.astype(np.float32)
-    values += (beta - mean * factor).astype(np.float32)
+    values += shift.astype(np.float32)
 
 
 # Sums that both kinds of numbers share --------------------------------------------------------------------------------
@@ -186,7 +221,7 @@ def weighted_sum(layer: Layer, values: Map, weight: Map) -> Map:
     weight = weight.astype(values.dtype, copy=False)
     match layer:
         case Linear():
-            flat = np.ascontiguousarray(values.transpose(2, 3, 0, 1)).reshape(values.shape[2], -1)
+            flat = np.ascontiguousarray(values.transpose(2, 3, 0, 1)).reshape(values.shape[2], weight.shape[1])
             product: Map = flat @ weight.T
             return product[None, None]
         case PointwiseConvolution():
@@ -278,6 +313,7 @@ class Arithmetic:
     Attributes:
         sources: Scale and zero point of each input.
         target: Of the output; None where it is real.
+        pre_activation: Of what the activation function reads, where it is no clamp and the output is not real.
         weight: int8 less its zero point, or None for layers without weights.
         weight_scale: float32, one per output channel, or None.
         bias: int32, or None.
@@ -288,6 +324,7 @@ class Arithmetic:
     weight: Map | None = None
     weight_scale: Map | None = None
     bias: Map | None = None
+    pre_activation: TensorQuantization | None = None
 
 
 def arithmetic(model: Model, layer: Layer) -> Arithmetic:
@@ -301,14 +338,15 @@ def arithmetic(model: Model, layer: Layer) -> Arithmetic:
     scales = model.quantization.activations
     sources = tuple(scales[name] for name in layer.inputs)
     target = scales.get(layer.name)
+    pre_activation = model.quantization.pre_activations.get(layer.name)
     if not layer.has_weight:
-        return Arithmetic(sources, target)
+        return Arithmetic(sources, target, pre_activation=pre_activation)
     weight = model.parameters[f"{layer.name}.weight"]
     zero_point = model.parameters.get(f"{layer.name}.weight_zero_point")
     if zero_point is not None:
         weight = weight.astype(np.int16) - zero_point.astype(np.int16).reshape(-1, *[1] * (weight.ndim - 1))
     scale, bias = (model.parameters[f"{layer.name}.{kind}"] for kind in ("weight_scale", "bias"))
-    return Arithmetic(sources, target, weight, scale, bias)
+    return Arithmetic(sources, target, weight, scale, bias, pre_activation)
 
 
 def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> Map:
@@ -317,28 +355,49 @@ def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> 
     Raises:
         ModelError: If the layer is of a kind that cannot be run.
     """
-    activation = layer.activation
-    source, target = numbers.sources[0], numbers.target
+    return _integer_result(layer, sources, numbers).value
+
+
+def _integer_result(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> Result:
+    before, target = numbers.pre_activation, numbers.target
+    if before is None or target is None:
+        return Result(layer.name, _clamped(layer, sources, numbers, target, layer.activation))
+    steps = _clamped(layer, sources, numbers, before, Activation.NONE)
+    return Result(layer.name, activation_table(layer.activation, before, target)[steps], steps)
+
+
+def _clamped(
+    layer: Layer,
+    sources: Sequence[Map],
+    numbers: Arithmetic,
+    target: TensorQuantization | None,
+    activation: Activation,
+) -> Map:
+    source = numbers.sources[0]
     target_scale = None if target is None else target.scale
     match layer:
         case MaxPool():
             return _max_pool(layer, sources[0], 0)
-        case Add() | Concatenate():
-            return _combine(layer, sources, numbers)
+        case Add() | Concatenate() | Multiply():
+            if target is None:
+                raise ModelError(f"{layer.name} has no scale")
+            return _combine(layer, sources, numbers.sources, target, activation)
         case GlobalAveragePool():
             height, width = sources[0].shape[:2]
             sums = sources[0].sum(axis=(0, 1), keepdims=True, dtype=np.int64) - height * width * source.zero_point
             multiplier = average_multiplier(source.scale, height * width, target_scale)
-        case _:
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
             if numbers.weight is None or numbers.weight_scale is None or numbers.bias is None:
                 raise ModelError(f"{layer.name} ({layer.kind}) lacks its weights")
             sums = _integer_sums(layer, sources[0], numbers.weight, numbers.bias, source.zero_point)
             multiplier = requantization_multiplier(source.scale, numbers.weight_scale, target_scale)
+        case _:
+            raise ModelError(f"{layer.name} is of a kind that cannot be run: {type(layer).__name__}")
     return _requantize(sums, multiplier, target, activation)
 
 
 def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point: int) -> Map:
-    """Exact sums: float32 or float64 holding whole numbers, or int32 where they may wrap as the reference's do."""
+    """Exact sums: float32 or float64 holding integers, or int32 where they may wrap as the reference's do."""
     magnitude = np.abs(weight.reshape(len(weight), -1)).sum(axis=1, dtype=np.int64) * max(zero_point, 255 - zero_point)
     largest = int((magnitude + np.abs(bias.astype(np.int64))).max())
     dtype = np.float32 if largest < _EXACT_FLOAT32 else np.float64
@@ -353,30 +412,47 @@ def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point:
 def _requantize(sums: Map, multiplier: Map, target: TensorQuantization | None, activation: Activation) -> Map:
     real = sums.astype(np.float32, copy=False) * multiplier
     if target is None:
-        if activation is not Activation.NONE:
-            np.clip(real, 0, 6 if activation is Activation.RELU6 else None, out=real)
-        return real
+        return activate(real, activation, overwrite=True)
     return _to_bytes(real, target, activation)
 
 
-def _combine(layer: Add | Concatenate, sources: Sequence[Map], numbers: Arithmetic) -> Map:
-    target = numbers.target
-    if target is None:
-        raise ModelError(f"{layer.name} has no scale")
+def _combine(
+    layer: Add | Concatenate | Multiply,
+    maps: Sequence[Map],
+    sources: Sequence[TensorQuantization],
+    target: TensorQuantization,
+    activation: Activation,
+) -> Map:
     terms = [
-        (values.astype(np.float32) - np.float32(source.zero_point)) * rescale_multiplier(source.scale, target.scale)
-        for values, source in zip(sources, numbers.sources, strict=True)
+        values.astype(np.float32) - np.float32(source.zero_point) for values, source in zip(maps, sources, strict=True)
     ]
-    if isinstance(layer, Concatenate):
-        return np.concatenate([_to_bytes(term, target, Activation.NONE) for term in terms], axis=3)
-    for term in terms[1:]:
-        terms[0] += term
-    return _to_bytes(terms[0], target, layer.activation)
+    match layer:
+        case Add():
+            for term, source in zip(terms, sources, strict=True):
+                term *= rescale_multiplier(source.scale, target.scale)
+            for term in terms[1:]:
+                terms[0] += term
+            return _to_bytes(terms[0], target, activation)
+        case Concatenate():
+            for term, source in zip(terms, sources, strict=True):
+                term *= rescale_multiplier(source.scale, target.scale)
+            return np.concatenate([_to_bytes(term, target, activation) for term in terms], axis=3)
+        case Multiply():
+            terms[0] *= terms[1]  # below 2¹⁶, so exact
+            terms[0] *= product_multiplier(sources[0].scale, sources[1].scale, target.scale)
+            terms[0] += np.float32(target.zero_point)  # before rounding, as ONNX Runtime does
+            return _clamped_to_bytes(np.rint(terms[0], out=terms[0]), target, activation)
+        case _:
+            assert_never(layer)
 
 
 def _to_bytes(values: Map, target: TensorQuantization, activation: Activation) -> Map:
     """Round to the nearest even, move to the zero point, clamp. Writes over its argument."""
     np.rint(values, out=values)
     values += np.float32(target.zero_point)
+    return _clamped_to_bytes(values, target, activation)
+
+
+def _clamped_to_bytes(values: Map, target: TensorQuantization, activation: Activation) -> Map:
     np.clip(values, *map(np.float32, target.clamp(activation)), out=values)
     return values.astype(np.uint8)

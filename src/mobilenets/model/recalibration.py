@@ -8,8 +8,9 @@ import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
+from mobilenets.model.activations import activate
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import Map, activate, batch_norm, float_layer, input_map, weighted_sum
+from mobilenets.model.numpy_runtime import Map, batch_norm, float_layer, input_map, weighted_sum
 from mobilenets.model.preprocessing import Pixels, check_pixels
 
 BATCH = 64
@@ -61,9 +62,9 @@ def _statistics(model: Model, pixels: Pixels) -> dict[str, Tensor]:
             result += model.parameters[f"{layer.name}.bias"]
         rows = result.reshape(-1, result.shape[3])
         mean, variance = rows.mean(axis=0, dtype=np.float64), rows.var(axis=0, dtype=np.float64)
-        name = f"{layer.name}.batch_norm"
-        here = {f"{name}.running_mean": mean, f"{name}.running_var": variance}
+        *_, mean_name, variance_name = layer.batch_norm_names
+        here = {mean_name: mean, variance_name: variance}
         batch_norm(layer, result, {**model.parameters, **here})
-        values[layer.name] = activate(layer, result)
-        found |= here | {f"{name}.running_var": variance * len(rows) / max(1, len(rows) - 1)}
+        values[layer.name] = activate(result, layer.activation, overwrite=True)
+        found |= here | {variance_name: variance * len(rows) / max(1, len(rows) - 1)}
     return found

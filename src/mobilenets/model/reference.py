@@ -33,6 +33,7 @@ from mobilenets.architecture.layers import (
     INPUT,
     Activation,
     Add,
+    BatchNorm,
     Concatenate,
     Convolution,
     DepthwiseConvolution,
@@ -124,7 +125,7 @@ def _float_layer(layer: Layer, inputs: list[Array], parameters: Mapping[str, Arr
             if layer.bias:
                 result = result + _channels(parameters[f"{layer.name}.bias"], dtype)
             if layer.batch_norm is not None:
-                result = _batch_norm(layer, result, parameters)
+                result = _batch_norm(layer, layer.batch_norm, result, parameters)
         case MaxPool():
             result = _max_pool(layer, inputs[0], -np.inf)
         case GlobalAveragePool():
@@ -140,12 +141,9 @@ def _float_layer(layer: Layer, inputs: list[Array], parameters: Mapping[str, Arr
     return activate(result, layer.activation)
 
 
-def _batch_norm(layer: Any, values: Array, parameters: Mapping[str, Array]) -> Array:
-    gamma, beta, mean, variance = (
-        _channels(parameters[f"{layer.name}.batch_norm.{statistic}"], values.dtype)
-        for statistic in ("weight", "bias", "running_mean", "running_var")
-    )
-    normal: Array = (values - mean) / np.sqrt(variance + values.dtype.type(layer.batch_norm.epsilon)) * gamma + beta
+def _batch_norm(layer: Layer, batch_norm: BatchNorm, values: Array, parameters: Mapping[str, Array]) -> Array:
+    gamma, beta, mean, variance = (_channels(parameters[name], values.dtype) for name in layer.batch_norm_names)
+    normal: Array = (values - mean) / np.sqrt(variance + values.dtype.type(batch_norm.epsilon)) * gamma + beta
     return normal
 
 
@@ -170,7 +168,7 @@ def weighted_sum(layer: Layer, values: Array, weight: Array, padding_value: floa
     """
     match layer:
         case Linear():
-            flat: Array = values.reshape(len(values), -1) @ weight.T
+            flat: Array = values.reshape(len(values), weight.shape[1]) @ weight.T
             return flat[:, :, None, None]
         case PointwiseConvolution():
             count, _, height, width = values.shape

@@ -56,7 +56,7 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
 @pytest.mark.parametrize("seed", range(15))
 def test_litert_agrees_on_random_float_networks(seed: int, weights: Any, tolerance: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    network = without_batch_norm(random_network(rng))
+    network = without_batch_norm(random_network(rng, newer=False))
     model = random_model(rng, network, IMAGENET if seed % 2 else Preprocessing())
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite", weights=weights)
@@ -80,7 +80,7 @@ def test_int8_networks_without_branches_are_equal_but_for_the_rounding_of_float3
     seed: int, asymmetric: bool, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng, branches=False), asymmetric_weights=asymmetric)
+    model = random_int8_model(rng, random_network(rng, branches=False, newer=False), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite")
     assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 2e-6)
@@ -89,7 +89,7 @@ def test_int8_networks_without_branches_are_equal_but_for_the_rounding_of_float3
 @pytest.mark.parametrize("seed", range(15))
 def test_int8_networks_with_branches_are_equal_but_for_steps_where_branches_meet(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng))
+    model = random_int8_model(rng, random_network(rng, newer=False))
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite")
     # LiteRT rounds the parts of a sum or a concatenation otherwise than the reference: one step of their bytes.
