@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import inspect
 import pickle
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, field
 from typing import Any, ClassVar
 
 import pytest
+from tests.conftest import ROOT
 
 from mobilenets.base.records import record
 
@@ -102,3 +106,27 @@ def test_records_are_copied_and_pickled() -> None:
     assert copy.deepcopy(made) == made
     assert pickle.loads(pickle.dumps(Base("a", 4))) == Base("a", 4)
     assert inspect.isclass(type(made))
+
+
+LOADED_TO_PREDICT = """
+import sys
+import mobilenets.cli.predict
+print(*(name for name in sys.modules if name.startswith("mobilenets.")), sep="\\n")
+"""
+
+
+def test_records_are_used_where_a_prediction_needs_them_and_nowhere_else() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED_TO_PREDICT], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    for path in (ROOT / "src" / "mobilenets").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        decorators = {
+            ast.unparse(decorator).split("(")[0]
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ClassDef)
+            for decorator in node.decorator_list
+        }
+        if name in loaded:
+            assert "dataclass" not in decorators, f"{name} is loaded by every prediction: use @record"
+        else:
+            assert "record" not in decorators, f"{name} is not loaded by a prediction: use @dataclass"
