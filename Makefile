@@ -2,6 +2,7 @@
 # make test    set up what tests need, and run them
 # make native  build the native half into the source tree, for work on it without an installation
 # make lint    formatting, types, who imports whom
+# make docs    the documentation and the API reference as a site, in build/site
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 
 PYTHON_NOW ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 
-.PHONY: demo test native lint format clean
+.PHONY: demo test native lint docs format clean
 
 # An environment is made anew when what it holds has changed. The demonstration needs less than the tests.
 $(VENV)/.demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*.* native/*/*.*)
@@ -40,6 +41,14 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -p no:cacheprovider tests/test_import_direction.py
+
+$(VENV)/.docs: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train,docs]"
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

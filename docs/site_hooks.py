@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
 """Files of the root, and what they are called on the site."""
 
+_FENCE = re.compile(r"(?m)^(```console)[^\n]*$")
+"""Commands that tests run have words behind the language, which Markdown does not know."""
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -43,7 +45,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         depth = len(Path(source).parent.parts)
         return f"[{text}]({'../' * depth}{name}{anchor})"
 
-    return _LINK.sub(link, markdown)
+    return _LINK.sub(link, _FENCE.sub(r"\1", markdown))
 
 
 def _normalized(parts: tuple[str, ...]) -> list[str]:
