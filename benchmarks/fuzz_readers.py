@@ -36,7 +36,8 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1  # noqa: 
 from mobilenets.errors import FormatError, ModelFileError  # noqa: E402
 from mobilenets.formats.containers import tensor_bundle  # noqa: E402
 from mobilenets.formats.importing import import_model  # noqa: E402
-from mobilenets.model.model import Model, numbered_labels  # noqa: E402
+from mobilenets.model.model import Model  # noqa: E402
+from mobilenets.tasks.classification import Classification, numbered_labels  # noqa: E402
 
 SECONDS = 1.0
 MEMORY_FACTOR = 4
@@ -165,7 +166,7 @@ def small_model(*, folded: bool = False) -> Model:
     parameters = {
         name: rng.uniform(0.5, 1.5, shape).astype(np.float32) for name, shape in network.parameter_shapes().items()
     }
-    return Model(network, parameters, numbered_labels(5))
+    return Model(network, parameters, Classification(numbered_labels(5)))
 
 
 def samples(folder: Path, data: Path) -> Iterator[Sample]:

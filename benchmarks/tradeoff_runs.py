@@ -24,6 +24,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.subnet import sliced
 from mobilenets.search.judging import STATISTICS_IMAGES
 from mobilenets.search.supernet import Specialising, epochs_of_shared
+from mobilenets.tasks.classification import Classification
 from mobilenets.training import loop
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
@@ -260,7 +261,7 @@ class Runs:
 
     def model(self, module: NetworkModule) -> Model:
         """What a run made."""
-        return Model(module.network, parameters_of(module), self.dataset.labels, PREPROCESSING)
+        return Model(module.network, parameters_of(module), Classification(self.dataset.labels), PREPROCESSING)
 
     def top1(self, model: Model) -> dict[str, float]:
         """Share of the validation and of the test images that a Model gets right."""

@@ -8,6 +8,7 @@ import mobilenets
 
 PUBLIC_NAMES = {
     "CATALOG",
+    "Classification",
     "Classifier",
     "MobileNetsError",
     "Model",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mobilenets.model.file import load, save
     from mobilenets.model.model import Model
     from mobilenets.model.preprocessing import Preprocessing
+    from mobilenets.tasks.classification import Classification
     from mobilenets.training.fit import fit
     from mobilenets.training.settings import Settings
 
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CATALOG": "architecture.catalog",
+    "Classification": "tasks.classification",
     "Classifier": "engine.predictor",
     "MobileNetsError": "errors",
     "Model": "model.model",
@@ -50,6 +52,7 @@ _HOMES = {
 
 __all__ = [
     "CATALOG",
+    "Classification",
     "Classifier",
     "MobileNetsError",
     "Model",

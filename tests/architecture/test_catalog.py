@@ -6,6 +6,7 @@ import pytest
 
 from mobilenets.architecture.catalog import CATALOG, Specification, architecture
 from mobilenets.errors import ArchitectureError
+from mobilenets.tasks.classification import class_count
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -16,7 +17,7 @@ def test_a_network_carries_the_name_it_has_in_the_catalogue(name: str) -> None:
 @pytest.mark.parametrize("name", CATALOG)
 def test_defaults_are_those_of_the_literature(name: str) -> None:
     network = architecture(name)()
-    assert (network.width_multiplier, network.classes) == (1.0, 1000)
+    assert (network.width_multiplier, class_count(network)) == (1.0, 1000)
     assert network.height == network.width == (227 if name in ("alexnet", "squeezenet") else 224)
 
 
@@ -45,7 +46,7 @@ def test_a_strange_name_is_answered_with_all() -> None:
 )
 def test_a_specification_gives_its_network(text: str, name: str, width_multiplier: float, side: int) -> None:
     network = Specification.parse(text).network(classes=3)
-    assert (network.name, network.width_multiplier, network.height, network.width, network.classes) == (
+    assert (network.name, network.width_multiplier, network.height, network.width, class_count(network)) == (
         name,
         width_multiplier,
         side,

@@ -15,6 +15,7 @@ from tests.support.random_models import random_model
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def model(tmp_path: Path) -> Path:
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     made = random_model(np.random.default_rng(0), network)
     path = tmp_path / "model.safetensors"
-    save(Model(network, made.parameters, ("cat", "dog"), made.preprocessing), path)
+    save(Model(network, made.parameters, Classification(("cat", "dog")), made.preprocessing), path)
     return path
 
 

@@ -24,6 +24,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.coreml import to_coreml
 from mobilenets.model import reference
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 
 coremltools = pytest.importorskip("coremltools", reason="coremltools, which writes Core ML packages, is not installed")
 torch = pytest.importorskip("torch")
@@ -172,7 +173,7 @@ def test_random_classifiers_give_the_models_probabilities(seed: int, tmp_path: P
 
 def test_a_package_is_a_classifier_of_images_with_the_models_labels(tmp_path: Path) -> None:
     network = CATALOG["mobilenet_v1"](width_multiplier=0.25, resolution=64, classes=3)
-    model = replace(random_model(np.random.default_rng(0), network), labels=("Kätzchen", "Hund", "Maus"))
+    model = replace(random_model(np.random.default_rng(0), network), task=Classification(("Kätzchen", "Hund", "Maus")))
     to_coreml(model, tmp_path / "model.mlpackage", half=True)
     package = Package(tmp_path / "model.mlpackage")
     description = package.spec.description
@@ -187,6 +188,8 @@ def test_a_package_is_a_classifier_of_images_with_the_models_labels(tmp_path: Pa
 
 def test_no_two_classes_share_a_key_of_the_answers_dictionary(tmp_path: Path) -> None:
     network = CATALOG["mobilenet_v1"](width_multiplier=0.25, resolution=32, classes=4)
-    model = replace(random_model(np.random.default_rng(0), network), labels=("crane", "crow", "crane", "crane (2)"))
+    model = replace(
+        random_model(np.random.default_rng(0), network), task=Classification(("crane", "crow", "crane", "crane (2)"))
+    )
     to_coreml(model, tmp_path / "model.mlpackage")
     assert Package(tmp_path / "model.mlpackage").labels == ["crane", "crow", "crane (2) (2)", "crane (2)"]

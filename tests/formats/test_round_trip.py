@@ -24,9 +24,10 @@ from mobilenets.formats.litert.read import from_tflite
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.formats.onnx.read import from_onnx
 from mobilenets.formats.onnx.write import to_onnx
-from mobilenets.model.model import Model, numbered_labels, parameter_types
+from mobilenets.model.model import Model, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.tasks.classification import Classification
 
 pytest.importorskip("onnx")
 pytest.importorskip("flatbuffers")
@@ -56,14 +57,16 @@ def any_model(name: str, width: float, resolution: tuple[int, int], classes: int
         network = without_batch_norm(network)
     # Random int8 numbers need no calibration here: only their bytes matter.
     model = quick_int8_model(rng, network) if int8 else quick_float_model(rng, network)
-    return replace(model, labels=tuple(f"class {index}" for index in range(classes)), provenance={"seed": classes})
+    return replace(
+        model, task=Classification(tuple(f"class {index}" for index in range(classes))), provenance={"seed": classes}
+    )
 
 
 def quick_float_model(rng: np.random.Generator, network: Network) -> Model:
     parameters = {
         name: rng.uniform(0.1, 2, shape).astype(np.float32) for name, shape in network.parameter_shapes().items()
     }
-    return Model(network, parameters, numbered_labels(network.classes), IMAGENET)
+    return Model(network, parameters, Classification.numbered(network), IMAGENET)
 
 
 def quick_int8_model(rng: np.random.Generator, network: Network) -> Model:
@@ -81,7 +84,7 @@ def quick_int8_model(rng: np.random.Generator, network: Network) -> Model:
             continue
         integers = rng.integers(-127, 128, shape).astype(kinds.get(name.rpartition(".")[2], np.int8))
         parameters[name] = integers if dtype != np.float32 else rng.uniform(0.001, 0.01, shape).astype(np.float32)
-    return Model(network, parameters, numbered_labels(network.classes), IMAGENET, Quantization(scales))
+    return Model(network, parameters, Classification.numbered(network), IMAGENET, Quantization(scales))
 
 
 @st.composite

@@ -26,7 +26,8 @@ from mobilenets.formats.pytorch import from_pytorch
 from mobilenets.formats.tf_slim import from_tf_slim
 from mobilenets.formats.timm import from_timm
 from mobilenets.model import reference
-from mobilenets.model.model import Model, numbered_labels
+from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification, class_count
 
 
 def model_of(network: Network) -> Model:
@@ -37,7 +38,7 @@ def model_of(network: Network) -> Model:
         else rng.normal(0, 0.5, shape).astype(np.float32)
         for name, shape in network.parameter_shapes().items()
     }
-    return Model(network, parameters, numbered_labels(network.classes))
+    return Model(network, parameters, Classification.numbered(network))
 
 
 def tensorflow_born(width: float = 0.25, **settings: Any) -> Model:
@@ -89,7 +90,7 @@ def test_keras_without_top_gives_features(tmp_path: Path) -> None:
     tensors = {name: value for name, value in foreign.keras_tensors(whole).items() if "preds" not in name}
     model = from_keras(write_hdf5(tmp_path / "mobilenet_2_5_224_tf_no_top.h5", tensors))
     assert model.network.outputs == ("pool",)
-    assert model.network.classes == 256
+    assert class_count(model.network) == 256
     pixels = random_pixels(np.random.default_rng(0), model.network, 1)
     np.testing.assert_array_equal(
         reference.run(model, pixels)["pool"], reference.activations(whole, pixels)["pool"][:, :, 0, 0]
@@ -106,7 +107,7 @@ def test_keras_transfer_model_with_a_head_of_its_own(tmp_path: Path) -> None:
     kernel, bias = np.ones((256, 3), np.float32), np.arange(3, dtype=np.float32)
     tensors |= {"things/sequential/things/kernel:0": kernel, "things/sequential/things/bias:0": bias}
     model = from_keras(write_hdf5(tmp_path / "transfer.h5", tensors))
-    assert model.network.classes == 3
+    assert class_count(model.network) == 3
     np.testing.assert_array_equal(model.parameters["classifier.weight"], kernel.T)
     np.testing.assert_array_equal(model.parameters["classifier.bias"], bias)
 

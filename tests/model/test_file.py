@@ -29,6 +29,7 @@ from mobilenets.model.file import FORMAT_VERSION, load, save
 from mobilenets.model.model import Model
 from mobilenets.model.packing import round_up_to_bfloat16
 from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+from mobilenets.tasks.classification import Classification
 
 
 def there_and_back(model: Model) -> Model:
@@ -115,7 +116,7 @@ def test_a_weight_outside_four_bits_is_not_packed(value: int, tmp_path: Path) ->
 def small_model(**changes: Any) -> Model:
     rng = np.random.default_rng(3)
     model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
-    return replace(model, labels=("cat", "dog", "zebra crossing 🦓"), **changes)
+    return replace(model, task=Classification(("cat", "dog", "zebra crossing 🦓")), **changes)
 
 
 def test_everything_but_tensors_survives_too() -> None:

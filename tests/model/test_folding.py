@@ -16,6 +16,7 @@ from mobilenets.model import reference
 from mobilenets.model.folding import fold, fold_input
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.tasks.classification import Classification
 
 
 @settings(deadline=None, max_examples=40)
@@ -39,7 +40,7 @@ def test_a_batch_norm_folded_by_hand() -> None:
     values = {"weight": 2.0, "bias": 7.0, "running_mean": 5.0, "running_var": 3.999}
     parameters = {f"only.batch_norm.{name}": np.array([value], np.float32) for name, value in values.items()}
     parameters["only.weight"] = np.array([1, 3, 4], np.float32).reshape(1, 3, 1, 1)
-    folded = fold(Model(network, parameters, ("0",)))
+    folded = fold(Model(network, parameters, Classification(("0",))))
     # factor = 2 / √(3.999 + 0.001) = 1; bias = 7 − 5 · 1
     np.testing.assert_allclose(folded.parameters["only.weight"].ravel(), [1, 3, 4], rtol=1e-6)
     np.testing.assert_allclose(folded.parameters["only.bias"], [2.0], rtol=1e-6)

@@ -17,8 +17,9 @@ from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model import numpy_runtime as batched
 from mobilenets.model import reference
-from mobilenets.model.model import Model, numbered_labels
+from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.tasks.classification import Classification, class_count, numbered_labels
 
 
 @settings(deadline=None, max_examples=40)
@@ -68,7 +69,7 @@ def test_long_sums_are_exact_where_float32_would_round(inputs: int) -> None:
     }
     parameters["classifier.weight"] = parameters["classifier.weight"].astype(np.int8)
     held = {INPUT: TensorQuantization(1.0), "wide": TensorQuantization(3.8), "pool": TensorQuantization(3.7)}
-    model = Model(network, parameters, numbered_labels(3), quantization=Quantization(held))
+    model = Model(network, parameters, Classification(numbered_labels(3)), quantization=Quantization(held))
     pixels = np.full((2, 3, 3, 3), 255, np.uint8)
     np.testing.assert_array_equal(batched.run(model, pixels)["classifier"], reference.run(model, pixels)["classifier"])
 
@@ -78,7 +79,7 @@ def test_no_images_give_no_answers() -> None:
     network = random_network(rng)
     model = random_model(rng, network)
     outputs = batched.run(model, random_pixels(rng, network, 0))
-    assert outputs["classifier"].shape == (0, network.classes)
+    assert outputs["classifier"].shape == (0, class_count(network))
 
 
 def test_pixels_of_another_size_are_refused() -> None:

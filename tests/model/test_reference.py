@@ -28,9 +28,10 @@ from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model import reference
 from mobilenets.model.activations import activate
-from mobilenets.model.model import Model, numbered_labels
+from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.tasks.classification import Classification, numbered_labels
 
 Array = npt.NDArray[Any]
 AS_IT_IS = Preprocessing(mean=(0, 0, 0), std=(1 / 255, 1 / 255, 1 / 255))
@@ -79,7 +80,7 @@ def test_convolutions_equal_loops(layer: Convolution | DepthwiseConvolution) -> 
 def one_layer(layer: Layer, tensors: dict[str, Any], size: tuple[int, int] = (2, 2)) -> Model:
     network = Network("n", *size, (layer,), (layer.name,))
     parameters = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
-    return Model(network, parameters, numbered_labels(network.classes), AS_IT_IS)
+    return Model(network, parameters, Classification.numbered(network), AS_IT_IS)
 
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)  # red 0 3 6 9, green 1 4 7 10, blue 2 5 8 11
@@ -88,7 +89,7 @@ PIXELS = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)  # red 0 3 6 9, green
 def test_normalisation_is_on_the_scale_where_white_is_one() -> None:
     network = Network("n", 1, 1, (GlobalAveragePool("p", (INPUT,)),), ("p",))
     preprocessing = Preprocessing(mean=(0.5, 0.25, 0), std=(0.5, 0.25, 2))
-    model = Model(network, {}, numbered_labels(3), preprocessing)
+    model = Model(network, {}, Classification(numbered_labels(3)), preprocessing)
     assert reference.run(model, np.full((1, 1, 1, 3), 255, np.uint8))["p"].tolist() == [[1, 3, 0.5]]
 
 
@@ -102,7 +103,7 @@ def test_pools() -> None:
 def test_padding_never_wins_a_max_pool() -> None:
     layer = MaxPool("p", (INPUT,), kernel=2, stride=1, padding=Padding(1, 0, 1, 0))
     model = one_layer(layer, {})
-    negative = Model(model.network, {}, model.labels, Preprocessing(mean=(1, 1, 1), std=(1, 1, 1)))
+    negative = Model(model.network, {}, model.task, Preprocessing(mean=(1, 1, 1), std=(1, 1, 1)))
     assert reference.run(negative, np.zeros((1, 2, 2, 3), np.uint8))["p"].max() == -1
 
 
@@ -141,7 +142,7 @@ def test_sums_and_concatenations() -> None:
         Concatenate("c", ("a", INPUT)),
     )
     network = Network("n", 1, 1, layers, ("c", "a"))
-    model = Model(network, {}, numbered_labels(6), AS_IT_IS)
+    model = Model(network, {}, Classification(numbered_labels(6)), AS_IT_IS)
     outputs = reference.run(model, np.array([[[[0, 1, 9]]]], np.uint8))
     assert outputs["c"].tolist() == [[0, 3, 6, 0, 1, 9]]
     assert outputs["a"].tolist() == [[0, 3, 6]]
@@ -171,7 +172,7 @@ def test_products_of_maps_and_of_one_value_per_channel() -> None:
         Multiply("pixels", (INPUT, "channels"), activation=Activation.RELU6),
     )
     network = Network("n", 2, 2, layers, ("channels", "pixels"))
-    outputs = reference.run(Model(network, {}, numbered_labels(3), AS_IT_IS), PIXELS)
+    outputs = reference.run(Model(network, {}, Classification(numbered_labels(3)), AS_IT_IS), PIXELS)
     assert outputs["channels"][0, 0].tolist() == [[0, 3 * 4.5], [6 * 4.5, 9 * 4.5]]
     assert outputs["pixels"][0, 1].tolist() == [[5.5, 6], [6, 6]]
 
@@ -184,7 +185,7 @@ def int8_model(
 ) -> Model:
     network = Network("n", 1, 1, layers, outputs)
     activations = {name: TensorQuantization(scale, zero_point) for name, (scale, zero_point) in scales.items()}
-    return Model(network, tensors, numbered_labels(network.classes), AS_IT_IS, Quantization(activations))
+    return Model(network, tensors, Classification.numbered(network), AS_IT_IS, Quantization(activations))
 
 
 def pixel(red: int, green: int, blue: int) -> Array:
@@ -252,7 +253,7 @@ def test_an_integer_average_is_rounded_once() -> None:
     network = Network("n", 2, 2, (GlobalAveragePool("g", (INPUT,)), MaxPool("m", ("g",), kernel=1)), ("m",))
     scale = TensorQuantization(1.0, 0)
     quantization = Quantization({INPUT: scale, "g": scale, "m": scale})
-    model = Model(network, {}, numbered_labels(3), AS_IT_IS, quantization)
+    model = Model(network, {}, Classification(numbered_labels(3)), AS_IT_IS, quantization)
     # means 4.5, 5.5, 6.5 go to the even neighbours
     assert reference.activations(model, PIXELS)["g"].ravel().tolist() == [4, 6, 6]
 
@@ -277,7 +278,7 @@ def test_an_activation_that_is_no_clamp_is_a_table_read_by_its_own_byte() -> Non
     network = Network("n", 1, 1, layers, ("m",))
     before = TensorQuantization(0.5, 100)
     quantization = Quantization(scales, pre_activations={"p": before})
-    model = Model(network, pointwise([-11, -1000]), numbered_labels(2), AS_IT_IS, quantization)
+    model = Model(network, pointwise([-11, -1000]), Classification(numbered_labels(2)), AS_IT_IS, quantization)
     # sums −5 and −1254 (see above), of 1 and 0.5: pre-activation bytes 100 − 10 and 0; for red 14 and 16, 100 − 6, − 2
     bytes_of = {red: reference.activations(model, pixel(red, 9, 8))["p"].ravel().tolist() for red in (12, 14, 16)}
     # hard-swish(−5) = 0, (−3) = 0, (−1) = −1/3, which is −1.33 steps below the zero point of 2

@@ -33,6 +33,7 @@ from mobilenets.search.candidates import Candidate
 from mobilenets.search.judging import Judge
 from mobilenets.search.plan import plan
 from mobilenets.search.subnets import data_of, measured_candidates
+from mobilenets.tasks.classification import Classification
 
 SIZES = ((0.25, 32), (0.5, 32), (0.5, 48))
 
@@ -64,7 +65,7 @@ def shared(dataset: Dataset) -> Model:
         narrow = reestimated(sliced(model, width_multiplier=width, resolution=side), pixels)
         statistics[width, side] = statistics_of(narrow)
     provenance = {"data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": 0}}
-    return replace(model, labels=dataset.labels, slices=statistics, provenance=provenance)
+    return replace(model, task=Classification(dataset.labels), slices=statistics, provenance=provenance)
 
 
 def test_every_slice_has_the_accuracy_of_its_own_model(shared: Model, dataset: Dataset) -> None:

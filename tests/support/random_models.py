@@ -31,9 +31,10 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.network import Network
 from mobilenets.model import numpy_runtime, reference
-from mobilenets.model.model import Model, numbered_labels
+from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
+from mobilenets.tasks.classification import Classification
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -196,7 +197,7 @@ def random_model(rng: np.random.Generator, network: Network, preprocessing: Prep
         else:
             values = rng.normal(0, 0.2, shape)
         parameters[name] = values.astype(np.float32)
-    return Model(network, parameters, numbered_labels(network.classes), preprocessing)
+    return Model(network, parameters, Classification.numbered(network), preprocessing)
 
 
 def is_alive(model: Model, pixels: npt.NDArray[np.uint8]) -> bool:
@@ -235,8 +236,8 @@ def random_int8_model(
             integers[f"{layer.name}.weight_zero_point"] = np.full(shape[:1], zero_point, np.int8)
         real = (weight.astype(np.float32) - zero_point) * scale.reshape(-1, *[1] * (len(shape) - 1))
         reals |= {f"{layer.name}.weight": real, f"{layer.name}.bias": rng.normal(0, 0.2, shape[0]).astype(np.float32)}
-    labels = numbered_labels(network.classes)
-    real_model = Model(network, reals, labels, preprocessing)
+    task = Classification.numbered(network)
+    real_model = Model(network, reals, task, preprocessing)
     results = list(numpy_runtime.results(real_model, random_pixels(rng, network, 4)))
     scales = _scales(rng, network, {result.name: result.value for result in results})
     tabled = needed_pre_activations(network)
@@ -250,7 +251,7 @@ def random_int8_model(
             unit = scales[layer.inputs[0]].scale * integers[f"{layer.name}.weight_scale"].astype(np.float64)
             integers[f"{layer.name}.bias"] = np.rint(reals[f"{layer.name}.bias"] / unit).astype(np.int32)
     kept = {name: scale for name, scale in scales.items() if name not in real_outputs(network)}
-    return Model(network, integers, labels, preprocessing, Quantization(kept, pre_activations=before))
+    return Model(network, integers, task, preprocessing, Quantization(kept, pre_activations=before))
 
 
 def _scales(

@@ -20,6 +20,7 @@ from mobilenets.model.file import save
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, candidate_of
 from mobilenets.search.result import Device, Latency, Search
+from mobilenets.tasks.classification import Classification
 
 HOSTILE = ('<img src=x onerror="alert(1)">', 'a\' "b" & c', "<script>alert(1)<!--", "שלום עולם", "long " * 20)
 """Names of classes: folders that somebody could have."""
@@ -56,7 +57,13 @@ def make_run(folder: Path, labels: tuple[str, ...], *, images: int = 12, search:
         "quantization": {"trained": True, "verdict": _verdict().figures()},
     }
     models = [
-        type(whole)(one.network, one.parameters, dataset.labels, quantization=one.quantization, provenance=provenance)
+        type(whole)(
+            one.network,
+            one.parameters,
+            Classification(dataset.labels),
+            quantization=one.quantization,
+            provenance=provenance,
+        )
         for one in (whole, integer)
     ]
     evaluation = evaluate(Classifier(models[0]), dataset.test)

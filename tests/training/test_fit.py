@@ -23,6 +23,7 @@ from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import loop
 from mobilenets.training.defaults import fine_tuning_network, fine_tuning_side
@@ -104,7 +105,9 @@ def test_a_name_may_say_width_and_resolution_and_other_architectures_train(colou
     model = fit(colours, None, settings).model
     assert (model.network.name, model.network.width_multiplier, model.network.height) == ("squeezenet", 0.25, 33)
     tuned = fit(
-        colours, None, replace(settings, architecture="mobilenet_v1", weights=replace(model, labels=tuple("abc")))
+        colours,
+        None,
+        replace(settings, architecture="mobilenet_v1", weights=replace(model, task=Classification(tuple("abc")))),
     )
     assert tuned.model.network == model.network
     assert tuned.model.labels == ("blue", "green", "red")
@@ -135,7 +138,7 @@ def test_broken_images_are_skipped_and_named(colours: Path, tmp_path: Path) -> N
 def starting_model(labels: tuple[str, ...]) -> Model:
     rng = np.random.default_rng(0)
     model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=len(labels)))
-    return replace(model, labels=labels)
+    return replace(model, task=Classification(labels))
 
 
 def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +156,7 @@ def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monk
     assert result.model.labels == ("blue", "green", "red")
     assert result.model.preprocessing == replace(start.preprocessing, crop_fraction=1.0)  # as trained from scratch
     assert isinstance(result.model.network["classifier"], Linear)
-    assert result.model.network.classes == 3
+    assert class_count(result.model.network) == 3
     weight, mean = (f"block13.pointwise.{name}" for name in ("weight", "batch_norm.running_mean"))
     for name in (weight, mean):  # the first epoch is the head's alone
         np.testing.assert_array_equal(seen[0][name], start.parameters[name])

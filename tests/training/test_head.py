@@ -10,6 +10,7 @@ from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import GlobalAveragePool, PointwiseConvolution
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
+from mobilenets.tasks.classification import class_count
 from mobilenets.training.head import output_layer, with_classes
 
 
@@ -18,7 +19,7 @@ def test_every_architecture_takes_other_classes_and_keeps_all_else(name: str) ->
     before = CATALOG[name](width_multiplier=0.1, resolution=67, classes=5)
     after = with_classes(before, 3)
     assert after == CATALOG[name](width_multiplier=0.1, resolution=67, classes=3)
-    shapes = {network.classes: network.parameter_shapes() for network in (before, after)}
+    shapes = {class_count(network): network.parameter_shapes() for network in (before, after)}
     changed = {parameter for parameter, shape in shapes[5].items() if shapes[3][parameter] != shape}
     head = output_layer(before).name
     assert changed == {f"{head}.weight", f"{head}.bias"}

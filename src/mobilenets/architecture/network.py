@@ -116,8 +116,3 @@ class Network:
                 yield f"{layer.name}.bias", shape[:1]
             for name in layer.batch_norm_names:
                 yield name, shape[:1]
-
-    @property
-    def classes(self) -> int:
-        """Values of the first output: the number of classes of a classifier."""
-        return self.shapes[self.outputs[0]].channels

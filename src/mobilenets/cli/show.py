@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, results
+from mobilenets.tasks.classification import class_count
 
 if TYPE_CHECKING:
     from mobilenets.architecture.cost import Cost
@@ -132,7 +133,7 @@ def _encode(network: Network, total: Cost) -> dict[str, Any]:
         "network": network.name,
         "width_multiplier": network.width_multiplier,
         "input": [network.channels, network.height, network.width],
-        "classes": network.classes,
+        "classes": class_count(network),
         "layers": [
             {"inputs": network[layer.name].inputs} | asdict(layer) | _window(network[layer.name])
             for layer in total.layers
@@ -210,7 +211,7 @@ def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
 
     facts = {
         "network": f"{network.name}, α = {network.width_multiplier:g}, input {network.channels}×{network.height}×"
-        f"{network.width}, {network.classes} classes",
+        f"{network.width}, {class_count(network)} classes",
     }
     if model is None:
         integer = cost(network, bytes_per_weight=1, bytes_per_activation=1)

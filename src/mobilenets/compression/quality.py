@@ -26,6 +26,7 @@ from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.model.numpy_runtime import run
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import class_count
 
 Logits = npt.NDArray[np.float32]
 
@@ -226,7 +227,7 @@ class Jury:
         """
         if not len(pixels):
             raise CompressionError("there are no images to judge the int8 Model on")
-        classes = model.network.classes
+        classes = class_count(model.network)
         if targets is not None and (len(targets) != len(pixels) or targets.min() < 0 or targets.max() >= classes):
             raise CompressionError(
                 f"{len(targets)} labels from {targets.min()} to {targets.max()} for {len(pixels)} images; "

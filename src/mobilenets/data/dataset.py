@@ -18,7 +18,7 @@ from mobilenets.data.sources import MANIFEST, PARTS, class_folders, part_folders
 from mobilenets.data.splitting import split_by_content
 from mobilenets.data.subset import Subset, check_skipped
 from mobilenets.errors import DataError
-from mobilenets.model.model import is_label
+from mobilenets.tasks.classification import is_label
 
 
 @dataclass(frozen=True, eq=False)

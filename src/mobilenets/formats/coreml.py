@@ -26,6 +26,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import class_count
 
 IMAGE = "image"
 PROBABILITIES = "probabilities"
@@ -65,7 +66,7 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
         compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
         minimum_deployment_target=target,
     )
-    package.short_description = f"{network.name} over {network.classes} classes, written by mobilenets"
+    package.short_description = f"{network.name} over {class_count(network)} classes, written by mobilenets"
     package.save(str(path))
 
 
@@ -104,7 +105,7 @@ def _program(model: Model, target: Any) -> Any:
         values = {INPUT: Builder.add(x=Builder.mul(x=image, y=scale), y=offset)}
         for layer in network.layers:
             values[layer.name] = _layer(Builder, model, layer, [values[name] for name in layer.inputs])
-        logits = Builder.reshape(x=values[network.outputs[0]], shape=[1, network.classes])
+        logits = Builder.reshape(x=values[network.outputs[0]], shape=[1, class_count(network)])
         return Builder.softmax(x=logits, axis=1, name=PROBABILITIES)
 
     return Builder.program(input_specs=[image], opset_version=target)(program)

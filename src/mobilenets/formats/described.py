@@ -19,6 +19,7 @@ from mobilenets.formats.weights import Found, float32
 from mobilenets.model.model import Model, Tensor, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
+from mobilenets.tasks.classification import Classification
 
 FIELDS = ("labels", "preprocessing", "network", "quantization", "provenance")
 
@@ -70,7 +71,7 @@ class Description:
             return Model(
                 network=self.network,
                 parameters=parameters,
-                labels=tuple(self.labels),
+                task=Classification(tuple(self.labels)),
                 preprocessing=self.preprocessing,
                 quantization=self.quantization,
                 provenance=self.provenance,

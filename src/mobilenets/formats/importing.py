@@ -27,7 +27,8 @@ from mobilenets.formats.tf_slim import from_tf_slim, is_tf_slim
 from mobilenets.formats.timm import CONFIG_FILE, WEIGHTS_FILES, from_timm, is_timm
 from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
 from mobilenets.model.file import FORMAT, load
-from mobilenets.model.model import Model, numbered_labels
+from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification, class_count
 
 Resolution = int | tuple[int, int]
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
@@ -55,8 +56,9 @@ def import_model(
     """
     path, origin = _find(str(source), progress)
     model = _read(path, resolution, labels)
-    if labels is None and model.labels == numbered_labels(model.network.classes):
-        model = replace(model, labels=imagenet_labels(model.network.classes) or model.labels)
+    if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
+        names = imagenet_labels(len(model.labels))
+        model = replace(model, task=Classification(names)) if names else model
     imported = dict(model.provenance.get("imported", {})) | {"source": origin}
     if path.is_file():
         imported["sha256"] = hashlib.sha256(read_file(path)).hexdigest()
@@ -127,13 +129,13 @@ def recognition(model: Model) -> dict[str, Any]:
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})
     preprocessing = model.preprocessing
-    numbered = model.labels == numbered_labels(network.classes)
+    numbered = isinstance(model.task, Classification) and model.task.is_numbered
     return {
         "family": str(imported.get("from", "mobilenets")),
         "network": network.name,
         "width_multiplier": network.width_multiplier,
         "resolution": f"{network.height}×{network.width}",
-        "classes": network.classes,
+        "classes": class_count(network),
         "output": network.outputs[0],
         "padding": str(network.padding_policy),
         "batch_norm": ", ".join(f"ε {epsilon:g}" for epsilon in epsilons) or "folded",

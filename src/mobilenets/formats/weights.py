@@ -20,8 +20,9 @@ from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Roun
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, Row, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
-from mobilenets.model.model import Model, Tensor, numbered_labels
+from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.tasks.classification import Classification
 
 HEAD = "head"
 """Name of the pointwise layer that some networks have between the last block and the pool."""
@@ -92,13 +93,11 @@ def mobilenet_v1_from_tensors(tensors: Mapping[str, Found], surroundings: Surrou
     network = _network(tensors, surroundings)
     parameters = _checked(tensors, network)
     labels = surroundings.labels
-    if labels is not None and len(labels) != network.classes:
-        raise FormatError(f"{len(labels)} labels for {network.classes} classes")
     try:
         return Model(
             network=network,
             parameters=parameters,
-            labels=labels or numbered_labels(network.classes),
+            task=Classification(labels) if labels else Classification.numbered(network),
             preprocessing=surroundings.preprocessing,
             provenance=surroundings.provenance,
         )

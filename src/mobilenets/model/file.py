@@ -24,6 +24,7 @@ from mobilenets.model.model import Model, Tensor
 from mobilenets.model.packing import BFLOAT16, pack, read_only, take_slices, unpack
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
+from mobilenets.tasks.classification import Classification
 
 FORMAT = "mobilenets"
 FORMAT_VERSION = 2
@@ -94,15 +95,14 @@ def load(path: str | PathLike[str]) -> Model:
         quantization_data = _from_json(metadata, "quantization")
         quantization = None if quantization_data is None else Quantization.decode(quantization_data)
         labels = _from_json(metadata, "labels")
-        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise ModelFileError(f"{path}: labels must be a list of strings")
+        task = Classification.from_json({"kind": "classification", "labels": labels})
         provenance = _from_json(metadata, "provenance")
         if not isinstance(provenance, dict):
             raise ModelFileError(f"{path}: provenance must be an object")
         return Model(
             network=network,
             parameters=unpack(mapped, network, quantization, version=_VERSIONS[version]),
-            labels=tuple(labels),
+            task=task,
             preprocessing=Preprocessing.decode(_from_json(metadata, "preprocessing")),
             quantization=quantization,
             provenance=provenance,

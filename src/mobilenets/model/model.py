@@ -1,11 +1,10 @@
-"""The Model: a Network with its parameters, labels and preprocessing.
+"""The Model: a Network with its parameters, its task and its preprocessing.
 
-Everything in the house makes, betters or reads one.
+Every part of this package makes, improves or reads one.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
 from functools import cached_property
@@ -20,6 +19,8 @@ from mobilenets.errors import ModelError
 from mobilenets.model import subnet as slicing
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
 
 Tensor = npt.NDArray[Any]
 
@@ -31,7 +32,7 @@ class Model:
     Attributes:
         network: The layers.
         parameters: Tensors by name, ``<layer>.weight`` and so on; see :func:`parameter_types`.
-        labels: Name of each class, in the order of the logits.
+        task: What the outputs mean, such as :class:`~mobilenets.tasks.classification.Classification`.
         preprocessing: How images become input.
         quantization: What the integers mean, for an int8 Model; None for a float32 one.
         provenance: How the Model came to be: recipe, data fingerprint, seed, metrics, versions. JSON values only.
@@ -39,24 +40,20 @@ class Model:
             float32 (2, channels), means and then variances, of all layers with batch norm in order.
 
     Raises:
-        ModelError: If a tensor is missing, unknown, or not of the type and shape that the network needs, or the number
-            of labels is not the number of classes.
+        ModelError: If a tensor is missing, unknown, or not of the type and shape that the network needs, or the network
+            cannot do the task.
     """
 
     network: Network
     parameters: Mapping[str, Tensor]
-    labels: tuple[str, ...]
+    task: Task
     preprocessing: Preprocessing = Preprocessing()
     quantization: Quantization | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     slices: Mapping[tuple[float, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.labels) != self.network.classes:
-            raise ModelError(f"{len(self.labels)} labels for a network of {self.network.classes} classes")
-        for label in self.labels:
-            if not is_label(label):
-                raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
+        self.task.check(self.network)
         if self.quantization is not None:
             self.quantization.check(self.network)
         needed = parameter_types(self.network, self.quantization)
@@ -78,6 +75,17 @@ class Model:
             raise ModelError(f"{min(unknown)} belongs to no layer of {self.network.name}")
         if self.slices:
             slicing.check_slices(self)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each class of a classifier, in the order of the logits.
+
+        Raises:
+            ModelError: If the task is another one.
+        """
+        if not isinstance(self.task, Classification):
+            raise ModelError(f"only a classifier has labels; this Model's task is {self.task.kind}")
+        return self.task.labels
 
     @property
     def precision(self) -> str:
@@ -113,18 +121,6 @@ class Model:
         return slicing.slice_of(self, width_multiplier, resolution, pixels)
 
 
-def is_label(text: str) -> bool:
-    """Whether a class may be called so.
-
-    Labels are printed, so they hold no control characters, and written as UTF-8, so they hold no lone surrogates.
-
-    >>> is_label("zebra crossing 🦓"), is_label("a\\nb"), is_label("\\udcff")
-    (True, False, False)
-    """
-    # Printable text holds neither, and nearly every label is printable.
-    return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
-
-
 def parameter_types(
     network: Network, quantization: Quantization | None = None
 ) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
@@ -147,12 +143,3 @@ def _integer_types(network: Network) -> Iterator[tuple[str, tuple[np.dtype[Any],
             yield f"{layer.name}.weight_scale", (np.dtype(np.float32), shape[:1])
             yield f"{layer.name}.weight_zero_point", (np.dtype(np.int8), shape[:1])
             yield f"{layer.name}.bias", (np.dtype(np.int32), shape[:1])
-
-
-def numbered_labels(classes: int) -> tuple[str, ...]:
-    """Labels for a network whose classes nobody named.
-
-    >>> numbered_labels(3)
-    ('0', '1', '2')
-    """
-    return tuple(str(index) for index in range(classes))

@@ -24,8 +24,9 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.engine.session import Session
 from mobilenets.errors import PlanningError
 from mobilenets.model.folding import folded_network
-from mobilenets.model.model import Model, numbered_labels, parameter_types
+from mobilenets.model.model import Model, parameter_types
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.tasks.classification import Classification, class_count
 
 FORMAT = "mobilenets device profile"
 FORMAT_VERSION = 3
@@ -105,7 +106,7 @@ class DeviceProfile:
             raise PlanningError(
                 f"the profile of {self.device} measured {self.architecture}; {network.name} is of another architecture"
             )
-        return self.latency_ms(network.width_multiplier, network.height, precision, threads, network.classes)
+        return self.latency_ms(network.width_multiplier, network.height, precision, threads, class_count(network))
 
     def latency_ms(
         self, width_multiplier: float, resolution: int, precision: str, threads: int, classes: int | None = None
@@ -394,7 +395,7 @@ def synthetic_model(network: Network, precision: str) -> Model:
     """A Model of random weights, for measuring time, which does not depend on the weights."""
     folded = folded_network(network)
     rng = np.random.default_rng(0)
-    labels = numbered_labels(network.classes)
+    labels = Classification.numbered(network)
     if precision == "float32":
         parameters = {
             name: (rng.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))).astype(np.float32)

@@ -17,6 +17,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.model.model import Model
 from mobilenets.search.candidates import Candidate
+from mobilenets.tasks.classification import Classification
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import Canvases, make_canvases
@@ -202,7 +203,9 @@ class SearchTraining:
             "seed": self._by.seed,
             "epochs": epochs,
         }
-        model = Model(network, parameters_of(module), self._dataset.labels, PREPROCESSING, provenance=provenance)
+        model = Model(
+            network, parameters_of(module), Classification(self._dataset.labels), PREPROCESSING, provenance=provenance
+        )
         history, best = trained.history, trained.best_epoch
         return Learnt(model, history, best, run, history[best].validation_top1)
 

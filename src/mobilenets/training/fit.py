@@ -19,6 +19,7 @@ from mobilenets.engine.evaluate import score
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import defaults, head
 from mobilenets.training.batches import Batches
@@ -108,7 +109,7 @@ def fit(
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best).validation_top1
     provenance = provenance_of(dataset, recipe, run, best, validated, evaluation)
-    model = Model(network, parameters_of(module), dataset.labels, preprocessing, provenance=provenance)
+    model = Model(network, parameters_of(module), Classification(dataset.labels), preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, best, time.monotonic() - begun)
     if folder is not None:
         write(result, folder)

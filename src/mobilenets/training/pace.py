@@ -16,6 +16,7 @@ from mobilenets.base.text import duration
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
+from mobilenets.tasks.classification import class_count
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import MOST_EPOCHS, PREPROCESSING, choose_device, default_epochs
@@ -94,7 +95,7 @@ def epochs_within(
     """
     few = train.take(range(min(len(train), 3 * recipe.batch)))
     canvases = make_canvases(few, max(network.height, network.width))
-    batches = Batches(canvases, network.classes, PREPROCESSING, recipe, seed=0, device=device)
+    batches = Batches(canvases, class_count(network), PREPROCESSING, recipe, seed=0, device=device)
     per_step = 0.0
     for share, side in _sides(recipe, network):
         per_step += share * _step_seconds(network, batches, recipe, (side, side), device)

@@ -30,6 +30,7 @@ from mobilenets.errors import CompressionError
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import class_count
 from mobilenets.training.batches import Normalization
 from mobilenets.training.integer_network import IntegerNetwork
 from mobilenets.training.network import module_of
@@ -135,7 +136,7 @@ def train(
     """
     if len(pixels) < 2:
         raise CompressionError(f"quantisation-aware training needs images; {len(pixels)} are not enough")
-    targets = _checked(targets, len(pixels), model.network.classes)
+    targets = _checked(targets, len(pixels), class_count(model.network))
     ground = prepare(model, calibration, options, progress=progress)
     start = walk(model, ground, calibration, options, progress=progress)
     if jury is None:

@@ -9,6 +9,7 @@ from mobilenets.architecture.cost import cost
 from mobilenets.architecture.layers import BatchNorm, Convolution, Linear, MaxPool
 from mobilenets.architecture.networks.baselines import alexnet, googlenet, squeezenet, vgg16
 from mobilenets.errors import ArchitectureError
+from mobilenets.tasks.classification import class_count
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,13 @@ def test_other_widths_and_resolutions_are_built(
     architecture: Architecture, width_multiplier: float, resolution: int | tuple[int, int]
 ) -> None:
     network = architecture(width_multiplier=width_multiplier, resolution=resolution, classes=5)
-    assert network.classes == 5
+    assert class_count(network) == 5
     assert network.shapes[network.outputs[0]][1:] == (1, 1)
 
 
 @pytest.mark.parametrize("architecture", [vgg16, googlenet, squeezenet])
 def test_thirty_two_pixels_are_enough(architecture: Architecture) -> None:
-    assert architecture(resolution=32, width_multiplier=0.1).classes == 1000
+    assert class_count(architecture(resolution=32, width_multiplier=0.1)) == 1000
 
 
 @pytest.mark.parametrize(("architecture", "least"), [(alexnet, 67), (vgg16, 32), (googlenet, 32), (squeezenet, 32)])

@@ -17,6 +17,7 @@ from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.errors import ArchitectureError
+from mobilenets.tasks.classification import class_count
 
 MACS = {
     1.0: {224: 568_740_352, 192: 418_121_728, 160: 290_675_200, 128: 186_400_768},
@@ -115,7 +116,7 @@ def test_symmetric_padding_is_one_on_every_side() -> None:
 def test_any_width_above_zero_works(width_multiplier: float) -> None:
     network = mobilenet_v1(width_multiplier=width_multiplier, resolution=64, classes=3)
     assert network.shapes["stem"].channels == max(int(32 * width_multiplier), 8)
-    assert network.classes == 3
+    assert class_count(network) == 3
 
 
 def test_choices_are_data_of_the_network() -> None:

@@ -28,6 +28,7 @@ from mobilenets.formats.c.write import to_c
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import Classification
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
 CORTEX_M = Path(__file__).parent / "cortex_m"
@@ -136,7 +137,9 @@ def scores(text: str) -> dict[str, np.float32]:
 
 
 def test_the_example_classifies_a_image(tmp_path: Path) -> None:
-    model = replace(random_int8_model(np.random.default_rng(0), small_network()), labels=('no ??/ "one"', "Größe 1"))
+    model = replace(
+        random_int8_model(np.random.default_rng(0), small_network()), task=Classification(('no ??/ "one"', "Größe 1"))
+    )
     pixels = random_pixels(np.random.default_rng(1), model.network, 1)
     classify(model, tmp_path, pixels[0])
     subprocess.run([tool("cc"), *WARNINGS, "-O1", "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
@@ -192,7 +195,7 @@ def test_what_c_cannot_take_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"the example is called main\.c"):
         to_c(folded, tmp_path / "main.c", example=True)
     with pytest.raises(FormatError, match="is longer than the 4095 bytes"):
-        to_c(replace(folded, labels=("x" * 4096, "y")), tmp_path / "model.c")
+        to_c(replace(folded, task=Classification(("x" * 4096, "y"))), tmp_path / "model.c")
 
 
 def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from mobilenets.formats.litert.write import litert_input, to_litert
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.tasks.classification import Classification
 
 interpreters = pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -113,7 +114,7 @@ def test_every_architecture_gives_the_same_logits(name: str, int8: bool, tmp_pat
 
 def small_model() -> Model:
     network = without_batch_norm(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
-    return replace(random_model(np.random.default_rng(0), network), labels=("Kätzchen", "Hund"))
+    return replace(random_model(np.random.default_rng(0), network), task=Classification(("Kätzchen", "Hund")))
 
 
 def test_labels_lie_in_a_zip_archive_behind_the_model(tmp_path: Path) -> None:

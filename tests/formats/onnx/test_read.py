@@ -18,7 +18,8 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.onnx.read import from_onnx
 from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model import reference
-from mobilenets.model.model import Model, numbered_labels
+from mobilenets.model.model import Model
+from mobilenets.tasks.classification import numbered_labels
 
 onnx = pytest.importorskip("onnx")
 

@@ -20,6 +20,7 @@ from mobilenets.formats.onnx.run import session, session_options
 from mobilenets.formats.onnx.write import onnx_graph, to_onnx
 from mobilenets.model import reference
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -87,7 +88,7 @@ def test_an_int8_model_reads_pixels_only() -> None:
 def test_labels_and_preprocessing_travel_in_the_metadata(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
-    model = replace(model, labels=("Kätzchen", "Hund"))
+    model = replace(model, task=Classification(("Kätzchen", "Hund")))
     to_onnx(model, tmp_path / "model.onnx")
     running = session(str(tmp_path / "model.onnx"))
     metadata = running.get_modelmeta().custom_metadata_map

@@ -50,6 +50,7 @@ from mobilenets.model.quantization import (
     requantization_multiplier,
     rescale_multiplier,
 )
+from mobilenets.tasks.classification import class_count
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
@@ -176,7 +177,7 @@ class _Writer:
             "HEIGHT": network.height,
             "WIDTH": network.width,
             "CHANNELS": network.channels,
-            "CLASSES": network.classes,
+            "CLASSES": class_count(network),
             "FLASH_BYTES": self.flash_bytes,
             "RAM_BYTES": arena,
             "CROP_PERMILLE": crop,

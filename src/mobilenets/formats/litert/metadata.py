@@ -49,7 +49,7 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
     writer = _Writer(flatbuffers.Builder(4096))
     tensors = [writer.output(name, labelled=number == 0) for number, name in enumerate(outputs)]
     subgraph = writer.table({2: writer.tables([writer.image(model)]), 3: writer.tables(tensors)})
-    description = f"Image classifier over {model.network.classes} classes"
+    description = model.task.description.capitalize()
     root = writer.table(
         {
             0: writer.text(model.network.name),

@@ -31,9 +31,10 @@ from mobilenets.formats.litert.file import TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
 from mobilenets.formats.weights import Found, float32
-from mobilenets.model.model import Model, Tensor, numbered_labels
+from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import TensorQuantization
+from mobilenets.tasks.classification import Classification
 
 METADATA = "TFLITE_METADATA"
 """Name of the metadata that apps read: what the image means, and which class is which."""
@@ -61,7 +62,7 @@ def from_tflite(path: str | Path, *, labels: tuple[str, ...] | None = None) -> M
         return _read(file, labels or packed_labels(data), path.name)
     model = _described(file)
     try:
-        return model if labels is None else replace(model, labels=labels)
+        return model if labels is None else replace(model, task=Classification(labels))
     except ModelError as error:
         raise FormatError(str(error)) from None
 
@@ -148,18 +149,16 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
     provenance = {"imported": {"from": "tflite", "file": file_name}}
     weights = [found.value.dtype.kind for name, found in tensors.items() if name.endswith(".weight")]
-    if labels is not None and len(labels) != network.classes:
-        raise FormatError(f"{len(labels)} labels for {network.classes} classes")
-    labels = labels or numbered_labels(network.classes)
     try:
+        task = Classification(labels) if labels else Classification.numbered(network)
         if weights and all(kind == "f" for kind in weights):
             parameters = _checked(network, {name: Found(f.source, float32(f)) for name, f in tensors.items()})
-            return Model(network, parameters, labels, _float_preprocessing(reader), provenance=provenance)
+            return Model(network, parameters, task, _float_preprocessing(reader), provenance=provenance)
         constants = _constants(file)
         network, parameters, quantization = quantized_parameters(network, tensors, made, constants)
         provenance["imported"].update(logits_quantization(network, made))
         preprocessing = pixel_preprocessing(quantization.activations[INPUT])
-        return Model(network, parameters, labels, preprocessing, quantization, provenance)
+        return Model(network, parameters, task, preprocessing, quantization, provenance)
     except ModelError as error:
         raise FormatError(str(error)) from None
 

@@ -18,8 +18,9 @@ from mobilenets.formats.graph import Graph, Value, recognised, renamed_tensors
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.pytorch import IMAGENET
 from mobilenets.formats.weights import Found, float32
-from mobilenets.model.model import Model, Tensor, numbered_labels
+from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.tasks.classification import Classification
 
 _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
 """Operators that change no value; where they change a shape, the layers' own shapes are checked instead."""
@@ -52,7 +53,7 @@ def from_onnx(
             preprocessing = Preprocessing() if Activation.RELU6 in activations else IMAGENET
     try:
         if labels is not None:
-            model = replace(model, labels=labels)
+            model = replace(model, task=Classification(labels))
         return model if preprocessing is None else replace(model, preprocessing=preprocessing)
     except ModelError as error:
         raise FormatError(str(error)) from None
@@ -111,7 +112,7 @@ class _Reader:
             parameters[tensor] = float32(found)
         try:
             provenance = {"imported": {"from": "onnx", "file": file_name}}
-            return Model(network, parameters, numbered_labels(network.classes), provenance=provenance)
+            return Model(network, parameters, Classification.numbered(network), provenance=provenance)
         except ModelError as error:
             raise FormatError(str(error)) from None
 

@@ -1,0 +1,1 @@
+"""Tasks: what the outputs of a network mean. Plain data and NumPy."""

@@ -1,0 +1,28 @@
+"""All tasks, by the tag that they have in a Model file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mobilenets.errors import ModelError
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
+
+TASKS: Mapping[str, Callable[[Mapping[str, Any]], Task]] = {
+    "classification": Classification.from_json,
+}
+"""What reads each task's :meth:`~mobilenets.tasks.task.Task.encode`."""
+
+
+def decode_task(data: object) -> Task:
+    """The task that some JSON values describe.
+
+    Raises:
+        ModelError: If they describe none that is known.
+    """
+    if not isinstance(data, Mapping) or not isinstance(data.get("kind"), str):
+        raise ModelError("a task must be an object with its kind")
+    if data["kind"] not in TASKS:
+        raise ModelError(f"the task is {data['kind']!r:.80}; known are {', '.join(TASKS)}")
+    return TASKS[data["kind"]](data)

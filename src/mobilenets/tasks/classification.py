@@ -1,0 +1,340 @@
+"""Classification: the first output holds one logit per class."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.architecture.network import Network
+from mobilenets.base.records import record
+from mobilenets.errors import DataError, ModelError
+from mobilenets.tasks.metrics import Counts, Share, confusion_matrix, decibels
+from mobilenets.tasks.task import Agreement, Array, Geometry, Metric, Outputs
+
+CONFIDENT = 0.5
+"""Probability of the likeliest class from which on a Model is called confident."""
+
+
+@record(frozen=True)
+class ClassPrediction:
+    """The likeliest classes of one image.
+
+    Attributes:
+        name: What the image is called.
+        labels: The likeliest labels with their probabilities, likeliest first.
+    """
+
+    name: str
+    labels: tuple[tuple[str, float], ...]
+
+    @property
+    def label(self) -> str:
+        """The likeliest label."""
+        return self.labels[0][0]
+
+    @property
+    def probability(self) -> float:
+        """Probability of the likeliest label."""
+        return self.labels[0][1]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        labels = [{"label": label, "probability": probability} for label, probability in self.labels]
+        return {"image": self.name, "labels": labels}
+
+
+@record(frozen=True)
+class ClassMetrics:
+    """Metrics of one class; None where there was nothing to divide by.
+
+    Attributes:
+        label: Name of the class.
+        images: Images of the class.
+        precision: Share of the images that were given this class and are of it.
+        recall: Share of the images of this class that were given it.
+    """
+
+    label: str
+    images: int
+    precision: float | None
+    recall: float | None
+
+
+@record(frozen=True, eq=False)
+class ClassificationMetrics:
+    """Accuracy on labelled images.
+
+    Attributes:
+        labels: Names of the classes.
+        confusion: int64 (classes, classes): images of the class of the row that were given the class of the column.
+        top5_correct: Images whose class is among the five likeliest.
+    """
+
+    labels: tuple[str, ...]
+    confusion: Counts
+    top5_correct: int
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> Share:
+        """Images whose class is the likeliest."""
+        return Share(int(np.trace(self.confusion)), self.images)
+
+    @property
+    def top1(self) -> float:
+        """Share of images whose class is the likeliest."""
+        return self.correct.value
+
+    @property
+    def top1_interval(self) -> tuple[float, float]:
+        """95 % confidence interval of top-1."""
+        return self.correct.interval
+
+    @property
+    def top5(self) -> float:
+        """Share of images whose class is among the five likeliest."""
+        return Share(self.top5_correct, self.images).value
+
+    @property
+    def primary(self) -> Metric:
+        """Top-1."""
+        return Metric("top1", self.top1, self.top1_interval)
+
+    @property
+    def classes(self) -> list[ClassMetrics]:
+        """Metrics of every class that is among the images or the answers."""
+        truth, answers, right = self.confusion.sum(axis=1), self.confusion.sum(axis=0), np.diagonal(self.confusion)
+        return [
+            ClassMetrics(
+                label=self.labels[index],
+                images=int(truth[index]),
+                precision=int(right[index]) / int(answers[index]) if answers[index] else None,
+                recall=int(right[index]) / int(truth[index]) if truth[index] else None,
+            )
+            for index in np.flatnonzero(truth + answers)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values. The confusion matrix covers the classes that are listed, in their order."""
+        kept = np.flatnonzero(self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
+        return {
+            "images": self.images,
+            "top1": self.top1,
+            "top1_interval": list(self.top1_interval),
+            "top5": self.top5,
+            "classes": [dict(vars(one)) for one in self.classes],
+            "confusion": self.confusion[np.ix_(kept, kept)].tolist(),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> ClassificationMetrics:
+        """What :meth:`to_json` wrote.
+
+        Raises:
+            KeyError: If a value is missing.
+            TypeError: If a value has the wrong type.
+            ValueError: If the values contradict each other.
+        """
+        labels = tuple(str(row["label"]) for row in data["classes"])
+        confusion = np.array(data["confusion"], np.int64)
+        if confusion.shape != (len(labels), len(labels)) or confusion.min() < 0 or not confusion.sum():
+            raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(labels)} classes")
+        return ClassificationMetrics(labels, confusion, round(float(data["top5"]) * int(confusion.sum())))
+
+
+@record(frozen=True)
+class Classification:
+    """One label per image: the first output of the network holds one logit per class.
+
+    Attributes:
+        labels: Name of each class, in the order of the logits.
+
+    Raises:
+        ModelError: If there are no labels, or one cannot be printed (see :func:`is_label`).
+
+    >>> Classification(("cat", "dog")).description
+    'image classifier over 2 classes'
+    """
+
+    labels: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
+            raise ModelError("labels must be a tuple of strings")
+        for label in self.labels:
+            if not is_label(label):
+                raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
+
+    @staticmethod
+    def numbered(network: Network) -> Classification:
+        """Classification for a network whose classes have no names: their numbers are their labels."""
+        return Classification(numbered_labels(class_count(network)))
+
+    @property
+    def kind(self) -> str:
+        """``classification``."""
+        return "classification"
+
+    @property
+    def description(self) -> str:
+        """``image classifier over … classes``."""
+        return f"image classifier over {len(self.labels)} classes"
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the labels are just the numbers of the classes."""
+        return self.labels == numbered_labels(len(self.labels))
+
+    def check(self, network: Network) -> None:
+        """Raise if a network is no classifier over these labels.
+
+        Raises:
+            ModelError: If the number of labels is not the number of classes.
+        """
+        if len(self.labels) != class_count(network):
+            raise ModelError(f"{len(self.labels)} labels for a network of {class_count(network)} classes")
+
+    def output_names(self, network: Network) -> tuple[str, ...]:
+        """Names of the layers that make the outputs."""
+        return network.outputs
+
+    def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> tuple[ClassPrediction, ...]:
+        """Find the likeliest classes.
+
+        Args:
+            outputs: The first holds the logits, (N, classes).
+            geometry: The N images.
+            top: Number of classes per image.
+        """
+        return tuple(
+            ClassPrediction(image.name, self._likeliest(logits, top))
+            for image, logits in zip(geometry, logits_of(outputs), strict=True)
+        )
+
+    def _likeliest(self, logits: Array, top: int) -> tuple[tuple[str, float], ...]:
+        probabilities = softmax(logits)
+        order = [probabilities.argmax()] if top == 1 else likeliest(probabilities, top)  # sorting takes far longer
+        return tuple((self.labels[index], float(probabilities[index])) for index in order)
+
+    def metrics(self, outputs: Outputs, targets: Counts) -> ClassificationMetrics:
+        """Compare logits with the right classes.
+
+        Args:
+            outputs: The first holds the logits, (N, classes).
+            targets: int64 (N,), the right class of each image.
+
+        Raises:
+            DataError: If there are no images.
+        """
+        if len(targets) == 0:
+            raise DataError("there are no images to evaluate on")
+        logits = logits_of(outputs)
+        confusion = confusion_matrix(targets, best_class(logits), len(self.labels))
+        among_five = (likeliest(logits, 5) == targets[:, None]).any(axis=1)
+        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()))
+
+    def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
+        """Compare the likeliest classes and the logits; the difference is the largest of all outputs."""
+        found, wanted = logits_of(outputs), logits_of(expected)
+        same = best_class(found) == best_class(wanted)
+        error = np.square(found.astype(np.float64) - wanted).sum()
+        pairs = list(zip(outputs, expected, strict=True))
+        return Agreement(
+            same=Share.of(same),
+            same_where_confident=Share.of(same[is_confident(wanted)]),
+            largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in pairs),
+            largest_value=max(float(np.abs(other).max(initial=0)) for _, other in pairs),
+            sqnr_db=decibels(float(np.square(wanted, dtype=np.float64).sum()), float(error)),
+        )
+
+    def encode(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"kind": self.kind, "labels": list(self.labels)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Classification:
+        """What :meth:`encode` wrote.
+
+        Raises:
+            ModelError: If it is something else.
+        """
+        if set(data) != {"kind", "labels"}:
+            raise ModelError("a classification task must hold exactly kind and labels")
+        labels = data["labels"]
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ModelError("labels must be a list of strings")
+        return Classification(tuple(labels))
+
+
+def class_count(network: Network) -> int:
+    """Number of classes of a classifier: channels of its first output."""
+    return network.shapes[network.outputs[0]].channels
+
+
+def numbered_labels(classes: int) -> tuple[str, ...]:
+    """Labels for classes without names.
+
+    >>> numbered_labels(3)
+    ('0', '1', '2')
+    """
+    return tuple(str(index) for index in range(classes))
+
+
+def is_label(text: str) -> bool:
+    """Whether a class may be called so.
+
+    Labels are printed, so they hold no control characters, and written as UTF-8, so they hold no lone surrogates.
+
+    >>> is_label("zebra crossing 🦓"), is_label("a\\nb"), is_label("\\udcff")
+    (True, False, False)
+    """
+    # Printable text holds neither, and nearly every label is printable.
+    return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def logits_of(outputs: Outputs) -> Array:
+    """The first output as a matrix, (N, classes)."""
+    return outputs[0].reshape(len(outputs[0]), -1)
+
+
+def softmax(logits: Array) -> npt.NDArray[np.float64]:
+    """Probabilities along the last axis."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    probabilities: npt.NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def best_class(logits: Array) -> Counts:
+    """The likeliest class along the last axis; of equals the first."""
+    best: Counts = logits.argmax(axis=-1)
+    return best
+
+
+def likeliest(logits: Array, top: int) -> Counts:
+    """The likeliest classes along the last axis, likeliest first; of equals the first."""
+    order: Counts = np.argsort(-logits, axis=-1, kind="stable")[..., :top]
+    return order
+
+
+def is_confident(logits: Array) -> npt.NDArray[np.bool_]:
+    """Whether the likeliest class has a probability of at least :data:`CONFIDENT`; (N,)."""
+    confident: npt.NDArray[np.bool_] = softmax(logits).max(axis=-1) >= CONFIDENT
+    return confident
+
+
+def top1(logits: Array, targets: Counts) -> Share:
+    """Images whose likeliest class is the right one.
+
+    Args:
+        logits: (N, classes).
+        targets: int64 (N,), the right class of each image.
+    """
+    return Share.of(best_class(logits) == targets)

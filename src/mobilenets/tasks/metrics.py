@@ -1,0 +1,100 @@
+"""Shares of images with their confidence intervals, the confusion matrix, and SQNR."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.base.records import record
+
+Counts = npt.NDArray[np.int64]
+
+NO_ERROR_DB = 200.0
+"""What :func:`decibels` gives where there is no error at all."""
+
+
+@record(frozen=True)
+class Share:
+    """Some of some images.
+
+    Attributes:
+        count: How many.
+        total: Of how many.
+    """
+
+    count: int
+    total: int
+
+    @staticmethod
+    def of(hits: npt.NDArray[np.bool_]) -> Share:
+        """The share of true values.
+
+        >>> Share.of(np.array([True, False, True]))
+        Share(count=2, total=3)
+        """
+        return Share(int(np.count_nonzero(hits)), int(hits.size))
+
+    @property
+    def value(self) -> float:
+        """From 0 to 1; NaN of no images."""
+        return self.count / self.total if self.total else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % confidence interval, which always contains the share. Source: E. B. Wilson 1927, the score interval.
+
+        >>> tuple(round(end, 3) for end in Share(95, 100).interval)
+        (0.888, 0.978)
+        >>> Share(100, 100).interval[1], Share(0, 0).interval
+        (1.0, (0.0, 1.0))
+        """
+        if not self.total:
+            return 0.0, 1.0
+        count, share, z = self.total, self.value, 1.959964
+        centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+        half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+        # At shares of 0 and 1 one end is the share itself, which rounding would leave outside.
+        return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"count": self.count, "of": self.total, "interval": list(self.interval)}
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "no images"
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % of {self.total} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+
+
+def confusion_matrix(targets: Counts, answers: Counts, classes: int) -> Counts:
+    """Images of the class of the row that were given the class of the column.
+
+    Args:
+        targets: (N,), the right class of each image.
+        answers: (N,), the class that each image was given.
+        classes: Number of classes.
+
+    Returns:
+        int64 (classes, classes).
+
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (targets, answers), 1)
+    return matrix
+
+
+def decibels(signal: float, error: float) -> float:
+    """Signal over error power in dB; :data:`NO_ERROR_DB` at most, which stands for no error at all.
+
+    >>> decibels(100.0, 1.0), decibels(1.0, 0.0)
+    (20.0, 200.0)
+    """
+    if error <= 0 or signal <= 0:
+        return NO_ERROR_DB if error <= 0 else -NO_ERROR_DB
+    return round(min(10 * float(np.log10(signal / error)), NO_ERROR_DB), 2)
