@@ -1,0 +1,130 @@
+"""Classification: labels, likeliest classes, metrics and agreement."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import DataError, ModelError
+from mobilenets.tasks.catalog import decode_task
+from mobilenets.tasks.classification import Classification, ClassificationMetrics, class_count, softmax
+from mobilenets.tasks.task import Geometry
+
+CATS = Classification(("cat", "dog", "owl"))
+IMAGE = Geometry("a.png", (8, 6), (1.0, 0.0, 7.0, 6.0))
+
+
+def test_softmax_survives_large_logits() -> None:
+    assert softmax(np.array([1000, 1000, -1000], np.float32)).tolist() == [0.5, 0.5, 0]
+
+
+def test_decode_gives_the_likeliest_labels_first_and_of_equals_the_first() -> None:
+    logits = np.log(np.array([[2, 6, 2]], np.float32))
+    (prediction,) = CATS.decode([logits], [IMAGE])
+    assert [label for label, _ in prediction.labels] == ["dog", "cat", "owl"]
+    assert [round(probability, 3) for _, probability in prediction.labels] == [0.6, 0.2, 0.2]
+    assert (prediction.name, prediction.label) == ("a.png", "dog")
+    assert prediction.probability == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("top", [1, 2, 3, 5])
+def test_decode_gives_at_most_as_many_labels_as_were_asked_for(top: int) -> None:
+    (prediction,) = CATS.decode([np.array([[1, 1, 0]], np.float32)], [IMAGE], top=top)
+    assert [label for label, _ in prediction.labels] == ["cat", "dog", "owl"][:top]
+
+
+def test_a_prediction_is_json() -> None:
+    (prediction,) = CATS.decode([np.zeros((1, 3), np.float32)], [IMAGE], top=1)
+    third = pytest.approx(1 / 3)
+    assert json.loads(json.dumps(prediction.to_json())) == {
+        "image": "a.png",
+        "labels": [{"label": "cat", "probability": third}],
+    }
+
+
+def test_metrics_of_four_images() -> None:
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 1, 2]]
+    metrics = CATS.metrics([logits], np.array([0, 1, 0, 0]))
+    assert metrics.confusion.tolist() == [[1, 1, 1], [0, 1, 0], [0, 0, 0]]
+    assert (metrics.images, metrics.top1, metrics.top5) == (4, 0.5, 1.0)
+    assert (metrics.primary.name, metrics.primary.value) == ("top1", 0.5)
+    low, high = metrics.primary.interval
+    assert (round(low, 4), round(high, 4)) == (0.15, 0.85)
+    rows = {row.label: (row.images, row.precision, row.recall) for row in metrics.classes}
+    assert rows == {"cat": (3, 1.0, 1 / 3), "dog": (1, 0.5, 1.0), "owl": (0, 0.0, None)}
+
+
+def test_metrics_of_no_images_are_refused() -> None:
+    with pytest.raises(DataError, match="no images"):
+        CATS.metrics([np.zeros((0, 3), np.float32)], np.zeros(0, np.int64))
+
+
+@given(answers=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40))
+def test_metrics_come_back_from_json(answers: list[tuple[int, int]]) -> None:
+    targets, said = (np.array(column) for column in zip(*answers, strict=True))
+    metrics = CATS.metrics([np.eye(3, dtype=np.float32)[said]], targets)
+    written = json.loads(json.dumps(metrics.to_json()))
+    assert ClassificationMetrics.from_json(written).to_json() == written
+    assert metrics.top1 == float((targets == said).mean())
+
+
+def test_agreement_counts_equal_answers_and_measures_the_error() -> None:
+    expected = np.array([[4, 0, 0], [0, 0, 0.1], [0, 3, 0]], np.float32)
+    changed = np.array([[4, 0, 0], [0, 0.2, 0.1], [0, 3, 1]], np.float32)
+    agreement = CATS.compare([changed], [expected])
+    assert (agreement.same.count, agreement.same.total) == (2, 3)
+    assert (agreement.same_where_confident.count, agreement.same_where_confident.total) == (2, 2)
+    assert agreement.largest_difference == 1.0
+    assert agreement.relative_difference == 0.25
+    assert agreement.sqnr_db == round(10 * np.log10((16 + 0.01 + 9) / (0.04 + 1)), 2)
+
+
+def test_outputs_agree_with_themselves() -> None:
+    logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    agreement = CATS.compare([logits], [logits])
+    assert (agreement.same.value, agreement.largest_difference, agreement.sqnr_db) == (1.0, 0.0, 200.0)
+
+
+def test_a_network_needs_as_many_classes_as_there_are_labels() -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=4)
+    assert class_count(network) == 4
+    Classification.numbered(network).check(network)
+    with pytest.raises(ModelError, match="3 labels for a network of 4 classes"):
+        CATS.check(network)
+
+
+@pytest.mark.parametrize("label", ["a\nb", "\x1b[31m", "\udcff"])
+def test_labels_that_cannot_be_printed_are_refused(label: str) -> None:
+    with pytest.raises(ModelError, match="control character"):
+        Classification(("cat", label))
+
+
+@given(labels=st.lists(st.text(st.characters(exclude_categories=("Cc", "Cs"))), max_size=5))
+def test_a_task_comes_back_from_json(labels: list[str]) -> None:
+    task = Classification(tuple(labels))
+    assert decode_task(json.loads(json.dumps(task.encode()))) == task
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        {},
+        {"kind": 1},
+        {"kind": "sorting"},
+        {"kind": "classification"},
+        {"kind": "classification", "labels": "cat"},
+        {"kind": "classification", "labels": [1]},
+        {"kind": "classification", "labels": ["\x00"]},
+        {"kind": "classification", "labels": [], "more": 1},
+    ],
+)
+def test_what_is_no_task_is_refused(data: object) -> None:
+    with pytest.raises(ModelError):
+        decode_task(data)
