@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
+from tests.conftest import ROOT
 
 import mobilenets
 
@@ -43,3 +46,21 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'mobilenets' has no attribute 'MobileNet'"):
         mobilenets.MobileNet  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names_from_the_same_modules() -> None:
+    tree = ast.parse((ROOT / "src" / "mobilenets" / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: str(statement.module).removeprefix("mobilenets.")
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert seen == mobilenets._HOMES
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC_NAMES - {"MobileNetsError"}))
+def test_every_public_name_is_in_the_api_reference(name: str) -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert f"::: mobilenets.{mobilenets._HOMES[name]}.{name}\n" in page

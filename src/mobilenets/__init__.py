@@ -10,22 +10,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mobilenets.architecture.catalog import CATALOG
-    from mobilenets.architecture.cost import cost
-    from mobilenets.architecture.network import Network
-    from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-    from mobilenets.data.dataset import load_collection, load_dataset
-    from mobilenets.engine.evaluate import evaluate
-    from mobilenets.engine.predictor import Classifier
-    from mobilenets.engine.session import Session
-    from mobilenets.errors import MobileNetsError
-    from mobilenets.formats.importing import import_model
-    from mobilenets.model.file import load, save
-    from mobilenets.model.model import Model
-    from mobilenets.model.preprocessing import Preprocessing
-    from mobilenets.tasks.classification import Classification
-    from mobilenets.training.fit import fit
-    from mobilenets.training.settings import Settings
+    from mobilenets.architecture.catalog import CATALOG as CATALOG
+    from mobilenets.architecture.cost import cost as cost
+    from mobilenets.architecture.network import Network as Network
+    from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1 as mobilenet_v1
+    from mobilenets.data.dataset import load_collection as load_collection
+    from mobilenets.data.dataset import load_dataset as load_dataset
+    from mobilenets.engine.evaluate import evaluate as evaluate
+    from mobilenets.engine.predictor import Classifier as Classifier
+    from mobilenets.engine.session import Session as Session
+    from mobilenets.errors import MobileNetsError as MobileNetsError
+    from mobilenets.formats.importing import import_model as import_model
+    from mobilenets.model.file import load as load
+    from mobilenets.model.file import save as save
+    from mobilenets.model.model import Model as Model
+    from mobilenets.model.preprocessing import Preprocessing as Preprocessing
+    from mobilenets.tasks.classification import Classification as Classification
+    from mobilenets.training.fit import fit as fit
+    from mobilenets.training.settings import Settings as Settings
 
 __version__ = "0.1.0"
 
@@ -50,26 +52,7 @@ _HOMES = {
     "save": "model.file",
 }
 
-__all__ = [
-    "CATALOG",
-    "Classification",
-    "Classifier",
-    "MobileNetsError",
-    "Model",
-    "Network",
-    "Preprocessing",
-    "Session",
-    "Settings",
-    "cost",
-    "evaluate",
-    "fit",
-    "import_model",
-    "load",
-    "load_collection",
-    "load_dataset",
-    "mobilenet_v1",
-    "save",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
