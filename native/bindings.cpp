@@ -78,7 +78,7 @@ void leave() {
 
 // A layer as Python describes it. Its arrays are checked when a plan takes it, which knows their types.
 struct DescribedLayer : Layer {
-    std::optional<AnyArray> weight_array, bias_array, multiplier_array, weight_zero_point_array;
+    std::optional<AnyArray> weight_array, bias_array, multiplier_array, weight_zero_point_array, table_array;
 };
 
 // A plan while it is being written; `finish` gives it away.
@@ -110,8 +110,8 @@ class PlanWriter {
         }
         layer.multiplier = array_of<float>(described.multiplier_array, "multiplier");
         layer.weight_zero_point = array_of<int8_t>(described.weight_zero_point_array, "weight_zero_point");
-        for (const auto* array : {&described.weight_array, &described.bias_array, &described.multiplier_array,
-                                  &described.weight_zero_point_array})
+        layer.table = array_of<uint8_t>(described.table_array, "table");
+        for (const auto* array : {&described.weight_array, &described.bias_array, &described.multiplier_array, &described.weight_zero_point_array, &described.table_array})
             if (*array) kept_.push_back(**array);
         const int32_t map = plan_->add(layer);
         if (plan_->pending_bytes() > kMostPending) {
@@ -315,6 +315,7 @@ void bind_enums(nb::module_& module) {
         .value("MAX_POOL", LayerKind::kMaxPool)
         .value("AVERAGE_POOL", LayerKind::kAveragePool)
         .value("ADD", LayerKind::kAdd)
+        .value("MULTIPLY", LayerKind::kMultiply)
         .value("CONCATENATE", LayerKind::kConcatenate);
     nb::enum_<Activation>(module, "Activation")
         .value("NONE", Activation::kNone)
@@ -364,7 +365,8 @@ void bind_layer(nb::module_& module) {
         .def_rw("weight", &DescribedLayer::weight_array, nb::arg("weight").none())
         .def_rw("bias", &DescribedLayer::bias_array, nb::arg("bias").none())
         .def_rw("multiplier", &DescribedLayer::multiplier_array, nb::arg("multiplier").none())
-        .def_rw("weight_zero_point", &DescribedLayer::weight_zero_point_array, nb::arg("weight_zero_point").none());
+        .def_rw("weight_zero_point", &DescribedLayer::weight_zero_point_array, nb::arg("weight_zero_point").none())
+        .def_rw("table", &DescribedLayer::table_array, nb::arg("table").none());
 }
 
 void bind_plan(nb::module_& module) {

@@ -7,6 +7,8 @@
 namespace mobilenets {
 namespace {
 
+constexpr size_t kActivatedBytes = size_t{16} << 10;  // that a step makes before its activation reads them again
+
 struct Range {
     int32_t begin, end;
     int32_t size() const { return end - begin; }
@@ -52,6 +54,19 @@ class StepClock {
     double* sums_;
     std::chrono::steady_clock::time_point begin_;
 };
+
+// Applies an activation that is no clamp, if there is one, to `pixels` pixels of a map from `first` on, in their place.
+void activate(const std::vector<Packed>& activation, const Map& map, uint8_t* first, int32_t pixels, Range channels) {
+    for (const Packed& part : activation) {
+        Task task;
+        task.in = task.out = first;
+        task.in_stride = task.out_stride = static_cast<ptrdiff_t>(map.pixel_bytes());
+        task.count = pixels;
+        task.channel_begin = channels.begin;
+        task.channel_end = channels.end;
+        part.kernel->run(part.op, part.memory.data(), task);
+    }
+}
 
 // One thread making rows of a chain.
 class ChainRun {
@@ -165,6 +180,8 @@ class ChainRun {
             task.count = count;
             part.kernel->run(part.op, part.memory.data(), task);
         }
+        const Range made{part.first_channel + channels.begin, part.first_channel + channels.end};
+        activate(stage.activation, out, output_row(index, y), count * stage.window.out_width, made);
     }
 
     static void run_pixels(const Packed& part, Task& task, const uint8_t* in, int32_t pixels) {
@@ -268,28 +285,42 @@ void run_average_pool(const Plan& plan, const Step& step, Context& context, int 
     part.kernel->run(part.op, part.memory.data(), task);
 }
 
-// A sum of all inputs, or each input alone into its place.
-void run_sum(const Plan& plan, const Step& step, Context& context, int thread, int threads) {
+// Pixels [range) of a sum of all inputs, of their product, or of one input alone in its place.
+void run_range(const Plan& plan, const Step& step, size_t index, Context& context, int thread, Range range) {
+    const Packed& part = step.parts[index];
     const Map& out = plan.maps()[static_cast<size_t>(step.output)];
     const void** rows = context.rows(thread);
-    for (size_t p = 0; p < step.parts.size(); ++p) {
-        const Packed& part = step.parts[p];
+    const auto first = static_cast<size_t>(range.begin);
+    const size_t in_pixel = static_cast<size_t>(part.op.in_channels) * out.value_bytes();
+    for (int32_t i = 0; i < part.op.inputs; ++i) {
+        const bool one_for_all = part.op.per_channel && i == 1;
+        rows[i] = context.map(step.inputs[index + static_cast<size_t>(i)]) + (one_for_all ? 0 : first * in_pixel);
+    }
+    Task task;
+    task.rows = rows;
+    task.in_stride = static_cast<ptrdiff_t>(in_pixel);
+    task.out = context.map(step.output) + first * out.pixel_bytes() +
+               static_cast<size_t>(part.first_channel) * out.value_bytes();
+    task.out_stride = static_cast<ptrdiff_t>(out.pixel_bytes());
+    task.count = range.size();
+    task.channel_end = part.op.out_channels;
+    part.kernel->run(part.op, part.memory.data(), task);
+}
+
+void run_elementwise(const Plan& plan, const Step& step, Context& context, int thread, int threads) {
+    const Map& out = plan.maps()[static_cast<size_t>(step.output)];
+    for (size_t index = 0; index < step.parts.size(); ++index) {
+        const Packed& part = step.parts[index];
         const int32_t grain = part.kernel->grain(part.op).rows;
-        const Range pixels = part_of(static_cast<int32_t>(out.pixels()), grain, thread, threads);
-        if (pixels.size() <= 0) continue;
-        const auto first = static_cast<size_t>(pixels.begin);
-        const size_t in_pixel = static_cast<size_t>(part.op.in_channels) * out.value_bytes();
-        for (int32_t i = 0; i < part.op.inputs; ++i)
-            rows[i] = context.map(step.inputs[p + static_cast<size_t>(i)]) + first * in_pixel;
-        Task task;
-        task.rows = rows;
-        task.in_stride = static_cast<ptrdiff_t>(in_pixel);
-        task.out = context.map(step.output) + first * out.pixel_bytes() +
-                   static_cast<size_t>(part.first_channel) * out.value_bytes();
-        task.out_stride = static_cast<ptrdiff_t>(out.pixel_bytes());
-        task.count = pixels.size();
-        task.channel_end = part.op.out_channels;
-        part.kernel->run(part.op, part.memory.data(), task);
+        const Range mine = part_of(static_cast<int32_t>(out.pixels()), grain, thread, threads);
+        const auto in_cache = static_cast<int32_t>(std::max<size_t>(1, kActivatedBytes / out.pixel_bytes()));
+        const int32_t at_a_time = step.activation.empty() ? mine.size() : (in_cache + grain - 1) / grain * grain;
+        for (int32_t begin = mine.begin; begin < mine.end; begin += at_a_time) {
+            const Range range{begin, std::min(mine.end, begin + at_a_time)};
+            run_range(plan, step, index, context, thread, range);
+            uint8_t* const first = context.map(step.output) + static_cast<size_t>(begin) * out.pixel_bytes();
+            activate(step.activation, out, first, range.size(), {0, out.channels});
+        }
     }
 }
 
@@ -304,8 +335,9 @@ void run_step(const Plan& plan, const Step& step, Context& context, int thread, 
             run_average_pool(plan, step, context, thread, threads);
             break;
         case StepKind::kSum:
+        case StepKind::kProduct:
         case StepKind::kConcatenate:
-            run_sum(plan, step, context, thread, threads);
+            run_elementwise(plan, step, context, thread, threads);
             break;
     }
 }

@@ -62,7 +62,7 @@ bool bit(uint32_t word, int index) {
 }
 
 struct Features {
-    bool avx2 = false, avx_vnni = false, avx512 = false, avx512_vnni = false;
+    bool avx2 = false, avx_vnni = false, avx512 = false, avx512_vnni = false, avx512_vbmi = false;
 };
 
 Features detect() {
@@ -80,6 +80,7 @@ Features detect() {
     found.avx512 =
         found.avx2 && zmm && bit(seven.ebx, 16) && bit(seven.ebx, 17) && bit(seven.ebx, 30) && bit(seven.ebx, 31);
     found.avx512_vnni = found.avx512 && bit(seven.ecx, 11);
+    found.avx512_vbmi = found.avx512 && bit(seven.ecx, 1);
     return found;
 }
 
@@ -104,7 +105,7 @@ bool has_avx512_vnni() {
 const InstructionSet kSets[] = {
     {"avx512vnni",
      has_avx512_vnni,
-     {&kU8Avx512Vnni, &kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
+     {&kU8Avx512Vnni, &kU8Avx512Vbmi, &kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avx512", has_avx512, {&kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avxvnni", has_avx_vnni, {&kU8AvxVnni, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avx2", has_avx2, {&kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
@@ -160,6 +161,12 @@ bool is_portable(const KernelList* list) {
 
 }  // namespace
 
+#ifdef MOBILENETS_X86
+bool has_avx512_vbmi() {
+    return features().avx512_vbmi;
+}
+#endif
+
 const InstructionSet* instruction_sets(size_t* count) {
     *count = sizeof kSets / sizeof *kSets;
     return kSets;
@@ -188,6 +195,7 @@ const ResizeLoops& resize_loops(const InstructionSet& set) {
 
 const Kernel* find_kernel(const InstructionSet& set, const Operation& op) {
     for (const KernelList* const* list = set.lists; *list != nullptr; ++list) {
+        if (!(*list)->usable()) continue;
         const bool portable = is_portable(*list);
         if (!op.bounded && !portable) continue;
         for (const Kernel* kernel = (*list)->first; kernel != (*list)->first + (*list)->count; ++kernel) {

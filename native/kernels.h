@@ -60,6 +60,23 @@ enum class Kind : uint8_t {
     // Σ_i float(q_i − bias[i]) · multiplier[i], from left to right with every product and sum rounded to float32, then
     // zero point and clamp. With one input it requantises or copies (concatenation). float32: Σ x, then clamp.
     kSum,
+    // Element-wise product of two activations: rows[0] of `count` contiguous pixels, and rows[1] of as many or, where
+    // `per_channel`, of one for all. uint8: float((q₀ − bias[0]) · (q₁ − bias[1])) · multiplier[0] + out_zero_point
+    // with every step rounded to float32, then rint and clamp. float32: x₀ · x₁, then clamp.
+    kProduct,
+    // `activation` of `count` pixels from `in`, which may be `out` itself. uint8: weight is a table of 256 bytes, and q
+    // becomes weight[q]. float32: the function itself, every step rounded to float32, so that results do not depend on
+    // the instruction set.
+    kActivation,
+};
+
+// The function after a layer. Low and high carry the first three; the others are an operation of their own.
+enum class Activation : uint8_t {
+    kNone,
+    kRelu,
+    kRelu6,
+    kHardSigmoid,  // min(max(x · (1 / 6) + 0.5, 0), 1)
+    kHardSwish,    // x · hard-sigmoid(x)
 };
 
 // All that is known before there is data. Sizes are of one image.
@@ -74,6 +91,8 @@ struct Operation {
     int32_t kernel = 1, stride = 1;
     int32_t pad_top = 0, pad_left = 0;  // what lies below and to the right follows from the sizes
     int32_t inputs = 1;
+    bool per_channel = false;                   // kProduct
+    Activation activation = Activation::kNone;  // kActivation
     int32_t low = 0, high = 255, out_zero_point = 0;
     int32_t padding_value = 0;
     float low_real = 0, high_real = 0;
@@ -93,9 +112,9 @@ struct Task {
     // Window kinds: rows[i] is input row  first · stride − pad_top + i  for i in [0, (count − 1) · stride + kernel),
     // where `first` is the first output row; rows outside the map point to a row of padding_value
     // (float32 kStem: are null). Each holds in_width pixels;
-    // columns outside are for the kernel to supply. kSum: see there.
+    // columns outside are for the kernel to supply. kSum, kProduct: see there.
     const void* const* rows = nullptr;
-    const void* in = nullptr;                    // kPointwise, kAveragePool
+    const void* in = nullptr;                    // kPointwise, kAveragePool, kActivation
     ptrdiff_t in_stride = 0;                     // bytes from pixel to pixel of `in`
     void* out = nullptr;                         // channel 0 of the first pixel of the range (not channel_begin)
     ptrdiff_t out_stride = 0;                    // bytes from pixel to pixel
@@ -130,11 +149,17 @@ struct Kernel {
 struct KernelList {
     const Kernel* first;
     size_t count;
+    // Whether the processor has what these kernels need beside the instruction set that lists them; null: nothing.
+    bool (*supported)() = nullptr;
+    bool usable() const { return supported == nullptr || supported(); }
 };
+
+bool has_avx512_vbmi();  // x86 only
 
 // Who writes which list (a list may be empty):
 extern const KernelList kU8Portable, kF32Portable;             // native/kernels/{u8,f32}_portable.cpp
 extern const KernelList kU8Avx512Vnni, kU8Avx512;              // u8_avx512vnni.cpp, u8_avx512.cpp
+extern const KernelList kU8Avx512Vbmi;                         // u8_avx512vbmi.cpp
 extern const KernelList kU8AvxVnni, kU8Avx2;                   // u8_avxvnni.cpp, u8_avx2.cpp
 extern const KernelList kF32Avx512, kF32Avx2;                  // f32_avx512.cpp, f32_avx2.cpp
 extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon;  // u8_neon_i8mm.cpp, u8_neon_dotprod.cpp, u8_neon.cpp
@@ -144,7 +169,7 @@ extern const KernelList kF32Neon;                              // f32_neon.cpp
 struct InstructionSet {
     const char* name;
     bool (*supported)();
-    const KernelList* lists[8];  // best first, null-terminated, ends with the portable ones
+    const KernelList* lists[9];  // best first, null-terminated, ends with the portable ones
 };
 
 // Every set that this build has, best first; "portable" is the last.

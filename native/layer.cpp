@@ -64,6 +64,7 @@ void set_shape(const Check& check, const Layer& layer, const std::vector<Map>& m
             out.height = out.width = 1;
             break;
         case LayerKind::kAdd:
+        case LayerKind::kMultiply:
             break;
         case LayerKind::kConcatenate:
             out.channels = channels_together(check, layer, maps);
@@ -71,9 +72,15 @@ void set_shape(const Check& check, const Layer& layer, const std::vector<Map>& m
     }
 }
 
-// Whether a layer of a kind takes that many maps, and maps of those channels beside those of the first.
 void check_inputs(const Check& check, const Layer& layer, const std::vector<Map>& maps, const Map& in) {
-    bool many = false, any_channels = false;
+    const auto check_each = [&](auto fits) {
+        for (const int32_t input : layer.inputs) {
+            const Map& other = maps[static_cast<size_t>(input)];
+            check(other.type == in.type && fits(other), "joins maps that differ");
+        }
+    };
+    const auto same_sides = [&](const Map& other) { return other.height == in.height && other.width == in.width; };
+    const auto same_channels = [&](const Map& other) { return other.channels == in.channels; };
     switch (layer.kind) {
         case LayerKind::kConvolution:
         case LayerKind::kDepthwise:
@@ -81,20 +88,40 @@ void check_inputs(const Check& check, const Layer& layer, const std::vector<Map>
         case LayerKind::kLinear:
         case LayerKind::kMaxPool:
         case LayerKind::kAveragePool:
+            check(layer.inputs.size() == 1, "reads more than one map");
             break;
         case LayerKind::kAdd:
-            many = true;
+            check_each([&](const Map& other) { return same_sides(other) && same_channels(other); });
+            break;
+        case LayerKind::kMultiply:
+            check(layer.inputs.size() == 2, "multiplies two maps");
+            check_each([&](const Map& other) {
+                return same_channels(other) && (same_sides(other) || (&other != &in && other.pixels() == 1));
+            });
             break;
         case LayerKind::kConcatenate:
-            many = any_channels = true;
+            check_each(same_sides);
             break;
     }
-    check(many || layer.inputs.size() == 1, "reads more than one map");
-    for (const int32_t input : layer.inputs) {
-        const Map& other = maps[static_cast<size_t>(input)];
-        check(other.height == in.height && other.width == in.width && other.type == in.type, "joins maps that differ");
-        check(any_channels || other.channels == in.channels, "joins maps that differ");
+}
+
+void check_activation(const Check& check, const Layer& layer, Type type) {
+    switch (layer.kind) {
+        case LayerKind::kConvolution:
+        case LayerKind::kDepthwise:
+        case LayerKind::kPointwise:
+        case LayerKind::kLinear:
+        case LayerKind::kAdd:
+        case LayerKind::kMultiply:
+            break;
+        case LayerKind::kMaxPool:
+        case LayerKind::kAveragePool:
+        case LayerKind::kConcatenate:
+            check(layer.activation == Activation::kNone, "has an activation, which its kind does not take");
+            break;
     }
+    const bool tabled = type == Type::kUint8 && !layer.real_output && !is_clamp(layer.activation);
+    check(layer.table.count == (tabled ? 256 : 0), "has a table of its activation if and only if it needs one");
 }
 
 void check_weights(const Check& check, const Layer& layer, int64_t taps, const Map& out, Type type) {
@@ -126,6 +153,10 @@ void check_numbers(const Check& check, const Layer& layer, const Map& in, const 
             check(layer.multiplier.count == 1 && (type == Type::kFloat32 || layer.bias.count == 1),
                   "a pool has one multiplier and one bias");
             break;
+        case LayerKind::kMultiply:
+            check(type == Type::kFloat32 || (layer.multiplier.count == 1 && layer.bias.count == 2),
+                  "a product has one multiplier, and one zero point for each input");
+            break;
         case LayerKind::kAdd:
         case LayerKind::kConcatenate:
             check(type == Type::kFloat32 ||
@@ -148,12 +179,24 @@ Bounds bounds_of(Activation activation) {
         case Activation::kRelu6:
             return {0, 6};
         case Activation::kNone:
-            break;
         case Activation::kHardSigmoid:
         case Activation::kHardSwish:
-            throw std::invalid_argument("its activation is no clamp");
+            break;
     }
     return {-kInfinity, kInfinity};
+}
+
+bool is_clamp(Activation activation) {
+    switch (activation) {
+        case Activation::kNone:
+        case Activation::kRelu:
+        case Activation::kRelu6:
+            return true;
+        case Activation::kHardSigmoid:
+        case Activation::kHardSwish:
+            return false;
+    }
+    return true;
 }
 
 bool is_stage(LayerKind kind) {
@@ -166,6 +209,7 @@ bool is_stage(LayerKind kind) {
             return true;
         case LayerKind::kAveragePool:
         case LayerKind::kAdd:
+        case LayerKind::kMultiply:
         case LayerKind::kConcatenate:
             return false;
     }
@@ -193,6 +237,7 @@ Map output_of(const Layer& layer, const std::vector<Map>& maps, Type type) {
     check(layer.groups == 1 || (layer.kind == LayerKind::kConvolution && in.channels % layer.groups == 0 &&
                                 out.channels % layer.groups == 0),
           "groups do not divide its channels");
+    check_activation(check, layer, type);
     check_numbers(check, layer, in, out, type);
     return out;
 }

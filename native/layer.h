@@ -21,11 +21,9 @@ enum class LayerKind : uint8_t {
     kMaxPool,
     kAveragePool,
     kAdd,
+    kMultiply,
     kConcatenate
 };
-
-// The function after a layer. A quantized layer's clamp carries the first three.
-enum class Activation : uint8_t { kNone, kRelu, kRelu6, kHardSigmoid, kHardSwish };
 
 // A contiguous array that the caller owns and keeps alive until its layer is packed (see Plan::add).
 struct Array {
@@ -46,6 +44,7 @@ struct Layer {
     bool bounded = true;       // see native/kernels.h
     int32_t in_zero_point = 0, out_zero_point = 0, low = 0, high = 255;
     Array weight, bias, multiplier, weight_zero_point;
+    Array table;  // of a quantized layer whose activation is no clamp: 256 bytes, by the clamped byte that it makes
 };
 
 // One activation: the input or what a layer makes.
@@ -61,11 +60,12 @@ struct Map {
     int64_t pixels() const { return static_cast<int64_t>(height) * width; }
 };
 
-// Values outside of which an activation changes nothing but to the nearest of them.
+// The clamp that carries an activation; of one that is no clamp, none.
 struct Bounds {
     float low, high;
 };
 Bounds bounds_of(Activation activation);
+bool is_clamp(Activation activation);
 
 bool is_stage(LayerKind kind);  // makes rows of a map out of rows of another (see plan.h)
 

@@ -107,6 +107,20 @@ Packed Plan::pack(const Operation& op, const Weights& weights, int32_t first_cha
     return packed;
 }
 
+std::vector<Packed> Plan::pack_activation(const Layer& layer, const Map& out) {
+    std::vector<Packed> packed;
+    if (is_clamp(layer.activation)) return packed;
+    Operation op;
+    op.kind = Kind::kActivation;
+    op.type = out.type;
+    op.activation = layer.activation;
+    op.in_channels = op.out_channels = out.channels;
+    Weights weights;
+    weights.weight = layer.table.data;
+    packed.push_back(pack(op, weights, 0));
+    return packed;
+}
+
 // All into one piece of memory; largest first, each to the next thread that is free.
 void Plan::pack_pending() {
     struct Work final : TeamWork {
@@ -126,7 +140,11 @@ void Plan::pack_pending() {
     };
     for (Step& step : steps_) {
         collect(step.parts);
-        for (Stage& stage : step.stages) collect(stage.parts);
+        collect(step.activation);
+        for (Stage& stage : step.stages) {
+            collect(stage.parts);
+            collect(stage.activation);
+        }
     }
     require(unpacked.size() == pending_.size(), "layers are packed once");
     size_t total = 0;
@@ -212,9 +230,11 @@ void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
             break;
         case LayerKind::kAveragePool:
         case LayerKind::kAdd:
+        case LayerKind::kMultiply:
         case LayerKind::kConcatenate:
             throw std::logic_error("not a stage");  // see is_stage
     }
+    stage.activation = pack_activation(layer, out);
     const bool reads_bytes = options_.type == Type::kUint8 || op.kind == Kind::kStem;
     if (input == 0 && (!reads_bytes || layer.kind == LayerKind::kLinear)) input_is_map_ = true;
     Step step;
@@ -280,6 +300,13 @@ void Plan::add_single(const Layer& layer, const std::vector<int32_t>& inputs, in
             op.inputs = static_cast<int32_t>(inputs.size());
             step.parts.push_back(pack(op, weights, 0));
             break;
+        case LayerKind::kMultiply:
+            step.kind = StepKind::kProduct;
+            op.kind = Kind::kProduct;
+            op.inputs = 2;
+            op.per_channel = maps_[static_cast<size_t>(inputs[1])].pixels() == 1;
+            step.parts.push_back(pack(op, weights, 0));
+            break;
         case LayerKind::kConcatenate: {
             step.kind = StepKind::kConcatenate;
             op.kind = Kind::kSum;
@@ -300,6 +327,7 @@ void Plan::add_single(const Layer& layer, const std::vector<int32_t>& inputs, in
         case LayerKind::kMaxPool:
             throw std::logic_error("a stage");  // see is_stage
     }
+    step.activation = pack_activation(layer, out);
     steps_.push_back(std::move(step));
 }
 
@@ -352,9 +380,11 @@ void Plan::join_stages() {
 size_t Plan::packed_bytes() const {
     size_t total = 0;
     for (const Step& step : steps_) {
-        for (const Packed& part : step.parts) total += part.memory.size();
+        for (const auto* parts : {&step.parts, &step.activation})
+            for (const Packed& part : *parts) total += part.memory.size();
         for (const Stage& stage : step.stages)
-            for (const Packed& part : stage.parts) total += part.memory.size();
+            for (const auto* parts : {&stage.parts, &stage.activation})
+                for (const Packed& part : *parts) total += part.memory.size();
     }
     return total;
 }

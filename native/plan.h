@@ -6,7 +6,7 @@
 // scratch memory, so what lies between them never becomes a whole map. A thread makes a range of the last stage's rows
 // and, of every stage before it, the rows which that range needs. Where there are too few rows for all threads, they
 // take output channels instead, one stage after the other, with whole maps in between. Layers that are no stages
-// (average pools, sums, concatenations) are steps of their own.
+// (average pools, sums, products, concatenations) are steps of their own.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +38,8 @@ struct Stage {
     bool gather = false;            // windows are copied together, and the kernel is a pointwise one
     bool edge_is_null = false;      // how the kernel wants rows outside the map
     std::vector<Packed> parts;
-    size_t gather_bytes = 0;  // per output row
+    std::vector<Packed> activation;  // one where it is no clamp: run on what the parts have just made, in its place
+    size_t gather_bytes = 0;         // per output row
     // Within a chain:
     int32_t ring_rows = 0;  // of its output, where a stage follows
     size_t ring_offset = 0;
@@ -48,7 +49,7 @@ struct Stage {
 
 constexpr size_t kMostStages = 64;  // of one chain; what is longer is cut
 
-enum class StepKind : uint8_t { kChain, kAveragePool, kSum, kConcatenate };
+enum class StepKind : uint8_t { kChain, kAveragePool, kSum, kProduct, kConcatenate };
 
 // What may be chosen anew for a chain after its weights are packed. No choice changes a bit of the results.
 enum class Split : uint8_t { kByCost, kRows, kChannels };
@@ -63,7 +64,8 @@ struct Step {
     ChainChoice choice;         // a chain's
     std::vector<int32_t> inputs;
     int32_t output = 0;
-    std::vector<Packed> parts;  // of the other kinds; a concatenation has one for each input
+    std::vector<Packed> parts;       // of the other kinds; a concatenation has one for each input
+    std::vector<Packed> activation;  // as a stage's
     std::string name;
     int64_t macs = 0;
 };
@@ -128,6 +130,7 @@ class Plan {
     void add_stem(Stage& stage, const Layer& layer, Weights weights);
     void add_single(const Layer& layer, const std::vector<int32_t>& inputs, int32_t output);
     Packed pack(const Operation& op, const Weights& weights, int32_t first_channel);
+    std::vector<Packed> pack_activation(const Layer& layer, const Map& out);
     void join_stages();
     static int32_t rows_together(const Stage& stage);  // output rows that may only be cut at multiples of so many
     void set_tiles(Step& chain);

@@ -84,6 +84,12 @@ void Plan::set_tiles(Step& chain) {
         const int32_t rows = rows_within(tile_bytes, maps_[static_cast<size_t>(last.input)].row_bytes());
         last.step_rows = whole_groups(rows, round_up(grain, together));
     }
+    if (stages.size() == 1 && !last.activation.empty()) {  // which reads again what has been made
+        const int32_t grain =
+            last.window.kind == Kind::kPointwise ? 1 : last.parts[0].kernel->grain(last.parts[0].op).rows;
+        const int32_t rows = rows_within(tile_bytes, maps_[static_cast<size_t>(last.output)].row_bytes());
+        last.step_rows = whole_groups(rows, round_up(grain, together));
+    }
     if (last.gather) last.step_rows = whole_groups(rows_within(2 * tile_bytes, last.gather_bytes), together);
     size_t used = kSlack, extra = 0;
     for (size_t i = stages.size(); i-- > 0;) {

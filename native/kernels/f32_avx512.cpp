@@ -2,6 +2,7 @@
 #include "f32_vector_avx512.h"
 // The kernels themselves, over that vector:
 #include "f32_depthwise.h"
+#include "f32_elementwise.h"
 #include "f32_narrow_avx512.h"
 #include "f32_pointwise.h"
 #include "f32_pool.h"
@@ -32,6 +33,10 @@ const Kernel kKernels[] = {
      no_scratch, any_grain, average_pool_run},
     {"f32_sum_16_avx512", Kind::kSum, Type::kFloat32, fits_all, packs_nothing, pack_nothing, no_scratch, any_grain,
      sum_run},
+    {"f32_product_16_avx512", Kind::kProduct, Type::kFloat32, fits_all, packs_nothing, pack_nothing, no_scratch,
+     any_grain, product_run},
+    {"f32_activation_16_avx512", Kind::kActivation, Type::kFloat32, fits_hard_activation, packs_nothing, pack_nothing,
+     no_scratch, any_grain, activation_run},
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// float32 pools and sums, written once over `Vector`: bound by memory, so plain loops over channels do.
+// float32 pools, written once over `Vector`: bound by memory, so plain loops over channels do.
 #pragma once
 
 #include "../kernels.h"
@@ -64,20 +64,6 @@ void average_pool_run(const Operation&, const void* packed, const Task& task) {
         for (int32_t pixel = 0; pixel < task.count; ++pixel, in += task.in_stride)
             sum = Vector::add(sum, Vector::load(reinterpret_cast<const float*>(in)));
         store_lanes(static_cast<float*>(task.out) + c, Vector::multiply(sum, multiplier), task.channel_end - c);
-    }
-}
-
-void sum_run(const Operation& op, const void*, const Task& task) {
-    const Vector::Floats low = Vector::broadcast(op.low_real), high = Vector::broadcast(op.high_real);
-    for (int32_t pixel = 0; pixel < task.count; ++pixel) {
-        auto* out = reinterpret_cast<float*>(static_cast<char*>(task.out) + pixel * task.out_stride);
-        const ptrdiff_t start = static_cast<ptrdiff_t>(pixel) * op.in_channels;
-        for (int32_t c = task.channel_begin; c < task.channel_end; c += Vector::kWidth) {
-            Vector::Floats sum = Vector::load(static_cast<const float*>(task.rows[0]) + start + c);
-            for (int32_t i = 1; i < op.inputs; ++i)
-                sum = Vector::add(sum, Vector::load(static_cast<const float*>(task.rows[i]) + start + c));
-            store_lanes(out + c, Vector::min(Vector::max(sum, low), high), task.channel_end - c);
-        }
     }
 }
 

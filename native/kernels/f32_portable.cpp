@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "../kernels.h"
+#include "f32_activation.h"
 
 namespace mobilenets {
 namespace {
@@ -31,6 +32,8 @@ size_t weights_of(const Operation& op) {
         case Kind::kMaxPool:
         case Kind::kAveragePool:
         case Kind::kSum:
+        case Kind::kProduct:
+        case Kind::kActivation:
             break;
     }
     return 0;
@@ -191,6 +194,24 @@ void sum(const Operation& op, const void*, const Task& task) {
     }
 }
 
+void product(const Operation& op, const void*, const Task& task) {
+    const auto *first = static_cast<const float*>(task.rows[0]), *second = static_cast<const float*>(task.rows[1]);
+    for (int32_t pixel = 0; pixel < task.count; ++pixel) {
+        float* out = pixel_of(task, 0, pixel);
+        for (int32_t c = task.channel_begin; c < task.channel_end; ++c) out[c] = clamp(op, first[c] * second[c]);
+        first += op.in_channels;
+        if (!op.per_channel) second += op.in_channels;
+    }
+}
+
+void activation(const Operation& op, const void*, const Task& task) {
+    for (int32_t pixel = 0; pixel < task.count; ++pixel) {
+        const auto* in = reinterpret_cast<const float*>(static_cast<const char*>(task.in) + pixel * task.in_stride);
+        float* out = pixel_of(task, 0, pixel);
+        for (int32_t c = task.channel_begin; c < task.channel_end; ++c) out[c] = activated(op.activation, in[c]);
+    }
+}
+
 const Kernel kKernels[] = {
     {"f32_pointwise_1x1_portable", Kind::kPointwise, Type::kFloat32, fits, packed_bytes, pack, no_scratch, single,
      pointwise},
@@ -202,6 +223,10 @@ const Kernel kKernels[] = {
     {"f32_average_pool_1_portable", Kind::kAveragePool, Type::kFloat32, fits, one_float, pack_multiplier, no_scratch,
      single, average_pool},
     {"f32_sum_1_portable", Kind::kSum, Type::kFloat32, fits, nothing_to_pack, pack_nothing, no_scratch, single, sum},
+    {"f32_product_1_portable", Kind::kProduct, Type::kFloat32, fits, nothing_to_pack, pack_nothing, no_scratch, single,
+     product},
+    {"f32_activation_1_portable", Kind::kActivation, Type::kFloat32, fits, nothing_to_pack, pack_nothing, no_scratch,
+     single, activation},
 };
 
 }  // namespace

@@ -29,6 +29,7 @@ const Kernel kKernels[] = {
     u8_max_pool<Simd>("u8_max_pool_64_avx512"),
     u8_average_pool<Simd>("u8_average_pool_64_avx512"),
     u8_sum<Simd>("u8_sum_64_avx512"),
+    u8_product<Simd>("u8_product_64_avx512"),
 };
 
 }  // namespace

@@ -35,6 +35,7 @@ const Kernel kKernels[] = {
     u8_max_pool<Simd>("u8_max_pool_64_avx512vnni"),
     u8_average_pool<Simd>("u8_average_pool_64_avx512vnni"),
     u8_sum<Simd>("u8_sum_64_avx512vnni"),
+    u8_product<Simd>("u8_product_64_avx512vnni"),
 };
 
 }  // namespace

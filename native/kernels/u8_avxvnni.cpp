@@ -26,6 +26,7 @@ const Kernel kKernels[] = {
     u8_max_pool<Simd>("u8_max_pool_32_avxvnni"),
     u8_average_pool<Simd>("u8_average_pool_32_avxvnni"),
     u8_sum<Simd>("u8_sum_32_avxvnni"),
+    u8_product<Simd>("u8_product_32_avxvnni"),
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// uint8 pools and sums.
+// uint8 pools, sums and products.
 #pragma once
 
 #include "u8_requantize.h"
@@ -124,6 +124,68 @@ struct Sum {
             for (int c = task.channel_begin; c < task.channel_end; c += S::kBytes)
                 block(op, inputs, task.rows, pixel * channels + c, out + pixel * task.out_stride + c,
                       task.channel_end - c);
+    }
+};
+
+// Packed memory: two zero points and a multiplier.
+template <class S>
+struct ProductOfTwo {
+    struct Numbers {
+        int32_t zero_points[2];
+        float multiplier;
+    };
+
+    static bool fits(const Operation&) { return true; }
+    static size_t packed_bytes(const Operation&) { return sizeof(Numbers); }
+    static size_t scratch_bytes(const Operation&) { return 0; }
+    static Grain grain(const Operation&) { return {1, S::kBytes}; }
+
+    static void pack(const Operation&, const Weights& weights, void* packed) {
+        const auto* zero_points = static_cast<const int32_t*>(weights.bias);
+        *static_cast<Numbers*>(packed) = {{zero_points[0], zero_points[1]}, weights.multiplier[0]};
+    }
+
+    // kBytes values, as floats less their zero point.
+    static MOBILENETS_INLINE void load(const uint8_t* from, int32_t zero_point, typename S::Float (&values)[4]) {
+        typename S::Int v[4];  // bytes interleaved with zeros are int32
+        S::interleave(S::load(from), S::zero(), S::zero(), S::zero(), v);
+        MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) values[m] = S::to_float(S::subtract(v[m], S::fill(zero_point)));
+    }
+
+    // kBytes products, `count` of which exist. A float holds the product of two bytes exactly.
+    static MOBILENETS_INLINE void block(const Operation& op, const Numbers& numbers, const uint8_t* first,
+                                        const uint8_t* second, uint8_t* out, int count) {
+        typename S::Float a[4], b[4];
+        load(first, numbers.zero_points[0], a);
+        load(second, numbers.zero_points[1], b);
+        const auto multiplier = S::fill_float(numbers.multiplier);
+        const auto zero_point = S::fill_float(static_cast<float>(op.out_zero_point));
+        typename S::Int v[4];
+        MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) v[m] =
+            S::round(S::add_float(S::multiply(S::multiply(a[m], b[m]), multiplier), zero_point));
+        const auto bytes = S::pack_bytes(S::pack_words(v[0], v[1]), S::pack_words(v[2], v[3]));
+        S::store_bytes(out, S::clamp_bytes(bytes, S::fill_bytes(op.low), S::fill_bytes(op.high)), count);
+    }
+
+    static void run(const Operation& op, const void* packed, const Task& task) {
+        const Numbers& numbers = *static_cast<const Numbers*>(packed);
+        const auto *first = static_cast<const uint8_t*>(task.rows[0]),
+                   *second = static_cast<const uint8_t*>(task.rows[1]);
+        auto* out = static_cast<uint8_t*>(task.out);
+        const ptrdiff_t channels = op.in_channels;
+        const bool whole = task.channel_begin == 0 && task.channel_end == channels;
+        if (!op.per_channel && whole && task.out_stride == channels) {
+            const ptrdiff_t size = task.count * channels;
+            for (ptrdiff_t i = 0; i < size; i += S::kBytes)
+                block(op, numbers, first + i, second + i, out + i,
+                      static_cast<int>(size - i < S::kBytes ? size - i : S::kBytes));
+            return;
+        }
+        for (int pixel = 0; pixel < task.count; ++pixel, first += channels, out += task.out_stride) {
+            for (int c = task.channel_begin; c < task.channel_end; c += S::kBytes)
+                block(op, numbers, first + c, second + c, out + c, task.channel_end - c);
+            if (!op.per_channel) second += channels;
+        }
     }
 };
 

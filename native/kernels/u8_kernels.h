@@ -88,6 +88,10 @@ template <class S>
 constexpr Kernel u8_sum(const char* name) {
     return u8_kernel<S, Sum<S>, Kind::kSum>(name);
 }
+template <class S>
+constexpr Kernel u8_product(const char* name) {
+    return u8_kernel<S, ProductOfTwo<S>, Kind::kProduct>(name);
+}
 
 }  // namespace
 }  // namespace mobilenets

@@ -44,6 +44,7 @@ struct Dot {
 }  // namespace
 }  // namespace mobilenets
 
+#include "u8_neon_elementwise.h"
 #include "u8_neon_pointwise.h"
 #include "u8_neon_window.h"
 
@@ -57,6 +58,9 @@ const Kernel kKernels[] = {
      no_scratch, eight_channels, depthwise_run},
     {"u8_max_pool_16_neon", Kind::kMaxPool, Type::kUint8, fits_all, packs_nothing, pack_nothing, no_scratch,
      sixteen_channels, max_pool_run},
+    {"u8_product_16_neon", Kind::kProduct, Type::kUint8, fits_all, product_packed_bytes, product_pack, no_scratch,
+     sixteen_channels, product_run},
+    u8_table<Lookup>("u8_activation_16_neon"),
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// uint8 depthwise convolutions, pools and sums for plain NEON.
+// uint8 depthwise convolutions and pools for plain NEON.
 #pragma once
 
 #include <arm_neon.h>

@@ -27,6 +27,8 @@ size_t channels_of(const Operation& op) {
         case Kind::kSum:
             return static_cast<size_t>(op.inputs);
         case Kind::kMaxPool:
+        case Kind::kProduct:
+        case Kind::kActivation:
             break;
     }
     return 0;
@@ -45,6 +47,8 @@ size_t weights_of(const Operation& op) {
         case Kind::kMaxPool:
         case Kind::kAveragePool:
         case Kind::kSum:
+        case Kind::kProduct:
+        case Kind::kActivation:
             break;
     }
     return 0;
@@ -72,6 +76,24 @@ void pack(const Operation& op, const Weights& weights, void* memory) {
     std::memcpy(packed.multiplier, weights.multiplier, channels * 4);
     for (size_t c = 0; c < channels; ++c) packed.zero_point[c] = weights.zero_point ? weights.zero_point[c] : 0;
     if (weights_of(op)) std::memcpy(packed.weight, weights.weight, weights_of(op));
+}
+
+// A product has one multiplier and two zero points.
+size_t product_packed_bytes(const Operation&) {
+    return 2 * sizeof(int32_t) + sizeof(float);
+}
+
+void pack_product(const Operation&, const Weights& weights, void* memory) {
+    std::memcpy(memory, weights.bias, 2 * sizeof(int32_t));
+    std::memcpy(static_cast<int32_t*>(memory) + 2, weights.multiplier, sizeof(float));
+}
+
+size_t table_bytes(const Operation&) {
+    return 256;
+}
+
+void pack_table(const Operation&, const Weights& weights, void* memory) {
+    std::memcpy(memory, weights.weight, 256);
 }
 
 size_t nothing_to_pack(const Operation&) {
@@ -225,6 +247,36 @@ void sum(const Operation& op, const void* memory, const Task& task) {
     }
 }
 
+void product_of_two(const Operation& op, const void* memory, const Task& task) {
+    const auto* zero_points = static_cast<const int32_t*>(memory);
+    float multiplier;
+    std::memcpy(&multiplier, zero_points + 2, sizeof multiplier);
+    const auto* first = static_cast<const uint8_t*>(task.rows[0]);
+    const auto* second = static_cast<const uint8_t*>(task.rows[1]);
+    const auto zero_point = static_cast<float>(op.out_zero_point);
+    const auto low = static_cast<float>(op.low), high = static_cast<float>(op.high);
+    for (int32_t pixel = 0; pixel < task.count; ++pixel) {
+        auto* out = static_cast<uint8_t*>(task.out) + pixel * task.out_stride;
+        for (int32_t c = task.channel_begin; c < task.channel_end; ++c) {
+            const int32_t exact = (first[c] - zero_points[0]) * (second[c] - zero_points[1]);
+            const float scaled = static_cast<float>(exact) * multiplier;
+            const float rounded = std::nearbyintf(scaled + zero_point);
+            out[c] = static_cast<uint8_t>(rounded < low ? low : rounded > high ? high : rounded);
+        }
+        first += op.in_channels;
+        if (!op.per_channel) second += op.in_channels;
+    }
+}
+
+void activation(const Operation&, const void* memory, const Task& task) {
+    const auto* table = static_cast<const uint8_t*>(memory);
+    for (int32_t pixel = 0; pixel < task.count; ++pixel) {
+        const auto* in = static_cast<const uint8_t*>(task.in) + pixel * task.in_stride;
+        auto* out = static_cast<uint8_t*>(task.out) + pixel * task.out_stride;
+        for (int32_t c = task.channel_begin; c < task.channel_end; ++c) out[c] = table[in[c]];
+    }
+}
+
 const Kernel kKernels[] = {
     {"u8_pointwise_1x1_portable", Kind::kPointwise, Type::kUint8, fits, packed_bytes, pack, no_scratch, single,
      pointwise},
@@ -236,6 +288,10 @@ const Kernel kKernels[] = {
     {"u8_average_pool_1_portable", Kind::kAveragePool, Type::kUint8, fits, packed_bytes, pack, no_scratch, single,
      average_pool},
     {"u8_sum_1_portable", Kind::kSum, Type::kUint8, fits, packed_bytes, pack, no_scratch, single, sum},
+    {"u8_product_1_portable", Kind::kProduct, Type::kUint8, fits, product_packed_bytes, pack_product, no_scratch,
+     single, product_of_two},
+    {"u8_activation_1_portable", Kind::kActivation, Type::kUint8, fits, table_bytes, pack_table, no_scratch, single,
+     activation},
 };
 
 }  // namespace

@@ -34,16 +34,19 @@ Example::Example(const Operation& op, int32_t pixels, uint32_t seed) : op_(op), 
     std::normal_distribution<float> normal;
     const bool floats = op.type == Type::kFloat32;
     const size_t in_bytes = floats && op.kind != Kind::kStem ? 4 : 1;
+    const float spread = op.kind == Kind::kActivation ? 3 : 1;  // beyond where it bends
     const auto fill = [&](Guarded& memory) {
         if (in_bytes == 4) {
-            for (size_t i = 0; i < memory.size() / 4; ++i) reinterpret_cast<float*>(memory.data())[i] = normal(random);
+            for (size_t i = 0; i < memory.size() / 4; ++i)
+                reinterpret_cast<float*>(memory.data())[i] = spread * normal(random);
         } else {
             for (size_t i = 0; i < memory.size(); ++i) memory.data()[i] = static_cast<uint8_t>(random());
         }
     };
     const int32_t values = windowed(op.kind) ? op.in_height * op.in_width * op.in_channels : pixels * op.in_channels;
-    for (int32_t i = 0; i < (op.kind == Kind::kSum ? op.inputs : 1); ++i) {
-        inputs_.emplace_back(static_cast<size_t>(values) * in_bytes);
+    for (int32_t i = 0; i < op.inputs; ++i) {
+        const int32_t own = op.per_channel && i == 1 ? op.in_channels : values;
+        inputs_.emplace_back(static_cast<size_t>(own) * in_bytes);
         fill(inputs_.back());
     }
     padding_row_ =
@@ -58,8 +61,10 @@ Example::Example(const Operation& op, int32_t pixels, uint32_t seed) : op_(op), 
                          : op.kind == Kind::kStem      ? window * op.in_channels
                                                        : pixels;
     const bool has_weight = op.kind == Kind::kPointwise || op.kind == Kind::kDepthwise || op.kind == Kind::kStem;
-    const size_t weights = has_weight ? static_cast<size_t>(taps) * op.out_channels : 0;
-    const size_t biases = op.kind == Kind::kSum ? op.inputs : op.kind == Kind::kAveragePool ? 1 : op.out_channels;
+    const bool table = op.kind == Kind::kActivation && !floats;
+    const size_t weights = table ? 256 : has_weight ? static_cast<size_t>(taps) * op.out_channels : 0;
+    const bool joins = op.kind == Kind::kSum || op.kind == Kind::kProduct;
+    const size_t biases = joins ? op.inputs : op.kind == Kind::kAveragePool ? 1 : op.out_channels;
     for (int32_t k = 0; k < op.in_channels; ++k) offset_.push_back(127.5f + static_cast<float>(k));
     if (floats) {
         std::vector<float> weight(weights), bias(biases);
@@ -80,6 +85,7 @@ Example::Example(const Operation& op, int32_t pixels, uint32_t seed) : op_(op), 
         multiplier_.push_back(spread * 60.0f / (73.0f * 147.0f * std::sqrt(static_cast<float>(taps))));
         if (op.kind == Kind::kAveragePool) bias[c] = -3 * pixels, multiplier_[c] = 1.0f / static_cast<float>(pixels);
         if (op.kind == Kind::kSum) bias[c] = static_cast<int32_t>(random() % 256), multiplier_[c] = 0.4f * spread;
+        if (op.kind == Kind::kProduct) bias[c] = static_cast<int32_t>(random() % 256), multiplier_[c] = 0.006f * spread;
         if (op.weight_zero_points) zero_point_.push_back(static_cast<int8_t>(random()));
     }
     // Exact ties show whether rounding goes to even.
@@ -123,8 +129,9 @@ void Example::run_range(const Kernel& kernel, const void* packed, uint8_t* scrat
             const void* outside = op_.kind == Kind::kStem && op_.type == Type::kFloat32 ? nullptr : padding_row_.data();
             rows.push_back(inside ? inputs_[0].data() + y * op_.in_width * in_pixel : outside);
         }
-    } else if (op_.kind == Kind::kSum) {
-        for (const Guarded& input : inputs_) rows.push_back(input.data() + first * in_pixel);
+    } else if (op_.kind == Kind::kSum || op_.kind == Kind::kProduct) {
+        for (size_t i = 0; i < inputs_.size(); ++i)
+            rows.push_back(inputs_[i].data() + (op_.per_channel && i == 1 ? 0 : first * in_pixel));
     } else {
         task.in = inputs_[0].data() + first * in_pixel;
         if (op_.kind == Kind::kAveragePool) task.count = pixels_;
@@ -195,6 +202,8 @@ int64_t Example::macs() const {
             return positions * op_.out_channels;
         case Kind::kAveragePool:
         case Kind::kSum:
+        case Kind::kProduct:
+        case Kind::kActivation:
             return static_cast<int64_t>(pixels_) * op_.out_channels;
     }
     return 0;
@@ -208,6 +217,7 @@ std::string describe(const Operation& op, int32_t pixels) {
                                          : std::to_string(pixels) + " pixels";
     text += " channels " + std::to_string(op.in_channels) + " -> " + std::to_string(op.out_channels);
     if (op.kind == Kind::kSum) text += " inputs " + std::to_string(op.inputs);
+    if (op.per_channel) text += " per channel";
     if (op.real_output) text += " real";
     text += " zp " + std::to_string(op.out_zero_point) + " [" + std::to_string(op.low) + "," + std::to_string(op.high) +
             "]";

@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
         for (const Shape& shape : shapes(type, width, resolution)) {
             const Example example(shape.op, shape.pixels, 1);
             for (const KernelList* const* list = best.lists; *list != nullptr; ++list) {
+                if (!(*list)->usable()) continue;
                 for (size_t k = 0; k < (*list)->count; ++k) {
                     const Kernel& kernel = (*list)->first[k];
                     const bool wanted = std::string(kernel.name).find(part) != std::string::npos;

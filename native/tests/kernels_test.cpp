@@ -43,7 +43,8 @@ Case random_case(std::mt19937& random, Kind kind, Type type) {
     const int activation = pick(random, {0, 1, 2});
     op.low_real = activation == 0 ? -infinity : 0;
     op.high_real = activation == 2 ? 6 : infinity;
-    const bool weighted = kind != Kind::kMaxPool && kind != Kind::kSum;
+    const bool weighted =
+        kind == Kind::kPointwise || kind == Kind::kDepthwise || kind == Kind::kStem || kind == Kind::kAveragePool;
     op.real_output = type == Type::kUint8 && weighted && random() % 6 == 0;
     op.out_zero_point = activation == 0 ? pick(random, {0, 3, 128, 200, 255}) : pick(random, {0, 0, 0, 7});
     op.low = activation == 0 ? 0 : op.out_zero_point;
@@ -57,6 +58,8 @@ Case random_case(std::mt19937& random, Kind kind, Type type) {
         }
     }
     if (kind == Kind::kSum) op.inputs = pick(random, {1, 2, 2, 3, 5});
+    if (kind == Kind::kProduct) op.inputs = 2, op.per_channel = random() % 2 == 0;
+    if (kind == Kind::kActivation) op.activation = random() % 2 ? Activation::kHardSwish : Activation::kHardSigmoid;
     if (kind == Kind::kStem) op.in_channels = pick(random, {3, 3, 3, 3, 1, 4});
     if (kind == Kind::kStem) op.out_channels = pick(random, {8, 16, 24, 32, 1, 4, 10, 17, 33, 48, 64});
     if (kind == Kind::kDepthwise || kind == Kind::kStem || kind == Kind::kMaxPool) {
@@ -76,10 +79,10 @@ Case random_case(std::mt19937& random, Kind kind, Type type) {
     return {op, pixels};
 }
 
-// Whether two results are the same: bit for bit for integers, within rounding for floats.
+// Whether two results are the same: bit for bit for integers and activations, within rounding for other floats.
 bool same(const Operation& op, const Bytes& expected, const Bytes& got) {
     if (expected.size() != got.size()) return false;
-    if (op.type == Type::kUint8) return expected == got;
+    if (op.type == Type::kUint8 || op.kind == Kind::kActivation) return expected == got;
     float largest = 1;
     const auto at = [](const Bytes& bytes, size_t i) {
         float value;
@@ -135,6 +138,7 @@ int main(int argc, char** argv) {
             continue;
         }
         for (const KernelList* const* list = sets[i].lists; *list != nullptr; ++list) {
+            if (!(*list)->usable()) continue;
             for (size_t k = 0; k < (*list)->count; ++k) {
                 const Kernel& kernel = (*list)->first[k];
                 const std::string name = std::string(kernel.name) + "\n";

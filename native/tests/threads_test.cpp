@@ -20,8 +20,8 @@ Array array_of(const std::vector<Value>& values) {
     return {values.data(), values.size()};
 }
 
-// Stem, two depthwise separable blocks, a sum around the second, pool, linear: every kind of step and both ways of
-// sharing one.
+// Stem, two depthwise separable blocks, a sum around the second, a product, pool, linear, and an activation that is no
+// clamp after each kind of layer: every kind of step and both ways of sharing one.
 std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processors) {
     const float offset[] = {127, 127, 127}, scale[] = {0.01f, 0.01f, 0.01f};
     PlanOptions options;
@@ -30,8 +30,11 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
     auto plan = std::make_unique<Plan>(*best_instruction_set(), options, 3, kSide, kSide, offset, scale);
     std::mt19937 random(1);
     int32_t channels = 3;
-    const auto add = [&](LayerKind kind, std::vector<int32_t> inputs, int32_t out, int32_t kernel, int32_t stride) {
-        const bool depthwise = kind == LayerKind::kDepthwise;
+    std::vector<uint8_t> table(256);
+    for (uint8_t& byte : table) byte = static_cast<uint8_t>(random());
+    const auto add = [&](LayerKind kind, std::vector<int32_t> inputs, int32_t out, int32_t kernel, int32_t stride,
+                         Activation activation = Activation::kRelu) {
+        const bool depthwise = kind == LayerKind::kDepthwise, integer = type == Type::kUint8;
         const auto weights = static_cast<size_t>(out) * (depthwise ? 1 : channels) * kernel * kernel;
         std::vector<float> weight(weights), bias(static_cast<size_t>(out), 0.1f),
             multiplier(static_cast<size_t>(out), 0.002f);
@@ -47,37 +50,57 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
         layer.kernel = kernel;
         layer.stride = stride;
         layer.pad_top = layer.pad_bottom = layer.pad_left = layer.pad_right = kernel / 2;
-        layer.real_output = type == Type::kUint8 && kind == LayerKind::kLinear;
-        layer.activation = Activation::kRelu;
-        const bool integer = type == Type::kUint8;
-        if (kind == LayerKind::kAdd) {
-            multiplier.assign(layer.inputs.size(), 0.7f);
-            integers.assign(layer.inputs.size(), 0);
+        layer.real_output = integer && kind == LayerKind::kLinear;
+        layer.activation = activation;
+        bool weighted = false;
+        switch (kind) {
+            case LayerKind::kConvolution:
+            case LayerKind::kDepthwise:
+            case LayerKind::kPointwise:
+            case LayerKind::kLinear:
+                weighted = true;
+                break;
+            case LayerKind::kAdd:
+                multiplier.assign(layer.inputs.size(), 0.7f);
+                integers.assign(layer.inputs.size(), 0);
+                break;
+            case LayerKind::kMultiply:
+                multiplier.assign(1, 0.01f);
+                integers.assign(2, 0);
+                break;
+            case LayerKind::kAveragePool:
+                multiplier.assign(1, 0.01f);
+                integers.assign(1, 0);
+                break;
+            case LayerKind::kMaxPool:
+            case LayerKind::kConcatenate:
+                break;
         }
-        if (kind == LayerKind::kAveragePool) {
-            multiplier.assign(1, 0.01f);
-            integers.assign(1, 0);
-        }
-        const bool weighted = kind != LayerKind::kAdd && kind != LayerKind::kAveragePool;
         if (weighted) layer.weight = integer ? array_of(bytes) : array_of(weight);
         if (weighted || integer) layer.bias = integer ? array_of(integers) : array_of(bias);
         layer.multiplier = array_of(multiplier);
+        if (integer && !layer.real_output && !is_clamp(activation)) layer.table = array_of(table);
         channels = out;
         const int32_t made = plan->add(layer);
         plan->pack_pending();  // while the arrays are there
         return made;
     };
-    int32_t map = add(LayerKind::kConvolution, {0}, 16, 3, 2);
+    const Activation swish = Activation::kHardSwish, sigmoid = Activation::kHardSigmoid, none = Activation::kNone;
+    int32_t map = add(LayerKind::kConvolution, {0}, 16, 3, 2, swish);
     map = add(LayerKind::kDepthwise, {map}, 16, 3, 1);
-    map = add(LayerKind::kPointwise, {map}, 64, 1, 1);
+    map = add(LayerKind::kPointwise, {map}, 64, 1, 1, swish);
     const int32_t before = map;
-    map = add(LayerKind::kDepthwise, {map}, 64, 3, 1);
+    map = add(LayerKind::kDepthwise, {map}, 64, 3, 1, swish);
     map = add(LayerKind::kPointwise, {map}, 64, 1, 1);
-    map = add(LayerKind::kAdd, {before, map}, 64, 1, 1);
+    map = add(LayerKind::kAdd, {before, map}, 64, 1, 1, swish);
+    const int32_t whole = map;
+    map = add(LayerKind::kAveragePool, {map}, 64, 1, 1, none);
+    map = add(LayerKind::kPointwise, {map}, 64, 1, 1, sigmoid);
+    map = add(LayerKind::kMultiply, {whole, map}, 64, 1, 1);
     map = add(LayerKind::kDepthwise, {map}, 64, 5, 3);
     map = add(LayerKind::kPointwise, {map}, 128, 1, 1);
-    map = add(LayerKind::kAveragePool, {map}, 128, 1, 1);
-    map = add(LayerKind::kLinear, {map}, kClasses, 1, 1);
+    map = add(LayerKind::kAveragePool, {map}, 128, 1, 1, none);
+    map = add(LayerKind::kLinear, {map}, kClasses, 1, 1, swish);
     plan->finish({{map, 1.0f, 0}});
     return std::make_unique<Runner>(std::move(plan), processors);
 }

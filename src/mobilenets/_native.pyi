@@ -19,7 +19,8 @@ class LayerKind(enum.Enum):
     MAX_POOL = 4
     AVERAGE_POOL = 5
     ADD = 6
-    CONCATENATE = 7
+    MULTIPLY = 7
+    CONCATENATE = 8
 
 class Activation(enum.Enum):
     NONE = 0
@@ -61,6 +62,7 @@ class Layer:
     bias: npt.NDArray[Any] | None
     multiplier: npt.NDArray[Any] | None
     weight_zero_point: npt.NDArray[Any] | None
+    table: npt.NDArray[np.uint8] | None
     def __init__(self, kind: LayerKind, name: str, inputs: Sequence[int]) -> None: ...
 
 class PlanOptions:

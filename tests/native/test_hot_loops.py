@@ -113,12 +113,12 @@ def test_no_hot_loop_touches_the_stack(file: str) -> None:
     assert [name for name in found if re.search(pattern, name)] == []
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", (*FILES, "u8_avx512vbmi"))
 def test_nothing_with_wide_vectors_can_be_linked_to_from_elsewhere(file: str) -> None:
     wide = [
         name
         for name, instructions in functions(listing(file)).items()
         if any(WIDE.search(instruction.text) for instruction in instructions)
     ]
-    assert len(wide) > 5
+    assert len(wide) > (5 if file in FILES else 0)
     assert [name for name in wide if not ANONYMOUS.match(name)] == []

@@ -22,6 +22,7 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
     Windowed,
 )
@@ -30,7 +31,9 @@ from mobilenets.model.model import Model
 from mobilenets.model.quantization import (
     Quantization,
     TensorQuantization,
+    activation_table,
     average_multiplier,
+    product_multiplier,
     requantization_multiplier,
     rescale_multiplier,
 )
@@ -116,8 +119,10 @@ def _lowered(model: Model, layer: Layer, inputs: list[int]) -> _native.Layer:
             lowered.out_channels = layer.out_channels
         case Linear():
             lowered.out_channels = layer.out_features
-        case _:
+        case GlobalAveragePool() | Add() | Multiply() | Concatenate():
             pass  # all is said by what they read
+        case _:
+            raise EngineError(f"{layer.name}: the engine has no layer of the kind {layer.kind}")
     lowered.activation = _activation(layer.activation)
     if model.quantization is None:
         _set_float_numbers(lowered, model, layer)
@@ -142,6 +147,8 @@ def _kind(layer: Layer) -> _native.LayerKind:
             return _native.LayerKind.AVERAGE_POOL
         case Add():
             return _native.LayerKind.ADD
+        case Multiply():
+            return _native.LayerKind.MULTIPLY
         case Concatenate():
             return _native.LayerKind.CONCATENATE
         case _:
@@ -187,7 +194,7 @@ def _set_float_numbers(lowered: _native.Layer, model: Model, layer: Layer) -> No
         case GlobalAveragePool():
             shape = model.network.shapes[layer.inputs[0]]
             lowered.multiplier = np.array([1 / (shape.height * shape.width)], np.float32)
-        case MaxPool() | Add() | Concatenate():
+        case MaxPool() | Add() | Multiply() | Concatenate():
             pass
         case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
             _set_float_weights(lowered, model, layer)
@@ -217,7 +224,13 @@ def _set_integer_numbers(lowered: _native.Layer, model: Model, quantization: Qua
     target = quantization.activations.get(layer.name)
     lowered.in_zero_point = sources[0].zero_point
     lowered.real_output = target is None
-    if target is not None:
+    pre_activation = quantization.pre_activations.get(layer.name)
+    if target is not None and pre_activation is not None:
+        # The kernel makes bytes of the pre-activation, by which the table is read.
+        lowered.table = activation_table(layer.activation, pre_activation, target)
+        target = pre_activation
+        lowered.out_zero_point = target.zero_point
+    elif target is not None:
         lowered.out_zero_point = target.zero_point
         lowered.low, lowered.high = target.clamp(layer.activation)
     match layer:
@@ -227,6 +240,10 @@ def _set_integer_numbers(lowered: _native.Layer, model: Model, quantization: Qua
             if target is None:
                 raise EngineError(f"{layer.name} has no scale")
             _set_sum_numbers(lowered, sources, target)
+        case Multiply():
+            if target is None:
+                raise EngineError(f"{layer.name} has no scale")
+            _set_product_numbers(lowered, sources, target)
         case GlobalAveragePool():
             _set_average_numbers(lowered, model, layer, sources[0], target)
         case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
@@ -240,6 +257,14 @@ def _set_sum_numbers(lowered: _native.Layer, sources: list[TensorQuantization], 
     lowered.bias = np.array([source.zero_point for source in sources], np.int32)
     lowered.multiplier = np.array(ratios, np.float32)
     lowered.bounded = bool(sum(ratios) * 255 < _LARGEST_PRODUCT)
+
+
+def _set_product_numbers(lowered: _native.Layer, sources: list[TensorQuantization], target: TensorQuantization) -> None:
+    first, second = sources
+    multiplier = product_multiplier(first.scale, second.scale, target.scale)
+    lowered.bias = np.array([first.zero_point, second.zero_point], np.int32)
+    lowered.multiplier = np.array([multiplier], np.float32)
+    lowered.bounded = bool(255 * 255 * multiplier + 255 < _LARGEST_PRODUCT)
 
 
 def _set_average_numbers(
