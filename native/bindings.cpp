@@ -17,8 +17,8 @@
 
 #include "peak.h"
 #include "resize.h"
-#include "runner.h"
-#include "thread_pool.h"
+#include "runner/runner.h"
+#include "runner/thread_pool.h"
 
 namespace nb = nanobind;
 using namespace mobilenets;
@@ -111,7 +111,8 @@ class PlanWriter {
         layer.multiplier = array_of<float>(described.multiplier_array, "multiplier");
         layer.weight_zero_point = array_of<int8_t>(described.weight_zero_point_array, "weight_zero_point");
         layer.table = array_of<uint8_t>(described.table_array, "table");
-        for (const auto* array : {&described.weight_array, &described.bias_array, &described.multiplier_array, &described.weight_zero_point_array, &described.table_array})
+        for (const auto* array : {&described.weight_array, &described.bias_array, &described.multiplier_array,
+                                  &described.weight_zero_point_array, &described.table_array})
             if (*array) kept_.push_back(**array);
         const int32_t map = plan_->add(layer);
         if (plan_->pending_bytes() > kMostPending) {

@@ -5,7 +5,7 @@
 // bytes back to `run`. The driver splits the work across threads at multiples of `grain`; a kernel never knows about
 // threads, batches, the network, or whether its input is a whole map or a ring of rows.
 //
-// To add a kernel: write it in native/kernels/<type>_<set>.cpp, put a `Kernel` into that file's list (the first in the
+// To add a kernel: write it in native/kernels/<type>/<set>.cpp, put a `Kernel` into that file's list (the first in the
 // list that fits is taken, so put the special before the general), and run `kernels_test` and `kernels_bench`.
 // The portable kernels fit every operation and are the meaning of all the others: uint8 kernels must equal them bit
 // for bit, float32 kernels within rounding, and both must give the same bits however the work is split.
@@ -156,14 +156,11 @@ struct KernelList {
 
 bool has_avx512_vbmi();  // x86 only
 
-// Who writes which list (a list may be empty):
-extern const KernelList kU8Portable, kF32Portable;             // native/kernels/{u8,f32}_portable.cpp
-extern const KernelList kU8Avx512Vnni, kU8Avx512;              // u8_avx512vnni.cpp, u8_avx512.cpp
-extern const KernelList kU8Avx512Vbmi;                         // u8_avx512vbmi.cpp
-extern const KernelList kU8AvxVnni, kU8Avx2;                   // u8_avxvnni.cpp, u8_avx2.cpp
-extern const KernelList kF32Avx512, kF32Avx2;                  // f32_avx512.cpp, f32_avx2.cpp
-extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon;  // u8_neon_i8mm.cpp, u8_neon_dotprod.cpp, u8_neon.cpp
-extern const KernelList kF32Neon;                              // f32_neon.cpp
+// Each written by native/kernels/<type>/<set>.cpp. A list may be empty.
+extern const KernelList kU8Portable, kF32Portable;
+extern const KernelList kU8Avx512Vnni, kU8Avx512Vbmi, kU8Avx512, kF32Avx512;
+extern const KernelList kU8AvxVnni, kU8Avx2, kF32Avx2;
+extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon, kF32Neon;
 
 // An instruction set: what MOBILENETS_ISA names. Its kernels come first, then those of the sets it contains.
 struct InstructionSet {

@@ -3,8 +3,8 @@
 
 #include <cstring>
 
-#include "../resize.h"
-#include "unroll.h"
+#include "kernels/simd/unroll.h"
+#include "resize.h"
 
 namespace mobilenets {
 namespace {

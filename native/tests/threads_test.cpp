@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "runner.h"
+#include "runner/runner.h"
 
 namespace {
 

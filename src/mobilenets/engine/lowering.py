@@ -1,6 +1,6 @@
 """From a Model to the native runner: batch norm and normalization folded, scales turned into multipliers.
 
-This is the half of planning that knows what a Network is. The native half (native/plan.h) knows kernels, tiles,
+This is the half of planning that knows what a Network is. The native half (native/plan/plan.h) knows kernels, tiles,
 threads and memory.
 """
 

@@ -1,0 +1,41 @@
+// float32 kernels for AVX2 with FMA.
+#include "kernels/simd/f32_vector_avx2.h"
+// The kernels themselves, over that vector:
+#include "depthwise.h"
+#include "elementwise.h"
+#include "pointwise.h"
+#include "pool.h"
+#include "stem.h"
+#include "strassen.h"
+
+namespace mobilenets {
+namespace {
+
+const Kernel kKernels[] = {
+    {"f32_pointwise_strassen_6x16_avx2", Kind::kPointwise, Type::kFloat32, fits_strassen, strassen_packed_bytes,
+     strassen_pack, strassen_scratch_bytes, strassen_grain, strassen_run},
+    {"f32_pointwise_6x16_avx2", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
+     no_scratch, pointwise_grain, pointwise_run},
+    {"f32_depthwise_3x3_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
+     depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
+    {"f32_depthwise_8_avx2", Kind::kDepthwise, Type::kFloat32, fits_all, depthwise_packed_bytes, depthwise_pack,
+     no_scratch, depthwise_grain, depthwise_run},
+    {"f32_stem_6x16_avx2", Kind::kStem, Type::kFloat32, fits_stem, stem_packed_bytes, stem_pack, stem_scratch_bytes,
+     stem_grain, stem_run},
+    {"f32_max_pool_8_avx2", Kind::kMaxPool, Type::kFloat32, fits_all, packs_nothing, pack_nothing, no_scratch,
+     any_grain, max_pool_run},
+    {"f32_average_pool_8_avx2", Kind::kAveragePool, Type::kFloat32, fits_all, packs_multiplier, pack_multiplier,
+     no_scratch, any_grain, average_pool_run},
+    {"f32_sum_8_avx2", Kind::kSum, Type::kFloat32, fits_all, packs_nothing, pack_nothing, no_scratch, any_grain,
+     sum_run},
+    {"f32_product_8_avx2", Kind::kProduct, Type::kFloat32, fits_all, packs_nothing, pack_nothing, no_scratch, any_grain,
+     product_run},
+    {"f32_activation_8_avx2", Kind::kActivation, Type::kFloat32, fits_hard_activation, packs_nothing, pack_nothing,
+     no_scratch, any_grain, activation_run},
+};
+
+}  // namespace
+
+const KernelList kF32Avx2 = {kKernels, sizeof kKernels / sizeof *kKernels};
+
+}  // namespace mobilenets
