@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.support.random_models import random_int8_model, random_model, random_pixels
@@ -30,7 +32,7 @@ SAME = Padding(1, 1, 1, 1)
 
 def network(activation: Activation, *, channels: int, side: int) -> Network:
     """Every kind of layer that carries an activation, each with this one, and both forms of a product."""
-    after = {"activation": activation, "bias": True}
+    after: dict[str, Any] = {"activation": activation, "bias": True}
     layers: list[Layer] = [
         Convolution("stem", (INPUT,), stride=2, padding=SAME, out_channels=channels, **after),
         DepthwiseConvolution("depthwise", ("stem",), padding=SAME, **after),

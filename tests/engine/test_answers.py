@@ -44,7 +44,7 @@ def instruction_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 @given(seed=st.integers(0, 2**32 - 1), integer=st.booleans(), threads=st.integers(1, 4), isa=st.sampled_from(SETS))
 def test_random_networks(seed: int, integer: bool, threads: int, isa: str) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, newer=False)
+    network = random_network(rng)
     model = random_int8_model(rng, network, asymmetric_weights=seed % 3 == 0) if integer else random_model(rng, network)
     pixels = random_pixels(rng, network, 3)
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def test_nothing_is_written_between_activations_nor_read_before_it_is_written(
     seed: int, integer: bool, isa: str
 ) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, newer=False)
+    network = random_network(rng)
     model = random_int8_model(rng, network) if integer else random_model(rng, network)
     pixels = random_pixels(rng, network, 1)
     runner = lower(model, instruction_set=isa, threads=2, processors=2, guarded=True)

@@ -38,7 +38,7 @@ def threads() -> int:
 @pytest.fixture
 def model() -> Model:
     rng = np.random.default_rng(3)
-    return random_int8_model(rng, random_network(rng, newer=False))
+    return random_int8_model(rng, random_network(rng))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from mobilenets.model import reference
 @pytest.mark.parametrize("seed", range(6))
 def test_a_session_gives_the_reference_outputs(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
     expected = reference.run(model, pixels)
     outputs = Session(model, threads=2).outputs(pixels)
@@ -36,7 +36,7 @@ def test_a_session_gives_the_reference_outputs(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_an_int8_session_gives_the_reference_bits(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, without_batch_norm(random_network(rng, newer=False)))
+    model = random_int8_model(rng, without_batch_norm(random_network(rng)))
     pixels = random_pixels(rng, model.network, 3)
     expected = reference.run(model, pixels)
     for name, value in Session(model).outputs(pixels).items():
@@ -45,7 +45,7 @@ def test_an_int8_session_gives_the_reference_bits(seed: int) -> None:
 
 def test_pixels_of_another_memory_order_are_copied() -> None:
     rng = np.random.default_rng(0)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 2)
     turned = np.asfortranarray(pixels)
     assert np.array_equal(Session(model).run(turned), Session(model).run(pixels))
@@ -53,13 +53,13 @@ def test_pixels_of_another_memory_order_are_copied() -> None:
 
 def test_an_empty_batch_gives_empty_logits() -> None:
     rng = np.random.default_rng(0)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     assert Session(model).run(random_pixels(rng, model.network, 0)).shape[0] == 0
 
 
 def test_what_is_not_pixels_is_refused() -> None:
     rng = np.random.default_rng(0)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     session, pixels = Session(model), random_pixels(rng, model.network, 1)
     with pytest.raises(EngineError, match=r"pixels are float32 .*; random needs uint8 \(N, "):
         session.run(pixels.astype(np.float32))
@@ -75,7 +75,7 @@ def test_what_is_not_pixels_is_refused() -> None:
 def test_a_senseless_number_of_threads_is_refused(threads: int) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(EngineError, match=f"not {threads}"):
-        Session(random_model(rng, random_network(rng, newer=False)), threads=threads)
+        Session(random_model(rng, random_network(rng)), threads=threads)
 
 
 @pytest.mark.parametrize("name", ["engine.predictor", "engine.evaluate", "data.resizing", "engine.session"])

@@ -20,7 +20,7 @@ from mobilenets.model.model import Model
 
 def some_model() -> Model:
     rng = np.random.default_rng(5)
-    return random_int8_model(rng, random_network(rng, newer=False))
+    return random_int8_model(rng, random_network(rng))
 
 
 def run_python(code: str) -> str:

@@ -93,7 +93,7 @@ def test_a_cache_folder_that_cannot_be_written_stops_nobody(tmp_path: Path, monk
 @pytest.mark.parametrize("seed", range(8))
 def test_every_choice_gives_the_same_bits(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, newer=False)
+    network = random_network(rng)
     model = random_int8_model(rng, without_batch_norm(network)) if seed % 2 else random_model(rng, network)
     runner = lower(model, instruction_set=chosen_instruction_set(), threads=2, processors=2)
     pixels = random_pixels(rng, model.network, 1)

@@ -33,7 +33,7 @@ def main() -> None:
     sets = [name for name, supported in instruction_sets().items() if supported]
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        network = random_network(rng, newer=False)
+        network = random_network(rng)
         floats = seed % 2 == 1
         asymmetric = seed % 3 == 0
         model = random_model(rng, network) if floats else random_int8_model(rng, network, asymmetric_weights=asymmetric)

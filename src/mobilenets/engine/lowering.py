@@ -27,6 +27,7 @@ from mobilenets.architecture.layers import (
     Windowed,
 )
 from mobilenets.errors import EngineError
+from mobilenets.model.folding import factor_and_shift
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import (
     Quantization,
@@ -208,9 +209,7 @@ def _set_float_weights(lowered: _native.Layer, model: Model, layer: Layer) -> No
     if layer.bias:
         bias += model.parameters[f"{layer.name}.bias"]
     if layer.batch_norm is not None:
-        gamma, beta, mean, variance = (model.parameters[name].astype(np.float64) for name in layer.batch_norm_names)
-        factor = gamma / np.sqrt(variance + layer.batch_norm.epsilon)
-        bias = (bias - mean) * factor + beta
+        factor, bias = factor_and_shift(layer, model.parameters, bias)
         weight = weight * factor.astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
     lowered.weight = _in_row_order(model, layer, weight)
     lowered.bias = bias.astype(np.float32)
