@@ -29,6 +29,6 @@ def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:
         import openvino
     except ImportError:
         raise MissingDependencyError("openvino", "openvino") from None
-    graph = openvino.Core().read_model(onnx_graph(model).SerializeToString())
+    graph = openvino.Core().read_model(onnx_graph(model, integer_units=True).SerializeToString())
     graph.set_rt_info(list(model.labels), ["model_info", "labels"])
     openvino.save_model(graph, path, compress_to_fp16=half)

@@ -1,16 +1,17 @@
-"""Model → ONNX: float32 as it is, int8 as quantise-dequantise pairs.
+"""Model → ONNX: float32 as it is, int8 as pairs of QuantizeLinear and DequantizeLinear.
 
 The graph keeps everything that a Model's tensors hold, batch norms included, under the Model's own names, so that it
 can be read back exactly: a node is named ``<layer>/<operator>`` and an initialiser like the Model's tensor. Runtimes
-fuse what is fusible themselves. In int8 every activation passes through QuantizeLinear and DequantizeLinear with the
-Model's scale and zero point; that is the form which ONNX Runtime and OpenVINO turn into their integer kernels.
+fuse what can be fused themselves. In int8 every activation passes through QuantizeLinear and DequantizeLinear with the
+Model's scale and zero point; that is the form which ONNX Runtime and OpenVINO turn into their integer kernels. ONNX
+Runtime then answers bit for bit as the Model does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,14 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
 )
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
 from mobilenets.model.model import Model
-from mobilenets.model.quantization import TensorQuantization
+from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
 
 OPSET = 17
 IR_VERSION = 8
@@ -60,8 +62,24 @@ def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True) -> None
     write_atomically(Path(path), proto.SerializeToString())
 
 
-def onnx_graph(model: Model, *, pixel_input: bool = True) -> Any:
-    """The ``onnx.ModelProto`` that :func:`to_onnx` writes. Outputs are (N, C) where a map is 1×1, else (N, C, H, W)."""
+def onnx_graph(model: Model, *, pixel_input: bool = True, integer_units: bool = False) -> Any:
+    """Build the ``onnx.ModelProto`` that :func:`to_onnx` writes.
+
+    Args:
+        model: float32 or int8.
+        pixel_input: As in :func:`to_onnx`.
+        integer_units: Whether the weighted layers of an int8 Model compute in units of their sums instead of real
+            numbers: every scale before a sum is 1, and the QuantizeLinear after it holds one scale per channel, the
+            reciprocal of the multiplier. OpenVINO otherwise rounds three times where the Model rounds once, and answers
+            differently; ONNX Runtime has no integer kernels for this form.
+
+    Returns:
+        A model whose outputs are (N, C) where a map is 1×1, else (N, C, H, W).
+
+    Raises:
+        FormatError: If an int8 Model is asked to read anything but pixels.
+        MissingDependencyError: If onnx is not installed.
+    """
     try:
         import onnx
     except ImportError:
@@ -69,7 +87,7 @@ def onnx_graph(model: Model, *, pixel_input: bool = True) -> Any:
     if model.quantization is not None and not pixel_input:
         raise FormatError("an int8 Model reads the bytes of pixels; it has no normalised float input to offer")
     network, helper = model.network, onnx.helper
-    writer = _Writer(model, onnx)
+    writer = _Writer(model, onnx, integer_units and model.quantization is not None)
     writer.read_input(pixel_input)
     for layer in network.layers:
         writer.write(layer)
@@ -109,12 +127,14 @@ class _Value:
         tensor: Name of the tensor: uint8 where there is a quantisation, else float32.
         flat: Whether it is (N, C) rather than (N, C, H, W).
         quantization: Scale and zero point of a uint8 tensor.
+        pixels: Whether it is the graph's input in bytes, (N, H, W, C).
     """
 
     source: str
     tensor: str
     flat: bool = False
     quantization: TensorQuantization | None = None
+    pixels: bool = False
 
 
 @dataclass
@@ -123,6 +143,7 @@ class _Writer:
 
     model: Model
     onnx: Any
+    integer_units: bool = False
     nodes: list[Any] = field(default_factory=list)
     initializers: dict[str, Any] = field(default_factory=dict)
     values: dict[str, _Value] = field(default_factory=dict)
@@ -133,7 +154,7 @@ class _Writer:
         return name
 
     def constant(self, name: str, values: Array) -> str:
-        """An initialiser; written once, however often it is asked for."""
+        """An initializer; written once, however often it is asked for."""
         if name not in self.initializers:
             self.initializers[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
@@ -150,11 +171,13 @@ class _Writer:
         if not pixel_input:
             self.values[INPUT] = _Value(INPUT, INPUT)
             return
+        if self.model.quantization is not None:
+            # OpenVINO computes the first convolution in integers only if DequantizeLinear stands before the Transpose.
+            held = self.model.quantization.activations[INPUT]
+            self.values[INPUT] = _Value(INPUT, INPUT, quantization=held, pixels=True)
+            return
         # Transposing bytes is four times cheaper than transposing floats.
         planes = self.node("Transpose", [INPUT], f"{INPUT}/Transpose", perm=[0, 3, 1, 2])
-        if self.model.quantization is not None:
-            self.values[INPUT] = _Value(INPUT, planes, quantization=self.model.quantization.activations[INPUT])
-            return
         mean, std = np.zeros(1), np.ones(1)
         if self.model.network.channels == 3:
             mean, std = np.array(self.model.preprocessing.mean), np.array(self.model.preprocessing.std)
@@ -183,38 +206,87 @@ class _Writer:
 
     # Between integers and reals
 
-    def real(self, value: _Value, name: str) -> str:
-        """The value as a float32 tensor. Each reader gets its own DequantizeLinear, as runtimes' patterns want it."""
+    def real(self, value: _Value, name: str, *, unit: bool = False) -> str:
+        """The value as a float32 tensor. Each reader gets its own DequantizeLinear, as runtimes' patterns want it.
+
+        Args:
+            value: What is read.
+            name: Where it is read; the nodes are named after that.
+            unit: Take 1 for its scale.
+        """
         if value.quantization is None:
             return value.tensor
-        inputs = [value.tensor, *self.scale(value.source, value.quantization)]
-        return self.node("DequantizeLinear", inputs, f"{name}/DequantizeLinear")
+        scale, zero_point = self.scale(value.source, value.quantization)
+        if unit:
+            scale = self.constant("/one", np.array(1, np.float32))
+        return self.node("DequantizeLinear", [value.tensor, scale, zero_point], f"{name}/DequantizeLinear")
 
     def scale(self, name: str, quantization: TensorQuantization) -> list[str]:
-        """The scale and zero point of an activation, as initialisers."""
+        """The scale and zero point of an activation, as initializers."""
         return [
             self.constant(f"{name}.scale", np.array(quantization.scale, np.float32)),
             self.constant(f"{name}.zero_point", np.array(quantization.zero_point, np.uint8)),
         ]
 
+    def quantized(self, name: str, tensor: str, quantization: TensorQuantization) -> str:
+        """A float32 tensor as bytes."""
+        return self.node("QuantizeLinear", [tensor, *self.scale(name, quantization)], f"{name}/QuantizeLinear")
+
+    def requantized(self, layer: Layer, tensor: str, target: TensorQuantization) -> str:
+        """Sums in units of their own as bytes, with one scale per channel."""
+        sources = self.model.quantization.activations if self.model.quantization else {}
+        weight_scale = self.model.parameters[f"{layer.name}.weight_scale"]
+        multiplier = requantization_multiplier(sources[layer.inputs[0]].scale, weight_scale, target.scale)
+        inputs = [
+            tensor,
+            self.constant(f"{layer.name}.sum_scale", _reciprocal(multiplier)),
+            self.constant(f"{layer.name}.sum_zero_point", np.full(len(multiplier), target.zero_point, np.uint8)),
+        ]
+        return self.node("QuantizeLinear", inputs, f"{layer.name}/QuantizeLinear", axis=1)
+
     def held(self, layer: Layer, tensor: str, *, flat: bool = False) -> None:
-        """Take a float32 tensor as a layer's result, in bytes where the Model holds it in bytes."""
-        quantization = self.model.quantization.activations.get(layer.name) if self.model.quantization else None
-        if quantization is not None:
-            inputs = [tensor, *self.scale(layer.name, quantization)]
-            tensor = self.node("QuantizeLinear", inputs, f"{layer.name}/QuantizeLinear")
-        self.values[layer.name] = _Value(layer.name, tensor, flat, quantization)
+        """Take a float32 tensor as what a layer computes before its activation; in bytes where the Model holds it so.
+
+        An activation that is no clamp reads bytes of its own, as the Model's table does.
+        """
+        name, quantization = layer.name, self.model.quantization
+        target = quantization.activations.get(name) if quantization else None
+        before = quantization.pre_activations.get(name) if quantization else None
+        if before is not None:
+            place = f"{name}/pre_activation"
+            tensor = self.quantized(place, tensor, before)
+            tensor = self.real(_Value(place, tensor, flat, before), place)
+        in_units = self.in_units(layer)
+        tensor = self.activate(layer, tensor)
+        if target is not None:
+            tensor = self.requantized(layer, tensor, target) if in_units else self.quantized(name, tensor, target)
+        self.values[name] = _Value(name, tensor, flat, target)
+
+    def in_units(self, layer: Layer) -> bool:
+        """Whether a layer's sums are in units of their own: see :func:`onnx_graph`."""
+        quantization = self.model.quantization
+        target = quantization.activations.get(layer.name) if self.integer_units and quantization else None
+        if target is None or not layer.has_weight or isinstance(layer, Linear):
+            return False
+        activation = layer.activation
+        return activation in (Activation.NONE, Activation.RELU) or (
+            activation is Activation.RELU6 and self.saturates_at_six(layer)
+        )
 
     def read(self, layer: Layer, number: int = 0, *, flat: bool = False) -> str:
         """One input of a layer as a float32 tensor, as a map or flat."""
         value = self.values[layer.inputs[number]]
         tensor, place = value.tensor, f"{layer.name}/input{number}"
+        if value.pixels:
+            tensor = self.real(value, place, unit=self.in_units(layer))
+            tensor = self.node("Transpose", [tensor], f"{place}/Transpose", perm=[0, 3, 1, 2])
+            return self.node("Flatten", [tensor], f"{place}/Flatten") if flat else tensor
         if flat and not value.flat:
             tensor = self.node("Flatten", [tensor], f"{place}/Flatten")
         elif value.flat and not flat:
             axes = self.constant("/map_axes", np.array([2, 3], np.int64))
             tensor = self.node("Unsqueeze", [tensor, axes], f"{place}/Unsqueeze")
-        return self.real(_Value(value.source, tensor, flat, value.quantization), place)
+        return self.real(_Value(value.source, tensor, flat, value.quantization), place, unit=self.in_units(layer))
 
     # Layers
 
@@ -238,9 +310,11 @@ class _Writer:
             case Concatenate():
                 parts = [self.read(layer, number) for number in range(len(layer.inputs))]
                 tensor = self.node("Concat", parts, f"{name}/Concat", axis=1)
+            case Multiply():
+                tensor = self.node("Mul", [self.read(layer, 0), self.read(layer, 1)], f"{name}/Mul")
             case _:
                 raise FormatError(f"{name} is of a kind that ONNX export does not know: {type(layer).__name__}")
-        self.held(layer, self.activate(layer, tensor), flat=isinstance(layer, Linear))
+        self.held(layer, tensor, flat=isinstance(layer, Linear))
 
     def convolution(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution) -> str:
         """A convolution and its batch norm."""
@@ -269,17 +343,19 @@ class _Writer:
         name, parameters = layer.name, self.model.parameters
         scale = parameters[f"{name}.weight_scale"]
         zero_point = parameters.get(f"{name}.weight_zero_point", np.zeros(len(scale), np.int8))
-        # The scale of the sums, rounded once: what a runtime multiplies these two scales to.
-        source = np.float64(self.model.quantization.activations[layer.inputs[0]].scale)
+        if self.in_units(layer):
+            weight_scale = bias_scale = self.constant(f"{name}.unit_scale", np.ones(len(scale), np.float32))
+        else:
+            source = self.model.quantization.activations[layer.inputs[0]]
+            weight_scale = self.parameter(layer, "weight_scale")
+            sums = requantization_multiplier(source.scale, scale, None)
+            bias_scale = self.constant(f"{name}.bias_scale", sums)
         weight_inputs = [
             self.parameter(layer, "weight"),
-            self.parameter(layer, "weight_scale"),
+            weight_scale,
             self.constant(f"{name}.weight_zero_point", zero_point),
         ]
-        bias_inputs = [
-            self.parameter(layer, "bias"),
-            self.constant(f"{name}.bias_scale", (source * scale.astype(np.float64)).astype(np.float32)),
-        ]
+        bias_inputs = [self.parameter(layer, "bias"), bias_scale]
         return [
             self.node("DequantizeLinear", weight_inputs, f"{name}/weight/DequantizeLinear", axis=0),
             self.node("DequantizeLinear", bias_inputs, f"{name}/bias/DequantizeLinear", axis=0),
@@ -288,19 +364,44 @@ class _Writer:
     def activate(self, layer: Layer, tensor: str) -> str:
         """The activation function. Runtimes drop it again where the clamp of the following quantisation does it."""
         activation = layer.activation
-        if activation is Activation.RELU or (activation is Activation.RELU6 and self.saturates_at_six(layer)):
-            return self.node("Relu", [tensor], f"{layer.name}/Relu")
-        if activation is Activation.RELU6:
-            zero, six = (np.array(bound, np.float32) for bound in (0, 6))
-            bounds = [self.constant("/zero", zero), self.constant("/six", six)]
-            return self.node("Clip", [tensor, *bounds], f"{layer.name}/Clip")
-        return tensor
+        match activation:
+            case Activation.NONE:
+                return tensor
+            case Activation.RELU:
+                return self.node("Relu", [tensor], f"{layer.name}/Relu")
+            case Activation.RELU6 if self.saturates_at_six(layer):
+                return self.node("Relu", [tensor], f"{layer.name}/Relu")
+            case Activation.RELU6:
+                zero, six = (np.array(bound, np.float32) for bound in (0, 6))
+                bounds = [self.constant("/zero", zero), self.constant("/six", six)]
+                return self.node("Clip", [tensor, *bounds], f"{layer.name}/Clip")
+            case Activation.HARD_SIGMOID:
+                return self.node("HardSigmoid", [tensor], f"{layer.name}/HardSigmoid", alpha=1 / 6, beta=0.5)
+            case Activation.HARD_SWISH:
+                return self.node("HardSwish", [tensor], f"{layer.name}/HardSwish")
+            case _:
+                assert_never(activation)
 
     def saturates_at_six(self, layer: Layer) -> bool:
         """Whether bytes end at six by themselves. ONNX Runtime would not fuse a convolution over an idle Clip."""
         quantization = self.model.quantization
         held = quantization.activations.get(layer.name) if quantization is not None else None
         return held is not None and held.clamp(Activation.RELU6)[1] == 255
+
+
+def _reciprocal(multiplier: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Scales that OpenVINO turns into these multipliers, or into their nearest neighbours where there are none.
+
+    It divides 255 by the range of the bytes, 255 times the scale, each rounded to float32.
+    """
+    best = near = np.float32(1) / multiplier
+    for step in range(-4, 5):
+        candidate = near.copy()
+        for _ in range(abs(step)):
+            candidate = np.nextafter(candidate, np.float32(np.inf if step > 0 else 0))
+        distance = [np.abs(np.float32(255) / (np.float32(255) * each) - multiplier) for each in (candidate, best)]
+        best = np.where(distance[0] < distance[1], candidate, best)
+    return best
 
 
 def _window(layer: Convolution | DepthwiseConvolution | MaxPool) -> dict[str, list[int]]:
