@@ -13,13 +13,25 @@ import pytest
 from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    MaxPool,
+    Multiply,
+    PointwiseConvolution,
+)
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
-from mobilenets.formats.onnx.run import session, session_options
+from mobilenets.formats.onnx.run import saturates, session, session_options
 from mobilenets.formats.onnx.write import onnx_graph, to_onnx
 from mobilenets.model import reference
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.quantization import Quantization, TensorQuantization
 from mobilenets.tasks.classification import Classification
 
 onnx = pytest.importorskip("onnx")
@@ -48,6 +60,54 @@ def test_onnxruntime_agrees_on_random_float_networks(seed: int) -> None:
     model = random_model(rng, random_network(rng, newer=False))
     pixels = random_pixels(rng, model.network, 3)
     assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("seed", range(15))
+def test_onnxruntime_answers_bit_for_bit_on_random_int8_networks(seed: int, asymmetric: bool) -> None:
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, branches=False, activations=tuple(Activation))
+    model = random_int8_model(rng, network, asymmetric_weights=asymmetric)
+    pixels = random_pixels(rng, model.network, 3)
+    found = run(onnx_graph(model), pixels)
+    for name, values in reference.run(model, pixels).items():
+        np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("activation", [Activation.HARD_SIGMOID, Activation.HARD_SWISH])
+def test_onnxruntime_makes_the_bytes_of_the_table(activation: Activation) -> None:
+    swish = PointwiseConvolution("a", (INPUT,), out_channels=1, bias=True, activation=activation)
+    network = Network("table", 16, 16, (swish, MaxPool("pool", ("a",), kernel=1)), ("pool",), channels=1)
+    before, after = TensorQuantization(0.05, 131), TensorQuantization(0.021, 7)
+    scales = {INPUT: TensorQuantization(0.05, 128), "a": after, "pool": after}
+    parameters: dict[str, npt.NDArray[Any]] = {
+        "a.weight": np.ones((1, 1, 1, 1), np.int8),
+        "a.weight_scale": np.ones(1, np.float32),
+    }
+    parameters["a.bias"] = np.zeros(1, np.int32)
+    quantization = Quantization(scales, pre_activations={"a": before})
+    model = Model(network, parameters, Classification(("a",)), Preprocessing(), quantization)
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    np.testing.assert_array_equal(run(onnx_graph(model), pixels)["pool"], reference.run(model, pixels)["pool"])
+
+
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_onnxruntime_multiplies_bit_for_bit(seed: int, same: bool) -> None:
+    rng = np.random.default_rng(seed)
+    shared: dict[str, Any] = {"bias": True, "out_channels": 5}
+    layers: list[Layer] = [PointwiseConvolution("a", (INPUT,), **shared)]
+    layers.append(PointwiseConvolution("b", ("a",), activation=Activation.HARD_SIGMOID, **shared))
+    gate = "b"
+    if not same:
+        layers.append(GlobalAveragePool("gate", ("b",)))
+        gate = "gate"
+    layers += [Multiply("product", ("a", gate)), Linear("classifier", ("product",), out_features=4, bias=True)]
+    network = Network("gated", 7, 9, tuple(layers), ("classifier",))
+    model = random_int8_model(rng, network)
+    pixels = random_pixels(rng, network, 3)
+    found = run(onnx_graph(model), pixels)
+    np.testing.assert_array_equal(found["classifier"], reference.run(model, pixels)["classifier"])
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
@@ -110,3 +170,12 @@ def test_onnxruntime_runs_int8_mobilenet_in_integers_from_end_to_end(tmp_path: P
     network = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=10, activation=Activation.RELU)
     operators = fused_operators(random_int8_model(np.random.default_rng(0), network), tmp_path)
     assert operators == {"Transpose", "QLinearConv", "QLinearGlobalAveragePool", "Flatten", "QGemm"}
+
+
+def test_only_processors_without_vnni_need_exact_kernels_to_be_asked_for() -> None:
+    known = ("avx512vnni", "avx512", "avxvnni", "avx2", "neon", "portable")
+    assert saturates({name: name in ("avx2", "portable") for name in known})
+    assert saturates({name: name in ("avx512", "avx2", "portable") for name in known})
+    assert not saturates({name: name in ("avx512vnni", "avx512", "avx2", "portable") for name in known})
+    assert not saturates({name: name in ("avxvnni", "avx2", "portable") for name in known})
+    assert not saturates({name: name in ("neon", "portable") for name in known})

@@ -1,0 +1,64 @@
+"""int8 files answer as the engine does, on photographs: bit for bit, within a step, or with the same classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import shared
+
+from mobilenets.compression.quantize import quantize
+from mobilenets.data.sources import images_of
+from mobilenets.engine.session import Session
+from mobilenets.formats.importing import import_model
+from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.write import to_onnx
+from mobilenets.formats.openvino import to_openvino
+from mobilenets.formats.verification import run_litert, run_onnx
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+
+@pytest.fixture(scope="module")
+def model_and_photographs() -> tuple[Model, Pixels]:
+    """A published network, quantized on 16 photographs, and all hundred."""
+    model = import_model(str(shared("weights/mobilenet_v1_0.25_224.h5")))
+    found = images_of([shared("imagenet-sample")])
+    pixels = np.stack([model.preprocessing.apply(image.open(), 224, 224) for image in found])
+    return quantize(model, pixels[::6][:16]).model, pixels
+
+
+def test_onnxruntime_answers_bit_for_bit(model_and_photographs: tuple[Model, Pixels], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model, pixels = model_and_photographs
+    to_onnx(model, tmp_path / "model.onnx")
+    (found,) = run_onnx(model, tmp_path / "model.onnx", pixels).values()
+    np.testing.assert_array_equal(found, Session(model).run(pixels))
+
+
+def test_litert_answers_within_one_step(model_and_photographs: tuple[Model, Pixels], tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    model, pixels = model_and_photographs
+    assert model.quantization is not None
+    to_litert(model, tmp_path / "model.tflite")
+    (found,) = run_litert(model, tmp_path / "model.tflite", pixels).values()
+    ours = Session(model).run(pixels)
+    # One step of one of the classifier's inputs: what its largest weight makes of it.
+    classifier = model.network.layers[-1]
+    step = model.quantization.activations[classifier.inputs[0]].scale
+    weight, scale = (model.parameters[f"{classifier.name}.{name}"] for name in ("weight", "weight_scale"))
+    largest = float(step * (np.abs(weight.astype(float)).max(axis=1) * scale).max())
+    assert np.abs(found - ours).max() <= largest + 1e-4
+    assert (np.abs(found - ours).max(axis=1) <= 1e-5 * np.abs(ours).max()).mean() > 0.9
+
+
+def test_openvino_names_the_same_classes_at_its_defaults(
+    model_and_photographs: tuple[Model, Pixels], tmp_path: Path
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    model, pixels = model_and_photographs
+    to_openvino(model, tmp_path / "model.xml")
+    core = openvino.Core()
+    found = core.compile_model(core.read_model(tmp_path / "model.xml"), "CPU")({0: pixels})[0]
+    assert (found.argmax(axis=1) == Session(model).run(pixels).argmax(axis=1)).mean() >= 0.995
