@@ -294,11 +294,12 @@ class _Writer:
         """Append a layer."""
         name = layer.name
         match layer:
+            case PointwiseConvolution() if self.is_real_vector(layer):
+                tensor = self.product(layer)
             case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
                 tensor = self.convolution(layer)
             case Linear():
-                inputs = [self.read(layer, flat=True), *self.weights(layer)]
-                tensor = self.node("Gemm", inputs, f"{name}/Gemm", transB=1)
+                tensor = self.product(layer)
             case MaxPool():
                 tensor = self.node("MaxPool", [self.read(layer)], f"{name}/MaxPool", **_window(layer))
             case GlobalAveragePool():
@@ -314,7 +315,22 @@ class _Writer:
                 tensor = self.node("Mul", [self.read(layer, 0), self.read(layer, 1)], f"{name}/Mul")
             case _:
                 raise FormatError(f"{name} is of a kind that ONNX export does not know: {type(layer).__name__}")
-        self.held(layer, tensor, flat=isinstance(layer, Linear))
+        self.held(layer, tensor, flat=isinstance(layer, Linear) or self.is_real_vector(layer))
+
+    def is_real_vector(self, layer: Layer) -> bool:
+        """Whether a pointwise layer of an int8 Model makes real numbers of a 1×1 map.
+
+        As a convolution ONNX Runtime would compute it in float32; as Gemm it does so in integers.
+        """
+        quantization, shape = self.model.quantization, self.model.network.shapes[layer.name]
+        if quantization is None or layer.name in quantization.activations or shape[1:] != (1, 1):
+            return False
+        return isinstance(layer, PointwiseConvolution)
+
+    def product(self, layer: Linear | PointwiseConvolution) -> str:
+        """A product of a vector and a matrix."""
+        inputs = [self.read(layer, flat=True), *self.weights(layer)]
+        return self.node("Gemm", inputs, f"{layer.name}/Gemm", transB=1)
 
     def convolution(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution) -> str:
         """A convolution and its batch norm."""
@@ -350,8 +366,11 @@ class _Writer:
             weight_scale = self.parameter(layer, "weight_scale")
             sums = requantization_multiplier(source.scale, scale, None)
             bias_scale = self.constant(f"{name}.bias_scale", sums)
+        weight = self.parameter(layer, "weight")
+        if self.is_real_vector(layer):
+            weight = self.node("Flatten", [weight], f"{name}/weight/Flatten")
         weight_inputs = [
-            self.parameter(layer, "weight"),
+            weight,
             weight_scale,
             self.constant(f"{name}.weight_zero_point", zero_point),
         ]
