@@ -57,7 +57,7 @@ def assert_alike(found: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDA
 @pytest.mark.parametrize("seed", range(15))
 def test_onnxruntime_agrees_on_random_float_networks(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
     assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
 
@@ -114,7 +114,7 @@ def test_onnxruntime_multiplies_bit_for_bit(seed: int, same: bool) -> None:
 @pytest.mark.parametrize("seed", range(15))
 def test_onnxruntime_agrees_on_random_int8_networks(seed: int, asymmetric: bool) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng, newer=False), asymmetric_weights=asymmetric)
+    model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
     assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
 
@@ -133,7 +133,7 @@ def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> Non
 
 def test_the_graph_can_read_normalised_floats_instead_of_pixels() -> None:
     rng = np.random.default_rng(0)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network)
     normal = model.preprocessing.normalize(pixels).transpose(0, 3, 1, 2)
     assert_alike(run(onnx_graph(model, pixel_input=False), normal), reference.run(model, pixels))
@@ -142,7 +142,7 @@ def test_the_graph_can_read_normalised_floats_instead_of_pixels() -> None:
 def test_an_int8_model_reads_pixels_only() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(FormatError, match="bytes of pixels"):
-        onnx_graph(random_int8_model(rng, random_network(rng, newer=False)), pixel_input=False)
+        onnx_graph(random_int8_model(rng, random_network(rng)), pixel_input=False)
 
 
 def test_labels_and_preprocessing_travel_in_the_metadata(tmp_path: Path) -> None:
