@@ -31,9 +31,10 @@ from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.processors import processor_name
-from mobilenets.benchmark.race import Timing, noise, race
+from mobilenets.benchmark.race import Timing, race
 from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
 from mobilenets.engine.session import chosen_instruction_set, measured_peak
+from mobilenets.engine.timing import random_pixels
 from mobilenets.errors import MobileNetsError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
@@ -60,7 +61,7 @@ def model_of(size: str, precision: str, largest_weight: int = 127) -> Model:
 
 def measure(model: Model, peers: list[str], threads: int, batch: int, seconds: float) -> list[Timing]:
     """Timings of ours and of every peer that takes the Model and answers alike."""
-    pixels, integer = noise(model, batch), model.quantization is not None
+    pixels, integer = random_pixels(model.network, batch), model.quantization is not None
     contestants = [CONTESTANTS[OURS](model, threads)]
     for name in peers:
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from tests.support.random_models import random_model, random_network
+from tests.support.random_models import random_network
 
-from mobilenets.benchmark.race import noise, race
+from mobilenets.benchmark.race import race
 from mobilenets.benchmark.runtimes import Contestant
+from mobilenets.engine.timing import random_pixels
 from mobilenets.model.preprocessing import Pixels
 
 
@@ -25,8 +26,7 @@ class Fixed(Contestant):
 
 
 def pixels() -> Pixels:
-    rng = np.random.default_rng(0)
-    return noise(random_model(rng, random_network(rng, newer=False)), 1)
+    return random_pixels(random_network(np.random.default_rng(0)))
 
 
 def test_a_contestant_that_answers_differently_is_not_timed_and_the_others_are() -> None:

@@ -15,10 +15,10 @@ _PROGRAM = """
 import sys
 from mobilenets.model.file import load
 from mobilenets.benchmark.runtimes import CONTESTANTS
-from mobilenets.benchmark.race import noise
+from mobilenets.engine.timing import random_pixels
 model = load(sys.argv[1])
 contestant = CONTESTANTS[sys.argv[2]](model, int(sys.argv[3]))
-contestant.run(contestant.prepare(noise(model, 1)))
+contestant.run(contestant.prepare(random_pixels(model.network)))
 if sys.platform == "linux":
     # What getrusage says includes the process that started this one.
     print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1e3)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mobilenets.benchmark.runtimes import Contestant
 from mobilenets.engine.session import Logits
-from mobilenets.model.model import Model
+from mobilenets.engine.timing import Times, repeat
 from mobilenets.model.preprocessing import Pixels
 
 SLOT_SECONDS = 0.02
@@ -29,38 +29,21 @@ Runtimes round int8 results in ways of their own, which moves single bytes by on
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Times of one contestant, in seconds per run.
+class Timing(Times):
+    """Times of one contestant: none at all where it answers differently.
 
     Attributes:
         name: The contestant.
-        seconds: Every counted run, in order. None at all where it answers differently.
         difference: How far its logits lie from ours, as a share of their spread.
     """
 
     name: str
-    seconds: tuple[float, ...]
     difference: float
 
     @property
     def timed(self) -> bool:
         """Whether it answers as ours does; if not, it has no times."""
         return bool(self.seconds)
-
-    @property
-    def minimum(self) -> float:
-        """Least time."""
-        return min(self.seconds)
-
-    @property
-    def median(self) -> float:
-        """Time that half of the runs keep below."""
-        return float(np.median(self.seconds))
-
-    @property
-    def p90(self) -> float:
-        """Time that nine of ten runs keep below."""
-        return float(np.quantile(self.seconds, 0.9))
 
 
 def race(contestants: Sequence[Contestant], pixels: Pixels, *, seconds: float, integer: bool) -> list[Timing]:
@@ -86,24 +69,14 @@ def race(contestants: Sequence[Contestant], pixels: Pixels, *, seconds: float, i
         for index in agreeing:
             times[index].extend(_turn(contestants[index], inputs[index]))
     return [
-        Timing(contestant.name, tuple(mine), difference)
+        Timing(tuple(mine), contestant.name, difference)
         for contestant, mine, difference in zip(contestants, times, differences, strict=True)
     ]
 
 
 def _turn(contestant: Contestant, given: Pixels) -> list[float]:
     _wait_for_spinning_threads()
-    for _ in range(WARM_UP_RUNS):
-        contestant.run(given)
-    times = []
-    end = time.perf_counter() + SLOT_SECONDS
-    while True:
-        begin = time.perf_counter()
-        contestant.run(given)
-        now = time.perf_counter()
-        times.append(now - begin)
-        if now >= end:
-            return times
+    return repeat(lambda: contestant.run(given), seconds=SLOT_SECONDS, warm_up=WARM_UP_RUNS)
 
 
 def _wait_for_spinning_threads() -> None:
@@ -118,10 +91,3 @@ def _wait_for_spinning_threads() -> None:
 def _difference(logits: Logits, ours: Logits) -> float:
     spread = float(ours.std(axis=-1).mean()) or 1.0
     return float(np.abs(logits.astype(np.float64) - ours).max()) / spread
-
-
-def noise(model: Model, count: int) -> Pixels:
-    """The pixels that are raced on: the same noise everywhere."""
-    network = model.network
-    shape = (count, network.height, network.width, network.channels)
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -88,8 +88,9 @@ def _race(
     model: Model, against: Sequence[str], threads: int, batch: int, seconds: float
 ) -> tuple[list[Timing], dict[str, str]]:
     """Timings of ours and of every peer that can take the Model; for the others, why not."""
-    from mobilenets.benchmark.race import noise, race
+    from mobilenets.benchmark.race import race
     from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
+    from mobilenets.engine.timing import random_pixels
 
     contestants = [CONTESTANTS[OURS](model, threads)]
     missing = {}
@@ -98,8 +99,8 @@ def _race(
             contestants.append(CONTESTANTS[name](model, threads))
         except MobileNetsError as error:
             missing[name] = str(error)
-    integer = model.quantization is not None
-    return race(contestants, noise(model, batch), seconds=seconds * len(contestants), integer=integer), missing
+    pixels, integer = random_pixels(model.network, batch), model.quantization is not None
+    return race(contestants, pixels, seconds=seconds * len(contestants), integer=integer), missing
 
 
 def _machine(model: Model) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """Tiles and thread splits of a plan, chosen by measuring them on this machine.
 
 A plan decides by a small cost model how many rows fused layers hand each other at a time, and whether threads share a
-step by rows or by channels. Tuning tries the other choices on noise for under a second, keeps one for a step where it
-is faster by more than chance, and remembers the outcome by instruction set, processor, threads and network. No choice
-changes a bit of the results.
+step by rows or by channels. Tuning tries the other choices on random pixels for under a second, keeps one for a step
+where it is faster by more than chance, and remembers the outcome by instruction set, processor, threads and network.
+No choice changes a bit of the results.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +18,9 @@ import numpy.typing as npt
 
 from mobilenets.architecture.encoding import encode
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.cache import cache_folder, cache_key
 from mobilenets.base.processors import processor_name
+from mobilenets.engine.timing import random_pixels
 from mobilenets.model.model import Model
 from mobilenets.native import _native
 
@@ -113,15 +113,13 @@ def tune_once(runner: _native.Runner, model: Model, instruction_set: str, thread
     What is remembered lies in the user's cache folder. If it cannot be read or makes no sense it is measured anew, and
     if it cannot be written it is forgotten.
     """
-    path = _folder() / f"{_key(model, instruction_set, threads)}.json"
+    path = cache_folder("tuning") / f"{_key(model, instruction_set, threads)}.json"
     try:
         runner.arrange(_read(path))
         return
     except (OSError, ValueError, TypeError, LookupError):
         pass
-    network = model.network
-    noise = np.random.default_rng(0).integers(0, 256, (1, network.height, network.width, network.channels), np.uint8)
-    chosen = tune(runner, noise, threads)
+    chosen = tune(runner, random_pixels(model.network), threads)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, _encode(chosen))
@@ -137,19 +135,6 @@ def _read(path: Path) -> list[Choice]:
     return [Choice(tile_bytes=choice["tile_bytes"], split=_native.Split[choice["split"]]) for choice in choices]
 
 
-def _folder() -> Path:
-    chosen = os.environ.get("MOBILENETS_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(chosen) if chosen else home / "mobilenets") / "tuning"
-
-
 def _key(model: Model, instruction_set: str, threads: int) -> str:
-    known = [
-        VERSION,
-        instruction_set,
-        processor_name(),
-        threads,
-        "float32" if model.quantization is None else "int8",
-        encode(model.network),
-    ]
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
+    precision = "float32" if model.quantization is None else "int8"
+    return cache_key(VERSION, instruction_set, processor_name(), threads, precision, encode(model.network))

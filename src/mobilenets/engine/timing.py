@@ -1,0 +1,113 @@
+"""How long runs take: on which pixels, how often, in which order, and what is said of the times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mobilenets.architecture.network import Network
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.model.preprocessing import Pixels
+
+if TYPE_CHECKING:
+    from mobilenets.engine.session import Session
+
+ROUNDS = 10
+"""Turns of every Session."""
+SECONDS_PER_TURN = 0.025
+"""One Session runs at least this long before the next has its turn."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times of repeated runs of one thing.
+
+    Attributes:
+        seconds: Every counted run, in order.
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def minimum(self) -> float:
+        """Least time, in seconds."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """Time that half of the runs keep below, in seconds."""
+        return float(np.median(self.seconds))
+
+    @property
+    def p90(self) -> float:
+        """Time that nine of ten runs keep below, in seconds."""
+        return float(np.quantile(self.seconds, 0.9))
+
+
+def random_pixels(network: Network, count: int = 1) -> Pixels:
+    """Pixels to measure on: no network's speed depends on them.
+
+    Args:
+        network: What they are the input of.
+        count: Number of images.
+
+    Returns:
+        uint8 (count, height, width, channels), the same at every call.
+    """
+    shape = (count, network.height, network.width, network.channels)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def repeat(run: Callable[[], object], *, seconds: float, warm_up: int = 1) -> list[float]:
+    """Times of repeated runs, one after the other.
+
+    Args:
+        run: What is timed.
+        seconds: How long to go on. At least one run is counted.
+        warm_up: Runs before the first that counts: they bring weights back into the caches.
+
+    Returns:
+        Seconds of every counted run.
+    """
+    for _ in range(warm_up):
+        run()
+    times = []
+    end = time.perf_counter() + seconds
+    while True:
+        begin = time.perf_counter()
+        run()
+        now = time.perf_counter()
+        times.append(now - begin)
+        if now >= end:
+            return times
+
+
+def time_sessions(
+    sessions: Sequence[Session], *, rounds: int = ROUNDS, progress: Progress = SILENT
+) -> list[list[float]]:
+    """Time single images through each Session. The Sessions take turns, so that other work hits all of them alike.
+
+    Args:
+        sessions: Those to measure.
+        rounds: Turns of each.
+        progress: Receives progress updates.
+
+    Returns:
+        For each Session, the milliseconds of every image.
+    """
+    times: list[list[float]] = [[] for _ in sessions]
+    with progress.task("measuring", rounds * len(sessions), "turns") as task:
+        for _ in range(rounds):
+            for session, spent in zip(sessions, times, strict=True):
+                pixels = random_pixels(session.model.network)
+                spent.extend(1e3 * seconds for seconds in repeat(_runner(session, pixels), seconds=SECONDS_PER_TURN))
+                task.advance()
+    return times
+
+
+def _runner(session: Session, pixels: Pixels) -> Callable[[], object]:
+    return lambda: session.run(pixels)
