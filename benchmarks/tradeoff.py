@@ -31,8 +31,8 @@ from mobilenets.engine.session import Session
 from mobilenets.model.file import load, save
 from mobilenets.search.candidates import candidate_of
 from mobilenets.search.frontier import knee
-from mobilenets.search.judging import QUICK
 from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
+from mobilenets.search.supernet import QUICK
 from mobilenets.training.recipes import DEFAULT
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16

@@ -22,8 +22,7 @@ from mobilenets.data.sampling import spread
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
 from mobilenets.model.subnet import sliced
-from mobilenets.search.judging import STATISTICS_IMAGES
-from mobilenets.search.supernet import Specialising, epochs_of_shared
+from mobilenets.search.supernet import STATISTICS_IMAGES
 from mobilenets.tasks.classification import Classification
 from mobilenets.training import loop
 from mobilenets.training.batches import Batches
@@ -38,6 +37,7 @@ from mobilenets.training.recalibration import reestimated
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Validation
+from mobilenets.training.supernet import FineTuning, supernet_epochs
 
 Result = TypeVar("Result")
 
@@ -174,7 +174,7 @@ class Runs:
     @property
     def shared_epochs(self) -> int:
         """Epochs of the shared run, in the proportion to those of one network that a search takes."""
-        return epochs_of_shared(self.options.epochs)
+        return supernet_epochs(self.options.epochs)
 
     @property
     def shared_path(self) -> Path:
@@ -254,10 +254,10 @@ class Runs:
         model = self.model(module)
         return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
 
-    def specialising(self, start: Model, largest: Model) -> tuple[NetworkModule, Specialising]:
+    def specialising(self, start: Model, largest: Model) -> tuple[NetworkModule, FineTuning]:
         """What learns on, and how."""
         module = module_of(start)
-        return module, Specialising.of(module, module_of(largest), self.recipe, self.options.epochs)
+        return module, FineTuning.of(module, module_of(largest), self.recipe, self.options.epochs)
 
     def model(self, module: NetworkModule) -> Model:
         """What a run made."""

@@ -94,7 +94,7 @@ def test_fit_within_a_budget(colours: Path, tmp_path: Path, mobilenets: RunComma
     assert {path.name for path in output.iterdir()} >= {
         "model.safetensors",
         "model.float32.safetensors",
-        "shared.safetensors",
+        "supernet.safetensors",
         "device.json",
         "metrics.json",
     }

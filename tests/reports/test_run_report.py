@@ -76,7 +76,7 @@ def test_it_says_verdict_choice_figures_and_how_to_come_by_them(hostile: tuple[P
         page.text,
     )
     assert "α 0.75 at 96 px, int8 was taken: the most accurate within the budget." in page.text
-    assert "20 epochs of the shared network, then 5 epochs of the pick alone" in page.text
+    assert "20 epochs of the supernet, then 5 epochs of the chosen subnet" in page.text
     assert "trained with quantisation. It gives the same answer as the float32 one for 97.0 % of 200" in page.text
     assert "Noise by layer: 20.0 dB in block0.depthwise, the worst of 13" in page.text
     assert metrics["provenance"]["data"]["fingerprint"] in page.text
@@ -161,12 +161,12 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
 
 def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
-    assert "Epoch 4 of the pick alone was kept, by the validation images" in write(training(read_run(run)))
+    assert "Epoch 4 of the chosen subnet was kept, by the validation images" in write(training(read_run(run)))
     figures = json.loads((run / "metrics.json").read_text())
     figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
     (run / "metrics.json").write_text(json.dumps(figures))
     text = write(training(read_run(run)))
-    assert "no epoch of the pick alone was better than what it began as, which was kept" in text
+    assert "no epoch of the chosen subnet was better than what it began as, which was kept" in text
     assert "<title>kept" not in text
     write_report(read_run(run), run / "report.html")
     page = Page((run / "report.html").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ from mobilenets.engine.predictor import Classifier
 from mobilenets.model.file import save
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, candidate_of
-from mobilenets.search.result import Device, Latency, Search
+from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.tasks.classification import Classification
 
 HOSTILE = ('<img src=x onerror="alert(1)">', 'a\' "b" & c', "<script>alert(1)<!--", "שלום עולם", "long " * 20)
@@ -82,8 +82,8 @@ def make_run(folder: Path, labels: tuple[str, ...], *, images: int = 12, search:
         metrics["search"] = _search().to_json()
         metrics["phases"] = [
             {"name": "latency", "seconds": 1.0, "epochs": [], "best_epoch": None},
-            {"name": "shared", "seconds": 9.0, "epochs": _epochs(20), "best_epoch": 20},
-            {"name": "specialise", "seconds": 2.0, "epochs": _epochs(5), "best_epoch": 4},
+            {"name": "supernet", "seconds": 9.0, "epochs": _epochs(20), "best_epoch": 20},
+            {"name": "fine-tune", "seconds": 2.0, "epochs": _epochs(5), "best_epoch": 4},
         ]
     for model, name in zip(models, ("model.safetensors", "model.int8.safetensors"), strict=True):
         save(model, folder / "run" / name)
@@ -117,7 +117,7 @@ def _verdict() -> Verdict:
     )
 
 
-def _search() -> Search:
+def _search() -> SearchRecord:
     """A made-up frontier: a figure of the tests, and of nothing that was measured."""
     candidates: list[Candidate] = []
     for width in (0.25, 0.35, 0.5, 0.75, 1.0):
@@ -129,14 +129,14 @@ def _search() -> Search:
                 candidates.append(candidate_of(network, precision, accuracy=accuracy, latency_ms=latency_ms))
     budget = Budget(max_latency_ms=0.3)
     choice = max((one for one in candidates if budget.meets(one)), key=lambda one: one.accuracy)
-    return Search(
+    return SearchRecord(
         budget=budget,
-        device=Device("a machine of the tests", "avx2", 1, measured_here=True, interpolation_error=0.021),
+        device=LatencySource("a machine of the tests", "avx2", 1, measured_here=True, interpolation_error=0.021),
         candidates=tuple(candidates),
         choice=choice,
         reason="the most accurate within the budget",
         validation_images=200,
         widest=1.0,
         largest=128,
-        latency=Latency(0.29, 0.27, choice.latency_ms, 1),
+        latency=MeasuredLatency(0.29, 0.27, choice.latency_ms, 1),
     )

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
-from mobilenets.search.supernet import MOST_SPECIALISED, Specialising
 from mobilenets.training.batches import Batch
 from mobilenets.training.network import NetworkModule, module_of
 from mobilenets.training.objectives import Distillation, resized
 from mobilenets.training.recipes import DEFAULT
 from mobilenets.training.run import TrainingRun
+from mobilenets.training.supernet import MOST_FINE_TUNING, FineTuning
 
 
 def _module(width: float, side: int, seed: int) -> NetworkModule:
@@ -55,20 +55,20 @@ def test_when_the_teacher_is_done_the_student_sees_images_as_they_come() -> None
 
 def test_a_small_subnet_is_fine_tuned_for_long_and_has_a_teacher_for_a_tenth_of_it() -> None:
     teacher = _module(1.0, 64, 0)
-    small = Specialising.of(_module(0.25, 32, 1), teacher, DEFAULT, 5)
-    assert small.epochs == 5 * MOST_SPECIALISED
+    small = FineTuning.of(_module(0.25, 32, 1), teacher, DEFAULT, 5)
+    assert small.epochs == 5 * MOST_FINE_TUNING
     assert (small.size, small.sized_epochs) == ((64, 64), 6)
     student = _module(0.25, 32, 1)
     with torch.no_grad():
         batches = [_batch(32, step)._replace(steps=600) for step in (0, 59, 60, 599)]
         losses = [float(small.objective(student, batch)[0]) for batch in batches]
     assert losses[0] == losses[1] != losses[2] == losses[3]
-    assert Specialising.of(_module(1.0, 64, 2), teacher, DEFAULT, 4).epochs == 5
+    assert FineTuning.of(_module(1.0, 64, 2), teacher, DEFAULT, 4).epochs == 5
 
 
 def test_images_have_the_teachers_size_while_it_teaches_and_then_the_students() -> None:
     student = _module(0.25, 48, 1)
-    how = Specialising.of(student, _module(1.0, 64, 0), DEFAULT, 5)
+    how = FineTuning.of(student, _module(1.0, 64, 0), DEFAULT, 5)
     run = TrainingRun(how.epochs, size=how.size, sized_epochs=how.sized_epochs)
     sizes = [run.image_size(epoch, student.network, DEFAULT) for epoch in range(how.epochs)]
     assert 0 < how.sized_epochs < how.epochs

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mobilenets.compression.quality import Verdict
     from mobilenets.model.model import Model
     from mobilenets.search.profile import DeviceProfile
-    from mobilenets.search.result import Goal, Search
+    from mobilenets.search.record import SearchRecord
     from mobilenets.training.result import Fit
 
 
@@ -52,7 +52,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Passes over the images; with a budget, three times as many for its shared network."
+    help="Passes over the images; with a budget, three times as many for its supernet."
     "  [default: by their number]",
 )
 @click.option(
@@ -60,7 +60,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
     type=click.IntRange(0, 2**31 - 1),
     default=0,
     show_default=True,
-    help="Of the split, the first weights, all chances.",
+    help="Random seed.",
 )
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
 @click.option(
@@ -96,17 +96,17 @@ def command(
     not give are drawn from it. The test images are looked at once, at the end.
 
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
-    width, the resolution and the precision are chosen by it: one network is trained for all of them, its slices are
-    compared on the validation images, and the one that is picked is trained on.
+    width, the resolution and the precision are chosen by it: one supernet is trained for all of them, its subnets are
+    compared on the validation images, and the one that is chosen is fine-tuned.
     """
     try:
-        from mobilenets.search.budgeted import fit_within
+        from mobilenets.search.search import search
         from mobilenets.training.fit import fit
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
-    goal = _goal(options)
-    if goal is not None and int8:
+    wanted = _search_options(options)
+    if wanted is not None and int8:
         raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
     chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
     settings = Settings(
@@ -117,14 +117,16 @@ def command(
     progress = progress_to_stderr(quiet=quiet)
     try:
         how: dict[str, Any] = {"resume": resume, "replace_existing": force, "progress": progress}
-        result = fit(data, output, settings, **how) if goal is None else fit_within(data, output, goal, settings, **how)
+        result = (
+            fit(data, output, settings, **how)
+            if wanted is None
+            else search(data, output, settings=settings, **wanted, **how)
+        )
     except KeyboardInterrupt:
         progress.note("the same command with --resume goes on from here")
         raise
     if as_json:
-        from mobilenets.training.result import metrics_of
-
-        print_json(metrics_of(result))
+        print_json(result.to_json())
     else:
         _print(result, output)
     quantized, verdict = _write_int8(result, output, progress, as_json=as_json) if int8 else (None, None)
@@ -134,11 +136,10 @@ def command(
     _write_report(result, quantized, figures, output, progress)
 
 
-def _goal(options: dict[str, Any]) -> Goal | None:
-    """What the options say of a budget, which are taken out of them; None where they say nothing."""
+def _search_options(options: dict[str, Any]) -> dict[str, Any] | None:
+    """The arguments of a search among the options, which are taken out of them; None where they say nothing."""
     from mobilenets.search.budget import Budget
     from mobilenets.search.profile import PRECISIONS
-    from mobilenets.search.result import Goal
 
     names = ("max_latency", "max_size", "max_macs", "max_memory", "min_accuracy")
     budget = Budget(*(options.pop(name) for name in names))
@@ -152,7 +153,12 @@ def _goal(options: dict[str, Any]) -> Goal | None:
                     f"or say {meant} to change how training is done"
                 )
         return None
-    return Goal(budget, chosen or PRECISIONS, threads or 1, None if device is None else _profile(device))
+    return {
+        "budget": budget,
+        "precisions": chosen or PRECISIONS,
+        "threads": threads or 1,
+        "device": None if device is None else _profile(device),
+    }
 
 
 def _profile(path: str) -> DeviceProfile:
@@ -192,12 +198,15 @@ def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool)
 
 
 def _print(result: Fit, output: Path) -> None:
+    from mobilenets.search.search import PROFILE_FILE, SUPERNET_FILE, SearchResult
+
     network, evaluation = result.model.network, result.evaluation
     low, high = evaluation.top1_interval
     validation = result.model.provenance["metrics"]["validation_top1"] or 0.0
     kept = f"epoch {result.best_epoch + 1} of {len(result.history)} kept"
-    if result.search is not None:
-        _print_search(result.search)
+    found = result.search if isinstance(result, SearchResult) else None
+    if found is not None:
+        _print_search(found)
         kept = result.model.precision
     click.echo(
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
@@ -210,14 +219,14 @@ def _print(result: Fit, output: Path) -> None:
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
         f"on {evaluation.images} images"
     )
-    others = [] if result.search is None else ["shared.safetensors", "device.json"]
+    others = [] if found is None else [SUPERNET_FILE, PROFILE_FILE]
     if result.float_model is not None:
         others.insert(0, "model.float32.safetensors")
     written = ", ".join([str(output / "model.safetensors"), *others, "metrics.json"])
     click.echo(f"{result.seconds:.0f} s; {written} and training.png are written")
 
 
-def _print_search(search: Search) -> None:
+def _print_search(search: SearchRecord) -> None:
     choice = search.choice
     click.echo(f"{choice}: {search.reason}")
     cost = f"{choice.macs / 1e6:.1f} M Mult-Adds, {choice.memory_bytes / 1e3:,.0f} kB of activations"

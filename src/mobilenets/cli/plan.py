@@ -1,4 +1,4 @@
-"""``mobilenets plan``: which size fits a budget, of the published ones or of a shared Model's, on which machine."""
+"""``mobilenets plan``: which network a budget is best spent on, on which machine."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
 @click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
-@click.option("--shared", type=click.Path(path_type=Path), help="A shared.safetensors that fit wrote: plan with that.")
+@click.option("--supernet", type=click.Path(path_type=Path), help="A supernet.safetensors that fit wrote: plan with that.")
 @click.option("--data", help="The images that it was trained on.  [default: where they were]")
-@click.option("--sizes", callback=_sizes, help="Its slices, such as 0.25-64,0.5-96.  [default: those that fit tried]")
+@click.option("--sizes", callback=_sizes, help="Its subnets, such as 0.25-64,0.5-96.  [default: those that fit tried]")
 @click.option("--plot", type=OutputFile(".png", ".svg"), help="Also draw the frontier into this PNG or SVG file.")
 @json_option
 @quiet_option
@@ -46,7 +46,7 @@ def command(
     precision: tuple[str, ...],
     threads: int,
     device: Path | None,
-    shared: Path | None,
+    supernet: Path | None,
     data: str | None,
     sizes: tuple[tuple[float, int], ...],
     plot: Path | None,
@@ -55,15 +55,15 @@ def command(
 ) -> None:
     """Show what accuracy costs: the 16 published networks with their ImageNet accuracy and measured latency.
 
-    With --shared, the slices of a Model that fit trained within a budget instead, with their accuracy on its validation
-    images. With a budget, the network to take is marked. Published accuracies are those of the released float32 and
+    With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
+    validation images. With a budget, the network to take is marked. Published accuracies are those of the released float32 and
     8-bit networks; everything else is computed, or measured here unless --device says where.
     """
-    if shared is None and (data or sizes):
-        raise click.UsageError("--data and --sizes go with --shared")
+    if supernet is None and (data or sizes):
+        raise click.UsageError("--data and --sizes go with --supernet")
     result = plan(
         Budget(max_latency, max_size, max_macs, max_memory, min_accuracy),
-        supernet=shared,
+        supernet=supernet,
         data=data,
         sizes=sizes,
         precisions=precision,

@@ -17,7 +17,7 @@ from mobilenets.engine.evaluate import Evaluation
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.search.result import Search
+from mobilenets.search.record import SearchRecord
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fit
@@ -26,8 +26,8 @@ MODEL_FILE, METRICS_FILE = "model.safetensors", "metrics.json"
 INT8_FILE, FLOAT_FILE = "model.int8.safetensors", "model.float32.safetensors"
 
 
-PHASES = {"shared": "the shared network", "specialise": "the pick alone", "compress": "int8"}
-"""What a phase of the training is called in a report."""
+PHASES = {"supernet": "the supernet", "fine-tune": "the chosen subnet", "compress": "int8"}
+"""What the phases of a search are called in a report."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Run:
     int8: Model | None
     evaluation: Evaluation
     phases: tuple[Phase, ...]
-    search: Search | None
+    search: SearchRecord | None
     metrics: Mapping[str, Any]
     dataset: Dataset | None
     place: str
@@ -116,10 +116,8 @@ def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: M
         int8: The int8 Model that was made of its Model, where that is float32.
         figures: As for :func:`keep_figures`.
     """
-    from mobilenets.training.result import metrics_of
-
     models = fit.model, fit.float_model or int8
-    return _run(models, {**metrics_of(fit), **figures}, fit.dataset, str(place))
+    return _run(models, {**fit.to_json(), **figures}, fit.dataset, str(place))
 
 
 def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Progress = SILENT) -> Run:
@@ -182,7 +180,7 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
             int8=by_precision.get("int8"),
             evaluation=_evaluation(test),
             phases=_phases(metrics),
-            search=Search.from_json(metrics["search"]) if "search" in metrics else None,
+            search=SearchRecord.from_json(metrics["search"]) if "search" in metrics else None,
             metrics=metrics,
             dataset=dataset,
             place=place,

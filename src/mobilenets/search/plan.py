@@ -17,6 +17,7 @@ from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, published_candidates
 from mobilenets.search.frontier import choose, explain_knee, frontier
 from mobilenets.search.profile import PRECISIONS, DeviceProfile, measure_profile
+from mobilenets.search.supernet import dataset_of, subnet_candidates
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,9 @@ def plan(
         candidates = published_candidates(profile, precisions=precisions, threads=threads)
         accuracy_of = "top-1 as published for ImageNet"
     else:
-        from mobilenets.search.subnets import data_of, measured_candidates
-
         model = supernet if isinstance(supernet, Model) else load(supernet)
-        dataset = data_of(model, data, progress=progress)
-        candidates = measured_candidates(
+        dataset = dataset_of(model, data, progress=progress)
+        candidates = subnet_candidates(
             model,
             dataset,
             sizes=sizes,

@@ -1,273 +1,353 @@
-"""The two training runs of a search: the shared network's, and the one in which its pick learns on."""
+"""The subnets of a supernet, and their accuracy on the validation images.
+
+No PyTorch is needed here: how batch-norm statistics are measured is passed in, and supernets are trained by
+:mod:`mobilenets.training.supernet`.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import torch
+import numpy as np
 
-from mobilenets.architecture.cost import cost
-from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Dataset
-from mobilenets.data.loading import prepare
+from mobilenets.compression.quality import file_bytes
+from mobilenets.compression.quantize import Options, Rounding, quantize
+from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.sampling import spread
+from mobilenets.engine.session import BATCH, Session
+from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.model import Model
-from mobilenets.search.candidates import Candidate
-from mobilenets.tasks.classification import Classification
-from mobilenets.training import checkpoint as checkpoints
-from mobilenets.training.batches import Batches
-from mobilenets.training.canvases import Canvases, make_canvases
-from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.defaults import PREPROCESSING, default_epochs
-from mobilenets.training.fit import fixed
-from mobilenets.training.loop import Trained, train
-from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
-from mobilenets.training.objectives import Distillation, Objective, Sandwich
-from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipes import Recipe
-from mobilenets.training.run import TrainingRun
-from mobilenets.training.selection import Epoch, Validation, is_better
+from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.model.subnet import sliced, statistics_of
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate, candidate_of
+from mobilenets.search.frontier import frontier
+from mobilenets.search.profile import DeviceProfile, synthetic_model, time_sessions
 
-SPECIALISE_CHECKPOINT = "specialise-{width:g}-{resolution}.checkpoint.safetensors"
+FEWEST_VALIDATED = 3
+"""Validation images of every class without which one network cannot be preferred to another."""
+STATISTICS_IMAGES = 512
+"""Training images that batch-norm statistics are measured on; more change no accuracy."""
+CALIBRATION = 64
+"""Training images that int8 ranges come from."""
+QUICK = Options(rounding=Rounding.NEAREST)
+"""How subnets are quantized. The one that is chosen can be quantized with more care."""
 
-SHARED_EPOCHS = 3.0
-"""Of as many epochs as an ordinary run has: a step trains one network, on average for a little less than half the price
-of the widest, and all have to learn."""
-SPECIALISED, MOST_SPECIALISED = 1.25, 12.0
-"""A slice learns on for the Mult-Adds of so many ordinary runs of the largest, but at most for so many times as many
-epochs as one has."""
-TAUGHT = 0.1
-"""Share of its learning on, from the beginning, in which the largest teaches. Every such step costs several of a small
-slice's, and a slice that has learnt on for long knows more than the largest."""
+Size = tuple[float, int]
+"""(α, resolution)."""
+Cost = Callable[[float, int, str], Candidate]
+"""(α, resolution, precision) → what is known of that network before it has an accuracy."""
+Recalibration = Callable[[Model, Pixels], Model]
+"""(Model, training images) → the Model with batch-norm statistics measured on them."""
 
 
-def epochs_of_shared(usual: int) -> int:
-    """How many epochs a shared network is trained for, where an ordinary run has so many."""
-    return max(1, round(SHARED_EPOCHS * usual))
+def check_validation(dataset: Dataset) -> None:
+    """Raise if there are too few validation images to choose a network by.
+
+    Raises:
+        DataError: If a class has fewer than three; the message says how many images are needed.
+    """
+    counts = np.bincount(dataset.validation.targets, minlength=len(dataset.labels))
+    smallest = int(counts.argmin())
+    if counts[smallest] >= FEWEST_VALIDATED:
+        return
+    total = sum(int((dataset.part(name).targets == smallest).sum()) for name in ("train", "validation", "test"))
+    needed = (
+        f"{10 * FEWEST_VALIDATED} images of each class"
+        if "validation" in dataset.made_parts
+        else f"{FEWEST_VALIDATED} images of each class in the validation folder"
+    )
+    raise DataError(
+        f"class {dataset.labels[smallest]!r} has {total} image(s), {counts[smallest]} of them for validation; "
+        f"choosing a network by its accuracy needs {needed} at least"
+    )
 
 
-def specialised_epochs(usual: int, shared: Network, pick: Network) -> int:
-    """How many epochs a slice learns on for.
+# Accuracy -------------------------------------------------------------------------------------------------------------
 
-    As many as take the Mult-Adds of one and a quarter ordinary runs of the shared network, up to a limit. So the small
-    ones have the longest, for they have the most to gain, and none takes much longer than the shared run.
+
+class SubnetImages:
+    """Images that subnets are evaluated on, decoded once for each resolution.
 
     Args:
-        usual: Epochs of an ordinary run.
-        shared: The shared network.
-        pick: The slice's.
-    """
-    return max(1, round(usual * min(SPECIALISED * cost(shared).macs / cost(pick).macs, MOST_SPECIALISED)))
-
-
-@dataclass(frozen=True)
-class Specialising:
-    """How a slice learns on.
-
-    Attributes:
-        epochs: For how long.
-        objective: The largest teaches at first; then the labels alone do.
-        size: (height, width) of the images while the largest teaches, which the slice is given smaller.
-        sized_epochs: For how long it does. From then on images are made at the slice's own size, as those are that it
-            is used on: made smaller twice they are softer.
+        dataset: Some hundred of its training images give statistics and calibrate; its validation images evaluate.
+        preprocessing: Of the supernet.
     """
 
-    epochs: int
-    objective: Distillation
-    size: tuple[int, int]
-    sized_epochs: int
+    def __init__(self, dataset: Dataset, preprocessing: Preprocessing) -> None:
+        self._dataset, self._preprocessing = dataset, preprocessing
+        self._prepared: dict[tuple[str, int], Prepared] = {}
 
-    @classmethod
-    def of(cls, module: NetworkModule, teacher: NetworkModule, recipe: Recipe, usual: int) -> Specialising:
-        """For a slice, which is prepared for it.
+    @cached_property
+    def _train(self) -> Dataset:
+        chosen = spread(len(self._dataset.train), STATISTICS_IMAGES)
+        return replace(self._dataset, train=self._dataset.train.take(chosen))
 
-        Args:
-            module: The slice.
-            teacher: The largest of the same shared network.
-            recipe: What the shared network was trained by.
-            usual: Epochs of an ordinary run.
-        """
-        epochs = specialised_epochs(usual, teacher.network, module.network)
-        set_batch_norm_momentum(module, recipe)
-        taught = math.ceil(TAUGHT * epochs)
-        objective = Distillation(teacher, module.network, until=taught / epochs, label_smoothing=recipe.label_smoothing)
-        return cls(epochs, objective, (teacher.network.height, teacher.network.width), taught)
+    def training(self, side: int) -> Pixels:
+        """Some hundred training images at a resolution: uint8 (N, side, side, 3)."""
+        return self._part("train", side).pixels
 
+    def validation(self, side: int) -> Prepared:
+        """The validation images at a resolution, with their labels."""
+        return self._part("validation", side)
 
-@dataclass(frozen=True)
-class TrainedBy:
-    """How all training of a search is done.
-
-    Attributes:
-        recipe: How to train the shared network, and the pick that learns on.
-        device: Where.
-        precision: ``"float32"`` or ``"bfloat16"``.
-        epochs: Of an ordinary run, which others are in proportion to; by the number of images, if None.
-        seed: Of all chances.
-    """
-
-    recipe: Recipe
-    device: torch.device
-    precision: str
-    epochs: int | None
-    seed: int
+    def _part(self, part: str, side: int) -> Prepared:
+        if (part, side) not in self._prepared:
+            self._prepared[part, side] = prepare(self._train.part(part), self._preprocessing, side, side)
+        return self._prepared[part, side]
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
-    """What a training run made.
+class Subnet:
+    """A subnet in float32.
 
     Attributes:
         model: The Model.
-        history: Figures of every epoch.
-        best_epoch: The epoch that was kept, from 0; −1 where none was better than what it started from.
-        run: What the run did.
-        validation_top1: Share of the validation images that the Model gets right.
+        accuracy: Top-1 on the validation images, as a share of 1.
     """
 
     model: Model
-    history: list[Epoch]
-    best_epoch: int
-    run: TrainingRun
-    validation_top1: float | None
+    accuracy: float
 
 
-class SearchTraining:
-    """Trains what a search needs; the images are decoded once for both runs.
+def accuracy_on(model: Model, prepared: Prepared) -> float:
+    """Top-1 of a Model on prepared images, as a share of 1."""
+    session = Session(model)
+    answers = [
+        session.run(prepared.pixels[begin : begin + BATCH]).argmax(axis=1)
+        for begin in range(0, len(prepared.pixels), BATCH)
+    ]
+    return float(np.mean(np.concatenate(answers) == prepared.targets))
+
+
+def evaluate_subnets(
+    sizes: Sequence[Size],
+    subnet_at: Callable[[float, int], Model],
+    images: SubnetImages,
+    *,
+    progress: Progress = SILENT,
+) -> dict[Size, Subnet]:
+    """Evaluate subnets on the validation images, in float32.
 
     Args:
-        dataset: What is trained on; its validation images choose the epochs.
-        by: How.
-        widths: Every α that the search considers.
-        resolutions: Every resolution that it considers.
-        folder: Where checkpoints are kept, if anywhere.
-        resume: Go on from the checkpoints that are there.
-        progress: Hears about every step.
+        sizes: (α, resolution) of the subnets.
+        subnet_at: Gives the subnet of a size.
+        images: Images to evaluate on.
+        progress: Receives progress updates.
+    """
+    found = {}
+    with progress.task("evaluating", len(sizes), "subnets") as task:
+        for width, side in sizes:
+            model = subnet_at(width, side)
+            accuracy = accuracy_on(model, images.validation(side))
+            found[width, side] = Subnet(model, accuracy)
+            task.advance(accuracy=f"{100 * accuracy:.1f} %")
+    return found
+
+
+def candidates_in_precisions(
+    subnets: Mapping[Size, Subnet],
+    precisions: Iterable[str],
+    cost: Cost,
+    images: SubnetImages,
+    budget: Budget = Budget(),
+    *,
+    every: bool = False,
+    progress: Progress = SILENT,
+) -> list[tuple[Candidate, Model]]:
+    """Describe evaluated subnets as candidates in each precision.
+
+    Quantizing takes time, so int8 is tried only where it could be chosen: for subnets within the budget that no quicker
+    one beats in float32.
+
+    Args:
+        subnets: Subnets with their float32 accuracy.
+        precisions: ``float32``, ``int8`` or both.
+        cost: Costs of each of them.
+        images: Training images calibrate, validation images evaluate.
+        budget: Limits of the choice.
+        every: Try int8 everywhere.
+        progress: Receives progress updates.
+
+    Returns:
+        The candidates, each with its Model; those in float32 first.
+    """
+    found: list[tuple[Candidate, Model]] = []
+    if "float32" in precisions:
+        found += [
+            (replace(cost(*size, "float32"), accuracy=subnet.accuracy), subnet.model)
+            for size, subnet in subnets.items()
+        ]
+    if "int8" not in precisions:
+        return found
+    hopeful = [replace(cost(*size, "int8"), accuracy=subnet.accuracy) for size, subnet in subnets.items()]
+    if not every:
+        limits = replace(budget, min_accuracy=None)
+        hopeful = frontier([one for one in hopeful if limits.meets(one)] or hopeful)
+    with progress.task("evaluating int8", len(hopeful), "subnets") as task:
+        for one in hopeful:
+            pixels = images.training(one.resolution)
+            model = subnets[one.width_multiplier, one.resolution].model
+            integer = quantize(model, pixels[spread(len(pixels), CALIBRATION)], QUICK).model
+            found.append((replace(one, accuracy=accuracy_on(integer, images.validation(one.resolution))), integer))
+            task.advance()
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedSupernet:
+    """A supernet whose subnets were evaluated.
+
+    Attributes:
+        supernet: The supernet, with the batch-norm statistics of every subnet that was evaluated.
+        candidates: Every subnet, in every precision that was evaluated, with its accuracy on the validation images.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        by: TrainedBy,
-        widths: Sequence[float],
-        resolutions: Sequence[int],
-        *,
-        folder: Path | None = None,
-        resume: bool = False,
-        progress: Progress = SILENT,
-    ) -> None:
-        self._dataset, self._by, self._widths, self._resolutions = dataset, by, tuple(widths), tuple(resolutions)
-        self._folder, self._resume, self._progress = folder, resume, progress
-        self._canvases: Canvases | None = None
+    supernet: Model
+    candidates: tuple[Candidate, ...]
 
-    def shared_epochs(self, network: Network) -> int:
-        """How many epochs the run of this shared network has."""
-        return epochs_of_shared(self._usual_epochs(network))
 
-    def _usual_epochs(self, network: Network) -> int:
-        return self._by.epochs or default_epochs(len(self._dataset.train), network.height, self._by.recipe)
+def evaluate_supernet(
+    supernet: Model,
+    dataset: Dataset,
+    sizes: Sequence[Size],
+    precisions: Iterable[str],
+    cost: Cost,
+    recalibrate: Recalibration,
+    budget: Budget = Budget(),
+    *,
+    progress: Progress = SILENT,
+) -> EvaluatedSupernet:
+    """Measure the batch-norm statistics of subnets, and evaluate them on the validation images.
 
-    def shared(self, network: Network) -> Learnt:
-        """One network for all widths and resolutions that are no larger than its own.
+    Args:
+        supernet: A float32 Model that was trained for every width.
+        dataset: Training images give statistics and calibrate, validation images evaluate.
+        sizes: (α, resolution) of the subnets.
+        precisions: ``float32``, ``int8`` or both; int8 is tried where it could be chosen.
+        cost: Costs of each of them.
+        recalibrate: Measures batch-norm statistics.
+        budget: Limits of the choice.
+        progress: Receives progress updates.
+    """
+    images = SubnetImages(dataset, supernet.preprocessing)
 
-        Args:
-            network: The widest, at the largest resolution.
-        """
-        recipe, narrowest = self._by.recipe, min(self._widths)
-        resolutions = sorted(side for side in self._resolutions if side <= network.height)
-        module = NetworkModule(network, dropout=recipe.dropout)
-        initialize(module, recipe, self._by.seed)
-        sandwich = Sandwich(
-            network,
-            narrowest=narrowest,
-            resolutions=resolutions,
-            label_smoothing=recipe.label_smoothing,
-            seed=self._by.seed,
+    def subnet_at(width: float, side: int) -> Model:
+        return recalibrate(sliced(supernet, width_multiplier=width, resolution=side), images.training(side))
+
+    subnets = evaluate_subnets(sizes, subnet_at, images, progress=progress)
+    found = candidates_in_precisions(subnets, precisions, cost, images, budget, progress=progress)
+    measured = {size: statistics_of(subnet.model) for size, subnet in subnets.items()}
+    return EvaluatedSupernet(replace(supernet, slices=measured), tuple(candidate for candidate, _ in found))
+
+
+# Subnets of a finished supernet ---------------------------------------------------------------------------------------
+
+
+def dataset_of(supernet: Model, source: str | Path | None = None, *, progress: Progress = SILENT) -> Dataset:
+    """The images that a supernet was trained on, in the same parts.
+
+    Args:
+        supernet: The supernet.
+        source: Where they are; None for where they were then.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If the Model does not say what it was trained on.
+        DataError: If the images cannot be read, or are others: images that trained the Model would then evaluate it.
+    """
+    found = supernet.provenance.get("data")
+    if not isinstance(found, dict) or not {"source", "fingerprint", "seed"} <= set(found):
+        raise PlanningError("the supernet does not say what it was trained on, so its subnets cannot be evaluated")
+    return reload_dataset(found, source, progress=progress)
+
+
+def subnet_candidates(
+    supernet: Model,
+    dataset: Dataset,
+    *,
+    sizes: Sequence[Size] = (),
+    precisions: Sequence[str] = ("float32",),
+    budget: Budget = Budget(),
+    threads: int = 1,
+    profile: DeviceProfile | None = None,
+    progress: Progress = SILENT,
+) -> list[Candidate]:
+    """Subnets of a supernet with their accuracy on the validation images and their latency.
+
+    Subnets whose batch-norm statistics the Model's file holds are used as they are; those of any other size are
+    measured on training images by NumPy.
+
+    Args:
+        supernet: A Model that a search trained.
+        dataset: What it was trained on: validation images evaluate, training images calibrate.
+        sizes: (α, resolution) of the subnets, in all precisions; by default those that the Model has statistics of, in
+            int8 only where that could be chosen.
+        precisions: ``float32``, ``int8`` or both.
+        budget: Limits of the choice.
+        threads: Threads that share one image.
+        profile: Latencies of another device; None to measure here, all subnets side by side.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If the Model is not a supernet, or the profile does not cover a subnet.
+        ModelError: If a width is below the smallest that was trained.
+        ArchitectureError: If a width or resolution cannot be had.
+        DataError: If there are no validation images.
+    """
+    if not supernet.slices:
+        raise PlanningError(
+            "this Model is no supernet; mobilenets fit with a budget, such as --max-latency 5ms, writes one as "
+            "supernet.safetensors"
         )
-        epochs = self.shared_epochs(network)
-        run = self._run(epochs, keep_last=True)
-        trained = self._train(module, run, sandwich, self._validation(network, run), checkpoints.FILE_NAME, network)
-        provenance = {
-            "made_by": "fit",
-            "shared": {"narrowest": narrowest, "resolutions": resolutions},
-            "data": {
-                "source": self._dataset.source,
-                "fingerprint": self._dataset.fingerprint,
-                "seed": self._by.seed,
-            },
-            "recipe": asdict(recipe),
-            "seed": self._by.seed,
-            "epochs": epochs,
-        }
-        model = Model(
-            network, parameters_of(module), Classification(self._dataset.labels), PREPROCESSING, provenance=provenance
-        )
-        history, best = trained.history, trained.best_epoch
-        return Learnt(model, history, best, run, history[best].validation_top1)
+    if not len(dataset.validation):
+        raise DataError(f"{dataset.source} has no validation images")
+    images = SubnetImages(dataset, supernet.preprocessing)
 
-    def specialised(self, shared: Model, choice: Candidate) -> Learnt:
-        """A slice that learned on by itself, with the largest as its teacher; as it was if that brought nothing.
+    def subnet_at(width: float, side: int) -> Model:
+        known = (width, side) in supernet.slices
+        return supernet.slice(width, side, pixels=None if known else images.training(side))
 
-        Args:
-            shared: With the statistics of its slices.
-            choice: The slice's width and resolution.
-        """
-        start = shared.slice(choice.width_multiplier, choice.resolution)
-        teacher = module_of(shared.slice(shared.network.width_multiplier, shared.network.height)).to(self._by.device)
-        module = module_of(start)
-        how = Specialising.of(module, teacher, self._by.recipe, self._usual_epochs(shared.network))
-        kept = SPECIALISE_CHECKPOINT.format(width=choice.width_multiplier, resolution=choice.resolution)
-        run = self._run(how.epochs, size=how.size, sized_epochs=how.sized_epochs)
-        validation = self._validation(module.network, run)
-        before = validation(placed(module, run.device).eval())
-        trained = self._train(module, run, how.objective, validation, kept, shared.network)
-        history, best = trained.history, trained.best_epoch
-        if not is_better(before, history[best].score(before.images)):
-            model = start.with_parameters(parameters_of(module))
-            return Learnt(model, history, best, run, history[best].validation_top1)
-        self._progress.note("learning on brought nothing: the slice is kept as it was")
-        return Learnt(start, history, -1, run, before.top1)
+    subnets = evaluate_subnets(list(sizes) or sorted(supernet.slices), subnet_at, images, progress=progress)
+    models = {size: subnet.model for size, subnet in subnets.items()}
+    cost = (
+        _measured_cost(models, precisions, threads, progress)
+        if profile is None
+        else _predicted_cost(models, profile, threads)
+    )
+    found = candidates_in_precisions(subnets, precisions, cost, images, budget, every=bool(sizes), progress=progress)
+    return [replace(candidate, file_bytes=file_bytes(model)) for candidate, model in found]
 
-    def _run(self, epochs: int, **how: Any) -> TrainingRun:
-        by = self._by
-        return TrainingRun(epochs, seed=by.seed, precision=by.precision, device=by.device, **how)
 
-    def _validation(self, network: Network, run: TrainingRun) -> Validation:
-        prepared = prepare(
-            self._dataset.validation, PREPROCESSING, network.height, network.width, progress=self._progress
-        )
-        return Validation(prepared, PREPROCESSING, run)
+def _measured_cost(models: Mapping[Size, Model], precisions: Sequence[str], threads: int, progress: Progress) -> Cost:
+    """Measure here. In int8 with random weights, which cost the same, so that not every subnet must be quantized."""
+    timed = {
+        (*size, precision): model if precision == "float32" else synthetic_model(model.network, precision)
+        for precision in precisions
+        for size, model in models.items()
+    }
+    times = time_sessions([Session(model, threads) for model in timed.values()], progress=progress)
+    medians = {place: statistics.median(spent) for place, spent in zip(timed, times, strict=True)}
 
-    def _train(
-        self,
-        module: NetworkModule,
-        run: TrainingRun,
-        objective: Objective,
-        validation: Validation,
-        checkpoint: str,
-        shared: Network,
-    ) -> Trained:
-        by, network, recipe = self._by, module.network, self._by.recipe
-        if self._canvases is None:
-            self._canvases = make_canvases(self._dataset.train, shared.height, progress=self._progress)
-        settled = fixed(self._dataset, network, recipe, run) | {
-            "shared": [shared.width_multiplier, shared.height],
-            "sizes": [list(self._widths), list(self._resolutions)],
-        }
-        file = None
-        if self._folder is not None:
-            file = CheckpointFile(self._folder / checkpoint, settled, self._resume)
-        return train(
-            module,
-            Batches(self._canvases, len(self._dataset.labels), PREPROCESSING, recipe, seed=by.seed, device=by.device),
-            objective,
-            recipe,
-            run,
-            validation,
-            checkpoint=file,
-            progress=self._progress,
-        )
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        latency_ms = medians[width, side, precision]
+        return candidate_of(models[width, side].network, precision, accuracy=0.0, latency_ms=latency_ms)
+
+    return cost
+
+
+def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> Cost:
+    """Read from the profile of another device."""
+
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        network = models[width, side].network
+        latency_ms = profile.latency_of(network, precision, threads)
+        return candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+
+    return cost

@@ -10,7 +10,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.model.file import save
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.curve import draw_curve
-from mobilenets.training.result import Fit, metrics_of
+from mobilenets.training.result import Fit
 
 MODEL_FILE, METRICS_FILE, CURVE_FILE = "model.safetensors", "metrics.json", "training.png"
 FLOAT_FILE = "model.float32.safetensors"
@@ -49,7 +49,7 @@ def write(result: Fit, folder: Path) -> None:
         TrainingError: If the folder cannot be written to.
     """
     try:
-        metrics = json.dumps(metrics_of(result), indent=2, ensure_ascii=False)
+        metrics = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
         write_atomically(folder / METRICS_FILE, metrics.encode(errors="backslashreplace"))
         title = f"{result.dataset.source}: test top-1 {100 * result.evaluation.top1:.2f} %"
         draw_curve(result.history, result.best_epoch, title, folder / CURVE_FILE)

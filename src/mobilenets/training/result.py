@@ -15,43 +15,22 @@ from mobilenets.compression.quality import Verdict
 from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluate import Evaluation
 from mobilenets.model.model import Model
-from mobilenets.search.result import Search
 from mobilenets.training.recipes import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch
 
 
-@dataclass(frozen=True)
-class Phase:
-    """One part of a run that has several.
-
-    Attributes:
-        name: ``latency``, ``shared``, ``frontier``, ``specialise``, ``compress`` or ``test``.
-        seconds: How long it took, without earlier parts of a resumed run.
-        history: Figures of its epochs, where it trained.
-        best_epoch: The epoch that was kept, from 0; −1 where its start was; None where it did not train.
-    """
-
-    name: str
-    seconds: float
-    history: tuple[Epoch, ...] = ()
-    best_epoch: int | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What came of a run.
+    """A trained Model with its figures.
 
     Attributes:
         model: The Model of the epoch that was kept.
         dataset: What it was trained, validated and tested on.
         evaluation: Its figures on the test images, which nothing was chosen by.
         history: Figures of every epoch.
-        best_epoch: The epoch that was kept, from 0; −1 where none was better than the slice that it started from.
+        best_epoch: The epoch that was kept, from 0; −1 where none was better than the Model that it started from.
         seconds: How long it all took, without earlier parts of a resumed run.
-        search: How the network was chosen, where a budget did; None where a person did.
-        phases: The parts of a run that had several, in order: the shared network, its frontier, the specialisation and
-            so on. ``history`` is then that of the specialisation.
         float_model: The float32 Model that ``model`` was compressed from, where it is int8.
         verdict: What that compression lost, on the validation images.
     """
@@ -62,47 +41,32 @@ class Fit:
     history: list[Epoch]
     best_epoch: int
     seconds: float
-    search: Search | None = None
-    phases: tuple[Phase, ...] = ()
     float_model: Model | None = None
     verdict: Verdict | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready figures of the run: of the test images, of every epoch, and how long it took.
 
-def metrics_of(result: Fit) -> dict[str, Any]:
-    """JSON-ready figures of a run: of the test images, of every epoch, and how long it took.
-
-    Where a budget chose the network, also how (``search``), with what each phase of the run took and learned
-    (``phases``), and what int8 lost (``compression``). Epochs are numbered from 1; ``best_epoch`` is 0
-    where the start was kept.
-    """
-    found: dict[str, Any] = {
-        "test": result.evaluation.to_json(),
-        "best_epoch": result.best_epoch + 1,
-        "validation_top1": result.model.provenance["metrics"]["validation_top1"],
-        "epochs": _epochs(result.history),
-        "seconds": round(result.seconds, 1),
-        "images": {name: len(result.dataset.part(name)) for name in ("train", "validation", "test")},
-        "skipped": list(result.dataset.skipped),
-        "provenance": dict(result.model.provenance),
-    }
-    if result.search is not None:
-        found["search"] = result.search.to_json()
-    if result.phases:
-        found["phases"] = [
-            {
-                "name": phase.name,
-                "seconds": round(phase.seconds, 1),
-                "epochs": _epochs(phase.history),
-                "best_epoch": None if phase.best_epoch is None else phase.best_epoch + 1,
-            }
-            for phase in result.phases
-        ]
-    if result.verdict is not None:
-        found["compression"] = result.verdict.encode()
-    return found
+        Epochs are numbered from 1; ``best_epoch`` is 0 where the start was kept. Where the Model is int8,
+        ``compression`` says what that lost.
+        """
+        found: dict[str, Any] = {
+            "test": self.evaluation.to_json(),
+            "best_epoch": self.best_epoch + 1,
+            "validation_top1": self.model.provenance["metrics"]["validation_top1"],
+            "epochs": epochs_to_json(self.history),
+            "seconds": round(self.seconds, 1),
+            "images": {name: len(self.dataset.part(name)) for name in ("train", "validation", "test")},
+            "skipped": list(self.dataset.skipped),
+            "provenance": dict(self.model.provenance),
+        }
+        if self.verdict is not None:
+            found["compression"] = self.verdict.encode()
+        return found
 
 
-def _epochs(history: Sequence[Epoch]) -> list[dict[str, Any]]:
+def epochs_to_json(history: Sequence[Epoch]) -> list[dict[str, Any]]:
+    """JSON-ready figures of epochs, numbered from 1."""
     return [{**asdict(epoch), "number": epoch.number + 1} for epoch in history]
 
 

@@ -10,12 +10,12 @@ from mobilenets.reports.pages.markup import Child, Element, section, table, tag
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.frontier import frontier
-from mobilenets.search.result import Search
+from mobilenets.search.record import SearchRecord
 
 PRECISIONS = ("float32", "int8")
 
 
-def trade_off(search: Search) -> Element:
+def trade_off(search: SearchRecord) -> Element:
     """The section."""
     candidates, choice, budget = search.candidates, search.choice, search.budget
     present = [precision for precision in PRECISIONS if any(one.precision == precision for one in candidates)]
@@ -29,14 +29,14 @@ def trade_off(search: Search) -> Element:
     )
 
 
-def _origin(search: Search) -> str:
+def _origin(search: SearchRecord) -> str:
     device = search.device
     measured = "measured on this machine" if device.measured_here else f"those of {device.name}"
     error = device.interpolation_error
     between = "" if error is None else f" (between measured sizes, they err by {percent(error)} at the median)"
     return (
-        f"Accuracies are of {plural(search.validation_images, 'validation image')}, for slices of one shared "
-        f"network before any was specialised; latencies are {measured}, on {plural(device.threads, 'thread')}{between}."
+        f"Accuracies are of {plural(search.validation_images, 'validation image')}, for subnets of one "
+        f"supernet before any was fine-tuned; latencies are {measured}, on {plural(device.threads, 'thread')}{between}."
     )
 
 

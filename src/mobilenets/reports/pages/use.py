@@ -10,7 +10,7 @@ from typing import Any
 from mobilenets.base.text import duration, plural
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
 from mobilenets.reports.run import INT8_FILE, MODEL_FILE, Run
-from mobilenets.search.result import Search
+from mobilenets.search.record import SearchRecord
 
 
 def model_path(run: Run, *, smallest: bool = False) -> str:
@@ -112,7 +112,7 @@ def command_of(run: Run) -> str:
     return shlex.join([*words, "--training-threads", str(provenance.get("threads", 1))])
 
 
-def _budget(search: Search) -> Sequence[str]:
+def _budget(search: SearchRecord) -> Sequence[str]:
     budget = search.budget
     limits = (
         ("--max-latency", budget.max_latency_ms, "ms"),

@@ -1,4 +1,4 @@
-"""The measured frontier: slices of a shared Model judged on images, with and without PyTorch at hand."""
+"""Planning with a supernet: its subnets evaluated on images, with and without PyTorch at hand."""
 
 from __future__ import annotations
 
@@ -30,9 +30,14 @@ from mobilenets.model.recalibration import reestimated
 from mobilenets.model.subnet import sliced, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
-from mobilenets.search.judging import Judge
 from mobilenets.search.plan import plan
-from mobilenets.search.subnets import data_of, measured_candidates
+from mobilenets.search.supernet import (
+    Subnet,
+    SubnetImages,
+    candidates_in_precisions,
+    dataset_of,
+    subnet_candidates,
+)
 from mobilenets.tasks.classification import Classification
 
 SIZES = ((0.25, 32), (0.5, 32), (0.5, 48))
@@ -56,8 +61,8 @@ def dataset(photos: Path) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def shared(dataset: Dataset) -> Model:
-    """A random Model with the statistics of three slices, as a search leaves it."""
+def supernet(dataset: Dataset) -> Model:
+    """A random Model with the statistics of three subnets, as a search leaves it."""
     model = random_model(np.random.default_rng(1), mobilenet_v1(width_multiplier=0.5, resolution=48, classes=3))
     statistics = {}
     for width, side in SIZES:
@@ -68,45 +73,45 @@ def shared(dataset: Dataset) -> Model:
     return replace(model, task=Classification(dataset.labels), slices=statistics, provenance=provenance)
 
 
-def test_every_slice_has_the_accuracy_of_its_own_model(shared: Model, dataset: Dataset) -> None:
-    candidates = measured_candidates(shared, dataset)
+def test_every_subnet_has_the_accuracy_of_its_own_model(supernet: Model, dataset: Dataset) -> None:
+    candidates = subnet_candidates(supernet, dataset)
     assert [(one.width_multiplier, one.resolution) for one in candidates] == list(SIZES)
     for one in candidates:
-        model = shared.slice(one.width_multiplier, one.resolution)
+        model = supernet.slice(one.width_multiplier, one.resolution)
         assert one.accuracy == evaluate(Classifier(model), dataset.validation).top1
         assert one.macs == cost(model.network).macs
         assert one.latency_ms > 0
         assert one.precision == "float32"
 
 
-def test_a_size_without_statistics_gets_those_of_training_images(shared: Model, dataset: Dataset) -> None:
-    (one,) = measured_candidates(shared, dataset, sizes=[(0.35, 40)])
-    pixels = prepare(dataset.train, shared.preprocessing, 40, 40).pixels
-    model = shared.slice(0.35, 40, pixels=pixels)
+def test_a_size_without_statistics_gets_those_of_training_images(supernet: Model, dataset: Dataset) -> None:
+    (one,) = subnet_candidates(supernet, dataset, sizes=[(0.35, 40)])
+    pixels = prepare(dataset.train, supernet.preprocessing, 40, 40).pixels
+    model = supernet.slice(0.35, 40, pixels=pixels)
     assert one.accuracy == evaluate(Classifier(model), dataset.validation).top1
 
 
-def test_int8_slices_are_quantised_and_smaller(shared: Model, dataset: Dataset) -> None:
-    whole, integer = measured_candidates(shared, dataset, sizes=SIZES[:1], precisions=("float32", "int8"))
+def test_int8_subnets_are_quantized_and_smaller(supernet: Model, dataset: Dataset) -> None:
+    whole, integer = subnet_candidates(supernet, dataset, sizes=SIZES[:1], precisions=("float32", "int8"))
     assert (whole.precision, integer.precision) == ("float32", "int8")
     assert integer.file_bytes < 0.5 * whole.file_bytes
     assert integer.memory_bytes * 4 == whole.memory_bytes
 
 
-def test_int8_is_tried_where_it_could_be_taken(shared: Model, dataset: Dataset) -> None:
+def test_int8_is_tried_where_it_could_be_taken(supernet: Model, dataset: Dataset) -> None:
     def cost(width: float, side: int, precision: str) -> Candidate:
         """The larger the slower; all but the smallest are larger than 100 bytes."""
         return Candidate(width, side, precision, 0.0, width * side, 100 if (width, side) == SIZES[0] else 200, 1, 1)
 
-    judge = Judge(dataset, shared.preprocessing)
+    images = SubnetImages(dataset, supernet.preprocessing)
     # The second is slower than the first and no better; the third is the slowest and the best.
-    slices = {size: (shared.slice(*size), share) for size, share in zip(SIZES, (0.5, 0.5, 0.9), strict=True)}
+    subnets = {size: Subnet(supernet.slice(*size), share) for size, share in zip(SIZES, (0.5, 0.5, 0.9), strict=True)}
 
     def tried(budget: Budget, *, every: bool = False) -> list[tuple[float, int]]:
-        judged = judge.judged(slices, ("float32", "int8"), cost, budget, every=every)
-        assert [one.precision for one, _ in judged[:3]] == ["float32"] * 3
-        assert {(one.precision, model.precision) for one, model in judged[3:]} == {("int8", "int8")}
-        return [(one.width_multiplier, one.resolution) for one, _ in judged[3:]]
+        found = candidates_in_precisions(subnets, ("float32", "int8"), cost, images, budget, every=every)
+        assert [one.precision for one, _ in found[:3]] == ["float32"] * 3
+        assert {(one.precision, model.precision) for one, model in found[3:]} == {("int8", "int8")}
+        return [(one.width_multiplier, one.resolution) for one, _ in found[3:]]
 
     assert tried(Budget()) == [SIZES[0], SIZES[2]]
     assert tried(Budget(max_file_bytes=150, min_accuracy=0.9)) == [SIZES[0]]
@@ -115,37 +120,40 @@ def test_int8_is_tried_where_it_could_be_taken(shared: Model, dataset: Dataset) 
     assert tried(Budget(), every=True) == list(SIZES)
 
 
-def test_a_slower_but_smaller_slice_is_tried_in_int8_where_size_is_what_counts(shared: Model, dataset: Dataset) -> None:
+def test_a_slower_but_smaller_subnet_is_tried_in_int8_where_size_is_what_counts(
+    supernet: Model, dataset: Dataset
+) -> None:
     def cost(width: float, side: int, precision: str) -> Candidate:
         """The first is the slowest and the smallest."""
         return Candidate(width, side, precision, 0.0, 1 / width, int(1000 * width), 1, 1)
 
-    slices = {size: (shared.slice(*size), share) for size, share in zip(SIZES, (0.8, 0.9, 0.9), strict=True)}
-    judged = Judge(dataset, shared.preprocessing).judged(slices, ("int8",), cost, Budget(max_file_bytes=300))
-    assert [(one.width_multiplier, one.resolution) for one, _ in judged] == [SIZES[0]]
+    subnets = {size: Subnet(supernet.slice(*size), share) for size, share in zip(SIZES, (0.8, 0.9, 0.9), strict=True)}
+    images = SubnetImages(dataset, supernet.preprocessing)
+    found = candidates_in_precisions(subnets, ("int8",), cost, images, Budget(max_file_bytes=300))
+    assert [(one.width_multiplier, one.resolution) for one, _ in found] == [SIZES[0]]
 
 
-def test_latencies_may_come_from_another_machine(shared: Model, dataset: Dataset) -> None:
+def test_latencies_may_come_from_another_machine(supernet: Model, dataset: Dataset) -> None:
     profile = quadratic_profile()
     with pytest.raises(PlanningError, match=r"covers resolution from 128"):
-        measured_candidates(shared, dataset, sizes=SIZES[:1], profile=profile)
-    (one,) = measured_candidates(shared, dataset, sizes=[(0.25, 128)], profile=profile)
+        subnet_candidates(supernet, dataset, sizes=SIZES[:1], profile=profile)
+    (one,) = subnet_candidates(supernet, dataset, sizes=[(0.25, 128)], profile=profile)
     assert one.latency_ms == profile.latency_ms(0.25, 128, "float32", 1)
 
 
-def test_what_cannot_be_judged_is_refused(shared: Model, dataset: Dataset, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(PlanningError, match="was not trained to be sliced"):
-        measured_candidates(replace(shared, slices={}), dataset)
+def test_what_cannot_be_evaluated_is_refused(supernet: Model, dataset: Dataset, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlanningError, match="this Model is no supernet"):
+        subnet_candidates(replace(supernet, slices={}), dataset)
     with pytest.raises(PlanningError, match="does not say what it was trained on"):
-        data_of(replace(shared, provenance={}), None)
+        dataset_of(replace(supernet, provenance={}), None)
     other = tmp_path / "other"
     for image in photos.rglob("*.png"):
         (other / image.parent.name).mkdir(parents=True, exist_ok=True)
         if image.name != "3.png":
             (other / image.parent.name / image.name).write_bytes(image.read_bytes())
     with pytest.raises(DataError, match="is not what the Model was fitted to"):
-        data_of(shared, other)
-    assert data_of(shared, photos).fingerprint == dataset.fingerprint
+        dataset_of(supernet, other)
+    assert dataset_of(supernet, photos).fingerprint == dataset.fingerprint
 
 
 def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
@@ -157,9 +165,9 @@ def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     return Outcome(code, *capfd.readouterr())
 
 
-def test_the_command(shared: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    save(shared, tmp_path / "shared.safetensors")
-    plan = ("plan", "--shared", tmp_path / "shared.safetensors", "--precision", "float32", "-q")
+def test_the_command(supernet: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save(supernet, tmp_path / "supernet.safetensors")
+    plan = ("plan", "--supernet", tmp_path / "supernet.safetensors", "--precision", "float32", "-q")
     found = call(capfd, *plan, "--max-macs", "2M", "--plot", tmp_path / "plot.png", "--json").json
     assert len(found["candidates"]) == 3
     assert found["choice"]["macs"] <= 2_000_000
@@ -170,11 +178,11 @@ def test_the_command(shared: Model, tmp_path: Path, capfd: pytest.CaptureFixture
     assert "α 0.3 at 40 px, float32" in printed.out
     assert "'0.3x40' is not a list of WIDTH-RESOLUTION" in call(capfd, *plan, "--sizes", "0.3x40").err
     assert "smallest width that this Model was trained for is 0.25" in call(capfd, *plan, "--sizes", "0.1-40").err
-    assert "--data and --sizes go with --shared" in call(capfd, "plan", "--sizes", "0.3-40").err
+    assert "--data and --sizes go with --supernet" in call(capfd, "plan", "--sizes", "0.3-40").err
 
 
-def test_a_caller_plans_as_the_command_does(shared: Model, tmp_path: Path) -> None:
-    save(shared, path := tmp_path / "shared.safetensors")
+def test_a_caller_plans_as_the_command_does(supernet: Model, tmp_path: Path) -> None:
+    save(supernet, path := tmp_path / "supernet.safetensors")
     result = plan(Budget(max_macs=2_000_000), supernet=path, precisions=("float32",))
     assert len(result.candidates) == 3
     assert result.choice in result.frontier
@@ -187,12 +195,12 @@ def test_a_caller_plans_as_the_command_does(shared: Model, tmp_path: Path) -> No
         plan(sizes=[(0.25, 32)])
 
 
-def test_it_plans_where_pytorch_is_not_installed(shared: Model, tmp_path: Path) -> None:
-    save(shared, path := tmp_path / "shared.safetensors")
+def test_it_plans_where_pytorch_is_not_installed(supernet: Model, tmp_path: Path) -> None:
+    save(supernet, path := tmp_path / "supernet.safetensors")
     program = (
         "import sys; sys.modules['torch'] = None\n"
         "from mobilenets.cli.main import main\n"
-        f"main(['plan', '--shared', {str(path)!r}, '--sizes', '0.25-32,0.3-40', '--json', '-q'])"
+        f"main(['plan', '--supernet', {str(path)!r}, '--sizes', '0.25-32,0.3-40', '--json', '-q'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,4 +1,4 @@
-"""A search within a budget: what it is for, and what it considered and decided, as metrics.json keeps it."""
+"""The record of a search: what it considered and chose, as ``metrics.json`` keeps it."""
 
 from __future__ import annotations
 
@@ -9,32 +9,14 @@ from typing import Any
 from mobilenets.errors import PlanningError
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
-from mobilenets.search.profile import PRECISIONS, DeviceProfile
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What a person wants to spend, and where.
-
-    Attributes:
-        budget: Limits, and the accuracy to reach; if empty, the knee of the curve is taken.
-        precisions: ``float32``, ``int8`` or both, whichever is better.
-        threads: Threads that share one image when the Model is used.
-        device: The machine that it is used on; None for this one, which is then measured.
-    """
-
-    budget: Budget = field(default_factory=Budget)
-    precisions: tuple[str, ...] = PRECISIONS
-    threads: int = 1
-    device: DeviceProfile | None = None
-
-
-@dataclass(frozen=True)
-class Device:
+class LatencySource:
     """Where the latencies of a search hold.
 
     Attributes:
-        name: What the machine calls its processor.
+        name: Name of the processor.
         engine: The instruction set that the engine used.
         threads: Threads that shared one image.
         measured_here: Whether they were measured by this run, on this machine, and not read from a profile.
@@ -49,13 +31,13 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Latency:
-    """What one image takes through a finished Model, on the machine at hand.
+class MeasuredLatency:
+    """Latency of one image through a finished Model, on this machine.
 
     Attributes:
         median_ms: Median time.
-        minimum_ms: Shortest time seen.
-        predicted_ms: What the search had taken it for.
+        minimum_ms: Minimum time.
+        predicted_ms: Latency that the search had predicted.
         threads: Threads that shared the image.
     """
 
@@ -66,30 +48,30 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchRecord:
     """How a network was chosen.
 
     Attributes:
         budget: What it may cost and must reach.
         device: Where the latencies hold.
-        candidates: Everything that was evaluated: slices of the shared network, in every precision that was allowed,
-            with their accuracy on the validation images before any of them was specialised.
-        choice: The one that was taken; one of the candidates.
+        candidates: Everything that was evaluated: subnets of the supernet, in every precision that was allowed, with
+            their accuracy on the validation images before any of them was fine-tuned.
+        choice: The candidate that was chosen.
         reason: Why, in one sentence.
         validation_images: How many images those accuracies come from.
-        widest: α of the shared network.
-        largest: Largest resolution of the shared network, in pixels.
+        widest: α of the supernet.
+        largest: Largest resolution of the supernet, in pixels.
     """
 
     budget: Budget
-    device: Device
+    device: LatencySource
     candidates: tuple[Candidate, ...]
     choice: Candidate
     reason: str
     validation_images: int
     widest: float
     largest: int
-    latency: Latency | None = field(default=None)
+    latency: MeasuredLatency | None = field(default=None)
     """Of the finished Model; None where the latencies are another machine's."""
 
     def to_json(self) -> dict[str, Any]:
@@ -97,21 +79,21 @@ class Search:
         return {**asdict(self), "candidates": [asdict(one) for one in self.candidates]}
 
     @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Search:
+    def from_json(data: Mapping[str, Any]) -> SearchRecord:
         """Read what :meth:`to_json` gave.
 
         Raises:
             PlanningError: If fields are missing or unknown.
         """
         try:
-            plain = {one.name: data[one.name] for one in fields(Search)}
+            plain = {one.name: data[one.name] for one in fields(SearchRecord)}
             plain |= {
                 "budget": Budget(**data["budget"]),
-                "device": Device(**data["device"]),
+                "device": LatencySource(**data["device"]),
                 "candidates": tuple(Candidate(**one) for one in data["candidates"]),
                 "choice": Candidate(**data["choice"]),
-                "latency": None if data["latency"] is None else Latency(**data["latency"]),
+                "latency": None if data["latency"] is None else MeasuredLatency(**data["latency"]),
             }
-            return Search(**plain)
+            return SearchRecord(**plain)
         except (KeyError, TypeError) as error:
             raise PlanningError(f"this is not the record of a search: {error}") from None
