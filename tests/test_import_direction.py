@@ -31,12 +31,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 """A part imports itself and parts of earlier rows."""
 
-DEBTS: dict[str, set[str]] = {
-    "reports/pages/compression.py": {"benchmark"},
-    "reports/pages/verdict.py": {"benchmark"},
-    "reports/run_report.py": {"benchmark"},
-    "benchmark/comparison.py": {"reports"},
-}
+DEBTS: dict[str, set[str]] = {}
 """What modules still import and should not; the list only ever gets shorter."""
 
 OPTIONAL_PACKAGES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -65,9 +66,11 @@ def test_what_it_prints_is_what_the_models_are(
     assert "squeezenet@0.25-33" in printed
     assert "4 test images; float32, one image on one thread of" in printed
     assert max(map(len, printed.splitlines()[:4])) <= 80
-    for name in ("accuracy-macs.png", "accuracy-parameters.png"):
-        with Image.open(tmp_path / "plots" / name) as image:
-            assert image.size[0] > 1000
+    for name in ("accuracy-macs.svg", "accuracy-parameters.svg"):
+        drawn = ElementTree.parse(tmp_path / "plots" / name).getroot()
+        assert float(drawn.attrib["width"]) > 1000
+        said = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"v1@0.25-33".replace("v1", "mobilenet_v1"), "squeezenet@0.25-33", "GoogLeNet"} <= set(said)
 
 
 def test_every_network_has_batch_norm_and_the_same_recipe(compared: Path) -> None:

@@ -46,4 +46,4 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(
         assert message in " ".join(outcome.err.split())
     outcome = mobilenets("plan", "--plot", tmp_path / "plan.xyz")
     assert outcome.code == 2
-    assert "must end in .png or .svg" in " ".join(outcome.err.split())
+    assert "must end in .svg" in " ".join(outcome.err.split())

@@ -14,7 +14,8 @@ from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
 
 from mobilenets.cli.main import main
 from mobilenets.errors import DataError
-from mobilenets.reports.pages import charts, frontier
+from mobilenets.reports import charts
+from mobilenets.reports.pages import frontier
 from mobilenets.reports.pages.markup import tag, write
 from mobilenets.reports.pages.training import training
 from mobilenets.reports.pages.verdict import allowed

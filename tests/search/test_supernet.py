@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -168,12 +169,11 @@ def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
 def test_the_command(supernet: Model, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     save(supernet, tmp_path / "supernet.safetensors")
     plan = ("plan", "--supernet", tmp_path / "supernet.safetensors", "--precision", "float32", "-q")
-    found = call(capfd, *plan, "--max-macs", "2M", "--plot", tmp_path / "plot.png", "--json").json
+    found = call(capfd, *plan, "--max-macs", "2M", "--plot", tmp_path / "plot.svg", "--json").json
     assert len(found["candidates"]) == 3
     assert found["choice"]["macs"] <= 2_000_000
     assert "validation images of" in found["accuracy"]
-    with Image.open(tmp_path / "plot.png") as image:
-        assert image.size[0] > 800
+    assert float(ElementTree.parse(tmp_path / "plot.svg").getroot().attrib["width"]) > 800
     printed = call(capfd, *plan, "--sizes", "0.3-40")
     assert "α 0.3 at 40 px, float32" in printed.out
     assert "'0.3x40' is not a list of WIDTH-RESOLUTION" in call(capfd, *plan, "--sizes", "0.3x40").err

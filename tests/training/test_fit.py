@@ -24,7 +24,6 @@ from mobilenets.errors import ArchitectureError, DataError, ModelFileError, Trai
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, class_count
-from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import loop
 from mobilenets.training.defaults import fine_tuning_network, fine_tuning_side
 from mobilenets.training.fit import fit
@@ -32,6 +31,7 @@ from mobilenets.training.head import early_layers
 from mobilenets.training.network import NetworkModule, parameters_of
 from mobilenets.training.recipes import DEFAULT, PAPER
 from mobilenets.training.result import Fit
+from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.selection import Totals, Validation
 from mobilenets.training.settings import Settings
 
@@ -51,16 +51,14 @@ def test_colours_are_learnt(fitted: tuple[Fit, Path]) -> None:
     assert result.history[-1].loss < result.history[0].loss
 
 
-def test_it_writes_model_figures_and_curve_and_nothing_else(fitted: tuple[Fit, Path]) -> None:
+def test_it_writes_model_and_figures_and_nothing_else(fitted: tuple[Fit, Path]) -> None:
     result, folder = fitted
-    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "model.safetensors", "training.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.json", "model.safetensors"]
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test"]["top1"] == result.evaluation.top1
     assert [row["label"] for row in metrics["test"]["classes"]] == ["blue", "green", "red"]
     assert np.array(metrics["test"]["confusion"]).sum() == metrics["images"]["test"] == 6
     assert len(metrics["epochs"]) == 16
-    with Image.open(folder / "training.png") as curve:
-        assert curve.size[0] > 500
 
 
 def test_the_model_on_disk_is_the_model_that_was_tested(fitted: tuple[Fit, Path]) -> None:
@@ -349,7 +347,7 @@ def test_a_disk_that_fills_up_loses_nothing(colours: Path, tmp_path: Path, monke
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match=r"checkpoint\.safetensors cannot be written: No space left on device"):
         fit(colours, tmp_path, settings)
-    assert [path.name for path in tmp_path.iterdir()] == [checkpoints.FILE_NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     monkeypatch.setattr(os, "fsync", real)
     resumed = fit(colours, tmp_path, settings, resume=True).model
     for name, values in expected.parameters.items():

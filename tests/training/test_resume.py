@@ -18,8 +18,8 @@ from tests.support.random_models import random_model
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.training import loop
-from mobilenets.training.checkpoint import FILE_NAME
 from mobilenets.training.fit import fit
+from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.settings import Settings
 
 PROGRAM = """
@@ -61,7 +61,7 @@ def test_kills_at_random_moments_change_nothing(colours: Path, tmp_path: Path) -
     chances = random.Random(time.time_ns())
     output, kills = tmp_path / "killed", 0
     for _ in range(2):
-        checkpoint = output / FILE_NAME
+        checkpoint = output / CHECKPOINT_FILE
         older = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         process = begin(colours, output)
         wait_for_new_checkpoint(process, checkpoint, older)
@@ -79,7 +79,6 @@ def test_kills_at_random_moments_change_nothing(colours: Path, tmp_path: Path) -
     assert sorted(path.name for path in output.iterdir() if not path.name.startswith(".")) == [
         "metrics.json",
         "model.safetensors",
-        "training.png",
     ]
 
 
@@ -91,7 +90,7 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         fit(colours, tmp_path, settings, progress=Interruption(epoch=2))
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
     with pytest.raises(TrainingError, match="holds an unfinished run: go on with --resume"):
         fit(colours, tmp_path, settings)
     with pytest.raises(TrainingError, match="was begun with epochs 3, not 4"):
@@ -119,6 +118,6 @@ def test_a_run_goes_on_after_the_validation_images_have_joined(
 
 
 def test_a_damaged_checkpoint_is_an_error_and_not_a_new_start(colours: Path, tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    (tmp_path / CHECKPOINT_FILE).write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(TrainingError, match="cannot be read"):
         fit(colours, tmp_path, Settings(width=0.25, resolution=32, epochs=1, threads=1), resume=True)

@@ -14,12 +14,13 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.benchmark.measured import Measured, measure_models
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.engine.evaluate import Evaluation
-from mobilenets.errors import ArchitectureError, TrainingError
+from mobilenets.errors import ArchitectureError, DataError, TrainingError
+from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.reports.run import MODEL_FILE, read_figures
+from mobilenets.search.costs import ModelCost, measure_costs
+from mobilenets.training.run_folder import MODEL_FILE, is_finished, read_metrics
 
 if TYPE_CHECKING:
     from mobilenets.training.settings import Settings
@@ -28,7 +29,7 @@ PLAN_FILE = "comparison.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Contestant:
+class ComparedNetwork:
     """One network of a comparison, trained.
 
     Attributes:
@@ -43,7 +44,7 @@ class Contestant:
     name: str
     model: Model
     evaluation: Evaluation
-    cost: Measured
+    cost: ModelCost
     epochs: int
     seconds: float
 
@@ -79,7 +80,7 @@ def compare(
     resume: bool = False,
     replace_existing: bool = False,
     progress: Progress = SILENT,
-) -> list[Contestant]:
+) -> list[ComparedNetwork]:
     """Train networks one after the other, test each once, and measure what they cost.
 
     Every convolution of every network is followed by a batch norm, as MobileNet's are: one recipe then suits all.
@@ -94,7 +95,7 @@ def compare(
             minutes and epochs, each gets those that ``fit`` would give it.
         resume: Go on with an unfinished comparison in the output folder; what is trained is kept.
         replace_existing: Begin anew whatever lies there.
-        progress: Hears about everything.
+        progress: Receives progress updates.
 
     Raises:
         ArchitectureError: If a name is unknown, or a network takes no images of that size.
@@ -123,10 +124,10 @@ def compare(
     for name, network in networks.items():
         chosen = replace(settings, architecture=name, resolution=network.height, epochs=epochs[name], batch_norm=True)
         _train(source, folder / name, chosen, anew=replace_existing and not resume, progress=progress)
-    contestants = _contestants(folder, models, progress)
-    figures = [one.to_json() for one in contestants]
+    compared = _compared(folder, models, progress)
+    figures = [one.to_json() for one in compared]
     _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs, "results": figures})
-    return contestants
+    return compared
 
 
 # Before the training --------------------------------------------------------------------------------------------------
@@ -195,28 +196,25 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 
 def _train(source: str | Path, folder: Path, settings: Settings, *, anew: bool, progress: Progress) -> None:
     """Train one network, go on with it, or leave it as it is where it is done."""
-    from mobilenets.training.checkpoint import FILE_NAME
     from mobilenets.training.fit import fit
 
-    if not anew and (folder / MODEL_FILE).exists() and not (folder / FILE_NAME).exists():
+    if not anew and is_finished(folder):
         progress.note(f"{settings.architecture} is trained already")
         return
     progress.note(f"{settings.architecture}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
     fit(source, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
 
 
-def _contestants(folder: Path, models: Sequence[str], progress: Progress) -> list[Contestant]:
+def _compared(folder: Path, models: Sequence[str], progress: Progress) -> list[ComparedNetwork]:
     """What was trained, read back and measured turn by turn."""
-    runs = {name: read_figures(folder / name) for name in models}
-    costs = measure_models([run.model for run in runs.values()], progress=progress)
-    return [
-        Contestant(
-            name=name,
-            model=run.model,
-            evaluation=run.evaluation,
-            cost=cost,
-            epochs=len(run.phases[-1].epochs),
-            seconds=float(run.metrics["seconds"]),
-        )
-        for (name, run), cost in zip(runs.items(), costs, strict=True)
-    ]
+    trained = {name: load(folder / name / MODEL_FILE) for name in models}
+    costs = measure_costs(list(trained.values()), progress=progress)
+    compared = []
+    for (name, model), cost in zip(trained.items(), costs, strict=True):
+        metrics = read_metrics(folder / name)
+        try:
+            evaluation, epochs = Evaluation.from_json(metrics["test"]), len(metrics["epochs"])
+            compared.append(ComparedNetwork(name, model, evaluation, cost, epochs, float(metrics["seconds"])))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"the figures in {folder / name} are not those that fit writes: {error!r}") from None
+    return compared

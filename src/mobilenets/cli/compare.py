@@ -11,7 +11,7 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from mobilenets.benchmark.comparison import Contestant
+    from mobilenets.benchmark.comparison import ComparedNetwork
 
 DEFAULT_MODELS = "mobilenet_v1@0.5,mobilenet_v1_shallow@0.5,squeezenet@0.5"
 
@@ -31,7 +31,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--epochs", type=click.IntRange(min=1), help="The same passes for all, instead of minutes.")
 @click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the images]")
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of all chances.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
 @click.option(
     "--plot",
@@ -75,7 +75,7 @@ def command(
     progress = progress_to_stderr(quiet=quiet)
     settings = Settings(resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, threads=training_threads)
     try:
-        contestants = compare(
+        networks = compare(
             data,
             models,
             output,
@@ -89,24 +89,24 @@ def command(
         progress.note("the same command with --resume goes on from here")
         raise
     if as_json:
-        print_json({"data": data, "networks": [one.to_json() for one in contestants]})
+        print_json({"data": data, "networks": [one.to_json() for one in networks]})
     else:
-        _print(contestants)
+        _print(networks)
     if plot is not None:
-        from mobilenets.benchmark.comparison_plot import plot_comparison
+        from mobilenets.reports.plots import plot_comparison
 
-        for path in plot_comparison(contestants, plot, title=f"{data}, {recipe} recipe", published=published):
+        for path in plot_comparison(networks, plot, title=f"{data}, {recipe} recipe", published=published):
             progress.note(f"{path} is written")
 
 
-def _print(contestants: list[Contestant]) -> None:
+def _print(networks: list[ComparedNetwork]) -> None:
     from mobilenets.cli.layout import text_table
 
     console = results()
     table = text_table(
         "network\n", "top-1 %\n(95 %)", "Mult-Adds\nmillions", "params\nmillions", "file\nMB", "ms\n", "epochs\n"
     )
-    for one in contestants:
+    for one in networks:
         evaluation, cost = one.evaluation, one.cost
         low, high = (100 * end for end in evaluation.top1_interval)
         table.add_row(
@@ -119,7 +119,7 @@ def _print(contestants: list[Contestant]) -> None:
             str(one.epochs),
         )
     console.print(table)
-    images, cost = contestants[0].evaluation.images, contestants[0].cost
+    images, cost = networks[0].evaluation.images, networks[0].cost
     console.print(f"\n{images} test images; float32, one image on one thread of {cost.processor}, median")
 
 

@@ -52,8 +52,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Passes over the images; with a budget, three times as many for its supernet."
-    "  [default: by their number]",
+    help="Passes over the images; with a budget, three times as many for its supernet.  [default: by their number]",
 )
 @click.option(
     "--seed",
@@ -173,11 +172,12 @@ def _write_report(
     result: Fit, int8: Model | None, figures: Mapping[str, Any], output: Path, progress: Progress
 ) -> None:
     """The report, beside the Model. The Model is what was asked for: that it has no report is not a failure."""
-    from mobilenets.reports.run import keep_figures, run_of
-    from mobilenets.reports.run_report import REPORT_FILE, write_report
+    from mobilenets.reports.run import run_of
+    from mobilenets.reports.run_report import write_report
+    from mobilenets.training.run_folder import REPORT_FILE, add_metrics
 
     try:
-        keep_figures(output, figures)
+        add_metrics(output, figures)
         write_report(run_of(result, output, int8=int8, figures=figures), output / REPORT_FILE, progress=progress)
     except Exception as error:  # whatever it is: hours of training must not end in a traceback over their summary
         progress.note(f"no report is written: {error!r}; mobilenets report {output} tries again")
@@ -198,7 +198,8 @@ def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool)
 
 
 def _print(result: Fit, output: Path) -> None:
-    from mobilenets.search.search import PROFILE_FILE, SUPERNET_FILE, SearchResult
+    from mobilenets.search.search import SearchResult
+    from mobilenets.training.run_folder import FLOAT_FILE, METRICS_FILE, MODEL_FILE, PROFILE_FILE, SUPERNET_FILE
 
     network, evaluation = result.model.network, result.evaluation
     low, high = evaluation.top1_interval
@@ -221,9 +222,9 @@ def _print(result: Fit, output: Path) -> None:
     )
     others = [] if found is None else [SUPERNET_FILE, PROFILE_FILE]
     if result.float_model is not None:
-        others.insert(0, "model.float32.safetensors")
-    written = ", ".join([str(output / "model.safetensors"), *others, "metrics.json"])
-    click.echo(f"{result.seconds:.0f} s; {written} and training.png are written")
+        others.insert(0, FLOAT_FILE)
+    written = ", ".join([str(output / MODEL_FILE), *others, METRICS_FILE])
+    click.echo(f"{result.seconds:.0f} s; {written} are written")
 
 
 def _print_search(search: SearchRecord) -> None:

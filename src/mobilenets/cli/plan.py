@@ -31,10 +31,12 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
 @click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
-@click.option("--supernet", type=click.Path(path_type=Path), help="A supernet.safetensors that fit wrote: plan with that.")
+@click.option(
+    "--supernet", type=click.Path(path_type=Path), help="A supernet.safetensors that fit wrote: plan with that."
+)
 @click.option("--data", help="The images that it was trained on.  [default: where they were]")
 @click.option("--sizes", callback=_sizes, help="Its subnets, such as 0.25-64,0.5-96.  [default: those that fit tried]")
-@click.option("--plot", type=OutputFile(".png", ".svg"), help="Also draw the frontier into this PNG or SVG file.")
+@click.option("--plot", type=OutputFile(".svg"), help="Also draw the frontier into this SVG file.")
 @json_option
 @quiet_option
 def command(
@@ -56,8 +58,8 @@ def command(
     """Show what accuracy costs: the 16 published networks with their ImageNet accuracy and measured latency.
 
     With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
-    validation images. With a budget, the network to take is marked. Published accuracies are those of the released float32 and
-    8-bit networks; everything else is computed, or measured here unless --device says where.
+    validation images. With a budget, the network to take is marked. Published accuracies are those of the released
+    float32 and 8-bit networks; everything else is computed, or measured here unless --device says where.
     """
     if supernet is None and (data or sizes):
         raise click.UsageError("--data and --sizes go with --supernet")
@@ -72,10 +74,9 @@ def command(
         progress=progress_to_stderr(quiet=quiet),
     )
     if plot is not None:
-        from mobilenets.reports.frontier_plot import plot_frontier
+        from mobilenets.reports.plots import plot_plan
 
-        title = f"{result.device}, {threads} thread{'s' if threads > 1 else ''}; {result.accuracy_of}"
-        plot_frontier(result.candidates, result.choice, plot, title=title)
+        plot_plan(result, plot)
     if as_json:
         print_json(result.to_json())
     else:

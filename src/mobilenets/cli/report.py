@@ -16,13 +16,14 @@ from mobilenets.cli.output_file import OutputFile
 @click.option("-o", "--output", type=OutputFile(), help="The file.  [default: report.html in RUN]")
 @quiet_option
 def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> None:
-    """Write the report of a finished fit: verdict, mistakes, training, time by layer, and how to reproduce it.
+    """Write the report of a finished fit: result, mistakes, training, time by layer, and how to reproduce it.
 
     RUN is the output folder of mobilenets fit, which writes a report itself at its end. Latencies are measured anew, on
     this machine. The file holds everything that it shows, and opens with no network.
     """
     from mobilenets.reports.run import read_run
-    from mobilenets.reports.run_report import REPORT_FILE, write_report
+    from mobilenets.reports.run_report import write_report
+    from mobilenets.training.run_folder import REPORT_FILE
 
     progress = progress_to_stderr(quiet=quiet)
     path = output or run / REPORT_FILE

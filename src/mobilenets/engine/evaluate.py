@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,21 @@ class Evaluation:
             "classes": [vars(figures) for figures in self.classes],
             "confusion": self.confusion[np.ix_(kept, kept)].tolist(),
         }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Evaluation:
+        """Read what :meth:`to_json` gave.
+
+        Raises:
+            KeyError: If a figure is missing.
+            ValueError: If the figures contradict each other.
+        """
+        labels = tuple(str(row["label"]) for row in data["classes"])
+        confusion = np.array(data["confusion"], np.int64)
+        if confusion.shape != (len(labels), len(labels)) or confusion.min() < 0 or not confusion.sum():
+            raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(labels)} classes")
+        right = round(float(data["top5"]) * int(confusion.sum()))
+        return Evaluation(labels, confusion, right, tuple(map(str, data["skipped"])))
 
 
 def score(logits: npt.NDArray[Any], targets: Counts, labels: Sequence[str]) -> Evaluation:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.engine.evaluate import Evaluation
@@ -18,13 +14,10 @@ from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.search.record import SearchRecord
+from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, read_metrics
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fit
-
-MODEL_FILE, METRICS_FILE = "model.safetensors", "metrics.json"
-INT8_FILE, FLOAT_FILE = "model.int8.safetensors", "model.float32.safetensors"
-
 
 PHASES = {"supernet": "the supernet", "fine-tune": "the chosen subnet", "compress": "int8"}
 """What the phases of a search are called in a report."""
@@ -90,23 +83,6 @@ class Run:
         return str(self.provenance["data"]["source"])
 
 
-def keep_figures(folder: str | Path, figures: Mapping[str, Any]) -> None:
-    """Add to the figures of a run what only its caller knows.
-
-    Args:
-        folder: Of the run.
-        figures: ``command``, the words by which it was called for, or ``compression``, an int8 verdict.
-
-    Raises:
-        OSError: If the file cannot be read or written.
-    """
-    path = Path(folder) / METRICS_FILE
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    write_atomically(
-        path, json.dumps({**metrics, **figures}, indent=2, ensure_ascii=False).encode(errors="backslashreplace")
-    )
-
-
 def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: Mapping[str, Any] = {}) -> Run:
     """A run that has just ended.
 
@@ -114,7 +90,7 @@ def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: M
         fit: What came of it.
         place: Folder that its Model lies in, as commands should name it.
         int8: The int8 Model that was made of its Model, where that is float32.
-        figures: As for :func:`keep_figures`.
+        figures: Beside its own: see :func:`~mobilenets.training.run_folder.add_metrics`.
     """
     models = fit.model, fit.float_model or int8
     return _run(models, {**fit.to_json(), **figures}, fit.dataset, str(place))
@@ -126,8 +102,8 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
     Args:
         folder: It holds ``model.safetensors`` and ``metrics.json``.
         data: The images; by default where they were when the Model was fitted. Where they are gone or have
-            changed, the run comes without them, and ``progress`` hears why.
-        progress: Hears about reading.
+            changed, the run comes without them, and ``progress`` is told why.
+        progress: Receives progress updates.
 
     Raises:
         DataError: If the folder holds no finished run, its figures are damaged, or ``data`` was named and is not what
@@ -153,13 +129,7 @@ def read_figures(folder: str | Path) -> Run:
         ModelFileError: If the Model cannot be read.
     """
     folder = Path(folder)
-    path = folder / METRICS_FILE
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{folder} holds no {METRICS_FILE}; expected the output folder of mobilenets fit") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+    metrics = read_metrics(folder)
     model = load(folder / MODEL_FILE)
     beside = folder / (INT8_FILE if model.quantization is None else FLOAT_FILE)
     models = model, load(beside) if beside.exists() else None
@@ -178,7 +148,7 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
             model=models[0],
             float32=by_precision.get("float32"),
             int8=by_precision.get("int8"),
-            evaluation=_evaluation(test),
+            evaluation=Evaluation.from_json(test),
             phases=_phases(metrics),
             search=SearchRecord.from_json(metrics["search"]) if "search" in metrics else None,
             metrics=metrics,
@@ -188,15 +158,6 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
     except (KeyError, TypeError, ValueError, IndexError, PlanningError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
-
-
-def _evaluation(test: Mapping[str, Any]) -> Evaluation:
-    labels = tuple(str(row["label"]) for row in test["classes"])
-    confusion = np.array(test["confusion"], np.int64)
-    if confusion.shape != (len(labels), len(labels)) or confusion.min() < 0 or not confusion.sum():
-        raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(labels)} classes")
-    right = round(float(test["top5"]) * int(confusion.sum()))
-    return Evaluation(labels, confusion, right, tuple(map(str, test["skipped"])))
 
 
 def _phases(metrics: Mapping[str, Any]) -> tuple[Phase, ...]:

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from mobilenets import __version__
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.benchmark.measured import Measured, measure_models
 from mobilenets.reports.pages import answers, compression, frontier, layers, mistakes, training, use, verdict
 from mobilenets.reports.pages.markup import Element, tag, write
 from mobilenets.reports.run import Run, run_of
+from mobilenets.search.costs import ModelCost, measure_costs
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fit
-
-REPORT_FILE = "report.html"
 
 
 def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SILENT) -> None:
@@ -61,7 +59,7 @@ def document(run: Run, *, progress: Progress = SILENT) -> str:
 
 def _parts(run: Run, progress: Progress) -> list[Element]:
     models = [model for model in (run.float32, run.int8) if model is not None]
-    costs = dict(zip((model.precision for model in models), measure_models(models, progress=progress), strict=True))
+    costs = dict(zip((model.precision for model in models), measure_costs(models, progress=progress), strict=True))
     chosen = [] if run.search is None else [frontier.trade_off(run.search)]
     sections = [
         *chosen,
@@ -83,7 +81,7 @@ def _mistakes(run: Run, progress: Progress) -> Element:
     return mistakes.mistakes(found, run.source)
 
 
-def _compression(run: Run, costs: Mapping[str, Measured]) -> Element:
+def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(use.model_path(run)), shlex.quote(run.source)
         return compression.not_compressed(f"mobilenets quantize {path} --calibration {source} --data {source}")

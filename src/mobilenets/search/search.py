@@ -41,13 +41,19 @@ from mobilenets.search.int8 import to_int8
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, measure_profile, time_sessions
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.search.supernet import check_validation, evaluate_supernet
-from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import default_resolution
-from mobilenets.training.output import claim, write
 from mobilenets.training.recalibration import reestimated
 from mobilenets.training.recipes import suited_to
 from mobilenets.training.result import Fit, epochs_to_json, provenance_of
+from mobilenets.training.run_folder import (
+    CHECKPOINT_FILE,
+    PROFILE_FILE,
+    SUPERNET_FILE,
+    claim,
+    fine_tuning_checkpoint,
+    write,
+)
 from mobilenets.training.selection import Epoch
 from mobilenets.training.settings import Settings, set_up, specification
 from mobilenets.training.supernet import (
@@ -58,7 +64,6 @@ from mobilenets.training.supernet import (
     train_supernet,
 )
 
-SUPERNET_FILE, PROFILE_FILE = "supernet.safetensors", "device.json"
 MEASURING_ROUNDS = 8
 
 T = TypeVar("T")
@@ -174,7 +179,7 @@ def search(
     sides = [side for side in how.resolutions if side <= largest]
     progress.note(_training_note(len(usable), len(predicted), min(how.widths), widest, sides))
     images = make_canvases(dataset.train, largest, progress=progress)
-    checkpoint = folder and folder / checkpoints.FILE_NAME
+    checkpoint = folder and folder / CHECKPOINT_FILE
     trained, training = timed(
         "supernet", partial(train_supernet, network, dataset, images, how, checkpoint=checkpoint, **go_on)
     )
@@ -264,11 +269,6 @@ def largest_architecture(settings: Settings) -> Specification:
 def allowed_drop(images: int) -> float:
     """Points of top-1 that int8 may lose: fewer than a hundred images cannot tell a point from one image."""
     return max(DEFAULT_MAX_DROP, 100 / images + 1e-9)
-
-
-def fine_tuning_checkpoint(folder: Path, width: float, resolution: int) -> Path:
-    """File of the checkpoint of a subnet's fine-tuning, in the output folder of a search."""
-    return folder / f"fine-tune-{width:g}-{resolution}.checkpoint.safetensors"
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ from torch import Tensor
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import TrainingError
 
-FILE_NAME = "checkpoint.safetensors"
 FORMAT = "mobilenets-checkpoint-1"
 
 Arrays = dict[str, npt.NDArray[Any]]

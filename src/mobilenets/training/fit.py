@@ -20,7 +20,6 @@ from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
-from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training import defaults, head
 from mobilenets.training.batches import Batches
 from mobilenets.training.canvases import make_canvases
@@ -30,10 +29,10 @@ from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.output import claim, write
 from mobilenets.training.recipes import Recipe, for_fine_tuning, suited_to
 from mobilenets.training.result import Fit, provenance_of
 from mobilenets.training.run import TrainingRun
+from mobilenets.training.run_folder import CHECKPOINT_FILE, claim, write
 from mobilenets.training.selection import Validation, logits_of, validated_epoch
 from mobilenets.training.settings import Settings, set_up, specification
 
@@ -56,7 +55,7 @@ def fit(
 
     Args:
         source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``.
-        output: Folder for ``model.safetensors``, ``metrics.json`` and ``training.png``; None to write nothing.
+        output: Folder for ``model.safetensors`` and ``metrics.json``; None to write nothing.
         settings: What to train and how.
         resume: Go on from the checkpoint in the output folder, if there is one.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
@@ -91,7 +90,7 @@ def fit(
     checkpoint = None
     if folder is not None:
         settled = fixed(dataset, network, recipe, run) | {"side": side}
-        checkpoint = CheckpointFile(folder / checkpoints.FILE_NAME, settled, resume)
+        checkpoint = CheckpointFile(folder / CHECKPOINT_FILE, settled, resume)
     trained = train(
         module,
         batches,

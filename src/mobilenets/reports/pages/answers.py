@@ -11,7 +11,7 @@ from PIL import Image
 
 from mobilenets.base.text import percent, plural
 from mobilenets.engine.evaluate import ClassFigures, Counts, Evaluation
-from mobilenets.reports.pages.charts import figure, svg
+from mobilenets.reports.charts import figure, svg
 from mobilenets.reports.pages.markup import Child, Element, name, scrolling, section, table, tag
 
 MOST_COUNTED = 12

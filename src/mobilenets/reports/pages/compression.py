@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mobilenets.base.text import GAP, interval, milliseconds, percent, size
-from mobilenets.benchmark.measured import Measured
 from mobilenets.compression.quality import Share
 from mobilenets.reports.pages.answers import bar
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.search.costs import ModelCost
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
 """Signal over noise below which a layer's results are mostly noise that later layers must bear, and above which none
@@ -22,7 +22,7 @@ def not_compressed(command: str) -> Element:
     return section("compression", "What int8 would buy", tag("p", words), tag("pre", tag("code", command)))
 
 
-def compression(verdict: Mapping[str, Any], costs: Mapping[str, Measured], *, trained: bool) -> Element:
+def compression(verdict: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
     """The section.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mobilenets.base.text import macs, milliseconds, percent, plural, size
-from mobilenets.reports.pages.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
+from mobilenets.reports.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
@@ -40,15 +40,25 @@ def _origin(search: SearchRecord) -> str:
     )
 
 
-def draw(candidates: Sequence[Candidate], choice: Candidate, budget: Budget, width: float) -> Element:
-    """The chart."""
+def draw(
+    candidates: Sequence[Candidate], choice: Candidate, budget: Budget, width: float, top1: str = "validation top-1"
+) -> Element:
+    """The chart.
+
+    Args:
+        candidates: Everything that there was to choose from.
+        choice: The one to mark.
+        budget: Its latency is drawn, and what exceeds it is faded.
+        width: In CSS pixels.
+        top1: Title of the axis of accuracies.
+    """
     limit, least = budget.max_latency_ms, budget.min_accuracy
     times = [one.latency_ms for one in candidates]
     shares = [one.accuracy for one in candidates]
     near = limit is not None and min(times) / 3 < limit < max(times) * 3
     low, high = around(shares + ([least] if least is not None else []), least=0.01)
     x = Axis(*around_logarithmic(times + ([limit] if near and limit else [])), "ms for one image", logarithmic=True)
-    y = Axis(max(low, 0.0), min(high, 1.02), "validation top-1", show=lambda share: f"{100 * share:g} %")
+    y = Axis(max(low, 0.0), min(high, 1.02), top1, show=lambda share: f"{100 * share:g} %")
     chart = Chart(width, 380 if width > NARROW else 290, x, y)
     best = frontier(candidates)
     chart.line([(one.latency_ms, one.accuracy) for one in best], "frontier")

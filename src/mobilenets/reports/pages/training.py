@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mobilenets.base.text import percent, plural
-from mobilenets.reports.pages.charts import NARROW, Axis, Chart, Points, figure, legend
+from mobilenets.reports.charts import NARROW, Axis, Chart, Points, figure, legend
 from mobilenets.reports.pages.markup import Element, section, tag
 from mobilenets.reports.run import Phase, Run
 

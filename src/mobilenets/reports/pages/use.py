@@ -9,8 +9,9 @@ from typing import Any
 
 from mobilenets.base.text import duration, plural
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
-from mobilenets.reports.run import INT8_FILE, MODEL_FILE, Run
+from mobilenets.reports.run import Run
 from mobilenets.search.record import SearchRecord
+from mobilenets.training.run_folder import INT8_FILE, MODEL_FILE
 
 
 def model_path(run: Run, *, smallest: bool = False) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mobilenets.base.text import GAP, interval, macs, milliseconds, percent, plural, size
-from mobilenets.benchmark.measured import Measured
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.markup import Child, Element, name, tag
 from mobilenets.reports.run import Run
 from mobilenets.search.budget import Budget
+from mobilenets.search.costs import ModelCost
 
 NAMES = {
     "mobilenet_v1": "MobileNet",
@@ -79,7 +79,7 @@ class Latency:
     where: str
 
 
-def latency_of(run: Run, cost: Measured) -> Latency:
+def latency_of(run: Run, cost: ModelCost) -> Latency:
     """The latency that counts: of the search, if there was one, else measured for the report."""
     here = f"Latencies: {cost.processor}, engine on {cost.instruction_set}."
     search = run.search
@@ -94,7 +94,7 @@ def latency_of(run: Run, cost: Measured) -> Latency:
     return Latency(search.choice.latency_ms, f"predicted, on {threads}", where)
 
 
-def opening(run: Run, cost: Measured) -> Element:
+def opening(run: Run, cost: ModelCost) -> Element:
     """Title, verdict, and the figures in large."""
     evaluation, latency = run.evaluation, latency_of(run, cost)
     cards = (

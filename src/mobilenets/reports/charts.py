@@ -1,6 +1,7 @@
-"""Charts as inline SVG. Colours come from the page's style, so that they follow light, dark and print.
+"""Charts as SVG: inline in a page, or as files of their own.
 
-An SVG that is scaled down to a phone takes its letters with it. So every chart is drawn twice, for a wide and for a
+Colours come from the page's style, so that they follow light, dark and print; a file has a style of its own. An SVG
+that is scaled down to a phone takes its letters with it. So every chart of a page is drawn twice, for a wide and for a
 narrow page, and the style shows one of the two.
 """
 
@@ -9,13 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
 
-from mobilenets.reports.pages.markup import Child, Element, tag
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.reports.pages.markup import Child, Element, printable, tag
 
 WIDE, NARROW = 760, 328
 """CSS pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 28, 38
 TEXT_HEIGHT, LETTER_WIDTH = 14, 7
+HEADING, GAP_BETWEEN = 46, 24
+"""Pixels above the charts of a file for its title and legend, and those between two charts."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -129,6 +135,19 @@ class Chart:
         else:
             self._marks.append(tag("circle", inner, cx=across, cy=down, r=radius, class_=f"dot {class_}"))
 
+    def interval(self, x: float, low: float, high: float, class_: str) -> None:
+        """A vertical bar from the low to the high end of an interval."""
+        across, top, foot = self.across(x), self.down(high), self.down(low)
+        self._marks.append(tag("line", x1=across, x2=across, y1=top, y2=foot, class_=f"interval {class_}"))
+        for end in (top, foot):
+            self._marks.append(tag("line", x1=across - 4, x2=across + 4, y1=end, y2=end, class_=f"interval {class_}"))
+
+    def label(self, x: float, y: float, label: str, *, before: bool = False) -> None:
+        """A name beside a point, a little above it."""
+        self.text(
+            self.across(x) + (-8 if before else 8), self.down(y) - 6, label, "tick", anchor="end" if before else None
+        )
+
     def upright(self, x: float, class_: str, label: str = "", *, before: bool = False) -> None:
         """A vertical rule, with a label at its foot, where the points that are worth a label are not."""
         across, foot = self.across(x), self.height - BOTTOM
@@ -206,3 +225,73 @@ def legend(*entries: tuple[str, str]) -> Element:
     return tag(
         "p", [tag("span", tag("i", class_=f"key {class_}"), words) for class_, words in entries], class_="legend"
     )
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+STYLE = """
+svg { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
+.paper { fill: #ffffff; }
+.heading { font-size: 13px; font-weight: 600; fill: #16191d; }
+.grid { stroke: #dfe3e8; }
+.axis { stroke: #5f6873; stroke-opacity: 0.6; }
+.tick, .title, .entry { fill: #5f6873; }
+.line { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
+.line.frontier { stroke: #5f6873; stroke-opacity: 0.55; }
+.rule { stroke: #5f6873; stroke-dasharray: 3 3; }
+.rule.limit { stroke: #b81424; }
+.note { fill: #16191d; font-weight: 600; }
+.note.chosen, .note.limit { fill: #b81424; }
+.dot.float32, .dot.published { fill: #9a5b13; }
+.dot.int8, .dot.own { fill: #1f5fa8; }
+.dot.released { fill: #8a929b; }
+.dot.over { fill-opacity: 0.3; }
+.dot.chosen { fill: none; stroke: #b81424; stroke-width: 2.2; }
+.interval { stroke: #1f5fa8; stroke-opacity: 0.6; }
+"""
+
+
+def write_svg(path: Path, charts: Sequence[Element], *, title: str, entries: Sequence[tuple[str, str]] = ()) -> None:
+    """Write charts, side by side, into an SVG file that needs nothing beside it.
+
+    Args:
+        path: The file; written atomically.
+        charts: As :meth:`Chart.element` gives them.
+        title: Above them.
+        entries: Of the legend: (class, words) each.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    sizes = [tuple(float(value) for value in str(chart.get("viewBox")).split()[2:]) for chart in charts]
+    width = sum(across for across, _ in sizes) + GAP_BETWEEN * (len(charts) - 1) + 2 * GAP_BETWEEN
+    height = HEADING + max(down for _, down in sizes) + GAP_BETWEEN
+    left = float(GAP_BETWEEN)
+    for chart, (across, down) in zip(charts, sizes, strict=True):
+        for name, value in (("x", left), ("y", HEADING), ("width", across), ("height", down)):
+            chart.set(name, f"{value:g}")
+        chart.attrib.pop("style", None)
+        left += across + GAP_BETWEEN
+    drawn = tag(
+        "svg",
+        tag("title", title),
+        tag("style", STYLE),
+        tag("rect", width=width, height=height, class_="paper"),
+        tag("text", printable(title), x=GAP_BETWEEN, y=18, class_="heading"),
+        _entries(entries),
+        list(charts),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
+        height=height,
+    )
+    write_atomically(path, ElementTree.tostring(drawn, encoding="utf-8", xml_declaration=True))
+
+
+def _entries(entries: Sequence[tuple[str, str]]) -> list[Element]:
+    drawn, left = [], GAP_BETWEEN + 4
+    for class_, words in entries:
+        drawn.append(tag("circle", cx=left, cy=33, r=4, class_=f"dot {class_}"))
+        drawn.append(tag("text", words, x=left + 9, y=37, class_="entry"))
+        left += 30 + LETTER_WIDTH * len(words)
+    return drawn

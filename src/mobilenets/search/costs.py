@@ -1,4 +1,4 @@
-"""What Models cost, computed or measured here, side by side."""
+"""Costs of Models: computed, and latencies measured on this machine side by side."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mobilenets.search.profile import time_sessions
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one Model costs.
+class ModelCost:
+    """Costs of one Model, computed and measured.
 
     Attributes:
         macs: Mult-Adds for one image.
-        parameters: Trained numbers.
+        parameters: Trained parameters.
         file_bytes: Size of the Model file.
         memory_bytes: Peak activation memory.
-        latency_ms: Median time of one image.
-        minimum_ms: Least time.
-        threads: That shared the image.
-        processor: What it was measured on.
-        instruction_set: That the engine used.
+        latency_ms: Median latency of one image.
+        minimum_ms: Minimum latency.
+        threads: Threads that shared the image.
+        processor: Name of the processor.
+        instruction_set: The instruction set that the engine used.
     """
 
     macs: int
@@ -42,26 +42,26 @@ class Measured:
     instruction_set: str
 
 
-def measure_models(models: Sequence[Model], *, threads: int = 1, progress: Progress = SILENT) -> list[Measured]:
-    """Costs of Models; for the latencies they take turns.
+def measure_costs(models: Sequence[Model], *, threads: int = 1, progress: Progress = SILENT) -> list[ModelCost]:
+    """Compute and measure the costs of Models; for the latencies they take turns.
 
     Args:
         models: float32 or int8.
         threads: Threads that share one image.
-        progress: Hears about the turns.
+        progress: Receives progress updates.
 
     Raises:
         EngineError: If the engine cannot take a Model.
     """
     sessions = [Session(model, threads) for model in models]
     times = time_sessions(sessions, progress=progress)
-    return [_measured(session, spent) for session, spent in zip(sessions, times, strict=True)]
+    return [_cost(session, spent) for session, spent in zip(sessions, times, strict=True)]
 
 
-def _measured(session: Session, times: list[float]) -> Measured:
+def _cost(session: Session, times: list[float]) -> ModelCost:
     model = session.model
     total = cost(model.network, bytes_per_activation=4 if model.quantization is None else 1)
-    return Measured(
+    return ModelCost(
         macs=total.macs,
         parameters=total.parameters,
         file_bytes=file_bytes(model),

@@ -1,0 +1,116 @@
+"""The folder that a run of ``fit`` writes into: the name of every file in it. No PyTorch is needed to read one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.errors import DataError, TrainingError
+from mobilenets.model.file import save
+
+if TYPE_CHECKING:
+    from mobilenets.training.result import Fit
+
+MODEL_FILE, METRICS_FILE, REPORT_FILE = "model.safetensors", "metrics.json", "report.html"
+INT8_FILE = "model.int8.safetensors"
+"""Beside a float32 Model, what was made from it."""
+FLOAT_FILE = "model.float32.safetensors"
+"""Beside an int8 Model, what it was made from."""
+SUPERNET_FILE, PROFILE_FILE = "supernet.safetensors", "device.json"
+"""Of a search: the supernet, and the latencies that were measured."""
+CHECKPOINT_FILE = "checkpoint.safetensors"
+"""Of an unfinished run."""
+
+
+def fine_tuning_checkpoint(folder: Path, width: float, resolution: int) -> Path:
+    """Checkpoint of the fine-tuning of a subnet."""
+    return folder / f"fine-tune-{width:g}-{resolution}.checkpoint.safetensors"
+
+
+def claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
+    """Make the output folder and check that it can be written to, before any work is done.
+
+    Raises:
+        TrainingError: If it cannot, or holds what must not be overwritten.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder} is a file; the output must be a folder")
+    model, unfinished = folder / MODEL_FILE, folder / CHECKPOINT_FILE
+    if not replace_existing and not resume:
+        if unfinished.exists():
+            raise TrainingError(f"{folder} holds an unfinished run: go on with --resume, or start anew with --force")
+        if model.exists():
+            raise TrainingError(
+                f"{folder} holds a Model already: choose another --output, or overwrite it with --force"
+            )
+    if resume and model.exists() and not unfinished.exists():
+        raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / ".writable", b"")
+        (folder / ".writable").unlink()
+        if replace_existing and not resume:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}") from None
+    return folder
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the folder holds a Model that is trained to its end."""
+    return (folder / MODEL_FILE).exists() and not (folder / CHECKPOINT_FILE).exists()
+
+
+def write(result: Fit, folder: Path) -> None:
+    """Write Model and figures into a folder, and then drop the checkpoint that led to them.
+
+    Raises:
+        TrainingError: If the folder cannot be written to.
+    """
+    try:
+        write_atomically(folder / METRICS_FILE, _encode(result.to_json()))
+        if result.float_model is not None:
+            save(result.float_model, folder / FLOAT_FILE)
+        save(result.model, folder / MODEL_FILE)
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}") from None
+
+
+def read_metrics(folder: str | Path) -> dict[str, Any]:
+    """The figures of a finished run.
+
+    Raises:
+        DataError: If the folder holds none, or they cannot be read.
+    """
+    path = Path(folder) / METRICS_FILE
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no {METRICS_FILE}; expected the output folder of mobilenets fit") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    if not isinstance(metrics, dict):
+        raise DataError(f"{path} cannot be read: it holds no figures")
+    return metrics
+
+
+def add_metrics(folder: str | Path, figures: Mapping[str, Any]) -> None:
+    """Add to the figures of a finished run what only its caller knows.
+
+    Args:
+        folder: Of the run.
+        figures: ``command``, the words by which it was called for, or ``compression``, what int8 lost.
+
+    Raises:
+        DataError: If the folder holds no figures.
+        OSError: If the file cannot be written.
+    """
+    write_atomically(Path(folder) / METRICS_FILE, _encode({**read_metrics(folder), **figures}))
+
+
+def _encode(metrics: Mapping[str, Any]) -> bytes:
+    return json.dumps(metrics, indent=2, ensure_ascii=False).encode(errors="backslashreplace")
