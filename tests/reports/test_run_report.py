@@ -15,12 +15,10 @@ from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
 from mobilenets.cli.main import main
 from mobilenets.errors import DataError
 from mobilenets.reports import charts
-from mobilenets.reports.pages import frontier
+from mobilenets.reports.pages import frontier, training
 from mobilenets.reports.pages.markup import tag, write
-from mobilenets.reports.pages.training import training
-from mobilenets.reports.pages.verdict import allowed
-from mobilenets.reports.run import read_run
-from mobilenets.reports.run_report import write_report
+from mobilenets.reports.pages.summary import allowed
+from mobilenets.reports.run_report import read_run, write_report
 from mobilenets.search.budget import Budget
 
 
@@ -68,7 +66,7 @@ def test_nothing_is_loaded_from_elsewhere(hostile: tuple[Path, Page]) -> None:
     assert not re.search(r"@import|url\(|https?:", (run / "report.html").read_text(encoding="utf-8"))
 
 
-def test_it_says_verdict_choice_figures_and_how_to_come_by_them(hostile: tuple[Path, Page]) -> None:
+def test_it_says_summary_choice_figures_and_how_to_come_by_them(hostile: tuple[Path, Page]) -> None:
     run, page = hostile
     metrics = json.loads((run / "metrics.json").read_text())
     assert re.search(
@@ -155,18 +153,18 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
     write_report(read_run(run), run / "report.html")
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     assert re.search(r"images trained it, \d+ did so too after epoch 4, and \d+ were looked at once", page.text)
-    text = write(training(read_run(run)))
+    text = write(training.render(read_run(run)))
     assert "Epoch 5 was kept. After epoch 4, when 65.2\xa0% of the validation images were right, they were" in text
     assert "validation 0.652" in text
 
 
 def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
-    assert "Epoch 4 of the chosen subnet was kept, by the validation images" in write(training(read_run(run)))
+    assert "Epoch 4 of the chosen subnet was kept, by the validation images" in write(training.render(read_run(run)))
     figures = json.loads((run / "metrics.json").read_text())
     figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
     (run / "metrics.json").write_text(json.dumps(figures))
-    text = write(training(read_run(run)))
+    text = write(training.render(read_run(run)))
     assert "no epoch of the chosen subnet was better than what it began as, which was kept" in text
     assert "<title>kept" not in text
     write_report(read_run(run), run / "report.html")

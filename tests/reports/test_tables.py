@@ -8,9 +8,7 @@ import pytest
 
 from mobilenets.architecture.published import MACS, PARAMETERS, Figure
 from mobilenets.errors import ArchitectureError
-from mobilenets.reports.computed import COMPUTED_MACS, COMPUTED_PARAMETERS
-from mobilenets.reports.footnotes import FOOTNOTES
-from mobilenets.reports.tables import TABLE_NAMES, Row, Table, table
+from mobilenets.reports.tables import COMPUTED_MACS, COMPUTED_PARAMETERS, FOOTNOTES, TABLE_NAMES, Row, Table, table
 
 UNIT = {MACS: 1e6, PARAMETERS: 1e6}
 

@@ -172,8 +172,7 @@ def _write_report(
     result: Fit, int8: Model | None, figures: Mapping[str, Any], output: Path, progress: Progress
 ) -> None:
     """The report, beside the Model. The Model is what was asked for: that it has no report is not a failure."""
-    from mobilenets.reports.run import run_of
-    from mobilenets.reports.run_report import write_report
+    from mobilenets.reports.run_report import run_of, write_report
     from mobilenets.training.run_folder import REPORT_FILE, add_metrics
 
     try:

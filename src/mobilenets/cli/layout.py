@@ -23,8 +23,9 @@ from mobilenets.architecture.published import (
     Figure,
 )
 from mobilenets.cli.console import results
-from mobilenets.reports.computed import COMPUTED_MACS, COMPUTED_PARAMETERS
 from mobilenets.reports.tables import (
+    COMPUTED_MACS,
+    COMPUTED_PARAMETERS,
     INT8_TOP1,
     INT8_TOP5,
     RESOLUTION,

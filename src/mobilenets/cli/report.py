@@ -21,8 +21,7 @@ def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> No
     RUN is the output folder of mobilenets fit, which writes a report itself at its end. Latencies are measured anew, on
     this machine. The file holds everything that it shows, and opens with no network.
     """
-    from mobilenets.reports.run import read_run
-    from mobilenets.reports.run_report import write_report
+    from mobilenets.reports.run_report import read_run, write_report
     from mobilenets.training.run_folder import REPORT_FILE
 
     progress = progress_to_stderr(quiet=quiet)

@@ -3,31 +3,210 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mobilenets import __version__
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.reports.pages import answers, compression, frontier, layers, mistakes, training, use, verdict
+from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.engine.evaluate import Evaluation
+from mobilenets.errors import DataError, PlanningError
+from mobilenets.model.file import load
+from mobilenets.model.model import Model
+from mobilenets.reports.pages import (
+    compression,
+    frontier,
+    layers,
+    mistakes,
+    predictions,
+    summary,
+    training,
+    usage,
+)
 from mobilenets.reports.pages.markup import Element, tag, write
-from mobilenets.reports.run import Run, run_of
 from mobilenets.search.costs import ModelCost, measure_costs
+from mobilenets.search.record import SearchRecord
+from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, read_metrics
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fit
+
+PHASES = {"supernet": "the supernet", "fine-tune": "the chosen subnet", "compress": "int8"}
+"""What the phases of a search are called in a report."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One part of the training.
+
+    Attributes:
+        name: What it was for; empty where there is only one.
+        epochs: Figures of every epoch, as ``metrics.json`` holds them.
+        best_epoch: The epoch that was kept, from 1; 0 where none was better than the start.
+    """
+
+    name: str
+    epochs: tuple[Mapping[str, Any], ...]
+    best_epoch: int
+
+    @property
+    def last_validated(self) -> Mapping[str, Any] | None:
+        """The last epoch before the validation images were trained on too; None if they never were."""
+        if not self.best_epoch or self.epochs[self.best_epoch - 1]["validation_top1"] is not None:
+            return None
+        return next((row for row in reversed(self.epochs) if row["validation_top1"] is not None), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a report is about.
+
+    Attributes:
+        model: The Model that came of it, which the test images were shown to.
+        float32: The same as float32, if it is at hand.
+        int8: The same as int8, if that was made.
+        evaluation: Figures on the test images.
+        phases: How training went.
+        search: How the network was chosen, where a budget did.
+        metrics: Everything that ``metrics.json`` holds.
+        dataset: The images; None where they are not at hand.
+        place: Folder that the Models lie in, as commands should name it.
+    """
+
+    model: Model
+    float32: Model | None
+    int8: Model | None
+    evaluation: Evaluation
+    phases: tuple[Phase, ...]
+    search: SearchRecord | None
+    metrics: Mapping[str, Any]
+    dataset: Dataset | None
+    place: str
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """How the Model came to be."""
+        found: Mapping[str, Any] = self.metrics["provenance"]
+        return found
+
+    @property
+    def source(self) -> str:
+        """Where the images came from."""
+        return str(self.provenance["data"]["source"])
+
+
+def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: Mapping[str, Any] = {}) -> Run:
+    """A run that has just ended.
+
+    Args:
+        fit: What came of it.
+        place: Folder that its Model lies in, as commands should name it.
+        int8: The int8 Model that was made of its Model, where that is float32.
+        figures: Beside its own: see :func:`~mobilenets.training.run_folder.add_metrics`.
+    """
+    models = fit.model, fit.float_model or int8
+    return _run(models, {**fit.to_json(), **figures}, fit.dataset, str(place))
+
+
+def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Progress = SILENT) -> Run:
+    """A run from the folder that ``fit`` wrote.
+
+    Args:
+        folder: It holds ``model.safetensors`` and ``metrics.json``.
+        data: The images; by default where they were when the Model was fitted. Where they are gone or have
+            changed, the run comes without them, and ``progress`` is told why.
+        progress: Receives progress updates.
+
+    Raises:
+        DataError: If the folder holds no finished run, its figures are damaged, or ``data`` was named and is not what
+            the Model was fitted to.
+        ModelFileError: If the Model cannot be read.
+    """
+    run = read_figures(folder)
+    try:
+        dataset = reload_dataset(run.provenance["data"], data, progress=progress)
+    except DataError as error:
+        if data is not None:
+            raise
+        progress.note(f"the report has no images: {error}")
+        return run
+    return replace(run, dataset=dataset)
+
+
+def read_figures(folder: str | Path) -> Run:
+    """A run from the folder that ``fit`` wrote, without its images.
+
+    Raises:
+        DataError: If the folder holds no finished run, or its figures are damaged.
+        ModelFileError: If the Model cannot be read.
+    """
+    folder = Path(folder)
+    metrics = read_metrics(folder)
+    model = load(folder / MODEL_FILE)
+    beside = folder / (INT8_FILE if model.quantization is None else FLOAT_FILE)
+    models = model, load(beside) if beside.exists() else None
+    return _run(models, metrics, None, str(folder))
+
+
+def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | None, place: str) -> Run:
+    """A run whose Model, the first, may have a second one beside it in the other precision."""
+    by_precision = {model.precision: model for model in models if model is not None}
+    try:
+        test, data = metrics["test"], metrics["provenance"]["data"]
+        if not (isinstance(data["source"], str) and isinstance(data["fingerprint"], str)):
+            raise TypeError("the source or fingerprint of the data is missing")
+        int(data["seed"])
+        return Run(
+            model=models[0],
+            float32=by_precision.get("float32"),
+            int8=by_precision.get("int8"),
+            evaluation=Evaluation.from_json(test),
+            phases=_phases(metrics),
+            search=SearchRecord.from_json(metrics["search"]) if "search" in metrics else None,
+            metrics=metrics,
+            dataset=dataset,
+            place=place,
+        )
+    except (KeyError, TypeError, ValueError, IndexError, PlanningError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
+
+
+def _phases(metrics: Mapping[str, Any]) -> tuple[Phase, ...]:
+    trained = [phase for phase in metrics.get("phases", ()) if phase["epochs"]]
+    if not trained:
+        return (_phase("", metrics),)
+    return tuple(_phase(PHASES.get(phase["name"], str(phase["name"])), phase) for phase in trained)
+
+
+def _phase(name: str, data: Mapping[str, Any]) -> Phase:
+    epochs = _epochs(data["epochs"])
+    best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
+    if not (0 if name else 1) <= best <= len(epochs):
+        raise ValueError(f"epoch {best} of {len(epochs)} was kept")
+    return Phase(name, epochs, best)
+
+
+def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    names = ("number", "loss", "top1", "validation_loss", "validation_top1")
+    return tuple({name: row[name] if row[name] is None else float(row[name]) for name in names} for row in rows)
+
+
+# The page -----------------------------------------------------------------------------------------------------------
 
 
 def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SILENT) -> None:
     """Measure what a run has made, and write its report.
 
     Args:
-        result: What :func:`mobilenets.fit` gives, or a run that :func:`~mobilenets.reports.run.read_run` read. A Fit is
+        result: What :func:`mobilenets.fit` gives, or a run that :func:`read_run` read. A Fit is
             taken to lie, as a Model, in the folder of the report.
         path: Of the HTML file; written atomically.
-        progress: Hears about measuring and looking for mistakes.
+        progress: Receives progress updates.
 
     Raises:
         DataError: If more than a tenth of the test images are broken by now.
@@ -40,7 +219,7 @@ def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SI
 
 def document(run: Run, *, progress: Progress = SILENT) -> str:
     """The page as text."""
-    title = f"{verdict.network_name(run.model)} on {run.source}"
+    title = f"{summary.network_name(run.model)} on {run.source}"
     page = tag(
         "html",
         tag(
@@ -60,34 +239,34 @@ def document(run: Run, *, progress: Progress = SILENT) -> str:
 def _parts(run: Run, progress: Progress) -> list[Element]:
     models = [model for model in (run.float32, run.int8) if model is not None]
     costs = dict(zip((model.precision for model in models), measure_costs(models, progress=progress), strict=True))
-    chosen = [] if run.search is None else [frontier.trade_off(run.search)]
+    chosen = [] if run.search is None else [frontier.render(run.search)]
     sections = [
         *chosen,
-        answers.answers(run.evaluation),
+        predictions.render(run.evaluation),
         _mistakes(run, progress),
-        training.training(run),
-        layers.layers(layers.timed_layers(run.model)),
+        training.render(run),
+        layers.render(layers.timed_layers(run.model)),
         _compression(run, costs),
-        use.use(run),
-        use.reproduce(run),
+        usage.render(run),
+        usage.render_reproduction(run),
     ]
-    return [verdict.opening(run, costs[run.model.precision]), _contents(sections), *sections, _colophon()]
+    return [summary.render(run, costs[run.model.precision]), _contents(sections), *sections, _colophon()]
 
 
 def _mistakes(run: Run, progress: Progress) -> Element:
     if run.dataset is None:
-        return mistakes.no_images()
-    found = mistakes.answers_to(run.model, run.dataset, progress=progress)
-    return mistakes.mistakes(found, run.source)
+        return mistakes.render_without_images()
+    found = mistakes.predict_all(run.model, run.dataset, progress=progress)
+    return mistakes.render(found, run.source)
 
 
 def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
     if run.int8 is None:
-        path, source = shlex.quote(use.model_path(run)), shlex.quote(run.source)
-        return compression.not_compressed(f"mobilenets quantize {path} --calibration {source} --data {source}")
+        path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
+        return compression.render_uncompressed(f"mobilenets quantize {path} --calibration {source} --data {source}")
     entry = run.int8.provenance.get("quantization", {})
-    verdict_figures = run.metrics.get("compression") or entry.get("verdict") or {}
-    return compression.compression(verdict_figures, costs, trained=bool(entry.get("trained")))
+    quality = run.metrics.get("compression") or entry.get("verdict") or {}
+    return compression.render(quality, costs, trained=bool(entry.get("trained")))
 
 
 def _contents(sections: list[Element]) -> Element:

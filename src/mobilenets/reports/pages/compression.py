@@ -7,8 +7,8 @@ from typing import Any
 
 from mobilenets.base.text import GAP, interval, milliseconds, percent, size
 from mobilenets.compression.quality import Share
-from mobilenets.reports.pages.answers import bar
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.predictions import bar
 from mobilenets.search.costs import ModelCost
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
@@ -16,13 +16,13 @@ GOOD_DB, CLEAN_DB = 10.0, 40.0
 of it is seen."""
 
 
-def not_compressed(command: str) -> Element:
+def render_uncompressed(command: str) -> Element:
     """The section of a run that made no int8 Model."""
     words = "This Model is float32. In int8 it would take about a quarter of the room and a half or less of the time:"
     return section("compression", "What int8 would buy", tag("p", words), tag("pre", tag("code", command)))
 
 
-def compression(verdict: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
+def render(verdict: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
     """The section.
 
     Args:

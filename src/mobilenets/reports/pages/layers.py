@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from mobilenets.base.text import macs, milliseconds, percent
 from mobilenets.engine.session import PlannedLayer, Session
 from mobilenets.model.model import Model
-from mobilenets.reports.pages.answers import bar
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.predictions import bar
 
 REPEATS = 50
 KINDS = {
@@ -51,7 +51,7 @@ def timed_layers(model: Model) -> list[TimedLayer]:
     ]
 
 
-def layers(found: Sequence[TimedLayer]) -> Element:
+def render(found: Sequence[TimedLayer]) -> Element:
     """The section."""
     seconds = sum(layer.planned.seconds for layer in found)
     return section(

@@ -31,7 +31,7 @@ FEW = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class Prediction:
     """What a Model said of one labelled image.
 
     Attributes:
@@ -47,7 +47,7 @@ class Answer:
     probability: float
 
 
-def answers_to(model: Model, dataset: Dataset, *, progress: Progress = SILENT) -> list[Answer]:
+def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) -> list[Prediction]:
     """What a Model says of every test image that can be decoded."""
     classifier = Classifier(model)
     subset = dataset.test
@@ -58,11 +58,11 @@ def answers_to(model: Model, dataset: Dataset, *, progress: Progress = SILENT) -
             if not isinstance(logits, DataError):
                 probabilities = softmax(logits)
                 best = int(probabilities.argmax())
-                found.append(Answer(image, dataset.labels[target], model.labels[best], float(probabilities[best])))
+                found.append(Prediction(image, dataset.labels[target], model.labels[best], float(probabilities[best])))
     return found
 
 
-def mistakes(found: Sequence[Answer], source: str) -> Element:
+def render(found: Sequence[Prediction], source: str) -> Element:
     """The section.
 
     Args:
@@ -85,16 +85,16 @@ def mistakes(found: Sequence[Answer], source: str) -> Element:
     return section("mistakes", "Surest mistakes", parts)
 
 
-def no_images() -> Element:
+def render_without_images() -> Element:
     """The section where the images are not at hand."""
     return section("mistakes", "Surest mistakes", tag("p", "The images were not at hand when this report was written."))
 
 
-def _gallery(found: Sequence[Answer], source: str) -> Element:
+def _gallery(found: Sequence[Prediction], source: str) -> Element:
     return tag("ul", [tag("li", _card(one, source)) for one in found], class_="gallery")
 
 
-def _card(answer: Answer, source: str) -> Element:
+def _card(answer: Prediction, source: str) -> Element:
     right = answer.given == answer.truth
     called = _relative(answer.image.name, source)
     words: list[Child]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobilenets.base.text import percent, plural
 from mobilenets.reports.charts import NARROW, Axis, Chart, Points, figure, legend
 from mobilenets.reports.pages.markup import Element, section, tag
-from mobilenets.reports.run import Phase, Run
+
+if TYPE_CHECKING:
+    from mobilenets.reports.run_report import Phase, Run
 
 HALF = 370
 """CSS pixels of a chart that stands beside another."""
 SERIES = (("training", "training (distorted images)"), ("validation", "validation"))
 
 
-def training(run: Run) -> Element:
+def render(run: Run) -> Element:
     """The section."""
     losses = [
         value for row in _rows(run.phases) for value in (row["loss"], row["validation_loss"]) if value is not None
@@ -44,7 +46,7 @@ def _kept(phase: Phase) -> str:
     if not phase.best_epoch:
         return f"By the validation images no epoch of {phase.name} was better than what it began as, which was kept."
     which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
-    if (before := phase.last_judged) is not None:
+    if (before := phase.last_validated) is not None:
         return (
             f"Epoch {which} was kept. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of "
             "the validation images were right, they were trained on too."

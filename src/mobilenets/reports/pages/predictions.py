@@ -1,4 +1,4 @@
-"""What a Model answers: the confusion matrix, and the figures of every class."""
+"""The predictions of a Model on the test images: the confusion matrix, and the figures of every class."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MOST_CLASSES = 12
 RIGHT, WRONG = (31, 95, 168), (196, 74, 18)
 
 
-def answers(evaluation: Evaluation) -> Element:
+def render(evaluation: Evaluation) -> Element:
     """The section."""
     few = len(evaluation.labels) <= MOST_COUNTED
     return section(
-        "answers",
-        "What it answers",
+        "predictions",
+        "Predictions",
         tag("p", _summary(evaluation)),
         _counts(evaluation) if few else _map(evaluation),
         _pairs(evaluation),

@@ -1,15 +1,18 @@
-"""The first thing that a report says: what was made, what it costs, what it gets."""
+"""The summary at the head of a report: what was made, what it costs, how accurate it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mobilenets.base.text import GAP, interval, macs, milliseconds, percent, plural, size
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.markup import Child, Element, name, tag
-from mobilenets.reports.run import Run
 from mobilenets.search.budget import Budget
 from mobilenets.search.costs import ModelCost
+
+if TYPE_CHECKING:
+    from mobilenets.reports.run_report import Run
 
 NAMES = {
     "mobilenet_v1": "MobileNet",
@@ -33,8 +36,8 @@ def network_name(model: Model) -> str:
     return f"{NAMES.get(network.name, network.name)} α {network.width_multiplier:g} at {sides} px{precision}"
 
 
-def verdict(run: Run, latency: Latency, file_bytes: int) -> list[Child]:
-    """The verdict in one sentence."""
+def sentence(run: Run, latency: ShownLatency, file_bytes: int) -> list[Child]:
+    """The summary in one sentence."""
     evaluation = run.evaluation
     gets: list[Child] = [
         tag("strong", percent(evaluation.top1), class_="figure"),
@@ -65,8 +68,8 @@ def allowed(budget: Budget) -> str:
 
 
 @dataclass(frozen=True)
-class Latency:
-    """What one image takes.
+class ShownLatency:
+    """The latency that a report states.
 
     Attributes:
         ms: Milliseconds.
@@ -79,23 +82,23 @@ class Latency:
     where: str
 
 
-def latency_of(run: Run, cost: ModelCost) -> Latency:
+def latency_of(run: Run, cost: ModelCost) -> ShownLatency:
     """The latency that counts: of the search, if there was one, else measured for the report."""
     here = f"Latencies: {cost.processor}, engine on {cost.instruction_set}."
     search = run.search
     if search is None:
-        return Latency(cost.latency_ms, f"median on {plural(cost.threads, 'thread')}", here)
+        return ShownLatency(cost.latency_ms, f"median on {plural(cost.threads, 'thread')}", here)
     threads = plural(search.device.threads, "thread")
     if search.latency is not None:
         note = f"median on {threads}; {milliseconds(search.latency.predicted_ms)} was predicted"
-        return Latency(search.latency.median_ms, note, here)
+        return ShownLatency(search.latency.median_ms, note, here)
     device = search.device
     where = f"Latency: predicted for {device.name}, engine on {device.engine}. Layers are measured on {cost.processor}."
-    return Latency(search.choice.latency_ms, f"predicted, on {threads}", where)
+    return ShownLatency(search.choice.latency_ms, f"predicted, on {threads}", where)
 
 
-def opening(run: Run, cost: ModelCost) -> Element:
-    """Title, verdict, and the figures in large."""
+def render(run: Run, cost: ModelCost) -> Element:
+    """The header: the summary in one sentence, and the figures in large."""
     evaluation, latency = run.evaluation, latency_of(run, cost)
     cards = (
         ("top-1", percent(evaluation.top1), f"95{GAP}% interval {interval(evaluation.top1_interval)}"),
@@ -107,7 +110,7 @@ def opening(run: Run, cost: ModelCost) -> Element:
     return tag(
         "header",
         tag("p", "Report on ", name(run.source), class_="overline"),
-        tag("h1", verdict(run, latency, cost.file_bytes)),
+        tag("h1", sentence(run, latency, cost.file_bytes)),
         tag("p", _images(run), class_="lede"),
         tag("dl", [_card(*card) for card in cards], class_="cards"),
         tag("p", latency.where, class_="quiet"),
@@ -117,10 +120,10 @@ def opening(run: Run, cost: ModelCost) -> Element:
 def _images(run: Run) -> str:
     counts = run.metrics["images"]
     classes = plural(len(run.model.labels), "class", "classes")
-    judged = run.phases[-1].last_judged
-    judges = "chose what was kept" if judged is None else f"did so too after epoch {judged['number']:.0f}"
+    validated = run.phases[-1].last_validated
+    purpose = "chose what was kept" if validated is None else f"did so too after epoch {validated['number']:.0f}"
     words = (
-        f"{classes}. {counts['train']:,} images trained it, {counts['validation']:,} {judges}, and "
+        f"{classes}. {counts['train']:,} images trained it, {counts['validation']:,} {purpose}, and "
         f"{counts['test']:,} were looked at once, at the end."
     )
     skipped = len(run.metrics["skipped"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobilenets.base.text import duration, plural
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
-from mobilenets.reports.run import Run
 from mobilenets.search.record import SearchRecord
 from mobilenets.training.run_folder import INT8_FILE, MODEL_FILE
+
+if TYPE_CHECKING:
+    from mobilenets.reports.run_report import Run
 
 
 def model_path(run: Run, *, smallest: bool = False) -> str:
@@ -20,7 +22,7 @@ def model_path(run: Run, *, smallest: bool = False) -> str:
     return f"{run.place.rstrip('/')}/{INT8_FILE if beside else MODEL_FILE}"
 
 
-def use(run: Run) -> Element:
+def render(run: Run) -> Element:
     """How to run and export it."""
     model = shlex.quote(model_path(run))
     smallest = shlex.quote(model_path(run, smallest=True))
@@ -46,7 +48,7 @@ def use(run: Run) -> Element:
     )
 
 
-def reproduce(run: Run) -> Element:
+def render_reproduction(run: Run) -> Element:
     """What the run was, exactly."""
     provenance = run.provenance
     counts = run.metrics["images"]
