@@ -23,9 +23,19 @@ from tests.architecture.test_encoding import HOSTILE, changed, places
 from tests.support.random_models import random_int8_model, random_model, random_network
 from tests.support.strategies import SEEDS, float_models, int8_models
 
+from mobilenets.architecture.layers import (
+    INPUT,
+    Activation,
+    Convolution,
+    GlobalAveragePool,
+    Linear,
+    Multiply,
+    PointwiseConvolution,
+)
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ModelError, ModelFileError
-from mobilenets.model.file import FORMAT_VERSION, load, save
+from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.packing import round_up_to_bfloat16
 from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
@@ -41,7 +51,7 @@ def there_and_back(model: Model) -> Model:
 def assert_same(found: Model, expected: Model) -> None:
     """Equal in everything, tensors bit for bit."""
     assert found.network == expected.network
-    assert found.labels == expected.labels
+    assert found.task == expected.task
     assert found.preprocessing == expected.preprocessing
     assert found.quantization == expected.quantization
     assert found.provenance == expected.provenance
@@ -59,10 +69,10 @@ def test_save_and_load_is_bit_identical(model: Model) -> None:
     assert not any(tensor.flags.writeable for tensor in loaded.parameters.values())
 
 
-def with_four_bits(seed: int) -> Model:
+def with_four_bits(seed: int, *, newer: bool = True) -> Model:
     """An int8 Model of which about half of the layers hold 4-bit weights."""
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng))
+    model = random_int8_model(rng, random_network(rng, newer=newer))
     assert model.quantization is not None
     parameters, bits = dict(model.parameters), {}
     for name, tensor in model.parameters.items():
@@ -178,10 +188,10 @@ def join(header: object, data: bytes, *, pad: int = 8) -> bytes:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a small float32 Model file."""
-    rng = np.random.default_rng(5)
+    """The bytes of a small float32 Model file of version 1."""
     path = tmp_path_factory.mktemp("file") / "model.safetensors"
-    save(random_model(rng, random_network(rng)), path)
+    rng = np.random.default_rng(5)
+    save(random_model(rng, random_network(rng, newer=False)), path)
     return path.read_bytes()
 
 
@@ -191,6 +201,33 @@ def whole_int8(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("file") / "model.safetensors"
     save(with_short_numbers(5), path)
     return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole_version_3(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a small int8 Model file with products and tabled activations."""
+    path = tmp_path_factory.mktemp("file") / "model.safetensors"
+    save(squeezed_model(), path)
+    return path.read_bytes()
+
+
+def squeezed_model() -> Model:
+    """An int8 Model whose channels are scaled by what a squeeze-and-excite branch makes of them."""
+    network = Network(
+        "squeezed",
+        5,
+        5,
+        (
+            Convolution("stem", (INPUT,), out_channels=4, activation=Activation.HARD_SWISH, bias=True),
+            GlobalAveragePool("squeeze", ("stem",)),
+            PointwiseConvolution("gate", ("squeeze",), out_channels=4, activation=Activation.HARD_SIGMOID, bias=True),
+            Multiply("scaled", ("stem", "gate")),
+            GlobalAveragePool("average_pool", ("scaled",)),
+            Linear("classifier", ("average_pool",), out_features=3),
+        ),
+        ("classifier",),
+    )
+    return random_int8_model(np.random.default_rng(4), network)
 
 
 def refused(content: bytes, message: str = ".") -> None:
@@ -220,8 +257,10 @@ def test_a_truncated_file_is_refused(whole: bytes, data: st.DataObject) -> None:
 
 @settings(max_examples=400)
 @given(st.data())
-def test_changed_bytes_give_an_error_or_a_sound_model(whole: bytes, whole_int8: bytes, data: st.DataObject) -> None:
-    content = bytearray(data.draw(st.sampled_from([whole, whole_int8])))
+def test_changed_bytes_give_an_error_or_a_sound_model(
+    whole: bytes, whole_int8: bytes, whole_version_3: bytes, data: st.DataObject
+) -> None:
+    content = bytearray(data.draw(st.sampled_from([whole, whole_int8, whole_version_3])))
     (header,) = struct.unpack("<Q", content[:8])
     for _ in range(data.draw(st.integers(1, 4))):
         # Four in five changes hit the header, where they can do harm.
@@ -232,8 +271,10 @@ def test_changed_bytes_give_an_error_or_a_sound_model(whole: bytes, whole_int8: 
 
 @settings(max_examples=400)
 @given(st.data())
-def test_changed_metadata_gives_an_error_or_a_sound_model(whole: bytes, whole_int8: bytes, data: st.DataObject) -> None:
-    content = data.draw(st.sampled_from([whole, whole_int8]))
+def test_changed_metadata_gives_an_error_or_a_sound_model(
+    whole: bytes, whole_int8: bytes, whole_version_3: bytes, data: st.DataObject
+) -> None:
+    content = data.draw(st.sampled_from([whole, whole_int8, whole_version_3]))
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     field = data.draw(st.sampled_from(sorted(header["__metadata__"])))
@@ -267,7 +308,7 @@ def some_tensor(header: dict[str, Any]) -> dict[str, Any]:
     [
         (lambda header: header.pop("__metadata__"), "not a Model of this package"),
         (lambda header: header["__metadata__"].update(format="other"), "not a Model of this package"),
-        (lambda header: header["__metadata__"].update(format_version="3"), "'3'; this package reads versions 1 and 2"),
+        (lambda header: header["__metadata__"].update(format_version="4"), "'4'; this package reads versions 1, 2, 3"),
         (lambda header: header["__metadata__"].pop("network"), "the metadata lacks 'network'"),
         (lambda header: header["__metadata__"].update(network="{"), "the metadata field 'network' is not JSON"),
         (lambda header: header["__metadata__"].update(network="[" * 100_000), "'network' is not JSON"),
@@ -275,6 +316,7 @@ def some_tensor(header: dict[str, Any]) -> dict[str, Any]:
         (lambda header: header["__metadata__"].update(labels='"cat"'), "labels must be a list of strings"),
         (lambda header: header["__metadata__"].update(labels='["cat", 1]'), "labels must be a list of strings"),
         (lambda header: header["__metadata__"].update(labels="[]"), "0 labels for a network of"),
+        (lambda header: header["__metadata__"].update(format_version="3"), "the metadata lacks 'task'"),
         (lambda header: header["__metadata__"].update(provenance="[]"), "provenance must be an object"),
         (lambda header: header["__metadata__"].update(provenance='{"a": NaN}'), "NaN is not a number"),
         (lambda header: header["__metadata__"].update(preprocessing="{}"), "preprocessing must hold exactly"),
@@ -374,9 +416,9 @@ def version_of(model: Model, path: Path) -> str:
     return version
 
 
-def with_short_numbers(seed: int = 3) -> Model:
+def with_short_numbers(seed: int = 3, *, newer: bool = True) -> Model:
     """An int8 Model of which some scales are bfloat16 and some biases fit 16 bits."""
-    model = with_four_bits(seed)
+    model = with_four_bits(seed, newer=newer)
     parameters = dict(model.parameters)
     for number, (name, tensor) in enumerate(model.parameters.items()):
         if name.endswith(".weight_scale") and number % 2:
@@ -388,7 +430,7 @@ def with_short_numbers(seed: int = 3) -> Model:
 
 def test_a_file_has_the_lowest_version_that_describes_it(tmp_path: Path) -> None:
     assert version_of(small_model(), tmp_path / "model.safetensors") == "1"
-    assert version_of(with_short_numbers(), tmp_path / "model.safetensors") == str(FORMAT_VERSION) == "2"
+    assert version_of(with_short_numbers(newer=False), tmp_path / "model.safetensors") == "2"
     model = random_int8_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
     long = {
         name: np.full_like(tensor, 2**15) if name.endswith(".bias") else np.full_like(tensor, 0.1)
@@ -396,6 +438,34 @@ def test_a_file_has_the_lowest_version_that_describes_it(tmp_path: Path) -> None
         if name.endswith((".bias", ".weight_scale"))
     }
     assert version_of(model.with_parameters({**model.parameters, **long}), tmp_path / "model.safetensors") == "1"
+
+
+def test_what_older_readers_do_not_know_needs_version_3(tmp_path: Path) -> None:
+    model = squeezed_model()
+    assert version_of(model, tmp_path / "model.safetensors") == "3"
+    metadata = split(tmp_path / "model.safetensors")[0]["__metadata__"]
+    assert json.loads(metadata["task"]) == {"kind": "classification", "labels": ["0", "1", "2"]}
+    assert "labels" not in metadata
+    assert_same(load(tmp_path / "model.safetensors"), model)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("null", "a task must be an object with its kind"),
+        ('["classification"]', "a task must be an object with its kind"),
+        ('{"labels": []}', "a task must be an object with its kind"),
+        ('{"kind": ["classification"]}', "a task must be an object with its kind"),
+        ('{"kind": "astrology"}', "the task is 'astrology'; known are classification"),
+        ('{"kind": "classification"}', "must hold exactly kind and labels"),
+        ('{"kind": "classification", "labels": {"0": "a"}}', "labels must be a list of strings"),
+        ('{"kind": "classification", "labels": ["a"]}', "1 labels for a network of 3 classes"),
+        ('{"kind": "classification", "labels": ["a", "b", "\\u001b"]}', "control character"),
+        ("{", "the metadata field 'task' is not JSON"),
+    ],
+)
+def test_a_task_that_is_none_is_refused(task: str, message: str, whole_version_3: bytes) -> None:
+    refused(edited(whole_version_3, lambda header: header["__metadata__"].update(task=task)), message)
 
 
 @given(SEEDS)
@@ -424,7 +494,7 @@ def test_rounding_up_to_bfloat16_gives_the_next_one(value: float) -> None:
 
 
 def test_a_version_1_file_holds_no_types_of_version_2(tmp_path: Path) -> None:
-    save(with_short_numbers(), tmp_path / "model.safetensors")
+    save(with_short_numbers(newer=False), tmp_path / "model.safetensors")
     content = (tmp_path / "model.safetensors").read_bytes()
     older = edited(content, lambda header: header["__metadata__"].update(format_version="1"))
     refused(older, r"holds u?int16; the model needs (float32|int32)")
@@ -432,7 +502,7 @@ def test_a_version_1_file_holds_no_types_of_version_2(tmp_path: Path) -> None:
 
 def test_a_file_of_version_1_as_it_was_written_before_version_2_still_loads(tmp_path: Path) -> None:
     """Every number in its long form, as version 1 had it."""
-    model = with_short_numbers()
+    model = with_short_numbers(newer=False)
     save(model, tmp_path / "new.safetensors")
     header, data = split(tmp_path / "new.safetensors")
     header["__metadata__"]["format_version"] = "1"

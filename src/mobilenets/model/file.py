@@ -1,8 +1,14 @@
 """The Model file: one ``.safetensors`` file that holds a whole Model. No pickle anywhere.
 
-Tensors carry the Model's own names and PyTorch's layouts. The metadata holds the network, labels, preprocessing,
-quantisation and provenance as JSON, and a format version. A file is trusted in nothing: its header is checked by
+Tensors carry the Model's own names and PyTorch's layouts. The metadata holds the network, task, preprocessing,
+quantization and provenance as JSON, and a format version. A file is trusted in nothing: its header is checked by
 safetensors, its metadata field by field, and its tensors against the network, before anything else sees them.
+
+A file has the lowest version whose readers understand all that is in it:
+
+1. classifiers of the first layer types and activations;
+2. also bfloat16 scales, int16 biases and statistics of subnets (see :mod:`mobilenets.model.packing`);
+3. also every other task (``task`` takes the place of ``labels``), layer type and activation.
 """
 
 from __future__ import annotations
@@ -18,18 +24,43 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.layers import (
+    Activation,
+    Add,
+    Concatenate,
+    Convolution,
+    DepthwiseConvolution,
+    GlobalAveragePool,
+    Linear,
+    MaxPool,
+    PointwiseConvolution,
+)
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.packing import BFLOAT16, pack, read_only, take_slices, unpack
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
+from mobilenets.tasks.catalog import decode_task
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
 
 FORMAT = "mobilenets"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """The newest that is read and written."""
 _VERSIONS = {str(version): version for version in range(1, FORMAT_VERSION + 1)}
+_FIRST_ACTIVATIONS = (Activation.NONE, Activation.RELU, Activation.RELU6)
+_FIRST_LAYERS = (
+    Convolution,
+    DepthwiseConvolution,
+    PointwiseConvolution,
+    MaxPool,
+    GlobalAveragePool,
+    Linear,
+    Add,
+    Concatenate,
+)
+"""What readers of versions 1 and 2 know."""
 LARGEST_METADATA = 32 << 20
 """Bytes of metadata beyond which a file is refused unread."""
 
@@ -46,11 +77,15 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     from safetensors.numpy import save as serialize
 
     tensors, version = pack(model)
+    if _needs_version_3(model):
+        version, task = 3, {"task": _to_json(model.task.encode())}
+    else:
+        task = {"labels": _to_json(list(model.labels))}
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
         "network": _to_json(encode(model.network)),
-        "labels": _to_json(list(model.labels)),
+        **task,
         "preprocessing": _to_json(model.preprocessing.encode()),
         "quantization": _to_json(model.quantization.encode() if model.quantization else None),
         "provenance": _to_json(dict(model.provenance)),
@@ -58,10 +93,17 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     write_atomically(fspath(path), _finished(serialize(tensors, metadata=metadata)))
 
 
+def _needs_version_3(model: Model) -> bool:
+    """Whether the Model has a task, a layer type or an activation that readers of versions 1 and 2 do not know."""
+    return not isinstance(model.task, Classification) or not all(
+        isinstance(layer, _FIRST_LAYERS) and layer.activation in _FIRST_ACTIVATIONS for layer in model.network.layers
+    )
+
+
 def _finished(content: bytes) -> bytes:
     """The same file with its header sorted, and the type named that NumPy does not know.
 
-    safetensors itself writes metadata in an order of chance. Nothing but bfloat16 is held in 16 bits without a sign.
+    safetensors itself writes metadata in an arbitrary order. Nothing but bfloat16 is stored as uint16.
     """
     begin = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:begin])
@@ -88,14 +130,13 @@ def load(path: str | PathLike[str]) -> Model:
             raise ModelFileError(f"{path} is a safetensors file but not a Model of this package")
         if version not in _VERSIONS:
             raise ModelFileError(
-                f"{path} has format version {version!r:.40}; this package reads versions {' and '.join(_VERSIONS)}"
+                f"{path} has format version {version!r:.40}; this package reads versions {', '.join(_VERSIONS)}"
             )
         slices = take_slices(mapped) if _VERSIONS[version] >= 2 else {}
         network = decode(_from_json(metadata, "network"))
         quantization_data = _from_json(metadata, "quantization")
         quantization = None if quantization_data is None else Quantization.decode(quantization_data)
-        labels = _from_json(metadata, "labels")
-        task = Classification.from_json({"kind": "classification", "labels": labels})
+        task = _task(metadata, _VERSIONS[version])
         provenance = _from_json(metadata, "provenance")
         if not isinstance(provenance, dict):
             raise ModelFileError(f"{path}: provenance must be an object")
@@ -112,6 +153,12 @@ def load(path: str | PathLike[str]) -> Model:
         raise
     except (ModelError, ArchitectureError) as error:
         raise ModelFileError(f"{path}: {error}") from None
+
+
+def _task(metadata: Mapping[str, str], version: int) -> Task:
+    if version >= 3:
+        return decode_task(_from_json(metadata, "task"))
+    return Classification.from_json({"kind": "classification", "labels": _from_json(metadata, "labels")})
 
 
 def _open(path: str) -> tuple[dict[str, str], dict[str, Tensor]]:
