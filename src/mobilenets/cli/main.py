@@ -1,7 +1,7 @@
-"""``mobilenets``: finds the command, and turns errors into one line and an exit code.
+"""``mobilenets``: dispatch to a command; errors become one line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted. A command's module is imported when it is called and its help
-line is written here, so that ``mobilenets --help`` answers at once.
+Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted. A command's module is imported when the command is called, and
+its help line stands here, so that ``mobilenets --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import click
 from mobilenets.errors import MobileNetsError
 
 COMMANDS: dict[str, str] = {
-    "fit": "Train a model on labelled images",
-    "compare": "Train several networks on the same images and print what each reaches",
-    "report": "Write the report of a finished fit as one HTML file",
-    "evaluate": "Accuracy of a model on labelled images",
-    "predict": "The likeliest labels of images",
-    "quantize": "Write a model in int8, if it still answers as it did",
-    "benchmark": "How fast a model runs here, and other runtimes beside it",
-    "import": "Read published or foreign weights into a model",
-    "export": "Write a model as ONNX, LiteRT, C, OpenVINO or Core ML",
-    "plan": "Which size of network fits a budget, with latencies of this machine",
-    "profile": "Measure how fast this machine runs the published networks",
-    "show": "Print a network's layers and what they cost",
+    "fit": "Train a model on labeled images, within a budget if one is given",
+    "compare": "Train several networks on the same images and compare them",
+    "report": "Write the report of a finished run as one HTML file",
+    "evaluate": "Measure a model's accuracy on labeled images",
+    "predict": "Print the most probable labels of images",
+    "quantize": "Convert a model to int8 and report what it costs",
+    "benchmark": "Measure a model's latency, beside other runtimes",
+    "import": "Convert published or foreign weights to a model",
+    "export": "Write a model in another format and check its answers",
+    "plan": "Find the published network for a budget on this machine",
+    "profile": "Measure the latencies of this machine's networks into a file",
+    "show": "Print a network's layers and their cost",
     "tables": "Print the paper's tables, published and computed side by side",
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,

@@ -144,8 +144,9 @@ def _encode(network: Network, total: Cost) -> dict[str, Any]:
 
 
 def _window(layer: Layer) -> dict[str, Any]:
-    kernel, stride = getattr(layer, "kernel", None), getattr(layer, "stride", None)
-    return {} if kernel is None else {"kernel": kernel, "stride": stride}
+    from mobilenets.architecture.layers import Windowed
+
+    return {"kernel": layer.kernel, "stride": layer.stride} if isinstance(layer, Windowed) else {}
 
 
 def _sums(cost: Cost) -> dict[str, int]:
