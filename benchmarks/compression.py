@@ -35,7 +35,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.search import int8
 from mobilenets.training.fit import fit
-from mobilenets.training.quantization_aware import Recipe, Trained, train
+from mobilenets.training.quantization_aware import Trained, train
 from mobilenets.training.settings import Settings
 
 CALIBRATION = 64
@@ -139,8 +139,7 @@ def small(name: str, data: Path, models: Path, epochs: int | None) -> None:
 
     def trained(bits: int) -> Trained:
         options = Options(weight_bits=bits)
-        recipe = Recipe(epochs=epochs)
-        return train(model, pixels, calibration, options, recipe, targets=learned.targets, jury=choosing)
+        return train(model, pixels, calibration, options, epochs=epochs, targets=learned.targets, jury=choosing)
 
     rows: dict[str, Callable[[], Quantized]] = {
         "int8 post-training": lambda: quantize(model, calibration),

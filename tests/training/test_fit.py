@@ -265,7 +265,7 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
     several = replace(classifier, outputs=("classifier", "block3.pointwise"))
     with pytest.raises(TrainingError, match="has 2 outputs"):
         fit(colours, None, replace(settings, weights=random_model(rng, several)))
-    integers = random_int8_model(rng, without_batch_norm(random_network(rng, newer=False)))
+    integers = random_int8_model(rng, without_batch_norm(random_network(rng)))
     with pytest.raises(TrainingError, match="int8"):
         fit(colours, None, replace(settings, weights=integers))
     with pytest.raises(ModelFileError, match="does not exist"):

@@ -45,7 +45,7 @@ def assert_agrees(model: Model, rng: np.random.Generator) -> None:
 @given(seed=st.integers(0, 2**32 - 1))
 def test_random_networks_agree_with_the_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    assert_agrees(random_model(rng, random_network(rng, newer=False)), rng)
+    assert_agrees(random_model(rng, random_network(rng)), rng)
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOG if name not in BIG])
@@ -67,7 +67,7 @@ def test_odd_maps_agree_with_the_reference(resolution: int | tuple[int, int]) ->
 @given(seed=st.integers(0, 2**32 - 1))
 def test_parameters_come_out_as_they_went_in(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    model = random_model(rng, random_network(rng, newer=False))
+    model = random_model(rng, random_network(rng))
     parameters = parameters_of(module_of(model))
     assert list(parameters) == list(model.network.parameter_shapes())
     for name, values in parameters.items():
@@ -95,7 +95,7 @@ def test_gradients_reach_every_parameter() -> None:
 
 def test_an_int8_model_is_refused() -> None:
     rng = np.random.default_rng(4)
-    network = random_network(rng, batch_norm=False, newer=False)
+    network = random_network(rng, batch_norm=False)
     with pytest.raises(TrainingError, match="int8"):
         module_of(random_int8_model(rng, network))
 

@@ -1,4 +1,4 @@
-"""Quantisation-aware training learns, and never ends worse than it began."""
+"""Quantization-aware training learns, and never ends worse than it began."""
 
 from __future__ import annotations
 
@@ -7,43 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.support.integer_training import NETWORK, planes, separating_model, varied_pixels, wavering_model
 from tests.support.random_models import random_int8_model, random_model, random_pixels
-from tests.training.test_integer_network import NETWORK, planes, separating_model
 
 from mobilenets.compression.quality import Jury, answers
 from mobilenets.compression.quantize import Options, quantize
-from mobilenets.data.augmentation import Augmentation, Flip
+from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.data.subset import UNKNOWN
-from mobilenets.errors import CompressionError
+from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model import reference
-from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
-from mobilenets.training.quantization_aware import Recipe, Teacher, train
-from mobilenets.training.standing import Judges
+from mobilenets.training.quantization_aware import Teacher, recipe_for, train
+from mobilenets.training.selection import is_better
+from mobilenets.training.views import Views
 
-UNDISTORTED = Augmentation(1.0, 1.0, 0.0, Flip.NONE, 0.0, 0.0, 0.0)
+RECIPE = recipe_for(("cat", "dog"), labelled=False)
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def varied_pixels(rng: np.random.Generator, model: Model, count: int) -> Pixels:
-    """Images of different colours, so that answers differ."""
-    return (random_pixels(rng, model.network, count) * rng.uniform(0, 1, (count, 1, 1, 3))).astype(np.uint8)
-
-
-def wavering_model(rng: np.random.Generator, pixels: Pixels) -> Model:
-    """A small Model that gives each class to some of the images, and is sure of few: rounding changes its answers."""
-    model = separating_model(rng)
-    said = answers(model, pixels)
-    parameters = dict(model.parameters)
-    spread = said.std(axis=0).mean()
-    centre = (said - parameters["classifier.bias"]).mean(axis=0)
-    parameters["classifier.weight"] = (parameters["classifier.weight"] / spread).astype(np.float32)
-    parameters["classifier.bias"] = (-centre / spread).astype(np.float32)
-    return model.with_parameters(parameters)
 
 
 def test_the_teacher_is_the_float_model() -> None:
@@ -61,7 +43,7 @@ def test_training_brings_4_bit_weights_back_to_the_teacher() -> None:
     options = Options(weight_bits=4)
     jury = Jury.of(model, judges)
     before = jury.judge(quantize(model, pixels[:64], options).model)
-    trained = train(model, pixels, pixels[:64], options, Recipe(epochs=6, shift=0.0))
+    trained = train(model, pixels, pixels[:64], options, epochs=6, shift=0.0)
     after = jury.judge(trained.model)
     assert trained.epoch > 0
     assert after.logits_snr_db > before.logits_snr_db
@@ -76,24 +58,24 @@ def test_training_that_harms_gives_its_start_back() -> None:
     model = separating_model(rng)
     pixels = varied_pixels(rng, model, 96)
     start = quantize(model, pixels[:32])
-    trained = train(model, pixels, pixels[:32], recipe=Recipe(epochs=2, learning_rate=0.3, shift=0.0))
+    trained = train(model, pixels, pixels[:32], recipe=replace(RECIPE, learning_rate=0.3), epochs=2, shift=0.0)
     assert trained.epoch == 0
     assert trained.layers == start.layers
     for name, tensor in start.model.parameters.items():
         np.testing.assert_array_equal(trained.model.parameters[name], tensor)
 
 
-def test_a_better_epoch_is_kept_and_its_noise_measured() -> None:
+def test_a_better_epoch_is_kept_and_its_error_measured() -> None:
     rng = np.random.default_rng(0)
     pixels, judges = (varied_pixels(rng, separating_model(np.random.default_rng(0)), count) for count in (256, 128))
     model = wavering_model(np.random.default_rng(0), pixels)
     jury = Jury.of(model, judges)
     options = Options(weight_bits=4)
-    by = Judges(jury, UNDISTORTED)
-    start = by.standing(quantize(model, pixels[:64], options).model)
-    trained = train(model, pixels, pixels[:64], options, Recipe(epochs=4, shift=0.0), jury=jury)
+    by = Views(jury, UNDISTORTED)
+    start = by.score(quantize(model, pixels[:64], options).model)
+    trained = train(model, pixels, pixels[:64], options, epochs=4, shift=0.0, jury=jury)
     assert 1 <= trained.epoch <= 4
-    assert by.standing(trained.model).is_better_than(start)
+    assert is_better(by.score(trained.model), start)
     assert [layer.name for layer in trained.layers] == [layer.name for layer in model.network.layers]
     assert all(layer.snr_db > 10 for layer in trained.layers)
 
@@ -106,21 +88,23 @@ def test_labels_teach_what_the_teacher_does_not_know() -> None:
     first, second = np.argsort(np.bincount(said, minlength=6))[-2:]
     labels = np.where(said == first, second, np.where(said == second, first, said))
     jury = Jury.of(model, pixels, labels)
-    recipe = Recipe(epochs=6, learning_rate=3e-3, labels=1.0)
+    recipe = replace(recipe_for(model.labels), learning_rate=3e-3)
     known = np.where(np.arange(256) % 4, labels, UNKNOWN)
-    by = Judges(jury, UNDISTORTED)
-    start = by.standing(quantize(model, pixels[:64]).model)
-    taught = by.standing(train(model, pixels, pixels[:64], recipe=recipe, targets=known, jury=jury).model)
-    assert taught.loss.mean() < 0.8 * start.loss.mean()
+    by = Views(jury, UNDISTORTED)
+    start = by.score(quantize(model, pixels[:64]).model)
+    taught = by.score(
+        train(model, pixels, pixels[:64], recipe=recipe, epochs=6, label_share=1.0, targets=known, jury=jury).model
+    )
+    assert taught.loss < 0.8 * start.loss
     assert taught.right.sum() > start.right.sum() + 10
 
 
 def test_images_without_labels_follow_the_teacher_alone() -> None:
     model = separating_model(np.random.default_rng(0))
     pixels = varied_pixels(np.random.default_rng(0), model, 32)
-    recipe = Recipe(epochs=1, batch=8)
+    recipe = replace(RECIPE, batch=8)
     alone, unknown = (
-        train(model, pixels, pixels, recipe=recipe, targets=targets).model.parameters
+        train(model, pixels, pixels, recipe=recipe, epochs=1, targets=targets).model.parameters
         for targets in (None, np.full(32, UNKNOWN))
     )
     for name, tensor in alone.items():
@@ -130,7 +114,7 @@ def test_images_without_labels_follow_the_teacher_alone() -> None:
 def test_the_same_seed_gives_the_same_model() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 16)
-    first, second = (train(model, pixels, pixels, recipe=Recipe(epochs=1, batch=8)).model for _ in range(2))
+    first, second = (train(model, pixels, pixels, recipe=replace(RECIPE, batch=8), epochs=1).model for _ in range(2))
     for name, tensor in first.parameters.items():
         np.testing.assert_array_equal(tensor, second.parameters[name])
 
@@ -148,10 +132,10 @@ def test_bad_input_is_refused() -> None:
         with pytest.raises(CompressionError, match=r"4 targets from .* -1 stands for an unknown one"):
             train(model, pixels, pixels, targets=np.array([0, wrong, 1, 2]))
     with pytest.raises(CompressionError, match="an epoch or more"):
-        Recipe(epochs=0)
-    with pytest.raises(CompressionError, match=r"from 0 to 1, not 1\.5"):
-        Recipe(labels=1.5)
+        train(model, pixels, pixels, epochs=0)
+    with pytest.raises(TrainingError, match=r"from 0 to 1, not 1\.5"):
+        train(model, pixels, pixels, label_share=1.5)
     with pytest.raises(CompressionError, match="diverged"):
-        train(model, pixels, pixels, recipe=replace(Recipe(batch=2), learning_rate=1e30))
-    with pytest.raises(CompressionError, match="to below 1, not 1"):
-        Recipe(warmup=1)
+        train(model, pixels, pixels, recipe=replace(RECIPE, batch=2, learning_rate=1e30))
+    with pytest.raises(TrainingError, match="below 1, not 1"):
+        replace(RECIPE, warmup=1)

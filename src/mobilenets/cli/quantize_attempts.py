@@ -80,7 +80,7 @@ class Maker:
             MissingDependencyError: If PyTorch is not installed.
         """
         try:
-            from mobilenets.training.quantization_aware import Recipe, train
+            from mobilenets.training.quantization_aware import train
         except ModuleNotFoundError as error:
             raise MissingDependencyError(error.name or "torch", "train") from None
         found = prepared(self.model, self.images.training, self.progress)
@@ -89,7 +89,7 @@ class Maker:
             found.pixels,
             self.pixels,
             options,
-            Recipe(epochs=self.epochs),
+            epochs=self.epochs,
             targets=found.targets,
             jury=None if self.images.seen else self.jury,
             progress=self.progress,

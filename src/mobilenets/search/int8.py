@@ -11,7 +11,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.sampling import spread
 from mobilenets.model.model import Model
-from mobilenets.training.quantization_aware import Recipe, train
+from mobilenets.training.quantization_aware import train
 
 CALIBRATION = 128
 """Training images, evenly spread, that activation ranges come from."""
@@ -55,8 +55,7 @@ def to_int8(
     reason = verdict.refusal(max_drop)
     if reason is not None:
         progress.note(f"{reason}; training with quantisation")
-        recipe = Recipe(epochs=epochs)
-        trained = train(model, pixels, chosen, options, recipe, targets=targets, jury=jury, progress=progress)
+        trained = train(model, pixels, chosen, options, epochs=epochs, targets=targets, jury=jury, progress=progress)
         result, verdict = trained.model, jury.judge(trained.model, trained.layers)
         refuse(verdict, ["more epochs of it", "a wider network"], max_drop)
     entry = {"weight_bits": 8, "trained": reason is not None, "verdict": verdict.figures()}

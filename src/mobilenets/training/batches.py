@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilenets.data.augmentation import Augmentation, Distortions, Floats
+from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.training.canvases import Canvases, Indices
 from mobilenets.training.recipes import Recipe
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
     images: Tensor
     """float32 (n, 3, height, width), normalised, channels-last in memory."""
     targets: Tensor
-    """float32 (n, classes), rows that add to 1."""
+    """float32 (n, classes), rows that add to 1; or zeros where the class is not known."""
     step: int = 0
     """Number of the step in the whole run: the seed of whatever an objective draws."""
     steps: int = 1
@@ -149,6 +150,61 @@ class Batches:
         return self._normal(images)
 
 
+class PixelBatches:
+    """Makes the batches of a run that trains on bytes: images as a network takes them, not normalized.
+
+    Where classes are known, images are distorted as in ordinary training; a teacher knows what a label says of an image
+    as it is. Without, they are only moved a little.
+
+    Args:
+        pixels: uint8 (N, height, width, channels).
+        targets: int64 (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
+        classes: Number of classes.
+        recipe: Says how many images a batch has, and how to distort them.
+        seed: Random seed.
+        shift: Largest share of their sides that images without labels are moved by.
+    """
+
+    def __init__(
+        self, pixels: Pixels, targets: Targets | None, classes: int, recipe: Recipe, *, seed: int, shift: float
+    ) -> None:
+        self.count = len(pixels)
+        self._pixels, self._recipe, self._seed, self._shift = pixels, recipe, seed, shift
+        self._labelled = targets is not None
+        self._targets = torch.zeros(self.count, classes)
+        if targets is not None:
+            known = np.flatnonzero(targets != UNKNOWN)
+            self._targets[known, targets[known]] = 1.0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in each epoch."""
+        return self.count // min(self._recipe.batch, self.count)
+
+    def epoch(
+        self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True, everything: bool = False
+    ) -> Iterator[Batch]:
+        """The batches of an epoch; images have their own size, and targets that are unknown are zeros.
+
+        Args:
+            epoch: From 0.
+            size: (height, width), which is theirs.
+            first: Step of the epoch to begin with.
+            mixed: Images are never mixed.
+            everything: All images are shown anyway.
+        """
+        order = epoch_order(self.count, self._recipe.batch, self._seed, epoch)
+        for number in range(first, len(order)):
+            step = epoch * len(order) + number
+            rng = generator(self._seed, step, STEP)
+            maps = torch.from_numpy(self._pixels[order[number]]).permute(0, 3, 1, 2).float()
+            if self._labelled:
+                maps = distorted(maps, self._recipe.augmentation, rng)
+            else:
+                maps = shifted(maps, self._shift, rng)
+            yield Batch(maps, self._targets[torch.from_numpy(order[number])], step)
+
+
 class Normalization:
     """(byte / 255 − mean) / deviation, as one multiplication and addition."""
 
@@ -197,6 +253,35 @@ def change_colours(images: Tensor, drawn: Distortions, augmentation: Augmentatio
     # contrast · (value − mean) + mean + brightness, with the constant part of it computed for each image first
     constant = images.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast) + 255 * brightness
     return torch.addcmul(constant, images, contrast)
+
+
+def distorted(maps: Tensor, augmentation: Augmentation, random: np.random.Generator) -> Tensor:
+    """Images distorted as in ordinary training, and bytes again.
+
+    Args:
+        maps: Bytes as float32 (N, channels, height, width).
+        augmentation: How.
+        random: Draws what is done to each.
+
+    Returns:
+        The same shape, channels-last in memory.
+    """
+    height, width = maps.shape[2:]
+    aspect = width / height
+    drawn = augmentation.draw(np.full(len(maps), aspect, np.float32), aspect, random)
+    changed = change_colours(resample(maps, drawn, (height, width)), drawn, augmentation)
+    return changed.round_().clamp_(0, 255).contiguous(memory_format=torch.channels_last)
+
+
+def shifted(maps: Tensor, share: float, random: np.random.Generator) -> Tensor:
+    """Images (N, channels, height, width) moved by whole pixels, up to a share of their sides; borders are repeated."""
+    down, across = (int(side * share) for side in maps.shape[2:])
+    if not down and not across:
+        return maps
+    padded = functional.pad(maps, (across, across, down, down), mode="replicate")
+    top, left = random.integers(0, 2 * down + 1), random.integers(0, 2 * across + 1)
+    moved = padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
+    return moved.contiguous(memory_format=torch.channels_last)
 
 
 def mix(

@@ -1,17 +1,21 @@
-"""A network in the int8 contract's arithmetic that gradients pass through: what quantisation-aware training trains.
+"""A network in the int8 contract's arithmetic that gradients pass through: what quantization-aware training trains.
 
-Activations travel as the whole numbers that the int8 Model will hold, in float tensors; weights and biases are rounded
-as they will be stored; sums are exact, and are requantised in float32 as :mod:`mobilenets.model.reference` defines it.
-So what is trained is what will run, bit for bit. Batch norms are folded in every step.
+Activations travel as the integers that the int8 Model will hold, in float tensors; weights and biases are rounded as
+they will be stored; sums are exact, and are requantized in float32 as :mod:`mobilenets.model.reference` defines it. So
+what is trained is what will run, bit for bit. Batch norms are folded in every step. Rounding passes gradients straight
+through; a table passes those of the function that it was made from.
 
-Source: Jacob et al. 2018, arXiv:1712.05877 (training with folding); Esser et al. 2020, arXiv:1902.08153
-(learned ranges).
+Written out operator by operator, autograd would read and write every map a dozen times, and a network of thin layers
+waits for that, not for its products: a convolution and its requantization are one function here, with its gradient.
+
+Sources: Bengio et al. 2013, arXiv:1308.3432 (the straight-through estimator); Jacob et al. 2018, arXiv:1712.05877
+(training with folding); Esser et al. 2020, arXiv:1902.08153 (learned ranges).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, assert_never, cast
 
 import numpy as np
 import torch
@@ -23,42 +27,59 @@ from mobilenets.architecture.layers import (
     Activation,
     Add,
     Concatenate,
+    Convolution,
+    DepthwiseConvolution,
     GlobalAveragePool,
     Layer,
     Linear,
     MaxPool,
+    Multiply,
+    Padding,
+    PointwiseConvolution,
 )
 from mobilenets.compression.quantize import integer_bias, settled_scales
 from mobilenets.compression.rounding import largest_level
 from mobilenets.compression.unfold import numbers_of
-from mobilenets.model.folding import folded_network
+from mobilenets.errors import TrainingError
+from mobilenets.model.folding import affine, folded_network
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import (
     LARGEST_SCALE,
     Multipliers,
     Quantization,
     TensorQuantization,
+    activation_table,
     average_multiplier,
+    product_multiplier,
     real_outputs,
     requantization_multiplier,
+    rescale_multiplier,
 )
-from mobilenets.training.straight_through import Form, convolved, exactly, rounded
+from mobilenets.training.network import TrainableNetwork
+from mobilenets.training.recipes import Recipe
 
 _EXACT_FLOAT32 = 1 << 24
 _STATISTICS_MOMENTUM = 0.02
+RANGE_LEARNING_RATE = 3e-5
+"""Of the logarithms of activation ranges, at its highest."""
+SMALLEST_WEIGHT = 1e-3
+"""Mean size of a tensor's weights below which its learning rate falls no further."""
+
+
+# The network ----------------------------------------------------------------------------------------------------------
 
 
 class IntegerLayer(nn.Module):
-    """Parameters of one layer with weights: what a float Model holds for it, and the grid of its weights."""
+    """Parameters of one layer with weights: those of a float Model, and the grid of its weights."""
 
     running_mean: Tensor
     running_var: Tensor
     grid: Tensor
 
-    def __init__(self, model: Model, held: Model, layer: Layer) -> None:
+    def __init__(self, model: Model, int8: Model, layer: Layer) -> None:
         super().__init__()
         self.layer = layer
-        self.bits = numbers_of(held).bits(layer.name)
+        self.bits = numbers_of(int8).bits(layer.name)
         named = model.parameters
         self.weight = nn.Parameter(_tensor(named[f"{layer.name}.weight"]))
         self.bias: nn.Parameter | None = None
@@ -73,26 +94,33 @@ class IntegerLayer(nn.Module):
             self.register_buffer("running_var", _tensor(named[f"{layer.name}.batch_norm.running_var"]))
         # The grid lies in the weights before the batch norm, and stays; the batch norm learns each channel's scale. A
         # grid of the folded weights would round a whole channel anew whenever its scale, a bfloat16, moved.
-        scales = torch.from_numpy(np.array(held.parameters[f"{layer.name}.weight_scale"], dtype=np.float64))
+        scales = torch.from_numpy(np.array(int8.parameters[f"{layer.name}.weight_scale"], dtype=np.float64))
         self.register_buffer("grid", scales / self.factor().detach().abs().double().clamp(min=1e-12))
 
     def factor(self) -> Tensor:
         """What the batch norm multiplies each channel by, (out,); ones without one."""
-        if self.epsilon is None:
-            return self.weight.new_ones(len(self.weight))
-        return self.gamma / torch.sqrt(self.running_var + self.epsilon)
+        return self._factor_and_shift()[0]
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias with the batch norm in them."""
-        weight, bias = self.weight, self.bias
+        factor, shift = self._factor_and_shift()
+        return self.weight * factor.reshape(-1, *[1] * (self.weight.dim() - 1)), shift
+
+    def _factor_and_shift(self) -> tuple[Tensor, Tensor]:
+        bias = self.weight.new_zeros(len(self.weight)) if self.bias is None else self.bias
         if self.epsilon is None:
-            return weight, weight.new_zeros(len(weight)) if bias is None else bias
-        factor = self.factor()
-        shift = -self.running_mean if bias is None else bias - self.running_mean
-        return weight * factor.reshape(-1, *[1] * (weight.dim() - 1)), self.beta + shift * factor
+            return torch.ones_like(bias), bias
+        return affine(self.gamma, self.beta, self.running_mean, self.running_var, self.epsilon, bias)
 
     def integers(self, scale_in: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Whole weights, float32; whole biases, float64 (both carry gradients); float64 scales of the weights."""
+        """Integer weights and biases, and the scales of the weights.
+
+        Args:
+            scale_in: Scale of the layer's input.
+
+        Returns:
+            float32 weights and float64 biases, which carry gradients, and float64 scales, (out,).
+        """
         folded, bias = self.folded()
         factor, real_bias = self.factor(), bias.detach().double()
         size = factor.abs()
@@ -102,13 +130,15 @@ class IntegerLayer(nn.Module):
         scale = torch.from_numpy(scales)
         step = (self.grid * (scale / wanted)).float()  # coarser where the bias needs it
         weight = self.weight * factor.detach().sign().reshape(-1, *[1] * (folded.dim() - 1))
-        whole = rounded(weight, step, size / size.detach().clamp(min=1e-30), largest_level(self.bits))
+        integers = rounded(weight, step, size / size.detach().clamp(min=1e-30), largest_level(self.bits))
         units = torch.from_numpy(integer_bias(real_bias.numpy(), scale_in, scales))
-        return whole, exactly(bias / (scale_in * scale), units), scale
+        return integers, exactly(bias / (scale_in * scale), units), scale
 
     @torch.no_grad()
     def follow(self, inputs: Tensor) -> None:
-        """Let the running statistics follow a batch of real inputs."""
+        """Let the running statistics, if there are any, follow a batch of real inputs."""
+        if self.epsilon is None:
+            return
         form = Form.of(self.layer, inputs.shape[1])
         sums = form.convolve(form.pad(inputs), self.weight, self.bias)
         variance, mean = torch.var_mean(sums, dim=(0, 2, 3))
@@ -116,36 +146,69 @@ class IntegerLayer(nn.Module):
         self.running_var.lerp_(variance, _STATISTICS_MOMENTUM)
 
 
-class IntegerNetwork(nn.Module):
+class Target(NamedTuple):
+    """What the sums of a layer are requantized to.
+
+    Attributes:
+        scale: Of its bytes, a float64 scalar with a gradient.
+        zero_point: Of its bytes.
+        low: The lowest byte.
+        high: The highest byte.
+    """
+
+    scale: Tensor
+    zero_point: int
+    low: int
+    high: int
+
+
+class IntegerNetwork(TrainableNetwork):
     """A Network in the int8 contract's arithmetic, trainable.
 
     Args:
-        model: float32, with its batch norms; its pixels are normalised by the scale and zero point of ``held``'s input.
-        held: The same Model in int8, of which the scales are taken.
-
-    Attributes:
-        follows: Whether running statistics follow the batches of forward passes in training mode.
+        model: float32, with its batch norms; its pixels are normalized by the scale and zero point of the int8 input.
+        int8: The same Model in int8, of which the scales are taken.
     """
 
-    def __init__(self, model: Model, held: Model) -> None:
+    def __init__(self, model: Model, int8: Model) -> None:
         super().__init__()
         self.network = model.network
-        self.start = dict(numbers_of(held).activations)
+        numbers = numbers_of(int8)
+        self.start, self.pre_start = dict(numbers.activations), dict(numbers.pre_activations)
         self.real = real_outputs(folded_network(self.network))
-        self.follows = False
         # Module names may not hold dots, so layers are numbered.
         self._layers = nn.ModuleDict()
-        self._ranges = nn.ParameterDict()
+        self._ranges, self._pre_ranges = nn.ParameterDict(), nn.ParameterDict()
         for number, layer in enumerate(self.network.layers):
             if layer.has_weight:
-                self._layers[str(number)] = IntegerLayer(model, held, layer)
+                self._layers[str(number)] = IntegerLayer(model, int8, layer)
             if layer.name in self.start and not isinstance(layer, MaxPool):
                 self._ranges[str(number)] = nn.Parameter(torch.zeros((), dtype=torch.float64))
+            if layer.name in self.pre_start:
+                self._pre_ranges[str(number)] = nn.Parameter(torch.zeros((), dtype=torch.float64))
         self._number = {layer.name: str(number) for number, layer in enumerate(self.network.layers)}
 
-    def layer(self, name: str) -> IntegerLayer:
+    def layer_module(self, name: str) -> IntegerLayer:
         """The parameters of a layer with weights."""
         return cast("IntegerLayer", self._layers[self._number[name]])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter, statistic and grid, by its name within this module."""
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
+
+    def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """A group for every tensor of the layers, with a rate of its own, and one for the ranges.
+
+        Adam's steps are about the learning rate whatever the gradient, and a channel's weights differ by orders of
+        magnitude after folding: each tensor's rate follows its own size.
+        """
+        groups: list[dict[str, Any]] = []
+        for parameter in self._layers.parameters():
+            size = max(float(parameter.detach().abs().mean()), SMALLEST_WEIGHT)
+            groups.append({"params": [parameter], "weight_decay": recipe.weight_decay, "rate": 10 * size})
+        rate = RANGE_LEARNING_RATE / recipe.learning_rate
+        groups.append({"params": self.range_parameters, "weight_decay": 0.0, "rate": rate})
+        return groups
 
     @property
     def is_sound(self) -> bool:
@@ -155,8 +218,8 @@ class IntegerNetwork(nn.Module):
 
     @property
     def range_parameters(self) -> list[nn.Parameter]:
-        """Logarithms of the activation ranges, over those calibrated."""
-        return list(self._ranges.values())
+        """Logarithms of the ranges of activations and pre-activations, over those calibrated."""
+        return [*self._ranges.values(), *self._pre_ranges.values()]
 
     def scales(self) -> dict[str, Tensor]:
         """Scale of every activation, by name: float64, each exactly a float32."""
@@ -165,107 +228,110 @@ class IntegerNetwork(nn.Module):
             if isinstance(layer, MaxPool):
                 scales[layer.name] = scales[layer.inputs[0]]
             elif layer.name in self.start:
-                learned = self.start[layer.name].scale * torch.exp(self._ranges[self._number[layer.name]])
-                scales[layer.name] = exactly(learned, learned.detach().float())
+                scales[layer.name] = _learned(self.start[layer.name], self._ranges[self._number[layer.name]])
         return scales
 
-    def held(self) -> dict[str, TensorQuantization]:
-        """Scale and zero point of every activation, as they are now."""
-        scales = self.scales()
-        return {name: TensorQuantization(scales[name].item(), start.zero_point) for name, start in self.start.items()}
+    def pre_scales(self) -> dict[str, Tensor]:
+        """Scale of every pre-activation, by the name of its layer: float64, each exactly a float32."""
+        return {name: _learned(start, self._pre_ranges[self._number[name]]) for name, start in self.pre_start.items()}
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def quantization(self) -> Quantization:
+        """Scales and zero points of activations and pre-activations as they are now, and the bits of the weights."""
+        scales, pre_scales = self.scales(), self.pre_scales()
+        layers = [cast("IntegerLayer", module) for module in self._layers.values()]
+        return Quantization(
+            {name: TensorQuantization(scales[name].item(), one.zero_point) for name, one in self.start.items()},
+            {layer.layer.name: layer.bits for layer in layers if layer.bits != 8},
+            {name: TensorQuantization(pre_scales[name].item(), one.zero_point) for name, one in self.pre_start.items()},
+        )
+
+    def forward(self, pixels: Tensor, *, follow: bool = False) -> Tensor:
         """Logits of the integer network, float32 (N, C): the reference's, bit for bit.
 
         Args:
-            pixels: Whole numbers from 0 to 255, float32 (N, channels, height, width); channels-last memory is fastest.
+            pixels: Integers from 0 to 255, float32 (N, channels, height, width); channels-last memory is fastest.
+            follow: Whether running statistics follow these images.
         """
-        return self.activations(pixels)[self.network.outputs[0]].flatten(1)
+        return self.activations(pixels, follow=follow)[self.network.outputs[0]].flatten(1)
 
-    def activations(self, pixels: Tensor) -> dict[str, Tensor]:
-        """What every layer makes: whole numbers in float tensors, or real ones where an output is real."""
-        values, scales = {INPUT: pixels}, self.scales()
+    def activations(self, pixels: Tensor, *, follow: bool = False) -> dict[str, Tensor]:
+        """The output of every layer: integers in float tensors, or real numbers where an output is real."""
+        values, scales, pre_scales = {INPUT: pixels}, self.scales(), self.pre_scales()
         for layer in self.network.layers:
-            values[layer.name] = self._layer(layer, [values[name] for name in layer.inputs], scales)
+            inputs = [values[name] for name in layer.inputs]
+            if isinstance(layer, MaxPool):
+                values[layer.name] = _max_pool(layer, inputs[0])
+                continue
+            centered = [self._centered(name, value) for name, value in zip(layer.inputs, inputs, strict=True)]
+            if follow and layer.has_weight:
+                self.layer_module(layer.name).follow(centered[0].detach() * scales[layer.inputs[0]].detach().float())
+            target = self._target(layer, scales, pre_scales)
+            result = self._layer(layer, centered, [scales[name] for name in layer.inputs], target)
+            if layer.name in self.pre_start:
+                result = self._by_table(layer, result, pre_scales[layer.name], scales[layer.name])
+            values[layer.name] = result
         return values
 
-    def _layer(self, layer: Layer, inputs: list[Tensor], scales: dict[str, Tensor]) -> Tensor:
-        if isinstance(layer, MaxPool):
-            return _max_pool(layer, inputs[0], 0.0)
-        centred = [self._centred(name, values) for name, values in zip(layer.inputs, inputs, strict=True)]
-        if isinstance(layer, Add | Concatenate):
-            terms = [
-                values * (scales[name] / scales[layer.name]).float()
-                for name, values in zip(layer.inputs, centred, strict=True)
-            ]
-            return self._to_bytes(
-                layer, torch.cat(terms, dim=1) if isinstance(layer, Concatenate) else _added(terms), scales
-            )
-        if isinstance(layer, GlobalAveragePool):
-            sums = centred[0].sum(dim=(2, 3), keepdim=True)
-            source, pixels = scales[layer.inputs[0]], centred[0].shape[2:].numel()
-            exact = average_multiplier(source.item(), pixels, self._target(layer, scales))
-            return self._requantize(layer, sums, (source / pixels).reshape(1), exact, scales)
-        return self._weighted(layer, centred[0], scales)
-
-    def _centred(self, name: str, values: Tensor) -> Tensor:
+    def _centered(self, name: str, values: Tensor) -> Tensor:
         zero_point = self.start[name].zero_point
         return values - zero_point if zero_point else values
 
-    def _weighted(self, layer: Layer, centred: Tensor, scales: dict[str, Tensor]) -> Tensor:
-        module, scale_in = self.layer(layer.name), scales[layer.inputs[0]]
-        if self.training and self.follows and module.epsilon is not None:
-            module.follow(centred.detach() * scale_in.detach().float())
-        weight, bias, scale = module.integers(scale_in.item())
-        dtype = self._exact(weight.detach(), bias.detach())
-        exact = requantization_multiplier(scale_in.item(), scale.numpy(), self._target(layer, scales))
-        if isinstance(layer, Linear):
-            weight = weight.to(dtype)
-            sums = functional.linear(centred.flatten(1).to(dtype), weight, bias.to(dtype))[:, :, None, None]
-            return self._requantize(layer, sums, scale_in * scale, exact, scales)
+    def _target(self, layer: Layer, scales: dict[str, Tensor], pre_scales: dict[str, Tensor]) -> Target | None:
+        """What the layer's sums are requantized to; None where its result is real."""
         if layer.name in self.real:
-            form = Form.of(layer, centred.shape[1])
-            sums = form.convolve(form.pad(centred).to(dtype), weight.to(dtype), bias.to(dtype))
-            return self._requantize(layer, sums, scale_in * scale, exact, scales)
-        low, high = self._ends(layer, scales)
-        zero_point = self.start[layer.name].zero_point
-        form = Form.of(layer, centred.shape[1], zero_point=zero_point, low=low, high=high, dtype=dtype)
-        return convolved(centred, weight, bias, scale_in / scales[layer.name], torch.from_numpy(exact), form)
+            return None
+        if layer.name in self.pre_start:
+            return Target(pre_scales[layer.name], self.pre_start[layer.name].zero_point, 0, 255)
+        scale, zero_point = scales[layer.name], self.start[layer.name].zero_point
+        return Target(scale, zero_point, *TensorQuantization(scale.item(), zero_point).clamp(layer.activation))
 
-    def _target(self, layer: Layer, scales: dict[str, Tensor]) -> float | None:
-        """Scale of a layer's output; None where that is real."""
-        return None if layer.name in self.real else scales[layer.name].item()
+    def _layer(self, layer: Layer, centered: list[Tensor], scales: list[Tensor], target: Target | None) -> Tensor:
+        match layer:
+            case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+                return self._weighted(layer, centered[0], scales[0], target)
+            case GlobalAveragePool():
+                pixels = centered[0].shape[2:].numel()
+                sums = centered[0].sum(dim=(2, 3), keepdim=True)
+                exact = average_multiplier(scales[0].item(), pixels, None if target is None else target.scale.item())
+                return _requantized(layer, sums, (scales[0] / pixels).reshape(1), exact, target)
+            case Add() | Concatenate() | Multiply():
+                if target is None:
+                    raise TrainingError(f"{layer.name} ({layer.kind}) has no scale")
+                return _combined(layer, centered, scales, target)
+        raise TrainingError(f"{layer.name} is of a kind that cannot be trained in integers: {layer.kind}")
+
+    def _weighted(self, layer: Layer, centered: Tensor, scale_in: Tensor, target: Target | None) -> Tensor:
+        weight, bias, scale = self.layer_module(layer.name).integers(scale_in.item())
+        dtype = self._exact(weight.detach(), bias.detach())
+        exact = requantization_multiplier(
+            scale_in.item(), scale.numpy(), None if target is None else target.scale.item()
+        )
+        if isinstance(layer, Linear):
+            sums = functional.linear(centered.flatten(1).to(dtype), weight.to(dtype), bias.to(dtype))
+            return _requantized(layer, sums[:, :, None, None], scale_in * scale, exact, target)
+        if target is None:
+            form = Form.of(layer, centered.shape[1])
+            sums = form.convolve(form.pad(centered).to(dtype), weight.to(dtype), bias.to(dtype))
+            return _requantized(layer, sums, scale_in * scale, exact, target)
+        form = Form.of(
+            layer, centered.shape[1], zero_point=target.zero_point, low=target.low, high=target.high, dtype=dtype
+        )
+        return convolved(centered, weight, bias, scale_in / target.scale, torch.from_numpy(exact), form)
 
     def _exact(self, weight: Tensor, bias: Tensor) -> torch.dtype:
-        """What sums are exact in: float32 holds whole numbers below 2²⁴, and evaluation always takes float64."""
+        """What sums are exact in: float32 holds integers below 2²⁴, and evaluation always takes float64."""
         largest = 255 * weight.abs().flatten(1).sum(dim=1).max().item() + bias.abs().max().item()
         return torch.float32 if self.training and largest < _EXACT_FLOAT32 else torch.float64
 
-    def _requantize(
-        self, layer: Layer, sums: Tensor, scale: Tensor, exact: Multipliers, scales: dict[str, Tensor]
-    ) -> Tensor:
-        """Bytes of sums; or real numbers, where the layer's are.
-
-        Args:
-            layer: What made the sums.
-            sums: Exact.
-            scale: Real value of one unit of each channel's sum, for its gradient.
-            exact: The multipliers of the int8 Model.
-            scales: Of all activations.
-        """
-        is_real = layer.name in self.real
-        multiplier = exactly(scale if is_real else scale / scales[layer.name], torch.from_numpy(exact)).float()
-        scaled = sums.float() * multiplier.reshape(1, -1, 1, 1)
-        return _activate(layer, scaled) if is_real else self._to_bytes(layer, scaled, scales)
-
-    def _to_bytes(self, layer: Layer, values: Tensor, scales: dict[str, Tensor]) -> Tensor:
-        moved = exactly(values, torch.round(values.detach())) + self.start[layer.name].zero_point
-        return moved.clamp(*self._ends(layer, scales))
-
-    def _ends(self, layer: Layer, scales: dict[str, Tensor]) -> tuple[int, int]:
-        """Lowest and highest byte of a layer."""
-        now = TensorQuantization(scales[layer.name].item(), self.start[layer.name].zero_point)
-        return now.clamp(layer.activation)
+    def _by_table(self, layer: Layer, values: Tensor, pre_scale: Tensor, scale: Tensor) -> Tensor:
+        """Bytes that the layer's activation makes of its pre-activation's bytes, with the function's own gradient."""
+        before, after = self.pre_start[layer.name].zero_point, self.start[layer.name].zero_point
+        table = activation_table(
+            layer.activation, TensorQuantization(pre_scale.item(), before), TensorQuantization(scale.item(), after)
+        )
+        real = _activate((values - before) * pre_scale.float(), layer.activation)
+        steps = (real / scale.float() + after).clamp(0, 255)
+        return exactly(steps, torch.from_numpy(table.astype(np.float32))[values.detach().long()])
 
     def to_model(self, original: Model) -> Model:
         """The int8 Model that computes what :meth:`forward` does.
@@ -274,45 +340,266 @@ class IntegerNetwork(nn.Module):
             original: The float Model, for its labels, preprocessing and provenance.
         """
         parameters: dict[str, Any] = {}
-        bits: dict[str, int] = {}
-        held = self.held()
+        quantization = self.quantization()
         for layer in self.network.layers:
             if not layer.has_weight:
                 continue
-            weight, bias, scale = self.layer(layer.name).integers(held[layer.inputs[0]].scale)
+            scale_in = quantization.activations[layer.inputs[0]].scale
+            weight, bias, scale = self.layer_module(layer.name).integers(scale_in)
             parameters[f"{layer.name}.weight"] = weight.detach().numpy().astype(np.int8)
             parameters[f"{layer.name}.weight_scale"] = scale.numpy().astype(np.float32)
             parameters[f"{layer.name}.bias"] = bias.detach().numpy().astype(np.int32)
-            if self.layer(layer.name).bits != 8:
-                bits[layer.name] = self.layer(layer.name).bits
         return replace(
             original,
             network=folded_network(self.network),
             parameters=parameters,
-            quantization=Quantization(held, bits),
+            quantization=quantization,
             slices={},
         )
+
+
+# Layers ---------------------------------------------------------------------------------------------------------------
 
 
 def _tensor(array: Any) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
-def _max_pool(layer: MaxPool, values: Tensor, lowest: float) -> Tensor:
+def _learned(start: TensorQuantization, logarithm: Tensor) -> Tensor:
+    """A scale that has moved from its start by a factor; float64, exactly a float32."""
+    learned = start.scale * torch.exp(logarithm)
+    return exactly(learned, learned.detach().float())
+
+
+def _max_pool(layer: MaxPool, values: Tensor) -> Tensor:
     top, bottom, left, right = layer.padding
-    padded = functional.pad(values, (left, right, top, bottom), value=lowest)
-    return functional.max_pool2d(padded, layer.kernel, layer.stride)
+    return functional.max_pool2d(functional.pad(values, (left, right, top, bottom)), layer.kernel, layer.stride)
 
 
-def _added(terms: list[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+def _combined(
+    layer: Add | Concatenate | Multiply, centered: list[Tensor], scales: list[Tensor], target: Target
+) -> Tensor:
+    """Bytes of a layer that reads several tensors."""
+    if isinstance(layer, Multiply):
+        first, second = scales
+        exact = product_multiplier(first.item(), second.item(), target.scale.item())
+        multiplier = exactly(first * second / target.scale, torch.tensor(exact)).float()
+        moved = centered[0] * centered[1] * multiplier + target.zero_point
+        return exactly(moved, torch.round(moved.detach())).clamp(target.low, target.high)
+    terms = [
+        values
+        * exactly(scale / target.scale, torch.tensor(rescale_multiplier(scale.item(), target.scale.item()))).float()
+        for values, scale in zip(centered, scales, strict=True)
+    ]
+    match layer:
+        case Add():
+            total = terms[0]
+            for term in terms[1:]:
+                total = total + term
+            return _to_bytes(total, target)
+        case Concatenate():
+            return _to_bytes(torch.cat(terms, dim=1), target)
+        case _:
+            assert_never(layer)
 
 
-def _activate(layer: Layer, values: Tensor) -> Tensor:
-    activation = layer.activation
-    if activation is Activation.NONE:
-        return values
-    return values.clamp(0, 6) if activation is Activation.RELU6 else values.clamp(0)
+def _requantized(layer: Layer, sums: Tensor, scale: Tensor, exact: Multipliers, target: Target | None) -> Tensor:
+    """Bytes of sums; or real numbers, where there is no target.
+
+    Args:
+        layer: What made the sums.
+        sums: Exact, (N, C, H, W).
+        scale: Real value of one unit of each channel's sum, for its gradient.
+        exact: The multipliers of the int8 Model.
+        target: What the sums are requantized to.
+    """
+    ratio = scale if target is None else scale / target.scale
+    scaled = sums.float() * exactly(ratio, torch.from_numpy(exact)).float().reshape(1, -1, 1, 1)
+    return _activate(scaled, layer.activation) if target is None else _to_bytes(scaled, target)
+
+
+def _to_bytes(values: Tensor, target: Target) -> Tensor:
+    moved = exactly(values, torch.round(values.detach())) + target.zero_point
+    return moved.clamp(target.low, target.high)
+
+
+def _activate(values: Tensor, activation: Activation) -> Tensor:
+    """An activation function in float32, with the reference's order of operations."""
+    match activation:
+        case Activation.NONE:
+            return values
+        case Activation.RELU:
+            return values.clamp(0)
+        case Activation.RELU6:
+            return values.clamp(0, 6)
+        case Activation.HARD_SIGMOID:
+            return (values * (1 / 6) + 0.5).clamp(0, 1)
+        case Activation.HARD_SWISH:
+            return values * (values * (1 / 6) + 0.5).clamp(0, 1)
+        case _:
+            assert_never(activation)
+
+
+# Gradients ------------------------------------------------------------------------------------------------------------
+
+
+def exactly(values: Tensor, exact: Tensor) -> Tensor:
+    """``exact``, with the gradient of ``values``.
+
+    The sum ``values + (exact − values)`` would be off by a rounding error where the two are far apart.
+    """
+    return cast("Tensor", _Exactly.apply(values, exact))  # type: ignore[no-untyped-call]
+
+
+class _Exactly(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, exact: Tensor) -> Tensor:
+        return exact.to(values.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def rounded(weight: Tensor, step: Tensor, size: Tensor, top: int) -> Tensor:
+    """The integers from −top to top nearest to ``weight / step``; the weight's gradient ends where they do.
+
+    Args:
+        weight: Real, (C, …).
+        step: (C,).
+        size: Ones, (C,), that take the gradient of the size of the channels: of a factor on all integers of each.
+        top: The largest integer.
+    """
+    column = step.reshape(-1, *[1] * (weight.dim() - 1))
+    return cast("Tensor", _Rounded.apply(weight, column, size, top))  # type: ignore[no-untyped-call]
+
+
+class _Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, step: Tensor, size: Tensor, top: int) -> Tensor:
+        steps = weight / step
+        integers = torch.round(steps).clamp_(-top, top)
+        ctx.top = top
+        ctx.save_for_backward(steps, step, integers)
+        return integers
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        steps, step, integers = ctx.saved_tensors
+        of_size = (gradients[0] * integers).flatten(1).sum(dim=1)
+        return _within(gradients[0], steps, -ctx.top, ctx.top) / step, None, of_size, None
+
+
+def convolved(centred: Tensor, weight: Tensor, bias: Tensor, ratio: Tensor, scale: Tensor, form: Form) -> Tensor:
+    """Bytes of a convolution: exact sums, requantized.
+
+    Args:
+        centred: Whole numbers less their zero point, float32 (N, C, H, W).
+        weight: Whole numbers, float32 (C', C / groups, K, K).
+        bias: Whole numbers, float64 (C',).
+        ratio: Scale of the input over scale of the output, a float64 scalar, for its gradient.
+        scale: The multiplier of each channel's sums, float32 (C',); it has no gradient but the ratio's.
+        form: The rest.
+
+    Returns:
+        Whole numbers from 0 to 255, float32 (N, C', H', W').
+    """
+    change = torch.log(ratio).float()
+    multiplier = scale.reshape(1, -1, 1, 1)
+    return cast("Tensor", _Convolved.apply(centred, weight, bias, change, multiplier, form))  # type: ignore[no-untyped-call]
+
+
+class _Convolved(torch.autograd.Function):
+    # The gradient of ``change`` is that of the logarithm of all multipliers; its value is in them already.
+    @staticmethod
+    def forward(
+        ctx: Any, centred: Tensor, weight: Tensor, bias: Tensor, change: Tensor, multiplier: Tensor, form: Form
+    ) -> Tensor:
+        padded = form.pad(centred)
+        sums = form.convolve(padded.to(form.dtype), weight.to(form.dtype), bias.to(form.dtype))
+        steps = sums.float().mul_(multiplier)
+        ctx.form = form
+        ctx.save_for_backward(padded, weight, steps, multiplier)
+        integers = torch.round(steps)
+        return (integers.add_(form.zero_point) if form.zero_point else integers).clamp_(form.low, form.high)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        padded, weight, steps, multiplier = ctx.saved_tensors
+        form: Form = ctx.form
+        passed = _within(gradients[0], steps, form.low - form.zero_point, form.high - form.zero_point)
+        factor = multiplier.reshape(-1, 1, 1, 1)
+        wanted = [ctx.needs_input_grad[0], True, True]
+        of_padded, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            passed,
+            padded,
+            weight * factor,
+            [len(weight)],
+            [form.stride, form.stride],
+            form.even_padding,
+            [1, 1],
+            False,
+            [0, 0],
+            form.groups,
+            wanted,
+        )
+        of_change = torch.dot(_flat(passed), _flat(steps))
+        return form.crop(of_padded), of_weight * factor, of_bias * factor.flatten(), of_change, None, None
+
+
+def _within(gradient: Tensor, steps: Tensor, low: int, high: int) -> Tensor:
+    """The gradient where ``steps`` round to a integer from ``low`` to ``high``, and zero elsewhere."""
+    return cast("Tensor", torch.ops.aten.hardtanh_backward(gradient, steps, low - 0.5, high + 0.5))
+
+
+def _flat(maps: Tensor) -> Tensor:
+    return maps.permute(0, 2, 3, 1).reshape(-1)  # a view, as maps lie channels last
+
+
+@dataclass(frozen=True)
+class Form:
+    """A convolution beside its tensors: its geometry, where its bytes end, and what its sums are exact in."""
+
+    stride: int
+    padding: Padding
+    groups: int
+    zero_point: int = 0
+    low: int = 0
+    high: int = 255
+    dtype: torch.dtype = torch.float32
+
+    @staticmethod
+    def of(layer: Layer, channels: int, **rest: Any) -> Form:
+        """The form of a layer that reads so many channels."""
+        if isinstance(layer, DepthwiseConvolution):
+            return Form(layer.stride, layer.padding, channels, **rest)
+        if isinstance(layer, Convolution):
+            return Form(layer.stride, layer.padding, layer.groups, **rest)
+        return Form(1, Padding(), 1, **rest)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the convolution can pad by itself."""
+        top, bottom, left, right = self.padding
+        return (top, left) == (bottom, right)
+
+    @property
+    def even_padding(self) -> list[int]:
+        """What it pads by itself: rows and columns."""
+        return [self.padding.top, self.padding.left] if self.is_even else [0, 0]
+
+    def pad(self, maps: Tensor) -> Tensor:
+        """Maps with the padding that the convolution cannot add."""
+        top, bottom, left, right = self.padding
+        return maps if self.is_even else functional.pad(maps, (left, right, top, bottom))
+
+    def crop(self, maps: Tensor | None) -> Tensor | None:
+        """Maps without what :meth:`pad` added."""
+        if maps is None or self.is_even:
+            return maps
+        top, bottom, left, right = self.padding
+        return maps[:, :, top : maps.shape[2] - bottom, left : maps.shape[3] - right]
+
+    def convolve(self, padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Sums of products."""
+        return functional.conv2d(padded, weight, bias, self.stride, self.even_padding, 1, self.groups)

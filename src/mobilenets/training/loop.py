@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from mobilenets.training.batches import Batch, BatchSource
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile
 from mobilenets.training.display import Display
 from mobilenets.training.head import output_layer
-from mobilenets.training.network import NetworkModule, placed
+from mobilenets.training.network import Trainable, TrainableNetwork, placed
 from mobilenets.training.objectives import Objective
 from mobilenets.training.optimization import Average, make_optimizer
 from mobilenets.training.recipes import Recipe
@@ -52,12 +52,12 @@ class Trained:
 
 
 def train(
-    module: NetworkModule,
+    module: Trainable,
     batches: BatchSource,
     objective: Objective,
     recipe: Recipe,
     run: TrainingRun,
-    validation: Validator,
+    validation: Validator[Trainable],
     *,
     selection: Selection | None = None,
     checkpoint: CheckpointFile | None = None,
@@ -118,7 +118,7 @@ def train(
     return Trained(state.history, state.best_epoch, joined_after(run, state.history, validation.images))
 
 
-def set_trainable(module: NetworkModule, run: TrainingRun, epoch: int) -> None:
+def set_trainable(module: TrainableNetwork, run: TrainingRun, epoch: int) -> None:
     """Let an epoch train the output layer alone, or all but the frozen layers; other batch norms stay as they are."""
     head_only = epoch < run.head_epochs
     module.train(not head_only).requires_grad_(not head_only)
@@ -129,7 +129,7 @@ def set_trainable(module: NetworkModule, run: TrainingRun, epoch: int) -> None:
         module.layer_module(name).eval().requires_grad_(False)
 
 
-class TrainingState:
+class TrainingState(Generic[Trainable]):
     """Everything that changes in the course of a run: weights, moments, averages, figures.
 
     Args:
@@ -147,7 +147,7 @@ class TrainingState:
         sums: Figures of the epoch under way.
     """
 
-    def __init__(self, module: NetworkModule, recipe: Recipe, run: TrainingRun, steps_per_epoch: int) -> None:
+    def __init__(self, module: Trainable, recipe: Recipe, run: TrainingRun, steps_per_epoch: int) -> None:
         self.module = placed(module, run.device)
         self.recipe, self.run, self.steps_per_epoch = recipe, run, steps_per_epoch
         self.steps, self.step = run.epochs * steps_per_epoch, 0
@@ -167,7 +167,7 @@ class TrainingState:
             torch.manual_seed((self.run.seed * self.steps + self.step) & (2**63 - 1))
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         with self.run.autocast():
             loss, logits = objective(self.module, batch._replace(steps=self.steps))
         self.optimizer.zero_grad(set_to_none=True)

@@ -7,7 +7,7 @@ written for them. Tensors have the Model's names and layouts and are never renam
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import assert_never, cast
+from typing import Any, TypeVar, assert_never, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
+from mobilenets.training.recipes import Recipe
 
 FEW_POSITIONS = 49
 """Positions of a map up to which a pointwise convolution is trained as the matrix product that it is. oneDNN's
@@ -152,7 +153,32 @@ def _depthwise_on_little(layer: DepthwiseConvolution, values: Tensor, weight: Te
     return functional.conv2d(values, weight, bias, layer.stride, padding, 1, values.shape[1])[:, :, :rows, :columns]
 
 
-class NetworkModule(nn.Module):
+class TrainableNetwork(nn.Module):
+    """A Network that the training loop can train.
+
+    Attributes:
+        network: Its layers.
+    """
+
+    network: Network
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and statistic by name: what is averaged, kept and written to checkpoints."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def layer_module(self, name: str) -> nn.Module:
+        """The module of a layer with weights."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+    def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """The optimizer's groups: ``params``, ``weight_decay`` and ``rate``, a factor on the learning rate."""
+        raise NotImplementedError  # pragma: no cover - abstract
+
+
+Trainable = TypeVar("Trainable", bound=TrainableNetwork)
+
+
+class NetworkModule(TrainableNetwork):
     """A Network as a module that takes normalized images and gives logits.
 
     Args:
@@ -190,6 +216,19 @@ class NetworkModule(nn.Module):
             for module in self.layer_modules()
             for name, tensor in module.tensors()
         }
+
+    def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """Weights that the recipe decays, and all other parameters."""
+        decayed: list[Tensor] = []
+        free: list[Tensor] = []
+        for layer in self.layer_modules():
+            spared = isinstance(layer.layer, DepthwiseConvolution) and not recipe.decay_depthwise
+            for name, parameter in layer.named_parameters():
+                (decayed if name == "weight" and not spared else free).append(parameter)
+        return [
+            {"params": decayed, "weight_decay": recipe.weight_decay, "rate": 1.0},
+            {"params": free, "weight_decay": 0.0, "rate": 1.0},
+        ]
 
     def forward(self, images: Tensor, subnet: Network | None = None) -> Tensor:
         """Logits of the first output.
@@ -277,10 +316,10 @@ def _pad(values: Tensor, padding: Padding, value: float) -> tuple[Tensor, tuple[
     return functional.pad(values, (left, right, top, bottom), value=value), (0, 0)
 
 
-def placed(module: NetworkModule, device: torch.device) -> NetworkModule:
+def placed(module: Trainable, device: torch.device) -> Trainable:
     """The module on a device, its weights in the memory format that trains fastest."""
     # mypy does not know this overload of Module.to
-    return cast("NetworkModule", module.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    return cast("Trainable", module.to(device).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
 def load_parameters(module: NetworkModule, parameters: Mapping[str, npt.NDArray[np.float32]]) -> None:

@@ -182,6 +182,64 @@ def _widths(narrowest: float, widest: float) -> tuple[float, ...]:
     return tuple(round(narrowest + (widest - narrowest) * step / count, 6) for step in range(count + 1))
 
 
+class QuantizationAware:
+    """The objective of an integer network that learns to answer as a float Model does.
+
+    Where a batch has labels they have a share in the loss.
+
+    Args:
+        teacher: Gives the float Model's logits, (N, classes), for bytes as float32 (N, channels, height, width).
+        temperature: Of the teacher's and the student's probabilities.
+        label_share: Share of the labels in the loss, where all images have one; the rest is the teacher's.
+        label_smoothing: Share of every label that is spread over all classes.
+        statistics: Part of the run, from its beginning, in which the running statistics of batch norms follow the
+            images.
+
+    Raises:
+        TrainingError: If a share is not between 0 and 1.
+
+    Source: Jacob et al. 2018, arXiv:1712.05877.
+    """
+
+    def __init__(
+        self,
+        teacher: Callable[[Tensor], Tensor],
+        *,
+        temperature: float = 2.0,
+        label_share: float = 0.5,
+        label_smoothing: float = 0.0,
+        statistics: float = 0.0,
+    ) -> None:
+        if not 0 <= label_share <= 1:
+            raise TrainingError(f"labels have a share of the loss from 0 to 1, not {label_share:g}")
+        self._teacher, self._temperature = teacher, temperature
+        self._label_share, self._label_smoothing, self._statistics = label_share, label_smoothing, statistics
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, and the logits of the integer network."""
+        with torch.no_grad():
+            wanted = self._teacher(batch.images)
+        logits = module(batch.images, follow=batch.step < self._statistics * batch.steps)
+        loss, known = self._from_teacher(logits, wanted), batch.targets.sum(dim=1) > 0
+        if known.any():
+            share = self._label_share * float(known.float().mean())
+            labels = functional.cross_entropy(
+                logits[known], batch.targets[known], label_smoothing=self._label_smoothing
+            )
+            loss = (1 - share) * loss + share * labels
+        return loss, logits
+
+    def _from_teacher(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        divergence = functional.kl_div(
+            functional.log_softmax(logits / self._temperature, dim=1),
+            functional.softmax(wanted / self._temperature, dim=1),
+            reduction="batchmean",
+        )
+        # Where the teacher is sure of everything the divergence vanishes; the relative error of the logits does not.
+        error = functional.mse_loss(logits, wanted) / wanted.var().clamp(min=1e-12)
+        return divergence * self._temperature**2 + error
+
+
 def proportional_side(wanted: int, side: int, largest: int) -> int:
     """The side that is to ``side`` as ``wanted`` is to ``largest``, and at least 32 pixels.
 

@@ -1,16 +1,16 @@
-"""What turns gradients into better weights: initialisation, the optimizer, and the moving average of the weights."""
+"""What turns gradients into better weights: initialization, the optimizer, and the moving average of the weights."""
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, Generic
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mobilenets.architecture.layers import DepthwiseConvolution, Linear
-from mobilenets.training.network import NetworkModule
+from mobilenets.architecture.layers import Linear
+from mobilenets.training.network import NetworkModule, Trainable, TrainableNetwork
 from mobilenets.training.recipes import Initialization, Optimizer, Recipe
 
 SMALLEST_CLASSIFIER_DEVIATION = 0.01
@@ -45,18 +45,9 @@ def _initialize_weight(weight: nn.Parameter, recipe: Recipe, generator: torch.Ge
     nn.init.normal_(weight, std=deviation, generator=generator)
 
 
-def make_optimizer(module: NetworkModule, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer, with weight decay on the weights that the recipe decays and on nothing else."""
-    decayed: list[Tensor] = []
-    free: list[Tensor] = []
-    for layer in module.layer_modules():
-        spared = isinstance(layer.layer, DepthwiseConvolution) and not recipe.decay_depthwise
-        for name, parameter in layer.named_parameters():
-            (decayed if name == "weight" and not spared else free).append(parameter)
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
+def make_optimizer(module: TrainableNetwork, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer, over the groups that the module divides its parameters into."""
+    groups = module.parameter_groups(recipe)
     match recipe.optimizer:
         case Optimizer.ADAMW:
             return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
@@ -79,7 +70,7 @@ def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
     return optimizer
 
 
-class Average:
+class Average(Generic[Trainable]):
     """The moving average of a module's parameters and running statistics, as a module of its own.
 
     Args:
@@ -88,7 +79,7 @@ class Average:
             initial weights.
     """
 
-    def __init__(self, module: NetworkModule, steps: float) -> None:
+    def __init__(self, module: Trainable, steps: float) -> None:
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self._decay = 1 - 1 / max(1.0, steps)
         self._averaged = list(self.module.tensors().values())

@@ -10,15 +10,13 @@ Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.0253
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.quality import Jury
@@ -26,74 +24,66 @@ from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, pre
 from mobilenets.compression.sqnr import measure_noise
 from mobilenets.compression.unfold import unfold
 from mobilenets.data.subset import UNKNOWN, Targets
-from mobilenets.errors import CompressionError
+from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import class_count
-from mobilenets.training.batches import Normalization
+from mobilenets.training import loop
+from mobilenets.training.batches import Normalization, PixelBatches
 from mobilenets.training.integer_network import IntegerNetwork
 from mobilenets.training.network import module_of
-from mobilenets.training.recipes import DEFAULT, suited_to, warm_cosine
-from mobilenets.training.standing import Judges, distorted
+from mobilenets.training.objectives import QuantizationAware
+from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Answers, Selection
+from mobilenets.training.views import Views
 
-_DIVERGED = "quantisation-aware training diverged: its loss or weights are no numbers any more; lower learning_rate"
+_DIVERGED = "quantization-aware training diverged: its loss or weights are NaN or infinite; lower the learning rate"
 EPOCHS = {8: 4, 4: 16}
 LABELLED_EPOCHS = 16
 """Passes over the images: without labels by the bits of the weights, and with them."""
 LEARNING_RATES = {8: 5e-5, 4: 3e-4}
-"""Of weights, by their bits: the coarser the grid, the further a weight is from its next whole number."""
+"""Of weights, by their bits: the coarser the grid, the further a weight is from its next integer."""
 LABELLED_LEARNING_RATES = {8: 2e-4, 4: 3e-4}
 """The same where there are labels: what they teach is further away than what rounding lost."""
 LABELLED_ROOM = {8: 0.0, 4: 0.45}
-"""Steps that weights may begin off their whole numbers where there are labels (see :func:`unfold`). From the middle of
+"""Steps that weights may begin off their integers where there are labels (see :func:`unfold`). From the middle of
 a coarse step hardly one in a hundred gets out; from that of a fine one so many do that the answers stray, as without
 labels they do from anywhere but the middle."""
 DOUBT = {8: 2.0, 4: 0.0}
 """Standard errors by which an epoch's loss must lie below the start's, by the bits of the weights: calibration loses so
 little at 8 bits that what training changes needs proof."""
-_SMOOTHING = 0.1
+LABEL_SHARE = 0.5
+"""Share of the labels in the loss, where there are labels; the rest is the teacher's."""
+SHIFT = 0.06
+"""Images without labels are moved by up to this share of their sides."""
 HELD_OUT = 8
-"""Without a jury, every so many-th training image is held out to choose by."""
+"""Without evaluation images, every so many-th training image is held out to choose by."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
+def recipe_for(labels: tuple[str, ...], weight_bits: int = 8, *, labelled: bool = True) -> Recipe:
+    """The recipe of quantization-aware training.
 
-    Attributes:
-        epochs: Passes over the images; None takes :data:`EPOCHS` or :data:`LABELLED_EPOCHS`.
-        batch: Images of one step.
-        learning_rate: Of the weights, at its highest; None takes that of :data:`LEARNING_RATES` or of
-            :data:`LABELLED_LEARNING_RATES`.
-        warmup: Share of all steps in which rates rise from zero; then they fall to zero along a cosine. Adam's first
-            steps are as large as any, whatever the gradient: at the full rate two of them undo the calibration.
-        range_learning_rate: Of the logarithms of activation ranges; 0 keeps the calibrated ones.
-        temperature: Of the teacher's and the student's probabilities.
-        shift: Images without labels are moved by up to this share of their sides.
-        labels: Share of the labels in the loss, where there are labels; the rest is the teacher's.
-        statistics: Part of training in which batch norms' running statistics follow the images, from 0 to 1.
-        seed: Of the order of images and their shifts.
+    Rates rise from zero, then fall to zero along a cosine: Adam's first steps are as large as any, whatever the
+    gradient, and at the full rate two of them undo the calibration. Nothing is averaged: an average of weights is not
+    what was rounded.
+
+    Args:
+        labels: Names of the classes, which say what images of them may be distorted by.
+        weight_bits: 8 or 4.
+        labelled: Whether images have labels.
     """
-
-    epochs: int | None = None
-    batch: int = 32
-    learning_rate: float | None = None
-    warmup: float = 0.15
-    range_learning_rate: float = 3e-5
-    temperature: float = 2.0
-    shift: float = 0.06
-    labels: float = 0.5
-    statistics: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.epochs is not None and self.epochs < 1) or self.batch < 2:
-            raise CompressionError(f"training needs an epoch or more, of batches of two or more, not {self}")
-        if not 0 <= self.labels <= 1:
-            raise CompressionError(f"labels have a share of the loss from 0 to 1, not {self.labels}")
-        if not 0 <= self.warmup < 1:
-            raise CompressionError(f"warmup takes a share of the steps from 0 to below 1, not {self.warmup}")
+    return Recipe(
+        name="quantization-aware",
+        learning_rate=(LABELLED_LEARNING_RATES if labelled else LEARNING_RATES)[weight_bits],
+        weight_decay=0.0,
+        warmup=0.15,
+        batch=32,
+        label_smoothing=0.1,
+        averaging=0.0,
+        augmentation=suited_to(DEFAULT, labels).augmentation,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +102,12 @@ def train(
     pixels: Pixels,
     calibration: Pixels,
     options: Options = Options(),
-    recipe: Recipe = Recipe(),
+    recipe: Recipe | None = None,
     *,
+    epochs: int | None = None,
+    seed: int = 0,
+    label_share: float = LABEL_SHARE,
+    shift: float = SHIFT,
     targets: Targets | None = None,
     jury: Jury | None = None,
     progress: Progress = SILENT,
@@ -125,46 +119,89 @@ def train(
         pixels: Training images, uint8 (N, height, width, 3).
         calibration: Images that the first ranges come from.
         options: How the start is made, and the bits of the weights.
-        recipe: How to train.
+        recipe: How to train; :func:`recipe_for` what is at hand if None.
+        epochs: Passes over the images; by :data:`EPOCHS` or :data:`LABELLED_EPOCHS` if None.
+        seed: Random seed.
+        label_share: Share of the labels in the loss, where there are labels; the rest is the teacher's.
+        shift: Images without labels are moved by up to this share of their sides.
         targets: Their classes, (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
         jury: Images, labelled or not, that start and epochs are compared on; training must not have seen them. If
             None, every eighth training image is held out for it.
-        progress: Told of every step.
+        progress: Receives progress updates.
 
     Raises:
-        CompressionError: If the Model is int8 already or broken, there are too few images, or targets do not fit.
+        CompressionError: If the Model is int8 already or broken, there are too few images, targets do not fit, or
+            training diverges.
     """
     if len(pixels) < 2:
-        raise CompressionError(f"quantisation-aware training needs images; {len(pixels)} are not enough")
+        raise CompressionError(f"quantization-aware training needs images; {len(pixels)} are not enough")
+    if epochs is not None and epochs < 1:
+        raise CompressionError(f"quantization-aware training needs an epoch or more, not {epochs}")
     targets = _checked(targets, len(pixels), class_count(model.network))
+    bits, labelled = options.weight_bits, targets is not None
     ground = prepare(model, calibration, options, progress=progress)
     start = walk(model, ground, calibration, options, progress=progress)
     if jury is None:
-        chosen = np.zeros(len(pixels), np.bool_)
-        chosen[HELD_OUT - 1 :: HELD_OUT] = True
-        chosen[-1] |= not chosen.any()
+        chosen = _held_out(len(pixels))
         pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
-    room = 0.0 if targets is None else LABELLED_ROOM[options.weight_bits]
-    student = IntegerNetwork(unfold(start.model, ground.unfolded, room), start.model)
-    rates = LEARNING_RATES if targets is None else LABELLED_LEARNING_RATES
-    rate = recipe.learning_rate or rates[options.weight_bits]
-    usual = EPOCHS[options.weight_bits] if targets is None else LABELLED_EPOCHS
-    recipe = replace(recipe, epochs=recipe.epochs or usual, learning_rate=rate)
-    trainer = _Trainer(student, Teacher(model), recipe, total=len(pixels))
-    judges = Judges(jury, trainer.augmentation, recipe.seed)
-    first = standing = judges.standing(start.model)
-    best, kept = start.model, 0
-    for epoch in trainer.epochs(pixels, targets, progress):
-        challenger = student.to_model(model)
-        reached = judges.standing(challenger)
-        if reached.is_better_than(first, DOUBT[options.weight_bits]) and not standing.is_better_than(reached):
-            best, kept, standing = challenger, epoch, reached
-    if not kept:
-        progress.note(f"no epoch of training beats its start on {judges.count} images: the start is kept")
+    recipe = recipe or recipe_for(model.labels, bits, labelled=labelled)
+    student = IntegerNetwork(
+        unfold(start.model, ground.unfolded, LABELLED_ROOM[bits] if labelled else 0.0), start.model
+    )
+    batches = PixelBatches(pixels, targets, class_count(model.network), recipe, seed=seed, shift=shift)
+    objective = QuantizationAware(Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing)
+    validation = IntegerValidation(model, Views(jury, recipe.augmentation, seed))
+    selection = Selection(validation.views.score(start.model), DOUBT[bits])
+    run = TrainingRun(epochs or (LABELLED_EPOCHS if labelled else EPOCHS[bits]), seed=seed)
+    try:
+        trained = loop.train(
+            student, batches, objective, recipe, run, validation, selection=selection, progress=progress
+        )
+    except TrainingError:
+        raise CompressionError(_DIVERGED) from None
+    if trained.best_epoch < 0:
+        progress.note(f"no epoch of training beats its start on {validation.images} images: the start is kept")
         return Trained(start.model, ground.model, start.layers, ground.absorbed_channels)
+    best = student.to_model(model)
     layers = measure_noise(ground.model, best, calibration[:MOST_WALKED])
-    return Trained(best, ground.model, layers, ground.absorbed_channels, kept)
+    return Trained(best, ground.model, layers, ground.absorbed_channels, trained.best_epoch + 1)
+
+
+def _held_out(count: int) -> npt.NDArray[np.bool_]:
+    """Which of so many images are held out: every eighth, and one at least."""
+    chosen = np.zeros(count, np.bool_)
+    chosen[HELD_OUT - 1 :: HELD_OUT] = True
+    chosen[-1] |= not chosen.any()
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerValidation:
+    """Scores an integer network by the int8 Model that comes of it.
+
+    Attributes:
+        model: The float Model that it began as.
+        views: The images.
+    """
+
+    model: Model
+    views: Views
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return self.views.images
+
+    def __call__(self, module: IntegerNetwork) -> Answers:
+        """The score of a module in evaluation mode.
+
+        Raises:
+            CompressionError: If it holds what no int8 Model can hold.
+        """
+        if not module.is_sound:
+            raise CompressionError(_DIVERGED)
+        return self.views.score(module.to_model(self.model))
 
 
 def _checked(targets: Targets | None, count: int, classes: int) -> Targets | None:
@@ -185,97 +222,9 @@ class Teacher:
     def __init__(self, model: Model) -> None:
         # mypy does not know this overload of Module.to
         self._module = module_of(fold(model)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._module.requires_grad_(False)
         self._normal = Normalization(model.preprocessing, torch.device("cpu"))
-        self.labels = model.labels
 
-    @torch.no_grad()
     def __call__(self, maps: Tensor) -> Tensor:
         """float32 (N, C), of bytes as float32 (N, channels, height, width)."""
         return cast("Tensor", self._module(self._normal(maps)))
-
-
-class _Trainer:
-    def __init__(self, student: IntegerNetwork, teacher: Teacher, recipe: Recipe, total: int) -> None:
-        self.student, self.teacher, self.recipe = student, teacher, recipe
-        self.count = recipe.epochs or 1
-        self.steps = self.count * max(1, total // recipe.batch)
-        ranges = student.range_parameters
-        of_ranges = {id(parameter) for parameter in ranges}
-        weights = [parameter for parameter in student.parameters() if id(parameter) not in of_ranges]
-        # Adam's steps are about the learning rate whatever the gradient, and a channel's weights differ by orders of
-        # magnitude after folding: each tensor's rate follows its own size.
-        rate = recipe.learning_rate or 0.0
-        groups: list[dict[str, Any]] = [
-            {"params": [parameter], "lr": rate * max(float(parameter.detach().abs().mean()), 1e-3) * 10}
-            for parameter in weights
-        ]
-        groups.append({"params": ranges, "lr": recipe.range_learning_rate})
-        self.optimizer = torch.optim.Adam(groups, fused=True)
-        self.schedule = LambdaLR(self.optimizer, lambda step: warm_cosine(1.0, step, self.steps, recipe.warmup))
-        self.random = np.random.default_rng(recipe.seed)
-        self.augmentation = suited_to(DEFAULT, teacher.labels).augmentation
-
-    def epochs(self, pixels: Pixels, targets: Targets | None, progress: Progress) -> Iterator[int]:
-        """Train, and stop after each epoch to be looked at."""
-        done = 0
-        with progress.task("training", self.steps * self.recipe.batch, "images") as task:
-            for epoch in range(1, self.count + 1):
-                self.student.train()
-                for batch, classes in self._batches(pixels, targets):
-                    self.student.follows = done < self.recipe.statistics * self.steps
-                    loss = self._step(batch, classes)
-                    done += 1
-                    task.advance(len(batch), loss=f"{loss:.4f}", epoch=f"{epoch}/{self.count}")
-                self.student.follows = False
-                self.student.eval()
-                if not self.student.is_sound:
-                    raise CompressionError(_DIVERGED)
-                yield epoch
-
-    def _batches(self, pixels: Pixels, targets: Targets | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        size = min(self.recipe.batch, len(pixels))
-        order = self.random.permutation(len(pixels))
-        for begin in range(0, len(order) - size + 1, size):
-            chosen = np.sort(order[begin : begin + size])
-            maps = torch.from_numpy(pixels[chosen]).permute(0, 3, 1, 2).float()
-            if targets is None:
-                yield self._shifted(maps), None
-            else:
-                # What a label teaches of an image as it is, the teacher knows.
-                yield distorted(maps, self.augmentation, self.random), torch.from_numpy(targets[chosen])
-
-    def _shifted(self, maps: Tensor) -> Tensor:
-        down, across = (int(side * self.recipe.shift) for side in maps.shape[2:])
-        if not down and not across:
-            return maps
-        padded = functional.pad(maps, (across, across, down, down), mode="replicate")
-        top, left = self.random.integers(0, 2 * down + 1), self.random.integers(0, 2 * across + 1)
-        moved = padded[:, :, top : top + maps.shape[2], left : left + maps.shape[3]]
-        return moved.contiguous(memory_format=torch.channels_last)
-
-    def _loss(self, answered: Tensor, wanted: Tensor, classes: Tensor | None) -> Tensor:
-        temperature = self.recipe.temperature
-        divergence = functional.kl_div(
-            functional.log_softmax(answered / temperature, dim=1),
-            functional.softmax(wanted / temperature, dim=1),
-            reduction="batchmean",
-        )
-        # Where the teacher is sure of everything the divergence falls silent; noise over signal of the logits does not.
-        noise = functional.mse_loss(answered, wanted) / wanted.var().clamp(min=1e-12)
-        taught = divergence * temperature**2 + noise
-        if classes is None or not (known := classes != UNKNOWN).any():
-            return taught
-        share = self.recipe.labels * float(known.float().mean())
-        labelled = functional.cross_entropy(answered[known], classes[known], label_smoothing=_SMOOTHING)
-        return (1 - share) * taught + share * labelled
-
-    def _step(self, batch: Tensor, classes: Tensor | None) -> float:
-        wanted = self.teacher(batch)
-        loss = self._loss(self.student(batch), wanted, classes)
-        if not torch.isfinite(loss):
-            raise CompressionError(_DIVERGED)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.schedule.step()
-        return float(loss.detach())

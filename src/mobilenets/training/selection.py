@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from mobilenets.data.loading import Prepared
+from mobilenets.errors import TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.training.batches import normalized
 from mobilenets.training.network import NetworkModule
@@ -25,6 +26,8 @@ from mobilenets.training.run import TrainingRun
 DOUBT = 2.0
 """Standard errors by which one loss must lie below another to be the better one, where they are known."""
 VALIDATION_BATCH = 64
+
+Validated = TypeVar("Validated", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,46 @@ class Totals:
         """The difference to another score; its standard error is that of the larger share alone."""
         error = _standard_error(max(self.top1, other.top1), self.images)
         return Difference(self.top1 - other.top1, error, self.loss - other.loss)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A score of which the result of every image is known, so that it is compared with another image by image.
+
+    Attributes:
+        right: Share of each image's views that are classified rightly, (N,).
+        losses: Mean loss over each image's views, in nats, (N,).
+    """
+
+    right: npt.NDArray[np.float64]
+    losses: npt.NDArray[np.float64]
+
+    @property
+    def top1(self) -> float:
+        """Share of right answers."""
+        return float(self.right.mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, in nats."""
+        return float(self.losses.mean())
+
+    def minus(self, other: Score) -> Difference:
+        """The difference to the answers of another network; its standard errors are those of the paired differences.
+
+        Raises:
+            TrainingError: If the other score does not say what became of every image.
+        """
+        if not isinstance(other, Answers):
+            raise TrainingError("answers to single images can only be compared with answers to the same images")
+        gained, losses = self.right - other.right, self.losses - other.losses
+        count = len(gained)
+        return Difference(
+            float(gained.mean()),
+            math.sqrt(float(np.square(gained).sum())) / count,
+            float(losses.mean()),
+            float(losses.std()) / math.sqrt(count),
+        )
 
 
 def _standard_error(share: float, images: int) -> float:
@@ -185,14 +228,14 @@ def validated_epoch(history: Sequence[Epoch], kept: int) -> Epoch:
     return next((epoch for epoch in reversed(history[: kept + 1]) if epoch.validation_top1 is not None), history[kept])
 
 
-class Validator(Protocol):
+class Validator(Protocol[Validated]):
     """What a network is scored by after an epoch."""
 
     @property
     def images(self) -> int:
         """Number of validation images."""
 
-    def __call__(self, module: NetworkModule) -> Score:
+    def __call__(self, module: Validated) -> Score:
         """The score of a module in evaluation mode."""
 
 

@@ -1,4 +1,4 @@
-"""Which of several int8 Models stands best, by images and by distorted views of them."""
+"""Which of several int8 Models is best, by images and by distorted views of them."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.training.test_integer_network import separating_model
-from tests.training.test_quantization_aware import UNDISTORTED, varied_pixels, wavering_model
+from tests.support.integer_training import separating_model, varied_pixels, wavering_model
 
 from mobilenets.compression.quality import Jury, answers
 from mobilenets.compression.quantize import quantize
-from mobilenets.data.augmentation import Augmentation
+from mobilenets.data.augmentation import UNDISTORTED, Augmentation
 from mobilenets.model.model import Model
-from mobilenets.training.standing import MOST_VIEWS, Judges, Standing
+from mobilenets.training.selection import Answers, is_better
+from mobilenets.training.views import MOST_VIEWS, Views
 
 
-def standing(right: int, total: int, loss: float, *, from_the_end: bool = False) -> Standing:
+def answered(right: int, total: int, loss: float, *, from_the_end: bool = False) -> Answers:
     """So many right answers, at one end of the images or the other."""
     hits = (np.arange(total) < right).astype(np.float64)
     wobble = 0.01 * np.sin(np.arange(total))
-    return Standing(hits[::-1] if from_the_end else hits, loss + wobble)
+    return Answers(hits[::-1] if from_the_end else hits, loss + wobble)
 
 
 @pytest.mark.parametrize(
     ("new", "better"),
     [
-        (standing(92, 100, 0.10), True),  # two gained, none lost: more than √2
-        (standing(88, 100, 0.01), False),  # two lost
-        (standing(91, 100, 0.10), False),  # one gained is within a standard error, and it is no closer
-        (standing(91, 100, 0.05), True),  # so closer decides
-        (standing(90, 100, 0.05), True),
-        (standing(90, 100, 0.10), False),  # the same is not better
-        (standing(89, 100, 0.05), True),  # one lost is within a standard error too
-        (standing(92, 100, 0.10, from_the_end=True), False),  # ten gained, eight lost: within √18
-        (standing(96, 100, 0.20, from_the_end=True), True),  # ten gained, four lost: beyond √14
+        (answered(92, 100, 0.10), True),  # two gained, none lost: more than √2
+        (answered(88, 100, 0.01), False),  # two lost
+        (answered(91, 100, 0.10), False),  # one gained is within a standard error, and it is no closer
+        (answered(91, 100, 0.05), True),  # so closer decides
+        (answered(90, 100, 0.05), True),
+        (answered(90, 100, 0.10), False),  # the same is not better
+        (answered(89, 100, 0.05), True),  # one lost is within a standard error too
+        (answered(92, 100, 0.10, from_the_end=True), False),  # ten gained, eight lost: within √18
+        (answered(96, 100, 0.20, from_the_end=True), True),  # ten gained, four lost: beyond √14
     ],
 )
-def test_counting_decides_beyond_a_standard_error_and_the_loss_within_it(new: Standing, better: bool) -> None:
-    assert new.is_better_than(standing(90, 100, 0.10)) is better
+def test_counting_decides_beyond_a_standard_error_and_the_loss_within_it(new: Answers, better: bool) -> None:
+    assert is_better(new, answered(90, 100, 0.10)) is better
 
 
 def test_fewer_standard_errors_are_less_doubt() -> None:
     wobble = np.random.default_rng(0).normal(0, 0.1, 100)
-    some = Standing(np.ones(100), wobble - wobble.mean() + 0.095)
-    other = Standing(some.right, np.full(100, 0.1))
-    assert not some.is_better_than(other)
-    assert some.is_better_than(other, errors=0)
-    assert not other.is_better_than(some, errors=0)
+    some = Answers(np.ones(100), wobble - wobble.mean() + 0.095)
+    other = Answers(some.right, np.full(100, 0.1))
+    assert not is_better(some, other)
+    assert is_better(some, other, doubt=0)
+    assert not is_better(other, some, doubt=0)
 
 
 def judged(seed: int, count: int) -> tuple[Model, Model, Jury]:
@@ -60,17 +60,17 @@ def judged(seed: int, count: int) -> tuple[Model, Model, Jury]:
 
 def test_without_labels_the_float_models_answers_are_the_right_ones() -> None:
     model, held, jury = judged(0, 32)
-    judges = Judges(jury, Augmentation())
-    agreeing = judges.standing(held).right
+    views = Views(jury, Augmentation())
+    agreeing = views.score(held).right
     assert agreeing.sum() == jury.judge(held).agreement.count
     # The divergence of the float Model from itself is none, but for what the engine rounds otherwise than NumPy.
-    assert np.abs(judges.standing(model).loss).max() < 1e-6
+    assert np.abs(views.score(model).losses).max() < 1e-6
 
 
 def test_labels_are_compared_with_the_answers_to_distorted_views_too() -> None:
     _, held, jury = judged(0, 32)
     targets = answers(held, jury.pixels).argmax(axis=1)
-    right = Judges(replace(jury, targets=targets), Augmentation(brightness=1.0)).standing(held).right
+    right = Views(replace(jury, targets=targets), Augmentation(brightness=1.0)).score(held).right
     assert (right >= 1 / MOST_VIEWS).all()  # the image itself, whose label is what the Model says
     assert right.min() < 1  # and not of all views
     assert set(np.unique(right * MOST_VIEWS % 1)) == {0.0}
@@ -79,11 +79,11 @@ def test_labels_are_compared_with_the_answers_to_distorted_views_too() -> None:
 def test_views_that_are_not_distorted_say_what_the_images_say() -> None:
     _, held, jury = judged(1, 16)
     labelled = replace(jury, targets=np.arange(16) % 6)
-    standing = Judges(labelled, UNDISTORTED).standing(held)
+    score = Views(labelled, UNDISTORTED).score(held)
     logits = answers(held, jury.pixels).astype(np.float64)
     expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(16), labelled.targets]
-    np.testing.assert_allclose(standing.loss, expected, rtol=1e-5)
-    np.testing.assert_array_equal(standing.right, logits.argmax(axis=1) == labelled.targets)
+    np.testing.assert_allclose(score.losses, expected, rtol=1e-5)
+    np.testing.assert_array_equal(score.right, logits.argmax(axis=1) == labelled.targets)
 
 
 def test_many_images_have_fewer_views_and_the_same_seed_the_same() -> None:
@@ -91,8 +91,8 @@ def test_many_images_have_fewer_views_and_the_same_seed_the_same() -> None:
     many = Jury(
         jury.model, np.tile(jury.pixels, (100, 1, 1, 1)), np.zeros(800, np.int64), np.tile(jury.logits, (100, 1))
     )
-    shares = Judges(many, Augmentation()).standing(held).right
+    shares = Views(many, Augmentation()).score(held).right
     assert set(np.unique(shares)) <= {0.0, 0.5, 1.0}  # two of each: three would be more than MOST_VIEWED
-    first, again, other = (Judges(many, Augmentation(), seed).standing(held).loss for seed in (0, 0, 1))
+    first, again, other = (Views(many, Augmentation(), seed).score(held).losses for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

@@ -1,0 +1,73 @@
+"""Which of several int8 Models does best, on images that training has not seen and on distorted views of them.
+
+Some hundred images tell a loss of a point from none only where it hits many of them. Distorted views of the same
+images are further evidence: of the same things, so an image counts once, by the mean over its views.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mobilenets.compression.quality import Jury
+from mobilenets.data.augmentation import Augmentation
+from mobilenets.engine.session import Session
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.training.batches import distorted
+from mobilenets.training.selection import Answers
+
+MOST_VIEWS, MOST_VIEWED = 8, 2048
+"""Views of each image, itself among them, and images of all views together: what time and memory allow."""
+_TOGETHER = 64
+
+
+class Views:
+    """Images that int8 Models are compared on, each in several distorted views.
+
+    Where they have labels a right answer is the label, and the loss its cross-entropy. Without, there is one view; a
+    right answer is the float Model's, and the loss the Kullback-Leibler divergence from it.
+
+    Args:
+        evaluation: The images, and the float Model's answers.
+        augmentation: How views are distorted.
+        seed: Random seed of the views.
+    """
+
+    def __init__(self, evaluation: Jury, augmentation: Augmentation, seed: int = 0) -> None:
+        self._evaluation, self.images = evaluation, len(evaluation.pixels)
+        views = min(MOST_VIEWS, max(1, MOST_VIEWED // self.images)) if evaluation.targets is not None else 1
+        random = np.random.default_rng(seed)
+        others = [_view(evaluation.pixels, augmentation, random) for _ in range(views - 1)]
+        self._pixels = np.concatenate([evaluation.pixels, *others])
+        self._views = views
+
+    def score(self, model: Model) -> Answers:
+        """The score of a Model, run by the engine."""
+        logits = Session(model, torch.get_num_threads()).run(self._pixels)
+        given = _log_probabilities(logits)
+        if self._evaluation.targets is not None:
+            targets = np.tile(self._evaluation.targets, self._views)
+            right, loss = logits.argmax(axis=1) == targets, -given[np.arange(len(given)), targets]
+        else:
+            wanted = _log_probabilities(self._evaluation.logits)
+            right = logits.argmax(axis=1) == self._evaluation.logits.argmax(axis=1)
+            loss = (np.exp(wanted) * (wanted - given)).sum(axis=1)
+        shape = (self._views, self.images)
+        return Answers(right.reshape(shape).mean(axis=0), loss.reshape(shape).mean(axis=0))
+
+
+def _view(pixels: Pixels, augmentation: Augmentation, random: np.random.Generator) -> Pixels:
+    seen = np.empty_like(pixels)
+    for begin in range(0, len(pixels), _TOGETHER):
+        maps = torch.from_numpy(pixels[begin : begin + _TOGETHER]).permute(0, 3, 1, 2).float()
+        changed = distorted(maps, augmentation, random)
+        seen[begin : begin + _TOGETHER] = changed.permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    return seen
+
+
+def _log_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    logs: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
