@@ -57,7 +57,7 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
 @pytest.mark.parametrize("seed", range(15))
 def test_litert_agrees_on_random_float_networks(seed: int, weights: Any, tolerance: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    network = without_batch_norm(random_network(rng, newer=False))
+    network = without_batch_norm(random_network(rng))
     model = random_model(rng, network, IMAGENET if seed % 2 else Preprocessing())
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite", weights=weights)
@@ -81,7 +81,7 @@ def test_int8_networks_without_branches_are_equal_but_for_the_rounding_of_float3
     seed: int, asymmetric: bool, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng, branches=False, newer=False), asymmetric_weights=asymmetric)
+    model = random_int8_model(rng, random_network(rng, branches=False), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite")
     assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 2e-6)
@@ -90,11 +90,11 @@ def test_int8_networks_without_branches_are_equal_but_for_the_rounding_of_float3
 @pytest.mark.parametrize("seed", range(15))
 def test_int8_networks_with_branches_are_equal_but_for_steps_where_branches_meet(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng, newer=False))
+    model = random_int8_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
     to_litert(model, tmp_path / "model.tflite")
-    # LiteRT rounds the parts of a sum or a concatenation otherwise than the reference: one step of their bytes.
-    assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 0.02)
+    # LiteRT rounds sums, products and the parts of a concatenation otherwise: one step of their bytes.
+    assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 0.03)
 
 
 @pytest.mark.parametrize("name", CATALOG)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     Padding,
     PointwiseConvolution,
     Shape,
@@ -109,6 +110,7 @@ class _Numbers:
         self.offset = 0 if asymmetric else 128
         self.dtype = np.uint8 if asymmetric else np.int8
         self.scales = quantization.activations
+        self.before = quantization.pre_activations
 
     def tensor(self, name: str, shape: tuple[int, ...], held: TensorQuantization) -> Tensor:
         """A computed tensor in bytes."""
@@ -165,7 +167,7 @@ class _Writer:
         return index
 
     def constant(self, name: str, kind: str, values: Array) -> int:
-        """A constant without quantisation."""
+        """A constant without quantization."""
         return self.graph.add(Tensor(name, kind, values.shape, values))
 
     def tensor(self, name: str, shape: tuple[int, ...], source: str | None) -> Tensor:
@@ -183,10 +185,18 @@ class _Writer:
         output = Tensor(name, "FLOAT32", self.graph.tensors[index].shape)
         return self.operator("DEQUANTIZE", [index], output, "DequantizeOptions")
 
+    def quantized(self, index: int, output: Tensor) -> int:
+        """A float32 tensor as bytes."""
+        return self.operator("QUANTIZE", [index], output, "QuantizeOptions")
+
     # Into the network, and out of it
 
     def read_input(self) -> None:
-        """The image; bytes of pixels become INT8 where the graph computes in that."""
+        """The image; bytes of pixels become INT8 where the graph computes in that.
+
+        By way of real numbers, as XNNPACK takes both of these operators, and not the one that would go from UINT8 to
+        INT8: the whole graph is then its own.
+        """
         network = self.model.network
         shape = (1, network.height, network.width, network.channels)
         if self.numbers is None:
@@ -200,8 +210,9 @@ class _Writer:
             index = self.graph.add(Tensor(INPUT, "UINT8", shape, scale=scale, zero_point=zero_point))
             self.graph.inputs.append(index)
             if self.numbers.kind == "INT8":
-                less_128 = self.tensor(f"{INPUT}/quantize", shape, INPUT)
-                index = self.operator("QUANTIZE", [index], less_128, "QuantizeOptions")
+                index = self.quantized(
+                    self.real(index, f"{INPUT}/real"), self.tensor(f"{INPUT}/quantize", shape, INPUT)
+                )
         self.values[INPUT] = _Value(index)
 
     def normalized(self, index: int, shape: tuple[int, ...]) -> int:
@@ -250,7 +261,8 @@ class _Writer:
         """Append a layer."""
         shape = self.model.network.shapes[layer.name]
         flat = isinstance(layer, Linear)
-        output = self.tensor(layer.name, (1, shape.channels) if flat else _map(shape), layer.name)
+        made = self.tensor(layer.name, (1, shape.channels) if flat else _map(shape), layer.name)
+        output = made if layer.activation.is_clamp else self.before_activation(layer, made)
         match layer:
             case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
                 index = self.convolution(layer, output)
@@ -268,9 +280,49 @@ class _Writer:
             case Concatenate():
                 parts = [self.requantized(layer, number) for number in range(len(layer.inputs))]
                 index = self.operator("CONCATENATION", parts, output, "ConcatenationOptions", Axis=3)
+            case Multiply():
+                factors = [self.read(layer, 0), self.read(layer, 1)]
+                index = self.operator("MUL", factors, output, "MulOptions", **_fused(layer))
             case _:
                 raise FormatError(f"{layer.name} is of a kind that LiteRT export does not know: {type(layer).__name__}")
-        self.values[layer.name] = _Value(index, flat)
+        self.values[layer.name] = _Value(index if output is made else self.activated(layer, index, made), flat)
+
+    def before_activation(self, layer: Layer, made: Tensor) -> Tensor:
+        """What a layer makes where no option of its operator is its activation."""
+        name = f"{layer.name}/pre_activation"
+        if made.kind == "FLOAT32" or self.numbers is None:
+            return Tensor(name, "FLOAT32", made.shape)
+        return self.numbers.tensor(name, made.shape, self.numbers.before[layer.name])
+
+    def activated(self, layer: Layer, index: int, made: Tensor) -> int:
+        """Apply a hard-sigmoid or hard-swish, in float32: LiteRT's own in bytes round otherwise than the Model's table.
+
+        Args:
+            layer: Whose activation it is.
+            index: What the layer made.
+            made: What comes out.
+        """
+        name, in_bytes = f"{layer.name}/{layer.activation}", made.kind != "FLOAT32"
+        source = self.real(index, f"{layer.name}/pre_activation/real") if in_bytes else index
+        result = Tensor(f"{name}/real", "FLOAT32", made.shape) if in_bytes else made
+        match layer.activation:
+            case Activation.HARD_SWISH:
+                index = self.operator("HARD_SWISH", [source], result, "HardSwishOptions")
+            case Activation.HARD_SIGMOID:
+                between = [Tensor(f"{name}/{step}", "FLOAT32", made.shape) for step in ("scaled", "moved", "above")]
+                sixth, half, zero, one = (
+                    self.constant(f"{name}/constant{number}", "FLOAT32", np.array([value], np.float32))
+                    for number, value in enumerate((1 / 6, 0.5, 0, 1))
+                )
+                index = self.operator("MUL", [source, sixth], between[0], "MulOptions")
+                index = self.operator("ADD", [index, half], between[1], "AddOptions")
+                index = self.operator("MAXIMUM", [index, zero], between[2], "MaximumMinimumOptions")
+                index = self.operator("MINIMUM", [index, one], result, "MaximumMinimumOptions")
+            case Activation.NONE | Activation.RELU | Activation.RELU6:
+                raise FormatError(f"{layer.name}: {layer.activation} is an option of LiteRT's operators")
+            case _:
+                assert_never(layer.activation)
+        return self.quantized(index, made) if in_bytes else index
 
     def convolution(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution, output: Tensor) -> int:
         """A convolution and its activation."""
@@ -331,7 +383,7 @@ class _Writer:
             between = Tensor(f"{layer.name}/sum{number}", "FLOAT32", output.shape)
             made = output if last and not through_reals else between
             total = self.operator("ADD", [total, term], made, "AddOptions", **fused)
-        return self.operator("QUANTIZE", [total], output, "QuantizeOptions") if through_reals else total
+        return self.quantized(total, output) if through_reals else total
 
     def requantized(self, layer: Layer, number: int) -> int:
         """A part of a concatenation, at the scale of the whole."""
@@ -339,7 +391,7 @@ class _Writer:
         if self.numbers is None or self.numbers.scales[source] == self.numbers.scales[layer.name]:
             return part
         output = self.tensor(f"{layer.name}/part{number}", self.graph.tensors[part].shape, layer.name)
-        return self.operator("QUANTIZE", [part], output, "QuantizeOptions")
+        return self.quantized(part, output)
 
     def weights(self, layer: Weighted) -> list[int]:
         """Weight and bias in LiteRT's layouts: (out, height, width, in), depthwise (1, height, width, channels)."""
@@ -379,12 +431,20 @@ class _Writer:
 
 
 _SAME, _VALID = 0, 1
-_FUSED = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 3}
 
 
 def _fused(layer: Layer) -> dict[str, int]:
-    """The activation function as the option that most operators have for it."""
-    return {"FusedActivationFunction": _FUSED[layer.activation]}
+    """The activation function as the option that most operators have for it; none where it comes after them."""
+    match layer.activation:
+        case Activation.NONE | Activation.HARD_SIGMOID | Activation.HARD_SWISH:
+            number = 0
+        case Activation.RELU:
+            number = 1
+        case Activation.RELU6:
+            number = 3
+        case _:
+            assert_never(layer.activation)
+    return {"FusedActivationFunction": number}
 
 
 def _map(shape: Shape) -> tuple[int, int, int, int]:
