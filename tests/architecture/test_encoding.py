@@ -124,7 +124,7 @@ def test_no_other_value_is_a_network(value: Any) -> None:
     [
         (("layers", 0, "type"), "Softmax", "layer 0 has type 'Softmax'; known are Convolution, "),
         (("layers", 0, "dilation"), 2, r"layer 0 \(Convolution\) has the unknown field 'dilation'"),
-        (("layers", 0, "kernel"), 3.0, "kernel must be a whole number from 0 to 16777216, not 3.0"),
+        (("layers", 0, "kernel"), 3.0, "kernel must be an integer from 0 to 16777216, not 3.0"),
         (("layers", 0, "bias"), 1, "bias must be true or false, not 1"),
         (("layers", 0, "activation"), "swish", "activation is 'swish'; known are none, relu, relu6"),
         (("layers", 0, "padding"), [1, 1], "padding must be four numbers"),
@@ -133,7 +133,7 @@ def test_no_other_value_is_a_network(value: Any) -> None:
         (("outputs",), ["nowhere"], "output 'nowhere' is not a layer"),
         (("width_multiplier",), -1, "width_multiplier must be above 0"),
         (("padding_policy",), "valid", "padding_policy is 'valid'; known are same, symmetric"),
-        (("height",), -5, "network height must be a whole number"),
+        (("height",), -5, "network height must be an integer"),
         (("stranger",), 1, "network has the unknown field 'stranger'"),
     ],
 )

@@ -32,8 +32,9 @@ from mobilenets.architecture.network import Network
 class Body:
     """A network being written, layer by layer.
 
-    Every method appends a layer that reads ``source`` (by default the layer before it) and returns its name.
-    Channel counts are given at α = 1; α and the rounding are applied here.
+    Every method appends a layer that reads ``source`` (by default the layer before it) and returns its name. An
+    ``activation`` that is not given is the body's own; a linear bottleneck's is ``Activation.NONE``. Channel counts
+    are given at α = 1; α and the rounding are applied here.
     """
 
     height: int
@@ -73,6 +74,7 @@ class Body:
         stride: int = 1,
         groups: int = 1,
         padding: Padding | None = None,
+        activation: Activation | None = None,
         source: str | None = None,
     ) -> str:
         """Standard convolution, batch norm, activation; padded by the policy unless told otherwise."""
@@ -86,13 +88,21 @@ class Body:
                 padding=self._padding(source, kernel, stride) if padding is None else padding,
                 out_channels=self.rounding.apply(channels, self.width_multiplier),
                 groups=groups,
-                activation=self.activation,
+                activation=self.activation if activation is None else activation,
                 batch_norm=self.batch_norm,
                 bias=self.batch_norm is None,
             )
         )
 
-    def depthwise(self, name: str, *, kernel: int = 3, stride: int = 1, source: str | None = None) -> str:
+    def depthwise(
+        self,
+        name: str,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        activation: Activation | None = None,
+        source: str | None = None,
+    ) -> str:
         """Depthwise convolution, batch norm, activation."""
         source = source or self.last
         return self.append(
@@ -102,20 +112,22 @@ class Body:
                 kernel=kernel,
                 stride=stride,
                 padding=self._padding(source, kernel, stride),
-                activation=self.activation,
+                activation=self.activation if activation is None else activation,
                 batch_norm=self.batch_norm,
                 bias=self.batch_norm is None,
             )
         )
 
-    def pointwise(self, name: str, channels: int, *, source: str | None = None) -> str:
+    def pointwise(
+        self, name: str, channels: int, *, activation: Activation | None = None, source: str | None = None
+    ) -> str:
         """1×1 convolution, batch norm, activation."""
         return self.append(
             PointwiseConvolution(
                 name,
                 (source or self.last,),
                 out_channels=self.rounding.apply(channels, self.width_multiplier),
-                activation=self.activation,
+                activation=self.activation if activation is None else activation,
                 batch_norm=self.batch_norm,
                 bias=self.batch_norm is None,
             )

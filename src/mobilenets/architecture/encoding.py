@@ -97,15 +97,14 @@ def decode(data: object) -> Network:
 
 def _encode_layer(layer: Layer) -> dict[str, Any]:
     encoded: dict[str, Any] = {"type": type(layer).__name__}
-    for field in dataclasses.fields(layer):
-        value = getattr(layer, field.name)
+    for name, value in vars(layer).items():
         if isinstance(value, BatchNorm):
             value = {"epsilon": value.epsilon}
         elif isinstance(value, tuple):
             value = list(value)
         elif isinstance(value, StrEnum):
             value = str(value)
-        encoded[field.name] = value
+        encoded[name] = value
     return encoded
 
 
@@ -176,7 +175,7 @@ def _get(fields: Mapping[str, Any], name: str, kind: type | tuple[type, ...], wh
 
 def _integer(value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_INTEGER:
-        raise ArchitectureError(f"{where} must be a whole number from 0 to {LARGEST_INTEGER}, not {_quote(value)}")
+        raise ArchitectureError(f"{where} must be an integer from 0 to {LARGEST_INTEGER}, not {_quote(value)}")
     return value
 
 

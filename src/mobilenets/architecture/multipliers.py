@@ -19,7 +19,7 @@ SMALLEST_RESOLUTION = 32
 
 @record(frozen=True)
 class Rounding:
-    """How α·c becomes a whole number of channels.
+    """How α·c becomes an integer number of channels.
 
     ``divisor=1, minimum=8`` is TF-slim's ``max(int(c·α), 8)``. With a larger divisor the product goes to the nearest
     multiple of it, and up one step if that would lose more than a tenth, as in later codebases.

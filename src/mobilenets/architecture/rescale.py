@@ -6,15 +6,18 @@ from dataclasses import replace
 
 from mobilenets.architecture.layers import (
     INPUT,
-    Concatenate,
+    Add,
     Convolution,
     DepthwiseConvolution,
+    GlobalAveragePool,
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     Padding,
     PointwiseConvolution,
     Shape,
+    Windowed,
 )
 from mobilenets.architecture.multipliers import PaddingPolicy, check_resolution
 from mobilenets.architecture.network import Network
@@ -44,7 +47,7 @@ def with_resolution(network: Network, height: int, width: int) -> Network:
     new = {INPUT: Shape(network.channels, height, width)}
     layers: list[Layer] = []
     for layer in network.layers:
-        if isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
+        if isinstance(layer, Windowed):
             source = layer.inputs[0]
             layer = _padded(layer, network.padding_policy, old[source], new[source])
         before = layer.weight_shape(network.input_shapes(layer))
@@ -67,9 +70,7 @@ def takes(network: Network, side: int) -> bool:
         return False
 
 
-def _padded(
-    layer: Convolution | DepthwiseConvolution | MaxPool, policy: PaddingPolicy, old: Shape, new: Shape
-) -> Layer:
+def _padded(layer: Windowed, policy: PaddingPolicy, old: Shape, new: Shape) -> Layer:
     def by_policy(shape: Shape) -> Padding:
         return Padding(
             *policy.amounts(shape.height, layer.kernel, layer.stride),
@@ -86,7 +87,7 @@ def with_width(network: Network, width_multiplier: float) -> Network:
     width. For networks of width 1 that is what the architecture itself would give.
 
     Args:
-        network: A chain of layers or one with sums; its outputs keep their channels.
+        network: A chain of layers, or one with sums and products; its outputs keep their channels.
         width_multiplier: α, at most the network's own.
 
     Raises:
@@ -102,14 +103,21 @@ def with_width(network: Network, width_multiplier: float) -> Network:
             f"{network.name} has width {network.width_multiplier:g} and cannot be thinned to {width_multiplier:g}"
         )
     share = width_multiplier / network.width_multiplier
-    layers: list[Layer] = []
-    for layer in network.layers:
-        if isinstance(layer, Concatenate) or getattr(layer, "groups", 1) != 1:
-            raise ArchitectureError(f"{layer.name} ({layer.kind}) cannot be thinned by keeping its first channels")
-        if layer.name not in network.outputs:
-            if isinstance(layer, Convolution | PointwiseConvolution):
-                layer = replace(layer, out_channels=network.rounding.apply(layer.out_channels, share))
-            elif isinstance(layer, Linear):
-                layer = replace(layer, out_features=network.rounding.apply(layer.out_features, share))
-        layers.append(layer)
-    return replace(network, layers=tuple(layers), width_multiplier=width_multiplier)
+
+    def channels(layer: Layer, wide: int) -> int:
+        return wide if layer.name in network.outputs else network.rounding.apply(wide, share)
+
+    def thinned(layer: Layer) -> Layer:
+        match layer:
+            case Convolution() if layer.groups == 1:
+                return replace(layer, out_channels=channels(layer, layer.out_channels))
+            case PointwiseConvolution():
+                return replace(layer, out_channels=channels(layer, layer.out_channels))
+            case Linear():
+                return replace(layer, out_features=channels(layer, layer.out_features))
+            case DepthwiseConvolution() | MaxPool() | GlobalAveragePool() | Add() | Multiply():
+                return layer
+            case _:
+                raise ArchitectureError(f"{layer.name} ({layer.kind}) cannot be thinned by keeping its first channels")
+
+    return replace(network, layers=tuple(map(thinned, network.layers)), width_multiplier=width_multiplier)

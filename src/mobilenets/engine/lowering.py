@@ -29,6 +29,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.errors import EngineError
 from mobilenets.model.folding import factor_and_shift
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import normalization
 from mobilenets.model.quantization import (
     Quantization,
     TensorQuantization,
@@ -71,17 +72,15 @@ def lower(
         EngineError: If the engine cannot take the Model.
     """
     network = model.network
-    mean, std = model.preprocessing.mean, model.preprocessing.std
-    if network.channels != 3:  # a network of other channels takes bytes as they are, scaled to 0 to 1
-        mean, std = (0.0,) * network.channels, (1.0,) * network.channels  # type: ignore[assignment]
+    mean, std = normalization(model.preprocessing, network.channels)
     try:
         writer = _native.PlanWriter(
             instruction_set=instruction_set,
             channels=network.channels,
             height=network.height,
             width=network.width,
-            offset=(255 * np.asarray(mean, np.float64)).astype(np.float32),
-            scale=(1 / (255 * np.asarray(std, np.float64))).astype(np.float32),
+            offset=(255 * mean).astype(np.float32),
+            scale=(1 / (255 * std)).astype(np.float32),
             options=_native.PlanOptions(
                 value_type=_native.Type.FLOAT32 if model.quantization is None else _native.Type.UINT8,
                 threads=threads,

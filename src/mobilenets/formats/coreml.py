@@ -26,6 +26,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.tasks.classification import class_count
 
 IMAGE = "image"
@@ -97,11 +98,8 @@ def _program(model: Model, target: Any) -> Any:
     image = Builder.TensorSpec(shape=(1, network.channels, network.height, network.width))
 
     def program(image: Any) -> Any:
-        mean, std = np.zeros(1), np.ones(1)
-        if network.channels == 3:
-            mean, std = np.array(model.preprocessing.mean), np.array(model.preprocessing.std)
-        scale = (1 / (255 * std)).astype(np.float32).reshape(1, -1, 1, 1)
-        offset = (-mean / std).astype(np.float32).reshape(1, -1, 1, 1)
+        scale, offset = pixel_scale_and_offset(model.preprocessing, network.channels)
+        scale, offset = scale.reshape(1, -1, 1, 1), offset.reshape(1, -1, 1, 1)
         values = {INPUT: Builder.add(x=Builder.mul(x=image, y=scale), y=offset)}
         for layer in network.layers:
             values[layer.name] = _layer(Builder, model, layer, [values[name] for name in layer.inputs])

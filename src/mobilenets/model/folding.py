@@ -1,8 +1,7 @@
-"""Fold batch norms into the weights before them, and the pixels' normalisation into the first layer."""
+"""Fold batch norms into the weights before them, and the normalization of pixels into the first layer."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,11 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.layers import INPUT, Layer
+from mobilenets.architecture.layers import (
+    INPUT,
+    Convolution,
+    DepthwiseConvolution,
+    Layer,
+    Linear,
+    PointwiseConvolution,
+)
 from mobilenets.architecture.network import Network
 from mobilenets.errors import CompressionError, ModelError
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import normalization
 from mobilenets.model.quantization import TensorQuantization
 
 Factors = npt.NDArray[np.float64]
@@ -110,24 +116,23 @@ def affine(gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float, bias
 
 
 def fold_input(model: Model) -> tuple[Model, TensorQuantization]:
-    """Make the pixel byte itself the first quantised activation.
+    """Make the pixel byte itself the first quantized activation.
 
-    The bytes stand for ``scale · (byte − zero_point)`` with one scale and one whole zero point for all channels. What
+    The bytes stand for ``scale · (byte − zero_point)`` with one scale and one integer zero point for all channels. What
     is left of the Model's own per-channel mean and standard deviation goes into the layers that read the image.
 
     Args:
         model: float32, folded or not.
 
     Returns:
-        A Model that computes the same from pixels normalised by that scale and zero point (at the border, where zeros
+        A Model that computes the same from pixels normalized by that scale and zero point (at the border, where zeros
         are padded, up to the rounding of the zero point), and the two numbers.
 
     Raises:
-        CompressionError: If a layer without weights reads the image and the channels are normalised differently.
+        CompressionError: If a layer without weights reads the image and the channels are normalized differently.
     """
     preprocessing, channels = model.preprocessing, model.network.channels
-    mean = 255 * np.asarray(preprocessing.mean if channels == 3 else (0.0,) * channels)
-    std = 255 * np.asarray(preprocessing.std if channels == 3 else (1.0,) * channels)
+    mean, std = (255 * values for values in normalization(preprocessing, channels))
     held = TensorQuantization(float(np.exp(-np.log(std).mean())), int(np.clip(np.rint(mean.mean()), 0, 255)))
     factor = 1 / (std * held.scale)
     offset = (held.zero_point - mean) / std
@@ -143,7 +148,7 @@ def fold_input(model: Model) -> tuple[Model, TensorQuantization]:
             continue
         _fold_normalization(model, layer, factor, offset, parameters)
     grey = held.zero_point / 255
-    same = Preprocessing(**{**_fields(preprocessing), "mean": (grey,) * 3, "std": (1 / (255 * held.scale),) * 3})
+    same = replace(preprocessing, mean=(grey,) * 3, std=(1 / (255 * held.scale),) * 3)
     return replace(model, parameters=parameters, preprocessing=same), held
 
 
@@ -151,20 +156,23 @@ def _fold_normalization(
     model: Model, layer: Layer, factor: Factors, offset: Factors, parameters: dict[str, Tensor]
 ) -> None:
     weight = parameters[f"{layer.name}.weight"].astype(np.float64)
-    if weight.ndim == 2:  # a linear layer reads the image flattened, channel by channel
-        pixels = model.network.height * model.network.width
-        per_input, per_offset = np.repeat(factor, pixels), np.repeat(offset, pixels)
-        bias = weight @ per_offset
-        weight = weight * per_input
-    elif layer.kind == "depthwise":
-        bias = weight.sum(axis=(1, 2, 3)) * offset
-        weight = weight * along(factor, weight, axis=0)
-    else:
-        groups = getattr(layer, "groups", 1)
-        group_of = np.repeat(np.arange(groups), len(weight) // groups)
-        shares, offsets = factor.reshape(groups, -1)[group_of], offset.reshape(groups, -1)[group_of]
-        bias = (weight.sum(axis=(2, 3)) * offsets).sum(axis=1)
-        weight = weight * shares[:, :, None, None]
+    match layer:
+        case Linear():  # reads the image flattened, channel by channel
+            pixels = model.network.height * model.network.width
+            per_input, per_offset = np.repeat(factor, pixels), np.repeat(offset, pixels)
+            bias = weight @ per_offset
+            weight = weight * per_input
+        case DepthwiseConvolution():
+            bias = weight.sum(axis=(1, 2, 3)) * offset
+            weight = weight * along(factor, weight, axis=0)
+        case Convolution() | PointwiseConvolution():
+            groups = layer.groups if isinstance(layer, Convolution) else 1
+            group_of = np.repeat(np.arange(groups), len(weight) // groups)
+            shares, offsets = factor.reshape(groups, -1)[group_of], offset.reshape(groups, -1)[group_of]
+            bias = (weight.sum(axis=(2, 3)) * offsets).sum(axis=1)
+            weight = weight * shares[:, :, None, None]
+        case _:
+            raise CompressionError(f"{layer.name} ({layer.kind}) is of a kind that normalization is not folded into")
     parameters[f"{layer.name}.weight"] = weight.astype(np.float32)
     shift_sums(layer, bias, parameters)
 
@@ -228,7 +236,3 @@ def _without_batch_norm(layer: Layer) -> Layer:
     if layer.batch_norm is not None:
         changes["batch_norm"] = None
     return replace(layer, **changes)
-
-
-def _fields(preprocessing: Preprocessing) -> dict[str, Any]:
-    return {field.name: getattr(preprocessing, field.name) for field in dataclasses.fields(preprocessing)}

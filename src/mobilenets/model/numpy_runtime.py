@@ -135,10 +135,10 @@ def results(model: Model, pixels: Pixels) -> Iterator[Result]:
 
 
 def input_map(model: Model, pixels: Pixels) -> Map:
-    """What the first layer reads: normalised float32 for a float Model, the bytes themselves for an int8 one."""
+    """What the first layer reads: normalized float32 for a float Model, the bytes themselves for an int8 one."""
     values: Map = pixels
     if model.quantization is None:
-        values = model.preprocessing.normalize(pixels) if model.network.channels == 3 else pixels / np.float32(255)
+        values = model.preprocessing.normalize(pixels)
     return np.ascontiguousarray(values.transpose(1, 2, 0, 3))
 
 

@@ -118,9 +118,8 @@ class Preprocessing:
 
     def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """What the network sees: (pixel / 255 − mean) / std, channels last, float32."""
-        scale = 1 / (255 * np.asarray(self.std, dtype=np.float64))
-        offset = -np.asarray(self.mean, dtype=np.float64) / np.asarray(self.std, dtype=np.float64)
-        return pixels.astype(np.float32) * scale.astype(np.float32) + offset.astype(np.float32)
+        scale, offset = pixel_scale_and_offset(self, pixels.shape[-1])
+        return pixels.astype(np.float32) * scale + offset
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -145,6 +144,35 @@ class Preprocessing:
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing is not readable: {error}") from None
+
+
+def normalization(
+    preprocessing: Preprocessing, channels: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation of every input channel, on the scale where white is 1.
+
+    Args:
+        preprocessing: Whose mean and std are those of red, green and blue.
+        channels: Input channels of the network. One of other than three takes pixels from 0 to 1: mean 0, std 1.
+
+    Returns:
+        float64 (channels,), twice.
+    """
+    if channels == 3:
+        return np.array(preprocessing.mean, dtype=np.float64), np.array(preprocessing.std, dtype=np.float64)
+    return np.zeros(channels), np.ones(channels)
+
+
+def pixel_scale_and_offset(
+    preprocessing: Preprocessing, channels: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Normalization as ``pixel · scale + offset``.
+
+    Returns:
+        float32 (channels,), twice.
+    """
+    mean, std = normalization(preprocessing, channels)
+    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 def check_pixels(network: Network, pixels: object) -> None:

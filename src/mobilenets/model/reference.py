@@ -47,7 +47,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels, check_pixels
+from mobilenets.model.preprocessing import Pixels, check_pixels, normalization
 from mobilenets.model.quantization import (
     Quantization,
     TensorQuantization,
@@ -106,11 +106,8 @@ def activations(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float
 
 
 def _normalize(model: Model, pixels: Pixels, dtype: np.dtype[Any]) -> Array:
-    mean = np.asarray(model.preprocessing.mean, dtype=dtype)
-    std = np.asarray(model.preprocessing.std, dtype=dtype)
-    if model.network.channels != 3:  # a network of other channels takes bytes as they are, scaled to 0 to 1
-        mean, std = np.zeros(1, dtype), np.ones(1, dtype)
-    normal = (pixels.astype(dtype) / 255 - mean) / std
+    mean, std = normalization(model.preprocessing, model.network.channels)
+    normal = (pixels.astype(dtype) / 255 - mean.astype(dtype)) / std.astype(dtype)
     return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), dtype=dtype)
 
 

@@ -13,7 +13,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.layers import (
@@ -42,7 +41,7 @@ from mobilenets.formats.c.text import (
     string_literal,
 )
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Fit
+from mobilenets.model.preprocessing import Fit, pixel_scale_and_offset
 from mobilenets.model.quantization import (
     Quantization,
     average_multiplier,
@@ -268,12 +267,10 @@ class _Writer:
     def leave(self) -> None:
         """Copy the outputs that are still in the arena to the caller."""
         if not self.integer:
-            preprocessing, channels = self.model.preprocessing, self.model.network.channels
-            mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
-            if channels != 3:
-                mean, std = np.zeros(channels), np.ones(channels)
-            scale = self.array("input_scale", (1 / (255 * std)).astype(np.float32))
-            offset = self.array("input_offset", (-mean / std).astype(np.float32))
+            channels = self.model.network.channels
+            scales, offsets = pixel_scale_and_offset(self.model.preprocessing, channels)
+            scale = self.array("input_scale", scales)
+            offset = self.array("input_offset", offsets)
             count = self.model.network.height * self.model.network.width
             pixels = f"(const uint8_t *)arena + {self.plan.offsets[PIXELS]}"
             self.call("normalize", pixels, count, channels, scale, offset, self.place(INPUT))

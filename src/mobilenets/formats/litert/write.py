@@ -40,7 +40,7 @@ from mobilenets.formats.description import describe
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
 from mobilenets.model.quantization import Quantization, TensorQuantization
 
 DESCRIPTION_NAME = "mobilenets"
@@ -217,11 +217,9 @@ class _Writer:
 
     def normalized(self, index: int, shape: tuple[int, ...]) -> int:
         """Pixels times a factor plus an offset, one of each per channel."""
-        mean, std = np.zeros(1), np.ones(1)
-        if self.model.network.channels == 3:
-            mean, std = np.array(self.model.preprocessing.mean), np.array(self.model.preprocessing.std)
-        scale = self.constant(f"{INPUT}.scale", "FLOAT32", (1 / (255 * std)).astype(np.float32))
-        offset = self.constant(f"{INPUT}.offset", "FLOAT32", (-mean / std).astype(np.float32))
+        scales, offsets = pixel_scale_and_offset(self.model.preprocessing, self.model.network.channels)
+        scale = self.constant(f"{INPUT}.scale", "FLOAT32", scales)
+        offset = self.constant(f"{INPUT}.offset", "FLOAT32", offsets)
         scaled = self.operator("MUL", [index, scale], Tensor(f"{INPUT}/scaled", "FLOAT32", shape), "MulOptions")
         made = Tensor(f"{INPUT}/normalized", "FLOAT32", shape)
         return self.operator("ADD", [scaled, offset], made, "AddOptions")

@@ -34,6 +34,7 @@ from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
 
 OPSET = 17
@@ -178,11 +179,8 @@ class _Writer:
             return
         # Transposing bytes is four times cheaper than transposing floats.
         planes = self.node("Transpose", [INPUT], f"{INPUT}/Transpose", perm=[0, 3, 1, 2])
-        mean, std = np.zeros(1), np.ones(1)
-        if self.model.network.channels == 3:
-            mean, std = np.array(self.model.preprocessing.mean), np.array(self.model.preprocessing.std)
-        scale = (1 / (255 * std)).astype(np.float32).reshape(1, -1, 1, 1)
-        offset = (-mean / std).astype(np.float32).reshape(1, -1, 1, 1)
+        scale, offset = pixel_scale_and_offset(self.model.preprocessing, self.model.network.channels)
+        scale, offset = scale.reshape(1, -1, 1, 1), offset.reshape(1, -1, 1, 1)
         real = self.node("Cast", [planes], f"{INPUT}/Cast", to=self.onnx.TensorProto.FLOAT)
         scaled = self.node("Mul", [real, self.constant(f"{INPUT}.scale", scale)], f"{INPUT}/Mul")
         shifted = self.node("Add", [scaled, self.constant(f"{INPUT}.offset", offset)], f"{INPUT}/Add")
