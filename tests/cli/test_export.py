@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tests.cli.conftest import RunCommand
 from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.formats.exporting import TARGETS
+from mobilenets.formats.registry import writable
 from mobilenets.model.file import save
 
 
@@ -81,5 +82,13 @@ def test_misuse_is_said_in_a_line(model: Path, int8_model: Path, mobilenets: Run
     assert "reads the bytes of pixels" in outcome.err
 
 
-def test_every_format_is_offered(mobilenets: RunCommand) -> None:
-    assert all(name in mobilenets("export", "--help").out for name in TARGETS)
+def test_every_format_and_every_option_is_offered(mobilenets: RunCommand) -> None:
+    text = mobilenets("export", "--help").out
+    for name, (_, writer) in writable().items():
+        assert name in text
+        assert all(f"--{field.name.replace('_', '-')}" in text for field in fields(writer.options))
+
+
+def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("export", model, "--to", "c", "--half")
+    assert (outcome.code, outcome.err) == (1, "error: C99 has no option half; it has name, example\n")

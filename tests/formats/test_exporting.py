@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,24 @@ from tests.support.random_models import random_int8_model, random_model, random_
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError, MissingDependencyError
-from mobilenets.formats.exporting import TARGETS, Options, export, target_of
+from mobilenets.formats import registry
+from mobilenets.formats.exporting import export
+from mobilenets.formats.format import Options, Outputs
+from mobilenets.formats.onnx.run import run_onnx
 from mobilenets.formats.onnx.write import to_onnx
-from mobilenets.formats.verification import compare, run_onnx
+from mobilenets.formats.registry import FORMATS, format_of
+from mobilenets.formats.verification import compare
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+
+
+def replace_writer(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
+    """Register a format whose writer differs from the real one."""
+    row = FORMATS[name]
+    assert row.writer is not None
+    changed = replace(row, writer=replace(row.writer, **changes))
+    monkeypatch.setattr(registry, "FORMATS", {**FORMATS, name: changed})
+
 
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 
@@ -34,7 +48,7 @@ def test_every_format_answers_as_the_model_does(name: str, int8: bool, tmp_path:
         pytest.importorskip(RUNTIMES[name])
     model = small_model(int8=int8)
     images = random_pixels(np.random.default_rng(1), model.network, 2)
-    path = tmp_path / f"model{TARGETS[name].suffix}"
+    path = tmp_path / f"model{FORMATS[name].suffixes[0]}"
     exported = export(model, path, images=images)
     assert path in exported.paths
     assert exported.bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
@@ -56,9 +70,8 @@ def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path, mon
     def write(model: Model, path: Path, options: Options) -> None:
         to_onnx(model.with_parameters(biased), path)
 
-    wrong = replace(TARGETS["onnx"], write=write)
-    monkeypatch.setitem(TARGETS, "onnx", wrong)
-    with pytest.raises(FormatError, match="answers otherwise than the Model"):
+    replace_writer(monkeypatch, "onnx", write=write)
+    with pytest.raises(FormatError, match="outputs are not the Model's"):
         export(model, path)
     assert [file.read_text() for file in tmp_path.iterdir()] == ["the file of yesterday"]
 
@@ -72,7 +85,7 @@ def test_other_answers_at_a_runtimes_default_settings_are_told_beside_the_exact_
     def at_defaults(model: Model, path: Path, pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
         return {name: values + np.float32(shift) for name, values in run_onnx(model, path, pixels).items()}
 
-    monkeypatch.setitem(TARGETS, "onnx", replace(TARGETS["onnx"], run_at_defaults=at_defaults))
+    replace_writer(monkeypatch, "onnx", run_at_defaults=at_defaults)
     exported = export(small_model(int8=True), tmp_path / "model.onnx")
     assert exported.agreement is not None
     assert exported.agreement.relative < 1e-5
@@ -90,7 +103,7 @@ def test_without_a_runtime_the_file_is_written_and_the_reason_said(
     def missing(*_: object) -> None:
         raise MissingDependencyError("onnxruntime", "benchmark")
 
-    monkeypatch.setitem(TARGETS, "onnx", replace(TARGETS["onnx"], run=missing))  # type: ignore[arg-type]
+    replace_writer(monkeypatch, "onnx", run=missing)
     exported = export(small_model(), tmp_path / "model.onnx")
     assert exported.agreement is None
     assert exported.not_run.startswith("onnxruntime is not installed")
@@ -106,31 +119,33 @@ def test_without_a_compiler_the_c_file_is_written_and_the_reason_said(
 
 
 def test_the_ending_says_the_format() -> None:
-    assert target_of(Path("a/model.tflite")) == "litert"
-    assert target_of(Path("a/model.tflite"), "onnx") == "onnx"
-    with pytest.raises(FormatError, match=r"end it in \.onnx \(onnx\), \.tflite"):
-        target_of(Path("model.bin"))
+    assert format_of(Path("a/model.tflite")) == "litert"
+    assert format_of(Path("a/model.tflite"), "onnx") == "onnx"
+    with pytest.raises(FormatError, match=r"end it in \.tflite \(litert\), \.onnx"):
+        format_of(Path("model.bin"))
+    with pytest.raises(FormatError, match="no format is called 'keras'"):  # which is only read
+        format_of(Path("model.h5"), "keras")
 
 
 @pytest.mark.parametrize(
     ("suffix", "options", "message"),
     [
-        (".onnx", Options(half=True), "ONNX has no option half; it has normalized_input"),
-        (".tflite", Options(example=True), "LiteRT has no option example"),
-        (".c", Options(normalized_input=True), "C99 has no option normalized_input"),
+        (".onnx", {"half": True}, "ONNX has no option half; it has normalized_input"),
+        (".tflite", {"example": True}, "LiteRT has no option example"),
+        (".c", {"normalized_input": True}, "C99 has no option normalized_input"),
     ],
 )
 def test_an_option_that_a_format_does_not_know_is_refused(
-    suffix: str, options: Options, message: str, tmp_path: Path
+    suffix: str, options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FormatError, match=message):
-        export(small_model(), tmp_path / f"model{suffix}", options=options)
+        export(small_model(), tmp_path / f"model{suffix}", **options)
     assert not list(tmp_path.iterdir())
 
 
 def test_half_is_for_float_models(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="half is for float32 Models"):
-        export(small_model(int8=True), tmp_path / "model.tflite", options=Options(half=True))
+        export(small_model(int8=True), tmp_path / "model.tflite", half=True)
 
 
 def test_agreement_by_hand() -> None:
@@ -144,8 +159,10 @@ def test_agreement_by_hand() -> None:
 
 
 def test_a_value_that_is_not_a_number_is_no_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = replace(TARGETS["onnx"], run=lambda *_: {"classifier": np.full((4, 3), np.nan)})
-    monkeypatch.setitem(TARGETS, "onnx", nothing)
+    def not_a_number(model: Model, path: Path, pixels: Pixels) -> Outputs:
+        return {"classifier": np.full((len(pixels), 3), np.nan)}
+
+    replace_writer(monkeypatch, "onnx", run=not_a_number)
     with pytest.raises(FormatError, match="values differ by up to nan"):
         export(small_model(), tmp_path / "model.onnx")
 

@@ -9,10 +9,13 @@ import pytest
 from tests.conftest import shared
 
 from mobilenets.formats import verification
+from mobilenets.formats.c.run import run_c
 from mobilenets.formats.c.write import to_c
 from mobilenets.formats.keras import from_keras
 from mobilenets.formats.litert.read import from_tflite
+from mobilenets.formats.litert.run import run_litert
 from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.run import run_onnx
 from mobilenets.formats.onnx.write import to_onnx
 
 
@@ -21,7 +24,7 @@ def test_keras_logits_survive_onnx(tmp_path: Path) -> None:
     golden = np.load(shared("weights/golden.npz"))
     model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
     to_onnx(model, tmp_path / "model.onnx")
-    found = next(iter(verification.run_onnx(model, tmp_path / "model.onnx", golden["pixels_224"]).values()))
+    found = next(iter(run_onnx(model, tmp_path / "model.onnx", golden["pixels_224"]).values()))
     expected = golden["keras_0.25_224_logits"]
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
@@ -37,11 +40,11 @@ def test_the_official_uint8_network_answers_alike_in_every_format(tmp_path: Path
     to_c(model, tmp_path / "model.c")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("ai_edge_litert")
-    onnx = verification.compare(expected, verification.run_onnx(model, tmp_path / "model.onnx", pixels))
-    c = verification.compare(expected, verification.run_c(model, tmp_path / "model.c", pixels))
+    onnx = verification.compare(expected, run_onnx(model, tmp_path / "model.onnx", pixels))
+    c = verification.compare(expected, run_c(model, tmp_path / "model.c", pixels))
     assert (onnx.top1, onnx.largest_difference) == (1, 0)
     assert (c.top1, c.largest_difference) == (1, 0)
-    litert = verification.compare(expected, verification.run_litert(model, tmp_path / "model.tflite", pixels))
+    litert = verification.compare(expected, run_litert(model, tmp_path / "model.tflite", pixels))
     assert litert.top1 == 1
     assert litert.relative <= 1e-6
     # The published file's answers are bytes, of which several may be the largest.

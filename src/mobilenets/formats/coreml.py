@@ -6,6 +6,7 @@ classifier: a probability per label, and the likeliest label. It can be written 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,25 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.format import Options, option
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.tasks.classification import class_count
 
 IMAGE = "image"
 PROBABILITIES = "probabilities"
+
+
+@dataclass(frozen=True)
+class CoreMLOptions(Options):
+    """Options of :func:`to_coreml`."""
+
+    half: bool = option(False, "Store float weights as float16", float32_only=True)
+
+
+def write_coreml(model: Model, path: Path, options: CoreMLOptions) -> None:
+    """:func:`to_coreml`, as the registry of formats calls it."""
+    to_coreml(model, path, half=options.half)
 
 
 def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:

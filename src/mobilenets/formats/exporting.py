@@ -1,121 +1,41 @@
-"""Writing a Model in any format, and running what was written before it takes its place."""
+"""Write a Model in any format, and run what was written before it takes its place."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.data.image import ImageSource
+from mobilenets.data.photographs import photographs
+from mobilenets.data.preparing import prepare_image
+from mobilenets.data.sampling import spread
+from mobilenets.data.sources import images_of
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats import verification
-from mobilenets.formats.c.write import Footprint, to_c
-from mobilenets.formats.coreml import to_coreml
-from mobilenets.formats.litert.write import to_litert
-from mobilenets.formats.onnx.run import EXACT_INTEGERS
-from mobilenets.formats.onnx.write import to_onnx
-from mobilenets.formats.openvino import to_openvino
+from mobilenets.formats.c.run import NoCompilerError
+from mobilenets.formats.format import Footprint, Format, Options, Outputs, Writer
+from mobilenets.formats.registry import format_of, writable
 from mobilenets.formats.synthetic import synthetic_images
 from mobilenets.formats.verification import Agreement
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
-Outputs = Mapping[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a format may be asked for. What one does not know is refused.
-
-    Attributes:
-        half: Store the weights of a float32 Model as float16: LiteRT, OpenVINO, Core ML.
-        normalized_input: Read normalised floats instead of pixels: ONNX, float32.
-        name: Beginning of the public names: C.
-        example: Write an example program beside the file: C.
-    """
-
-    half: bool = False
-    normalized_input: bool = False
-    name: str = "model"
-    example: bool = False
-
-
-@dataclass(frozen=True)
-class Target:
-    """A format.
-
-    Attributes:
-        title: Its name for people.
-        suffix: What its files end in.
-        folds: Whether batch norms must be folded before.
-        options: Names of the options that it knows.
-        write: Writes a file.
-        run: Gives a written file's outputs for pixels; None where it cannot be run here.
-        int8_tolerance: Largest difference of an int8 file's outputs, as a share of the largest value. Runtimes round
-            otherwise in places: where branches meet, by one step of a byte.
-        run_at_defaults: The same as ``run``, at the runtime's default settings, where it needs another one to compute
-            int8 networks exactly.
-        advice: What that setting is.
-    """
-
-    title: str
-    suffix: str
-    write: Callable[[Model, Path, Options], Footprint | None]
-    run: Callable[[Model, Path, Pixels], Outputs] | None
-    options: frozenset[str] = frozenset()
-    folds: bool = False
-    int8_tolerance: float = 0.05
-    run_at_defaults: Callable[[Model, Path, Pixels], Outputs] | None = None
-    advice: str = ""
-
-
-def _onnx(model: Model, path: Path, options: Options) -> None:
-    to_onnx(model, path, pixel_input=not options.normalized_input)
-
-
-def _litert(model: Model, path: Path, options: Options) -> None:
-    to_litert(model, path, weights="float16" if options.half else "float32")
-
-
-def _c(model: Model, path: Path, options: Options) -> Footprint:
-    return to_c(model, path, name=options.name, example=options.example)
-
-
-def _openvino(model: Model, path: Path, options: Options) -> None:
-    to_openvino(model, path, half=options.half)
-
-
-def _coreml(model: Model, path: Path, options: Options) -> None:
-    to_coreml(model, path, half=options.half)
-
-
-TARGETS: dict[str, Target] = {
-    "onnx": Target(
-        "ONNX",
-        ".onnx",
-        _onnx,
-        verification.run_onnx,
-        frozenset({"normalized_input"}),
-        run_at_defaults=verification.run_onnx_at_defaults,
-        advice="ONNX Runtime with {}={}".format(*EXACT_INTEGERS),
-    ),
-    "litert": Target("LiteRT", ".tflite", _litert, verification.run_litert, frozenset({"half"}), folds=True),
-    "c": Target("C99", ".c", _c, verification.run_c, frozenset({"name", "example"}), folds=True, int8_tolerance=0.0),
-    "openvino": Target("OpenVINO", ".xml", _openvino, verification.run_openvino, frozenset({"half"})),
-    "coreml": Target("Core ML", ".mlpackage", _coreml, None, frozenset({"half"})),
-}
-"""Every format by the name that the command line knows it by."""
-
+MOST_IMAGES = 8
+"""Real images that a written file is run on; of more, a selection spread evenly."""
 FLOAT_TOLERANCE = 1e-4
 """Largest difference of a float32 file's outputs, as a share of the largest value. Ten times what is seen."""
 HALF_TOLERANCE = 0.02
+"""The same for a file whose weights are stored as float16."""
 
 
 @dataclass(frozen=True)
@@ -123,40 +43,27 @@ class Exported:
     """What was written.
 
     Attributes:
+        format: Its row in the registry.
         paths: The files (and, for Core ML, the folder).
         bytes: Of all of them.
-        agreement: How the file's answers compare to the Model's; None if it was not run.
-        not_run: Why it was not.
+        agreement: How the file's outputs compare with the Model's; None if it was not run.
+        real_images: Of the images that it was run on, how many are real ones.
+        not_run: Why it was not run.
         footprint: What a C file needs on a device.
-        at_defaults: How the file's answers compare at the runtime's default settings on this processor; None if they
+        at_defaults: How the file's outputs compare at the runtime's default settings on this processor; None if they
             are the same there.
-        advice: The setting that gave ``agreement``, where the default one does not.
+        advice: The settings that gave ``agreement``, where the default ones do not.
     """
 
+    format: Format
     paths: tuple[Path, ...]
     bytes: int
     agreement: Agreement | None
+    real_images: int = 0
     not_run: str = ""
     footprint: Footprint | None = None
     at_defaults: Agreement | None = None
     advice: str = ""
-
-
-def target_of(path: Path, name: str | None = None) -> str:
-    """The format of that name, or else the one whose files end like the path.
-
-    Raises:
-        FormatError: If there is none.
-    """
-    if name is None:
-        for known, target in TARGETS.items():
-            if path.suffix == target.suffix:
-                return known
-        suffixes = ", ".join(f"{target.suffix} ({known})" for known, target in TARGETS.items())
-        raise FormatError(f"{path} does not say its format; name one, or end it in {suffixes}")
-    if name not in TARGETS:
-        raise FormatError(f"no format is called {name!r}; known are {', '.join(TARGETS)}")
-    return name
 
 
 def export(
@@ -164,57 +71,96 @@ def export(
     path: str | Path,
     format_name: str | None = None,
     *,
-    options: Options = Options(),
-    images: Pixels | None = None,
+    images: Iterable[str | Path] | Pixels | None = None,
     verify: bool = True,
+    progress: Progress = SILENT,
+    **options: Any,
 ) -> Exported:
     """Write a Model in a format, run the result, and only then put it in its place.
 
+    The file is run on synthetic and on real images, and its outputs must be the Model's.
+
     Args:
-        model: Folded, if the format needs it.
+        model: float32 or int8. Batch norms are folded where the format has none.
         path: Where to. Other files may come beside it: OpenVINO's ``.bin``, C's ``main.c``.
-        format_name: A name of :data:`TARGETS`; by default the path's ending tells.
-        options: See there.
-        images: Real images to run besides made-up ones, uint8 (N, height, width, 3).
+        format_name: A name of :data:`~mobilenets.formats.registry.FORMATS`; by default the path's suffix tells.
+        images: Real images to run the file on: paths of images or of folders of them, or uint8 pixels
+            (N, height, width, 3). By default scikit-learn's two photographs, where it is installed.
         verify: Whether to run what was written.
+        progress: Receives a note where there are no real images.
+        options: What the format can be asked for, such as ``half=True`` or ``example=True``: the fields of its
+            :class:`~mobilenets.formats.format.Options`, and flags of ``mobilenets export``.
 
     Raises:
-        FormatError: If the format is unknown or cannot hold the Model, or the file answers otherwise than the Model;
-            what was at the path before is then still there.
+        FormatError: If the format or an option is unknown, the format cannot hold the Model, or the file's outputs are
+            not the Model's; what was at the path before is then still there.
+        DataError: If an image cannot be read.
         MissingDependencyError: If a package that writes the format is not installed.
         OSError: If a file cannot be written.
+
+    >>> import tempfile
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+    >>> from mobilenets.tasks.classification import Classification
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> parameters = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> model = Model(network, parameters, Classification(("cat", "dog")))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     exported = export(model, Path(folder) / "model.c", verify=False)
+    >>> exported.format.title, exported.footprint
+    ('C99', Footprint(flash_bytes=843424, ram_bytes=16416))
     """
     path = Path(path)
-    target = TARGETS[target_of(path, format_name)]
-    _check_options(target, options, model)
-    pixels = synthetic_images(model.network)
-    if images is not None:
-        pixels = np.concatenate([images, pixels])
+    row, writer = writable()[format_of(path, format_name)]
+    chosen = _options(row, writer, options, model)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
-        footprint = target.write(model, written, options)
+        footprint = writer.write(model, written, chosen)
         verified = _Verified(None, not_run="as asked")
         if verify:
-            verified = _verify(target, model, written, options, pixels)
+            real = _real_images(model, images, progress)
+            verified = _verify(row, writer, model, written, chosen, real)
         paths = tuple(_move(made, path.with_name(made.name)) for made in sorted(Path(folder).iterdir()))
     sizes = (file.stat().st_size for made in paths for file in ([made] if made.is_file() else made.rglob("*")))
     return Exported(
+        row,
         paths,
         sum(sizes),
         verified.agreement,
+        verified.real_images,
         verified.not_run,
         footprint,
         verified.at_defaults,
-        target.advice if verified.at_defaults is not None else "",
+        writer.advice if verified.at_defaults is not None else "",
     )
 
 
-def _check_options(target: Target, options: Options, model: Model) -> None:
-    for name in ("half", "normalized_input", "name", "example"):
-        if getattr(options, name) != getattr(Options, name) and name not in target.options:
-            raise FormatError(f"{target.title} has no option {name}; it has {', '.join(target.options) or 'none'}")
-    if options.half and model.quantization is not None:
-        raise FormatError("an int8 Model's weights are stored as they are; half is for float32 Models")
+def _options(row: Format, writer: Writer, given: dict[str, Any], model: Model) -> Options:
+    """The writer's options, checked."""
+    known = {field.name: field for field in fields(writer.options)}
+    for name, value in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise FormatError(f"{row.title} has no option {name}; it has {', '.join(known) or 'none'}{hint}")
+        if value != known[name].default and known[name].metadata["float32_only"] and model.quantization is not None:
+            raise FormatError(f"{name} is for float32 Models; an int8 Model's weights are stored as they are")
+    return writer.options(**given)
+
+
+def _real_images(model: Model, images: Iterable[str | Path] | Pixels | None, progress: Progress) -> Pixels | None:
+    """Real images as the network takes them, or None where there are none."""
+    if isinstance(images, np.ndarray):
+        return images
+    found: list[ImageSource]
+    sources = list(images or ())
+    try:
+        found = [*(images_of(sources) if sources else photographs())]
+    except MissingDependencyError:
+        progress.note("no photographs are at hand (--images, or scikit-learn's); synthetic images must do")
+        return None
+    chosen = [found[index] for index in spread(len(found), MOST_IMAGES)]
+    network = model.network
+    return np.stack([prepare_image(image, model.preprocessing, network.height, network.width) for image in chosen])
 
 
 @dataclass(frozen=True)
@@ -222,40 +168,51 @@ class _Verified:
     """The part of :class:`Exported` that running a file tells."""
 
     agreement: Agreement | None
+    real_images: int = 0
     not_run: str = ""
     at_defaults: Agreement | None = None
 
 
-def _verify(target: Target, model: Model, written: Path, options: Options, pixels: Pixels) -> _Verified:
-    """Run what was written; raises if it does not answer as the Model does."""
-    if target.run is None:
-        return _Verified(None, f"{target.title} runs on Apple's systems only")
-    with ThreadPoolExecutor(1) as pool:  # the Model's own answers, while the file is compiled or loaded
+def _verify(
+    row: Format, writer: Writer, model: Model, written: Path, options: Options, real: Pixels | None
+) -> _Verified:
+    """Run what was written; raises if its outputs are not the Model's."""
+    if writer.run is None:
+        return _Verified(None, not_run=f"{row.title} runs on Apple's systems only")
+    pixels = synthetic_images(model.network)
+    if real is not None:
+        pixels = np.concatenate([real, pixels])
+    with ThreadPoolExecutor(1) as pool:  # the Model's own outputs, while the file is compiled or loaded
         computing = pool.submit(verification.expected_outputs, model, pixels)
         try:
-            found = target.run(model, written, pixels)
-        except (MissingDependencyError, verification.NoCompilerError) as error:
-            return _Verified(None, str(error))
+            found = writer.run(model, written, pixels)
+        except (MissingDependencyError, NoCompilerError) as error:
+            return _Verified(None, not_run=str(error))
         expected = computing.result()
     agreement = verification.compare(expected, found)
-    allowed = HALF_TOLERANCE if options.half else FLOAT_TOLERANCE
-    if model.quantization is not None:
-        allowed = target.int8_tolerance
-    if not agreement.relative <= allowed:  # NaN is no agreement either
+    allowed = _tolerance(writer, model, options)
+    if not agreement.relative <= allowed:  # a NaN is no agreement either
         raise FormatError(
-            f"the {target.title} file answers otherwise than the Model: values differ by up to "
+            f"the {row.title} file's outputs are not the Model's: values differ by up to "
             f"{agreement.largest_difference:.3g} of {agreement.largest_value:.3g}; {allowed:g} of that is allowed"
         )
-    return _Verified(agreement, at_defaults=_at_defaults(target, model, written, pixels, expected, found))
+    at_defaults = _at_defaults(writer, model, written, pixels, expected, found)
+    return _Verified(agreement, 0 if real is None else len(real), at_defaults=at_defaults)
+
+
+def _tolerance(writer: Writer, model: Model, options: Options) -> float:
+    if model.quantization is not None:
+        return writer.int8_tolerance
+    return HALF_TOLERANCE if vars(options).get("half") else FLOAT_TOLERANCE
 
 
 def _at_defaults(
-    target: Target, model: Model, written: Path, pixels: Pixels, expected: Outputs, found: Outputs
+    writer: Writer, model: Model, written: Path, pixels: Pixels, expected: Outputs, found: Outputs
 ) -> Agreement | None:
-    """How the answers at the runtime's default settings compare, if they are others."""
-    if target.run_at_defaults is None or model.quantization is None:
+    """How the outputs at the runtime's default settings compare, if they are others."""
+    if writer.run_at_defaults is None or model.quantization is None:
         return None
-    plain = target.run_at_defaults(model, written, pixels)
+    plain = writer.run_at_defaults(model, written, pixels)
     if all(np.array_equal(plain[name], values) for name, values in found.items()):
         return None
     return verification.compare(expected, plain)

@@ -1,10 +1,9 @@
-"""Any source of weights → Model: finds the file, recognises its format, and reads it."""
+"""Any source of weights → Model: finds the file, recognizes its format, and reads it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,15 @@ from mobilenets.architecture.layers import Activation
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.binary import read_file
-from mobilenets.formats.containers.hdf5 import SIGNATURE as HDF5
-from mobilenets.formats.containers.safetensors_file import read_safetensors
 from mobilenets.formats.download import fetch, fetch_from_hub
+from mobilenets.formats.format import Resolution
 from mobilenets.formats.imagenet import imagenet_labels
-from mobilenets.formats.keras import from_keras
-from mobilenets.formats.litert.file import IDENTIFIER as TFLITE
-from mobilenets.formats.litert.read import from_tflite
-from mobilenets.formats.onnx import read as onnx_format
 from mobilenets.formats.published import published_source
-from mobilenets.formats.pytorch import from_pytorch
-from mobilenets.formats.tf_slim import from_tf_slim, is_tf_slim
-from mobilenets.formats.timm import CONFIG_FILE, WEIGHTS_FILES, from_timm, is_timm
-from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
-from mobilenets.model.file import FORMAT, load
+from mobilenets.formats.registry import readable
+from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, class_count
 
-Resolution = int | tuple[int, int]
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -43,25 +33,39 @@ def import_model(
 ) -> Model:
     """Read published or foreign weights into a Model.
 
+    The format is recognized by content, not by name. The file's SHA-256 and where it came from are kept in the Model's
+    provenance, under ``imported``.
+
     Args:
         source: A file or folder; ``https://…``; ``hub:owner/name`` or ``hub:owner/name@revision``; or a published
             network by its short name (see :func:`~mobilenets.formats.published.published_source`).
         resolution: Input side in pixels, or (height, width), where the source leaves it open.
         labels: Class names. By default those in the source; else ImageNet's for 1,000 or 1,001 classes; else numbers.
-        progress: Told of downloads.
+        progress: Receives progress updates of downloads.
+
+    Returns:
+        A float32 Model, or an int8 one where the source is quantized. Its session reads uint8 images
+        (N, height, width, 3) and gives float32 (N, classes).
 
     Raises:
-        FormatError: If the source cannot be reached, recognised or read.
+        FormatError: If the source cannot be reached, recognized or read, or fixes another resolution.
         ModelFileError: If it is a Model file of this package, and a damaged one.
+        MissingDependencyError: If a ``hub:`` source is named and huggingface-hub is not installed.
+
+    >>> import_model("keras:0.25-100")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    mobilenets.errors.FormatError: 'keras:0.25-100' is not published; known are keras:WIDTH-RESOLUTION, ...
     """
     path, origin = _find(str(source), progress)
-    model = _read(path, resolution, labels)
+    found = Source(path)
+    model = _read(found, resolution, labels)
     if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
         names = imagenet_labels(len(model.labels))
         model = replace(model, task=Classification(names)) if names else model
     imported = dict(model.provenance.get("imported", {})) | {"source": origin}
     if path.is_file():
-        imported["sha256"] = hashlib.sha256(read_file(path)).hexdigest()
+        imported["sha256"] = hashlib.sha256(found.data).hexdigest()
     return replace(model, provenance={**model.provenance, "imported": imported})
 
 
@@ -78,53 +82,33 @@ def _find(source: str, progress: Progress) -> tuple[Path, str]:
     return Path(address), Path(address).name
 
 
-def _read(path: Path, resolution: Resolution | None, labels: tuple[str, ...] | None) -> Model:
-    """Recognise the format by content, not by name."""
-    if is_tf_slim(path):
-        return from_tf_slim(path, resolution=resolution, labels=labels)
-    if path.is_dir():
-        if any((path / name).is_file() for name in WEIGHTS_FILES):
-            return _read_weights(path, resolution, labels)
-        raise FormatError(f"{path} holds no weights: neither {', '.join(WEIGHTS_FILES)} nor a checkpoint's .index")
-    data = read_file(path)
-    if data.startswith(HDF5) or (data[:2] == b"PK" and b"model.weights.h5" in data):
-        return from_keras(path, resolution=resolution, labels=labels)
-    if data[4:8] == TFLITE:
-        return _fixed(from_tflite(path, labels=labels), resolution)
-    if is_torch_checkpoint(data) or data[8:9] == b"{":
-        return _read_weights(path, resolution, labels)
-    if data[:1] == b"\x08" or path.suffix.lower() == ".onnx":
-        return _fixed(onnx_format.from_onnx(path, labels=labels), resolution)
-    raise FormatError(
-        f"{path} is of no format that is read: Keras (.h5, .keras), TF-slim (.index), timm or PyTorch "
-        "(.safetensors, .bin, .pth), LiteRT (.tflite), ONNX"
-    )
-
-
-def _read_weights(path: Path, resolution: Resolution | None, labels: tuple[str, ...] | None) -> Model:
-    """A file or folder of tensors as PyTorch names them, or a Model file of this package."""
-    file = path if path.is_file() else next(path / name for name in WEIGHTS_FILES if (path / name).is_file())
-    data = read_file(file)
-    if is_torch_checkpoint(data):
-        names: dict[str, Any] = dict(read_torch_checkpoint(data))
+def _read(source: Source, resolution: Resolution | None, labels: tuple[str, ...] | None) -> Model:
+    """Read a source as the first format that its content fits."""
+    for _, reader in readable().values():
+        if reader.sniff(source):
+            break
     else:
-        names, metadata = read_safetensors(data)
-        if metadata.get("format") == FORMAT:
-            return _fixed(load(file), resolution)
-    reader: Callable[..., Model] = from_timm if is_timm(names) or (file.parent / CONFIG_FILE).exists() else from_pytorch
-    return reader(path, resolution=resolution, labels=labels)
-
-
-def _fixed(model: Model, resolution: Resolution | None) -> Model:
-    """A Model whose file fixes the resolution."""
+        raise _unknown(source)
+    if reader.open_resolution:
+        return reader.read(source, resolution=resolution, labels=labels)
+    model = reader.read(source, labels=labels)
     size = model.network.height, model.network.width
     if resolution is not None and resolution not in (size, size[0] if size[0] == size[1] else None):
         raise FormatError(f"the file is of a network for {size[0]}×{size[1]} pixels; {resolution} was asked for")
     return model
 
 
+def _unknown(source: Source) -> FormatError:
+    if source.file is None:
+        return FormatError(
+            f"{source.path} holds no weights: neither {', '.join(WEIGHTS_FILES)} nor a checkpoint's .index"
+        )
+    known = ", ".join(f"{row.title} ({', '.join(row.suffixes)})" for row, _ in readable().values())
+    return FormatError(f"{source.path} is of no format that is read: {known}")
+
+
 def recognition(model: Model) -> dict[str, Any]:
-    """What was recognised in an imported Model, for people: every field is a short text or a number."""
+    """What was recognized in an imported Model, for people: every field is a short text or a number."""
     network, imported = model.network, model.provenance.get("imported", {})
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})

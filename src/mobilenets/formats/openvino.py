@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.format import Options, option
+from mobilenets.formats.onnx.run import RUNTIMES_EXTRA
 from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class OpenVINOOptions(Options):
+    """Options of :func:`to_openvino`."""
+
+    half: bool = option(False, "Store float weights as float16", float32_only=True)
+
+
+def write_openvino(model: Model, path: Path, options: OpenVINOOptions) -> None:
+    """:func:`to_openvino`, as the registry of formats calls it."""
+    to_openvino(model, path, half=options.half)
 
 
 def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:
@@ -32,3 +54,19 @@ def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:
     graph = openvino.Core().read_model(onnx_graph(model, integer_units=True).SerializeToString())
     graph.set_rt_info(list(model.labels), ["model_info", "labels"])
     openvino.save_model(graph, path, compress_to_fp16=half)
+
+
+def run_openvino(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
+    """By OpenVINO on the processor, in float32 and int8: nothing is rounded to bfloat16 on the way.
+
+    Raises:
+        MissingDependencyError: If openvino is not installed.
+    """
+    try:
+        import openvino
+    except ImportError:
+        raise MissingDependencyError("openvino", RUNTIMES_EXTRA) from None
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled({0: pixels})
+    return {name: np.array(results[name]) for name in model.network.outputs}

@@ -38,6 +38,8 @@ TIMM: Mapping[str, str] = MappingProxyType(
 )
 """Repository on the hub by timm's name of the architecture."""
 
+SHORT_NAMES = f"keras[:WIDTH-RESOLUTION[-notop]] such as keras:0.25-224, or timm:NAME ({', '.join(TIMM)})"
+"""The short names that :func:`published_source` knows, for help."""
 
 _KNOWN = {
     "keras": f"keras:WIDTH-RESOLUTION, of widths {', '.join(_KERAS_WIDTHS)} and resolutions "

@@ -16,9 +16,7 @@ from pathlib import Path
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError
-from mobilenets.formats.containers.binary import read_file
-from mobilenets.formats.containers.safetensors_file import read_safetensors
-from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
@@ -30,13 +28,21 @@ _SLOTS = {0: ("depthwise", False), 1: ("depthwise", True), 3: ("pointwise", Fals
 """What stands where inside a block, and whether it is the batch norm."""
 
 
+def is_pytorch(source: Source) -> bool:
+    """Whether a source holds tensors as PyTorch names them, whatever the names."""
+    return source.state_dict is not None
+
+
 def from_pytorch(
-    path: str | Path, *, resolution: int | tuple[int, int] | None = None, labels: tuple[str, ...] | None = None
+    source: str | Path | Source,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> Model:
     """Read a state_dict into a float32 Model.
 
     Args:
-        path: ``.pt``, ``.pth``, ``.bin``, ``.tar`` or safetensors.
+        source: ``.pt``, ``.pth``, ``.bin``, ``.tar`` or safetensors.
         resolution: Input side in pixels, or (height, width); 224 if not given.
         labels: Class names; numbers if not given.
 
@@ -44,10 +50,10 @@ def from_pytorch(
         FormatError: If the file is damaged, refers to more than tensors, or holds a tensor that the common form does
             not have; it is named.
     """
-    path = Path(path)
-    data = read_file(path)
-    tensors = read_torch_checkpoint(data) if is_torch_checkpoint(data) else read_safetensors(data)[0]
-    return from_pytorch_tensors(tensors, path.name, resolution=resolution, labels=labels)
+    source = source_of(source)
+    if source.state_dict is None:
+        raise FormatError(f"{source.path} is neither a PyTorch checkpoint nor a safetensors file")
+    return from_pytorch_tensors(source.state_dict[0], source.path.name, resolution=resolution, labels=labels)
 
 
 def from_pytorch_tensors(

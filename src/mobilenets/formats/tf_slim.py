@@ -18,6 +18,7 @@ import numpy as np
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.tensor_bundle import read_tensor_bundle
 from mobilenets.formats.keras import resolution_in_name
+from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 
@@ -36,25 +37,30 @@ _TRAINING_ONLY = re.compile(
 """The state of optimizers, and the ranges that quantisation-aware training keeps."""
 
 
-def is_tf_slim(path: Path) -> bool:
-    """Whether a path names a checkpoint: its prefix, one of its files, or a folder with its index."""
-    return _index(path) is not None
+def is_tf_slim(source: Source) -> bool:
+    """Whether a source is a checkpoint: its prefix, one of its files, or a folder with its index."""
+    return _index(source.path) is not None
 
 
 def from_tf_slim(
-    path: str | Path, *, resolution: int | tuple[int, int] | None = None, labels: tuple[str, ...] | None = None
+    source: str | Path | Source,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> Model:
     """Read a checkpoint into a float32 Model.
 
     Args:
-        path: The checkpoint's prefix (``mobilenet_v1_1.0_224.ckpt``), its ``.index`` file, or a folder that holds one.
+        source: The checkpoint's prefix (``mobilenet_v1_1.0_224.ckpt``), its ``.index`` file, or a folder of
+            one.
         resolution: Input side in pixels, or (height, width); by default what the name says (``_224``), else 224.
         labels: Class names; checkpoints have none.
 
     Raises:
         FormatError: If a file is damaged or missing, or a tensor is not one of MobileNet V1; it is named.
     """
-    index = _index(Path(path))
+    path = source_of(source).path
+    index = _index(path)
     if index is None:
         raise FormatError(f"{path} is no checkpoint: there is no .index file")
     tensors = read_tensor_bundle(index)

@@ -17,13 +17,11 @@ from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import read_file
-from mobilenets.formats.containers.safetensors_file import read_safetensors
-from mobilenets.formats.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.source import WEIGHTS_FILES, Source, source_of
 from mobilenets.formats.weights import HEAD, Found, Surroundings, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
 
-WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_FILE = "config.json"
 STAGES = (1, 2, 2, 6, 2)
 """Blocks of each stage."""
@@ -34,12 +32,15 @@ _ROOT = {"conv_stem": "stem", "bn1": "stem.batch_norm", "conv_head": HEAD, "bn2"
 
 
 def from_timm(
-    path: str | Path, *, resolution: int | tuple[int, int] | None = None, labels: tuple[str, ...] | None = None
+    source: str | Path | Source,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
 ) -> Model:
     """Read timm weights into a float32 Model.
 
     Args:
-        path: A folder as the hub lays it out (``config.json`` beside ``model.safetensors`` or ``pytorch_model.bin``),
+        source: A folder as the hub lays it out (``config.json`` beside ``model.safetensors`` or ``pytorch_model.bin``),
             or one file of weights.
         resolution: Input side in pixels, or (height, width); by default what the configuration says, else 224.
         labels: Class names; by default those of the configuration, else numbers.
@@ -47,11 +48,13 @@ def from_timm(
     Raises:
         FormatError: If a file is damaged, or a tensor is not one of timm's MobileNet V1; it is named.
     """
-    path = Path(path)
-    weights, config = _find(path)
-    data = read_file(weights)
-    tensors = read_torch_checkpoint(data) if is_torch_checkpoint(data) else read_safetensors(data)[0]
-    return from_timm_tensors(tensors, config, weights.name, resolution=resolution, labels=labels)
+    source = source_of(source)
+    if source.file is None:
+        raise FormatError(f"{source.path} holds neither {' nor '.join(WEIGHTS_FILES)}")
+    if source.state_dict is None:
+        raise FormatError(f"{source.file} is neither a PyTorch checkpoint nor a safetensors file")
+    config = _config(source.file.parent / CONFIG_FILE)
+    return from_timm_tensors(source.state_dict[0], config, source.file.name, resolution=resolution, labels=labels)
 
 
 def from_timm_tensors(
@@ -80,29 +83,24 @@ def from_timm_tensors(
     )
 
 
-def is_timm(names: Mapping[str, object]) -> bool:
-    """Whether tensors are named as timm names them."""
-    return "conv_stem.weight" in names
+def is_timm(source: Source) -> bool:
+    """Whether a source holds tensors as timm names them, or has timm's configuration beside them."""
+    if source.file is None or source.state_dict is None:
+        return False
+    return "conv_stem.weight" in source.state_dict[0] or (source.file.parent / CONFIG_FILE).is_file()
 
 
-def _find(path: Path) -> tuple[Path, Mapping[str, Any]]:
-    """The file of weights, and the configuration beside it, empty where there is none."""
-    weights = path
-    if path.is_dir():
-        present = [path / name for name in WEIGHTS_FILES if (path / name).is_file()]
-        if not present:
-            raise FormatError(f"{path} holds neither {' nor '.join(WEIGHTS_FILES)}")
-        weights = present[0]
-    config = weights.parent / CONFIG_FILE
-    if not config.is_file():
-        return weights, {}
+def _config(path: Path) -> Mapping[str, Any]:
+    """A configuration, empty where there is none."""
+    if not path.is_file():
+        return {}
     try:
-        content = json.loads(read_file(config))
+        content = json.loads(read_file(path))
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{config} is not readable JSON: {error}") from None
+        raise FormatError(f"{path} is not readable JSON: {error}") from None
     if not isinstance(content, dict):
-        raise FormatError(f"{config} holds no object")
-    return weights, content
+        raise FormatError(f"{path} holds no object")
+    return content
 
 
 def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocessing, tuple[str, ...] | None]:

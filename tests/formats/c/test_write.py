@@ -26,6 +26,7 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
 from mobilenets.formats.c.write import to_c
 from mobilenets.model import reference
+from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
@@ -184,11 +185,16 @@ def test_a_cortex_m4_gives_the_bits_of_the_reference(tmp_path: Path) -> None:
     assert scores(ran.stdout) == dict(zip("01", reference.run(model, pixels)["classifier"][0], strict=True))
 
 
-def test_what_c_cannot_take_is_refused_by_name(tmp_path: Path) -> None:
+def test_batch_norms_are_folded(tmp_path: Path) -> None:
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     model = random_model(np.random.default_rng(0), network)
-    with pytest.raises(FormatError, match=r"^stem has a batch norm"):
-        to_c(model, tmp_path / "model.c")
+    to_c(model, tmp_path / "model.c")
+    to_c(fold(model), tmp_path / "folded.c")
+    assert (tmp_path / "model.c").read_bytes() == (tmp_path / "folded.c").read_bytes()
+
+
+def test_what_c_cannot_take_is_refused_by_name(tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     folded = random_model(np.random.default_rng(0), without_batch_norm(network))
     with pytest.raises(FormatError, match="name '9lives' must be a C identifier"):
         to_c(folded, tmp_path / "model.c", name="9lives")

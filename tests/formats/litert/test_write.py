@@ -27,6 +27,7 @@ from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.flatbuffer import Table
 from mobilenets.formats.litert.write import litert_input, to_litert
 from mobilenets.model import reference
+from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.tasks.classification import Classification
@@ -155,10 +156,11 @@ def test_float16_weights_take_half_the_room(tmp_path: Path) -> None:
     assert saved > 0.45 * small_model().parameter_bytes
 
 
-def test_a_batch_norm_is_refused_by_name(tmp_path: Path) -> None:
+def test_batch_norms_are_folded(tmp_path: Path) -> None:
     model = random_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
-    with pytest.raises(FormatError, match=r"^stem has a batch norm"):
-        to_litert(model, tmp_path / "model.tflite")
+    to_litert(model, tmp_path / "model.tflite")
+    to_litert(fold(model), tmp_path / "folded.tflite")
+    assert (tmp_path / "model.tflite").read_bytes() == (tmp_path / "folded.tflite").read_bytes()
 
 
 def test_zero_points_that_differ_between_channels_are_refused_by_name(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ from mobilenets.formats.c.text import (
     sections,
     string_literal,
 )
+from mobilenets.formats.format import Footprint, Options, option
+from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Fit, pixel_scale_and_offset
 from mobilenets.model.quantization import (
@@ -73,16 +75,16 @@ _ACTIVATIONS = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 2}
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """What a C file needs.
+class COptions(Options):
+    """Options of :func:`to_c`."""
 
-    Attributes:
-        flash_bytes: Constant arrays: weights, biases and multipliers. Code and labels come on top.
-        ram_bytes: The static array of activations, the image included. The stack comes on top, below 1 KB.
-    """
+    name: str = option("model", "Beginning of the public names")
+    example: bool = option(False, "Write main.c beside it, which classifies a PPM image")
 
-    flash_bytes: int
-    ram_bytes: int
+
+def write_c(model: Model, path: Path, options: COptions) -> Footprint:
+    """:func:`to_c`, as the registry of formats calls it."""
+    return to_c(model, path, name=options.name, example=options.example)
 
 
 def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool = False) -> Footprint:
@@ -93,13 +95,14 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
     ``<name>_labels``; and ``<NAME>_CLASSES``, ``_HEIGHT``, ``_WIDTH``, ``_FLASH_BYTES`` and ``_RAM_BYTES``.
 
     Args:
-        model: float32 with batch norms folded, or int8.
+        model: float32 or int8; batch norms are folded, which the file does not know.
         path: Where to.
         name: Beginning of every public name: lower case letters, digits and underscores.
         example: Whether to write ``main.c`` beside it, which classifies a PPM image.
 
     Raises:
-        FormatError: If the name is not a C identifier, a batch norm is left, or a label is too long for C.
+        CompressionError: If a batch norm to fold holds what is not a finite number.
+        FormatError: If the name is not a C identifier, or a label is too long for C.
         OSError: If a file cannot be written.
     """
     path = Path(path)
@@ -107,7 +110,7 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
         raise FormatError(f"name {name!r} must be a C identifier in lower case, of at most 41 characters")
     if example and path.name == "main.c":
         raise FormatError("the example is called main.c; give the model another file name")
-    writer = _Writer(model)
+    writer = _Writer(fold(model) if any(layer.batch_norm for layer in model.network.layers) else model)
     text = writer.file(name)
     write_atomically(path, text)
     if example:
@@ -140,9 +143,6 @@ class _Writer:
 
     def __post_init__(self) -> None:
         network = self.model.network
-        for layer in network.layers:
-            if layer.batch_norm is not None:
-                raise FormatError(f"{layer.name} has a batch norm, which C does not know; fold the Model first")
         self.quantization = self.model.quantization
         self.integer = self.quantization is not None
         # Outputs that nobody reads and that are floats already go straight to the caller.

@@ -22,14 +22,15 @@ import numpy as np
 from mobilenets.architecture.layers import INPUT, Activation, DepthwiseConvolution, Linear, PointwiseConvolution
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
-from mobilenets.formats.containers.binary import Bytes, read_file
+from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.flatbuffer import Table
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.described import Description
 from mobilenets.formats.graph import recognised, renamed_tensors
-from mobilenets.formats.litert.file import TfliteFile, TfliteTensor
+from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
+from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import Found, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
@@ -44,22 +45,26 @@ _NORMALIZATION = 1
 """The process unit of model metadata that normalises."""
 
 
-def from_tflite(path: str | Path, *, labels: tuple[str, ...] | None = None) -> Model:
+def is_tflite(source: Source) -> bool:
+    """Whether a source is a LiteRT file."""
+    return source.data[4:8] == IDENTIFIER
+
+
+def from_tflite(source: str | Path | Source, *, labels: tuple[str, ...] | None = None) -> Model:
     """Read a ``.tflite`` file into a float32 or an int8 Model.
 
     Args:
-        path: The file.
+        source: The file.
         labels: Class names; by default those that are packed into the file, else numbers.
 
     Raises:
         FormatError: If the file is damaged, or holds an operator, a type or a quantisation that no Model has; the
             offset, the operator or the tensor is named.
     """
-    path = Path(path)
-    data = read_file(path)
-    file = TfliteFile(data)
+    source = source_of(source)
+    file = TfliteFile(source.data)
     if DESCRIPTION not in file.metadata:
-        return _read(file, labels or packed_labels(data), path.name)
+        return _read(file, labels or packed_labels(source.data), source.path.name)
     model = _described(file)
     try:
         return model if labels is None else replace(model, task=Classification(labels))

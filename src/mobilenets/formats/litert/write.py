@@ -37,8 +37,10 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError
 from mobilenets.formats.description import describe
+from mobilenets.formats.format import Options, option
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
+from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
 from mobilenets.model.quantization import Quantization, TensorQuantization
@@ -57,15 +59,17 @@ def to_litert(model: Model, path: str | Path, *, weights: Literal["float32", "fl
     metadata says, (N, height, width, 3) for any N. Outputs are float32, (N, C) where a map is 1×1, else (N, H, W, C).
 
     Args:
-        model: float32 with batch norms folded, or int8.
+        model: float32 or int8; batch norms are folded, which LiteRT does not know.
         path: Where to.
         weights: How a float32 Model's weights are stored. An int8 Model's are stored as they are.
 
     Raises:
-        FormatError: If the Model has batch norms, or weight zero points that differ between channels.
+        CompressionError: If a batch norm to fold holds what is not a finite number.
+        FormatError: If the Model has weight zero points that differ between channels.
         MissingDependencyError: If flatbuffers or tflite is not installed.
         OSError: If the file cannot be written.
     """
+    model = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
     graph = litert_graph(model, weights=weights)
     outputs = [graph.tensors[index].name for index in graph.outputs]
     metadata = {
@@ -88,7 +92,7 @@ def litert_graph(model: Model, *, weights: str = "float32") -> Graph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
         if layer.batch_norm is not None:
-            raise FormatError(f"{layer.name} has a batch norm, which LiteRT does not know; fold the Model first")
+            raise FormatError(f"{layer.name} has a batch norm, which LiteRT does not know")
     if model.quantization is None:
         writer = _Writer(model, half=weights == "float16")
     else:
@@ -459,3 +463,15 @@ def _version(code: str, sources: list[Tensor], output: Tensor) -> int:
         return 1
     # 12 is the version of fully connected layers with one scale per channel.
     return {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12, "RESHAPE": 1}.get(code, 2)
+
+
+@dataclass(frozen=True)
+class LiteRTOptions(Options):
+    """Options of :func:`write_litert`."""
+
+    half: bool = option(False, "Store float weights as float16", float32_only=True)
+
+
+def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
+    """:func:`to_litert`, as the registry of formats calls it."""
+    to_litert(model, path, weights="float16" if options.half else "float32")

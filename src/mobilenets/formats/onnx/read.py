@@ -12,11 +12,11 @@ from pathlib import Path
 
 from mobilenets.architecture.layers import INPUT, Activation, Padding
 from mobilenets.errors import FormatError, ModelError
-from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.described import FIELDS, Description
 from mobilenets.formats.graph import Graph, Value, recognised, renamed_tensors
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.pytorch import IMAGENET
+from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import Found, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
@@ -28,13 +28,18 @@ _SHAPES = {"Shape", "Gather", "Constant", "Concat", "Unsqueeze", "Cast"}
 """Operators with which exporters compute the shape that a Reshape takes."""
 
 
+def is_onnx(source: Source) -> bool:
+    """Whether a source begins as ONNX files do, or is called like one."""
+    return source.data[:1] == b"\x08" or source.path.suffix.lower() == ".onnx"
+
+
 def from_onnx(
-    path: str | Path, *, labels: tuple[str, ...] | None = None, preprocessing: Preprocessing | None = None
+    source: str | Path | Source, *, labels: tuple[str, ...] | None = None, preprocessing: Preprocessing | None = None
 ) -> Model:
     """Read an ONNX file into a Model.
 
     Args:
-        path: The file.
+        source: The file.
         labels: Class names; by default those of the description, else numbers.
         preprocessing: How images become input. By default what the description says; where there is none, mean and
             standard deviation 0.5 for a network with ReLU6 (TensorFlow's and timm's), ImageNet's for one with ReLU.
@@ -42,12 +47,12 @@ def from_onnx(
     Raises:
         FormatError: If the file is damaged or holds an operator or a form of one that no Model has; it is named.
     """
-    path = Path(path)
-    graph = read_onnx(read_file(path))
+    source = source_of(source)
+    graph = read_onnx(source.data)
     if set(FIELDS) <= graph.metadata.keys():
         model = _described(graph)
     else:
-        model = _Reader(graph).model(path.name)
+        model = _Reader(graph).model(source.path.name)
         if preprocessing is None:
             activations = {layer.activation for layer in model.network.layers}
             preprocessing = Preprocessing() if Activation.RELU6 in activations else IMAGENET

@@ -1,12 +1,20 @@
-"""ONNX Runtime with int8 networks computed exactly on every processor."""
+"""A written ONNX file, run by ONNX Runtime with int8 networks computed exactly on every processor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mobilenets.engine.session import instruction_sets
-from mobilenets.errors import MissingDependencyError
+from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+Array = npt.NDArray[Any]
 
 RUNTIMES_EXTRA = "benchmark"
 """The extra of this package that installs the runtimes."""
@@ -66,3 +74,40 @@ def session(source: bytes | str, *, options: Any = None) -> Any:
     import onnxruntime
 
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(model: Model, path: Path, pixels: Pixels, *, exact: bool = True) -> dict[str, Array]:
+    """By ONNX Runtime, once onnx's checker has accepted the file.
+
+    Args:
+        model: What the file was made from.
+        path: The file.
+        pixels: See above.
+        exact: Whether int8 networks are computed exactly on every processor, or as by default: see
+            :data:`EXACT_INTEGERS`.
+
+    Raises:
+        FormatError: If the checker or the runtime refuses the file.
+        MissingDependencyError: If onnx or onnxruntime is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingDependencyError("onnx", RUNTIMES_EXTRA) from None
+    options = session_options(exact=exact)
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise FormatError(f"onnx's checker refuses {path.name}: {error}") from None
+    running = session(str(path), options=options)
+    (source,) = running.get_inputs()
+    values: Array = pixels
+    if source.type == "tensor(float)":
+        values = np.ascontiguousarray(model.preprocessing.normalize(pixels).transpose(0, 3, 1, 2))
+    names = [output.name for output in running.get_outputs()]
+    return dict(zip(names, running.run(None, {source.name: values}), strict=True))
+
+
+def run_onnx_at_defaults(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
+    """By ONNX Runtime as most programs call it; raises as :func:`run_onnx` does."""
+    return run_onnx(model, path, pixels, exact=False)

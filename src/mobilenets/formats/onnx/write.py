@@ -33,6 +33,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
+from mobilenets.formats.format import Options, option
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
@@ -428,3 +429,15 @@ def _window(layer: Convolution | DepthwiseConvolution | MaxPool) -> dict[str, li
         "strides": [layer.stride, layer.stride],
         "pads": [top, left, bottom, right],
     }
+
+
+@dataclass(frozen=True)
+class OnnxOptions(Options):
+    """Options of :func:`write_onnx`."""
+
+    normalized_input: bool = option(False, "Read normalized floats instead of pixels")
+
+
+def write_onnx(model: Model, path: Path, options: OnnxOptions) -> None:
+    """:func:`to_onnx`, as the registry of formats calls it."""
+    to_onnx(model, path, pixel_input=not options.normalized_input)

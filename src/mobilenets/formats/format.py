@@ -1,0 +1,120 @@
+"""What a format is to this package: how its files are recognized, read, written and run.
+
+The formats themselves are the rows of :data:`mobilenets.formats.registry.FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from mobilenets.formats.source import Source
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+Outputs = Mapping[str, npt.NDArray[Any]]
+"""Outputs of a network by name, float32: (N, C) where an output is 1×1, else (N, C, H, W)."""
+Resolution = int | tuple[int, int]
+"""Input side in pixels, or (height, width)."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a writer: none. A format that has some derives a dataclass whose fields are made by :func:`option`.
+
+    Each field becomes a keyword of :func:`mobilenets.formats.exporting.export` and a flag of ``mobilenets export``.
+    """
+
+
+def option(default: Any, text: str, *, float32_only: bool = False) -> Any:
+    """A field of a subclass of :class:`Options`.
+
+    Args:
+        default: Its value where it is not given: ``False`` for a flag, or a text.
+        text: What it does, for ``--help``, without a full stop.
+        float32_only: Whether it means nothing to an int8 Model.
+    """
+    return field(default=default, metadata={"help": text, "float32_only": float32_only})
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a written network needs on a device.
+
+    Attributes:
+        flash_bytes: Constant arrays: weights, biases and multipliers. Code and labels come on top.
+        ram_bytes: The static array of activations, the image included. The stack comes on top, below 1 KB.
+    """
+
+    flash_bytes: int
+    ram_bytes: int
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a format is imported.
+
+    Attributes:
+        sniff: Whether a source is of this format, told by its content.
+        read: Reads a source; takes the keyword ``labels``, and ``resolution`` where that is open.
+        covers: What is read, for the table in docs/import.md.
+        assumes: What is taken for granted because the files do not say it, for the same table.
+        open_resolution: Whether files of this format leave the resolution open.
+    """
+
+    sniff: Callable[[Source], bool]
+    read: Callable[..., Model]
+    covers: str
+    assumes: str = "nothing"
+    open_resolution: bool = False
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How a format is exported.
+
+    Attributes:
+        write: Writes a Model to a path; folds batch norms where the format has none.
+        run: Outputs of a written file for pixels, uint8 (N, height, width, 3); None where it cannot be run here.
+        options: What it can be asked for.
+        float32: How float32 Models are written, for the table in docs/export.md.
+        int8: How int8 Models are written, for the same table.
+        runtime: What runs the file here, for the same table.
+        int8_tolerance: Largest difference of an int8 file's outputs from the Model's, as a share of the largest value.
+        run_at_defaults: The same as ``run`` at the runtime's default settings, where it needs other settings to compute
+            int8 networks exactly.
+        advice: What those settings are.
+    """
+
+    write: Callable[[Model, Path, Any], Footprint | None]
+    run: Callable[[Model, Path, Pixels], Outputs] | None
+    float32: str
+    int8: str
+    runtime: str
+    options: type[Options] = Options
+    int8_tolerance: float = 0.05
+    run_at_defaults: Callable[[Model, Path, Pixels], Outputs] | None = None
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes:
+        name: What the command line calls it.
+        title: What people call it.
+        suffixes: What its files end in; a written file in the first.
+        reader: How it is imported, if it is.
+        writer: How it is exported, if it is.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    reader: Reader | None = None
+    writer: Writer | None = None

@@ -1,0 +1,208 @@
+"""Every format that this package reads or writes, one row each.
+
+``mobilenets import`` and ``mobilenets export``, their flags and help, and the tables in docs/import.md and
+docs/export.md are made from :data:`FORMATS`. To add a format, write its file or folder and add its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from mobilenets.errors import FormatError
+from mobilenets.formats.c.run import run_c
+from mobilenets.formats.c.write import COptions, write_c
+from mobilenets.formats.coreml import CoreMLOptions, write_coreml
+from mobilenets.formats.format import Format, Reader, Writer
+from mobilenets.formats.keras import from_keras, is_keras
+from mobilenets.formats.litert.read import from_tflite, is_tflite
+from mobilenets.formats.litert.run import run_litert
+from mobilenets.formats.litert.write import LiteRTOptions, write_litert
+from mobilenets.formats.model_file import from_model_file, is_model_file
+from mobilenets.formats.onnx.read import from_onnx, is_onnx
+from mobilenets.formats.onnx.run import EXACT_INTEGERS, run_onnx, run_onnx_at_defaults
+from mobilenets.formats.onnx.write import OnnxOptions, write_onnx
+from mobilenets.formats.openvino import OpenVINOOptions, run_openvino, write_openvino
+from mobilenets.formats.pytorch import from_pytorch, is_pytorch
+from mobilenets.formats.tf_slim import from_tf_slim, is_tf_slim
+from mobilenets.formats.timm import from_timm, is_timm
+
+_ROWS = (
+    Format(
+        "tf-slim",
+        "TF-slim",
+        (".index",),
+        Reader(
+            is_tf_slim,
+            from_tf_slim,
+            covers="checkpoints of `mobilenet_v1` (`.index` and `.data-…`); moving averages before raw weights",
+            assumes="SAME padding, ε 1e-3, ReLU6, pixels to −1 … 1; the resolution from the name, else 224",
+            open_resolution=True,
+        ),
+    ),
+    Format(
+        "mobilenets",
+        "MobileNets",
+        (".safetensors",),
+        Reader(is_model_file, from_model_file, covers="Model files of this package, of every version"),
+    ),
+    Format(
+        "keras",
+        "Keras",
+        (".h5", ".weights.h5", ".keras"),
+        Reader(
+            is_keras,
+            from_keras,
+            covers="all 16 published networks, with and without top, as Keras 1 to 3 name them; whole saved models, "
+            "also with one new `Dense` head",
+            assumes="without a configuration: SAME padding, ε 1e-3, ReLU6, pixels to −1 … 1; the resolution from the "
+            "name, else 224",
+            open_resolution=True,
+        ),
+    ),
+    Format(
+        "timm",
+        "timm",
+        (".safetensors", ".bin"),
+        Reader(
+            is_timm,
+            from_timm,
+            covers="`mobilenetv1_100`, `_125`, `_100h`: a file, or a folder as on the hub with its `config.json`",
+            assumes="1 pixel of padding on every side, ε 1e-5, ReLU6; without `config.json`: 224, bicubic, pixels to "
+            "−1 … 1",
+            open_resolution=True,
+        ),
+    ),
+    Format(
+        "pytorch",
+        "PyTorch",
+        (".pth", ".pt", ".bin", ".tar", ".safetensors"),
+        Reader(
+            is_pytorch,
+            from_pytorch,
+            covers="a state_dict named `model.N.M` (or `features.N.M`) and `fc`, `classifier` or `linear`",
+            assumes="1 pixel of padding on every side, ε 1e-5, ReLU, ImageNet's mean and standard deviation, 224",
+            open_resolution=True,
+        ),
+    ),
+    Format(
+        "litert",
+        "LiteRT",
+        (".tflite",),
+        Reader(
+            is_tflite,
+            from_tflite,
+            covers="float32, float16 weights, int8 per channel, uint8 with one scale per layer",
+            assumes="a float file's input scaling, where neither the graph nor its metadata says it: pixels to −1 … 1",
+        ),
+        Writer(
+            write_litert,
+            run_litert,
+            float32="batch norms folded; also `--half`",
+            int8="per channel, the Model's numbers less 128; mostly within 1e-6",
+            runtime="ai-edge-litert",
+            options=LiteRTOptions,
+        ),
+    ),
+    Format(
+        "onnx",
+        "ONNX",
+        (".onnx",),
+        Reader(
+            is_onnx,
+            from_onnx,
+            covers="what this package writes; MobileNet V1 as torch exports it (by either exporter, batch norms folded "
+            "or not)",
+            assumes="input scaling: −1 … 1 where there is ReLU6, ImageNet's where there is ReLU",
+        ),
+        Writer(
+            write_onnx,
+            run_onnx,
+            float32="batch norms kept, opset 17; within 1e-5",
+            int8="quantize-dequantize pairs, per channel; one step",
+            runtime="onnxruntime",
+            options=OnnxOptions,
+            run_at_defaults=run_onnx_at_defaults,
+            advice="ONNX Runtime with {}={}".format(*EXACT_INTEGERS),
+        ),
+    ),
+    Format(
+        "c",
+        "C99",
+        (".c",),
+        writer=Writer(
+            write_c,
+            run_c,
+            float32="batch norms folded",
+            int8="bit for bit",
+            runtime="a C compiler",
+            options=COptions,
+            int8_tolerance=0.0,
+        ),
+    ),
+    Format(
+        "openvino",
+        "OpenVINO",
+        (".xml",),
+        writer=Writer(
+            write_openvino,
+            run_openvino,
+            float32="also `--half`; weights in a `.bin` beside it",
+            int8="from the ONNX graph",
+            runtime="openvino",
+            options=OpenVINOOptions,
+        ),
+    ),
+    Format(
+        "coreml",
+        "Core ML",
+        (".mlpackage",),
+        writer=Writer(
+            write_coreml,
+            None,
+            float32="also `--half`",
+            int8="no",
+            runtime="nothing: written on any system, it runs on Apple's only",
+            options=CoreMLOptions,
+        ),
+    ),
+)
+
+FORMATS: Mapping[str, Format] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every format by name, in the order in which a source's content is held against them."""
+
+
+def readable() -> dict[str, tuple[Format, Reader]]:
+    """The formats that can be imported, each with its reader."""
+    return {name: (row, row.reader) for name, row in FORMATS.items() if row.reader is not None}
+
+
+def writable() -> dict[str, tuple[Format, Writer]]:
+    """The formats that can be exported, each with its writer."""
+    return {name: (row, row.writer) for name, row in FORMATS.items() if row.writer is not None}
+
+
+def format_of(path: Path, name: str | None = None) -> str:
+    """Name of the format to write.
+
+    Args:
+        path: Where to.
+        name: A name of :data:`FORMATS`; by default the path's suffix tells.
+
+    Raises:
+        FormatError: If no format that is written has that name or suffix.
+
+    >>> format_of(Path("model.tflite"))
+    'litert'
+    """
+    known = writable()
+    if name is not None:
+        if name not in known:
+            raise FormatError(f"no format is called {name!r}; known are {', '.join(known)}")
+        return name
+    for each, (row, _) in known.items():
+        if path.suffix in row.suffixes:
+            return each
+    suffixes = ", ".join(f"{row.suffixes[0]} ({each})" for each, (row, _) in known.items())
+    raise FormatError(f"{path} does not say its format; name one, or end it in {suffixes}")

@@ -1,0 +1,71 @@
+"""A file or folder that is being imported, read once whoever asks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from mobilenets.formats.containers.binary import read_file
+from mobilenets.formats.containers.safetensors_file import read_safetensors
+from mobilenets.formats.containers.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.containers.zip_members import ZipMembers
+from mobilenets.model.model import Tensor
+
+WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
+"""Names under which folders, laid out as on the Hugging Face hub, hold their weights."""
+
+
+class Source:
+    """What is imported.
+
+    Args:
+        path: A file, or a folder.
+
+    Attributes:
+        path: The same.
+        file: The file of weights: the path, or what a folder holds under one of :data:`WEIGHTS_FILES`; None where it
+            holds neither.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.file: Path | None = self.path
+        if self.path.is_dir():
+            present = [self.path / name for name in WEIGHTS_FILES if (self.path / name).is_file()]
+            self.file = present[0] if present else None
+
+    @cached_property
+    def data(self) -> bytes:
+        """All bytes of the file; none where a folder holds no file of weights.
+
+        Raises:
+            FormatError: If the file does not exist or cannot be read.
+        """
+        return b"" if self.file is None else read_file(self.file)
+
+    @cached_property
+    def archive(self) -> ZipMembers | None:
+        """Members of the file, where it is a ZIP archive.
+
+        Raises:
+            FormatError: If the archive is damaged.
+        """
+        return ZipMembers(self.data, f"{self.path.name}") if self.data[:2] == b"PK" else None
+
+    @cached_property
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+        """Tensors by name and metadata, where the file is a PyTorch checkpoint or of safetensors.
+
+        Raises:
+            FormatError: If it is damaged, or holds more than tensors.
+        """
+        if is_torch_checkpoint(self.data):
+            return read_torch_checkpoint(self.data), {}
+        if self.data[8:9] == b"{":
+            return read_safetensors(self.data)
+        return None
+
+
+def source_of(source: str | Path | Source) -> Source:
+    """A path as a source; a source as it is."""
+    return source if isinstance(source, Source) else Source(source)
