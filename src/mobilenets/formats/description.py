@@ -1,15 +1,29 @@
-"""What a foreign graph cannot say about a Model, as JSON for its metadata.
+"""What a foreign graph cannot say about a Model, as JSON in its metadata: written, and read back.
 
 Weights and scales are never here: they are read from a file's own tensors. A file without a description is still a
-whole network; with one, the Model's labels, preprocessing and names come back too.
+whole network; with one, the Model's labels, preprocessing and names come back too. A description is trusted no more
+than any other part of a file: it is decoded as a Model file's metadata is, and the tensors must be those that its
+network needs.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from mobilenets.architecture.encoding import encode
-from mobilenets.model.model import Model
+import numpy as np
+
+from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.network import Network
+from mobilenets.errors import ArchitectureError, FormatError, ModelError
+from mobilenets.formats.weights import NamedTensor, float32
+from mobilenets.model.model import Model, Tensor, parameter_types
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.quantization import Quantization
+from mobilenets.tasks.classification import Classification
+
+FIELDS = ("labels", "preprocessing", "network", "quantization", "provenance")
 
 
 def describe(model: Model) -> dict[str, str]:
@@ -25,3 +39,59 @@ def describe(model: Model) -> dict[str, str]:
         name: json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         for name, value in fields.items()
     }
+
+
+class Description:
+    """What a description says.
+
+    Args:
+        texts: JSON by field name.
+
+    Raises:
+        FormatError: If it cannot be decoded.
+    """
+
+    def __init__(self, texts: Mapping[str, Any]) -> None:
+        try:
+            data = {name: json.loads(texts[name]) for name in FIELDS}
+            self.network: Network = decode(data["network"])
+            self.preprocessing = Preprocessing.decode(data["preprocessing"])
+            quantization = data["quantization"]
+            self.quantization = None if quantization is None else Quantization.decode(quantization)
+        except (KeyError, TypeError, ValueError, RecursionError, ArchitectureError, ModelError) as error:
+            raise FormatError(f"the description of the network is not readable: {error}") from None
+        self.labels, self.provenance = data["labels"], data["provenance"]
+        if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
+            raise FormatError("the description's labels are not a list of texts")
+        if not isinstance(self.provenance, dict):
+            raise FormatError("the description's provenance is not an object")
+
+    def model(self, tensors: Mapping[str, NamedTensor]) -> Model:
+        """The Model, from tensors under its own names.
+
+        Raises:
+            FormatError: If a tensor is missing or does not fit.
+        """
+        parameters: dict[str, Tensor] = {}
+        try:
+            for name, (dtype, shape) in parameter_types(self.network, self.quantization).items():
+                found = tensors.get(name)
+                optional = name.endswith(".weight_zero_point")
+                if found is None or (optional and not found.value.any()):
+                    if optional:
+                        continue
+                    raise FormatError(f"the file has no tensor {name}")
+                value = float32(found) if dtype == np.float32 else found.value
+                if value.dtype != dtype or value.shape != shape:
+                    raise FormatError(f"{found.source} is {value.dtype} {value.shape}; it must be {dtype} {shape}")
+                parameters[name] = np.ascontiguousarray(value)
+            return Model(
+                network=self.network,
+                parameters=parameters,
+                task=Classification(tuple(self.labels)),
+                preprocessing=self.preprocessing,
+                quantization=self.quantization,
+                provenance=self.provenance,
+            )
+        except (ModelError, ArchitectureError) as error:
+            raise FormatError(str(error)) from None

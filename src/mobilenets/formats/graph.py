@@ -32,7 +32,8 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError
-from mobilenets.formats.weights import HEAD, Found, width_multiplier_of
+from mobilenets.formats.names import HEAD
+from mobilenets.formats.weights import NamedTensor, width_multiplier_of
 
 MOST_LAYERS = 2048
 NO_PADDING = Padding()
@@ -67,7 +68,7 @@ class Graph:
     width: int
     channels: int
     layers: dict[str, Layer] = field(default_factory=dict)
-    tensors: dict[str, Found] = field(default_factory=dict)
+    tensors: dict[str, NamedTensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if min(self.height, self.width, self.channels) < 1:
@@ -79,7 +80,7 @@ class Graph:
         return self._shapes[name]
 
     def convolution(
-        self, node: str, source: Value, weight: Found, *, stride: int, padding: Padding, groups: int = 1
+        self, node: str, source: Value, weight: NamedTensor, *, stride: int, padding: Padding, groups: int = 1
     ) -> str:
         """A convolution of any kind.
 
@@ -110,7 +111,7 @@ class Graph:
         self.tensors[f"{name}.weight"] = weight
         return name
 
-    def linear(self, node: str, source: Value, weight: Found) -> str:
+    def linear(self, node: str, source: Value, weight: NamedTensor) -> str:
         """A fully connected layer with weight (out, in)."""
         if weight.value.ndim != 2:
             raise FormatError(f"{weight.source} has shape {weight.value.shape}; (out, in) was expected")
@@ -147,12 +148,12 @@ class Graph:
         self._append(Concatenate(name, tuple(self.plain(source, node) for source in sources)))
         return name
 
-    def bias(self, layer: str, bias: Found) -> None:
+    def bias(self, layer: str, bias: NamedTensor) -> None:
         """Give a layer its bias."""
         self._change(layer, bias=True)
         self.tensors[f"{layer}.bias"] = bias
 
-    def batch_norm(self, layer: str, epsilon: float, statistics: Mapping[str, Found]) -> None:
+    def batch_norm(self, layer: str, epsilon: float, statistics: Mapping[str, NamedTensor]) -> None:
         """Give a layer its batch norm, whose tensors are ``weight``, ``bias``, ``running_mean``, ``running_var``."""
         with _checked(layer):
             batch_norm = BatchNorm(epsilon)
@@ -254,10 +255,10 @@ def renamed_network(network: Network, names: Mapping[str, str]) -> Network:
     return replace(network, layers=layers, outputs=tuple(names[output] for output in network.outputs))
 
 
-def renamed_tensors(tensors: Mapping[str, Found], names: Mapping[str, str]) -> dict[str, Found]:
+def renamed_tensors(tensors: Mapping[str, NamedTensor], names: Mapping[str, str]) -> dict[str, NamedTensor]:
     """The same tensors under other layer names."""
     longest_first = sorted(names, key=len, reverse=True)
-    renamed: dict[str, Found] = {}
+    renamed: dict[str, NamedTensor] = {}
     for tensor, found in tensors.items():
         layer = next(name for name in longest_first if tensor.startswith(f"{name}."))
         renamed[names[layer] + tensor.removeprefix(layer)] = found

@@ -14,8 +14,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.download import fetch, fetch_from_hub
 from mobilenets.formats.format import Resolution
-from mobilenets.formats.imagenet import imagenet_labels
-from mobilenets.formats.published import published_source
+from mobilenets.formats.published import imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.model import Model

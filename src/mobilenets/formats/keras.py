@@ -25,8 +25,9 @@ import numpy as np
 from mobilenets.architecture.layers import Activation, Padding
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.hdf5 import SIGNATURE, read_hdf5
+from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
-from mobilenets.formats.weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 
@@ -44,9 +45,7 @@ _BATCH_NORM = {
 }
 _WEIGHT = {"kernel", "depthwise_kernel", "0"}
 _BIAS = {"bias", "1"}
-_NAMED = re.compile(r"conv_(?P<kind>dw|pw)_(?P<block>[1-9]\d?)(?P<norm>_bn)?")
-_NUMBERED = re.compile(r"(?P<kind>conv2d|depthwise_conv2d|batch_normalization|dense)(_(?P<number>[1-9]\d{0,2}))?")
-BLOCKS = 13
+NAMES = MOBILENET_V1["keras"]
 ROOT = "model_weights/"
 """Group of the weights in a whole model; its neighbours belong to the optimizer."""
 OPTIMIZER = ("optimizer/", "optimizer_weights/")
@@ -89,7 +88,7 @@ def from_keras(
     config = read_config(config_text) if config_text is not None else KerasConfig()
     return mobilenet_v1_from_tensors(
         unique(_translate(tensor, value) for tensor, value in weights.items()),
-        Surroundings(
+        ImportOptions(
             resolution=resolution or config.resolution or resolution_in_name(name) or 224,
             epsilon=config.epsilon,
             activation=config.activation,
@@ -125,49 +124,24 @@ def _read(source: Source) -> tuple[dict[str, Tensor], str | bytes | None]:
     return {name: value for name, value in (whole or file.datasets).items() if not name.startswith(OPTIMIZER)}, config
 
 
-def _translate(tensor: str, value: Tensor) -> tuple[str, Found]:
+def _translate(tensor: str, value: Tensor) -> tuple[str, NamedTensor]:
     """This package's name for a tensor, and the tensor in PyTorch's layout."""
     parts = [part for part in tensor.split("/") if part != "vars"]
     layer, variable = (parts[-2] if len(parts) > 1 else ""), parts[-1].removesuffix(":0")
-    ours, norm = _layer_name(layer, value)
+    ours = NAMES.layer(layer)
+    if ours is None and value.ndim <= 2:
+        # A head of any name, on top of a base network: a dense kernel has two axes and nothing else here does.
+        ours = "classifier"
     if ours is None:
         raise FormatError(f"{tensor} belongs to no layer of MobileNet V1")
+    norm = ours.endswith(".batch_norm")
     if norm and variable in _BATCH_NORM:
-        return f"{ours}.batch_norm.{_BATCH_NORM[variable]}", Found(tensor, value)
+        return f"{ours}.{_BATCH_NORM[variable]}", NamedTensor(tensor, value)
     if not norm and variable in _WEIGHT:
-        return f"{ours}.weight", Found(tensor, _kernel(tensor, ours, value))
+        return f"{ours}.weight", NamedTensor(tensor, _kernel(tensor, ours, value))
     if not norm and variable in _BIAS:
-        return f"{ours}.bias", Found(tensor, value)
+        return f"{ours}.bias", NamedTensor(tensor, value)
     raise FormatError(f"{tensor} is a variable that MobileNet V1 does not have")
-
-
-def _layer_name(layer: str, value: Tensor) -> tuple[str | None, bool]:
-    """This package's name for a Keras layer, and whether it is that layer's batch norm."""
-    if layer in ("conv1", "conv1_bn"):
-        return "stem", layer.endswith("_bn")
-    if layer in ("conv_preds", "predictions"):
-        return "classifier", False
-    if named := _NAMED.fullmatch(layer):
-        kind = "depthwise" if named["kind"] == "dw" else "pointwise"
-        return f"block{named['block']}.{kind}", named["norm"] is not None
-    if numbered := _NUMBERED.fullmatch(layer):
-        return _numbered(numbered["kind"], int(numbered["number"] or 0))
-    # A head of any name, on top of a base network: a dense kernel has two axes and nothing else here does.
-    return ("classifier" if value.ndim <= 2 else None), False
-
-
-def _numbered(kind: str, number: int) -> tuple[str | None, bool]:
-    """Keras 3 counts layers of each class in the order in which the model has them."""
-    if kind == "dense":
-        return "classifier", False
-    if kind == "depthwise_conv2d":
-        return f"block{number + 1}.depthwise", False
-    if kind == "conv2d":
-        if number == BLOCKS + 1:
-            return "classifier", False
-        return (f"block{number}.pointwise" if number else "stem"), False
-    part = "depthwise" if number % 2 else "pointwise"
-    return (f"block{(number + 1) // 2}.{part}" if number else "stem"), True
 
 
 def _kernel(tensor: str, layer: str, value: Tensor) -> Tensor:
@@ -185,8 +159,7 @@ def _kernel(tensor: str, layer: str, value: Tensor) -> Tensor:
 
 def _paddings(config: KerasConfig) -> Mapping[str, Padding]:
     """Explicit paddings of the configuration, by this package's layer names."""
-    probe = np.zeros((1, 1, 1, 1), np.float32)
-    named = {_layer_name(layer, probe)[0]: padding for layer, padding in config.padding.items()}
+    named = {NAMES.layer(layer): padding for layer, padding in config.padding.items()}
     return {
         name: padding
         for name, padding in named.items()

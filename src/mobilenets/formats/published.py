@@ -1,15 +1,18 @@
-"""Where published weights lie.
+"""Where published weights lie, and the names of the classes that they tell apart.
 
 Keras publishes neither sizes nor hashes of its files. The SHA-256 of a first download is therefore recorded beside it,
 and the file is held against that record whenever it is used again; files of the hub are pinned by their revision.
 
-Source: keras/src/applications/mobilenet.py; timm/models/efficientnet.py.
+Sources: keras/src/applications/mobilenet.py; timm/models/efficientnet.py; the synsets of ImageNet's challenge (ILSVRC
+2012) in the order of their numbers, each with its words in WordNet.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 
 from mobilenets.errors import FormatError
@@ -75,3 +78,24 @@ def published_source(source: str) -> str:
     if name not in table:
         raise FormatError(f"{source!r} is not published; known are {_KNOWN[family]}")
     return table[name] if family == "keras" else f"hub:{table[name]}"
+
+
+CLASSES = 1000
+BACKGROUND = "background"
+
+
+@cache
+def imagenet_labels(classes: int) -> tuple[str, ...] | None:
+    """Class names for a network of so many classes, or None if that is not a number that ImageNet networks have.
+
+    Args:
+        classes: 1000, or 1001 for networks whose first class is the background (TensorFlow's).
+
+    >>> imagenet_labels(1000)[0], imagenet_labels(1001)[:2], imagenet_labels(10)
+    ('tench, Tinca tinca', ('background', 'tench, Tinca tinca'), None)
+    """
+    if classes not in (CLASSES, CLASSES + 1):
+        return None
+    text = (Path(__file__).parent / "imagenet_classes.txt").read_text(encoding="utf-8")
+    names = tuple(text.splitlines())
+    return names if classes == CLASSES else (BACKGROUND, *names)

@@ -9,23 +9,21 @@ ReLU, ImageNet's mean and standard deviation).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError
+from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
-from mobilenets.formats.weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-_LAYER = re.compile(r"(?:model|features)\.(\d{1,2})\.(\d)\.(weight|bias|running_mean|running_var)")
-_CLASSIFIER = re.compile(r"(?:fc|classifier|linear)(?:\.\d)?\.(weight|bias)")
-_SLOTS = {0: ("depthwise", False), 1: ("depthwise", True), 3: ("pointwise", False), 4: ("pointwise", True)}
-"""What stands where inside a block, and whether it is the batch norm."""
+NAMES = MOBILENET_V1["pytorch"]
+_TENSORS = {"weight", "bias", "running_mean", "running_var"}
 
 
 def is_pytorch(source: Source) -> bool:
@@ -66,7 +64,7 @@ def from_pytorch_tensors(
     """A Model from tensors under the common form's names. See :func:`from_pytorch`."""
     return mobilenet_v1_from_tensors(
         unique(_translate(name, value) for name, value in tensors.items() if not name.endswith(".num_batches_tracked")),
-        Surroundings(
+        ImportOptions(
             resolution=resolution or 224,
             epsilon=1e-5,
             activation=Activation.RELU,
@@ -78,15 +76,9 @@ def from_pytorch_tensors(
     )
 
 
-def _translate(name: str, value: Tensor) -> tuple[str, Found]:
-    found = Found(name, value)
-    if classifier := _CLASSIFIER.fullmatch(name):
-        return f"classifier.{classifier[1]}", found
-    if layer := _LAYER.fullmatch(name):
-        block, slot, kind = int(layer[1]), int(layer[2]), layer[3]
-        part, norm = _SLOTS.get(slot, ("", False))
-        if block == 0 and slot < 2:
-            return f"stem.batch_norm.{kind}" if slot else f"stem.{kind}", found
-        if block > 0 and part:
-            return f"block{block}.{part}.batch_norm.{kind}" if norm else f"block{block}.{part}.{kind}", found
-    raise FormatError(f"{name} belongs to no layer of MobileNet V1 as nn.Sequential")
+def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor]:
+    layer, _, kind = name.rpartition(".")
+    ours = NAMES.layer(layer)
+    if ours is None or kind not in _TENSORS:
+        raise FormatError(f"{name} belongs to no layer of MobileNet V1 as nn.Sequential")
+    return f"{ours}.{kind}", NamedTensor(name, value)

@@ -18,19 +18,14 @@ import numpy as np
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.tensor_bundle import read_tensor_bundle
 from mobilenets.formats.keras import resolution_in_name
+from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
-from mobilenets.formats.weights import Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 
 AVERAGE = "/ExponentialMovingAverage"
-_LAYER = re.compile(r"MobilenetV1/Conv2d_(?P<number>\d{1,2})(?:_(?P<kind>depthwise|pointwise))?/(?P<variable>[\w/]+)")
-_LOGITS = "MobilenetV1/Logits/Conv2d_1c_1x1/"
-_BATCH_NORM = {
-    "BatchNorm/gamma": "weight",
-    "BatchNorm/beta": "bias",
-    "BatchNorm/moving_mean": "running_mean",
-    "BatchNorm/moving_variance": "running_var",
-}
+NAMES = MOBILENET_V1["tf-slim"]
+_BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 _TRAINING_ONLY = re.compile(
     r".*/(RMSProp(_1)?|Momentum|Adam(_1)?|\w*_quant/.*)|global_step|beta[12]_power|.*/(biased|local_step).*"
 )
@@ -67,7 +62,7 @@ def from_tf_slim(
     chosen = _averages_first(tensors)
     return mobilenet_v1_from_tensors(
         unique(_translate(name, value) for name, value in chosen.items()),
-        Surroundings(
+        ImportOptions(
             resolution=resolution or resolution_in_name(index.name) or 224,
             labels=labels,
             provenance={
@@ -99,27 +94,23 @@ def _averages_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensors.get(f"{name}{AVERAGE}", tensors[name]) for name in names}
 
 
-def _translate(name: str, value: Tensor) -> tuple[str, Found]:
-    if name in (f"{_LOGITS}weights", f"{_LOGITS}biases"):
-        if name.endswith("biases"):
-            return "classifier.bias", Found(name, value)
-        if value.ndim != 4 or value.shape[:2] != (1, 1):
-            raise FormatError(f"{name} has shape {value.shape}; (1, 1, in, out) was expected")
-        return "classifier.weight", Found(name, value[0, 0].T)
-    layer = _LAYER.fullmatch(name)
-    if layer is None:
+def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor]:
+    """This package's name for a tensor, and the tensor in PyTorch's layout."""
+    layer, _, variable = name.rpartition("/")
+    ours = NAMES.layer(layer)
+    if ours is None:
         raise FormatError(f"{name} belongs to no layer of MobileNet V1")
-    ours = f"block{int(layer['number'])}.{layer['kind']}" if layer["kind"] else "stem"
-    if (ours == "stem") != (int(layer["number"]) == 0):
-        raise FormatError(f"{name} belongs to no layer of MobileNet V1")
-    variable = layer["variable"]
-    if variable in _BATCH_NORM:
-        return f"{ours}.batch_norm.{_BATCH_NORM[variable]}", Found(name, value)
-    if variable not in ("weights", "depthwise_weights", "biases"):
+    if ours.endswith(".batch_norm") and variable in _BATCH_NORM:
+        return f"{ours}.{_BATCH_NORM[variable]}", NamedTensor(name, value)
+    if ours.endswith(".batch_norm") or variable not in ("weights", "depthwise_weights", "biases"):
         raise FormatError(f"{name} is a variable that MobileNet V1 does not have")
     if variable == "biases":
-        return f"{ours}.bias", Found(name, value)
+        return f"{ours}.bias", NamedTensor(name, value)
     if value.ndim != 4:
         raise FormatError(f"{name} has shape {value.shape}; a convolution's weights have 4 axes")
+    if ours == "classifier":
+        if value.shape[:2] != (1, 1):
+            raise FormatError(f"{name} has shape {value.shape}; (1, 1, in, out) was expected")
+        return "classifier.weight", NamedTensor(name, value[0, 0].T)
     order = (2, 3, 0, 1) if variable == "depthwise_weights" else (3, 2, 0, 1)
-    return f"{ours}.weight", Found(name, np.transpose(value, order))
+    return f"{ours}.weight", NamedTensor(name, np.transpose(value, order))

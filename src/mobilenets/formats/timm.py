@@ -8,7 +8,6 @@ Source: timm/models/efficientnet.py and _efficientnet_builder.py.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,16 @@ from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import read_file
+from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import WEIGHTS_FILES, Source, source_of
-from mobilenets.formats.weights import HEAD, Found, Surroundings, mobilenet_v1_from_tensors, unique
+from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
 
 CONFIG_FILE = "config.json"
-STAGES = (1, 2, 2, 6, 2)
-"""Blocks of each stage."""
 DEFAULTS = Preprocessing(interpolation=Interpolation.BICUBIC)
 _STATISTICS = {"weight", "bias", "running_mean", "running_var"}
-_BLOCK = re.compile(r"blocks\.(\d)\.(\d)\.(conv_dw|conv_pw|bn1|bn2)\.(\w+)")
-_ROOT = {"conv_stem": "stem", "bn1": "stem.batch_norm", "conv_head": HEAD, "bn2": f"{HEAD}.batch_norm"}
+NAMES = MOBILENET_V1["timm"]
 
 
 def from_timm(
@@ -71,7 +68,7 @@ def from_timm_tensors(
     size, preprocessing, names = _read_config(config)
     return mobilenet_v1_from_tensors(
         unique(translated for name, value in tensors.items() if (translated := _translate(name, value)) is not None),
-        Surroundings(
+        ImportOptions(
             resolution=resolution or size,
             epsilon=1e-5,
             activation=Activation.RELU6,
@@ -126,20 +123,12 @@ def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocess
         raise FormatError(f"the configuration is not readable: {error}") from None
 
 
-def _translate(name: str, value: Tensor) -> tuple[str, Found] | None:
+def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor] | None:
     """This package's name for a tensor; None for counters that only training uses."""
     if name.endswith(".num_batches_tracked"):
         return None
-    found = Found(name, value)
-    if block := _BLOCK.fullmatch(name):
-        stage, index, part, kind = int(block[1]), int(block[2]), block[3], block[4]
-        if stage < len(STAGES) and index < STAGES[stage] and kind in _STATISTICS:
-            number = sum(STAGES[:stage]) + index + 1
-            layer = f"block{number}.{'depthwise' if part in ('conv_dw', 'bn1') else 'pointwise'}"
-            return f"{layer}.batch_norm.{kind}" if part.startswith("bn") else f"{layer}.{kind}", found
-    module, _, kind = name.rpartition(".")
-    if module in _ROOT and kind in _STATISTICS:
-        return f"{_ROOT[module]}.{kind}", found
-    if name in ("classifier.weight", "classifier.bias"):
-        return name, found
-    raise FormatError(f"{name} belongs to no layer of timm's MobileNet V1")
+    layer, _, kind = name.rpartition(".")
+    ours = NAMES.layer(layer)
+    if ours is None or kind not in _STATISTICS:
+        raise FormatError(f"{name} belongs to no layer of timm's MobileNet V1")
+    return f"{ours}.{kind}", NamedTensor(name, value)

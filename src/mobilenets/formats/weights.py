@@ -20,18 +20,16 @@ from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Roun
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, Row, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
+from mobilenets.formats.names import HEAD
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.tasks.classification import Classification
-
-HEAD = "head"
-"""Name of the pointwise layer that some networks have between the last block and the pool."""
 
 _VARIANTS = {13: ("mobilenet_v1", TABLE_1), 8: ("mobilenet_v1_shallow", SHALLOW)}
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedTensor:
     """A tensor as it was found: its name in the file, and its value in PyTorch's layout."""
 
     source: str
@@ -39,7 +37,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ImportOptions:
     """What a file of weights does not say with its tensors.
 
     Attributes:
@@ -63,13 +61,13 @@ class Surroundings:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def unique(translated: Iterable[tuple[str, Found]]) -> dict[str, Found]:
+def unique(translated: Iterable[tuple[str, NamedTensor]]) -> dict[str, NamedTensor]:
     """Translated tensors by this package's names.
 
     Raises:
         FormatError: If two tensors of the file stand for the same one.
     """
-    tensors: dict[str, Found] = {}
+    tensors: dict[str, NamedTensor] = {}
     for name, found in translated:
         if name in tensors:
             raise FormatError(f"{tensors[name].source} and {found.source} both stand for {name}")
@@ -77,35 +75,35 @@ def unique(translated: Iterable[tuple[str, Found]]) -> dict[str, Found]:
     return tensors
 
 
-def mobilenet_v1_from_tensors(tensors: Mapping[str, Found], surroundings: Surroundings) -> Model:
+def mobilenet_v1_from_tensors(tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Model:
     """A float32 Model of the V1 network that the tensors belong to.
 
     Without ``classifier.weight`` the network ends in its average pool: a Model that gives features.
 
     Args:
         tensors: By this package's names (``block3.depthwise.batch_norm.running_var``).
-        surroundings: What the tensors do not say.
+        options: What the tensors do not say.
 
     Raises:
         FormatError: If a tensor is missing, has an unexpected shape, holds what is not a finite number, or belongs
             nowhere; the tensor is named as the file names it.
     """
-    network = _network(tensors, surroundings)
+    network = _network(tensors, options)
     parameters = _checked(tensors, network)
-    labels = surroundings.labels
+    labels = options.labels
     try:
         return Model(
             network=network,
             parameters=parameters,
             task=Classification(labels) if labels else Classification.numbered(network),
-            preprocessing=surroundings.preprocessing,
-            provenance=surroundings.provenance,
+            preprocessing=options.preprocessing,
+            provenance=options.provenance,
         )
     except ModelError as error:
         raise FormatError(str(error)) from None
 
 
-def _network(tensors: Mapping[str, Found], surroundings: Surroundings) -> Network:
+def _network(tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Network:
     blocks = 0
     while f"block{blocks + 1}.depthwise.weight" in tensors:
         blocks += 1
@@ -120,36 +118,36 @@ def _network(tensors: Mapping[str, Found], surroundings: Surroundings) -> Networ
         network = mobilenet_v1(
             width_multiplier=width_multiplier,
             rounding=rounding,
-            resolution=surroundings.resolution,
+            resolution=options.resolution,
             classes=classifier.value.shape[0] if classifier is not None else 1,
             rows=rows,
-            padding_policy=surroundings.padding_policy,
-            activation=surroundings.activation,
-            batch_norm=BatchNorm(surroundings.epsilon) if _has_batch_norm(tensors) else None,
+            padding_policy=options.padding_policy,
+            activation=options.activation,
+            batch_norm=BatchNorm(options.epsilon) if _has_batch_norm(tensors) else None,
             name=name,
         )
-        return _adapted(network, tensors, surroundings)
+        return _adapted(network, tensors, options)
     except ArchitectureError as error:
         raise FormatError(str(error)) from None
 
 
-def _has_batch_norm(tensors: Mapping[str, Found]) -> bool:
+def _has_batch_norm(tensors: Mapping[str, NamedTensor]) -> bool:
     return any(".batch_norm." in name for name in tensors)
 
 
-def _adapted(network: Network, tensors: Mapping[str, Found], surroundings: Surroundings) -> Network:
+def _adapted(network: Network, tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Network:
     """The network with the source's own padding, with its extra head, and without a classifier where it has none."""
     layers = list(network.layers)
     for index, layer in enumerate(layers):
-        if isinstance(layer, Convolution | DepthwiseConvolution) and layer.name in surroundings.paddings:
-            layers[index] = replace(layer, padding=surroundings.paddings[layer.name])
+        if isinstance(layer, Convolution | DepthwiseConvolution) and layer.name in options.paddings:
+            layers[index] = replace(layer, padding=options.paddings[layer.name])
     if f"{HEAD}.weight" in tensors:
         last = layers[-3]
         head = Pointwise(
             HEAD,
             (last.name,),
             out_channels=tensors[f"{HEAD}.weight"].value.shape[0],
-            activation=surroundings.activation,
+            activation=options.activation,
             batch_norm=last.batch_norm,
             bias=last.bias,
         )
@@ -163,7 +161,7 @@ def _adapted(network: Network, tensors: Mapping[str, Found], surroundings: Surro
     return replace(network, name=name, layers=tuple(layers), outputs=(layers[-1].name,))
 
 
-def _width(tensors: Mapping[str, Found], rows: tuple[Row, ...]) -> tuple[float, Rounding]:
+def _width(tensors: Mapping[str, NamedTensor], rows: tuple[Row, ...]) -> tuple[float, Rounding]:
     """α and its rounding, from the channel counts of all layers together."""
     named = [("stem.weight", STEM_CHANNELS)]
     named += [(f"block{number}.pointwise.weight", row.channels) for number, row in enumerate(rows, start=1)]
@@ -218,7 +216,7 @@ def width_multiplier_of(counts: list[tuple[int, int]]) -> tuple[float, Rounding]
     return None
 
 
-def _checked(tensors: Mapping[str, Found], network: Network) -> dict[str, Tensor]:
+def _checked(tensors: Mapping[str, NamedTensor], network: Network) -> dict[str, Tensor]:
     parameters: dict[str, Tensor] = {}
     needed = network.parameter_shapes()
     for name, found in tensors.items():
@@ -236,7 +234,7 @@ def _checked(tensors: Mapping[str, Found], network: Network) -> dict[str, Tensor
     return parameters
 
 
-def float32(found: Found) -> Tensor:
+def float32(found: NamedTensor) -> Tensor:
     """A tensor's values as float32, in a fresh contiguous array.
 
     Raises:

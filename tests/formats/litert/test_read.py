@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tests.conftest import shared
+from tests.support.fixed_point import fixed_point_layer, run_fixed_point, softmax_bytes
 
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.formats.fixed_point import fixed_point_layer, run_fixed_point, softmax_bytes
 from mobilenets.formats.litert.read import from_tflite
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import TensorQuantization

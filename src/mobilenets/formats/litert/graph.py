@@ -20,7 +20,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.containers.flatbuffer import Table
 from mobilenets.formats.graph import NO_PADDING, Graph, Value
 from mobilenets.formats.litert.file import Operator, TfliteFile, TfliteTensor
-from mobilenets.formats.weights import Found, float32
+from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Tensor
 
 
@@ -158,7 +158,7 @@ class GraphReader:
 
     def _normalize(self, node: str, operator: Operator) -> None:
         constant = self.file.tensor(operator.inputs[1])
-        value = np.broadcast_to(float32(Found(constant.name, constant.value())).ravel(), (3,)).astype(np.float64)
+        value = np.broadcast_to(float32(NamedTensor(constant.name, constant.value())).ravel(), (3,)).astype(np.float64)
         if operator.code == Code.MUL and not self.normalization:
             self.normalization["scale"] = value
         elif operator.code == Code.SUB and "scale" in self.normalization:
@@ -186,7 +186,7 @@ class GraphReader:
         if source.layer != INPUT or "scale" not in self.normalization or "offset" in self.normalization:
             raise FormatError(f"{node} adds constants, which only the normalisation of the image does")
         constant = self.file.tensor(operator.inputs[1])
-        value = float32(Found(constant.name, constant.value())).ravel()
+        value = float32(NamedTensor(constant.name, constant.value())).ravel()
         self.normalization["offset"] = np.broadcast_to(value, (3,)).astype(np.float64)
         return INPUT
 
@@ -219,7 +219,7 @@ class GraphReader:
         layer = self.graph.convolution(
             node,
             source,
-            Found(weight.name, value),
+            NamedTensor(weight.name, value),
             stride=stride,
             padding=self._same(node, options, source, value.shape[2], stride),
             groups=channels // value.shape[1],
@@ -243,7 +243,7 @@ class GraphReader:
     def _bias(self, layer: str, operator: Operator) -> None:
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             bias = self.file.tensor(operator.inputs[2])
-            self.graph.bias(layer, Found(bias.name, bias.value().ravel()))
+            self.graph.bias(layer, NamedTensor(bias.name, bias.value().ravel()))
 
     def _linear(self, node: str, operator: Operator) -> str:
         options = operator.options
@@ -252,7 +252,7 @@ class GraphReader:
         source, weight = self.value(operator.inputs[0], node), self.file.tensor(operator.inputs[1])
         shape = self.graph.shape(source.layer)
         value = channels_first(weight, weight.value(), shape.channels, shape.height, shape.width)
-        layer = self.graph.linear(node, source, Found(weight.name, value))
+        layer = self.graph.linear(node, source, NamedTensor(weight.name, value))
         self._bias(layer, operator)
         self._fused(node, layer, options, 0)
         return layer

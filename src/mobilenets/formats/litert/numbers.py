@@ -12,14 +12,14 @@ from mobilenets.architecture.layers import INPUT
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.litert.file import TfliteTensor
-from mobilenets.formats.weights import Found
+from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
 from mobilenets.model.quantization import Quantization, real_outputs
 
 
 def quantized_parameters(
     network: Network,
-    tensors: Mapping[str, Found],
+    tensors: Mapping[str, NamedTensor],
     made: Mapping[str, TfliteTensor],
     constants: Mapping[str, TfliteTensor],
 ) -> tuple[Network, dict[str, Tensor], Quantization]:
@@ -39,9 +39,9 @@ def quantized_parameters(
         parameters[f"{layer.name}.weight"] = np.ascontiguousarray(value)
         if (zero_point != shift).any():
             parameters[f"{layer.name}.weight_zero_point"] = (zero_point - shift).astype(np.int8)
-        bias = tensors.get(f"{layer.name}.bias", Found("", np.zeros(channels, np.int32)))
+        bias = tensors.get(f"{layer.name}.bias", NamedTensor("", np.zeros(channels, np.int32)))
         if bias.value.dtype == np.float32 and layer.name in real:
-            bias = Found(bias.source, _integers(bias, activations[layer.inputs[0]].scale, scale))
+            bias = NamedTensor(bias.source, _integers(bias, activations[layer.inputs[0]].scale, scale))
         if bias.value.dtype != np.int32:
             raise FormatError(f"{bias.source} holds {bias.value.dtype}; the bias of an 8-bit layer holds int32")
         if bias.source:
@@ -50,7 +50,7 @@ def quantized_parameters(
     return replace(network, layers=tuple(layers)), parameters, Quantization(activations)
 
 
-def _integers(bias: Found, source: float, scales: Tensor) -> Tensor:
+def _integers(bias: NamedTensor, source: float, scales: Tensor) -> Tensor:
     """The bias of an output layer that is computed in float32, in units of input scale × weight scale."""
     units = np.rint(bias.value / (np.float64(source) * scales))
     if not (np.abs(units) < 2**31).all():
@@ -65,7 +65,7 @@ def signed_weight(value: Tensor) -> tuple[Tensor, int]:
     return value, 0
 
 
-def weight_scale(weight: Found, tensor: TfliteTensor, channels: int) -> tuple[Tensor, Tensor]:
+def weight_scale(weight: NamedTensor, tensor: TfliteTensor, channels: int) -> tuple[Tensor, Tensor]:
     """Scale and zero point of a layer's weights, one per output channel."""
     if not tensor.quantized or tensor.scales.size not in (1, channels):
         raise FormatError(f"{weight.source} has {tensor.scales.size} scales; 8-bit weights have 1 or {channels}")
@@ -80,7 +80,7 @@ def weight_scale(weight: Found, tensor: TfliteTensor, channels: int) -> tuple[Te
     return scale, np.broadcast_to(tensor.zero_points, (channels,))
 
 
-def _check_bias_scale(bias: Found, tensor: TfliteTensor, source: float, scales: Tensor) -> None:
+def _check_bias_scale(bias: NamedTensor, tensor: TfliteTensor, source: float, scales: Tensor) -> None:
     """The bias must count in input scale × weight scale, as the sums do."""
     if tensor.scales.size not in (0, 1, scales.size):
         raise FormatError(f"{bias.source} has {tensor.scales.size} scales; the bias has 1 or {scales.size}")

@@ -2,8 +2,8 @@
 
 The official uint8 networks quantise weights asymmetrically, one scale and zero point per tensor. They are kept exact:
 an int8 Model holds their bytes less 128 as weights, and their zero points as ``weight_zero_point``, because
-requantising them symmetrically would round every weight anew and the result could not be held against the published
-kernels (:mod:`mobilenets.formats.fixed_point`).
+requantizing them symmetrically would round every weight anew, and the result could not be compared byte for byte with
+what the published kernels give.
 
 A softmax at the end is dropped, and so is the quantisation of the logits before it: a Model gives real logits. The
 scale and zero point that the file has for them are kept in the provenance. A file that this project wrote comes back
@@ -25,13 +25,13 @@ from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.flatbuffer import Table
 from mobilenets.formats.containers.zip_members import ZipMembers
-from mobilenets.formats.described import Description
+from mobilenets.formats.description import Description
 from mobilenets.formats.graph import recognised, renamed_tensors
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
 from mobilenets.formats.source import Source, source_of
-from mobilenets.formats.weights import Found, float32
+from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import TensorQuantization
@@ -97,14 +97,14 @@ def _described(file: TfliteFile) -> Model:
     description = Description(texts)
     constants = _constants(file)
     constants |= {name.removesuffix("/float16"): tensor for name, tensor in constants.items()}
-    tensors: dict[str, Found] = {}
+    tensors: dict[str, NamedTensor] = {}
     layers = [layer for layer in description.network.layers if layer.has_weight]
     for layer in layers:
         weight, bias = constants.get(f"{layer.name}.weight"), constants.get(f"{layer.name}.bias")
         if weight is not None:
             tensors |= _weights(description.network, layer.name, weight)
         if bias is not None:
-            tensors[f"{layer.name}.bias"] = Found(bias.name, bias.value())
+            tensors[f"{layer.name}.bias"] = NamedTensor(bias.name, bias.value())
     operators = sum(operator.code in WEIGHTED for operator in file.operators)
     if operators != len(layers):
         raise FormatError(f"the LiteRT graph has {operators} layers with weights; its description says {len(layers)}")
@@ -126,7 +126,7 @@ def _constants(file: TfliteFile) -> dict[str, TfliteTensor]:
     return constants
 
 
-def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, Found]:
+def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, NamedTensor]:
     """Weight, and where it is quantised its scale and zero point, as a Model has them."""
     layer, value = network[name], weight.value()
     if isinstance(layer, Linear):
@@ -134,13 +134,13 @@ def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, Fou
         value = channels_first(weight, value, shape.channels, shape.height, shape.width)
     elif value.ndim == 4:
         value = np.transpose(value, (3, 0, 1, 2) if isinstance(layer, DepthwiseConvolution) else (0, 3, 1, 2))
-    found = {f"{name}.weight": Found(weight.name, value)}
+    found = {f"{name}.weight": NamedTensor(weight.name, value)}
     if weight.quantized:
         value, shift = signed_weight(value)
         scale, zero_point = weight_scale(found[f"{name}.weight"], weight, value.shape[0])
-        found[f"{name}.weight"] = Found(weight.name, value)
-        found[f"{name}.weight_scale"] = Found(weight.name, scale)
-        found[f"{name}.weight_zero_point"] = Found(weight.name, (zero_point - shift).astype(np.int8))
+        found[f"{name}.weight"] = NamedTensor(weight.name, value)
+        found[f"{name}.weight_scale"] = NamedTensor(weight.name, scale)
+        found[f"{name}.weight_zero_point"] = NamedTensor(weight.name, (zero_point - shift).astype(np.int8))
     return found
 
 
@@ -157,7 +157,7 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     try:
         task = Classification(labels) if labels else Classification.numbered(network)
         if weights and all(kind == "f" for kind in weights):
-            parameters = _checked(network, {name: Found(f.source, float32(f)) for name, f in tensors.items()})
+            parameters = _checked(network, {name: NamedTensor(f.source, float32(f)) for name, f in tensors.items()})
             return Model(network, parameters, task, _float_preprocessing(reader), provenance=provenance)
         constants = _constants(file)
         network, parameters, quantization = quantized_parameters(network, tensors, made, constants)
@@ -207,7 +207,9 @@ def pixel_preprocessing(quantization: TensorQuantization) -> Preprocessing:
     return Preprocessing(mean=(mean, mean, mean), std=(std, std, std))
 
 
-def _with_linear_classifier(network: Network, tensors: dict[str, Found]) -> tuple[Network, dict[str, Found]]:
+def _with_linear_classifier(
+    network: Network, tensors: dict[str, NamedTensor]
+) -> tuple[Network, dict[str, NamedTensor]]:
     """The network with a pointwise convolution of a 1×1 map, where it is the only output, as the linear layer it is."""
     last = network.layers[-1] if network.layers else None
     if not isinstance(last, PointwiseConvolution) or network.outputs != (last.name,):
@@ -220,7 +222,7 @@ def _with_linear_classifier(network: Network, tensors: dict[str, Found]) -> tupl
     return replace(network, layers=(*network.layers[:-1], linear)), {**tensors, f"{last.name}.weight": flat}
 
 
-def _checked(network: Network, tensors: Mapping[str, Found]) -> dict[str, Tensor]:
+def _checked(network: Network, tensors: Mapping[str, NamedTensor]) -> dict[str, Tensor]:
     needed = network.parameter_shapes()
     for name, shape in needed.items():
         if name in tensors and tensors[name].value.shape != shape:

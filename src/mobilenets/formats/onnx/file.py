@@ -13,7 +13,7 @@ import numpy as np
 
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.protobuf import Message
-from mobilenets.formats.weights import Found
+from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
 
 MOST_NODES = 1 << 14
@@ -61,7 +61,7 @@ class OnnxGraph:
 
     name: str
     nodes: tuple[Node, ...]
-    constants: dict[str, Found]
+    constants: dict[str, NamedTensor]
     inputs: dict[str, tuple[int | None, ...]]
     outputs: tuple[str, ...]
     metadata: dict[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def read_onnx(data: bytes) -> OnnxGraph:
     if not model.has(7):
         raise FormatError("the ONNX file holds no graph")
     graph = model.message(7, "the ONNX graph")
-    constants: dict[str, Found] = {}
+    constants: dict[str, NamedTensor] = {}
     total = 0
     for message in graph.messages(5, "an ONNX initializer"):
         found = _tensor(message)
@@ -126,7 +126,7 @@ def _attribute(message: Message) -> tuple[str, Any]:
     return message.text(1), readers[kind]()
 
 
-def _tensor(message: Message) -> Found:
+def _tensor(message: Message) -> NamedTensor:
     name, kind, shape = message.text(8), message.integer(2), tuple(message.integers(1))
     if kind not in _TYPES:
         raise FormatError(f"the ONNX tensor {name!r:.80} is of type {kind}, which is not read")
@@ -153,7 +153,7 @@ def _tensor(message: Message) -> Found:
         count *= extent
     if values.size != count:
         raise FormatError(f"the ONNX tensor {name!r:.80} has {values.size} numbers; its shape {shape} needs {count}")
-    return Found(name, values.reshape(shape))
+    return NamedTensor(name, values.reshape(shape))
 
 
 def _value(message: Message) -> tuple[str, tuple[int | None, ...]]:

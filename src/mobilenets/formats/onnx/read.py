@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mobilenets.architecture.layers import INPUT, Activation, Padding
 from mobilenets.errors import FormatError, ModelError
-from mobilenets.formats.described import FIELDS, Description
+from mobilenets.formats.description import FIELDS, Description
 from mobilenets.formats.graph import Graph, Value, recognised, renamed_tensors
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.pytorch import IMAGENET
 from mobilenets.formats.source import Source, source_of
-from mobilenets.formats.weights import Found, float32
+from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.tasks.classification import Classification
@@ -126,7 +126,7 @@ class _Reader:
             raise FormatError(f"{node} reads {tensor!r}, which nothing before it makes")
         return self.values[tensor]
 
-    def _constant(self, node: Node, number: int) -> Found:
+    def _constant(self, node: Node, number: int) -> NamedTensor:
         tensor = node.input(number)
         if tensor not in self.constants:
             raise FormatError(f"{node.name} ({node.operator}) needs a constant where it reads {tensor!r}")
@@ -142,7 +142,7 @@ class _Reader:
         match node.operator:
             case "Constant":
                 value = node.attributes.get("value")
-                if not isinstance(value, Found):
+                if not isinstance(value, NamedTensor):
                     raise FormatError(f"{node.name} is a constant that is no tensor")
                 self.constants[out] = replace(value, source=node.name)
                 return
@@ -281,7 +281,7 @@ class _Reader:
             )
         return self.graph.concatenate(_layer_name(node), sources)
 
-    def _added_bias(self, node: Node, bias: Found) -> str:
+    def _added_bias(self, node: Node, bias: NamedTensor) -> str:
         """The sum after a MatMul."""
         tensor = next((tensor for tensor in node.inputs if tensor not in self.constants), None)
         if tensor is None:
