@@ -68,7 +68,7 @@ def run_c(model: Model, pixels: Pixels, folder: Path, *options: str) -> dict[str
 @pytest.mark.parametrize("seed", range(7))
 def test_int8_equals_the_reference_bit_for_bit(seed: int, asymmetric: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng, newer=False), asymmetric_weights=asymmetric)
+    model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
     found = run_c(model, pixels, tmp_path, "-O1", "-fsanitize=undefined", "-fno-sanitize-recover")
     for name, values in reference.run(model, pixels).items():
@@ -78,7 +78,7 @@ def test_int8_equals_the_reference_bit_for_bit(seed: int, asymmetric: bool, tmp_
 @pytest.mark.parametrize("seed", range(7))
 def test_float32_agrees_to_1e_5(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
-    model = random_model(rng, without_batch_norm(random_network(rng, newer=False)))
+    model = random_model(rng, without_batch_norm(random_network(rng)))
     pixels = random_pixels(rng, model.network, 3)
     found = run_c(model, pixels, tmp_path, "-O1", "-fsanitize=undefined", "-fno-sanitize-recover")
     for name, values in reference.run(model, pixels).items():
@@ -88,7 +88,7 @@ def test_float32_agrees_to_1e_5(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [["-O0"], ["-O3"], ["-O3", "-march=native", "-ffp-contract=fast"]])
 def test_no_optimisation_changes_a_bit(options: list[str], tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
-    model = random_int8_model(rng, random_network(rng, newer=False))
+    model = random_int8_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
     found = run_c(model, pixels, tmp_path, *options)
     for name, values in reference.run(model, pixels).items():

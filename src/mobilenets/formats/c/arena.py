@@ -23,6 +23,7 @@ from mobilenets.architecture.layers import (
     DepthwiseConvolution,
     Layer,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
     Shape,
 )
@@ -167,7 +168,7 @@ def safe_distance(layer: Layer, source: Shape, made: Shape, *, bytes_in: int, by
     Returns:
         Bytes; the whole output's size where nothing may overlap.
     """
-    if isinstance(layer, Add) and bytes_in == bytes_out:
+    if isinstance(layer, Add | Multiply) and source == made and bytes_in == bytes_out:
         return 0
     if isinstance(layer, PointwiseConvolution):
         stride, top, left = 1, 0, 0

@@ -7,17 +7,30 @@ struct layer {
     int in_height, in_width, in_channels;
     int out_height, out_width, out_channels;
     int kernel, stride, top, left, groups;
-    int activation;      /* 0 none, 1 at least 0, 2 within 0 to 6 */
+    int activation;      /* 0 none, 1 ReLU, 2 ReLU6, 3 hard-sigmoid, 4 hard-swish */
     const float *weight; /* (out, kernel, kernel, in / groups), or depthwise (kernel, kernel, channels) */
     const float *bias;   /* one per output channel, or NULL for zeros */
 };
 //@ activate
+static float between(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
 static float activate(float value, int activation)
 {
-    if (activation && value < 0.0f) {
-        return 0.0f;
+    switch (activation) {
+    case 1:
+        return value < 0.0f ? 0.0f : value;
+    case 2:
+        return between(value, 0.0f, 6.0f);
+    case 3:
+        return between(value * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f);
+    case 4:
+        return value * between(value * (1.0f / 6.0f) + 0.5f, 0.0f, 1.0f);
+    default:
+        return value;
     }
-    return activation == 2 && value > 6.0f ? 6.0f : value;
 }
 //@ normalize
 static void normalize(const uint8_t *pixels, int count, int channels, const float *scale, const float *offset,
@@ -149,6 +162,14 @@ static void add(const float *const *inputs, int count, float *out, int size, int
             total += inputs[j][i];
         }
         out[i] = activate(total, activation);
+    }
+}
+//@ multiply: activate
+/* Products of two maps, or of a map and one number per channel: then `channels` is not 0. */
+static void multiply(const float *first, const float *second, int channels, float *out, int size, int activation)
+{
+    for (int i = 0; i < size; i++) {
+        out[i] = activate(first[i] * second[channels ? i % channels : i], activation);
     }
 }
 //@ concatenate

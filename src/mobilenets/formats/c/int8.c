@@ -9,8 +9,9 @@ struct layer {
     int out_height, out_width, out_channels;
     int kernel, stride, top, left, groups;
     int in_zero, out_zero;
-    int low, high;                 /* bounds of an output byte: they carry the activation function */
-    int activation;                /* of a float output: 0 none, 1 at least 0, 2 within 0 to 6 */
+    int low, high;                 /* bounds of an output byte: they carry an activation function that is a clamp */
+    int activation;                /* of a float output: 0 none, 1 ReLU, 2 ReLU6, 3 hard-sigmoid, 4 hard-swish */
+    const uint8_t *table;          /* output byte by the byte before the activation function, or NULL */
     const int8_t *weight;          /* (out, kernel, kernel, in / groups), or depthwise (kernel, kernel, channels) */
     const int8_t *weight_zero;     /* one per output channel, or NULL for zeros */
     const int32_t *bias;           /* one per output channel */
@@ -25,17 +26,39 @@ static uint8_t to_byte(float value, int zero, int low, int high)
     }
     return rounded >= (float)high ? (uint8_t)high : (uint8_t)rounded;
 }
-//@ store: to_byte
+//@ activate
+static float between(float value, float low, float high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static float activate(float value, int activation)
+{
+    /* volatile, or a compiler may fuse the product into the sum and round once instead of twice */
+    volatile float sixth = value * (1.0f / 6.0f);
+    switch (activation) {
+    case 1:
+        return value < 0.0f ? 0.0f : value;
+    case 2:
+        return between(value, 0.0f, 6.0f);
+    case 3:
+        return between(sixth + 0.5f, 0.0f, 1.0f);
+    case 4:
+        return value * between(sixth + 0.5f, 0.0f, 1.0f);
+    default:
+        return value;
+    }
+}
+//@ store: to_byte activate
 /* One result: into bytes where there are any, or else into floats. */
 static void store(const struct layer *layer, uint32_t sum, float multiplier, uint8_t *bytes, float *reals, int index)
 {
     const float value = (float)(int32_t)sum * multiplier;
     if (bytes) {
-        bytes[index] = to_byte(value, layer->out_zero, layer->low, layer->high);
-    } else if (layer->activation && value < 0.0f) {
-        reals[index] = 0.0f;
+        const uint8_t byte = to_byte(value, layer->out_zero, layer->low, layer->high);
+        bytes[index] = layer->table ? layer->table[byte] : byte;
     } else {
-        reals[index] = layer->activation == 2 && value > 6.0f ? 6.0f : value;
+        reals[index] = activate(value, layer->activation);
     }
 }
 //@ convolution: store window
@@ -146,7 +169,7 @@ static void average_pool(const struct layer *layer, const uint8_t *in, uint8_t *
 //@ add: to_byte
 /* inputs[i] has zero point zeros[i] and scale / output scale = multipliers[i]. */
 static void add(const uint8_t *const *inputs, const int *zeros, const float *multipliers, int count, uint8_t *bytes,
-                int size, int zero, int low, int high)
+                int size, int zero, int low, int high, const uint8_t *table)
 {
     for (int i = 0; i < size; i++) {
         float total = (float)(inputs[0][i] - zeros[0]) * multipliers[0];
@@ -155,7 +178,20 @@ static void add(const uint8_t *const *inputs, const int *zeros, const float *mul
             volatile float term = (float)(inputs[j][i] - zeros[j]) * multipliers[j];
             total += term;
         }
-        bytes[i] = to_byte(total, zero, low, high);
+        const uint8_t byte = to_byte(total, zero, low, high);
+        bytes[i] = table ? table[byte] : byte;
+    }
+}
+//@ multiply: to_byte
+/* Products of two maps, or of a map and one number per channel: then `channels` is not 0. */
+static void multiply(const uint8_t *first, int first_zero, const uint8_t *second, int second_zero, int channels,
+                     float multiplier, uint8_t *bytes, int size, int zero, int low, int high, const uint8_t *table)
+{
+    for (int i = 0; i < size; i++) {
+        const int product = (first[i] - first_zero) * (second[channels ? i % channels : i] - second_zero);
+        volatile float scaled = (float)product * multiplier; /* volatile: not fused into the sum */
+        const uint8_t byte = to_byte(scaled + (float)zero, 0, low, high); /* rounded with the zero point in it */
+        bytes[i] = table ? table[byte] : byte;
     }
 }
 //@ concatenate: to_byte

@@ -31,6 +31,8 @@ def numbers(values: Array) -> str:
     if values.dtype == np.int8:  # millions of them: each is looked up, as four characters
         texts = np.array([f"{byte},".rjust(5).encode() for byte in range(-128, 128)], dtype="S5")
         return _lines(texts[values.astype(np.int16) + 128])
+    if values.dtype == np.uint8:
+        return _lines(np.array([f"{value},".rjust(5) for value in values.tolist()], dtype="S5"))
     if values.dtype == np.int32:
         return _lines(np.array([f"{_integer(value)}," for value in values.tolist()], dtype="S"))
     return _hexadecimal(values)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy.typing as npt
 
@@ -26,6 +26,7 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
 )
 from mobilenets.base.atomic_write import write_atomically
@@ -46,7 +47,10 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Fit, pixel_scale_and_offset
 from mobilenets.model.quantization import (
     Quantization,
+    TensorQuantization,
+    activation_table,
     average_multiplier,
+    product_multiplier,
     real_outputs,
     requantization_multiplier,
     rescale_multiplier,
@@ -70,8 +74,6 @@ _BYTE_ORDER_CHECK = """\
 #error "the weights are written for processors that keep the lowest byte first"
 #endif
 """
-
-_ACTIVATIONS = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 2}
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,9 @@ class _Writer:
                 self.describe(number, layer)
                 self.call("max_pool", f"&layer_{number}", self.place(layer.inputs[0]), out)
             case Add():
-                self.add(layer, out)
+                self.add(number, layer, out)
+            case Multiply():
+                self.multiply(number, layer, out)
             case Concatenate():
                 self.concatenate(layer, out)
             case _:
@@ -287,7 +291,7 @@ class _Writer:
 
     # One layer
 
-    def describe(self, number: int, layer: Layer) -> None:
+    def describe(self, number: int, layer: Weighted | MaxPool | GlobalAveragePool) -> None:
         """The ``struct layer`` of a layer with a window, and its arrays."""
         network = self.model.network
         source, made = network.input_shapes(layer)[0], network.shapes[layer.name]
@@ -300,14 +304,9 @@ class _Writer:
             "out_height": made.height,
             "out_width": made.width,
             "out_channels": made.channels,
-            "kernel": getattr(layer, "kernel", 1),
-            "stride": getattr(layer, "stride", 1),
-            "groups": getattr(layer, "groups", 1),
+            **_window(layer),
+            "activation": _activation_number(layer.activation),
         }
-        if isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
-            fields |= {"top": layer.padding.top, "left": layer.padding.left}
-        activation = layer.activation
-        fields["activation"] = _ACTIVATIONS[activation]
         if isinstance(layer, Weighted):
             fields |= self.parameters(number, layer)
         if self.quantization is not None:
@@ -332,11 +331,13 @@ class _Writer:
 
     def integers(self, number: int, layer: Layer, quantization: Quantization) -> dict[str, object]:
         """Zero points, bounds and multipliers."""
-        source, target = quantization.activations[layer.inputs[0]], quantization.activations.get(layer.name)
+        source = quantization.activations[layer.inputs[0]]
+        target, low, high, table = self.result(number, layer, quantization)
         fields: dict[str, object] = {"in_zero": source.zero_point}
         if target is not None:
-            low, high = target.clamp(layer.activation)
             fields |= {"out_zero": target.zero_point, "low": low, "high": high}
+        if table:
+            fields["table"] = table
         if isinstance(layer, MaxPool):
             return fields
         target_scale = None if target is None else target.scale
@@ -352,26 +353,61 @@ class _Writer:
         fields["multiplier"] = self.array(f"multiplier_{number}", multiplier)
         return fields
 
-    def add(self, layer: Add, out: str) -> None:
+    def result(
+        self, number: int, layer: Layer, quantization: Quantization
+    ) -> tuple[TensorQuantization | None, int, int, str]:
+        """What a layer's numbers are requantized to, the bounds of the byte, and the table that it then reads.
+
+        The scale is None where the result is real, and the table empty where the bounds carry the activation function.
+        """
+        target = quantization.activations.get(layer.name)
+        before = quantization.pre_activations.get(layer.name)
+        if target is None:
+            return None, 0, 0, ""
+        if before is None:
+            return target, *target.clamp(layer.activation), ""
+        table = activation_table(layer.activation, before, target)
+        return before, 0, 255, self.array(f"table_{number}", table)
+
+    def add(self, number: int, layer: Add, out: str) -> None:
         """A sum, in a block of its own for the list of its inputs."""
         size, count = self.model.network.shapes[layer.name].size, len(layer.inputs)
         kind = "uint8_t" if self.integer else "float"
         places = ", ".join(self.place(name) for name in layer.inputs)
         lines = [f"const {kind} *const inputs[] = {{{places}}};"]
         if self.quantization is None:
-            lines.append(f"add(inputs, {count}, {out}, {size}, {_ACTIVATIONS[layer.activation]});")
+            lines.append(f"add(inputs, {count}, {out}, {size}, {_activation_number(layer.activation)});")
         else:
-            scales, target = self.quantization.activations, self.quantization.activations[layer.name]
-            sources = [scales[name] for name in layer.inputs]
-            low, high = target.clamp(layer.activation)
+            sources = [self.quantization.activations[name] for name in layer.inputs]
+            target, low, high, table = self.result(number, layer, self.quantization)
+            if target is None:
+                raise FormatError(f"{layer.name} has no scale")
             multipliers = (float_literal(rescale_multiplier(source.scale, target.scale)) for source in sources)
             lines += [
                 f"const int zeros[] = {{{', '.join(str(source.zero_point) for source in sources)}}};",
                 f"const float multipliers[] = {{{', '.join(multipliers)}}};",
-                f"add(inputs, zeros, multipliers, {count}, {out}, {size}, {target.zero_point}, {low}, {high});",
+                f"add(inputs, zeros, multipliers, {count}, {out}, {size}, {target.zero_point}, {low}, {high}, "
+                f"{table or '0'});",
             ]
         self.kernels.add("add")
         self.calls.append("\n".join(["{", *(f"    {line}" for line in lines), "}"]))
+
+    def multiply(self, number: int, layer: Multiply, out: str) -> None:
+        """A product of two maps, or of a map and one number per channel."""
+        network = self.model.network
+        made, (_, second) = network.shapes[layer.name], network.input_shapes(layer)
+        channels = 0 if second == made else made.channels
+        places = [self.place(name) for name in layer.inputs]
+        if self.quantization is None:
+            self.call("multiply", *places, channels, out, made.size, _activation_number(layer.activation))
+            return
+        one, other = (self.quantization.activations[name] for name in layer.inputs)
+        target, low, high, table = self.result(number, layer, self.quantization)
+        if target is None:
+            raise FormatError(f"{layer.name} has no scale")
+        multiplier = float_literal(product_multiplier(one.scale, other.scale, target.scale))
+        operands = (places[0], one.zero_point, places[1], other.zero_point, channels, multiplier)
+        self.call("multiply", *operands, out, made.size, target.zero_point, low, high, table or "0")
 
     def concatenate(self, layer: Concatenate, out: str) -> None:
         """A concatenation, one part after the other."""
@@ -393,7 +429,7 @@ class _Writer:
 
     def array(self, name: str, values: Array) -> str:
         """A constant array; returns the expression that names it."""
-        kind = {"int8": "int8_t", "int32": "int32_t", "float32": "float"}[values.dtype.name]
+        kind = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "float32": "float"}[values.dtype.name]
         self.flash_bytes += values.nbytes
         row = byte_rows(values.nbytes) if values.nbytes >= FEWEST_BYTES else 0
         if row:
@@ -405,3 +441,35 @@ class _Writer:
             return f"{name}.values"
         self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{numbers(values.ravel())}}};")
         return name
+
+
+def _activation_number(activation: Activation) -> int:
+    """What the kernels call an activation function."""
+    match activation:
+        case Activation.NONE:
+            return 0
+        case Activation.RELU:
+            return 1
+        case Activation.RELU6:
+            return 2
+        case Activation.HARD_SIGMOID:
+            return 3
+        case Activation.HARD_SWISH:
+            return 4
+        case _:
+            assert_never(activation)
+
+
+def _window(layer: Weighted | MaxPool | GlobalAveragePool) -> dict[str, object]:
+    """The fields of a ``struct layer`` that say what one output value reads."""
+    match layer:
+        case Convolution():
+            groups = layer.groups
+        case DepthwiseConvolution() | MaxPool():
+            groups = 1
+        case PointwiseConvolution() | Linear() | GlobalAveragePool():
+            return {"kernel": 1, "stride": 1, "groups": 1}
+        case _:
+            assert_never(layer)
+    sides = {"top": layer.padding.top, "left": layer.padding.left}
+    return {"kernel": layer.kernel, "stride": layer.stride, "groups": groups, **sides}
