@@ -12,10 +12,11 @@ from mobilenets.compression.quantize import quantize
 from mobilenets.data.sources import images_of
 from mobilenets.engine.session import Session
 from mobilenets.formats.importing import import_model
+from mobilenets.formats.litert.run import run_litert
 from mobilenets.formats.litert.write import to_litert
+from mobilenets.formats.onnx.run import run_onnx
 from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.formats.openvino import to_openvino
-from mobilenets.formats.verification import run_litert, run_onnx
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
