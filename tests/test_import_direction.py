@@ -37,7 +37,6 @@ DEBTS: dict[str, set[str]] = {}
 OPTIONAL_PACKAGES = (
     "torch",
     "sklearn",
-    "matplotlib",
     "onnx",
     "h5py",
     "flatbuffers",
@@ -144,7 +143,7 @@ def test_everything_but_training_is_imported_where_no_optional_package_is_instal
 
 
 def test_importing_the_package_brings_in_neither_the_command_line_nor_training() -> None:
-    heavy = ("torch", "sklearn", "matplotlib", "click", "rich", "onnx", "h5py")
+    heavy = ("torch", "sklearn", "click", "rich", "onnx", "h5py")
     run_python(
         f"import sys, mobilenets; assert not set({heavy!r}) & set(sys.modules), set({heavy!r}) & set(sys.modules)"
     )

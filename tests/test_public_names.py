@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 import mobilenets
 
 PUBLIC_NAMES = {
+    "Budget",
     "CATALOG",
     "Classification",
     "Classifier",
@@ -27,7 +28,10 @@ PUBLIC_NAMES = {
     "load_collection",
     "load_dataset",
     "mobilenet_v1",
+    "plan",
+    "report",
     "save",
+    "search",
 }
 
 
@@ -41,6 +45,13 @@ def test_these_names_and_no_others_are_public() -> None:
 def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     value = getattr(mobilenets, name)
     assert isinstance(value, dict) or value.__doc__
+
+
+def test_a_function_named_like_its_package_is_callable_whatever_is_imported() -> None:
+    import mobilenets.search.budget
+
+    with pytest.raises(TypeError, match="search"):
+        mobilenets.search()  # type: ignore[call-arg]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

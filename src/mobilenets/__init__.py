@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from mobilenets.model.file import save as save
     from mobilenets.model.model import Model as Model
     from mobilenets.model.preprocessing import Preprocessing as Preprocessing
+    from mobilenets.reports.run_report import report as report
+    from mobilenets.search.budget import Budget as Budget
+    from mobilenets.search.plan import plan as plan
+    from mobilenets.search.search import search as search
     from mobilenets.tasks.classification import Classification as Classification
     from mobilenets.training.fit import fit as fit
     from mobilenets.training.settings import Settings as Settings
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "search.budget",
     "CATALOG": "architecture.catalog",
     "Classification": "tasks.classification",
     "Classifier": "engine.predictor",
@@ -49,7 +54,10 @@ _HOMES = {
     "load_collection": "data.dataset",
     "load_dataset": "data.dataset",
     "mobilenet_v1": "architecture.networks.mobilenet_v1",
+    "plan": "search.plan",
+    "report": "reports.run_report",
     "save": "model.file",
+    "search": "search.search",
 }
 
 __all__ = sorted(_HOMES)
@@ -59,7 +67,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mobilenets' has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(f"mobilenets.{_HOMES[name]}"), name)
+        module = importlib.import_module(f"mobilenets.{_HOMES[name]}")
+        # A package of the same name is this function too, and stands here from now on.
+        return getattr(module, name) if _HOMES[name] != f"{name}.{name}" else globals()[name]
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

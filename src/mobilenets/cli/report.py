@@ -21,10 +21,7 @@ def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> No
     RUN is the output folder of mobilenets fit, which writes a report itself at its end. Latencies are measured anew, on
     this machine. The file holds everything that it shows, and opens with no network.
     """
-    from mobilenets.reports.run_report import read_run, write_report
-    from mobilenets.training.run_folder import REPORT_FILE
+    from mobilenets.reports.run_report import report
 
-    progress = progress_to_stderr(quiet=quiet)
-    path = output or run / REPORT_FILE
-    write_report(read_run(run, data, progress=progress), path, progress=progress)
+    path = report(run, output, data=data, progress=progress_to_stderr(quiet=quiet))
     click.echo(f"{path} is written ({path.stat().st_size / 1e3:,.0f} kB)")

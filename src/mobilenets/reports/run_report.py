@@ -30,7 +30,7 @@ from mobilenets.reports.pages import (
 from mobilenets.reports.pages.markup import Element, tag, write
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
-from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, read_metrics
+from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, read_metrics
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fit
@@ -197,6 +197,35 @@ def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
 
 
 # The page -----------------------------------------------------------------------------------------------------------
+
+
+def report(
+    run: str | Path,
+    output: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Write the report of a finished run: result, mistakes, training, time by layer, and how to reproduce it.
+
+    Latencies are measured again, on this machine.
+
+    Args:
+        run: Output folder of :func:`~mobilenets.training.fit.fit` or :func:`~mobilenets.search.search.search`.
+        output: The file to write; by default ``report.html`` in the run's folder.
+        data: The images of the run, if they have moved.
+        progress: Receives progress updates.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        DataError: If the folder holds no finished run, or ``data`` holds other images than those of the run.
+        OSError: If the file cannot be written.
+    """
+    path = Path(run) / REPORT_FILE if output is None else Path(output)
+    write_report(read_run(run, data, progress=progress), path, progress=progress)
+    return path
 
 
 def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SILENT) -> None:
