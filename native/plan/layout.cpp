@@ -50,6 +50,10 @@ void Plan::arrange(const std::vector<ChainChoice>& choices) {
     make_padding();
 }
 
+int32_t Plan::grain_rows(const Stage& stage) {
+    return stage.parts[0].kernel->grain(stage.parts[0].op).rows;
+}
+
 int32_t Plan::rows_together(const Stage& stage) {
     int32_t rows = 1;
     for (const Packed& part : stage.parts) {
@@ -59,67 +63,78 @@ int32_t Plan::rows_together(const Stage& stage) {
     return stage.window.kind == Kind::kPointwise ? rows : 1;
 }
 
-void Plan::set_tiles(Step& chain) {
-    std::vector<Stage>& stages = chain.stages;
-    Stage& last = stages.back();
-    const auto rows_within = [](size_t bytes, size_t row_bytes) {
-        return static_cast<int32_t>(std::max<size_t>(1, bytes / std::max<size_t>(1, row_bytes)));
-    };
+// Bytes of the rows that the last stage of a chain reads or makes at a time.
+size_t Plan::tile_bytes(const Step& chain) const {
+    if (chain.choice.tile_bytes) return chain.choice.tile_bytes;
+    if (options_.tile_bytes) return options_.tile_bytes;
     // Every tile walks through all weights of the last stage: where these come from beyond the second-level cache, the
     // tile is as large as that cache allows.
-    const bool heavy = last.parts[0].memory.size() > size_t{512} << 10;
-    const size_t by_type =
-        heavy ? size_t{512} << 10 : (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
-    const size_t tile_bytes = chain.choice.tile_bytes ? chain.choice.tile_bytes
-                              : options_.tile_bytes   ? options_.tile_bytes
-                                                      : by_type;
-    const int32_t together = rows_together(last);
-    const auto whole_groups = [&](int32_t rows, int32_t grain) {
-        return std::min(last.window.out_height, std::max(grain, rows / grain * grain));
+    const bool heavy = chain.stages.back().parts[0].memory.size() > size_t{512} << 10;
+    if (heavy) return size_t{512} << 10;
+    return (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
+}
+
+// Rows that the last stage of a chain makes at a time: all, unless what it reads or makes should stay in the cache.
+int32_t Plan::last_step_rows(const Step& chain) const {
+    const std::vector<Stage>& stages = chain.stages;
+    const Stage& last = stages.back();
+    const size_t bytes = tile_bytes(chain);
+    const int32_t together = rows_together(last), height = last.window.out_height;
+    // As many as lie within the bytes, in whole groups.
+    const auto rows_within = [&](size_t all, size_t row_bytes, int32_t group) {
+        const auto rows = static_cast<int32_t>(std::max<size_t>(1, all / std::max<size_t>(1, row_bytes)));
+        return std::min(height, std::max(group, rows / group * group));
     };
-    last.step_rows = last.window.out_height;
+    if (last.gather) return rows_within(2 * bytes, last.gather_bytes, together);
     if (stages.size() > 1) {
-        const Stage& before = stages[stages.size() - 2];
-        const int32_t grain = before.parts[0].kernel->grain(before.parts[0].op).rows;
-        const int32_t rows = rows_within(tile_bytes, maps_[static_cast<size_t>(last.input)].row_bytes());
-        last.step_rows = whole_groups(rows, round_up(grain, together));
+        const int32_t group = round_up(grain_rows(stages[stages.size() - 2]), together);
+        return rows_within(bytes, maps_[static_cast<size_t>(last.input)].row_bytes(), group);
     }
-    if (stages.size() == 1 && !last.activation.empty()) {  // which reads again what has been made
-        const int32_t grain =
-            last.window.kind == Kind::kPointwise ? 1 : last.parts[0].kernel->grain(last.parts[0].op).rows;
-        const int32_t rows = rows_within(tile_bytes, maps_[static_cast<size_t>(last.output)].row_bytes());
-        last.step_rows = whole_groups(rows, round_up(grain, together));
+    if (!last.activation.empty()) {  // which reads again what has been made
+        const int32_t group = round_up(last.window.kind == Kind::kPointwise ? 1 : grain_rows(last), together);
+        return rows_within(bytes, maps_[static_cast<size_t>(last.output)].row_bytes(), group);
     }
-    if (last.gather) last.step_rows = whole_groups(rows_within(2 * tile_bytes, last.gather_bytes), together);
+    return height;
+}
+
+// Rows that a stage makes at a time, and that it keeps, for the next, whose rows are already set.
+void Plan::set_ring(Stage& stage, const Stage& next) const {
+    const Operation& window = next.window;
+    if (window.kind == Kind::kPointwise) {
+        stage.ring_rows = stage.step_rows = next.step_rows;
+        return;
+    }
+    const int32_t grain = stage.window.kind == Kind::kPointwise ? 1 : grain_rows(stage);
+    const int32_t needed = (next.step_rows - 1) * window.stride + window.kernel;
+    // There are no more rows than the map has; a large stride would ask for many more.
+    const int32_t height = stage.window.out_height;
+    const int32_t step_rows = std::max(1, round_up(next.step_rows * window.stride, grain));
+    stage.step_rows = std::min(step_rows, height);
+    stage.ring_rows = std::min(std::max(step_rows, needed) + grain - 1, height);
+}
+
+// Scratch memory of a stage besides the rings: its kernels' and its gathered windows.
+size_t Plan::stage_scratch_bytes(const Stage& stage) {
+    size_t kernel = 0;
+    for (const Packed& part : stage.parts) kernel = std::max(kernel, part.scratch_bytes);
+    const size_t gathered = stage.gather ? stage.gather_bytes * static_cast<size_t>(stage.step_rows) + 2 * kSlack : 0;
+    return round_up(kernel + kSlack, kAlignment) + round_up(gathered, kAlignment);
+}
+
+void Plan::set_tiles(Step& chain) {
+    std::vector<Stage>& stages = chain.stages;
+    stages.back().step_rows = last_step_rows(chain);
     size_t used = kSlack, extra = 0;
     for (size_t i = stages.size(); i-- > 0;) {
         Stage& stage = stages[i];
         if (i + 1 < stages.size()) {
-            const Stage& next = stages[i + 1];
-            const Operation& window = next.window;
-            const int32_t grain = stage.parts[0].kernel->grain(stage.parts[0].op).rows;
-            if (window.kind == Kind::kPointwise) {
-                stage.ring_rows = stage.step_rows = next.step_rows;
-            } else {
-                const int32_t rows_grain = stage.window.kind == Kind::kPointwise ? 1 : grain;
-                stage.step_rows = std::max(1, round_up(next.step_rows * window.stride, rows_grain));
-                stage.ring_rows =
-                    std::max(stage.step_rows, (next.step_rows - 1) * window.stride + window.kernel) + rows_grain - 1;
-                // There are no more rows than the map has; a large stride would ask for many more.
-                stage.step_rows = std::min(stage.step_rows, stage.window.out_height);
-                stage.ring_rows = std::min(stage.ring_rows, stage.window.out_height);
-            }
+            set_ring(stage, stages[i + 1]);
             stage.ring_offset = used;
-            used += round_up(
-                maps_[static_cast<size_t>(stage.output)].row_bytes() * static_cast<size_t>(stage.ring_rows) + kSlack,
-                kAlignment);
+            const size_t row_bytes = maps_[static_cast<size_t>(stage.output)].row_bytes();
+            used += round_up(row_bytes * static_cast<size_t>(stage.ring_rows) + kSlack, kAlignment);
             used += 13 * kAlignment;  // rings of one size must not lie a multiple of 4 KB apart
         }
-        size_t kernel_scratch = 0;
-        for (const Packed& part : stage.parts) kernel_scratch = std::max(kernel_scratch, part.scratch_bytes);
-        const size_t gathered =
-            stage.gather ? stage.gather_bytes * static_cast<size_t>(stage.step_rows) + 2 * kSlack : 0;
-        extra = std::max(extra, round_up(kernel_scratch + kSlack, kAlignment) + round_up(gathered, kAlignment));
+        extra = std::max(extra, stage_scratch_bytes(stage));
         const Operation& window = stage.window;
         largest_window_ = std::max(largest_window_, (window.out_height - 1) * window.stride + window.kernel);
     }

@@ -196,46 +196,10 @@ void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
     stage.input = input;
     stage.output = output;
     stage.window = operation(layer, in, out);
-    Operation& op = stage.window;
-    const Weights weights{layer.weight.data, layer.bias.data, static_cast<const float*>(layer.multiplier.data),
-                          static_cast<const int8_t*>(layer.weight_zero_point.data), nullptr};
     stage.macs = static_cast<int64_t>(layer.weight.count) * out.pixels();
-    switch (layer.kind) {
-        case LayerKind::kConvolution:
-            if (use_stem(layer, op)) {
-                add_stem(stage, layer, weights);
-            } else {
-                stage.gather = true;
-                add_convolution_parts(stage, layer);
-            }
-            break;
-        case LayerKind::kLinear:
-            // One pixel whose channels are the whole map.
-            op.in_channels = in.channels * in.height * in.width;
-            op.in_height = op.in_width = 1;
-            op.kind = Kind::kPointwise;
-            stage.parts.push_back(pack(op, weights, 0));
-            break;
-        case LayerKind::kPointwise:
-            op.kind = Kind::kPointwise;
-            stage.parts.push_back(pack(op, weights, 0));
-            break;
-        case LayerKind::kDepthwise:
-            op.kind = Kind::kDepthwise;
-            stage.parts.push_back(pack(op, weights, 0));
-            break;
-        case LayerKind::kMaxPool:
-            op.kind = Kind::kMaxPool;
-            stage.parts.push_back(pack(op, weights, 0));
-            break;
-        case LayerKind::kAveragePool:
-        case LayerKind::kAdd:
-        case LayerKind::kMultiply:
-        case LayerKind::kConcatenate:
-            throw std::logic_error("not a stage");  // see is_stage
-    }
+    add_stage_parts(stage, layer, in);
     stage.activation = pack_activation(layer, out);
-    const bool reads_bytes = options_.type == Type::kUint8 || op.kind == Kind::kStem;
+    const bool reads_bytes = options_.type == Type::kUint8 || stage.window.kind == Kind::kStem;
     if (input == 0 && (!reads_bytes || layer.kind == LayerKind::kLinear)) input_is_map_ = true;
     Step step;
     step.kind = StepKind::kChain;
@@ -246,11 +210,48 @@ void Plan::add_stage(const Layer& layer, int32_t input, int32_t output) {
     steps_.push_back(std::move(step));
 }
 
+void Plan::add_stage_parts(Stage& stage, const Layer& layer, const Map& in) {
+    Operation& op = stage.window;
+    const Weights weights{layer.weight.data, layer.bias.data, static_cast<const float*>(layer.multiplier.data),
+                          static_cast<const int8_t*>(layer.weight_zero_point.data), nullptr};
+    switch (layer.kind) {
+        case LayerKind::kConvolution:
+            if (use_stem(layer, op))
+                add_stem(stage, layer, weights);
+            else
+                add_convolution_parts(stage, layer);
+            return;
+        case LayerKind::kLinear:
+            // One pixel whose channels are the whole map.
+            op.in_channels = in.channels * in.height * in.width;
+            op.in_height = op.in_width = 1;
+            op.kind = Kind::kPointwise;
+            break;
+        case LayerKind::kPointwise:
+            op.kind = Kind::kPointwise;
+            break;
+        case LayerKind::kDepthwise:
+            op.kind = Kind::kDepthwise;
+            break;
+        case LayerKind::kMaxPool:
+            op.kind = Kind::kMaxPool;
+            break;
+        case LayerKind::kAveragePool:
+        case LayerKind::kAdd:
+        case LayerKind::kMultiply:
+        case LayerKind::kConcatenate:
+            throw std::logic_error("not a stage");  // see is_stage
+    }
+    stage.parts.push_back(pack(op, weights, 0));
+}
+
+// Windows are gathered, and a pointwise kernel multiplies them: one for each group.
 void Plan::add_convolution_parts(Stage& stage, const Layer& layer) {
     const Operation& window = stage.window;
     const int32_t in = window.in_channels / layer.groups, out = window.out_channels / layer.groups;
     const int32_t positions = window.kernel * window.kernel, taps = positions * in;
     const size_t value_bytes = window.type == Type::kFloat32 ? 4 : 1;
+    stage.gather = true;
     stage.window.kind = Kind::kPointwise;
     for (int32_t group = 0; group < layer.groups; ++group) {
         Operation op = window;

@@ -125,6 +125,7 @@ class Plan {
   private:
     Operation operation(const Layer& layer, const Map& in, const Map& out) const;
     void add_stage(const Layer& layer, int32_t input, int32_t output);
+    void add_stage_parts(Stage& stage, const Layer& layer, const Map& in);
     void add_convolution_parts(Stage& stage, const Layer& layer);
     bool use_stem(const Layer& layer, Operation op) const;
     void add_stem(Stage& stage, const Layer& layer, Weights weights);
@@ -133,6 +134,11 @@ class Plan {
     std::vector<Packed> pack_activation(const Layer& layer, const Map& out);
     void join_stages();
     static int32_t rows_together(const Stage& stage);  // output rows that may only be cut at multiples of so many
+    static int32_t grain_rows(const Stage& stage);     // of its kernel
+    size_t tile_bytes(const Step& chain) const;
+    int32_t last_step_rows(const Step& chain) const;
+    void set_ring(Stage& stage, const Stage& next) const;
+    static size_t stage_scratch_bytes(const Stage& stage);
     void set_tiles(Step& chain);
     void set_lifetimes();
     void place_maps();

@@ -145,56 +145,63 @@ Runner::Shelf& Runner::shelf() {
     return *current;
 }
 
+// Images of one call.
+struct Runner::Images {
+    const uint8_t* first;
+    size_t image_bytes, bytes;  // of one, of all
+    const uint8_t* at(int64_t index) const { return first + static_cast<size_t>(index) * image_bytes; }
+};
+
+// Each thread on images of its own, from the first to one before `count`.
+struct Runner::Apart final : TeamWork {
+    Apart(Runner& owner, const Images& given, int64_t end, float* const* results)
+        : runner(owner), images(given), count(end), outputs(results) {}
+    void run(int, int) override try {
+        Lease context(runner);
+        context->barrier.set_size(1);
+        for (int64_t i; (i = next.fetch_add(1)) < count;) {
+            context->set_image(images.at(i), images.first, images.bytes);
+            execute(*runner.plan_, *context, 0, 1);
+            runner.write_outputs(*context, i, outputs);
+        }
+    } catch (const std::bad_alloc&) {
+        failed = true;  // an exception must not leave a thread
+    }
+
+    Runner& runner;
+    const Images& images;
+    const int64_t count;
+    float* const* const outputs;
+    std::atomic<int64_t> next{0};
+    std::atomic<bool> failed{false};
+};
+
 void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, int32_t threads) {
     const Map& input = plan_->maps()[0];
     const size_t image_bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
-    const size_t images_bytes = image_bytes * static_cast<size_t>(count);
-
-    // Each thread on images of its own.
-    struct Apart final : TeamWork {
-        Runner* runner;
-        const uint8_t* images;
-        size_t image_bytes, images_bytes;
-        int64_t count;
-        float* const* outputs;
-        std::atomic<int64_t> next{0};
-        std::atomic<bool> failed{false};
-        void run(int, int) override try {
-            Lease context(*runner);
-            context->barrier.set_size(1);
-            for (int64_t i; (i = next.fetch_add(1)) < count;) {
-                context->set_image(images + static_cast<size_t>(i) * image_bytes, images, images_bytes);
-                execute(*runner->plan_, *context, 0, 1);
-                runner->write_outputs(*context, i, outputs);
-            }
-        } catch (const std::bad_alloc&) {
-            failed = true;  // an exception must not leave a thread
-        }
-    };
+    const Images given{images, image_bytes, image_bytes * static_cast<size_t>(count)};
     const int32_t most = plan_->options().threads;
     Team team(threads > 0 ? std::min(threads, most) : most, processors_);
     // Threads with images of their own never wait for each other, and read the weights once for an image, not once
     // each: that pays at every size. What is left over is shared.
     const int64_t apart = team.size() == 1 ? 0 : count / team.size() * team.size();
     if (apart > 0) {
-        Apart work;
-        work.runner = this;
-        work.images = images;
-        work.image_bytes = image_bytes;
-        work.images_bytes = images_bytes;
-        work.count = apart;
-        work.outputs = outputs;
+        Apart work(*this, given, apart, outputs);
         team.run(work);
         if (work.failed) throw std::bad_alloc();
     }
-    if (apart == count) return;
+    if (apart < count) run_together(team, given, {apart, count}, outputs);
+}
+
+// All threads on one image after the other.
+void Runner::run_together(Team& team, const Images& images, std::pair<int64_t, int64_t> range, float* const* outputs) {
     Lease context(*this);
     context->barrier.set_size(team.size());
     Together work;
     work.plan = plan_.get();
     work.context = &*context;
-    for (int64_t i = apart; i < count; ++i) {
-        context->set_image(images + static_cast<size_t>(i) * image_bytes, images, images_bytes);
+    for (int64_t i = range.first; i < range.second; ++i) {
+        context->set_image(images.at(i), images.first, images.bytes);
         team.run(work);
         write_outputs(*context, i, outputs);
     }

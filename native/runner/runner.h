@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "plan/plan.h"
@@ -73,6 +74,8 @@ class Runner {
 
   private:
     class Lease;
+    struct Images;
+    struct Apart;
 
     // Contexts that nobody uses, and the most that there may be.
     struct Shelf {
@@ -85,6 +88,7 @@ class Runner {
     };
 
     Shelf& shelf();
+    void run_together(Team& team, const Images& images, std::pair<int64_t, int64_t> range, float* const* outputs);
     std::vector<double> measure(const uint8_t* image, int32_t repeats, int32_t threads, size_t entries,
                                 double* Context::* where);
     void write_outputs(const Context& context, int64_t image, float* const* outputs) const;

@@ -15,7 +15,7 @@
 #pragma once
 
 #include "kernels.h"
-#include "kernels/simd/unroll.h"
+#include "kernels/simd/simd.h"
 #include "pointwise.h"
 
 namespace mobilenets {
@@ -143,17 +143,25 @@ struct StrassenProduct {
 using StrassenTile = void (*)(const StrassenProduct&, Prefetch&);
 
 template <int Rows>
-void strassen_tile(const StrassenProduct& product, Prefetch& prefetch) {
-    constexpr int kVectors = kPanelVectors;
-    const auto kept_at = [](int r, int v) { return r * kPanelChannels + v * Vector::kWidth; };
-    Vector::Floats sums[Rows][kVectors];
+using StrassenSums = Vector::Floats[Rows][kPanelVectors];
+
+constexpr int kept_at(int row, int vector) {
+    return row * kPanelChannels + vector * Vector::kWidth;
+}
+
+template <int Rows>
+MOBILENETS_INLINE void start_sums(const StrassenProduct& product, StrassenSums<Rows>& sums) {
     MOBILENETS_UNROLL
     for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
+    for (int v = 0; v < kPanelVectors; ++v) {
         sums[r][v] = product.start ? Vector::load(product.start + kept_at(r, v)) : Vector::zero();
         if (product.second_start)
             sums[r][v] = Vector::add(sums[r][v], Vector::load(product.second_start + kept_at(r, v)));
     }
+}
+
+template <int Rows>
+MOBILENETS_INLINE void add_products(const StrassenProduct& product, Prefetch& prefetch, StrassenSums<Rows>& sums) {
     const float* weights = product.panel;
     const char* ahead = prefetch.at;
     const ptrdiff_t ahead_step = ahead < prefetch.end ? 64 : 0;
@@ -161,9 +169,9 @@ void strassen_tile(const StrassenProduct& product, Prefetch& prefetch) {
     for (int32_t left = product.chunks; left > 0; --left, chunk += Rows * kChunk) {
         const float* in = chunk;
         for (const float* end = in + kChunk; in != end; ++in) {
-            Vector::Floats weight[kVectors];
+            Vector::Floats weight[kPanelVectors];
             MOBILENETS_UNROLL
-            for (int v = 0; v < kVectors; ++v) weight[v] = Vector::load(weights + v * Vector::kWidth);
+            for (int v = 0; v < kPanelVectors; ++v) weight[v] = Vector::load(weights + v * Vector::kWidth);
             weights += kPanelChannels;
             Vector::prefetch(ahead);
             ahead += ahead_step;
@@ -171,32 +179,44 @@ void strassen_tile(const StrassenProduct& product, Prefetch& prefetch) {
             for (int r = 0; r < Rows; ++r) {
                 const Vector::Floats value = Vector::broadcast(in[r * kChunk]);
                 MOBILENETS_UNROLL
-                for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::multiply_add(value, weight[v], sums[r][v]);
+                for (int v = 0; v < kPanelVectors; ++v) sums[r][v] = Vector::multiply_add(value, weight[v], sums[r][v]);
             }
         }
     }
     if (ahead_step != 0) prefetch.at = ahead;
-    MOBILENETS_UNROLL
-    for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
-    for (int v = 0; v < kVectors; ++v) Vector::pin(sums[r][v]);
-    if (product.keep != nullptr) {
-        MOBILENETS_UNROLL
-        for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
-        for (int v = 0; v < kVectors; ++v) Vector::store(product.keep + kept_at(r, v), sums[r][v]);
-    }
-    if (product.out == nullptr) return;
+}
+
+// Results of the rows that exist: bias and what else is added, clamped.
+template <int Rows>
+MOBILENETS_INLINE void store_results(const StrassenProduct& product, const StrassenSums<Rows>& sums) {
     const Vector::Floats low = Vector::broadcast(product.low), high = Vector::broadcast(product.high);
     MOBILENETS_UNROLL
     for (int r = 0; r < Rows; ++r) {
         if (r >= product.out_rows) break;
         MOBILENETS_UNROLL
-        for (int v = 0; v < kVectors; ++v) {
+        for (int v = 0; v < kPanelVectors; ++v) {
             Vector::Floats result = Vector::add(sums[r][v], Vector::load(product.bias + v * Vector::kWidth));
             if (product.more) result = Vector::add(result, Vector::load(product.more + kept_at(r, v)));
             Vector::store(product.out + r * product.out_stride + v * Vector::kWidth,
                           Vector::min(Vector::max(result, low), high));
         }
     }
+}
+
+template <int Rows>
+void strassen_tile(const StrassenProduct& product, Prefetch& prefetch) {
+    StrassenSums<Rows> sums;
+    start_sums<Rows>(product, sums);
+    add_products<Rows>(product, prefetch, sums);
+    MOBILENETS_UNROLL
+    for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
+    for (int v = 0; v < kPanelVectors; ++v) Vector::pin(sums[r][v]);
+    if (product.keep != nullptr) {
+        MOBILENETS_UNROLL
+        for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
+        for (int v = 0; v < kPanelVectors; ++v) Vector::store(product.keep + kept_at(r, v), sums[r][v]);
+    }
+    if (product.out != nullptr) store_results<Rows>(product, sums);
 }
 
 template <int Rows = kPairs>
