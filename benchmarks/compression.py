@@ -1,8 +1,8 @@
-"""int8 that can be trusted, measured: every claim that docs/compression.md makes, in one command.
+"""Quality of int8 Models: every figure of docs/compression.md, in one command.
 
     python benchmarks/compression.py --data ../shared/data --models runs/compression
 
-The published 0.25-224 is read from Keras' file, calibrated on 64 of the 100 images of the sample, and judged on the
+The published 0.25-224 is read from Keras' file, calibrated on 64 of the 100 images of the sample, and evaluated on the
 36 between them, on all 100, and on eight views (four crops, mirrored or not) of the 36: more images for agreement,
 though not independent ones. Models of sign-digits and trashnet are fitted first, unless --models holds them already.
 Post-training and trained Models are compared with the float one on the test images, which nothing was chosen by. The
@@ -24,18 +24,21 @@ from PIL import Image
 
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import quantize_without_images
-from mobilenets.compression.quality import Jury, Verdict, contributions
-from mobilenets.compression.quantize import Options, Quantized, quantize
+from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.quality import QualityReport
+from mobilenets.compression.quantize import Quantized, quantize_with_images
+from mobilenets.compression.techniques import contributions
 from mobilenets.data.dataset import load_collection, load_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.formats.keras import from_keras
-from mobilenets.model.file import load
+from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.search import int8
 from mobilenets.training.fit import fit
-from mobilenets.training.quantization_aware import Trained, train
+from mobilenets.training.quantization_aware import train
+from mobilenets.training.quantize import FITTED_CALIBRATION_IMAGES
 from mobilenets.training.settings import Settings
 
 CALIBRATION = 64
@@ -49,15 +52,18 @@ def spread(total: int, count: int = CALIBRATION) -> list[int]:
     return sorted(set(np.linspace(0, total - 1, count).round().astype(int).tolist()))
 
 
-def line(name: str, verdict: Verdict) -> None:
-    """One verdict, printed as it came."""
+def line(name: str, report: QualityReport, before: Model | None = None, after: Model | None = None) -> None:
+    """Print one report, and the file sizes of two Models if they are given."""
     drop = ""
-    if verdict.top1_before is not None and verdict.top1_after is not None:
-        before, after = 100 * verdict.top1_before.value, 100 * verdict.top1_after.value
-        drop = f"; top-1 {before:.2f} → {after:.2f} % ({after - before:+.2f} points)"
+    if report.top1_before is not None and report.top1_after is not None:
+        first, then = 100 * report.top1_before.value, 100 * report.top1_after.value
+        drop = f"; top-1 {first:.2f} → {then:.2f} % ({then - first:+.2f} points)"
+    sizes = ""
+    if before is not None and after is not None:
+        sizes = f"; file {file_bytes(after):,} / {file_bytes(before):,} = {file_bytes(after) / file_bytes(before):.3f}"
     print(
-        f"{name}: agreement {verdict.agreement}; sure {verdict.sure_agreement}; {verdict.logits_snr_db:.1f} dB{drop}; "
-        f"file {verdict.bytes_after:,} / {verdict.bytes_before:,} = {verdict.bytes_after / verdict.bytes_before:.3f}",
+        f"{name}: agreement {report.agreement}; sure {report.sure_agreement}; {report.logits_sqnr_db:.1f} dB"
+        f"{drop}{sizes}",
         flush=True,
     )
 
@@ -92,23 +98,35 @@ def real(data: Path, explain: bool) -> None:
     held_out = sorted(set(range(len(prepared.pixels))) - set(chosen))
     calibration = prepared.pixels[chosen]
     begun, processor = time.perf_counter(), time.process_time()
-    made = quantize(model, calibration)
+    made = quantize_with_images(model, calibration)
     seconds, busy = time.perf_counter() - begun, time.process_time() - processor
-    print(f"0.25-224 quantised with {len(chosen)} images in {seconds:.1f} s ({busy:.1f} s of processor time)")
-    jury = Jury.of(model, prepared.pixels[held_out], targets[held_out])
-    line("0.25-224, held out", jury.judge(made.model, made.layers))
-    line("0.25-224, all", Jury.of(model, prepared.pixels, targets).judge(made.model))
+    print(f"0.25-224 quantized with {len(chosen)} images in {seconds:.1f} s ({busy:.1f} s of processor time)")
+    evaluation = EvaluationSet.of(model, prepared.pixels[held_out], targets[held_out])
+    line("0.25-224, held out", evaluation.report(made.model, made.layers), model, made.model)
+    line("0.25-224, all", EvaluationSet.of(model, prepared.pixels, targets).report(made.model), model, made.model)
     folder = data / "imagenet-sample"
     paths = [folder / Path(everything.images[index].name).name for index in held_out]
-    line("0.25-224, views of the held out", Jury.of(model, views(model, paths)).judge(made.model))
+    line(
+        "0.25-224, views of the held out",
+        EvaluationSet.of(model, views(model, paths)).report(made.model),
+        model,
+        made.model,
+    )
     if explain:
-        viewed = Jury.of(model, views(model, paths))
-        for item in contributions(viewed, lambda options: quantize(model, calibration, options), Options()):
-            line(f"0.25-224, views, without {item.lever}", item.without)
+        viewed = EvaluationSet.of(model, views(model, paths))
+        for item in contributions(
+            viewed, lambda config: quantize_with_images(model, calibration, config), QuantizationConfig()
+        ):
+            line(f"0.25-224, views, without {item.name}", item.without)
     free = quantize_without_images(model)
-    line("0.25-224, without images, all", Jury.of(model, prepared.pixels, targets).judge(free.model))
-    four = quantize(model, calibration, Options(weight_bits=4))
-    line("0.25-224, 4-bit weights, post-training only, held out", jury.judge(four.model))
+    line(
+        "0.25-224, without images, all",
+        EvaluationSet.of(model, prepared.pixels, targets).report(free.model),
+        model,
+        free.model,
+    )
+    four = quantize_with_images(model, calibration, QuantizationConfig(weight_bits=4))
+    line("0.25-224, 4-bit weights, post-training only, held out", evaluation.report(four.model), model, four.model)
 
 
 def fitted(name: str, data: Path, models: Path) -> Model:
@@ -132,29 +150,31 @@ def small(name: str, data: Path, models: Path, epochs: int | None) -> None:
         prepare(part, model.preprocessing, *size) for part in (dataset.train, dataset.validation, dataset.test)
     )
     pixels = learned.pixels
-    choosing = Jury.of(model, validation.pixels, validation.targets)
-    jury = Jury.of(model, test.pixels, test.targets)
-    calibration = pixels[spread(len(pixels), int8.CALIBRATION)]
+    choosing = EvaluationSet.of(model, validation.pixels, validation.targets)
+    evaluation = EvaluationSet.of(model, test.pixels, test.targets)
+    calibration = pixels[spread(len(pixels), FITTED_CALIBRATION_IMAGES)]
     title = f"{name} {model.network.width_multiplier}-{size[0]}"
 
-    def trained(bits: int) -> Trained:
-        options = Options(weight_bits=bits)
-        return train(model, pixels, calibration, options, epochs=epochs, targets=learned.targets, jury=choosing)
+    def trained(bits: int) -> Quantized:
+        config = QuantizationConfig(weight_bits=bits)
+        return train(model, pixels, calibration, config, epochs=epochs, targets=learned.targets, evaluation=choosing)
 
     rows: dict[str, Callable[[], Quantized]] = {
-        "int8 post-training": lambda: quantize(model, calibration),
+        "int8 post-training": lambda: quantize_with_images(model, calibration),
         "int8 trained": lambda: trained(8),
         "int8 without images": lambda: quantize_without_images(model),
-        "4-bit post-training": lambda: quantize(model, calibration, Options(weight_bits=4)),
+        "4-bit post-training": lambda: quantize_with_images(model, calibration, QuantizationConfig(weight_bits=4)),
         "4-bit trained": lambda: trained(4),
     }
     for row, make in rows.items():
         begun = time.process_time()
         made = make()
-        kept = f", epoch {made.epoch} kept" if isinstance(made, Trained) else ""
+        kept = f", epoch {made.epoch} kept" if made.epoch is not None else ""
         line(
             f"{title}, {row} in {time.process_time() - begun:.0f} s of processor time{kept}, test",
-            jury.judge(made.model),
+            evaluation.report(made.model),
+            model,
+            made.model,
         )
 
 
@@ -165,7 +185,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("runs/compression"), help="folder of fitted Models")
     parser.add_argument("--epochs", type=int, help="of training in integers, instead of the default")
     parser.add_argument("--only", choices=["real", *FITTED], help="one part of the table")
-    parser.add_argument("--explain", action="store_true", help="also what each lever bought")
+    parser.add_argument("--explain", action="store_true", help="also the gain of each technique")
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     if arguments.only in (None, "real"):

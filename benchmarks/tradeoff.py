@@ -26,13 +26,13 @@ from typing import Any
 import torch
 from tradeoff_runs import RESOLUTIONS, WIDTHS, OutOfTimeError, Results, Runs, Training, spent
 
-from mobilenets.compression.quantize import quantize
+from mobilenets.compression.pipeline import QUICK
+from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.engine.session import Session
 from mobilenets.model.file import load, save
 from mobilenets.search.candidates import candidate_of
 from mobilenets.search.frontier import knee
 from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
-from mobilenets.search.supernet import QUICK
 from mobilenets.training.recipes import DEFAULT
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16
@@ -160,7 +160,7 @@ class Bench:
         shared = load(self.runs.shared_path)
         slices = [self.runs.slice(shared, width, side) for width in WIDTHS for side in RESOLUTIONS]
         calibration = {side: self.runs.prepared("train", side).pixels[:64] for side in RESOLUTIONS}
-        finished = slices + [quantize(one, calibration[one.network.height], QUICK).model for one in slices]
+        finished = slices + [quantize_with_images(one, calibration[one.network.height], QUICK).model for one in slices]
         random = [
             synthetic_model(self.runs.network(one.network.width_multiplier, one.network.height), one.precision)
             for one in finished

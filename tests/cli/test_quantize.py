@@ -1,78 +1,52 @@
-"""``mobilenets quantize``: a verdict, a Model, or a refusal that helps."""
+"""``mobilenets quantize``: a report and a Model, or a refusal that helps."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
-from tests.support.random_models import random_model
+from tests.support.quantization import CLASSES, Place, make_place, small_model, uneven_model
 
-from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.cli.quantize_images import Images
-from mobilenets.compression.quality import answers
+from mobilenets.compression.evaluation import logits_of
 from mobilenets.data.dataset import load_dataset
-from mobilenets.data.subset import UNKNOWN
 from mobilenets.model.file import load, save
-from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels, Preprocessing
-
-CLASSES = 3
-
-
-class Place(NamedTuple):
-    model: Path
-    images: Path
-    folder: Path
-
-
-def small_model() -> Model:
-    rng = np.random.default_rng(0)
-    return random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=CLASSES))
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """A float Model, and 24 images in three class folders."""
-    save(small_model(), tmp_path / "model.safetensors")
-    rng = np.random.default_rng(1)
-    for label in range(CLASSES):
-        folder = tmp_path / "images" / str(label)
-        folder.mkdir(parents=True)
-        for number in range(8):
-            pixels = rng.integers(0, 256, (40, 40, 3)) * rng.uniform(0.2, 1, 3)
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    return Place(tmp_path / "model.safetensors", tmp_path / "images", tmp_path)
+    return make_place(tmp_path)
 
 
-def test_a_model_is_written_with_its_verdict(mobilenets: RunCommand, place: Place) -> None:
+def test_a_model_is_written_with_its_report(mobilenets: RunCommand, place: Place) -> None:
     outcome = mobilenets("quantize", place.model, "--calibration", place.images, "--force", "--json", "-q")
     assert outcome.code == 0
     written = load(outcome.json["model"])
     assert written.precision == "int8"
-    assert outcome.json["calibration_images_used"] is True  # 24 images leave none over to judge by
+    assert outcome.json["calibration_images_used"] is True  # 24 images leave none over to evaluate on
     assert outcome.json["bytes_after"] < 0.5 * outcome.json["bytes_before"]
     entry: Any = written.provenance["quantization"]
     assert entry["calibration_images"] == 24
     found = outcome.json["agreement"]
-    assert entry["verdict"]["agreement"] == [found["count"], found["of"]]
+    assert entry["quality"]["agreement"] == [found["count"], found["of"]]
 
 
-def test_labelled_images_judge_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
+def test_labelled_images_evaluate_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "--explain", "-q")
     outcome = mobilenets("quantize", place.model, *arguments, "--images", 8, "-o", place.folder / "out.safetensors")
     assert outcome.code == 0
     assert "top-1" in outcome.out
-    assert re.search(r"^what each lever bought, on \d+ images \(one is \d+\.\d\d %\):$", outcome.out, re.MULTILINE)
-    levers = ("chosen ranges", "equalisation", "bias correction", "deviation correction", "reconstructed rounding")
-    for lever in levers:
-        row = re.search(rf"^{lever} .*[+-]\d", outcome.out, re.MULTILINE)
-        assert row, lever
+    assert re.search(r"^Gain of each technique, on \d+ images \(one is \d+\.\d\d %\):$", outcome.out, re.MULTILINE)
+    techniques = ("chosen ranges", "equalization", "bias correction", "deviation correction", "reconstructed rounding")
+    for name in techniques:
+        row = re.search(rf"^{name} .*[+-]\d", outcome.out, re.MULTILINE)
+        assert row, name
         assert len(row[0]) <= 80  # a terminal's usual width
     assert "block13.pointwise" in outcome.out
     assert load(place.folder / "out.safetensors").precision == "int8"
@@ -82,8 +56,8 @@ def test_a_model_that_lost_too_much_is_not_written(mobilenets: RunCommand, place
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "-200", "-q")
     outcome = mobilenets("quantize", place.model, *arguments)
     assert outcome.code == 1
-    assert "is not good enough to be written" in outcome.err
-    assert "Try percentile ranges (--ranges percentile), quantisation-aware training (--qat), more" in outcome.err
+    assert "is not good enough:" in outcome.err
+    assert "Try percentile ranges (--ranges percentile), quantization-aware training (--qat), more" in outcome.err
     assert "calibration images (--images) or all of these in turn (--auto)" in outcome.err
     assert not place.model.with_suffix(".int8.safetensors").exists()
     assert mobilenets("quantize", place.model, *arguments, "--force").code == 0
@@ -94,51 +68,31 @@ def test_auto_tries_every_step_up_to_training(mobilenets: RunCommand, place: Pla
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "-200", "--no-equalize")
     outcome = mobilenets("quantize", place.model, *arguments, "--rounding", "nearest", "--auto", "--epochs", 1)
     assert outcome.code == 1
-    for step in ("percentile ranges", "equalisation", "reconstructed rounding", "quantisation-aware training"):
+    for step in ("percentile ranges", "equalization", "reconstructed rounding", "quantization-aware training"):
         assert f"trying {step}" in outcome.err
     assert outcome.err.endswith("Try more epochs of training (--epochs) or more calibration images (--images)\n")
 
 
-def uneven_model(rng: np.random.Generator) -> tuple[Model, Pixels]:
-    """A Model whose channels differ much in size, and images that it gives to all of its classes."""
-    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=CLASSES)
-    model = random_model(rng, network, Preprocessing(crop_fraction=1.0))
-    parameters = dict(model.parameters)
-    sizes = np.random.default_rng(7)
-    for name in model.parameters:
-        if name.endswith(("batch_norm.weight", "batch_norm.bias")):
-            factor = np.exp(sizes.normal(0, 0.8, parameters[name].shape))
-            factor /= np.sqrt(np.square(factor).mean())
-            parameters[name] = (parameters[name] * factor).astype(np.float32)
-    pixels = (rng.integers(0, 256, (90, 32, 32, 3)) * rng.uniform(0, 1, (90, 1, 1, 3))).astype(np.uint8)
-    said = answers(model.with_parameters(parameters), pixels)
-    spread = said.std(axis=0).mean()
-    centre = (said - parameters["classifier.bias"]).mean(axis=0)
-    parameters["classifier.weight"] = (4 * parameters["classifier.weight"] / spread).astype(np.float32)
-    parameters["classifier.bias"] = (-4 * centre / spread).astype(np.float32)
-    return model.with_parameters(parameters), pixels
-
-
 def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: Path) -> None:
-    """Plain calibration ruins uneven channels, other ranges do not help, equalisation does; nothing is trained."""
+    """Plain calibration ruins uneven channels, other ranges do not help, equalization does; nothing is trained."""
     model, pixels = uneven_model(np.random.default_rng(4))
     save(model, tmp_path / "model.safetensors")
-    for number, label in enumerate(answers(model, pixels).argmax(axis=1)):
+    for number, label in enumerate(logits_of(model, pixels).argmax(axis=1)):
         folder = tmp_path / "images" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")
     off = ("equalize", "absorb", "bias-correction", "deviation-correction")
-    plain = ("--ranges", "min-max", "--rounding", "nearest", *(f"--no-{lever}" for lever in off))
+    plain = ("--ranges", "min-max", "--rounding", "nearest", *(f"--no-{technique}" for technique in off))
     images = ("--calibration", tmp_path / "images", "--data", tmp_path / "images", "--images", 30)
     arguments = ("quantize", tmp_path / "model.safetensors", *images, "--max-drop", 30, *plain)
     refused = mobilenets(*arguments, "-q")
     assert refused.code == 1
-    assert "points; at most 30 are allowed; most noise in " in refused.err
-    assert "Try percentile ranges (--ranges percentile), equalisation, reconstructed rounding" in refused.err
+    assert "points; at most 30 are allowed; lowest SQNR in " in refused.err
+    assert "Try percentile ranges (--ranges percentile), equalization, reconstructed rounding" in refused.err
     outcome = mobilenets(*arguments, "--auto", "--json")
     assert outcome.code == 0
     assert "trying percentile ranges" in outcome.err
-    assert "trying equalisation" in outcome.err
+    assert "trying equalization" in outcome.err
     assert "trying reconstructed rounding" not in outcome.err
     assert outcome.json["drop"] <= 30
     entry: Any = load(outcome.json["model"]).provenance["quantization"]
@@ -157,47 +111,30 @@ def test_training_can_be_asked_for(mobilenets: RunCommand, place: Place, bits: s
     assert quantization.bits("stem") == 8
 
 
-def test_images_train_with_the_classes_that_are_known(place: Place) -> None:
-    extra = place.folder / "extra"
-    extra.mkdir()
-    for name in ("a", "b"):
-        Image.new("RGB", (40, 40)).save(extra / f"{name}.png")
-    labelled = str(place.images)
-    chosen = Images.choose(small_model(), str(extra), 2, labelled, trains=True)
-    assert (len(chosen.judging), len(chosen.training)) == (12, 14)
-    for image, target in zip(chosen.training.images, chosen.training.targets.tolist(), strict=True):
-        folder = Path(image.name).parent.name
-        assert target == (UNKNOWN if folder in ("", "extra") else int(folder)), image.name
-    alike = Images.choose(small_model(), labelled, 8, labelled, trains=True)  # labels of the same files are known
-    assert (alike.training.targets != UNKNOWN).all()
-    alone = Images.choose(small_model(), labelled, 8, None, trains=True)
-    assert (alone.training.targets == UNKNOWN).all()
-
-
-def test_a_model_is_quantised_without_images_only_by_force(mobilenets: RunCommand, place: Place) -> None:
+def test_a_model_is_quantized_without_images_only_by_force(mobilenets: RunCommand, place: Place) -> None:
     outcome = mobilenets("quantize", place.model, "--data-free", "-q")
     assert outcome.code == 1
-    assert "is not written unjudged: no images judged it" in outcome.err
+    assert "is not evaluated: there are no images to evaluate it on" in outcome.err
     assert "--data" in outcome.err
     assert not place.model.with_suffix(".int8.safetensors").exists()
     outcome = mobilenets("quantize", place.model, "--data-free", "--force", "-q")
     assert outcome.code == 0
-    assert "not judged: there are no images" in outcome.out
+    assert "int8 was not evaluated: there are no images" in outcome.out
     written = load(place.model.with_suffix(".int8.safetensors"))
     assert written.precision == "int8"
     entry: Any = written.provenance["quantization"]
     assert entry["made_by"] == "data-free"
-    assert "verdict" not in entry
+    assert "quality" not in entry
 
 
-def test_labelled_images_judge_a_model_that_was_quantised_without_any(mobilenets: RunCommand, place: Place) -> None:
+def test_labelled_images_evaluate_a_model_that_was_quantized_without_any(mobilenets: RunCommand, place: Place) -> None:
     arguments = ("--data-free", "--data", place.images, "--max-drop", "100", "-q")
     outcome = mobilenets("quantize", place.model, *arguments, "--explain", "--json")
     assert outcome.code == 0
     assert outcome.json["agreement"]["of"] == 24
     assert outcome.json["calibration_images_used"] is False
     assert len(outcome.json["layers"]) == len(small_model().network.layers)
-    assert set(outcome.json["without"]) == {"equalisation", "bias absorption", "bias correction"}
+    assert set(outcome.json["without"]) == {"equalization", "bias absorption", "bias correction"}
 
 
 @pytest.mark.parametrize(
@@ -226,8 +163,8 @@ def test_it_must_be_said_whether_there_are_images(mobilenets: RunCommand, place:
     assert "--data-free calibrates without images; --calibration needs them" in " ".join(outcome.err.split())
 
 
-def test_no_image_calibrates_and_judges_where_there_are_enough(mobilenets: RunCommand, place: Place) -> None:
-    """24 labelled images: 8 calibrate, so 16 are left to judge; of 20 that calibrate too few would be left."""
+def test_no_image_calibrates_and_evaluates_where_there_are_enough(mobilenets: RunCommand, place: Place) -> None:
+    """24 labelled images: 8 calibrate, so 16 are left to evaluate on; of 20 that calibrate too few would be left."""
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "--json", "-q")
     apart = mobilenets("quantize", place.model, *arguments, "--images", 8).json
     assert (apart["agreement"]["of"], apart["calibration_images_used"]) == (16, False)
@@ -236,16 +173,12 @@ def test_no_image_calibrates_and_judges_where_there_are_enough(mobilenets: RunCo
 
 
 @pytest.mark.parametrize("joined", [None, 3])
-def test_validation_and_test_images_of_a_fitted_model_do_not_calibrate(
+def test_it_says_whether_fit_trained_on_the_images_that_evaluate(
     mobilenets: RunCommand, place: Place, joined: int | None
 ) -> None:
     dataset = load_dataset(place.images)
     data = {"fingerprint": dataset.fingerprint, "seed": 0}
     model = replace(small_model(), provenance={"data": data, "validation_joined": joined})
-    chosen = Images.choose(model, str(place.images), 24, str(place.images), trains=False)
-    assert {one.name for one in chosen.calibrating.images} == {one.name for one in dataset.train.images}
-    assert len(chosen.judging) == len(dataset.validation) > 0
-    assert not chosen.seen
     save(model, place.model)
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", 100, "-q")
     outcome = mobilenets("quantize", place.model, *arguments)
@@ -265,7 +198,9 @@ def test_options_that_would_do_nothing_are_refused(mobilenets: RunCommand, place
         assert message in " ".join(outcome.err.split())
 
 
-def test_a_folder_too_small_to_be_parted_judges_a_fitted_model_as_a_whole(mobilenets: RunCommand, place: Place) -> None:
+def test_a_folder_too_small_to_be_split_evaluates_a_fitted_model_as_a_whole(
+    mobilenets: RunCommand, place: Place
+) -> None:
     save(replace(small_model(), provenance={"data": {"fingerprint": "of other images", "seed": 0}}), place.model)
     few = place.folder / "few"
     for label in range(CLASSES):

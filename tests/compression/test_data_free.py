@@ -25,10 +25,10 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import clipped_normal_mean, expectations, quantize_without_images
-from mobilenets.compression.quality import Jury
-from mobilenets.compression.quantize import Options
-from mobilenets.compression.sqnr import measure_noise
+from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.quality import measure_sqnr
 from mobilenets.data.loading import prepare
 from mobilenets.data.sources import images_of
 from mobilenets.data.subset import Subset
@@ -60,7 +60,7 @@ def test_ranges_reach_six_deviations_from_the_mean() -> None:
     stem = expectations(model, held)["stem"]
     np.testing.assert_allclose(stem.high, np.maximum(beta + 6 * np.abs(gamma), 0), rtol=1e-6)
     assert (stem.low == 0).all()
-    made = quantize_without_images(model, Options(equalize=False, absorb=False)).model
+    made = quantize_without_images(model, QuantizationConfig(equalize=False, absorb=False)).model
     assert made.quantization is not None
     assert 255 * made.quantization.activations["stem"].scale == pytest.approx(stem.high.max(), rel=1e-6)
 
@@ -103,9 +103,9 @@ def test_the_correction_makes_up_for_the_mean_that_rounding_shifts() -> None:
         "stem.batch_norm.weight": np.array([0.01], np.float32),
     }
     model = model.with_parameters(parameters)
-    options = Options(equalize=False, absorb=False, weight_bits=4)
+    config = QuantizationConfig(equalize=False, absorb=False, weight_bits=4)
     with_it, without = (
-        quantize_without_images(model, replace(options, bias_correction=corrects)).model for corrects in (True, False)
+        quantize_without_images(model, replace(config, bias_correction=corrects)).model for corrects in (True, False)
     )
     assert with_it.quantization is not None
     folded = fold(fold_input(model)[0]).parameters["next.weight"].reshape(2)
@@ -136,13 +136,13 @@ def test_noise_is_zero_where_nothing_was_rounded_and_found_where_it_was() -> Non
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 3)
     made = quantize_without_images(model)
-    noise = measure_noise(made.real, made.model, pixels)
+    noise = measure_sqnr(made.float_model, made.model, pixels)
     assert [layer.name for layer in noise] == [layer.name for layer in NETWORK.layers]
-    real, held = (reference.activations(each, pixels)["stem"] for each in (made.real, made.model))
+    real, held = (reference.activations(each, pixels)["stem"] for each in (made.float_model, made.model))
     assert made.model.quantization is not None
     error = held * made.model.quantization.activations["stem"].scale - real
     expected = 10 * np.log10(np.square(real).sum() / np.square(error).sum())
-    assert noise[0].snr_db == pytest.approx(expected, abs=0.02)
+    assert noise[0].sqnr_db == pytest.approx(expected, abs=0.02)
 
 
 def test_the_real_network_keeps_its_answers_without_a_image() -> None:
@@ -150,9 +150,9 @@ def test_the_real_network_keeps_its_answers_without_a_image() -> None:
     model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
     found = images_of([shared("imagenet-sample")])
     pixels = prepare(Subset(tuple(found), np.zeros(len(found), np.int64)), model.preprocessing, 224, 224).pixels
-    jury = Jury.of(model, pixels)
-    verdict = jury.judge(quantize_without_images(model).model)
-    plain = jury.judge(quantize_without_images(model, Options(bias_correction=False)).model)
-    assert verdict.agreement.value >= 0.85
-    assert verdict.refusal() is None
-    assert verdict.logits_snr_db > plain.logits_snr_db + 5
+    evaluation = EvaluationSet.of(model, pixels)
+    report = evaluation.report(quantize_without_images(model).model)
+    plain = evaluation.report(quantize_without_images(model, QuantizationConfig(bias_correction=False)).model)
+    assert report.agreement.value >= 0.85
+    assert report.refusal() is None
+    assert report.logits_sqnr_db > plain.logits_sqnr_db + 5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.conftest import shared
 
-from mobilenets.compression.quantize import quantize
+from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.sources import images_of
 from mobilenets.engine.session import Session
 from mobilenets.formats.importing import import_model
@@ -27,7 +27,7 @@ def model_and_photographs() -> tuple[Model, Pixels]:
     model = import_model(str(shared("weights/mobilenet_v1_0.25_224.h5")))
     found = images_of([shared("imagenet-sample")])
     pixels = np.stack([model.preprocessing.apply(image.open(), 224, 224) for image in found])
-    return quantize(model, pixels[::6][:16]).model, pixels
+    return quantize_with_images(model, pixels[::6][:16]).model, pixels
 
 
 def test_onnxruntime_answers_bit_for_bit(model_and_photographs: tuple[Model, Pixels], tmp_path: Path) -> None:

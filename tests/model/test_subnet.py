@@ -12,7 +12,7 @@ from tests.support.random_models import random_int8_model, random_model, random_
 
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.quantize import quantize
+from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model import reference
 from mobilenets.model.file import load, save
@@ -167,4 +167,4 @@ def test_folding_and_quantising_leave_slices_behind() -> None:
     rng = np.random.default_rng(6)
     model = shared(rng, (0.25, 32))
     assert not fold(model).slices
-    assert not quantize(model, random_pixels(rng, model.network, 4)).model.slices
+    assert not quantize_with_images(model, random_pixels(rng, model.network, 4)).model.slices

@@ -129,7 +129,7 @@ def test_where_int8_loses_too_much_another_is_chosen_in_float32(images: Path, mo
     def refused(*arguments: Any, **options: Any) -> Any:
         raise GateError("the int8 Model is not good enough")
 
-    monkeypatch.setattr("mobilenets.search.search.to_int8", refused)
+    monkeypatch.setattr("mobilenets.search.search.quantize_fitted", refused)
     wanted = goal(max_latency_ms=0.02) | {"precisions": ("float32", "int8")}
     settings = replace(SMALL, width=0.25, epochs=1)
     result = search(images, None, **wanted, settings=settings)

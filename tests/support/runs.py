@@ -11,8 +11,7 @@ from PIL import Image
 from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.quality import Share, Verdict
-from mobilenets.compression.sqnr import LayerNoise
+from mobilenets.compression.quality import LayerSqnr, QualityReport
 from mobilenets.data.dataset import load_dataset
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
@@ -21,6 +20,7 @@ from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, candidate_of
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.metrics import Share
 
 HOSTILE = ('<img src=x onerror="alert(1)">', 'a\' "b" & c', "<script>alert(1)<!--", "שלום עולם", "long " * 20)
 """Names of classes: folders that somebody could have."""
@@ -54,7 +54,7 @@ def make_run(folder: Path, labels: tuple[str, ...], *, images: int = 12, search:
         "epochs": 5,
         "threads": 1,
         "versions": {"mobilenets": "0.1.0"},
-        "quantization": {"trained": True, "verdict": _verdict().figures()},
+        "quantization": {"trained": True, "quality": _quality().provenance()},
     }
     models = [
         type(whole)(
@@ -78,7 +78,7 @@ def make_run(folder: Path, labels: tuple[str, ...], *, images: int = 12, search:
         "provenance": provenance,
     }
     if search:
-        metrics["compression"] = _verdict().encode()
+        metrics["compression"] = _quality().to_json()
         metrics["search"] = _search().to_json()
         metrics["phases"] = [
             {"name": "latency", "seconds": 1.0, "epochs": [], "best_epoch": None},
@@ -104,16 +104,16 @@ def _epochs(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _verdict() -> Verdict:
-    return Verdict(
+def _quality() -> QualityReport:
+    return QualityReport(
         agreement=Share(194, 200),
         sure_agreement=Share(150, 150),
-        logits_snr_db=22.0,
+        logits_sqnr_db=22.0,
         top1_before=Share(180, 200),
         top1_after=Share(179, 200),
         bytes_before=900_000,
         bytes_after=240_000,
-        layers=tuple(LayerNoise(f"block{number}.depthwise", "depthwise", 20.0 + number, 0) for number in range(13)),
+        layers=tuple(LayerSqnr(f"block{number}.depthwise", "depthwise", 20.0 + number, 0) for number in range(13)),
     )
 
 

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from mobilenets.architecture.layers import INPUT, Activation, PointwiseConvolution
 from mobilenets.architecture.network import Network
-from mobilenets.compression.quantize import Options, prepare, walk
-from mobilenets.compression.unfold import unfold
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.quantize import calibrate, quantize_layers
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization, TensorQuantization
-from mobilenets.training.integer_network import IntegerNetwork
+from mobilenets.training.integer_network import IntegerNetwork, unfold
 
 
 @pytest.fixture(autouse=True)
@@ -34,10 +34,10 @@ def test_the_forward_pass_is_the_reference_bit_for_bit(seed: int, bits: int, tra
     network = random_network(rng, newer=False)
     model, pixels = random_model(rng, network), random_pixels(rng, network, 4)
     assume(is_alive(model, pixels))
-    options = Options(weight_bits=bits)
-    ground = prepare(model, pixels, options)
-    held = walk(model, ground, pixels, options).model
-    student = IntegerNetwork(unfold(held, ground.unfolded), held).train(training)
+    config = QuantizationConfig(weight_bits=bits)
+    calibrated = calibrate(model, pixels, config)
+    held = quantize_layers(model, calibrated, pixels, config).model
+    student = IntegerNetwork(unfold(held, calibrated.unfolded), held).train(training)
     if seed % 2:
         with torch.no_grad():
             generator = torch.Generator().manual_seed(seed)
@@ -115,10 +115,10 @@ def test_a_table_has_the_gradient_of_its_function(activation: Activation) -> Non
 def test_training_starts_from_the_post_training_model(bits: int, room: float) -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
-    options = Options(weight_bits=bits)
-    ground = prepare(model, pixels, options)
-    held = walk(model, ground, pixels, options).model
-    start = IntegerNetwork(unfold(held, ground.unfolded, room), held).to_model(model)
+    config = QuantizationConfig(weight_bits=bits)
+    calibrated = calibrate(model, pixels, config)
+    held = quantize_layers(model, calibrated, pixels, config).model
+    start = IntegerNetwork(unfold(held, calibrated.unfolded, room), held).to_model(model)
     for name, tensor in held.parameters.items():
         if name.endswith(".weight"):
             np.testing.assert_array_equal(start.parameters[name], tensor)
@@ -128,11 +128,11 @@ def test_training_starts_from_the_post_training_model(bits: int, room: float) ->
 def test_weights_begin_as_near_to_the_real_ones_as_their_whole_numbers_allow() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
-    options = Options(weight_bits=4, equalize=False, absorb=False)
-    ground = prepare(model, pixels, options)
-    held = walk(model, ground, pixels, options).model
-    real, whole = ground.unfolded.parameters, unfold(held, ground.unfolded).parameters
-    for name, weight in unfold(held, ground.unfolded, 0.3).parameters.items():
+    config = QuantizationConfig(weight_bits=4, equalize=False, absorb=False)
+    calibrated = calibrate(model, pixels, config)
+    held = quantize_layers(model, calibrated, pixels, config).model
+    real, whole = calibrated.unfolded.parameters, unfold(held, calibrated.unfolded).parameters
+    for name, weight in unfold(held, calibrated.unfolded, 0.3).parameters.items():
         if name.endswith("pointwise.weight"):
             step = np.abs(whole[name]).max(axis=(1, 2, 3), keepdims=True) / np.abs(held.parameters[name]).max(
                 axis=(1, 2, 3), keepdims=True
@@ -147,9 +147,9 @@ def test_weights_begin_as_near_to_the_real_ones_as_their_whole_numbers_allow() -
 def test_running_statistics_follow_the_images_when_asked() -> None:
     rng = np.random.default_rng(0)
     model, pixels = separating_model(rng), random_pixels(rng, NETWORK, 32)[:, :16, :16]
-    ground = prepare(model, pixels, Options())
-    held = walk(model, ground, pixels, Options()).model
-    student = IntegerNetwork(unfold(held, ground.unfolded), held).train()
+    calibrated = calibrate(model, pixels, QuantizationConfig())
+    held = quantize_layers(model, calibrated, pixels, QuantizationConfig()).model
+    student = IntegerNetwork(unfold(held, calibrated.unfolded), held).train()
     stem = student.layer_module("stem")
     before = stem.running_mean.clone()
     with torch.no_grad():
@@ -157,6 +157,8 @@ def test_running_statistics_follow_the_images_when_asked() -> None:
         assert torch.equal(stem.running_mean, before)
         for _ in range(400):
             student(planes(pixels), follow=True)
-    real = (pixels - np.float32(ground.held["input"].zero_point)) * np.float32(ground.held["input"].scale)
+    real = (pixels - np.float32(calibrated.activations["input"].zero_point)) * np.float32(
+        calibrated.activations["input"].scale
+    )
     sums = torch.nn.functional.conv2d(torch.from_numpy(real.transpose(0, 3, 1, 2).copy()), stem.weight, stride=2)
     np.testing.assert_allclose(stem.running_mean.numpy(), sums.detach().mean(dim=(0, 2, 3)).numpy(), atol=0.01)

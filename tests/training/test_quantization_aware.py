@@ -10,8 +10,9 @@ import torch
 from tests.support.integer_training import NETWORK, planes, separating_model, varied_pixels, wavering_model
 from tests.support.random_models import random_int8_model, random_model, random_pixels
 
-from mobilenets.compression.quality import Jury, answers
-from mobilenets.compression.quantize import Options, quantize
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.evaluation import EvaluationSet, logits_of
+from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.data.subset import UNKNOWN
 from mobilenets.errors import CompressionError, TrainingError
@@ -40,13 +41,13 @@ def test_training_brings_4_bit_weights_back_to_the_teacher() -> None:
     rng = np.random.default_rng(1)
     pixels, judges = (varied_pixels(rng, separating_model(np.random.default_rng(1)), count) for count in (256, 128))
     model = wavering_model(np.random.default_rng(1), pixels)
-    options = Options(weight_bits=4)
-    jury = Jury.of(model, judges)
-    before = jury.judge(quantize(model, pixels[:64], options).model)
-    trained = train(model, pixels, pixels[:64], options, epochs=6, shift=0.0)
-    after = jury.judge(trained.model)
-    assert trained.epoch > 0
-    assert after.logits_snr_db > before.logits_snr_db
+    config = QuantizationConfig(weight_bits=4)
+    evaluation = EvaluationSet.of(model, judges)
+    before = evaluation.report(quantize_with_images(model, pixels[:64], config).model)
+    trained = train(model, pixels, pixels[:64], config, epochs=6, shift=0.0)
+    after = evaluation.report(trained.model)
+    assert trained.epoch
+    assert after.logits_sqnr_db > before.logits_sqnr_db
     assert after.agreement.count > before.agreement.count
     assert trained.model.quantization is not None
     assert set(trained.model.quantization.weight_bits.values()) == {4}
@@ -57,7 +58,7 @@ def test_training_that_harms_gives_its_start_back() -> None:
     rng = np.random.default_rng(0)
     model = separating_model(rng)
     pixels = varied_pixels(rng, model, 96)
-    start = quantize(model, pixels[:32])
+    start = quantize_with_images(model, pixels[:32])
     trained = train(model, pixels, pixels[:32], recipe=replace(RECIPE, learning_rate=0.3), epochs=2, shift=0.0)
     assert trained.epoch == 0
     assert trained.layers == start.layers
@@ -69,31 +70,33 @@ def test_a_better_epoch_is_kept_and_its_error_measured() -> None:
     rng = np.random.default_rng(0)
     pixels, judges = (varied_pixels(rng, separating_model(np.random.default_rng(0)), count) for count in (256, 128))
     model = wavering_model(np.random.default_rng(0), pixels)
-    jury = Jury.of(model, judges)
-    options = Options(weight_bits=4)
-    by = Views(jury, UNDISTORTED)
-    start = by.score(quantize(model, pixels[:64], options).model)
-    trained = train(model, pixels, pixels[:64], options, epochs=4, shift=0.0, jury=jury)
-    assert 1 <= trained.epoch <= 4
+    evaluation = EvaluationSet.of(model, judges)
+    config = QuantizationConfig(weight_bits=4)
+    by = Views(evaluation, UNDISTORTED)
+    start = by.score(quantize_with_images(model, pixels[:64], config).model)
+    trained = train(model, pixels, pixels[:64], config, epochs=4, shift=0.0, evaluation=evaluation)
+    assert trained.epoch in range(1, 5)
     assert is_better(by.score(trained.model), start)
     assert [layer.name for layer in trained.layers] == [layer.name for layer in model.network.layers]
-    assert all(layer.snr_db > 10 for layer in trained.layers)
+    assert all(layer.sqnr_db > 10 for layer in trained.layers)
 
 
 def test_labels_teach_what_the_teacher_does_not_know() -> None:
     """The labels are the teacher's answers with two classes exchanged; some images have none."""
     pixels = varied_pixels(np.random.default_rng(0), separating_model(np.random.default_rng(0)), 256)
     model = wavering_model(np.random.default_rng(0), pixels)
-    said = answers(model, pixels).argmax(axis=1)
+    said = logits_of(model, pixels).argmax(axis=1)
     first, second = np.argsort(np.bincount(said, minlength=6))[-2:]
     labels = np.where(said == first, second, np.where(said == second, first, said))
-    jury = Jury.of(model, pixels, labels)
+    evaluation = EvaluationSet.of(model, pixels, labels)
     recipe = replace(recipe_for(model.labels), learning_rate=3e-3)
     known = np.where(np.arange(256) % 4, labels, UNKNOWN)
-    by = Views(jury, UNDISTORTED)
-    start = by.score(quantize(model, pixels[:64]).model)
+    by = Views(evaluation, UNDISTORTED)
+    start = by.score(quantize_with_images(model, pixels[:64]).model)
     taught = by.score(
-        train(model, pixels, pixels[:64], recipe=recipe, epochs=6, label_share=1.0, targets=known, jury=jury).model
+        train(
+            model, pixels, pixels[:64], recipe=recipe, epochs=6, label_share=1.0, targets=known, evaluation=evaluation
+        ).model
     )
     assert taught.loss < 0.8 * start.loss
     assert taught.right.sum() > start.right.sum() + 10

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.support.integer_training import separating_model, varied_pixels, wavering_model
 
-from mobilenets.compression.quality import Jury, answers
-from mobilenets.compression.quantize import quantize
+from mobilenets.compression.evaluation import EvaluationSet, logits_of
+from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.augmentation import UNDISTORTED, Augmentation
 from mobilenets.model.model import Model
 from mobilenets.training.selection import Answers, is_better
@@ -50,46 +50,48 @@ def test_fewer_standard_errors_are_less_doubt() -> None:
     assert not is_better(other, some, doubt=0)
 
 
-def judged(seed: int, count: int) -> tuple[Model, Model, Jury]:
+def judged(seed: int, count: int) -> tuple[Model, Model, EvaluationSet]:
     """A float Model, an int8 one made of it, and images without labels."""
     rng = np.random.default_rng(seed)
     pixels = varied_pixels(rng, separating_model(np.random.default_rng(seed)), count)
     model = wavering_model(np.random.default_rng(seed), pixels)
-    return model, quantize(model, pixels).model, Jury.of(model, pixels)
+    return model, quantize_with_images(model, pixels).model, EvaluationSet.of(model, pixels)
 
 
 def test_without_labels_the_float_models_answers_are_the_right_ones() -> None:
-    model, held, jury = judged(0, 32)
-    views = Views(jury, Augmentation())
+    model, held, evaluation = judged(0, 32)
+    views = Views(evaluation, Augmentation())
     agreeing = views.score(held).right
-    assert agreeing.sum() == jury.judge(held).agreement.count
+    assert agreeing.sum() == evaluation.report(held).agreement.count
     # The divergence of the float Model from itself is none, but for what the engine rounds otherwise than NumPy.
     assert np.abs(views.score(model).losses).max() < 1e-6
 
 
 def test_labels_are_compared_with_the_answers_to_distorted_views_too() -> None:
-    _, held, jury = judged(0, 32)
-    targets = answers(held, jury.pixels).argmax(axis=1)
-    right = Views(replace(jury, targets=targets), Augmentation(brightness=1.0)).score(held).right
+    _, held, evaluation = judged(0, 32)
+    targets = logits_of(held, evaluation.pixels).argmax(axis=1)
+    right = Views(replace(evaluation, targets=targets), Augmentation(brightness=1.0)).score(held).right
     assert (right >= 1 / MOST_VIEWS).all()  # the image itself, whose label is what the Model says
     assert right.min() < 1  # and not of all views
     assert set(np.unique(right * MOST_VIEWS % 1)) == {0.0}
 
 
 def test_views_that_are_not_distorted_say_what_the_images_say() -> None:
-    _, held, jury = judged(1, 16)
-    labelled = replace(jury, targets=np.arange(16) % 6)
+    _, held, evaluation = judged(1, 16)
+    labelled = replace(evaluation, targets=np.arange(16) % 6)
     score = Views(labelled, UNDISTORTED).score(held)
-    logits = answers(held, jury.pixels).astype(np.float64)
+    logits = logits_of(held, evaluation.pixels).astype(np.float64)
     expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(16), labelled.targets]
     np.testing.assert_allclose(score.losses, expected, rtol=1e-5)
     np.testing.assert_array_equal(score.right, logits.argmax(axis=1) == labelled.targets)
 
 
 def test_many_images_have_fewer_views_and_the_same_seed_the_same() -> None:
-    _, held, jury = judged(2, 8)
-    many = Jury(
-        jury.model, np.tile(jury.pixels, (100, 1, 1, 1)), np.zeros(800, np.int64), np.tile(jury.logits, (100, 1))
+    _, held, evaluation = judged(2, 8)
+    many = EvaluationSet(
+        np.tile(evaluation.pixels, (100, 1, 1, 1)),
+        np.zeros(800, np.int64),
+        np.tile(evaluation.logits, (100, 1)),
     )
     shares = Views(many, Augmentation()).score(held).right
     assert set(np.unique(shares)) <= {0.0, 0.5, 1.0}  # two of each: three would be more than MOST_VIEWED

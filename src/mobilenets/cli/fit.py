@@ -15,7 +15,7 @@ from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
-    from mobilenets.compression.quality import Verdict
+    from mobilenets.compression.quality import QualityReport
     from mobilenets.model.model import Model
     from mobilenets.search.profile import DeviceProfile
     from mobilenets.search.record import SearchRecord
@@ -131,7 +131,7 @@ def command(
     quantized, verdict = _write_int8(result, output, progress, as_json=as_json) if int8 else (None, None)
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
-    figures = {"command": words} | ({"compression": verdict.encode()} if verdict else {})
+    figures = {"command": words} | ({"compression": verdict.to_json()} if verdict else {})
     _write_report(result, quantized, figures, output, progress)
 
 
@@ -184,11 +184,12 @@ def _write_report(
         progress.note(f"{output / REPORT_FILE} says how it went")
 
 
-def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> tuple[Model, Verdict]:
+def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> tuple[Model, QualityReport]:
     from mobilenets.model.file import save
-    from mobilenets.search.int8 import to_int8
+    from mobilenets.training.quantize import quantize_fitted
 
-    model, verdict = to_int8(result.model, result.dataset, progress=progress)
+    made = quantize_fitted(result.model, result.dataset, progress=progress)
+    model, verdict = made.model, made.report
     path = output / "model.int8.safetensors"
     save(model, path)
     if not as_json:

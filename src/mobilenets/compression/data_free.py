@@ -1,8 +1,8 @@
-"""int8 without a single image: batch norms say what to expect of every layer's results.
+"""Data-free quantization: batch norms say what to expect of every layer's results.
 
-A batch norm's γ and β are the deviation and the mean of what it gives, by channel. That is enough for ranges, for
-equalisation and absorption, and for the mean that rounded weights shift, which goes into the bias. What it cannot tell
-is how inputs vary together, so weights are rounded to the nearest.
+A batch norm's γ and β are the standard deviation and the mean of its results, by channel. That is enough for ranges,
+for equalization and absorption, and for the mean that rounded weights shift, which goes into the bias. It cannot say
+how inputs vary together, so weights are rounded to the nearest.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, sections 4.1 and 4.2.
 """
@@ -20,15 +20,16 @@ from mobilenets.architecture.layers import (
     Activation,
     Add,
     Concatenate,
-    DepthwiseConvolution,
     GlobalAveragePool,
     Layer,
     MaxPool,
 )
+from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.equalize import absorb, equalize
-from mobilenets.compression.filters import Rows
-from mobilenets.compression.quantize import Options, Quantized, assemble, bits_by_layer, parameters_of, round_weights
-from mobilenets.compression.ranges import Reach, Vector, held_ranges
+from mobilenets.compression.filters import row_means
+from mobilenets.compression.quantize import Quantized, assemble
+from mobilenets.compression.ranges import ChannelRange, Vector, quantized_ranges
+from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
@@ -41,69 +42,69 @@ _RELU6_TOP = 6.0
 
 
 @dataclass
-class Expectation(Reach):
+class Expectation(ChannelRange):
     """What is expected of one activation.
 
     Attributes:
-        mean: Per channel.
+        mean: Mean of each channel.
     """
 
     mean: Vector
 
 
-def quantize_without_images(model: Model, options: Options = Options()) -> Quantized:
-    """Quantise a float Model by what its batch norms say.
+def quantize_without_images(model: Model, config: QuantizationConfig = QuantizationConfig()) -> Quantized:
+    """Quantize a float32 Model by its batch norms' parameters.
 
     Args:
-        model: float32; every layer with weights whose result is held in bytes has a batch norm.
-        options: What is done on the way; how ranges are chosen and weights are rounded makes no difference.
+        model: float32; every layer with weights whose result is quantized has a batch norm.
+        config: What is done on the way; how ranges are chosen and weights are rounded makes no difference.
 
     Returns:
-        The int8 Model, without noise: there is nothing to measure it on.
+        The int8 Model, without SQNR: there is nothing to measure it on.
 
     Raises:
         CompressionError: If the Model is int8 already or broken, or naming a layer without a batch norm.
     """
     refuse_int8(model)
     check_finite(model)
-    ready, input_held = fold_input(with_biases(model))
-    expected, absorbed = expectations(ready, input_held), 0
-    if options.absorb:
+    ready, input_quantization = fold_input(with_biases(model))
+    expected, absorbed = expectations(ready, input_quantization), 0
+    if config.absorb:
         ready, expected, absorbed = absorb(ready, expected)
-    if options.equalize:
+    if config.equalize:
         ready, _ = equalize(ready, expected)
-    expected = expectations(ready, input_held)
+    expected = expectations(ready, input_quantization)
     folded = fold(ready)
-    held = _ranges(folded, input_held, expected)
+    activations = _ranges(folded, input_quantization, expected)
     parameters: dict[str, Tensor] = {}
-    bits = bits_by_layer(folded.network, options.weight_bits)
+    bits = bits_by_layer(folded.network, config.weight_bits)
     for layer in folded.network.layers:
         if layer.has_weight:
-            sources = tuple(held[name] for name in layer.inputs)
+            sources = tuple(activations[name] for name in layer.inputs)
             rounded = round_weights(folded, layer, sources[0], bits[layer.name])
-            numbers = Arithmetic(sources, held.get(layer.name))
-            if options.bias_correction and layer.inputs[0] != INPUT:
-                mean = _row_means(layer, expected[layer.inputs[0]].mean, rounded.rows.shape)
+            numbers = Arithmetic(sources, activations.get(layer.name))
+            if config.bias_correction and layer.inputs[0] != INPUT:
+                mean = row_means(layer, expected[layer.inputs[0]].mean, rounded.rows.shape)
                 numbers = rounded.arithmetic(numbers, ((rounded.rows - rounded.real) @ mean).reshape(-1))
             else:
                 numbers = rounded.arithmetic(numbers)
-            parameters |= parameters_of(layer, numbers)
-    result = assemble(model, folded.network, parameters, held, options)
+            parameters |= integer_parameters(layer, numbers)
+    result = assemble(model, folded.network, parameters, activations, config)
     return Quantized(result, folded, absorbed_channels=absorbed)
 
 
-def expectations(model: Model, input_held: TensorQuantization) -> dict[str, Expectation]:
+def expectations(model: Model, input_quantization: TensorQuantization) -> dict[str, Expectation]:
     """What to expect of the image and of every layer's results.
 
     Args:
         model: float32, not folded.
-        input_held: Scale and zero point of the pixels.
+        input_quantization: Scale and zero point of the pixels.
 
     Raises:
-        CompressionError: Naming a layer whose results no batch norm describes, though they are held in bytes.
+        CompressionError: Naming a layer whose results no batch norm describes, though they are quantized.
     """
     channels = np.ones(model.network.channels)
-    low, high = (input_held.scale * (end - input_held.zero_point) for end in (0, 255))
+    low, high = (input_quantization.scale * (end - input_quantization.zero_point) for end in (0, 255))
     expected = {INPUT: Expectation(low * channels, high * channels, (low + high) / 2 * channels)}
     for layer in model.network.layers:
         expected[layer.name] = _expectation(model, layer, [expected[name] for name in layer.inputs])
@@ -128,7 +129,7 @@ def clipped_normal_mean(mean: Vector, deviation: Vector, low: float, high: float
     below, density_low = _normal((low - mean) / spread)
     under_high, density_high = _normal((high - mean) / spread)
     inside = mean * (under_high - below) + spread * (density_low - density_high)
-    # The ends count only where they are ends: 0 · ∞ is no number.
+    # The ends count only where they are finite: 0 · ∞ is NaN.
     return inside + (low * below if np.isfinite(low) else 0.0) + (high * (1 - under_high) if np.isfinite(high) else 0.0)
 
 
@@ -158,37 +159,25 @@ def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expe
             beta, gamma = (
                 model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64) for kind in ("bias", "weight")
             )
-            reach = _DEVIATIONS * np.abs(gamma)
+            spread = _DEVIATIONS * np.abs(gamma)
             mean = clipped_normal_mean(beta, np.abs(gamma), bottom, top)
-            return Expectation((beta - reach).clip(bottom, top), (beta + reach).clip(bottom, top), mean)
+            return Expectation((beta - spread).clip(bottom, top), (beta + spread).clip(bottom, top), mean)
         case _ if layer.name in real_outputs(model.network):
             nothing = np.zeros(len(model.parameters[f"{layer.name}.weight"]))
-            return Expectation(nothing, nothing, nothing)  # not held in bytes, and read by nobody
+            return Expectation(nothing, nothing, nothing)  # not quantized, and read by nobody
     raise CompressionError(f"{layer.name} has no batch norm to tell its range from; calibrate with images instead")
 
 
 def _ranges(
-    folded: Model, input_held: TensorQuantization, expected: Mapping[str, Expectation]
+    folded: Model, input_quantization: TensorQuantization, expected: Mapping[str, Expectation]
 ) -> dict[str, TensorQuantization]:
     def expected_range(layer: Layer) -> tuple[float, float]:
         low, high = float(expected[layer.name].low.min()), float(expected[layer.name].high.max())
         if low == high == 0 and layer.name not in real_outputs(folded.network):
             raise CompressionError(
                 f"{layer.name} gives nothing but zero by what its batch norm says (all channels are dead); "
-                "there is no range to quantise"
+                "there is no range to quantize"
             )
         return low, high
 
-    return held_ranges(folded.network, input_held, expected_range)
-
-
-def _row_means(layer: Layer, mean: Vector, shape: tuple[int, ...]) -> Rows:
-    """The mean of each input of a layer's filters, (groups, in, 1), in the order of its rows."""
-    groups, _, size = shape
-    if isinstance(layer, DepthwiseConvolution):
-        spread = np.repeat(mean[:, None], size, axis=1)
-    elif layer.kind == "linear":
-        spread = np.repeat(mean, size // len(mean))[None]  # read channel by channel
-    else:
-        spread = np.tile(mean.reshape(groups, -1), (1, size * groups // len(mean)))  # tap by tap
-    return spread[:, :, None]
+    return quantized_ranges(folded.network, input_quantization, expected_range)

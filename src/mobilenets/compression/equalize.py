@@ -1,12 +1,12 @@
-"""Spread every channel over the bytes that all channels of a tensor share: the network's function stays the same.
+"""Cross-layer equalization: every channel uses the levels that all channels of a tensor share.
 
 A positive factor on one channel of a layer and its inverse on the layers that read it change nothing in exact numbers,
-since max(0, g·x) = g·max(0, x). In bytes they change much: a channel that only reaches 0.1 where its neighbours reach 6
-gets four levels of 256, and all of them after a factor of 60.
+since max(0, g·x) = g·max(0, x). In 8 bits they change much: a channel that only reaches 0.1 where its neighbours reach
+6 gets four levels of 256, and all of them after a factor of 60.
 
-ReLU6 breaks the identity, for the clip stays at 6 while the channel grows. So no channel is given more than 6 divided
-by the most it was seen to reach: its clip then acts where it was never seen to go, and a channel that does reach 6
-is left alone.
+ReLU6 breaks the identity, for the clip stays at 6 while the channel grows. So no channel is scaled by more than 6
+divided by its largest observed value: its clip then acts above all observed values, and a channel that does reach 6
+keeps its scale.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.architecture.network import Network
-from mobilenets.compression.ranges import Reach
+from mobilenets.compression.ranges import ChannelRange
 from mobilenets.model.folding import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
 
 Vector = npt.NDArray[np.float64]
-SomeReach = TypeVar("SomeReach", bound=Reach)
+SomeRange = TypeVar("SomeRange", bound=ChannelRange)
 
 LARGEST_GAIN = 64.0
-"""A channel that hardly ever does anything must not make one surprise the loudest thing in the network."""
+"""Largest factor: a channel that is hardly ever active must not dominate its tensor when it is."""
 _MIXING_SHARE = 0.5
 """Exponent of a gain that readers undo in the columns of one shared row: between even activations and even weights."""
 _RELU6_TOP = 6.0
@@ -44,7 +44,7 @@ _RELU6_TOP = 6.0
 
 @dataclass(frozen=True)
 class Link:
-    """A layer whose channels may be scaled.
+    """A layer whose channels may be scaled, and the layers that undo it.
 
     Attributes:
         producer: The layer.
@@ -84,15 +84,15 @@ def _collect(network: Network, layer: Layer, between: list[Layer], readers: list
     return True
 
 
-def equalize(model: Model, seen: Mapping[str, Reach]) -> tuple[Model, dict[str, Vector]]:
-    """Scale channels so that each makes use of its tensor's range.
+def equalize(model: Model, seen: Mapping[str, ChannelRange]) -> tuple[Model, dict[str, Vector]]:
+    """Scale channels so that each uses its tensor's range.
 
     Args:
         model: float32, folded or not (a batch norm takes the factor in its γ and β).
         seen: Of this Model, from :func:`mobilenets.compression.ranges.observe`, or what its batch norms say.
 
     Returns:
-        The equalised Model, and the factor of each channel by name of the layer.
+        The equalized Model, and the factor of each channel by name of the layer.
 
     Source: after Nagel et al. 2019, arXiv:1906.04721, section 4.1, with the ranges of activations in the place of
     those of weights: per-channel weight scales have settled the latter.
@@ -109,22 +109,22 @@ def equalize(model: Model, seen: Mapping[str, Reach]) -> tuple[Model, dict[str, 
     return model.with_parameters(parameters), gains
 
 
-def _gain(link: Link, seen: Reach) -> Vector:
-    reach = np.maximum(np.abs(seen.high), np.abs(seen.low))
-    top = float(reach.max())
-    gain = np.ones_like(reach)
-    alive = reach > 0
-    gain[alive] = np.minimum(top / reach[alive], LARGEST_GAIN)
+def _gain(link: Link, seen: ChannelRange) -> Vector:
+    extent = np.maximum(np.abs(seen.high), np.abs(seen.low))
+    top = float(extent.max())
+    gain = np.ones_like(extent)
+    alive = extent > 0
+    gain[alive] = np.minimum(top / extent[alive], LARGEST_GAIN)
     if not all(isinstance(reader, DepthwiseConvolution) for reader in link.readers):
         gain **= _MIXING_SHARE
     return gain
 
 
-def absorb(model: Model, seen: Mapping[str, SomeReach]) -> tuple[Model, dict[str, SomeReach], int]:
-    """Take from each channel what it never falls below, and give it to the biases of the layers that read it.
+def absorb(model: Model, seen: Mapping[str, SomeRange]) -> tuple[Model, dict[str, SomeRange], int]:
+    """Absorb high biases: move what a channel never falls below into the biases of the layers that read it.
 
-    The channel's range shrinks to what varies. Only for readers without padding, where nothing but the channel is
-    read, and for channels that never met ReLU6's clip.
+    The channel's range shrinks to what varies. It applies to readers without padding, and to channels that never reach
+    ReLU6's clip.
 
     Args:
         model: float32, folded or not; layers without batch norm have a bias.

@@ -1,7 +1,7 @@
-"""Which range of real numbers each activation's 256 bytes should span.
+"""Ranges of activations: which real numbers the 256 levels of each one should span.
 
-Observing streams: whatever the number of images, what is kept is one histogram per layer and a few numbers per
-channel. Choosing then reads the histograms.
+Observation streams: whatever the number of images, it keeps one histogram per layer and a few numbers per channel.
+Ranges are then chosen from the histograms.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Vector = npt.NDArray[np.float64]
 
 
 class RangeMethod(StrEnum):
-    """How a histogram becomes a range."""
+    """How a range is chosen from a histogram."""
 
     MIN_MAX = "min-max"
-    """Everything that was seen."""
+    """From the lowest to the highest value."""
     PERCENTILE = "percentile"
     """All but the rarest values at either end."""
     MSE = "mse"
@@ -42,7 +42,7 @@ class RangeMethod(StrEnum):
 
 
 class Histogram:
-    """Counts of real numbers over a range that widens as it must: neighbouring bins merge, and nothing is kept else."""
+    """Counts of real numbers over a range that widens as needed, by merging neighbouring bins."""
 
     def __init__(self) -> None:
         self.counts: npt.NDArray[np.int64] = np.zeros(BINS, np.int64)
@@ -50,26 +50,26 @@ class Histogram:
         self.width = 0.0  # of a bin; bin i covers (i − BINS / 2) · width to one width more
 
     def add(self, values: Map) -> None:
-        """Count the values of a map."""
+        """Count the values of a batch."""
         low, high = float(values.min()), float(values.max())
         self.low, self.high = min(self.low, low), max(self.high, high)
-        reach = max(-low, high)
-        if reach <= 0:
+        extent = max(-low, high)
+        if extent <= 0:
             self.counts[BINS // 2] += values.size
             return
-        self._widen(reach)
+        self._widen(extent)
         index = np.multiply(values, np.float32(1 / self.width)).astype(np.int16, copy=False)
         if self.low < 0:  # the cast went towards zero; bins go downwards
             index -= values < 0
         counted = np.bincount((index + np.int16(BINS // 2)).clip(0, BINS - 1).ravel(), minlength=BINS)
         self.counts += counted
 
-    def _widen(self, reach: float) -> None:
+    def _widen(self, extent: float) -> None:
         if self.width == 0:
             # The first batch fills the bins to between a half and all, so that the next ones rarely merge them.
-            self.width = reach / (BINS // 2 - 1)
+            self.width = extent / (BINS // 2 - 1)
             return
-        while reach > self.width * (BINS // 2 - 1):
+        while extent > self.width * (BINS // 2 - 1):
             merged = np.zeros_like(self.counts)
             half = self.counts.reshape(-1, 2).sum(axis=1)
             merged[BINS // 4 : BINS // 4 + BINS // 2] = half
@@ -90,12 +90,12 @@ class Histogram:
 
 
 @dataclass
-class Reach:
-    """How far each channel of one activation goes.
+class ChannelRange:
+    """Range of each channel of one activation.
 
     Attributes:
-        low: Per channel, the lowest value.
-        high: Per channel, the highest.
+        low: Lowest value of each channel.
+        high: Highest value of each channel.
     """
 
     low: Vector
@@ -103,13 +103,13 @@ class Reach:
 
 
 @dataclass
-class Observation(Reach):
-    """What was seen of one activation.
+class Observation(ChannelRange):
+    """What was observed of one activation.
 
     Attributes:
-        histogram: Of all its values.
-        total: Per channel, the sum of values.
-        count: Values per channel.
+        histogram: Histogram of all its values.
+        total: Sum of each channel's values.
+        count: Number of values per channel.
     """
 
     histogram: Histogram
@@ -118,16 +118,16 @@ class Observation(Reach):
 
     @staticmethod
     def of(channels: int) -> Observation:
-        """Nothing seen yet."""
+        """Nothing observed yet."""
         return Observation(np.full(channels, np.inf), np.full(channels, -np.inf), Histogram(), np.zeros(channels))
 
     @property
     def mean(self) -> Vector:
-        """Per channel."""
+        """Mean of each channel."""
         return self.total / max(self.count, 1)
 
     def add(self, values: Map) -> None:
-        """See one more batch."""
+        """Observe one more batch."""
         flat = values.reshape(-1, values.shape[-1])
         self.histogram.add(values)
         np.minimum(self.low, flat.min(axis=0), out=self.low)
@@ -139,13 +139,13 @@ class Observation(Reach):
 def observe(
     model: Model, batches: Iterable[Pixels], *, total: int = 0, progress: Progress = SILENT
 ) -> dict[str, Observation]:
-    """Run a float Model over calibration images and see what its layers make of them.
+    """Run a float Model over calibration images and observe every activation.
 
     Args:
         model: float32, folded or not.
         batches: uint8 (N, height, width, channels) each; memory is bounded by the largest one.
         total: Number of images, for the progress.
-        progress: Told of every batch.
+        progress: Receives progress updates.
 
     Returns:
         By layer name, and ``"input"``.
@@ -182,17 +182,17 @@ def observe(
 def choose_ranges(
     network: Network,
     seen: Mapping[str, Observation],
-    input_held: TensorQuantization,
+    input_quantization: TensorQuantization,
     *,
     method: RangeMethod = RangeMethod.MSE,
     percentile: float = 99.99,
 ) -> dict[str, TensorQuantization]:
-    """Scale and zero point of every activation that an int8 Model holds.
+    """Scale and zero point of every activation that an int8 Model quantizes.
 
     Args:
         network: The folded network.
         seen: From :func:`observe`.
-        input_held: Scale and zero point of the pixels, from :func:`mobilenets.model.folding.fold_input`.
+        input_quantization: Scale and zero point of the pixels, from :func:`mobilenets.model.folding.fold_input`.
         method: How a histogram becomes a range.
         percentile: Share of values, in percent, that a percentile range keeps.
 
@@ -211,7 +211,7 @@ def choose_ranges(
                 return histogram.percentile(percentile)
         return least_squares_range(histogram)
 
-    return held_ranges(network, input_held, measured)
+    return quantized_ranges(network, input_quantization, measured)
 
 
 def least_squares_range(histogram: Histogram) -> tuple[float, float]:
@@ -229,7 +229,7 @@ def least_squares_range(histogram: Histogram) -> tuple[float, float]:
 
 
 def affine(low: float, high: float) -> TensorQuantization:
-    """Scale and zero point whose bytes span a range that is widened to hold zero.
+    """Scale and zero point whose 256 levels span a range that is widened to include zero.
 
     >>> affine(0.0, 6.0).zero_point, affine(-1.0, 1.0).zero_point
     (0, 128)
@@ -239,29 +239,29 @@ def affine(low: float, high: float) -> TensorQuantization:
     return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
-def held_ranges(
-    network: Network, input_held: TensorQuantization, range_of: Callable[[Layer], tuple[float, float]]
+def quantized_ranges(
+    network: Network, input_quantization: TensorQuantization, range_of: Callable[[Layer], tuple[float, float]]
 ) -> dict[str, TensorQuantization]:
     """Scale and zero point of every activation, from the range that each layer's results should span.
 
     Raises:
-        CompressionError: Naming a layer whose range no bytes can hold.
+        CompressionError: Naming a layer whose range has no valid scale.
     """
-    held = {INPUT: input_held}
+    found = {INPUT: input_quantization}
     for layer in network.layers:
         if isinstance(layer, MaxPool):
-            held[layer.name] = held[layer.inputs[0]]
+            found[layer.name] = found[layer.inputs[0]]
             continue
         low, high = range_of(layer)
         if layer.activation is not Activation.NONE:
             low = 0.0
         try:
-            held[layer.name] = affine(low, high)
+            found[layer.name] = affine(low, high)
         except ModelError as error:
             raise CompressionError(
-                f"{layer.name} spans {low:g} to {high:g}, which no bytes can hold: {error}"
+                f"{layer.name} spans {low:g} to {high:g}, which cannot be quantized: {error}"
             ) from None
-    return {name: value for name, value in held.items() if name not in real_outputs(network)}
+    return {name: value for name, value in found.items() if name not in real_outputs(network)}
 
 
 def _refuse_dead_layers(network: Network, seen: Mapping[str, Observation]) -> None:
@@ -269,5 +269,5 @@ def _refuse_dead_layers(network: Network, seen: Mapping[str, Observation]) -> No
         if seen[layer.name].histogram.low == seen[layer.name].histogram.high == 0:
             raise CompressionError(
                 f"{layer.name} gives nothing but zero for every calibration image (all channels are dead); "
-                "there is no range to quantise"
+                "there is no range to quantize"
             )

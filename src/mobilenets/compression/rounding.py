@@ -1,13 +1,15 @@
-"""From real weights to whole numbers: to the nearest, or so that the layer's results keep.
+"""From float weights to integers: to the nearest, or so that the layer's results change least.
 
 A layer's results change by ``(w − ŵ) · x``. Over all inputs x that the layer meets, the mean square of that is
 ``(w − ŵ) G (w − ŵ)ᵀ`` with G the covariance of the inputs (a constant part goes into the bias). Nearest rounding
-ignores G; here each weight in turn is rounded and the ones not yet rounded make up for its error, and then single
+ignores G; here each weight in turn is rounded and the ones not yet rounded compensate for its error, and then single
 weights move up or down as long as that helps. Everything is batched over groups, so a depthwise layer is as many 9×9
 problems as it has channels.
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,23 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 _DAMPING = 0.01
-"""Share of the mean variance that is added to all variances: inputs that never vary must not make weights wander."""
+"""Share of the mean variance that is added to all variances: inputs that never vary must not let weights drift."""
 _SWEEPS = 4
 _SHRINKS = np.linspace(0.5, 1.0, 26)
 """Shares of the largest weight that are tried as the end of the grid where it has few levels."""
 
 
+class Rounding(StrEnum):
+    """How weights become integers."""
+
+    NEAREST = "nearest"
+    """Each to the integer nearest to it."""
+    RECONSTRUCT = "reconstruct"
+    """So that the layer's results change least: see :func:`reconstruct`."""
+
+
 def largest_level(bits: int) -> int:
-    """The last whole number of a symmetric grid.
+    """The largest integer of a symmetric grid.
 
     >>> largest_level(8), largest_level(4)
     (127, 7)
@@ -59,7 +70,7 @@ def weight_scales(weight: Array, bits: int, variance: Array | None = None) -> Ar
 
 
 def nearest(weight: Array, scales: Array, bits: int) -> Array:
-    """Whole numbers nearest to ``weight / scales``.
+    """Integers nearest to ``weight / scales``.
 
     Args:
         weight: (groups, out, in).
@@ -72,7 +83,7 @@ def nearest(weight: Array, scales: Array, bits: int) -> Array:
 
 
 def reconstruct(weight: Array, scales: Array, bits: int, covariance: Array) -> Array:
-    """Whole numbers whose layer gives nearly the same results.
+    """Integers whose layer gives nearly the same results.
 
     Args:
         weight: (groups, out, in).
@@ -81,11 +92,11 @@ def reconstruct(weight: Array, scales: Array, bits: int, covariance: Array) -> A
         covariance: Of the layer's inputs, (groups, in, in).
 
     Returns:
-        Whole numbers (groups, out, in); for no row is ``(w − ŵ) G (w − ŵ)ᵀ`` larger than with nearest rounding.
+        Integers (groups, out, in); for no row is ``(w − ŵ) G (w − ŵ)ᵀ`` larger than with nearest rounding.
 
     Source: the objective is equation 13 of Nagel et al. 2020, arXiv:2004.10568 (AdaRound). It is lowered by error
     feedback (Frantar et al. 2022, arXiv:2210.17323) and then by coordinate descent, for both of which the
-    covariance is all they need to know of the data.
+    covariance is all that they need to know about the data.
     """
     size = covariance.shape[-1]
     mean_variance = np.trace(covariance, axis1=1, axis2=2) / size

@@ -74,6 +74,20 @@ def save(model: Model, path: str | PathLike[str]) -> None:
         ModelError: If the provenance holds what JSON cannot, or weights are declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
     """
+    write_atomically(fspath(path), _serialized(model))
+
+
+def file_bytes(model: Model) -> int:
+    """Size of a Model's file, in bytes, without writing it.
+
+    Raises:
+        ModelError: As :func:`save`.
+    """
+    return len(_serialized(model))
+
+
+def _serialized(model: Model) -> bytes:
+    """Content of a Model's file."""
     from safetensors.numpy import save as serialize
 
     tensors, version = pack(model)
@@ -90,7 +104,7 @@ def save(model: Model, path: str | PathLike[str]) -> None:
         "quantization": _to_json(model.quantization.encode() if model.quantization else None),
         "provenance": _to_json(dict(model.provenance)),
     }
-    write_atomically(fspath(path), _finished(serialize(tensors, metadata=metadata)))
+    return _finished(serialize(tensors, metadata=metadata))
 
 
 def _needs_version_3(model: Model) -> bool:

@@ -294,7 +294,7 @@ def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
         return compression.render_uncompressed(f"mobilenets quantize {path} --calibration {source} --data {source}")
     entry = run.int8.provenance.get("quantization", {})
-    quality = run.metrics.get("compression") or entry.get("verdict") or {}
+    quality = run.metrics.get("compression") or entry.get("quality") or entry.get("verdict") or {}
     return compression.render(quality, costs, trained=bool(entry.get("trained")))
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from mobilenets.architecture.cost import cost
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.compression.quality import file_bytes
 from mobilenets.engine.session import Session
+from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.search.profile import time_sessions
 

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.compression.quality import DEFAULT_MAX_DROP, Verdict
+from mobilenets.compression.pipeline import CompressionResult
+from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.engine.evaluate import Evaluation, score
@@ -37,12 +38,12 @@ from mobilenets.search.candidates import (
     search_widths,
 )
 from mobilenets.search.frontier import choose, explain
-from mobilenets.search.int8 import to_int8
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, measure_profile, time_sessions
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.search.supernet import check_validation, evaluate_supernet
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import default_resolution
+from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import reestimated
 from mobilenets.training.recipes import suited_to
 from mobilenets.training.result import Fit, epochs_to_json, provenance_of
@@ -198,7 +199,9 @@ def search(
         file = folder and fine_tuning_checkpoint(folder, *size)
         return fine_tune_subnet(evaluated.supernet, size, dataset, images, how, checkpoint=file, **go_on)
 
-    compress = partial(to_int8, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress)
+    compress = partial(
+        quantize_fitted, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress
+    )
     finished = finish(evaluated.candidates, budget, fine_tune, compress, progress=progress)
 
     def test() -> tuple[Evaluation, MeasuredLatency | None]:
@@ -290,7 +293,7 @@ class Finished:
     fine_tuned: TrainedModel
     model: Model
     validation_top1: float | None
-    verdict: Verdict | None
+    verdict: QualityReport | None
     phases: tuple[Phase, ...]
 
 
@@ -298,7 +301,7 @@ def finish(
     candidates: Sequence[Candidate],
     budget: Budget,
     fine_tune: Callable[[Candidate], TrainedModel],
-    compress: Callable[[Model], tuple[Model, Verdict]],
+    compress: Callable[[Model], CompressionResult],
     *,
     progress: Progress = SILENT,
 ) -> Finished:
@@ -310,7 +313,7 @@ def finish(
         candidates: To choose from.
         budget: Limits, and the accuracy to reach.
         fine_tune: Gives the fine-tuned subnet of a candidate, in float32.
-        compress: Gives the int8 Model of a float32 one, with what that lost.
+        compress: Quantizes a float32 Model.
         progress: Receives progress updates.
 
     Raises:
@@ -324,7 +327,7 @@ def finish(
     if choice.precision == "float32":
         return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
     try:
-        (model, verdict), compressing = timed("compress", partial(compress, tuned.model))
+        result, compressing = timed("compress", partial(compress, tuned.model))
     except GateError as error:
         others = [one for one in candidates if one.precision == "float32"]
         if not others:
@@ -332,8 +335,8 @@ def finish(
         progress.note(f"{error}; choosing again, in float32")
         again = finish(others, budget, fine_tune, compress, progress=progress)
         return replace(again, phases=(tuning, *again.phases))
-    top1 = None if verdict.top1_after is None else verdict.top1_after.value
-    return Finished(choice, reason, tuned, model, top1, verdict, (tuning, compressing))
+    top1 = None if result.report.top1_after is None else result.report.top1_after.value
+    return Finished(choice, reason, tuned, result.model, top1, result.report, (tuning, compressing))
 
 
 def timed(name: str, work: Callable[[], T]) -> tuple[T, Phase]:

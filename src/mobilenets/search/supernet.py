@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.compression.quality import file_bytes
-from mobilenets.compression.quantize import Options, Rounding, quantize
+from mobilenets.compression.pipeline import quantize_quickly
 from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.data.sampling import spread
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, PlanningError
+from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.subnet import sliced, statistics_of
@@ -34,10 +34,6 @@ FEWEST_VALIDATED = 3
 """Validation images of every class without which one network cannot be preferred to another."""
 STATISTICS_IMAGES = 512
 """Training images that batch-norm statistics are measured on; more change no accuracy."""
-CALIBRATION = 64
-"""Training images that int8 ranges come from."""
-QUICK = Options(rounding=Rounding.NEAREST)
-"""How subnets are quantized. The one that is chosen can be quantized with more care."""
 
 Size = tuple[float, int]
 """(α, resolution)."""
@@ -192,9 +188,8 @@ def candidates_in_precisions(
         hopeful = frontier([one for one in hopeful if limits.meets(one)] or hopeful)
     with progress.task("evaluating int8", len(hopeful), "subnets") as task:
         for one in hopeful:
-            pixels = images.training(one.resolution)
             model = subnets[one.width_multiplier, one.resolution].model
-            integer = quantize(model, pixels[spread(len(pixels), CALIBRATION)], QUICK).model
+            integer = quantize_quickly(model, images.training(one.resolution))
             found.append((replace(one, accuracy=accuracy_on(integer, images.validation(one.resolution))), integer))
             task.advance()
     return found

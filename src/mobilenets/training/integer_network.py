@@ -37,11 +37,10 @@ from mobilenets.architecture.layers import (
     Padding,
     PointwiseConvolution,
 )
-from mobilenets.compression.quantize import integer_bias, settled_scales
 from mobilenets.compression.rounding import largest_level
-from mobilenets.compression.unfold import numbers_of
-from mobilenets.errors import TrainingError
-from mobilenets.model.folding import affine, folded_network
+from mobilenets.compression.weights import integer_bias, settled_scales
+from mobilenets.errors import CompressionError, TrainingError
+from mobilenets.model.folding import affine, along, folded_network
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import (
     LARGEST_SCALE,
@@ -67,6 +66,57 @@ SMALLEST_WEIGHT = 1e-3
 
 
 # The network ----------------------------------------------------------------------------------------------------------
+
+
+def unfold(quantized: Model, model: Model, room: float = 0.0) -> Model:
+    """The float Model whose weights and biases are those that an int8 Model stands for.
+
+    Args:
+        quantized: int8.
+        model: float32, with batch norms or without; what ``quantized`` was made from.
+        room: Steps, below a half, by which a weight may lie off its integer, towards what it was before it was
+            rounded: so training knows which weights are close to their next integer.
+
+    Returns:
+        ``model`` with weights, and betas or biases, under which folding gives the real numbers of ``quantized``;
+        weights to within their room.
+    """
+    parameters = dict(model.parameters)
+    scales = numbers_of(quantized).activations
+    for layer in model.network.layers:
+        if not layer.has_weight:
+            continue
+        scale = quantized.parameters[f"{layer.name}.weight_scale"].astype(np.float64)
+        integers = quantized.parameters[f"{layer.name}.weight"]
+        step = along(scale, integers, axis=0)
+        bias = quantized.parameters[f"{layer.name}.bias"] * (scale * scales[layer.inputs[0]].scale)
+        batch_norm = layer.batch_norm
+        if batch_norm is not None:
+            gamma, mean, variance = (
+                model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64)
+                for kind in ("weight", "running_mean", "running_var")
+            )
+            factor = gamma / np.sqrt(variance + batch_norm.epsilon)
+            alive = np.abs(factor) > 1e-12
+            step = step / along(np.where(alive, factor, 1.0), integers, axis=0)
+            before = model.parameters[f"{layer.name}.bias"] if layer.bias else 0.0
+            parameters[f"{layer.name}.batch_norm.bias"] = (bias + (mean - before) * factor).astype(np.float32)
+        else:
+            parameters[f"{layer.name}.bias"] = bias.astype(np.float32)
+        wanted = model.parameters[f"{layer.name}.weight"] / step
+        parameters[f"{layer.name}.weight"] = (wanted.clip(integers - room, integers + room) * step).astype(np.float32)
+    return model.with_parameters(parameters)
+
+
+def numbers_of(model: Model) -> Quantization:
+    """The quantization of an int8 Model.
+
+    Raises:
+        CompressionError: If it is a float one.
+    """
+    if model.quantization is None:
+        raise CompressionError("the Model is float32; it holds no integers to train")
+    return model.quantization
 
 
 class IntegerLayer(nn.Module):

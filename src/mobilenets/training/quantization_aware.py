@@ -10,7 +10,7 @@ Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.0253
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.compression.quality import Jury
-from mobilenets.compression.quantize import MOST_WALKED, Options, Quantized, prepare, walk
-from mobilenets.compression.sqnr import measure_noise
-from mobilenets.compression.unfold import unfold
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.quality import measure_sqnr
+from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate, quantize_layers
 from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import fold
@@ -31,7 +31,7 @@ from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import class_count
 from mobilenets.training import loop
 from mobilenets.training.batches import Normalization, PixelBatches
-from mobilenets.training.integer_network import IntegerNetwork
+from mobilenets.training.integer_network import IntegerNetwork, unfold
 from mobilenets.training.network import module_of
 from mobilenets.training.objectives import QuantizationAware
 from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
@@ -86,22 +86,11 @@ def recipe_for(labels: tuple[str, ...], weight_bits: int = 8, *, labelled: bool 
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Trained(Quantized):
-    """An int8 Model after training.
-
-    Attributes:
-        epoch: The epoch that was kept, from 1; 0 where the start was.
-    """
-
-    epoch: int = 0
-
-
 def train(
     model: Model,
     pixels: Pixels,
     calibration: Pixels,
-    options: Options = Options(),
+    config: QuantizationConfig = QuantizationConfig(),
     recipe: Recipe | None = None,
     *,
     epochs: int | None = None,
@@ -109,23 +98,23 @@ def train(
     label_share: float = LABEL_SHARE,
     shift: float = SHIFT,
     targets: Targets | None = None,
-    jury: Jury | None = None,
+    evaluation: EvaluationSet | None = None,
     progress: Progress = SILENT,
-) -> Trained:
+) -> Quantized:
     """An int8 Model, trained to answer as the float one does; the start again, if no epoch is better than it.
 
     Args:
         model: float32: the start, and the teacher.
         pixels: Training images, uint8 (N, height, width, 3).
         calibration: Images that the first ranges come from.
-        options: How the start is made, and the bits of the weights.
+        config: How the start is made, and the bits of the weights.
         recipe: How to train; :func:`recipe_for` what is at hand if None.
         epochs: Passes over the images; by :data:`EPOCHS` or :data:`LABELLED_EPOCHS` if None.
         seed: Random seed.
         label_share: Share of the labels in the loss, where there are labels; the rest is the teacher's.
         shift: Images without labels are moved by up to this share of their sides.
         targets: Their classes, (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
-        jury: Images, labelled or not, that start and epochs are compared on; training must not have seen them. If
+        evaluation: Images, labelled or not, that start and epochs are compared on; training must not have seen them. If
             None, every eighth training image is held out for it.
         progress: Receives progress updates.
 
@@ -138,20 +127,20 @@ def train(
     if epochs is not None and epochs < 1:
         raise CompressionError(f"quantization-aware training needs an epoch or more, not {epochs}")
     targets = _checked(targets, len(pixels), class_count(model.network))
-    bits, labelled = options.weight_bits, targets is not None
-    ground = prepare(model, calibration, options, progress=progress)
-    start = walk(model, ground, calibration, options, progress=progress)
-    if jury is None:
+    bits, labelled = config.weight_bits, targets is not None
+    calibrated = calibrate(model, calibration, config, progress=progress)
+    start = quantize_layers(model, calibrated, calibration, config, progress=progress)
+    if evaluation is None:
         chosen = _held_out(len(pixels))
-        pixels, jury = pixels[~chosen], Jury.of(model, pixels[chosen])
+        pixels, evaluation = pixels[~chosen], EvaluationSet.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
     recipe = recipe or recipe_for(model.labels, bits, labelled=labelled)
     student = IntegerNetwork(
-        unfold(start.model, ground.unfolded, LABELLED_ROOM[bits] if labelled else 0.0), start.model
+        unfold(start.model, calibrated.unfolded, LABELLED_ROOM[bits] if labelled else 0.0), start.model
     )
     batches = PixelBatches(pixels, targets, class_count(model.network), recipe, seed=seed, shift=shift)
     objective = QuantizationAware(Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing)
-    validation = IntegerValidation(model, Views(jury, recipe.augmentation, seed))
+    validation = IntegerValidation(model, Views(evaluation, recipe.augmentation, seed))
     selection = Selection(validation.views.score(start.model), DOUBT[bits])
     run = TrainingRun(epochs or (LABELLED_EPOCHS if labelled else EPOCHS[bits]), seed=seed)
     try:
@@ -162,10 +151,10 @@ def train(
         raise CompressionError(_DIVERGED) from None
     if trained.best_epoch < 0:
         progress.note(f"no epoch of training beats its start on {validation.images} images: the start is kept")
-        return Trained(start.model, ground.model, start.layers, ground.absorbed_channels)
+        return replace(start, epoch=0)
     best = student.to_model(model)
-    layers = measure_noise(ground.model, best, calibration[:MOST_WALKED])
-    return Trained(best, ground.model, layers, ground.absorbed_channels, trained.best_epoch + 1)
+    layers = measure_sqnr(calibrated.model, best, calibration[:LAYERWISE_IMAGES])
+    return Quantized(best, calibrated.model, layers, calibrated.absorbed_channels, trained.best_epoch + 1)
 
 
 def _held_out(count: int) -> npt.NDArray[np.bool_]:

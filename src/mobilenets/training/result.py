@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from mobilenets import __version__
-from mobilenets.compression.quality import Verdict
+from mobilenets.compression.quality import QualityReport
 from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluate import Evaluation
 from mobilenets.model.model import Model
@@ -42,7 +42,7 @@ class Fit:
     best_epoch: int
     seconds: float
     float_model: Model | None = None
-    verdict: Verdict | None = None
+    verdict: QualityReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready figures of the run: of the test images, of every epoch, and how long it took.
@@ -61,7 +61,7 @@ class Fit:
             "provenance": dict(self.model.provenance),
         }
         if self.verdict is not None:
-            found["compression"] = self.verdict.encode()
+            found["compression"] = self.verdict.to_json()
         return found
 
 

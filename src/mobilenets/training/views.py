@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mobilenets.compression.quality import Jury
+from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.data.augmentation import Augmentation
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
@@ -35,7 +35,7 @@ class Views:
         seed: Random seed of the views.
     """
 
-    def __init__(self, evaluation: Jury, augmentation: Augmentation, seed: int = 0) -> None:
+    def __init__(self, evaluation: EvaluationSet, augmentation: Augmentation, seed: int = 0) -> None:
         self._evaluation, self.images = evaluation, len(evaluation.pixels)
         views = min(MOST_VIEWS, max(1, MOST_VIEWED // self.images)) if evaluation.targets is not None else 1
         random = np.random.default_rng(seed)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mobilenets.base.text import GAP, interval, milliseconds, percent, size
-from mobilenets.compression.quality import Share
 from mobilenets.reports.pages.markup import Child, Element, section, table, tag
 from mobilenets.reports.pages.predictions import bar
 from mobilenets.search.costs import ModelCost
+from mobilenets.tasks.metrics import Share
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
 """Signal over noise below which a layer's results are mostly noise that later layers must bear, and above which none
@@ -22,23 +22,23 @@ def render_uncompressed(command: str) -> Element:
     return section("compression", "What int8 would buy", tag("p", words), tag("pre", tag("code", command)))
 
 
-def render(verdict: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
+def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
     """The section.
 
     Args:
-        verdict: As ``encode`` or ``figures`` of :class:`mobilenets.compression.quality.Verdict` gives it; may be empty.
+        quality: As ``to_json`` or ``provenance`` of a ``QualityReport`` gives it; may be empty.
         costs: Of the float32 Model, if it is at hand, and of the int8 one, measured here side by side.
         trained: Whether it was trained with quantisation, too.
     """
     how = "calibrated on training images"
     words = f"The int8 Model was {how} and then trained with quantisation." if trained else f"The int8 Model was {how}."
     rows: list[list[Child]] = []
-    if (agreement := _share(verdict.get("agreement"))) is not None:
+    if (agreement := _share(quality.get("agreement"))) is not None:
         words += (
             f" It gives the same answer as the float32 one for {percent(agreement.value)} of {agreement.total:,} "
             f"validation images (95{GAP}% interval {interval(agreement.interval)})."
         )
-    before, after = _share(verdict.get("top1_before")), _share(verdict.get("top1_after"))
+    before, after = _share(quality.get("top1_before")), _share(quality.get("top1_after"))
     if before is not None and after is not None:
         points = 100 * (after.value - before.value)
         rows.append(
@@ -49,10 +49,10 @@ def render(verdict: Mapping[str, Any], costs: Mapping[str, ModelCost], *, traine
         rows.append(_row("file", whole.file_bytes, bytes_.file_bytes, size))
         rows.append(_row("latency", whole.latency_ms, bytes_.latency_ms, milliseconds))
         rows.append(_row("activations", whole.memory_bytes, bytes_.memory_bytes, size))
-    elif "bytes_before" in verdict:
-        rows.append(_row("file", verdict["bytes_before"], verdict["bytes_after"], size))
+    elif "bytes_before" in quality:
+        rows.append(_row("file", quality["bytes_before"], quality["bytes_after"], size))
     made = table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
-    noise = _noise(verdict.get("layers") or ())
+    noise = _noise(quality.get("layers") or ())
     return section("compression", "What int8 did", tag("p", words), made if rows else None, noise)
 
 

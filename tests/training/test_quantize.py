@@ -1,4 +1,4 @@
-"""``fit --int8``: the gate decides by the validation images whether to train on."""
+"""``mobilenets.quantize`` and ``fit --int8``: quantization-aware training where it is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.subset import Subset
 from mobilenets.errors import GateError
-from mobilenets.search.int8 import to_int8
+from mobilenets.training.quantize import quantize_fitted
 
 
 def some(rng: np.random.Generator, count: int) -> Subset:
@@ -28,17 +28,17 @@ def dataset() -> Dataset:
     return Dataset(("0", "1", "2"), some(rng, 24), some(rng, 12), some(rng, 3), "fingerprint", "noise")
 
 
-def test_the_int8_model_comes_with_its_verdict(dataset: Dataset) -> None:
+def test_the_int8_model_of_a_fitted_one_comes_with_its_report(dataset: Dataset) -> None:
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
     model = random_model(np.random.default_rng(0), network)
-    made, verdict = to_int8(model, dataset, max_drop=100)
-    assert made.precision == "int8"
-    assert verdict.agreement.total == 12
-    assert made.provenance["quantization"]["trained"] is False
+    result = quantize_fitted(model, dataset, max_drop=100)
+    assert result.model.precision == "int8"
+    assert result.report.agreement.total == 12
+    assert result.model.provenance["quantization"]["trained"] is False
 
 
-def test_training_is_tried_before_the_gate_gives_up(dataset: Dataset) -> None:
+def test_training_is_tried_before_the_model_is_refused(dataset: Dataset) -> None:
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
     model = random_model(np.random.default_rng(0), network)
-    with pytest.raises(GateError, match="at most -200 are allowed"):
-        to_int8(model, dataset, max_drop=-200, epochs=1)
+    with pytest.raises(GateError, match=r"at most -200 are allowed.*or a wider network"):
+        quantize_fitted(model, dataset, max_drop=-200, epochs=1)

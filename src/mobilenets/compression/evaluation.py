@@ -1,0 +1,128 @@
+"""Evaluation of int8 Models against the float32 Model that they were made from, on the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.quality import LayerSqnr, QualityReport
+from mobilenets.engine.session import Session
+from mobilenets.errors import CompressionError
+from mobilenets.model.file import file_bytes
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import class_count, top1
+
+Logits = npt.NDArray[np.float32]
+
+_TOGETHER = 64
+"""Images between two progress updates."""
+_TIMED_RUNS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSet:
+    """Images that int8 Models are evaluated on, with the float Model's logits.
+
+    Attributes:
+        pixels: uint8 (N, height, width, 3).
+        targets: int64 (N,), the right classes; None without labels.
+        logits: Logits of the float Model, (N, classes).
+        calibration_overlap: Whether images that calibrate are among them.
+    """
+
+    pixels: Pixels
+    targets: npt.NDArray[np.int64] | None
+    logits: Logits
+    calibration_overlap: bool = False
+
+    @staticmethod
+    def of(
+        model: Model,
+        pixels: Pixels,
+        targets: npt.NDArray[np.int64] | None = None,
+        *,
+        calibration_overlap: bool = False,
+        progress: Progress = SILENT,
+    ) -> EvaluationSet:
+        """Run the float Model on images.
+
+        Args:
+            model: float32.
+            pixels: uint8 (N, height, width, 3).
+            targets: int64 (N,), the right classes; None without labels.
+            calibration_overlap: Whether images that calibrate are among them.
+            progress: Receives progress updates.
+
+        Raises:
+            CompressionError: If there are no images, or a target is not one of the Model's classes.
+        """
+        if not len(pixels):
+            raise CompressionError("there are no images to evaluate the int8 Model on")
+        classes = class_count(model.network)
+        if targets is not None and (len(targets) != len(pixels) or targets.min() < 0 or targets.max() >= classes):
+            raise CompressionError(
+                f"{len(targets)} labels from {targets.min()} to {targets.max()} for {len(pixels)} images; "
+                f"the Model has {classes} classes"
+            )
+        return EvaluationSet(pixels, targets, logits_of(model, pixels, progress), calibration_overlap)
+
+    def report(self, model: Model, layers: tuple[LayerSqnr, ...] = (), *, progress: Progress = SILENT) -> QualityReport:
+        """Compare an int8 Model with the float one; file sizes and latencies are left to :func:`with_costs`."""
+        logits = logits_of(model, self.pixels, progress)
+        agreement = model.task.compare([logits], [self.logits])
+        before, after = (
+            (None, None) if self.targets is None else (top1(self.logits, self.targets), top1(logits, self.targets))
+        )
+        return QualityReport(
+            agreement=agreement.same,
+            sure_agreement=agreement.same_where_confident,
+            logits_sqnr_db=agreement.sqnr_db,
+            top1_before=before,
+            top1_after=after,
+            layers=layers,
+            calibration_overlap=self.calibration_overlap,
+        )
+
+
+def logits_of(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:
+    """A Model's first output for images, float32 (N, classes)."""
+    session = Session(model)
+    parts = [np.empty((0, class_count(model.network)), np.float32)]
+    with progress.task("running", len(pixels), "images") as task:
+        for begin in range(0, len(pixels), _TOGETHER):
+            some = session.run(pixels[begin : begin + _TOGETHER])
+            parts.append(some.reshape(len(some), -1))
+            task.advance(len(some))
+    return np.concatenate(parts)
+
+
+def with_costs(report: QualityReport, before: Model, after: Model) -> QualityReport:
+    """The report with the file size and the latency of the float32 and the int8 Model."""
+    before_ms, after_ms = _latencies_ms([before, after])
+    return replace(
+        report,
+        bytes_before=file_bytes(before),
+        bytes_after=file_bytes(after),
+        latency_before_ms=before_ms,
+        latency_after_ms=after_ms,
+    )
+
+
+def _latencies_ms(models: Sequence[Model]) -> list[float]:
+    """Shortest time of one image on one thread for each Model, in ms, measured by turns."""
+    sessions = [Session(model, threads=1) for model in models]
+    network = models[0].network
+    image = np.zeros((1, network.height, network.width, network.channels), np.uint8)
+    times: list[list[float]] = [[] for _ in sessions]
+    for _ in range(_TIMED_RUNS):
+        for session, measured in zip(sessions, times, strict=True):
+            begun = time.perf_counter()
+            session.run(image)
+            measured.append(time.perf_counter() - begun)
+    return [1000 * min(measured) for measured in times]

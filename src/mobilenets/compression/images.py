@@ -1,0 +1,189 @@
+"""Images of a quantization: which calibrate, which evaluate, and which a Model is trained on.
+
+No image does two of these where there are enough to choose from: a Model that is evaluated on images that it was made
+with looks better than it is. Where there are too few, the quality report says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mobilenets.data.dataset import Collection, Dataset, load_collection, load_dataset
+from mobilenets.data.image import FileImage, ImageSource
+from mobilenets.data.sampling import spread
+from mobilenets.data.sources import images_of
+from mobilenets.data.subset import UNKNOWN, Subset
+from mobilenets.engine.evaluate import match_labels
+from mobilenets.errors import DataError
+from mobilenets.model.model import Model
+
+MOST_EVALUATED = 1000
+"""Images that a Model without labels is evaluated on; at most half of all that there are."""
+FEWEST_EVALUATED = 16
+"""With fewer left over, the calibration images evaluate too, and the quality report says so."""
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class QuantizationImages:
+    """Images by their use.
+
+    Attributes:
+        calibration: For ranges and rounding; none for data-free quantization.
+        evaluation: For the quality report, with their classes (positions in the Model's labels) if there are labels.
+        training: For quantization-aware training; the class is :data:`UNKNOWN` where it is not known.
+        labelled: Whether the classes of the evaluation images are known.
+        calibration_overlap: Whether some of the evaluation images calibrate as well.
+        trained_on: Whether the float Model was trained on the evaluation images.
+    """
+
+    calibration: Subset
+    evaluation: Subset
+    training: Subset
+    labelled: bool
+    calibration_overlap: bool = False
+    trained_on: bool = False
+
+
+def choose_images(
+    model: Model,
+    calibration: str | Path | None,
+    data: str | Path | Dataset | None,
+    count: int,
+    *,
+    trains: bool,
+) -> QuantizationImages:
+    """Choose which images calibrate, evaluate and train.
+
+    Args:
+        model: What is quantized: labels must be its own, and the split is the one that it was fitted to.
+        calibration: Folder of images without labels; None calibrates with the training images of ``data``.
+        data: Labelled images, or None.
+        count: Number of calibration images; 0 for data-free quantization.
+        trains: Whether the Model may be trained.
+
+    Raises:
+        DataError: If there are no images, or the labels are not the Model's.
+    """
+    found = None if calibration is None else tuple(images_of([calibration]))
+    if data is None:
+        return _unlabelled(found or (), count)
+    if isinstance(data, Dataset):
+        collection = Collection(data.labels, {name: data.part(name) for name in _PARTS}, data.source)
+        indices = match_labels(collection, model.labels)
+        trained_on = _joined(model)
+        if found is None:  # the parts of a Dataset share no image
+            return QuantizationImages(
+                _without_classes(_spread(data.train.images, count)),
+                _in_classes(data.validation, indices),
+                _in_classes(data.train, indices),
+                labelled=True,
+                trained_on=trained_on,
+            )
+        return _labelled(collection, collection.parts, indices, found, count, trains=trains, trained_on=trained_on)
+    collection = load_collection(data)
+    indices = match_labels(collection, model.labels)
+    given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
+    fitted_to = _fitted_to(model, data) if _joined(model) or not given else None
+    parts = given or ({name: fitted_to.part(name) for name in _PARTS} if fitted_to else {})
+    trained_on = _joined(model) and fitted_to is not None
+    return _labelled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)
+
+
+def _unlabelled(found: Sequence[ImageSource], count: int) -> QuantizationImages:
+    """Some calibrate, up to half of the others evaluate, and the rest trains."""
+    calibrating = _spread(found, count)
+    names = {_identity(image) for image in calibrating}
+    others = [image for image in found if _identity(image) not in names]
+    calibration = _without_classes(calibrating)
+    if len(others) < FEWEST_EVALUATED:
+        return QuantizationImages(
+            calibration, calibration, _without_classes(found), labelled=False, calibration_overlap=bool(found)
+        )
+    most = min(MOST_EVALUATED, len(found) // 2)
+    evaluating = others[:: -(-len(others) // most)]
+    names = {_identity(image) for image in evaluating}
+    training = [image for image in found if _identity(image) not in names]
+    return QuantizationImages(calibration, _without_classes(evaluating), _without_classes(training), labelled=False)
+
+
+def _labelled(
+    collection: Collection,
+    parts: Mapping[str, Subset],
+    indices: np.ndarray[tuple[int], np.dtype[np.int64]],
+    found: Sequence[ImageSource] | None,
+    count: int,
+    *,
+    trains: bool,
+    trained_on: bool,
+) -> QuantizationImages:
+    """The validation images evaluate and the training ones train: as the source gives them, or as the Model had them.
+
+    Whether a Model is good enough is a choice, so the validation images make it, and the test images stay unseen:
+    neither calibrates if the calibration folder has enough others. Where neither the source nor the Model knows of
+    parts, all evaluate that do not calibrate, or every second of them if the Model may be trained; the rest trains,
+    with the calibration folder.
+    """
+    labelled = parts.get("train", collection.everything)
+    found = labelled.images if found is None else found
+    evaluating = parts.get("validation", collection.everything)
+    reserved = {_identity(image) for name in ("validation", "test") if name in parts for image in parts[name].images}
+    free = [image for image in found if _identity(image) not in reserved]
+    calibrating = _spread(free if 2 * len(free) >= min(count, len(found)) else found, count)
+    names = {_identity(image) for image in calibrating}
+    apart = [index for index, image in enumerate(evaluating.images) if _identity(image) not in names]
+    overlap = len(apart) < FEWEST_EVALUATED and len(apart) < len(evaluating)
+    if not overlap:
+        evaluating = evaluating.take(apart[:: 2 if trains and not parts else 1])
+    evaluated = {_identity(image) for image in evaluating.images}
+    learning = {} if parts else {_identity(image): (image, UNKNOWN) for image in found}
+    for image, target in zip(labelled.images, indices[labelled.targets].tolist(), strict=True):
+        learning[_identity(image)] = (image, target)
+    training = [pair for identity, pair in learning.items() if overlap or identity not in evaluated]
+    return QuantizationImages(
+        _without_classes(calibrating),
+        _in_classes(evaluating, indices),
+        Subset(tuple(image for image, _ in training), np.array([target for _, target in training], np.int64)),
+        labelled=True,
+        calibration_overlap=overlap,
+        trained_on=trained_on,
+    )
+
+
+def _joined(model: Model) -> bool:
+    """Whether the Model was trained on its validation images at the end."""
+    return model.provenance.get("validation_joined") is not None
+
+
+def _fitted_to(model: Model, data: str | Path) -> Dataset | None:
+    """The images in the parts that the Model was fitted to, if it was fitted to these."""
+    recorded = model.provenance.get("data")
+    if not isinstance(recorded, dict):
+        return None
+    try:
+        dataset = load_dataset(data, seed=int(recorded.get("seed", 0)))
+    except DataError:
+        return None  # too small to be split, so it is not what the Model was fitted to
+    return dataset if dataset.fingerprint == recorded.get("fingerprint") else None
+
+
+def _spread(images: Sequence[ImageSource], count: int) -> list[ImageSource]:
+    return [images[index] for index in spread(len(images), count).tolist()] if images else []
+
+
+def _without_classes(images: Sequence[ImageSource]) -> Subset:
+    return Subset(tuple(images), np.full(len(images), UNKNOWN, np.int64))
+
+
+def _in_classes(subset: Subset, indices: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Subset:
+    """The subset with its classes as positions in the Model's labels."""
+    return Subset(subset.images, indices[subset.targets])
+
+
+def _identity(image: ImageSource) -> object:
+    """What is the same for the same image, however its path was written."""
+    return Path(image.path).resolve() if isinstance(image, FileImage) else image.name

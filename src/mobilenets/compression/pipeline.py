@@ -1,0 +1,358 @@
+"""The int8 pipeline: from a float32 Model and images to the best int8 Model, with a report of what it lost.
+
+Quantization-aware training needs PyTorch and stands above this package, so the pipeline takes the function that trains
+as an argument. :func:`mobilenets.training.quantize.quantize`, which is :func:`mobilenets.quantize`, passes the one of
+this package, and imports PyTorch only if something is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.data_free import quantize_without_images
+from mobilenets.compression.evaluation import EvaluationSet, with_costs
+from mobilenets.compression.images import QuantizationImages, choose_images
+from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport, measure_sqnr, refuse
+from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, quantize_with_images
+from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.techniques import (
+    DATA_FREE_SWITCHES,
+    Contribution,
+    Technique,
+    contributions,
+    fallbacks,
+    next_steps,
+)
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.sampling import spread
+from mobilenets.data.subset import Subset, Targets
+from mobilenets.errors import CompressionError
+from mobilenets.model.folding import check_finite, refuse_int8
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+CALIBRATION_IMAGES = 64
+"""Images that calibrate, unless told otherwise."""
+QUICK = QuantizationConfig(rounding=Rounding.NEAREST)
+"""How many Models are compared in int8; the one that is taken is quantized with more care."""
+
+
+class Method(StrEnum):
+    """How an int8 Model is made."""
+
+    CALIBRATED = "calibrated"
+    """With calibration images, without training."""
+    TRAINED = "trained"
+    """With calibration images and quantization-aware training."""
+    DATA_FREE = "data-free"
+    """Without images."""
+
+
+class Trainer(Protocol):
+    """Quantization-aware training."""
+
+    def __call__(
+        self,
+        model: Model,
+        pixels: Pixels,
+        calibration: Pixels,
+        config: QuantizationConfig,
+        *,
+        targets: Targets | None,
+        evaluation: EvaluationSet | None,
+        progress: Progress,
+    ) -> Quantized:
+        """Quantize a float32 Model and train it in integer arithmetic.
+
+        Args:
+            model: float32.
+            pixels: Training images, uint8 (N, height, width, 3).
+            calibration: Images that the first ranges come from.
+            config: What is done on the way.
+            targets: int64 (N,), classes of the training images; None if all are unknown.
+            evaluation: What epochs are compared on; None holds out some of the training images.
+            progress: Receives progress updates.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class CompressionResult:
+    """An int8 Model, how it was made and what it lost.
+
+    Attributes:
+        model: The int8 Model; its provenance says how it was made.
+        report: What it lost, with file sizes and latencies.
+        config: What it was made with.
+        method: How it was made.
+        images: Which images calibrated, evaluated and trained.
+        max_drop: Percentage points of top-1 that might be lost.
+        next_steps: What is left to try.
+        contributions: What each technique contributes, if it was asked for.
+        untrained: Report before training, which contributions are compared with.
+    """
+
+    model: Model
+    report: QualityReport
+    config: QuantizationConfig
+    method: Method
+    images: QuantizationImages
+    max_drop: float = DEFAULT_MAX_DROP
+    next_steps: tuple[str, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
+    untrained: QualityReport | None = None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the Model is not good enough, or None if it is."""
+        return self.report.refusal(self.max_drop)
+
+    def check(self, next_steps: Sequence[str] | None = None) -> None:
+        """Raise if the Model is not good enough.
+
+        Args:
+            next_steps: What the message proposes to try, if not :attr:`next_steps`.
+
+        Raises:
+            GateError: With the reason, the layers of lowest SQNR, and what to try next.
+        """
+        refuse(self.report, next_steps or self.next_steps, self.max_drop)
+
+
+def quantize(
+    model: Model,
+    *,
+    calibration: str | Path | None = None,
+    data: str | Path | Dataset | None = None,
+    method: Method = Method.CALIBRATED,
+    config: QuantizationConfig = QuantizationConfig(),
+    techniques: Sequence[Technique] = (),
+    calibration_images: int = CALIBRATION_IMAGES,
+    max_drop: float = DEFAULT_MAX_DROP,
+    explain: bool = False,
+    train: Trainer | None = None,
+    progress: Progress = SILENT,
+) -> CompressionResult:
+    """Quantize a float32 Model to int8 and evaluate what it lost.
+
+    Args:
+        model: float32.
+        calibration: Folder of images like those that the Model will see, without labels. By default the training
+            images of ``data``.
+        data: Labelled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
+            training images train. Without them, calibration images evaluate that do not calibrate.
+        method: How the Model is made first.
+        config: What is done on the way.
+        techniques: What to try, one after another, until the Model is good enough.
+        calibration_images: How many images calibrate.
+        max_drop: Percentage points of top-1 that may be lost. Without labels, the Models must agree on 97 % of the
+            images on which the float Model is sure.
+        explain: Whether to find what each technique contributes, by making the Model without it.
+        train: Quantization-aware training; needed where ``method`` or ``techniques`` ask for it.
+        progress: Receives progress updates.
+
+    Returns:
+        The best int8 Model that was made, good enough or not: see :meth:`CompressionResult.check`.
+
+    Raises:
+        CompressionError: If the Model is int8 already or broken, or the arguments contradict each other.
+        DataError: If images cannot be read, or the labels are not the Model's.
+        EngineError: If the engine cannot run the Model.
+    """
+    refuse_int8(model)
+    check_finite(model)  # before the float Model runs, which would only warn
+    trains = method is Method.TRAINED or Technique.TRAINING in techniques
+    _check_arguments(method, techniques, has_images=not (calibration is None and data is None), train=train)
+    if method is Method.DATA_FREE and calibration is not None:
+        raise CompressionError("data-free quantization takes no calibration images")
+    count = 0 if method is Method.DATA_FREE else calibration_images
+    images = choose_images(model, calibration, data, count, trains=trains)
+    maker = _Maker(
+        model,
+        images,
+        _prepared(model, images.calibration, progress).pixels,
+        _evaluation_set(model, images, progress),
+        train,
+        progress,
+    )
+    attempt = maker.first_good_enough(maker.attempt(method, config), techniques, max_drop)
+    made = _with_provenance(attempt, len(images.calibration) and len(maker.pixels))
+    steps = _next_steps(attempt, config, techniques, evaluated=maker.evaluation is not None)
+    found, untrained = maker.explained(attempt) if explain else ([], None)
+    report = with_costs(attempt.report, model, made)
+    return CompressionResult(
+        made, report, attempt.config, attempt.method, images, max_drop, steps, tuple(found), untrained
+    )
+
+
+def quantize_quickly(model: Model, pixels: Pixels, *, progress: Progress = SILENT) -> Model:
+    """The int8 Model by which many Models are compared: calibrated with few images, rounded to the nearest.
+
+    Args:
+        model: float32.
+        pixels: Training images, uint8 (N, height, width, 3); at most :data:`CALIBRATION_IMAGES` of them, evenly
+            spread, calibrate.
+        progress: Receives progress updates.
+
+    Raises:
+        CompressionError: If the Model is int8 already or broken, or the images cannot calibrate it.
+    """
+    chosen = pixels[spread(len(pixels), CALIBRATION_IMAGES)]
+    return quantize_with_images(model, chosen, QUICK, progress=progress).model
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """An int8 Model, how it was made, and what it lost."""
+
+    made: Quantized
+    config: QuantizationConfig
+    method: Method
+    report: QualityReport
+
+
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """Makes int8 Models of one float Model, and evaluates them."""
+
+    model: Model
+    images: QuantizationImages
+    pixels: Pixels
+    evaluation: EvaluationSet | None
+    train: Trainer | None
+    progress: Progress
+
+    def attempt(self, method: Method, config: QuantizationConfig) -> _Attempt:
+        """Make and evaluate one int8 Model."""
+        made = self._made(method, config)
+        if self.evaluation is None:
+            return _Attempt(made, config, method, QualityReport())
+        return _Attempt(made, config, method, self.evaluation.report(made.model, made.layers))
+
+    def first_good_enough(self, best: _Attempt, techniques: Sequence[Technique], max_drop: float) -> _Attempt:
+        """The first attempt that is good enough, or else the best one of all."""
+        for technique, changed in fallbacks(best.config, techniques):
+            refusal = best.report.refusal(max_drop)
+            if refusal is None:
+                break
+            self.progress.note(f"{refusal}; trying {technique}")
+            method = Method.TRAINED if technique is Technique.TRAINING else best.method
+            tried = self.attempt(method, changed)
+            if tried.report.merit > best.report.merit:
+                best = tried
+        return best
+
+    def explained(self, attempt: _Attempt) -> tuple[list[Contribution], QualityReport | None]:
+        """What each technique contributes, and the report that it is compared with."""
+        if self.evaluation is None:
+            return [], None
+        if attempt.method is Method.DATA_FREE:
+            found = contributions(
+                self.evaluation,
+                lambda config: quantize_without_images(self.model, config),
+                attempt.config,
+                DATA_FREE_SWITCHES,
+            )
+            return found, attempt.report
+        found = contributions(self.evaluation, lambda config: self._made(Method.CALIBRATED, config), attempt.config)
+        if attempt.method is Method.TRAINED:
+            return found, self.attempt(Method.CALIBRATED, attempt.config).report
+        return found, attempt.report
+
+    def _made(self, method: Method, config: QuantizationConfig) -> Quantized:
+        match method:
+            case Method.CALIBRATED:
+                return quantize_with_images(self.model, self.pixels, config, progress=self.progress)
+            case Method.TRAINED:
+                return self._trained(config)
+            case Method.DATA_FREE:
+                made = quantize_without_images(self.model, config)
+                if self.evaluation is None:
+                    return made
+                some = self.evaluation.pixels[:LAYERWISE_IMAGES]
+                return replace(made, layers=measure_sqnr(made.float_model, made.model, some))
+            case _:
+                assert_never(method)
+
+    def _trained(self, config: QuantizationConfig) -> Quantized:
+        if self.train is None:
+            raise CompressionError("quantization-aware training needs the argument train")
+        training = _prepared(self.model, self.images.training, self.progress)
+        return self.train(
+            self.model,
+            training.pixels,
+            self.pixels,
+            config,
+            targets=training.targets,
+            evaluation=None if self.images.calibration_overlap else self.evaluation,
+            progress=self.progress,
+        )
+
+
+def _check_arguments(
+    method: Method, techniques: Sequence[Technique], *, has_images: bool, train: Trainer | None
+) -> None:
+    if method is Method.DATA_FREE and techniques:
+        raise CompressionError(f"data-free quantization cannot fall back to {techniques[0]}, which needs images")
+    if method is not Method.DATA_FREE and not has_images:
+        raise CompressionError("calibration needs images: give calibration or data, or choose Method.DATA_FREE")
+    if train is None and (method is Method.TRAINED or Technique.TRAINING in techniques):
+        raise CompressionError("quantization-aware training needs the argument train")
+
+
+def _prepared(model: Model, subset: Subset, progress: Progress) -> Prepared:
+    """Images as a Model takes them: uint8 (N, height, width, 3), and their classes."""
+    if not len(subset):
+        progress = SILENT  # there is nothing to tell
+    return prepare(subset, model.preprocessing, model.network.height, model.network.width, progress=progress)
+
+
+def _evaluation_set(model: Model, images: QuantizationImages, progress: Progress) -> EvaluationSet | None:
+    if not len(images.evaluation):
+        return None
+    decoded = _prepared(model, images.evaluation, progress)
+    targets = decoded.targets if images.labelled else None
+    return EvaluationSet.of(
+        model, decoded.pixels, targets, calibration_overlap=images.calibration_overlap, progress=progress
+    )
+
+
+def _next_steps(
+    attempt: _Attempt, config: QuantizationConfig, techniques: Sequence[Technique], *, evaluated: bool
+) -> tuple[str, ...]:
+    if attempt.method is Method.DATA_FREE:
+        return ("calibration images",) if evaluated else ("labelled images to evaluate on",)
+    last, trained = config, attempt.method is Method.TRAINED
+    for technique, changed in fallbacks(config, techniques):  # all were tried, whichever Model of them is the best
+        last, trained = changed, trained or technique is Technique.TRAINING
+    return tuple(next_steps(last, trained=trained))
+
+
+def _with_provenance(attempt: _Attempt, calibration_images: int) -> Model:
+    model, config = attempt.made.model, attempt.config
+    entry: dict[str, Any] = {
+        "made_by": str(attempt.method),
+        "trained": attempt.method is Method.TRAINED,
+        "weight_bits": config.weight_bits,
+        "equalize": config.equalize,
+        "absorb": config.absorb,
+        "bias_correction": config.bias_correction,
+    }
+    if attempt.method is not Method.DATA_FREE:
+        entry |= {
+            "deviation_correction": config.deviation_correction,
+            "ranges": str(config.ranges),
+            "rounding": str(config.rounding),
+            "calibration_images": calibration_images,
+        }
+    if attempt.made.epoch is not None:
+        entry["epoch"] = attempt.made.epoch
+    if attempt.report.evaluated:
+        entry["quality"] = attempt.report.provenance()
+    return replace(model, provenance={**model.provenance, "quantization": entry})

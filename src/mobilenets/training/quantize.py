@@ -1,0 +1,173 @@
+"""The int8 pipeline with this package's quantization-aware training: :func:`mobilenets.quantize`.
+
+:mod:`mobilenets.compression.pipeline` stands below training and takes the function that trains as an argument; here it
+gets one. PyTorch is imported when that function is called, so all that needs no training works without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression import pipeline
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.pipeline import CALIBRATION_IMAGES, CompressionResult, Method
+from mobilenets.compression.quality import DEFAULT_MAX_DROP
+from mobilenets.compression.quantize import Quantized
+from mobilenets.compression.techniques import Technique
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.subset import Targets
+from mobilenets.errors import MissingDependencyError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+FITTED_CALIBRATION_IMAGES = 128
+"""Training images, evenly spread, that calibrate a Model that was fitted to them."""
+
+
+def quantize(
+    model: Model,
+    *,
+    calibration: str | Path | None = None,
+    data: str | Path | Dataset | None = None,
+    method: Method = Method.CALIBRATED,
+    config: QuantizationConfig = QuantizationConfig(),
+    techniques: Sequence[Technique] = (),
+    calibration_images: int = CALIBRATION_IMAGES,
+    max_drop: float = DEFAULT_MAX_DROP,
+    epochs: int | None = None,
+    explain: bool = False,
+    progress: Progress = SILENT,
+) -> CompressionResult:
+    """Quantize a float32 Model to int8 and evaluate what it lost.
+
+    Args:
+        model: float32.
+        calibration: Folder of images like those that the Model will see, without labels. By default the training
+            images of ``data``.
+        data: Labelled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
+            training images train. Without them, calibration images evaluate that do not calibrate.
+        method: How the Model is made first: ``Method.CALIBRATED``, ``TRAINED`` or ``DATA_FREE``.
+        config: Which techniques are in use, and the bits of the weights.
+        techniques: What to try, one after another, until the Model is good enough;
+            :data:`mobilenets.compression.techniques.FALLBACK_ORDER` for everything.
+        calibration_images: How many images calibrate.
+        max_drop: Percentage points of top-1 that may be lost. Without labels, the Models must agree on 97 % of the
+            images on which the float Model is sure.
+        epochs: Epochs of quantization-aware training; None leaves them to its recipe.
+        explain: Whether to find what each technique contributes, by making the Model without it.
+        progress: Receives progress updates.
+
+    Returns:
+        The best int8 Model that was made, with its quality report. Whether it is good enough is in
+        :attr:`~mobilenets.compression.pipeline.CompressionResult.refusal`.
+
+    Raises:
+        CompressionError: If the Model is int8 already or broken, or the arguments contradict each other.
+        DataError: If images cannot be read, or the labels are not the Model's.
+        EngineError: If the engine cannot run the Model.
+        MissingDependencyError: If something is to be trained and PyTorch is not installed.
+
+    >>> import numpy as np
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+    >>> from mobilenets.tasks.classification import Classification
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=10)
+    >>> rng = np.random.default_rng(0)
+    >>> parameters = {
+    ...     name: rng.normal(1.0 if name.endswith("running_var") else 0.1, 0.1, shape).astype(np.float32)
+    ...     for name, shape in network.parameter_shapes().items()
+    ... }
+    >>> model = Model(network, parameters, Classification.numbered(network))
+    >>> quantize(model, method=Method.DATA_FREE).model.precision
+    'int8'
+    """
+    return pipeline.quantize(
+        model,
+        calibration=calibration,
+        data=data,
+        method=method,
+        config=config,
+        techniques=techniques,
+        calibration_images=calibration_images,
+        max_drop=max_drop,
+        explain=explain,
+        train=_Training(epochs),
+        progress=progress,
+    )
+
+
+def quantize_fitted(
+    model: Model,
+    dataset: Dataset,
+    *,
+    max_drop: float = DEFAULT_MAX_DROP,
+    epochs: int | None = None,
+    progress: Progress = SILENT,
+) -> CompressionResult:
+    """Quantize a Model with the images that it was fitted to.
+
+    The training images calibrate, and train where calibration alone loses too much; the validation images decide.
+
+    Args:
+        model: float32.
+        dataset: What it was fitted to.
+        max_drop: Percentage points of top-1 that may be lost.
+        epochs: Epochs of quantization-aware training; None leaves them to its recipe.
+        progress: Receives progress updates.
+
+    Raises:
+        GateError: If it lost more than it may even after training.
+        CompressionError: If the Model cannot be quantized.
+    """
+    result = quantize(
+        model,
+        data=dataset,
+        techniques=(Technique.TRAINING,),
+        calibration_images=FITTED_CALIBRATION_IMAGES,
+        max_drop=max_drop,
+        epochs=epochs,
+        progress=progress,
+    )
+    result.check(["more epochs of training", "a wider network"])
+    return result
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Quantization-aware training for some epochs; None leaves them to its recipe."""
+
+    epochs: int | None
+
+    def __call__(
+        self,
+        model: Model,
+        pixels: Pixels,
+        calibration: Pixels,
+        config: QuantizationConfig,
+        *,
+        targets: Targets | None,
+        evaluation: EvaluationSet | None,
+        progress: Progress,
+    ) -> Quantized:
+        """Quantize and train; see :class:`mobilenets.compression.pipeline.Trainer`.
+
+        Raises:
+            MissingDependencyError: If PyTorch is not installed.
+        """
+        try:
+            from mobilenets.training.quantization_aware import train
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(error.name or "torch", "train") from None
+        return train(
+            model,
+            pixels,
+            calibration,
+            config,
+            epochs=self.epochs,
+            targets=targets,
+            evaluation=evaluation,
+            progress=progress,
+        )

@@ -1,0 +1,134 @@
+"""The int8 pipeline as a function: what it makes, keeps and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.quantization import Place, make_place, small_model
+
+from mobilenets.base.progress import Progress
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.pipeline import Method, quantize, quantize_quickly
+from mobilenets.compression.quantize import Quantized, quantize_with_images
+from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.techniques import Technique
+from mobilenets.data.dataset import load_dataset
+from mobilenets.data.subset import Targets
+from mobilenets.errors import CompressionError, GateError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return make_place(tmp_path)
+
+
+class Trained:
+    """A function that trains, which counts what it is given and trains nothing."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.evaluation: EvaluationSet | None = None
+
+    def __call__(
+        self,
+        model: Model,
+        pixels: Pixels,
+        calibration: Pixels,
+        config: QuantizationConfig,
+        *,
+        targets: Targets | None,
+        evaluation: EvaluationSet | None,
+        progress: Progress,
+    ) -> Quantized:
+        self.images, self.evaluation = len(pixels), evaluation
+        assert targets is not None
+        assert len(targets) == len(pixels)
+        made = quantize_with_images(model, calibration, config)
+        return Quantized(made.model, made.float_model, made.layers, epoch=3)
+
+
+def test_a_result_says_how_the_model_was_made_and_what_it_lost(place: Place) -> None:
+    result = quantize(small_model(), calibration=place.images, data=place.images, calibration_images=8, max_drop=100)
+    assert result.model.precision == "int8"
+    assert result.method is Method.CALIBRATED
+    assert result.refusal is None
+    result.check()
+    assert result.report.agreement.total == 16
+    assert result.report.bytes_after is not None
+    entry = result.model.provenance["quantization"]
+    assert (entry["made_by"], entry["calibration_images"], entry["trained"]) == ("calibrated", 8, False)
+    assert entry["quality"] == result.report.provenance()
+
+
+def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(place: Place) -> None:
+    dataset, train = load_dataset(place.images), Trained()
+    result = quantize(
+        small_model(),
+        data=dataset,
+        techniques=(Technique.TRAINING,),
+        max_drop=-200,
+        calibration_images=128,
+        train=train,
+    )
+    assert train.images == len(dataset.train)
+    assert train.evaluation is not None
+    assert len(train.evaluation.pixels) == len(dataset.validation)
+    with pytest.raises(
+        GateError, match=r"at most -200 are allowed.*Try percentile ranges, more epochs of training or more"
+    ):
+        result.check()
+    with pytest.raises(GateError, match=r"Try a wider network$"):
+        result.check(["a wider network"])
+
+
+def test_training_is_tried_only_if_the_model_lost_too_much(place: Place) -> None:
+    dataset, train = load_dataset(place.images), Trained()
+    result = quantize(small_model(), data=dataset, techniques=(Technique.TRAINING,), max_drop=100, train=train)
+    assert train.images == 0
+    assert result.model.provenance["quantization"]["trained"] is False
+
+
+def test_a_model_can_be_trained_right_away(place: Place) -> None:
+    train = Trained()
+    result = quantize(small_model(), data=load_dataset(place.images), method=Method.TRAINED, train=train)
+    assert result.method is Method.TRAINED
+    assert result.model.provenance["quantization"]["epoch"] == 3
+
+
+def test_the_data_free_model_of_no_images_is_refused_but_there(place: Place) -> None:
+    result = quantize(small_model(), method=Method.DATA_FREE)
+    assert result.refusal == "there are no images to evaluate it on"
+    assert result.next_steps == ("labelled images to evaluate on",)
+    assert result.model.provenance["quantization"]["made_by"] == "data-free"
+    evaluated = quantize(small_model(), data=place.images, method=Method.DATA_FREE, max_drop=100)
+    assert evaluated.report.agreement.total == 24
+    assert len(evaluated.report.layers) == len(small_model().network.layers)
+
+
+def test_arguments_that_contradict_each_other_are_refused(place: Place) -> None:
+    model = small_model()
+    with pytest.raises(CompressionError, match="calibration needs images"):
+        quantize(model)
+    with pytest.raises(CompressionError, match="takes no calibration images"):
+        quantize(model, calibration=place.images, method=Method.DATA_FREE)
+    with pytest.raises(CompressionError, match="cannot fall back to percentile ranges"):
+        quantize(model, method=Method.DATA_FREE, techniques=tuple(Technique))
+    for asked in ({"method": Method.TRAINED}, {"techniques": (Technique.TRAINING,)}):
+        with pytest.raises(CompressionError, match="needs the argument train"):
+            quantize(model, calibration=place.images, **asked)
+
+
+def test_models_are_compared_in_int8_with_64_images_and_nearest_rounding() -> None:
+    rng = np.random.default_rng(0)
+    model = small_model()
+    pixels = rng.integers(0, 256, (100, 32, 32, 3), dtype=np.uint8)
+    quick = quantize_quickly(model, pixels)
+    chosen = np.unique(np.linspace(0, 99, 64).round().astype(int))
+    same = quantize_with_images(model, pixels[chosen], QuantizationConfig(rounding=Rounding.NEAREST)).model
+    for name, tensor in same.parameters.items():
+        np.testing.assert_array_equal(quick.parameters[name], tensor)
