@@ -16,6 +16,8 @@ from mobilenets.errors import MissingDependencyError
 
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
+SIGNATURE = "serving_default"
+"""Name of the one signature, as LiteRT's own converter calls it."""
 ALIGNMENT = 16
 """Bytes to which constants are aligned, so that a runtime can use them where the file is mapped."""
 
@@ -31,7 +33,7 @@ class Tensor:
         kind: Name of its ``TensorType``, such as ``INT8``.
         shape: As stored; the batch is 1.
         values: What a constant holds; None for what is computed.
-        scale: Scales of its quantisation: none, one, or one per channel.
+        scale: Scales of its quantization: none, one, or one per channel.
         zero_point: Likewise.
         axis: Axis of the channels that have scales of their own.
     """
@@ -133,6 +135,12 @@ class _FlatbufferWriter:
         for name, content in metadata.items():
             number = self.buffer(content)
             entries.append(self.table("Metadata", Name=self.builder.CreateString(name), Buffer=number))
+        signature = self.table(
+            "SignatureDef",
+            Inputs=self.names(graph, graph.inputs),
+            Outputs=self.names(graph, graph.outputs),
+            SignatureKey=self.builder.CreateString(SIGNATURE),
+        )
         root = self.table(
             "Model",
             Version=SCHEMA_VERSION,
@@ -141,8 +149,17 @@ class _FlatbufferWriter:
             Description=self.builder.CreateString(description),
             Buffers=self.offsets(self.buffers),
             Metadata=self.offsets(entries),
+            SignatureDefs=self.offsets([signature]),
         )
         self.builder.Finish(root, file_identifier=FILE_IDENTIFIER)
+
+    def names(self, graph: Graph, tensors: list[int]) -> int:
+        """Tensors by the names that a signature gives them: their own."""
+        entries = [
+            self.table("TensorMap", Name=self.builder.CreateString(graph.tensors[index].name), TensorIndex=index)
+            for index in tensors
+        ]
+        return self.offsets(entries)
 
     def operator_code(self, code: str, version: int) -> int:
         number = getattr(self.schema.BuiltinOperator, code)
