@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from tests.support.random_models import random_network
 
-from mobilenets.benchmark.race import race
+from mobilenets.benchmark.race import fastest_peers, race
 from mobilenets.benchmark.runtimes import Contestant
 from mobilenets.engine.timing import random_pixels
 from mobilenets.model.preprocessing import Pixels
@@ -42,4 +42,22 @@ def test_a_contestant_that_answers_differently_is_not_timed_and_the_others_are()
 
 def test_answers_that_are_no_numbers_differ() -> None:
     timings = race([Fixed("ours", 1, 2), Fixed("broken", float("nan"), 2)], pixels(), seconds=0, integer=True)
+    assert not timings[1].timed
+
+
+def test_a_model_of_a_peers_own_quantizer_may_differ_more_and_the_faster_one_counts() -> None:
+    ours, export, own = Fixed("ours", 1, 2, 3), Fixed("peer", 1, 2, 3), Fixed("peer", 1, 2.2, 3)
+    own.own = True
+    timings = race([ours, export, own], pixels(), seconds=0, integer=True)
+    assert all(timing.timed for timing in timings)
+    assert [timing.label for timing in timings] == ["ours", "peer", "peer (own)"]
+    assert 0 < timings[2].difference < 0.2 / np.std([1, 2, 3])
+    assert fastest_peers(timings) == [min(timings[1:], key=lambda timing: timing.minimum)]
+
+
+def test_agreement_is_the_share_of_equal_classes() -> None:
+    other = Fixed("peer", 3, 2, 1)
+    other.own = True
+    timings = race([Fixed("ours", 1, 2, 3), other], pixels(), seconds=0, integer=True)
+    assert timings[1].agreement == 0
     assert not timings[1].timed

@@ -52,8 +52,16 @@ def test_peers_are_raced_after_their_answers_are_compared(model: Path) -> None:
     result = CliRunner().invoke(command, [str(model), "--against", "onnxruntime", "--seconds", "0.05", "--json"])
     assert result.exit_code == 0, result.output
     runs = json.loads(result.stdout)["runs"]
-    assert [run["runtime"] for run in runs] == ["mobilenets", "onnxruntime"]
-    assert runs[1]["largest_difference"] < 0.1
+    assert [(run["runtime"], run["own_quantizer"]) for run in runs] == [
+        ("mobilenets", False),
+        ("onnxruntime", False),
+        ("onnxruntime", True),
+    ]
+    assert runs[1]["largest_difference"] == 0
+    assert runs[1]["agreement"] == 1
+    assert 0 < runs[2]["largest_difference"] < 0.5
+    fastest = min(runs[1:], key=lambda run: run["minimum_ms"])
+    assert [run["fastest"] for run in runs] == [False, *(run is fastest for run in runs[1:])]
 
 
 def test_what_cannot_be_raced_is_refused(model: Path) -> None:
@@ -62,4 +70,4 @@ def test_what_cannot_be_raced_is_refused(model: Path) -> None:
     assert "known are onnxruntime, openvino, litert, ncnn, torch" in result.stderr
     result = CliRunner().invoke(command, [str(model), "--threads", "1,x"])
     assert result.exit_code == 2
-    assert "'1,x' is not a list of whole numbers above 0" in result.stderr
+    assert "'1,x' is not a list of integers above 0" in result.stderr

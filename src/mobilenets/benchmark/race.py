@@ -25,7 +25,11 @@ FLOAT_TOLERANCE = 1e-3
 INTEGER_TOLERANCE = 0.1
 """Largest difference of two runtimes' logits, as a share of the logits' spread (the standard deviation over classes).
 
-Runtimes round int8 results in ways of their own, which moves single bytes by one, and LiteRT's logits are bytes."""
+Runtimes round int8 results in ways of their own, which moves single bytes by one."""
+OWN_TOLERANCE = 0.5
+"""Largest root mean square of the difference, as such a share, of a model that a peer's own quantizer made.
+
+Its numbers are others, so its answers are; a model that is as good keeps well below."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,53 @@ class Timing(Times):
     """Times of one contestant: none at all where it answers differently.
 
     Attributes:
-        name: The contestant.
-        difference: How far its logits lie from ours, as a share of their spread.
+        name: The runtime.
+        difference: How far its logits lie from ours, as a share of their spread: at most, or for a model of its own
+            quantizer as a root mean square.
+        own: Whether the runtime's own quantizer made the model.
+        agreement: Share of the images that were compared to which it gives the class that ours gives.
     """
 
     name: str
     difference: float
+    own: bool = False
+    agreement: float = 1.0
 
     @property
     def timed(self) -> bool:
         """Whether it answers as ours does; if not, it has no times."""
         return bool(self.seconds)
 
+    @property
+    def label(self) -> str:
+        """The runtime, and whose model it ran."""
+        return f"{self.name} (own)" if self.own else self.name
 
-def race(contestants: Sequence[Contestant], pixels: Pixels, *, seconds: float, integer: bool) -> list[Timing]:
+
+def fastest_peers(timings: Sequence[Timing]) -> list[Timing]:
+    """Of every peer the variant with the least time: what ours, the first, is to be compared with.
+
+    Args:
+        timings: Of one race, ours first.
+
+    Returns:
+        One Timing a runtime, in the order of the race; none of those that were not timed.
+    """
+    fastest: dict[str, Timing] = {}
+    for timing in timings[1:]:
+        if timing.timed and (timing.name not in fastest or timing.minimum < fastest[timing.name].minimum):
+            fastest[timing.name] = timing
+    return list(fastest.values())
+
+
+def race(
+    contestants: Sequence[Contestant],
+    pixels: Pixels,
+    *,
+    seconds: float,
+    integer: bool,
+    images: Pixels | None = None,
+) -> list[Timing]:
     """Check that all contestants give the same answers, then time those that do in turns.
 
     A contestant whose answers differ would be timed at other work. It is handed back without times, and the others go
@@ -57,21 +94,36 @@ def race(contestants: Sequence[Contestant], pixels: Pixels, *, seconds: float, i
         pixels: uint8 (N, height, width, 3); one run is all of it.
         seconds: How long to go on, all contestants together.
         integer: Whether the Model is an int8 one, whose answers agree less closely.
+        images: What answers are compared on, in runs of the size of ``pixels``; by default the pixels.
     """
+    compared = pixels if images is None else images[: len(images) // len(pixels) * len(pixels)]
+    answers = [_answers(contestant, compared, len(pixels)) for contestant in contestants]
+    answers = [answer.reshape(answers[0].shape) for answer in answers]
+    differences = [
+        _difference(answer, answers[0], own=contestant.own)
+        for contestant, answer in zip(contestants, answers, strict=True)
+    ]
     inputs = [contestant.prepare(pixels) for contestant in contestants]
-    answers = [np.array(contestant.run(given)) for contestant, given in zip(contestants, inputs, strict=True)]
-    differences = [_difference(answer.reshape(answers[0].shape), answers[0]) for answer in answers]
     limit = INTEGER_TOLERANCE if integer else FLOAT_TOLERANCE
     times: list[list[float]] = [[] for _ in contestants]
-    agreeing = [index for index, difference in enumerate(differences) if difference <= limit]
+    agreeing = [
+        index
+        for index, (contestant, difference) in enumerate(zip(contestants, differences, strict=True))
+        if difference <= (OWN_TOLERANCE if contestant.own else limit)
+    ]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not all(times[index] for index in agreeing):
         for index in agreeing:
             times[index].extend(_turn(contestants[index], inputs[index]))
     return [
-        Timing(tuple(mine), contestant.name, difference)
-        for contestant, mine, difference in zip(contestants, times, differences, strict=True)
+        Timing(tuple(mine), contestant.name, difference, contestant.own, _agreement(answer, answers[0]))
+        for contestant, mine, difference, answer in zip(contestants, times, differences, answers, strict=True)
     ]
+
+
+def _answers(contestant: Contestant, images: Pixels, size: int) -> Logits:
+    runs = [images[begin : begin + size] for begin in range(0, len(images), size)]
+    return np.concatenate([np.array(contestant.logits(contestant.run(contestant.prepare(run)))) for run in runs])
 
 
 def _turn(contestant: Contestant, given: Pixels) -> list[float]:
@@ -88,6 +140,11 @@ def _wait_for_spinning_threads() -> None:
             return
 
 
-def _difference(logits: Logits, ours: Logits) -> float:
+def _difference(logits: Logits, ours: Logits, *, own: bool) -> float:
     spread = float(ours.std(axis=-1).mean()) or 1.0
-    return float(np.abs(logits.astype(np.float64) - ours).max()) / spread
+    difference = logits.astype(np.float64) - ours
+    return float(np.sqrt(np.mean(difference**2)) if own else np.abs(difference).max()) / spread
+
+
+def _agreement(logits: Logits, ours: Logits) -> float:
+    return float((logits.argmax(axis=-1) == ours.argmax(axis=-1)).mean())

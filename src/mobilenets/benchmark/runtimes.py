@@ -1,7 +1,9 @@
 """Other runtimes, each at its best setting, behind one interface: what the engine is measured against.
 
-Every contestant gets the same Model, exported by :mod:`mobilenets.formats`, and the same pixels. What a runtime wants
-to have done to its input beforehand is done outside the timing, to its advantage.
+A contestant is a runtime with one model loaded. Every runtime gets the Model as :mod:`mobilenets.formats` exports it;
+for an int8 Model, those that have a quantizer also get a model of their own making
+(:mod:`mobilenets.benchmark.quantizers`), and the faster of the two counts. All get the same pixels. What a runtime
+wants to have done to its input beforehand is done outside the timing, to its advantage.
 """
 
 from __future__ import annotations
@@ -16,8 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.benchmark.ncnn_files import write_ncnn
+from mobilenets.benchmark.quantizers import (
+    channels_first,
+    litert_model,
+    onnxruntime_model,
+    openvino_model,
+    optional_module,
+)
 from mobilenets.engine.session import Session
-from mobilenets.errors import EngineError, MissingDependencyError
+from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -27,9 +36,15 @@ OURS = "mobilenets"
 
 
 class Contestant(ABC):
-    """One runtime with one Model loaded."""
+    """One runtime with one model loaded.
+
+    Attributes:
+        name: The runtime.
+        own: Whether its own quantizer made the model. Its numbers are then others than the Model's.
+    """
 
     name: str
+    own: bool = False
 
     def prepare(self, pixels: Pixels) -> Array:
         """The pixels as this runtime wants to be given them; not timed."""
@@ -38,6 +53,10 @@ class Contestant(ABC):
     @abstractmethod
     def run(self, prepared: Array) -> Array:
         """Logits, (N, classes); this is what is timed."""
+
+    def logits(self, output: Array) -> Array:
+        """What :meth:`run` gave as real numbers; not timed."""
+        return output
 
 
 class Ours(Contestant):
@@ -56,28 +75,37 @@ class OnnxRuntime(Contestant):
     """ONNX Runtime on the CPU, all graph optimisations.
 
     int8 networks get exact integers (:mod:`mobilenets.formats.onnx.run`): by its defaults its sums saturate on
-    processors without VNNI, and its answers are others. Where there is VNNI the setting changes nothing.
+    processors without VNNI, and its answers are others.
+
+    Args:
+        model: What it runs.
+        threads: Most threads of one run.
+        calibration: Images on which its own quantizer makes an int8 model of the Model's real numbers.
     """
 
     name = "onnxruntime"
 
-    def __init__(self, model: Model, threads: int) -> None:
-        runtime = _import("onnxruntime")
+    def __init__(self, model: Model, threads: int, calibration: Pixels | None = None) -> None:
+        runtime = optional_module("onnxruntime")
         from mobilenets.formats.onnx.run import session, session_options
         from mobilenets.formats.onnx.write import onnx_graph
 
-        self._normalize = _normalizer(model)
-        graph = onnx_graph(model, pixel_input=model.quantization is not None)
+        self.own = calibration is not None
+        self._normalize = _normalizer(model, own=self.own)
+        if calibration is not None:
+            content = onnxruntime_model(model, calibration)
+        else:
+            content = onnx_graph(model, pixel_input=model.quantization is not None).SerializeToString()
         options = session_options()  # exact: without VNNI its quickest int8 kernels saturate, and answer otherwise
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        self._session = session(graph.SerializeToString(), options=options)
+        self._session = session(content, options=options)
         self._input = self._session.get_inputs()[0].name
 
     def prepare(self, pixels: Pixels) -> Array:
-        return _channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return channels_first(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         outputs: list[Array] = self._session.run(None, {self._input: prepared})
@@ -85,18 +113,29 @@ class OnnxRuntime(Contestant):
 
 
 class OpenVino(Contestant):
-    """OpenVINO for least latency, in the Model's own precision."""
+    """OpenVINO for least latency, in the Model's own precision.
+
+    Args:
+        model: What it runs.
+        threads: Most threads of one run.
+        calibration: Images on which NNCF makes an int8 model of the Model's real numbers.
+    """
 
     name = "openvino"
 
-    def __init__(self, model: Model, threads: int) -> None:
-        openvino = _import("openvino")
+    def __init__(self, model: Model, threads: int, calibration: Pixels | None = None) -> None:
+        openvino = optional_module("openvino")
         from mobilenets.formats.onnx.write import onnx_graph
 
-        self._normalize = _normalizer(model)
-        graph = onnx_graph(model, pixel_input=model.quantization is not None)
+        self.own = calibration is not None
+        self._normalize = _normalizer(model, own=self.own)
         core = openvino.Core()
-        network = core.read_model(graph.SerializeToString())
+        if calibration is not None:
+            network = openvino_model(model, calibration)
+        else:
+            int8 = model.quantization is not None
+            graph = onnx_graph(model, pixel_input=int8, integer_units=int8)
+            network = core.read_model(graph.SerializeToString())
         self._compile: Callable[[int], Any] = lambda batch: core.compile_model(
             _with_batch(network, batch),
             "CPU",
@@ -112,7 +151,7 @@ class OpenVino(Contestant):
     def prepare(self, pixels: Pixels) -> Array:
         if len(pixels) not in self._requests:
             self._requests[len(pixels)] = self._compile(len(pixels)).create_infer_request()
-        return _channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return channels_first(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         results = self._requests[len(prepared)].infer({0: prepared}, share_inputs=True)
@@ -121,24 +160,30 @@ class OpenVino(Contestant):
 
 
 class LiteRt(Contestant):
-    """LiteRT with its XNNPACK kernels."""
+    """LiteRT with its XNNPACK kernels.
+
+    Args:
+        model: What it runs.
+        threads: Most threads of one run.
+        calibration: Images on which ai-edge-quantizer makes an int8 model of the Model's real numbers.
+    """
 
     name = "litert"
 
-    def __init__(self, model: Model, threads: int) -> None:
-        litert = _import("ai_edge_litert.interpreter", "ai-edge-litert")
-        from mobilenets.formats.litert.write import to_litert
+    def __init__(self, model: Model, threads: int, calibration: Pixels | None = None) -> None:
+        litert = optional_module("ai_edge_litert.interpreter", "ai-edge-litert")
         from mobilenets.model.folding import fold
 
-        folded = fold(model) if model.quantization is None else model
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.tflite"
-            to_litert(folded, path)
-            content = path.read_bytes()
-        self._normalize = _normalizer(model)
+        self.own = calibration is not None
+        self._normalize = _normalizer(model, own=self.own)
+        if calibration is not None:
+            content = litert_model(model, calibration)
+        else:
+            content = _litert_file(fold(model) if model.quantization is None else model)
         self._interpreter = litert.Interpreter(model_content=content, num_threads=threads)
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        source, output = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        self._input, self._output = source["index"], output["index"]
+        self._input_scale, self._output_scale = source["quantization"], output["quantization"]
         self._batch = 0
 
     def prepare(self, pixels: Pixels) -> Array:
@@ -146,7 +191,18 @@ class LiteRt(Contestant):
             self._interpreter.resize_tensor_input(self._input, pixels.shape)
             self._interpreter.allocate_tensors()
             self._batch = len(pixels)
-        return self._normalize(pixels) if self._normalize else pixels
+        if not self.own or self._normalize is None:
+            return self._normalize(pixels) if self._normalize else pixels
+        scale, zero_point = self._input_scale
+        steps: Array = np.rint(self._normalize(pixels) / scale) + zero_point
+        return steps.clip(-128, 127).astype(np.int8)
+
+    def logits(self, output: Array) -> Array:
+        if output.dtype != np.int8:
+            return output
+        scale, zero_point = self._output_scale
+        real: Array = (output.astype(np.float32) - zero_point) * np.float32(scale)
+        return real
 
     def run(self, prepared: Array) -> Array:
         self._interpreter.set_tensor(self._input, prepared)
@@ -161,7 +217,7 @@ class Ncnn(Contestant):
     name = "ncnn"
 
     def __init__(self, model: Model, threads: int) -> None:
-        self._ncnn = _import("ncnn")
+        self._ncnn = optional_module("ncnn")
         from mobilenets.model.folding import fold
 
         if model.quantization is not None:
@@ -178,7 +234,7 @@ class Ncnn(Contestant):
             self._net.load_model(str(Path(folder) / "model.bin"))
 
     def prepare(self, pixels: Pixels) -> Array:
-        return _channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return channels_first(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         rows = []
@@ -195,7 +251,7 @@ class Torch(Contestant):
     name = "torch"
 
     def __init__(self, model: Model, threads: int) -> None:
-        _import("torch")
+        optional_module("torch")
         from mobilenets.training.inference import TorchRunner
 
         if model.quantization is not None:
@@ -204,7 +260,7 @@ class Torch(Contestant):
         self._normalize = _normalizer(model)
 
     def prepare(self, pixels: Pixels) -> Array:
-        return _channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return channels_first(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         logits: Array = self._runner.run(prepared)
@@ -221,23 +277,26 @@ CONTESTANTS: dict[str, Callable[[Model, int], Contestant]] = {
 }
 """Every runtime that the engine can be measured against, by the name that the command line knows."""
 
-
-def _import(module: str, package: str | None = None) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingDependencyError(package or module, "benchmark") from None
+QUANTIZERS: dict[str, Callable[[Model, int, Pixels], Contestant]] = {
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
+    "litert": LiteRt,
+}
+"""The runtimes whose own quantizer can be called here. ncnn's is a program that its Python package does not hold."""
 
 
-def _normalizer(model: Model) -> Callable[[Pixels], Array] | None:
-    """How pixels become what a float network reads; None for int8 Models, which read pixels."""
-    return None if model.quantization is not None else model.preprocessing.normalize
+def _normalizer(model: Model, *, own: bool = False) -> Callable[[Pixels], Array] | None:
+    """How pixels become what a network of real input reads; None for our exports of int8 Models, which read pixels."""
+    return model.preprocessing.normalize if own or model.quantization is None else None
 
 
-def _channels_first(values: Array) -> Array:
-    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+def _litert_file(model: Model) -> bytes:
+    from mobilenets.formats.litert.write import to_litert
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        to_litert(model, path)
+        return path.read_bytes()
 
 
 def _with_batch(network: Any, batch: int) -> Any:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
-from mobilenets.errors import MobileNetsError
-
-if TYPE_CHECKING:
-    from mobilenets.benchmark.race import Timing
-    from mobilenets.model.model import Model
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
     numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
     if min(numbers) < 1:
-        raise click.BadParameter(f"{text!r} is not a list of whole numbers above 0, such as 1,2")
+        raise click.BadParameter(f"{text!r} is not a list of integers above 0, such as 1,2")
     return numbers
 
 
@@ -53,100 +47,27 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Time a MODEL, beside other runtimes if asked, in turns, after checking that all give the same answers."""
-    from mobilenets.base.text import plural
-    from mobilenets.model.file import load
+    """Time a MODEL, beside other runtimes if asked, in turns, after comparing their answers.
 
-    loaded = load(model)
-    progress = progress_to_stderr(quiet=quiet)
-    lines: list[dict[str, Any]] = []
-    differing: list[dict[str, Any]] = []
-    for count in threads:
-        timings, missing = _race(loaded, against, count, batch, seconds)
-        for name, reason in missing.items():
-            progress.note(f"without {name}: {reason}")
-        for timing in timings:
-            if timing.timed:
-                lines.append(_line(loaded, timing, count, batch))
-            else:
-                differing.append(_differing(timing, count))
-                progress.note(f"{timing.name} answers differently on {plural(count, 'thread')} and is not timed")
-    from mobilenets.benchmark.peak_memory import peak_megabytes
+    Runtimes that have a quantizer run an int8 MODEL twice: as this package exports it, and made anew by their own.
+    """
+    from mobilenets.benchmark.benchmark import benchmark
 
-    for line in lines:
-        line["peak_megabytes"] = peak_megabytes(model, line["runtime"], line["threads"])
-    measured = _layers(loaded) if layers else []
+    result = benchmark(
+        model,
+        against=against,
+        threads=threads,
+        batch=batch,
+        seconds=seconds,
+        layers=layers,
+        progress=progress_to_stderr(quiet=quiet),
+    )
     if as_json:
-        print_json({"machine": _machine(loaded), "runs": lines, "not_timed": differing, "layers": measured})
+        print_json(result.to_json())
         return
-    _print(_machine(loaded), lines, differing)
-    if measured:
-        _print_layers(measured)
-
-
-def _race(
-    model: Model, against: Sequence[str], threads: int, batch: int, seconds: float
-) -> tuple[list[Timing], dict[str, str]]:
-    """Timings of ours and of every peer that can take the Model; for the others, why not."""
-    from mobilenets.benchmark.race import race
-    from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
-    from mobilenets.engine.timing import random_pixels
-
-    contestants = [CONTESTANTS[OURS](model, threads)]
-    missing = {}
-    for name in against:
-        try:
-            contestants.append(CONTESTANTS[name](model, threads))
-        except MobileNetsError as error:
-            missing[name] = str(error)
-    pixels, integer = random_pixels(model.network, batch), model.quantization is not None
-    return race(contestants, pixels, seconds=seconds * len(contestants), integer=integer), missing
-
-
-def _machine(model: Model) -> dict[str, Any]:
-    from mobilenets.base.processors import cores, processor_name
-    from mobilenets.engine.session import chosen_instruction_set, measured_peak
-
-    isa = chosen_instruction_set()
-    return {
-        "processor": processor_name(),
-        "cores": cores(),
-        "instruction_set": isa,
-        "precision": model.precision,
-        "peak_gmacs_per_second": round(measured_peak(isa, integer=model.quantization is not None) / 1e9, 1),
-    }
-
-
-def _line(model: Model, timing: Timing, threads: int, batch: int) -> dict[str, Any]:
-    from mobilenets.architecture.cost import cost
-    from mobilenets.engine.session import chosen_instruction_set, measured_peak
-
-    macs = cost(model.network).macs * batch
-    peak = measured_peak(chosen_instruction_set(), integer=model.quantization is not None) * threads
-    return {
-        "runtime": timing.name,
-        "threads": threads,
-        "batch": batch,
-        "minimum_ms": timing.minimum * 1e3,
-        "median_ms": timing.median * 1e3,
-        "p90_ms": timing.p90 * 1e3,
-        "runs": len(timing.seconds),
-        "share_of_peak": macs / timing.minimum / peak if peak else None,
-        "largest_difference": timing.difference,
-    }
-
-
-def _differing(timing: Timing, threads: int) -> dict[str, Any]:
-    return {"runtime": timing.name, "threads": threads, "largest_difference": timing.difference}
-
-
-def _layers(model: Model) -> list[dict[str, Any]]:
-    from dataclasses import asdict
-
-    from mobilenets.engine.session import Session
-
-    plan = Session(model, 1).plan(repeats=50)
-    return [asdict(layer) for step in plan for layer in step.layers]
+    _print(result.machine, result.runs, result.not_timed)
+    if result.layers:
+        _print_layers(result.layers)
 
 
 def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list[dict[str, Any]]) -> None:
@@ -164,7 +85,7 @@ def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list
     for line in lines:
         share, memory = line["share_of_peak"], line["peak_megabytes"]
         table.add_row(
-            line["runtime"],
+            _label(line),
             str(line["threads"]),
             f"{line['minimum_ms']:.3f}",
             f"{line['median_ms']:.3f}",
@@ -174,10 +95,26 @@ def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list
             f"{line['largest_difference']:.1g}",
         )
     for line in differing:
-        table.add_row(line["runtime"], str(line["threads"]), *[""] * 5, f"{line['largest_difference']:.1g}")
+        table.add_row(_label(line), str(line["threads"]), *[""] * 5, f"{line['largest_difference']:.1g}")
     console.print(table)
+    if any(line["own_quantizer"] for line in (*lines, *differing)):
+        console.print("(own): the model is of the runtime's own quantizer; all others run this one.")
+    for line in lines:
+        if line["fastest"]:
+            ratio = _ours(lines, line["threads"]) / line["minimum_ms"]
+            console.print(f"On {plural(line['threads'], 'thread')} ours takes {ratio:.2f} of {_label(line)}'s time.")
     if differing:
         console.print("Runtimes without times answer differently: they would be timed at other work.")
+
+
+def _label(line: dict[str, Any]) -> str:
+    """The runtime, and whether it ran a model of its own quantizer."""
+    return f"{line['runtime']} (own)" if line["own_quantizer"] else str(line["runtime"])
+
+
+def _ours(lines: list[dict[str, Any]], threads: int) -> float:
+    """Our least time with so many threads, in milliseconds."""
+    return float(next(line["minimum_ms"] for line in lines if line["threads"] == threads))
 
 
 def _print_layers(layers: list[dict[str, Any]]) -> None:
