@@ -193,6 +193,20 @@ def test_examples_that_are_not_run_import_what_is_there(page: Path) -> None:
                     assert hasattr(module, alias.name), f"{page.name}: {statement.module} has no {alias.name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_cpp_examples_compile(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```cpp\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if blocks and compiler is None:
+        pytest.skip("no C++ compiler is installed")
+    for block in blocks:
+        (tmp_path / "example.cpp").write_text(block, encoding="utf-8")
+        flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{ROOT / 'native'}"]
+        command = [str(compiler), *flags, str(tmp_path / "example.cpp")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{page.name}:\n{done.stderr}"
+
+
 LONGEST_LINE = 125
 """Characters of a line of prose: a line that was cut or pasted by mistake is longer, or ends in the middle."""
 
