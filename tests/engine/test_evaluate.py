@@ -1,43 +1,61 @@
-"""Figures of accuracy, against counts made by hand."""
+"""Evaluation of a Model on labelled images, and how labels of data and Model are matched."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from tests.support.random_models import random_model
 
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.dataset import Collection
+from mobilenets.data.image import ArrayImage, BytesImage
+from mobilenets.data.loading import Prepared
 from mobilenets.data.subset import Subset
-from mobilenets.engine.evaluate import match_labels, score
+from mobilenets.engine.evaluate import evaluate, evaluate_prepared, match_labels
+from mobilenets.engine.predictor import Classifier
+from mobilenets.engine.session import Session
 from mobilenets.errors import DataError
+from mobilenets.model.file import save
+from mobilenets.model.model import Model
 
 
-def test_figures_equal_a_count_by_hand() -> None:
-    #           truth: 0          0          1          2
-    logits = np.array([[9, 1, 0, 0], [0, 5, 1, 0], [0, 7, 1, 0], [8, 0, 1, 0]], np.float32)
-    evaluation = score(logits, np.array([0, 0, 1, 2]), ("a", "b", "c", "d"))
-    assert evaluation.confusion.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert evaluation.top1 == 0.5
-    assert evaluation.top5 == 1.0
-    figures = {row.label: (row.images, row.precision, row.recall) for row in evaluation.classes}
-    assert figures == {"a": (2, 0.5, 0.5), "b": (1, 0.5, 1.0), "c": (1, None, 0.0)}
-    assert evaluation.to_json()["confusion"] == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return random_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
 
 
-def test_top5_looks_at_five() -> None:
-    logits = np.tile(np.arange(6, dtype=np.float32), (2, 1))
-    assert score(logits, np.array([1, 0]), tuple("abcdef")).top5 == 0.5
+def test_all_ways_to_evaluate_agree(model: Model, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    targets = rng.integers(0, 3, 9)
+    exactly = replace(model, preprocessing=replace(model.preprocessing, crop_fraction=1.0))
+    save(exactly, tmp_path / "model.safetensors")
+    images = tuple(ArrayImage(str(number), one) for number, one in enumerate(pixels))
+    subset = Subset(images, targets)
+    expected = exactly.task.metrics([Session(exactly).run(pixels)], targets).to_json()
+    assert evaluate(exactly, subset).to_json() == expected
+    assert evaluate(Classifier(exactly), subset).to_json() == expected
+    assert evaluate(tmp_path / "model.safetensors", subset).to_json() == expected
+    prepared = Prepared(pixels, targets, tuple(image.name for image in images), ())
+    assert evaluate_prepared(exactly, prepared, threads=1).to_json() == expected
 
 
-def test_the_interval_is_wilsons() -> None:
-    logits = np.eye(2, dtype=np.float32)[[0] * 90 + [1] * 10]
-    low, high = score(logits, np.zeros(100, np.int64), ("a", "b")).top1_interval
-    assert low == pytest.approx(0.8256, abs=1e-4)
-    assert high == pytest.approx(0.9448, abs=1e-4)
+def test_a_broken_image_is_skipped_and_named(model: Model) -> None:
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    good = [ArrayImage(str(number), pixels) for number in range(10)]
+    subset = Subset((*good, BytesImage("broken", b"")), np.zeros(11, np.int64))
+    metrics = evaluate(model, subset)
+    assert (metrics.images, metrics.skipped) == (10, ("broken",))
+    with pytest.raises(DataError, match="broken"):
+        evaluate(model, Subset((good[0], BytesImage("broken", b"")), np.zeros(2, np.int64)))
 
 
-def test_nothing_to_evaluate_on_is_an_error() -> None:
+def test_nothing_to_evaluate_on_is_an_error(model: Model) -> None:
     with pytest.raises(DataError, match="no images"):
-        score(np.zeros((0, 2)), np.zeros(0, np.int64), ("a", "b"))
+        evaluate(model, Subset((), np.zeros(0, np.int64)))
 
 
 def collection(labels: tuple[str, ...], indices: tuple[int, ...] | None = None) -> Collection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.support.random_models import random_model
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.image import BytesImage
 from mobilenets.data.sources import images_of
-from mobilenets.engine.predictor import Classifier, softmax
+from mobilenets.engine.predictor import Classifier, Predictor
 from mobilenets.errors import DataError, ModelFileError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
@@ -75,5 +76,15 @@ def test_pixels_of_another_type_are_refused(model: Model) -> None:
         Classifier(model).predict(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
 
 
-def test_softmax_survives_large_logits() -> None:
-    assert softmax(np.array([1000, 1000, -1000], np.float32)).tolist() == [0.5, 0.5, 0]
+def test_a_prediction_is_json(model: Model, folder: Path) -> None:
+    prediction = Classifier(model).predict(folder / "00.png", top=2)
+    written = json.loads(json.dumps(prediction.to_json()))
+    assert written["image"] == str(folder / "00.png")
+    assert [row["label"] for row in written["labels"]] == [label for label, _ in prediction.labels]
+    assert written["labels"][0]["probability"] == prediction.probability
+
+
+def test_a_predictor_and_a_classifier_say_the_same(model: Model, folder: Path) -> None:
+    images = images_of([folder])
+    predictor, classifier = Predictor(model), Classifier(model)
+    assert list(predictor.predict_many(images)) == list(classifier.predict_many(images))

@@ -59,6 +59,30 @@ def test_metrics_of_four_images() -> None:
     assert rows == {"cat": (3, 1.0, 1 / 3), "dog": (1, 0.5, 1.0), "owl": (0, 0.0, None)}
 
 
+def test_figures_equal_a_count_by_hand() -> None:
+    #           truth: 0          0          1          2
+    logits = np.array([[9, 1, 0, 0], [0, 5, 1, 0], [0, 7, 1, 0], [8, 0, 1, 0]], np.float32)
+    evaluation = Classification(tuple("abcd")).metrics([logits], np.array([0, 0, 1, 2]))
+    assert evaluation.confusion.tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert evaluation.top1 == 0.5
+    assert evaluation.top5 == 1.0
+    figures = {row.label: (row.images, row.precision, row.recall) for row in evaluation.classes}
+    assert figures == {"a": (2, 0.5, 0.5), "b": (1, 0.5, 1.0), "c": (1, None, 0.0)}
+    assert evaluation.to_json()["confusion"] == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_top5_looks_at_five() -> None:
+    logits = np.tile(np.arange(6, dtype=np.float32), (2, 1))
+    assert Classification(tuple("abcdef")).metrics([logits], np.array([1, 0])).top5 == 0.5
+
+
+def test_the_interval_is_wilsons() -> None:
+    logits = np.eye(2, dtype=np.float32)[[0] * 90 + [1] * 10]
+    low, high = Classification(("a", "b")).metrics([logits], np.zeros(100, np.int64)).top1_interval
+    assert low == pytest.approx(0.8256, abs=1e-4)
+    assert high == pytest.approx(0.9448, abs=1e-4)
+
+
 def test_metrics_of_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images"):
         CATS.metrics([np.zeros((0, 3), np.float32)], np.zeros(0, np.int64))

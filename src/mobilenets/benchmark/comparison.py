@@ -15,11 +15,11 @@ from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Dataset, load_dataset
-from mobilenets.engine.evaluate import Evaluation
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.search.costs import ModelCost, measure_costs
+from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.run_folder import MODEL_FILE, is_finished, read_metrics
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ComparedNetwork:
 
     name: str
     model: Model
-    evaluation: Evaluation
+    evaluation: ClassificationMetrics
     cost: ModelCost
     epochs: int
     seconds: float
@@ -213,7 +213,7 @@ def _compared(folder: Path, models: Sequence[str], progress: Progress) -> list[C
     for (name, model), cost in zip(trained.items(), costs, strict=True):
         metrics = read_metrics(folder / name)
         try:
-            evaluation, epochs = Evaluation.from_json(metrics["test"]), len(metrics["epochs"])
+            evaluation, epochs = ClassificationMetrics.from_json(metrics["test"]), len(metrics["epochs"])
             compared.append(ComparedNetwork(name, model, evaluation, cost, epochs, float(metrics["seconds"])))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the figures in {folder / name} are not those that fit writes: {error!r}") from None

@@ -12,11 +12,12 @@ from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.data.dataset import Collection, load_collection, load_dataset
 from mobilenets.data.subset import Subset
-from mobilenets.engine.evaluate import Evaluation, match_labels
 from mobilenets.engine.evaluate import evaluate as evaluate_subset
+from mobilenets.engine.evaluate import match_labels
 from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import ClassificationMetrics
 
 PARTS = ("train", "validation", "test", "all")
 MOST_CONFUSION_COLUMNS = 12
@@ -63,7 +64,7 @@ def _choose(model: Model, collection: Collection, data: str, split: str | None) 
     return "all", collection.everything
 
 
-def _print(evaluation: Evaluation, part: str) -> None:
+def _print(evaluation: ClassificationMetrics, part: str) -> None:
     console = results()
     low, high = evaluation.top1_interval
     # Of five classes or fewer, the right one is always among the five likeliest.
@@ -76,7 +77,7 @@ def _print(evaluation: Evaluation, part: str) -> None:
     _print_confusion(console, evaluation)
 
 
-def _print_classes(console: Console, evaluation: Evaluation) -> None:
+def _print_classes(console: Console, evaluation: ClassificationMetrics) -> None:
     figures = sorted(evaluation.classes, key=lambda row: (row.recall is None, row.recall or 0))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", max_width=34, overflow="ellipsis", no_wrap=True)
@@ -95,7 +96,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
 
 
-def _print_confusion(console: Console, evaluation: Evaluation) -> None:
+def _print_confusion(console: Console, evaluation: ClassificationMetrics) -> None:
     listed = evaluation.to_json()["confusion"]
     labels = [row.label for row in evaluation.classes]
     if len(labels) > MOST_CONFUSION_COLUMNS:

@@ -11,8 +11,9 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.data.image import BytesImage, ImageSource
 from mobilenets.data.sources import images_of
-from mobilenets.engine.predictor import Classifier, Prediction
+from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
+from mobilenets.tasks.classification import ClassPrediction
 
 
 @click.command("predict")
@@ -30,7 +31,7 @@ def command(model: Path, images: tuple[str, ...], top: int, threads: int | None,
     classifier = Classifier(model, threads)
     found = list(_find(images))
     progress = progress_to_stderr(quiet=quiet)
-    done: list[Prediction] = []
+    done: list[ClassPrediction] = []
     width = min(40, max(len(image.name) for image in found))
     for result in classifier.predict_many(found, top=top):
         if isinstance(result, DataError):
@@ -41,7 +42,7 @@ def command(model: Path, images: tuple[str, ...], top: int, threads: int | None,
             labels = "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in result.labels)
             click.echo(f"{result.name:{width}}  {labels}")
     if as_json:
-        print_json([_to_json(prediction) for prediction in done])
+        print_json([prediction.to_json() for prediction in done])
     if not done:
         raise DataError(f"none of {len(found)} image(s) could be decoded")
 
@@ -52,8 +53,3 @@ def _find(names: tuple[str, ...]) -> Iterator[ImageSource]:
             yield BytesImage("-", sys.stdin.buffer.read())
         else:
             yield from images_of([name])
-
-
-def _to_json(prediction: Prediction) -> dict[str, object]:
-    labels = [{"label": label, "probability": probability} for label, probability in prediction.labels]
-    return {"image": prediction.name, "labels": labels}

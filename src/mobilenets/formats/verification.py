@@ -13,6 +13,7 @@ from mobilenets.errors import FormatError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import best_class, logits_of
 
 Array = npt.NDArray[Any]
 
@@ -50,12 +51,12 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreem
         if shape != values.shape:
             raise FormatError(f"the written file gives {name} the shape {shape}; the Model gives {values.shape}")
     first = next(iter(expected))
-    classes = [values[first].reshape(len(values[first]), -1).argmax(axis=1) for values in (expected, found)]
+    same = best_class(logits_of([expected[first]])) == best_class(logits_of([found[first]]))
     return Agreement(
         images=len(expected[first]),
         largest_difference=max(float(np.abs(values - found[name]).max()) for name, values in expected.items()),
         largest_value=max(float(np.abs(values).max()) for values in expected.values()),
-        top1=float((classes[0] == classes[1]).mean()),
+        top1=float(same.mean()),
     )
 
 

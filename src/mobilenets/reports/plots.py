@@ -10,12 +10,12 @@ from mobilenets.architecture.cost import cost
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import MACS, PARAMETERS, PUBLISHED_TABLES, RELEASED_MODELS, TOP1
 from mobilenets.base.text import percent
-from mobilenets.engine.evaluate import Evaluation
 from mobilenets.reports.charts import Axis, Chart, around, around_logarithmic, write_svg
 from mobilenets.reports.pages.frontier import PRECISIONS, draw
 from mobilenets.reports.pages.markup import Element
 from mobilenets.search.costs import ModelCost
 from mobilenets.search.plan import PlanResult
+from mobilenets.tasks.classification import ClassificationMetrics
 
 FRONTIER_WIDTH = 760
 PANEL_WIDTH, PANEL_HEIGHT = 560, 380
@@ -42,7 +42,7 @@ class Compared(Protocol):
         """Its name with its width and resolution."""
 
     @property
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> ClassificationMetrics:
         """Figures on the test images."""
 
     @property

@@ -13,7 +13,6 @@ from mobilenets import __version__
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
-from mobilenets.engine.evaluate import Evaluation
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
@@ -30,6 +29,7 @@ from mobilenets.reports.pages import (
 from mobilenets.reports.pages.markup import Element, tag, write
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
+from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, read_metrics
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Run:
     model: Model
     float32: Model | None
     int8: Model | None
-    evaluation: Evaluation
+    evaluation: ClassificationMetrics
     phases: tuple[Phase, ...]
     search: SearchRecord | None
     metrics: Mapping[str, Any]
@@ -164,7 +164,7 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
             model=models[0],
             float32=by_precision.get("float32"),
             int8=by_precision.get("int8"),
-            evaluation=Evaluation.from_json(test),
+            evaluation=ClassificationMetrics.from_json(test),
             phases=_phases(metrics),
             search=SearchRecord.from_json(metrics["search"]) if "search" in metrics else None,
             metrics=metrics,

@@ -23,7 +23,7 @@ from mobilenets.compression.pipeline import CompressionResult
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import prepare
-from mobilenets.engine.evaluate import Evaluation, score
+from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.engine.session import Session
 from mobilenets.errors import GateError, PlanningError, TrainingError
 from mobilenets.model.file import save
@@ -41,6 +41,7 @@ from mobilenets.search.frontier import choose, explain
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, measure_profile, time_sessions
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.search.supernet import check_validation, evaluate_supernet
+from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.canvases import make_canvases
 from mobilenets.training.defaults import default_resolution
 from mobilenets.training.quantize import quantize_fitted
@@ -204,7 +205,7 @@ def search(
     )
     finished = finish(evaluated.candidates, budget, fine_tune, compress, progress=progress)
 
-    def test() -> tuple[Evaluation, MeasuredLatency | None]:
+    def test() -> tuple[ClassificationMetrics, MeasuredLatency | None]:
         expected = finished.choice.latency_ms
         measured = _latency(finished.model, expected, threads, progress) if given is None else None
         return _evaluation(finished.model, dataset, progress), measured
@@ -389,11 +390,10 @@ def _choice(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
         raise PlanningError(f"{error} before it is fine-tuned; --resume with a lower goal goes on from here") from None
 
 
-def _evaluation(model: Model, dataset: Dataset, progress: Progress) -> Evaluation:
+def _evaluation(model: Model, dataset: Dataset, progress: Progress) -> ClassificationMetrics:
     network = model.network
     prepared = prepare(dataset.test, model.preprocessing, network.height, network.width, progress=progress)
-    evaluation = score(Session(model).run(prepared.pixels), prepared.targets, dataset.labels)
-    return replace(evaluation, skipped=prepared.skipped)
+    return evaluate_prepared(model, prepared)
 
 
 def _latency(model: Model, predicted_ms: float, threads: int, progress: Progress) -> MeasuredLatency:

@@ -19,7 +19,8 @@ from mobilenets.compression.pipeline import quantize_quickly
 from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.data.sampling import spread
-from mobilenets.engine.session import BATCH, Session
+from mobilenets.engine.evaluate import evaluate_prepared
+from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
@@ -114,12 +115,7 @@ class Subnet:
 
 def accuracy_on(model: Model, prepared: Prepared) -> float:
     """Top-1 of a Model on prepared images, as a share of 1."""
-    session = Session(model)
-    answers = [
-        session.run(prepared.pixels[begin : begin + BATCH]).argmax(axis=1)
-        for begin in range(0, len(prepared.pixels), BATCH)
-    ]
-    return float(np.mean(np.concatenate(answers) == prepared.targets))
+    return evaluate_prepared(model, prepared).top1
 
 
 def evaluate_subnets(

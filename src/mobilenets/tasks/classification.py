@@ -72,11 +72,13 @@ class ClassificationMetrics:
         labels: Names of the classes.
         confusion: int64 (classes, classes): images of the class of the row that were given the class of the column.
         top5_correct: Images whose class is among the five likeliest.
+        skipped: Names of the images that could not be decoded.
     """
 
     labels: tuple[str, ...]
     confusion: Counts
     top5_correct: int
+    skipped: tuple[str, ...] = ()
 
     @property
     def images(self) -> int:
@@ -127,6 +129,7 @@ class ClassificationMetrics:
         kept = np.flatnonzero(self.confusion.sum(axis=0) + self.confusion.sum(axis=1))
         return {
             "images": self.images,
+            "skipped": list(self.skipped),
             "top1": self.top1,
             "top1_interval": list(self.top1_interval),
             "top5": self.top5,
@@ -147,7 +150,8 @@ class ClassificationMetrics:
         confusion = np.array(data["confusion"], np.int64)
         if confusion.shape != (len(labels), len(labels)) or confusion.min() < 0 or not confusion.sum():
             raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(labels)} classes")
-        return ClassificationMetrics(labels, confusion, round(float(data["top5"]) * int(confusion.sum())))
+        top5_correct = round(float(data["top5"]) * int(confusion.sum()))
+        return ClassificationMetrics(labels, confusion, top5_correct, tuple(map(str, data["skipped"])))
 
 
 @record(frozen=True)
@@ -224,12 +228,13 @@ class Classification:
         order = [probabilities.argmax()] if top == 1 else likeliest(probabilities, top)  # sorting takes far longer
         return tuple((self.labels[index], float(probabilities[index])) for index in order)
 
-    def metrics(self, outputs: Outputs, targets: Counts) -> ClassificationMetrics:
+    def metrics(self, outputs: Outputs, targets: Counts, *, skipped: Sequence[str] = ()) -> ClassificationMetrics:
         """Compare logits with the right classes.
 
         Args:
             outputs: The first holds the logits, (N, classes).
             targets: int64 (N,), the right class of each image.
+            skipped: Names of images that could not be decoded.
 
         Raises:
             DataError: If there are no images.
@@ -239,7 +244,7 @@ class Classification:
         logits = logits_of(outputs)
         confusion = confusion_matrix(targets, best_class(logits), len(self.labels))
         among_five = (likeliest(logits, 5) == targets[:, None]).any(axis=1)
-        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()))
+        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped))
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the likeliest classes and the logits; the difference is the largest of all outputs."""

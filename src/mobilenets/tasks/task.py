@@ -25,7 +25,7 @@ class Geometry:
 
     Attributes:
         name: What the image is called.
-        size: Its width and height, in pixels.
+        size: Its width and height as decoded, in pixels; a JPEG may be decoded at a fraction of its size.
         box: Left, top, right and bottom of the part that was resized to the input, in pixels of the image.
     """
 
@@ -66,6 +66,10 @@ class Metrics(Protocol):
     @property
     def images(self) -> int:
         """Number of images."""
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Names of the images that could not be decoded."""
 
     @property
     def primary(self) -> Metric:
@@ -132,12 +136,13 @@ class Task(Protocol):
             One prediction per image.
         """
 
-    def metrics(self, outputs: Outputs, targets: Any) -> Metrics:
+    def metrics(self, outputs: Outputs, targets: Any, *, skipped: Sequence[str] = ()) -> Metrics:
         """Compare the outputs with the right answers.
 
         Args:
             outputs: The network's outputs for N images.
             targets: The right answers; their type is the task's.
+            skipped: Names of images that could not be decoded.
 
         Raises:
             DataError: If there are no images.

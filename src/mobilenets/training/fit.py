@@ -15,7 +15,6 @@ from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import prepare
-from mobilenets.engine.evaluate import score
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
@@ -102,8 +101,8 @@ def fit(
         progress=progress,
     )
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
-    evaluation = score(logits_of(module, prepared.pixels, preprocessing, run), prepared.targets, dataset.labels)
-    evaluation = replace(evaluation, skipped=prepared.skipped)
+    logits = logits_of(module, prepared.pixels, preprocessing, run)
+    evaluation = Classification(dataset.labels).metrics([logits], prepared.targets, skipped=prepared.skipped)
     run = replace(run, joined=trained.joined)
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best).validation_top1

@@ -13,8 +13,8 @@ import torch
 from mobilenets import __version__
 from mobilenets.compression.quality import QualityReport
 from mobilenets.data.dataset import Dataset
-from mobilenets.engine.evaluate import Evaluation
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.recipes import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch
@@ -37,7 +37,7 @@ class Fit:
 
     model: Model
     dataset: Dataset
-    evaluation: Evaluation
+    evaluation: ClassificationMetrics
     history: list[Epoch]
     best_epoch: int
     seconds: float
@@ -76,7 +76,7 @@ def provenance_of(
     run: TrainingRun,
     best_epoch: int,
     validation_top1: float | None,
-    evaluation: Evaluation,
+    evaluation: ClassificationMetrics,
 ) -> Mapping[str, Any]:
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
     return {

@@ -19,6 +19,7 @@ from torch.nn import functional
 from mobilenets.data.loading import Prepared
 from mobilenets.errors import TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.tasks.classification import top1
 from mobilenets.training.batches import normalized
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.run import TrainingRun
@@ -263,7 +264,7 @@ class Validation:
         logits = logits_of(module, self.prepared.pixels, self.preprocessing, self.run)
         targets = self.prepared.targets
         loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
-        return Totals(float((logits.argmax(axis=1) == targets).mean()), float(loss), self.images)
+        return Totals(top1(logits, targets).value, float(loss), self.images)
 
 
 def logits_of(

@@ -15,6 +15,7 @@ from mobilenets.data.augmentation import Augmentation
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import best_class
 from mobilenets.training.batches import distorted
 from mobilenets.training.selection import Answers
 
@@ -49,10 +50,10 @@ class Views:
         given = _log_probabilities(logits)
         if self._evaluation.targets is not None:
             targets = np.tile(self._evaluation.targets, self._views)
-            right, loss = logits.argmax(axis=1) == targets, -given[np.arange(len(given)), targets]
+            right, loss = best_class(logits) == targets, -given[np.arange(len(given)), targets]
         else:
             wanted = _log_probabilities(self._evaluation.logits)
-            right = logits.argmax(axis=1) == self._evaluation.logits.argmax(axis=1)
+            right = best_class(logits) == best_class(self._evaluation.logits)
             loss = (np.exp(wanted) * (wanted - given)).sum(axis=1)
         shape = (self._views, self.images)
         return Answers(right.reshape(shape).mean(axis=0), loss.reshape(shape).mean(axis=0))

@@ -14,7 +14,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import percent, plural
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ImageSource
-from mobilenets.engine.predictor import Classifier, softmax
+from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
@@ -53,12 +53,11 @@ def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) 
     subset = dataset.test
     found = []
     with progress.task("looking for mistakes", len(subset), "images") as task:
-        for (image, logits), target in zip(classifier.logits_many(subset.images), subset.targets, strict=True):
+        predictions = classifier.predict_many(subset.images, top=1)
+        for image, target, given in zip(subset.images, subset.targets, predictions, strict=True):
             task.advance()
-            if not isinstance(logits, DataError):
-                probabilities = softmax(logits)
-                best = int(probabilities.argmax())
-                found.append(Prediction(image, dataset.labels[target], model.labels[best], float(probabilities[best])))
+            if not isinstance(given, DataError):
+                found.append(Prediction(image, dataset.labels[target], given.label, given.probability))
     return found
 
 

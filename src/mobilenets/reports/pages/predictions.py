@@ -10,9 +10,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.base.text import percent, plural
-from mobilenets.engine.evaluate import ClassFigures, Counts, Evaluation
 from mobilenets.reports.charts import figure, svg
 from mobilenets.reports.pages.markup import Child, Element, name, scrolling, section, table, tag
+from mobilenets.tasks.classification import ClassificationMetrics, ClassMetrics
+from mobilenets.tasks.metrics import Counts
 
 MOST_COUNTED = 12
 """Classes up to which the matrix is a table of counts; beyond, it is a map of colours."""
@@ -26,7 +27,7 @@ MOST_CLASSES = 12
 RIGHT, WRONG = (31, 95, 168), (196, 74, 18)
 
 
-def render(evaluation: Evaluation) -> Element:
+def render(evaluation: ClassificationMetrics) -> Element:
     """The section."""
     few = len(evaluation.labels) <= MOST_COUNTED
     return section(
@@ -39,7 +40,7 @@ def render(evaluation: Evaluation) -> Element:
     )
 
 
-def _summary(evaluation: Evaluation) -> str:
+def _summary(evaluation: ClassificationMetrics) -> str:
     wrong = evaluation.images - int(np.trace(evaluation.confusion))
     if not wrong:
         return f"All {plural(evaluation.images, 'test image')} are right."
@@ -54,7 +55,7 @@ def _summary(evaluation: Evaluation) -> str:
 # The matrix -----------------------------------------------------------------------------------------------------------
 
 
-def _counts(evaluation: Evaluation) -> Element:
+def _counts(evaluation: ClassificationMetrics) -> Element:
     confusion = evaluation.confusion
     totals = np.maximum(confusion.sum(axis=1), 1)
     rows: list[list[Child]] = [
@@ -88,7 +89,7 @@ def _cell(count: int, share: float, *, right: bool) -> Element | None:
     )
 
 
-def _map(evaluation: Evaluation) -> Element:
+def _map(evaluation: ClassificationMetrics) -> Element:
     """An image of one pixel for each cell, scaled up, with names beside it."""
     image = _image(evaluation.confusion)
     count = len(evaluation.labels)
@@ -144,12 +145,12 @@ def _image(confusion: Counts) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def _spoken(evaluation: Evaluation) -> str:
+def _spoken(evaluation: ClassificationMetrics) -> str:
     count, right = len(evaluation.labels), percent(evaluation.top1)
     return f"Confusion matrix of {count} classes; {right} of the images are on its diagonal"
 
 
-def _pairs(evaluation: Evaluation) -> list[Element]:
+def _pairs(evaluation: ClassificationMetrics) -> list[Element]:
     wrong = evaluation.confusion.copy()
     np.fill_diagonal(wrong, 0)
     places = [divmod(int(place), len(wrong)) for place in np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]]
@@ -174,7 +175,7 @@ def _pairs(evaluation: Evaluation) -> list[Element]:
 # Classes --------------------------------------------------------------------------------------------------------------
 
 
-def _classes(evaluation: Evaluation) -> list[Element]:
+def _classes(evaluation: ClassificationMetrics) -> list[Element]:
     figures = sorted(evaluation.classes, key=lambda row: (row.recall is None, row.recall or 0.0))
     shown, others = figures[:MOST_CLASSES], figures[MOST_CLASSES:]
     made = [tag("h3", "By class, worst first"), _class_table(shown, "Figures of every class")]
@@ -184,7 +185,7 @@ def _classes(evaluation: Evaluation) -> list[Element]:
     return made
 
 
-def _class_table(figures: list[ClassFigures], caption: str) -> Element:
+def _class_table(figures: list[ClassMetrics], caption: str) -> Element:
     rows: list[list[Child]] = [
         [name(row.label), f"{row.images:,}", bar(row.recall), bar(row.precision)] for row in figures
     ]
