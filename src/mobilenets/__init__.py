@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from mobilenets.architecture.cost import cost as cost
     from mobilenets.architecture.network import Network as Network
     from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1 as mobilenet_v1
+    from mobilenets.benchmark.benchmark import benchmark as benchmark
     from mobilenets.data.dataset import load_collection as load_collection
     from mobilenets.data.dataset import load_dataset as load_dataset
     from mobilenets.engine.evaluate import evaluate as evaluate
     from mobilenets.engine.predictor import Classifier as Classifier
     from mobilenets.engine.session import Session as Session
     from mobilenets.errors import MobileNetsError as MobileNetsError
+    from mobilenets.formats.exporting import export as export
     from mobilenets.formats.importing import import_model as import_model
     from mobilenets.model.file import load as load
     from mobilenets.model.file import save as save
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mobilenets.search.search import search as search
     from mobilenets.tasks.classification import Classification as Classification
     from mobilenets.training.fit import fit as fit
+    from mobilenets.training.quantize import quantize as quantize
     from mobilenets.training.settings import Settings as Settings
 
 __version__ = "0.1.0"
@@ -46,8 +49,10 @@ _HOMES = {
     "Preprocessing": "model.preprocessing",
     "Session": "engine.session",
     "Settings": "training.settings",
+    "benchmark": "benchmark.benchmark",
     "cost": "architecture.cost",
     "evaluate": "engine.evaluate",
+    "export": "formats.exporting",
     "fit": "training.fit",
     "import_model": "formats.importing",
     "load": "model.file",
@@ -55,6 +60,7 @@ _HOMES = {
     "load_dataset": "data.dataset",
     "mobilenet_v1": "architecture.networks.mobilenet_v1",
     "plan": "search.plan",
+    "quantize": "training.quantize",
     "report": "reports.run_report",
     "save": "model.file",
     "search": "search.search",
