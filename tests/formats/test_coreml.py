@@ -134,6 +134,8 @@ def compute(kind: str, given: dict[str, Any], parts: list[Any]) -> Any:
             return torch.cat(parts, dim=given["axis"])
         case "relu" | "relu6":
             return x.clamp(0, 6 if kind == "relu6" else None)
+        case "sigmoid_hard":
+            return (x * float(given["alpha"]) + float(given["beta"])).clamp(0, 1)
         case "softmax":
             return x.softmax(dim=given["axis"])
     raise AssertionError(f"the program holds {kind}, which this test does not know")
@@ -163,7 +165,7 @@ def test_every_architecture_gives_the_models_probabilities(name: str, tmp_path: 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_classifiers_give_the_models_probabilities(seed: int, tmp_path: Path) -> None:
-    network = random_network(np.random.default_rng(seed), newer=False)
+    network = random_network(np.random.default_rng(seed))
     if len(network.outputs) != 1 or network.shapes[network.outputs[0]][1:] != (1, 1) or network.channels != 3:
         with pytest.raises(FormatError):
             to_coreml(random_model(np.random.default_rng(seed), network), tmp_path / "model.mlpackage")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
 )
 from mobilenets.errors import FormatError, MissingDependencyError
@@ -142,16 +143,29 @@ def _layer(builder: Any, model: Model, layer: Layer, inputs: list[Any]) -> Any:
             result = inputs[0]
             for other in inputs[1:]:
                 result = builder.add(x=result, y=other)
+        case Multiply():
+            result = builder.mul(x=inputs[0], y=inputs[1])
         case Concatenate():
             result = builder.concat(values=inputs, axis=1)
         case _:
             raise FormatError(f"{layer.name} is of a kind that Core ML export does not know: {type(layer).__name__}")
-    match layer.activation:
+    return _activated(builder, layer.activation, result)
+
+
+def _activated(builder: Any, activation: Activation, value: Any) -> Any:
+    match activation:
+        case Activation.NONE:
+            return value
         case Activation.RELU:
-            return builder.relu(x=result)
+            return builder.relu(x=value)
         case Activation.RELU6:
-            return builder.relu6(x=result)
-    return result
+            return builder.relu6(x=value)
+        case Activation.HARD_SIGMOID:
+            return builder.sigmoid_hard(x=value, alpha=np.float32(1 / 6), beta=np.float32(0.5))
+        case Activation.HARD_SWISH:
+            return builder.mul(x=value, y=builder.sigmoid_hard(x=value, alpha=np.float32(1 / 6), beta=np.float32(0.5)))
+        case _:
+            assert_never(activation)
 
 
 def _convolution(

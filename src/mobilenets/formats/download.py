@@ -1,17 +1,18 @@
-"""Files from elsewhere: fetched once, checked, kept in a cache folder.
+"""Files from the network: fetched once, checked, kept in the cache.
 
-A download that broke off goes on where it stopped. A file appears in the cache only when it is whole; beside it lies a
-record of its size and SHA-256, and it is held against them each time it is used.
+An interrupted download is resumed. A file appears in the cache only when it is complete; a record of its size and
+SHA-256 lies beside it, and the file is checked against that record each time it is used.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import json
 import os
 import socket
+import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.cache import cache_folder, cache_key
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.containers.binary import LARGEST_FILE
@@ -31,15 +33,8 @@ KILOBYTE = 1000
 TIMEOUT_SECONDS = 30
 CONNECT_SECONDS = 10
 ATTEMPTS = 3
-"""How often a broken connection is taken up again within one call."""
+"""How often a download is resumed within one call."""
 HUB_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
-
-
-def cache_folder() -> Path:
-    """``MOBILENETS_CACHE`` where it is set, else ``mobilenets`` in the user's cache folder."""
-    if chosen := os.environ.get("MOBILENETS_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mobilenets"
 
 
 def fetch(address: str, *, sha256: str | None = None, size: int | None = None, progress: Progress = SILENT) -> Path:
@@ -49,7 +44,7 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
         address: ``https://…``; plain ``http`` is taken from this machine only.
         sha256: Expected hash, where it is known. Where not, that of the first download is recorded and expected later.
         size: Expected bytes, where they are known.
-        progress: Told of the bytes.
+        progress: Receives progress updates.
 
     Raises:
         FormatError: If the address cannot be reached, or what came is not what was expected.
@@ -58,7 +53,7 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")):
         raise FormatError(f"{address} is not an https address")
     name = Path(urllib.parse.unquote(parts.path)).name or "download"
-    folder = cache_folder() / hashlib.sha256(address.encode()).hexdigest()[:16]
+    folder = cache_folder("downloads", cache_key(address))
     path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,10 +108,34 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One download at a time into a folder."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """One download at a time into a folder; the lock falls when the process ends, however it ends."""
+    with (folder / ".lock").open("a") as lock:
+        _lock(lock)
         yield
+
+
+if sys.platform == "win32":
+
+    def _lock(file: IO[str]) -> None:
+        """Wait until a file is ours alone."""
+        import msvcrt
+
+        while True:
+            try:
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
+
+else:
+
+    def _lock(file: IO[str]) -> None:
+        """Wait until a file is ours alone."""
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _download(address: str, part: Path, size: int | None, progress: Progress) -> None:

@@ -25,7 +25,6 @@ from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError
 from mobilenets.formats.format import Footprint, Format, Options, Outputs, Writer
 from mobilenets.formats.registry import format_of, writable
-from mobilenets.formats.synthetic import synthetic_images
 from mobilenets.formats.verification import Agreement
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -179,7 +178,7 @@ def _verify(
     """Run what was written; raises if its outputs are not the Model's."""
     if writer.run is None:
         return _Verified(None, not_run=f"{row.title} runs on Apple's systems only")
-    pixels = synthetic_images(model.network)
+    pixels = verification.synthetic_images(model.network)
     if real is not None:
         pixels = np.concatenate([real, pixels])
     with ThreadPoolExecutor(1) as pool:  # the Model's own outputs, while the file is compiled or loaded

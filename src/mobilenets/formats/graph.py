@@ -7,9 +7,11 @@ catalogue's, it gets the catalogue's name, layer names and width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from mobilenets.architecture.layers import (
@@ -24,9 +26,11 @@ from mobilenets.architecture.layers import (
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     Padding,
     PointwiseConvolution,
     Shape,
+    Windowed,
 )
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
@@ -39,6 +43,16 @@ MOST_LAYERS = 2048
 NO_PADDING = Padding()
 
 
+class Step(Enum):
+    """How far a graph has come in computing a hard-sigmoid or a hard-swish of a layer's result x by plain operators."""
+
+    NONE = "x"
+    SHIFTED = "x + 3"
+    CLIPPED = "ReLU6(x + 3)"
+    HARD_SIGMOID = "ReLU6(x + 3) / 6"
+    PRODUCT = "x · ReLU6(x + 3)"
+
+
 @dataclass(frozen=True)
 class Value:
     """What a tensor of the graph stands for.
@@ -46,10 +60,14 @@ class Value:
     Attributes:
         layer: The layer that makes it, or ``"input"``.
         padding: Zeros around it that a node has added and that the next window takes over.
+        step: What has been computed of the layer's result since.
+        readers: How many nodes read the layer's result itself, where a step has been taken.
     """
 
     layer: str
     padding: Padding = NO_PADDING
+    step: Step = Step.NONE
+    readers: int = 1
 
 
 @dataclass
@@ -95,6 +113,7 @@ class Graph:
         if weight.value.ndim != 4 or weight.value.shape[2] != weight.value.shape[3]:
             raise FormatError(f"{weight.source} has shape {weight.value.shape}; windows must be square")
         out, kernel = weight.value.shape[0], weight.value.shape[2]
+        self.finished(source, node)
         channels = self.shape(source.layer).channels
         padding = Padding(*(own + before for own, before in zip(padding, source.padding, strict=True)))
         name = self._name(node, "convolution")
@@ -142,6 +161,63 @@ class Graph:
         self._append(Add(name, tuple(self.plain(source, node) for source in sources)))
         return name
 
+    def multiply(self, node: str, first: Value, second: Value) -> Value:
+        """A product of two maps, of a map and one number per channel, or the last steps of a hard-swish."""
+        if first.layer == second.layer and first.step is not second.step:
+            other = second if first.step is Step.NONE else first
+            if Step.NONE not in (first.step, second.step) or other.readers != 2:
+                raise FormatError(f"{node} multiplies {first.step.value} by {second.step.value}; that is no hard-swish")
+            if other.step is Step.HARD_SIGMOID:
+                self.activate(node, other.layer, Activation.HARD_SWISH)
+                return Value(other.layer)
+            if other.step is Step.CLIPPED:
+                return Value(other.layer, step=Step.PRODUCT)
+        sources = [self.plain(first, node), self.plain(second, node)]
+        if self.shape(sources[0]).size < self.shape(sources[1]).size:
+            sources.reverse()
+        name = self._name(node, "multiply")
+        self._append(Multiply(name, tuple(sources)))
+        return Value(name)
+
+    def shifted(self, node: str, source: Value, amount: float, *, readers: int) -> Value:
+        """A value plus a constant: the first step of a hard-sigmoid.
+
+        Args:
+            node: Its name in the file.
+            source: What it reads.
+            amount: The constant.
+            readers: How many nodes read the source.
+        """
+        if source.step is not Step.NONE or source.padding != NO_PADDING or amount != 3:
+            raise FormatError(f"{node} adds {amount:g} to {source.step.value}; only a hard-sigmoid adds a constant, 3")
+        return replace(source, step=Step.SHIFTED, readers=readers)
+
+    def clipped(self, node: str, source: Value) -> Value:
+        """ReLU6 of a value that was shifted."""
+        if source.step is not Step.SHIFTED:
+            raise FormatError(f"{node} clips {source.step.value}, which is no step of a hard-sigmoid")
+        return replace(source, step=Step.CLIPPED)
+
+    def scaled(self, node: str, source: Value, factor: float) -> Value:
+        """A value times a constant: a step of a hard-sigmoid or a hard-swish."""
+        if not math.isclose(factor, 1 / 6, rel_tol=1e-4):
+            raise FormatError(f"{node} multiplies by {factor:g}; only a hard-sigmoid multiplies by a constant, 1 / 6")
+        if source.step is Step.PRODUCT:
+            self.activate(node, source.layer, Activation.HARD_SWISH)
+            return Value(source.layer)
+        if source.step is not Step.CLIPPED:
+            raise FormatError(
+                f"{node} multiplies {source.step.value} by a constant, which is no step of a hard-sigmoid"
+            )
+        return self.hard_sigmoid(node, source, readers=source.readers)
+
+    def hard_sigmoid(self, node: str, source: Value, *, readers: int) -> Value:
+        """A hard-sigmoid: a layer's own, or the step before a hard-swish where its input is read once more."""
+        if readers > 1:
+            return Value(source.layer, step=Step.HARD_SIGMOID, readers=readers)
+        self.activate(node, source.layer, Activation.HARD_SIGMOID)
+        return Value(source.layer)
+
     def concatenate(self, node: str, sources: list[Value]) -> str:
         """A concatenation along the channels."""
         name = self._name(node, "concatenate")
@@ -177,6 +253,12 @@ class Graph:
         """The layer behind a value that nothing pads."""
         if source.padding != NO_PADDING:
             raise FormatError(f"{node} reads a padded map; only convolutions take padding over")
+        return self.finished(source, node)
+
+    def finished(self, source: Value, node: str) -> str:
+        """The layer behind a value whose activation function is complete."""
+        if source.step is not Step.NONE:
+            raise FormatError(f"{node} reads {source.step.value}, which is part of an activation function only")
         return source.layer
 
     def network(self, name: str, outputs: list[str]) -> Network:
@@ -265,7 +347,7 @@ def renamed_tensors(tensors: Mapping[str, NamedTensor], names: Mapping[str, str]
     return renamed
 
 
-def recognised(network: Network) -> tuple[Network, dict[str, str]]:
+def recognized(network: Network) -> tuple[Network, dict[str, str]]:
     """The catalogue's form of a network that was read from a graph.
 
     Returns:
@@ -314,8 +396,8 @@ def _window(network: Network, layer: Layer) -> object:
     if layer.name not in network.shapes or layer.name == "classifier":
         return None
     mine = network[layer.name]
-    fields = tuple(getattr(mine, name, None) for name in ("kernel", "stride", "padding"))
-    return type(mine), fields, network.shapes[layer.name]
+    window = (mine.kernel, mine.stride, mine.padding) if isinstance(mine, Windowed) else None
+    return type(mine), window, network.shapes[layer.name]
 
 
 def _v1_names(network: Network) -> dict[str, str] | None:

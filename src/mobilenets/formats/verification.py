@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
@@ -66,5 +68,27 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
     return {name: np.concatenate([outputs[name] for outputs in runs]) for name in runs[0]}
 
 
-# One function per format: the outputs of the file at ``path`` for uint8 pixels (N, height, width, channels), laid out
-# as the reference's.
+_NOISE = 2
+_COARSENESS = (0, 3)
+"""Smooth images are grown from so many halvings of the network's input."""
+
+
+def synthetic_images(network: Network) -> Pixels:
+    """Noise, and smooth blots from fine to coarse.
+
+    Args:
+        network: Whose input they fit.
+
+    Returns:
+        uint8, (4, height, width, channels); the same for every call.
+    """
+    rng = np.random.default_rng(2017)
+    shape = (_NOISE + len(_COARSENESS), network.height, network.width, network.channels)
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    for image, halvings in zip(images[_NOISE:], _COARSENESS, strict=True):
+        side = max(2, min(network.height, network.width) >> halvings >> 1)
+        for channel in range(network.channels):
+            blots = Image.fromarray(rng.integers(0, 256, (side, side), dtype=np.uint8))
+            grown = blots.resize((network.width, network.height), Image.Resampling.BICUBIC)
+            image[:, :, channel] = np.asarray(grown)
+    return images

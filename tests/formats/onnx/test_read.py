@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.networks import squeeze_excite_network
 from tests.support.random_models import random_model, random_pixels
 
 from mobilenets.architecture.layers import Activation, BatchNorm
@@ -134,5 +135,85 @@ def without_variance(graph: Any) -> None:
 def test_what_no_model_has_is_named(tmp_path: Path, change: Callable[[Any], None], message: str) -> None:
     graph = undescribed(small_model())
     change(graph)
+    with pytest.raises(FormatError, match=message):
+        from_onnx(write(tmp_path / "model.onnx", graph))
+
+
+def spelled_out(graph: Any, form: str) -> Any:
+    """The graph with its hard-sigmoids and hard-swishes written as several plain operators."""
+    helper, nodes = onnx.helper, []
+    constants = {"three": 3, "zero": 0, "six": 6, "sixth": 1 / 6}
+    for name, value in constants.items():
+        graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+
+    def node(operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
+        return output
+
+    def hard_sigmoid(source: str, output: str) -> None:
+        if form == "operator":
+            node("HardSigmoid", [source], output, alpha=1 / 6, beta=0.5)
+            return
+        clipped = node("Clip", [node("Add", [source, "three"], f"{output}/add"), "zero", "six"], f"{output}/clip")
+        node(*(("Div", [clipped, "six"]) if form == "div" else ("Mul", ["sixth", clipped])), output)
+
+    for each in graph.graph.node:
+        source, output = each.input[0], each.output[0]
+        if each.op_type == "HardSigmoid":
+            hard_sigmoid(source, output)
+        elif each.op_type == "HardSwish" and form == "product first":
+            clipped = node("Clip", [node("Add", ["three", source], f"{output}/add"), "zero", "six"], f"{output}/clip")
+            node("Div", [node("Mul", [source, clipped], f"{output}/product"), "six"], output)
+        elif each.op_type == "HardSwish":
+            hard_sigmoid(source, f"{output}/sigmoid")
+            node("Mul", [source, f"{output}/sigmoid"], output)
+        else:
+            nodes.append(each)
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    return graph
+
+
+@pytest.mark.parametrize("form", ["plain", "operator", "mul", "div", "product first"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_hard_swish_hard_sigmoid_and_products_are_read(tmp_path: Path, batch_norm: bool, form: str) -> None:
+    model = random_model(np.random.default_rng(1), squeeze_excite_network(batch_norm=batch_norm))
+    graph = undescribed(model)
+    read = from_onnx(write(tmp_path / "model.onnx", graph if form == "plain" else spelled_out(graph, form)))
+    assert read.network.layers == model.network.layers
+    for name, value in model.parameters.items():
+        np.testing.assert_array_equal(read.parameters[name], value)
+
+
+def test_half_a_hard_swish_is_refused_by_name(tmp_path: Path) -> None:
+    model = random_model(np.random.default_rng(1), squeeze_excite_network())
+    graph = spelled_out(undescribed(model), "product first")
+    for each in graph.graph.node:
+        if each.op_type == "Div":
+            each.op_type = "Identity"
+            del each.input[1:]
+    with pytest.raises(FormatError, match=r"depthwise reads x · ReLU6\(x \+ 3\), which is part of"):
+        from_onnx(write(tmp_path / "model.onnx", graph))
+
+
+def test_a_hard_swish_whose_input_is_read_elsewhere_is_refused_by_name(tmp_path: Path) -> None:
+    model = random_model(np.random.default_rng(1), squeeze_excite_network(batch_norm=False))
+    graph = spelled_out(undescribed(model), "mul")
+    for each in graph.graph.node:
+        if each.op_type == "Conv" and each.name.startswith("project"):
+            each.input[0] = "depthwise/Conv"
+    with pytest.raises(FormatError, match="that is no hard-swish"):
+        from_onnx(write(tmp_path / "model.onnx", graph))
+
+
+@pytest.mark.parametrize(
+    ("constant", "message"), [("three", r"adds 2 to x; only a hard-sigmoid"), ("sixth", "multiplies by 2")]
+)
+def test_other_constants_are_refused_by_name(tmp_path: Path, constant: str, message: str) -> None:
+    model = random_model(np.random.default_rng(1), squeeze_excite_network())
+    graph = spelled_out(undescribed(model), "mul")
+    for tensor in graph.graph.initializer:
+        if tensor.name == constant:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(2, np.float32), constant))
     with pytest.raises(FormatError, match=message):
         from_onnx(write(tmp_path / "model.onnx", graph))

@@ -18,7 +18,7 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.flatbuffer import Table
-from mobilenets.formats.graph import NO_PADDING, Graph, Value
+from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
 from mobilenets.formats.litert.file import Operator, TfliteFile, TfliteTensor
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Tensor
@@ -44,11 +44,18 @@ class Code(IntEnum):
     MEAN = 40
     SUB = 41
     SQUEEZE = 43
+    DIV = 42
     QUANTIZE = 114
+    HARD_SWISH = 117
 
 
 WEIGHTED = (Code.CONV_2D, Code.DEPTHWISE_CONV_2D, Code.FULLY_CONNECTED)
 """Those that have weights."""
+_OPERATORS = {
+    Code.RELU: Activation.RELU,
+    Code.RELU6: Activation.RELU6,
+    Code.HARD_SWISH: Activation.HARD_SWISH,
+}
 _ACTIVATIONS = {0: Activation.NONE, 1: Activation.RELU, 3: Activation.RELU6}
 
 
@@ -68,6 +75,8 @@ class GraphReader:
     """What a tensor stands for, by its index."""
     made: dict[str, int] = field(default_factory=dict)
     """The last tensor that belongs to a layer, by the layer's name."""
+    pre_activations: dict[str, int] = field(default_factory=dict)
+    """The tensor that a hard-sigmoid or hard-swish reads, by the name of the layer that it belongs to."""
     normalization: dict[str, Tensor] = field(default_factory=dict)
     """``scale`` and ``offset`` of the image, where the graph applies them."""
 
@@ -120,8 +129,14 @@ class GraphReader:
                 layer = self._pool(node, operator)
             case Code.MEAN:
                 layer = self._mean(node, operator)
+            case Code.ADD if len(operator.inputs) == 2 and self.file.tensor(operator.inputs[1]).constant:
+                self.values[operator.output] = self._constant_sum(node, operator)
+                return
             case Code.ADD | Code.CONCATENATION:
                 layer = self._join(node, operator)
+            case Code.MUL | Code.DIV if self.value(first, node).layer != INPUT:
+                self._multiply(node, operator)
+                return
             case _:
                 self.values[operator.output] = self._passed(node, operator, self.value(first, node))
                 return
@@ -132,11 +147,14 @@ class GraphReader:
         """Operators that become no layer of their own."""
         output = operator.output
         match operator.code:
-            case Code.RELU | Code.RELU6:
+            case Code.RELU6 if source.step is not Step.NONE:
+                return self.graph.clipped(node, source)
+            case Code.RELU | Code.RELU6 | Code.HARD_SWISH:
                 if self.readers.get(operator.inputs[0]) != 1:
                     raise FormatError(f"{node}: what it reads is read elsewhere too")
-                activation = Activation.RELU if operator.code == Code.RELU else Activation.RELU6
-                self.graph.activate(node, source.layer, activation)
+                self.graph.activate(node, source.layer, _OPERATORS[Code(operator.code)])
+                if operator.code == Code.HARD_SWISH:
+                    self.pre_activations[source.layer] = operator.inputs[0]
                 self.made[source.layer] = output
             case Code.PAD:
                 return Value(source.layer, self._pad(node, operator))
@@ -156,6 +174,31 @@ class GraphReader:
                 raise FormatError(f"{node} is operator {code} of the schema, which this package does not read")
         return source
 
+    def _multiply(self, node: str, operator: Operator) -> None:
+        """A product, of layers or of a step of a hard-sigmoid with a constant."""
+        first, second = operator.inputs[:2] if len(operator.inputs) > 1 else (operator.inputs[0], -1)
+        source, constant = self.value(first, node), self.file.tensor(second)
+        if not constant.constant:
+            if operator.code != Code.MUL:
+                raise FormatError(f"{node} divides by a tensor, which no Model does")
+            made = self.graph.multiply(node, source, self.value(second, node))
+        else:
+            factor = self._number(node, constant)
+            made = self.graph.scaled(node, source, 1 / (factor or 1) if operator.code == Code.DIV else factor)
+        if made.step is Step.NONE:
+            self._fused(node, made.layer, operator.options, 0)
+            self.made[made.layer] = operator.output
+        self.values[operator.output] = made
+
+    def _number(self, node: str, constant: TfliteTensor) -> float:
+        """A constant of one number, quantized or not."""
+        value = constant.value().ravel().astype(np.float64)
+        if constant.quantized and constant.scales.size == constant.zero_points.size == 1:
+            value = (value - constant.zero_points) * constant.scales
+        if value.size != 1:
+            raise FormatError(f"{node} takes {constant.name} of shape {constant.shape}; one number was expected")
+        return float(value[0])
+
     def _normalize(self, node: str, operator: Operator) -> None:
         constant = self.file.tensor(operator.inputs[1])
         value = np.broadcast_to(float32(NamedTensor(constant.name, constant.value())).ravel(), (3,)).astype(np.float64)
@@ -168,8 +211,6 @@ class GraphReader:
 
     def _join(self, node: str, operator: Operator) -> str:
         options = operator.options
-        if operator.code == Code.ADD and len(operator.inputs) == 2 and self.file.tensor(operator.inputs[1]).constant:
-            return self._constant_sum(node, operator)
         sources = [self.value(index, node) for index in operator.inputs]
         if operator.code == Code.ADD:
             layer = self.graph.add(node, sources)
@@ -181,14 +222,30 @@ class GraphReader:
         self._fused(node, layer, options, 0 if operator.code == Code.ADD else 1)
         return layer
 
-    def _constant_sum(self, node: str, operator: Operator) -> str:
+    def _shifted(self, node: str, operator: Operator, source: Value) -> Value:
+        """The first step of a hard-sigmoid, and the second where ReLU6 is fused to it."""
+        amount = self._number(node, self.file.tensor(operator.inputs[1]))
+        readers = self.readers[operator.inputs[0]] + self.file.outputs.count(operator.inputs[0])
+        made = self.graph.shifted(node, source, round(amount, 2), readers=readers)
+        self.pre_activations[source.layer] = operator.inputs[0]
+        fused = operator.options.i8(0) if operator.options else 0
+        if _ACTIVATIONS.get(fused) is Activation.RELU6:
+            return self.graph.clipped(node, made)
+        if fused != 0:
+            raise FormatError(f"{node} has activation function {fused}; a hard-sigmoid has ReLU6 there")
+        return made
+
+    def _constant_sum(self, node: str, operator: Operator) -> Value:
         source = self.value(operator.inputs[0], node)
-        if source.layer != INPUT or "scale" not in self.normalization or "offset" in self.normalization:
+        if source.layer != INPUT:
+            return self._shifted(node, operator, source)
+        if "scale" not in self.normalization or "offset" in self.normalization:
             raise FormatError(f"{node} adds constants, which only the normalisation of the image does")
         constant = self.file.tensor(operator.inputs[1])
         value = float32(NamedTensor(constant.name, constant.value())).ravel()
         self.normalization["offset"] = np.broadcast_to(value, (3,)).astype(np.float64)
-        return INPUT
+        self.made[INPUT] = operator.output
+        return Value(INPUT)
 
     def _fused(self, node: str, layer: str, options: Table | None, slot: int) -> None:
         number = options.i8(slot) if options else 0

@@ -14,17 +14,34 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.litert.file import TfliteTensor
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
-from mobilenets.model.quantization import Quantization, real_outputs
+from mobilenets.model.quantization import Quantization, needed_pre_activations, real_outputs
 
 
 def quantized_parameters(
     network: Network,
     tensors: Mapping[str, NamedTensor],
     made: Mapping[str, TfliteTensor],
+    before: Mapping[str, TfliteTensor],
     constants: Mapping[str, TfliteTensor],
 ) -> tuple[Network, dict[str, Tensor], Quantization]:
+    """The parameters and scales of a quantized graph.
+
+    Args:
+        network: The network that was read.
+        tensors: Its weights and biases by this package's names, as the file holds them.
+        made: The last tensor of each layer, and of ``"input"``.
+        before: The tensor that each activation function which is no clamp reads, by its layer.
+        constants: The file's constants by name.
+
+    Returns:
+        The network with a bias in every layer with weights, its parameters, and its scales.
+
+    Raises:
+        FormatError: If numbers are missing or are none that an int8 Model can hold; the tensor is named.
+    """
     real = real_outputs(network)
     activations = {name: made[name].activation() for name in (INPUT, *network.shapes) if name not in real}
+    pre_activations = {name: before[name].activation() for name in needed_pre_activations(network)}
     parameters: dict[str, Tensor] = {}
     layers = []
     for layer in network.layers:
@@ -47,7 +64,11 @@ def quantized_parameters(
         if bias.source:
             _check_bias_scale(bias, constants[bias.source], activations[layer.inputs[0]].scale, scale)
         parameters[f"{layer.name}.bias"] = np.ascontiguousarray(bias.value)
-    return replace(network, layers=tuple(layers)), parameters, Quantization(activations)
+    return (
+        replace(network, layers=tuple(layers)),
+        parameters,
+        Quantization(activations, pre_activations=pre_activations),
+    )
 
 
 def _integers(bias: NamedTensor, source: float, scales: Tensor) -> Tensor:

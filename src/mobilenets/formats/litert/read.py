@@ -26,7 +26,7 @@ from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.flatbuffer import Table
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.description import Description
-from mobilenets.formats.graph import recognised, renamed_tensors
+from mobilenets.formats.graph import recognized, renamed_tensors
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
@@ -149,9 +149,10 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     reader = GraphReader(file)
     read = reader.read()
     network, tensors = _with_linear_classifier(read, reader.graph.tensors)
-    network, names = recognised(network)
+    network, names = recognized(network)
     tensors = renamed_tensors(tensors, names)
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
+    before = {names.get(layer, layer): file.tensor(index) for layer, index in reader.pre_activations.items()}
     provenance = {"imported": {"from": "tflite", "file": file_name}}
     weights = [found.value.dtype.kind for name, found in tensors.items() if name.endswith(".weight")]
     try:
@@ -160,7 +161,7 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
             parameters = _checked(network, {name: NamedTensor(f.source, float32(f)) for name, f in tensors.items()})
             return Model(network, parameters, task, _float_preprocessing(reader), provenance=provenance)
         constants = _constants(file)
-        network, parameters, quantization = quantized_parameters(network, tensors, made, constants)
+        network, parameters, quantization = quantized_parameters(network, tensors, made, before, constants)
         provenance["imported"].update(logits_quantization(network, made))
         preprocessing = pixel_preprocessing(quantization.activations[INPUT])
         return Model(network, parameters, task, preprocessing, quantization, provenance)

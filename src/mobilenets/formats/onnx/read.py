@@ -13,7 +13,7 @@ from pathlib import Path
 from mobilenets.architecture.layers import INPUT, Activation, Padding
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.description import FIELDS, Description
-from mobilenets.formats.graph import Graph, Value, recognised, renamed_tensors
+from mobilenets.formats.graph import Graph, Step, Value, recognized, renamed_tensors
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.pytorch import IMAGENET
 from mobilenets.formats.source import Source, source_of
@@ -107,7 +107,7 @@ class _Reader:
         for node in self.file.nodes:
             self._read(node)
         outputs = [self._value(node_output, "the output").layer for node_output in self.file.outputs]
-        network, names = recognised(self.graph.network(self.file.name, outputs))
+        network, names = recognized(self.graph.network(self.file.name, outputs))
         tensors = renamed_tensors(self.graph.tensors, names)
         needed = network.parameter_shapes()
         parameters: dict[str, Tensor] = {}
@@ -153,14 +153,18 @@ class _Reader:
                 made = Value(self._convolution(node))
             case "BatchNormalization":
                 made = Value(self._batch_norm(node))
-            case "Relu" | "Clip":
-                made = Value(self._activation(node))
+            case "Relu" | "Clip" | "HardSwish":
+                made = self._activation(node)
+            case "HardSigmoid":
+                made = self._hard_sigmoid(node)
+            case "Mul" | "Div":
+                made = self._multiply(node)
             case "Pad":
                 made = self._pad(node)
             case "Gemm" | "MatMul":
                 made = Value(self._linear(node))
             case "Add" | "Sum" | "Concat":
-                made = Value(self._join(node))
+                made = self._join(node)
             case "MaxPool":
                 made = Value(self._max_pool(node))
             case "GlobalAveragePool" | "AveragePool" | "ReduceMean":
@@ -226,19 +230,50 @@ class _Reader:
         self.graph.batch_norm(layer, epsilon, statistics)
         return layer
 
-    def _activation(self, node: Node) -> str:
+    def _readers(self, tensor: str) -> int:
+        """How many nodes read a tensor, the graph's own output included."""
+        return self.readers.get(tensor, 0) + self.file.outputs.count(tensor)
+
+    def _hard_sigmoid(self, node: Node) -> Value:
+        alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
+        if abs(alpha - 1 / 6) > 1e-4 or beta != 0.5:
+            raise FormatError(
+                f"{node.name} is a hard-sigmoid of slope {alpha} and offset {beta}; 1 / 6 and 0.5 are read"
+            )
+        self.graph.plain(self._source(node), node.name)
+        return self.graph.hard_sigmoid(node.name, self._source(node), readers=self._readers(node.input(0)))
+
+    def _multiply(self, node: Node) -> Value:
+        """A product, of layers or of a step of a hard-sigmoid with a constant."""
+        constants = [tensor for tensor in node.inputs if tensor in self.constants]
+        sources = [self._value(tensor, node.name) for tensor in node.inputs if tensor not in self.constants]
+        if node.operator == "Mul" and len(sources) == 2 and not constants:
+            return self.graph.multiply(_layer_name(node), *sources)
+        if len(sources) != 1 or len(constants) != 1 or (node.operator == "Div" and node.input(1) != constants[0]):
+            raise FormatError(f"{node.name} is a {node.operator} of {len(node.inputs)} tensors that no Model computes")
+        factor = _number(node, self.constants[constants[0]])
+        return self.graph.scaled(node.name, sources[0], 1 / (factor or 1) if node.operator == "Div" else factor)
+
+    def _activation(self, node: Node) -> Value:
+        if node.operator == "Clip" and self._source(node).step is not Step.NONE:
+            self._clip_bounds(node, ([0.0, 6.0],))
+            return self.graph.clipped(node.name, self._source(node))
         layer = self._last_of(node)
-        activation = Activation.RELU
+        activation = Activation.HARD_SWISH if node.operator == "HardSwish" else Activation.RELU
         if node.operator == "Clip":
-            bounds = [node.attributes.get(name) for name in ("min", "max")]
-            for number in (1, 2):
-                if node.input(number):
-                    bounds[number - 1] = float(self._constant(node, number).value.ravel()[:1].sum())
-            if bounds != [0.0, 6.0] and bounds != [0.0, None]:
-                raise FormatError(f"{node.name} clips to {bounds}; ReLU and ReLU6 are known")
+            bounds = self._clip_bounds(node, ([0.0, 6.0], [0.0, None]))
             activation = Activation.RELU6 if bounds[1] else Activation.RELU
         self.graph.activate(node.name, layer, activation)
-        return layer
+        return Value(layer)
+
+    def _clip_bounds(self, node: Node, known: tuple[list[float | None], ...]) -> list[float | None]:
+        bounds: list[float | None] = [node.attributes.get(name) for name in ("min", "max")]
+        for number in (1, 2):
+            if node.input(number):
+                bounds[number - 1] = float(self._constant(node, number).value.ravel()[:1].sum())
+        if bounds not in known:
+            raise FormatError(f"{node.name} clips to {bounds}; ReLU and ReLU6 are known")
+        return bounds
 
     def _pad(self, node: Node) -> Value:
         source = self._source(node)
@@ -268,29 +303,32 @@ class _Reader:
             self.graph.bias(layer, replace(bias, value=bias.value.ravel()))
         return layer
 
-    def _join(self, node: Node) -> str:
+    def _join(self, node: Node) -> Value:
         constant = next((tensor for tensor in node.inputs if tensor in self.constants), None)
         if constant is not None and node.operator == "Add" and len(node.inputs) == 2:
-            return self._added_bias(node, self.constants[constant])
+            return self._added_constant(node, self.constants[constant])
         sources = [self._value(tensor, node.name) for tensor in node.inputs]
         if node.operator != "Concat":
-            return self.graph.add(_layer_name(node), sources)
+            return Value(self.graph.add(_layer_name(node), sources))
         if node.attributes.get("axis") not in (1, -3):
             raise FormatError(
                 f"{node.name} joins along axis {node.attributes.get('axis')}; only channels can be joined"
             )
-        return self.graph.concatenate(_layer_name(node), sources)
+        return Value(self.graph.concatenate(_layer_name(node), sources))
 
-    def _added_bias(self, node: Node, bias: NamedTensor) -> str:
-        """The sum after a MatMul."""
+    def _added_constant(self, node: Node, bias: NamedTensor) -> Value:
+        """The sum after a MatMul, or the first step of a hard-sigmoid."""
         tensor = next((tensor for tensor in node.inputs if tensor not in self.constants), None)
         if tensor is None:
             raise FormatError(f"{node.name} adds two constants, which no network of this project does")
-        layer = self.graph.plain(self._value(tensor, node.name), node.name)
+        source = self._value(tensor, node.name)
+        if bias.value.size == 1 and bias.value.ndim == 0:
+            return self.graph.shifted(node.name, source, _number(node, bias), readers=self._readers(tensor))
+        layer = self.graph.plain(source, node.name)
         if layer == INPUT or f"{layer}.bias" in self.graph.tensors or self.readers.get(tensor) != 1:
             raise FormatError(f"{node.name} adds a constant, which only a bias is")
         self.graph.bias(layer, replace(bias, value=bias.value.ravel()))
-        return layer
+        return Value(layer)
 
     def _max_pool(self, node: Node) -> str:
         kernel = tuple(node.attributes.get("kernel_shape", ()))
@@ -324,3 +362,10 @@ class _Reader:
 def _layer_name(node: Node) -> str:
     """The layer's name in the file: the node's, less the operator's at its end."""
     return node.name.removesuffix(f"/{node.operator}")
+
+
+def _number(node: Node, constant: NamedTensor) -> float:
+    """A constant of one number."""
+    if constant.value.size != 1 or constant.value.dtype.kind != "f":
+        raise FormatError(f"{node.name} ({node.operator}) takes {constant.source} of shape {constant.value.shape}")
+    return float(constant.value.ravel()[0])
