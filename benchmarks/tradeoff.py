@@ -33,7 +33,7 @@ from mobilenets.model.file import load, save
 from mobilenets.search.candidates import candidate_of
 from mobilenets.search.frontier import knee
 from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16
 """A round has a step of each of the 16, and these of the shared run, from a later part of it each time: the widths that

@@ -26,17 +26,17 @@ from mobilenets.search.supernet import STATISTICS_IMAGES
 from mobilenets.tasks.classification import Classification
 from mobilenets.training import loop
 from mobilenets.training.batches import Batches
-from mobilenets.training.canvases import Canvases, make_canvases
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.defaults import PREPROCESSING
+from mobilenets.training.image_cache import CachedImages, cache_images
 from mobilenets.training.loop import TrainingState, train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.objectives import Objective, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recalibration import reestimated
-from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
+from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Validation
+from mobilenets.training.settings import PREPROCESSING
 from mobilenets.training.supernet import FineTuning, supernet_epochs
 
 Result = TypeVar("Result")
@@ -157,7 +157,7 @@ class Runs:
         self.recipe: Recipe = suited_to(replace(DEFAULT, batch=options.batch), self.dataset.labels)
         self.largest = max(RESOLUTIONS)
         self.clock = Clock(options.seconds)
-        self._canvases: Canvases | None = None
+        self._images: CachedImages | None = None
         self._prepared: dict[tuple[str, int], Prepared] = {}
 
     @property
@@ -203,10 +203,10 @@ class Runs:
     ) -> Training:
         """A training run of a module."""
         run = TrainingRun(epochs, seed=self.seed, **how)
-        if self._canvases is None:
-            self._canvases = make_canvases(self.dataset.train, self.largest)
+        if self._images is None:
+            self._images = cache_images(self.dataset.train, self.largest)
         classes = len(self.dataset.labels)
-        batches = Batches(self._canvases, classes, PREPROCESSING, recipe, seed=self.seed, device=run.device)
+        batches = Batches(self._images, classes, PREPROCESSING, recipe, seed=self.seed, device=run.device)
         validation = Validation(self.prepared("validation", module.network.height), PREPROCESSING, run)
         objective = objective or cross_entropy(recipe.label_smoothing)
         return Training(module, batches, objective, recipe, run, validation)

@@ -29,16 +29,15 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.processors import cores
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.training.batches import Batches
-from mobilenets.training.canvases import MARGIN, StoredCanvases
-from mobilenets.training.defaults import choose_device, choose_precision
 from mobilenets.training.fit import fit
+from mobilenets.training.image_cache import MARGIN, StoredImages
 from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
-from mobilenets.training.settings import Settings
+from mobilenets.training.settings import Settings, choose_device, choose_precision
 
 CLASSES = 10
 Round = Callable[[], None]
@@ -80,8 +79,8 @@ def this_package(resolution: int, width: float, batch: int, steps: int, device: 
     module = NetworkModule(network)
     initialize(module, recipe, 0)
     preprocessing = Preprocessing()
-    canvases = StoredCanvases(pixels, np.ones(count, np.float32), targets)
-    batches = Batches(canvases, CLASSES, preprocessing, recipe, seed=0, device=device)
+    images = StoredImages(pixels, np.ones(count, np.float32), targets)
+    batches = Batches(images, CLASSES, preprocessing, recipe, seed=0, device=device)
     run_of = TrainingRun(epochs=1000, precision=choose_precision("auto", device), device=device)
     state = TrainingState(module, recipe, run_of, batches.steps_per_epoch)
     objective = cross_entropy(recipe.label_smoothing)

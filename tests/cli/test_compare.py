@@ -129,8 +129,8 @@ def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.M
 
     from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     from mobilenets.data.dataset import load_dataset
-    from mobilenets.training import pace
-    from mobilenets.training.recipes import DEFAULT
+    from mobilenets.training import step_timing
+    from mobilenets.training.recipe import DEFAULT
 
     seen: list[int] = []
 
@@ -138,11 +138,11 @@ def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.M
         seen.append(size[0])
         return 0.1 * size[0] / 64
 
-    monkeypatch.setattr(pace, "_step_seconds", seconds)
+    monkeypatch.setattr(step_timing, "step_seconds", seconds)
     train = load_dataset(photos).train  # 32 images: one step in an epoch
     network = mobilenet_v1(width_multiplier=0.25, resolution=128, classes=2)
     cpu = torch.device("cpu")
-    per_epoch = pace.OVERHEAD * (0.5 * 0.15 + 0.5 * 0.2)
-    assert pace.epochs_within(0.1, network, train, DEFAULT, device=cpu) == int(6 / per_epoch)
+    per_epoch = step_timing.OVERHEAD * (0.5 * 0.15 + 0.5 * 0.2)
+    assert step_timing.epochs_within(0.1, network, train, DEFAULT, device=cpu) == int(6 / per_epoch)
     assert seen == [96, 128]
-    assert pace.epochs_within(1e6, network, train, DEFAULT, device=cpu) == 250
+    assert step_timing.epochs_within(1e6, network, train, DEFAULT, device=cpu) == 250

@@ -25,7 +25,7 @@ from mobilenets.search.record import SearchRecord
 from mobilenets.search.search import SearchResult, finish, search
 from mobilenets.training import loop
 from mobilenets.training import supernet as supernet_training
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import Settings
 from mobilenets.training.supernet import TrainedModel, fine_tuning_epochs

@@ -10,21 +10,21 @@ import torch
 from mobilenets.data.augmentation import UNDISTORTED, Augmentation, Flip
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.training.batches import Batch, Batches, epoch_order, mix, normalized, resample
-from mobilenets.training.canvases import StoredCanvases
-from mobilenets.training.recipes import DEFAULT, Recipe
+from mobilenets.training.image_cache import StoredImages
+from mobilenets.training.recipe import DEFAULT, Recipe
 
 CPU = torch.device("cpu")
 PLAIN = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1))
 
 
-def canvases(count: int = 10, side: int = 40) -> StoredCanvases:
+def stored(count: int = 10, side: int = 40) -> StoredImages:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
-    return StoredCanvases(pixels, np.ones(count, np.float32), np.arange(count, dtype=np.int64) % 3)
+    return StoredImages(pixels, np.ones(count, np.float32), np.arange(count, dtype=np.int64) % 3)
 
 
 def batches_of(recipe: Recipe, *, seed: int = 0, side: int = 40) -> Batches:
-    return Batches(canvases(side=side), 3, PLAIN, recipe, seed=seed, device=CPU)
+    return Batches(stored(side=side), 3, PLAIN, recipe, seed=seed, device=CPU)
 
 
 def test_an_epoch_shows_every_image_once_but_for_an_unfilled_batch() -> None:
@@ -41,15 +41,15 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     assert (np.concatenate(epoch_order(100, 10, seed=1, epoch=0)) != first).any()
 
 
-def test_images_that_are_held_back_are_not_shown_and_others_fill_the_epoch() -> None:
-    order = np.concatenate(epoch_order(10, 3, seed=0, epoch=1, held=4))
+def test_reserved_images_are_not_shown_and_others_fill_the_epoch() -> None:
+    order = np.concatenate(epoch_order(10, 3, seed=0, epoch=1, reserved=4))
     assert len(order) == len(np.concatenate(epoch_order(10, 3, seed=0, epoch=1))) == 9
     assert set(order.tolist()) == set(range(6))
     assert sorted(order[:6].tolist()) == list(range(6)), "each once before any is shown again"
 
 
-def test_an_epoch_shows_what_is_held_back_where_it_asks_for_everything() -> None:
-    batches = Batches(canvases(), 3, PLAIN, replace(DEFAULT, batch=3), seed=0, device=CPU, held=9)
+def test_an_epoch_that_asks_for_everything_shows_reserved_images() -> None:
+    batches = Batches(stored(), 3, PLAIN, replace(DEFAULT, batch=3), seed=0, device=CPU, reserved=9)
     assert {int(target) for batch in batches.epoch(0, (32, 32)) for target in batch.targets.argmax(1)} == {0}
     shown = {int(target) for batch in batches.epoch(0, (32, 32), everything=True) for target in batch.targets.argmax(1)}
     assert shown == {0, 1, 2}
@@ -69,7 +69,7 @@ def test_undistorted_batches_are_the_images() -> None:
     batches = batches_of(replace(DEFAULT, batch=10, augmentation=UNDISTORTED), side=32)
     [batch] = batches.epoch(0, (32, 32))
     [order] = epoch_order(10, 10, 0, 0)
-    pixels = canvases(side=32).pixels[order]
+    pixels = stored(side=32).pixels[order]
     torch.testing.assert_close(batch.images, normalized(pixels, PLAIN, CPU), atol=1e-4, rtol=0)
     assert batch.targets.argmax(1).tolist() == (order % 3).tolist()
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ def test_a_flip_mirrors_the_image() -> None:
     assert seen == {(0, 1, 2, 3), (3, 2, 1, 0)}
 
 
-def test_smaller_images_come_from_smaller_canvases() -> None:
+def test_smaller_images_come_from_smaller_stored() -> None:
     batches = batches_of(DEFAULT, side=80)
     [batch] = batches.epoch(0, (32, 32))
     assert batch.images.shape == (10, 3, 32, 32)
@@ -97,7 +97,7 @@ def test_smaller_images_come_from_smaller_canvases() -> None:
 
 def test_normalisation_is_that_of_the_preprocessing() -> None:
     preprocessing = Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    pixels = canvases(2).pixels
+    pixels = stored(2).pixels
     expected = preprocessing.normalize(pixels).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(normalized(pixels, preprocessing, CPU).numpy(), expected, atol=1e-5)
 
@@ -124,7 +124,7 @@ def test_colours_change_the_mean_by_no_more_than_the_brightness() -> None:
     recipe = replace(DEFAULT, batch=10, augmentation=augmentation)
     [batch] = batches_of(recipe, side=32).epoch(0, (32, 32))
     [order] = epoch_order(10, 10, 0, 0)
-    means = torch.from_numpy(canvases(side=32).pixels[order].mean((1, 2, 3)) / 255).float()
+    means = torch.from_numpy(stored(side=32).pixels[order].mean((1, 2, 3)) / 255).float()
     difference = (batch.images.mean((1, 2, 3)) - means).abs()
     assert difference.max() <= 0.1 + 1e-4
     assert difference.max() > 0.02

@@ -17,7 +17,7 @@ from mobilenets.training.batches import normalized
 from mobilenets.training.fit import fit
 from mobilenets.training.network import module_of
 from mobilenets.training.recalibration import reestimated
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.settings import Settings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is here")

@@ -25,15 +25,14 @@ from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training import loop
-from mobilenets.training.defaults import fine_tuning_network, fine_tuning_side
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
 from mobilenets.training.network import NetworkModule, parameters_of
-from mobilenets.training.recipes import DEFAULT, PAPER
+from mobilenets.training.recipe import DEFAULT, PAPER
 from mobilenets.training.result import Fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.selection import Totals, Validation
-from mobilenets.training.settings import Settings
+from mobilenets.training.settings import Settings, fine_tuning_network, fine_tuning_side
 
 SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
 

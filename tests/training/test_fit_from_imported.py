@@ -13,7 +13,7 @@ from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.formats.importing import import_model
 from mobilenets.model.dequantize import dequantize
 from mobilenets.training.fit import fit
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.settings import Settings
 
 

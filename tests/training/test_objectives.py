@@ -13,7 +13,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.training.batches import Batch
 from mobilenets.training.network import NetworkModule, module_of
 from mobilenets.training.objectives import Distillation, resized
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.supernet import MOST_FINE_TUNING, FineTuning
 

@@ -27,7 +27,7 @@ import sys
 from dataclasses import replace
 from mobilenets.training import loop
 from mobilenets.training.fit import fit
-from mobilenets.training.recipes import DEFAULT
+from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.settings import Settings
 loop.CHECKPOINT_SECONDS = 0.02
 recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))

@@ -110,8 +110,8 @@ def compare(
         raise TrainingError("give either minutes or epochs: one of them follows from the other")
     if len(set(models)) < len(models) or not models:
         raise TrainingError("name every network once, and one at least")
-    from mobilenets.training.defaults import default_resolution
-    from mobilenets.training.pace import planned_epochs
+    from mobilenets.training.settings import default_resolution
+    from mobilenets.training.step_timing import planned_epochs
 
     _networks(models, settings, classes=2, default=None)  # what cannot be built is said before anything is read
     dataset = load_dataset(source, seed=settings.seed, progress=progress)

@@ -42,11 +42,10 @@ from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceP
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.search.supernet import check_validation, evaluate_supernet
 from mobilenets.tasks.classification import ClassificationMetrics
-from mobilenets.training.canvases import make_canvases
-from mobilenets.training.defaults import default_resolution
+from mobilenets.training.image_cache import cache_images
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import reestimated
-from mobilenets.training.recipes import suited_to
+from mobilenets.training.recipe import suited_to
 from mobilenets.training.result import Fit, epochs_to_json, provenance_of
 from mobilenets.training.run_folder import (
     CHECKPOINT_FILE,
@@ -57,7 +56,7 @@ from mobilenets.training.run_folder import (
     write,
 )
 from mobilenets.training.selection import Epoch
-from mobilenets.training.settings import Settings, set_up, specification
+from mobilenets.training.settings import Settings, default_resolution, set_up, specification
 from mobilenets.training.supernet import (
     SupernetTraining,
     TrainedModel,
@@ -180,7 +179,7 @@ def search(
     network = replace(architecture, width_multiplier=widest, resolution=largest).network(classes=classes)
     sides = [side for side in how.resolutions if side <= largest]
     progress.note(_training_note(len(usable), len(predicted), min(how.widths), widest, sides))
-    images = make_canvases(dataset.train, largest, progress=progress)
+    images = cache_images(dataset.train, largest, progress=progress)
     checkpoint = folder and folder / CHECKPOINT_FILE
     trained, training = timed(
         "supernet", partial(train_supernet, network, dataset, images, how, checkpoint=checkpoint, **go_on)

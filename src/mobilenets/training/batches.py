@@ -1,6 +1,6 @@
-"""Batches for one training step: drawn, distorted, normalised and mixed, on the device that trains.
+"""Batches for one training step: drawn, distorted, normalized and mixed, on the device that trains.
 
-Every chance in a step follows from (seed, step) alone. So nothing about randomness has to be saved, and a run that is
+All randomness of a step follows from (seed, step) alone. So nothing about randomness has to be saved, and a run that is
 taken up again in the middle goes on exactly as it would have.
 """
 
@@ -18,8 +18,8 @@ from torch.nn import functional
 from mobilenets.data.augmentation import Augmentation, Distortions, Floats
 from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing
-from mobilenets.training.canvases import Canvases, Indices
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.image_cache import CachedImages, Indices
+from mobilenets.training.recipe import Recipe
 
 ORDER, STEP, SUBNET = 0, 1, 2
 """What a random generator is for; the last part of its seed."""
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     """One step's images and what should be said of them."""
 
     images: Tensor
-    """float32 (n, 3, height, width), normalised, channels-last in memory."""
+    """float32 (n, 3, height, width), normalized, channels-last in memory."""
     targets: Tensor
     """float32 (n, classes), rows that add to 1; or zeros where the class is not known."""
     step: int = 0
@@ -60,18 +60,18 @@ def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng((seed & (2**63 - 1), number, purpose))
 
 
-def epoch_order(count: int, batch: int, seed: int, epoch: int, held: int = 0) -> list[Indices]:
+def epoch_order(count: int, batch: int, seed: int, epoch: int, reserved: int = 0) -> list[Indices]:
     """The images of each step of an epoch. Those left over when the batches are full are left out.
 
     Args:
         count: Images.
         batch: Of these, in a step.
-        seed: Of all chances.
+        seed: Random seed.
         epoch: From 0.
-        held: The last so many are not shown. The epoch is as long as with them: it begins to show the others again.
+        reserved: The last so many are not shown. The epoch is as long as with them: it begins to show the others again.
     """
     rng, size = generator(seed, epoch, ORDER), min(batch, count)
-    shown, present = count - count % size, count - held
+    shown, present = count - count % size, count - reserved
     order = np.concatenate([rng.permutation(present) for _ in range(math.ceil(shown / present))])
     return [order[begin : begin + size] for begin in range(0, shown, size)]
 
@@ -80,32 +80,32 @@ class Batches:
     """Makes the batches of a run.
 
     Args:
-        canvases: Training images.
+        images: Training images.
         classes: Number of classes.
         preprocessing: Mean and deviation to normalise by.
         recipe: Says how to distort and mix.
-        seed: Of all chances.
+        seed: Random seed.
         device: Where the batches are wanted.
-        held: The last so many canvases are held back from an epoch unless it asks for all.
+        reserved: The last so many images are left out of an epoch unless it asks for all.
     """
 
     def __init__(
         self,
-        canvases: Canvases,
+        images: CachedImages,
         classes: int,
         preprocessing: Preprocessing,
         recipe: Recipe,
         *,
         seed: int,
         device: torch.device,
-        held: int = 0,
+        reserved: int = 0,
     ) -> None:
-        self.canvases, self.recipe, self.seed, self.device = canvases, recipe, seed, device
-        self.count = len(canvases.targets)
-        self._classes, self._held = classes, held
+        self.images, self.recipe, self.seed, self.device = images, recipe, seed, device
+        self.count = len(images.targets)
+        self._classes, self._reserved = classes, reserved
         self._normal = Normalization(preprocessing, device)
-        self._shown = canvases
-        self._targets = torch.from_numpy(canvases.targets)
+        self._shown = images
+        self._targets = torch.from_numpy(images.targets)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -122,10 +122,10 @@ class Batches:
             size: (height, width) of the images.
             first: Step of the epoch to begin with.
             mixed: Whether images may be mixed.
-            everything: Whether those are shown too that are held back else.
+            everything: Whether those are shown too that are left out otherwise.
         """
-        self._shown = self._canvases_for(max(size))
-        order = epoch_order(self.count, self.recipe.batch, self.seed, epoch, 0 if everything else self._held)
+        self._shown = self._images_of_size(max(size))
+        order = epoch_order(self.count, self.recipe.batch, self.seed, epoch, 0 if everything else self._reserved)
         for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
             rng = generator(self.seed, epoch * len(order) + number, STEP)
             images = self._images(pixels, aspects, size, rng)
@@ -134,18 +134,18 @@ class Batches:
                 images, targets = mix(images, targets, self.recipe.mixup, self.recipe.cutmix, rng)
             yield Batch(images, targets, epoch * len(order) + number)
 
-    def _canvases_for(self, resolution: int) -> Canvases:
-        """Canvases of the right size for a resolution: shrunk once, well, and not at every crop, badly."""
+    def _images_of_size(self, resolution: int) -> CachedImages:
+        """CachedImages of the right size for a resolution: shrunk once, well, and not at every crop, badly."""
         side = round(resolution * 1.25)
-        if side >= self.canvases.side:
-            return self.canvases
-        return self._shown if self._shown.side == side else self.canvases.at(side)
+        if side >= self.images.side:
+            return self.images
+        return self._shown if self._shown.side == side else self.images.at(side)
 
     def _images(self, pixels: Pixels, aspects: Floats, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
         augmentation = self.recipe.augmentation
         drawn = augmentation.draw(aspects, size[1] / size[0], rng)
-        canvas = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
-        images = resample(canvas, drawn, size)
+        values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        images = resample(values, drawn, size)
         images = change_colours(images, drawn, augmentation) if augmentation.changes_colour else images
         return self._normal(images)
 
@@ -225,20 +225,20 @@ def normalized(pixels: Pixels, preprocessing: Preprocessing, device: torch.devic
     return Normalization(preprocessing, device)(values)
 
 
-def resample(canvas: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tensor:
+def resample(images: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tensor:
     """Crop, turn, mirror and resize in one bilinear resampling.
 
     Args:
-        canvas: float32 (N, 3, side, side).
+        images: float32 (N, 3, side, side).
         drawn: What to do to each.
         size: (height, width) of the result.
 
     Returns:
         float32 (N, 3, height, width). What lies outside an image is its mirror image.
     """
-    maps = torch.from_numpy(drawn.maps).to(canvas.device)
-    grid = functional.affine_grid(maps, [len(canvas), 3, *size], align_corners=False)
-    return functional.grid_sample(canvas, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    maps = torch.from_numpy(drawn.maps).to(images.device)
+    grid = functional.affine_grid(maps, [len(images), 3, *size], align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def change_colours(images: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:

@@ -19,21 +19,28 @@ from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
-from mobilenets.training import defaults, head
+from mobilenets.training import head
 from mobilenets.training.batches import Batches
-from mobilenets.training.canvases import make_canvases
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.defaults import PREPROCESSING
+from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, load_parameters, parameters_of
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipes import Recipe, for_fine_tuning, suited_to
+from mobilenets.training.recipe import Recipe, default_epochs, for_fine_tuning, suited_to
 from mobilenets.training.result import Fit, provenance_of
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.run_folder import CHECKPOINT_FILE, claim, write
 from mobilenets.training.selection import Validation, logits_of, validated_epoch
-from mobilenets.training.settings import Settings, set_up, specification
+from mobilenets.training.settings import (
+    PREPROCESSING,
+    Settings,
+    default_resolution,
+    fine_tuning_network,
+    fine_tuning_side,
+    set_up,
+    specification,
+)
 
 HEAD_SHARE = 0.15
 """Share of the epochs in which only a replaced output layer is trained."""
@@ -82,9 +89,11 @@ def fit(
     module = _module(network, recipe, settings.seed, start, dataset.labels)
     run = _run(dataset, network, side, recipe, settings, start, device, precision)
     joining = run.joined is not None
-    canvases = make_canvases(dataset.train + dataset.validation if joining else dataset.train, side, progress=progress)
-    held = int((canvases.positions >= len(dataset.train)).sum())
-    batches = Batches(canvases, len(dataset.labels), preprocessing, recipe, seed=run.seed, device=run.device, held=held)
+    images = cache_images(dataset.train + dataset.validation if joining else dataset.train, side, progress=progress)
+    reserved = int((images.positions >= len(dataset.train)).sum())
+    batches = Batches(
+        images, len(dataset.labels), preprocessing, recipe, seed=run.seed, device=run.device, reserved=reserved
+    )
     validation = prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress)
     checkpoint = None
     if folder is not None:
@@ -122,7 +131,7 @@ def _starting_model(settings: Settings) -> Model:
         present = network.width_multiplier
         raise TrainingError(f"the weights are of a network of width {present:g}; width {settings.width:g} was asked")
     if settings.resolution is None:
-        return replace(model, network=defaults.fine_tuning_network(network))
+        return replace(model, network=fine_tuning_network(network))
     return replace(model, network=with_resolution(network, settings.resolution, settings.resolution))
 
 
@@ -130,7 +139,7 @@ def _training_side(network: Network, settings: Settings, start: Model | None) ->
     """Side of the images that the network is trained with: its own unless nobody said one for a given Model."""
     if start is None or settings.resolution is not None:
         return max(network.height, network.width)
-    return defaults.fine_tuning_side(network)
+    return fine_tuning_side(network)
 
 
 def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> Network:
@@ -139,7 +148,7 @@ def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> N
         return start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
     chosen = specification(settings)
     if chosen.resolution is None:
-        chosen = replace(chosen, resolution=defaults.default_resolution(dataset.train))
+        chosen = replace(chosen, resolution=default_resolution(dataset.train))
     return chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
 
 
@@ -172,7 +181,7 @@ def _run(
         raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
     joining = start is not None and not settings.validation_apart
     images = len(dataset.train) + (len(dataset.validation) if joining else 0)
-    epochs = settings.epochs or defaults.default_epochs(images, side, recipe)
+    epochs = settings.epochs or default_epochs(images, side, recipe)
     new_head = start is not None and start.labels != dataset.labels
     head_epochs = min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if new_head else 0
     frozen = () if start is None else head.early_layers(network, recipe.kept_stride)

@@ -55,7 +55,7 @@ from mobilenets.model.quantization import (
     rescale_multiplier,
 )
 from mobilenets.training.network import TrainableNetwork
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.recipe import Recipe
 
 _EXACT_FLOAT32 = 1 << 24
 _STATISTICS_MOMENTUM = 0.02

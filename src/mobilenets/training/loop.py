@@ -26,7 +26,7 @@ from mobilenets.training.head import output_layer
 from mobilenets.training.network import Trainable, TrainableNetwork, placed
 from mobilenets.training.objectives import Objective
 from mobilenets.training.optimization import Average, make_optimizer
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch, Score, Selection, Sums, Validator, joined_after
 

@@ -33,7 +33,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.recipe import Recipe
 
 FEW_POSITIONS = 49
 """Positions of a map up to which a pointwise convolution is trained as the matrix product that it is. oneDNN's

@@ -11,7 +11,7 @@ from torch import nn
 
 from mobilenets.architecture.layers import Linear
 from mobilenets.training.network import NetworkModule, Trainable, TrainableNetwork
-from mobilenets.training.recipes import Initialization, Optimizer, Recipe
+from mobilenets.training.recipe import Initialization, Optimizer, Recipe
 
 SMALLEST_CLASSIFIER_DEVIATION = 0.01
 

@@ -34,7 +34,7 @@ from mobilenets.training.batches import Normalization, PixelBatches
 from mobilenets.training.integer_network import IntegerNetwork, unfold
 from mobilenets.training.network import module_of
 from mobilenets.training.objectives import QuantizationAware
-from mobilenets.training.recipes import DEFAULT, Recipe, suited_to
+from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Answers, Selection
 from mobilenets.training.views import Views

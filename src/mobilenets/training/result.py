@@ -15,7 +15,7 @@ from mobilenets.compression.quality import QualityReport
 from mobilenets.data.dataset import Dataset
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import ClassificationMetrics
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch
 

@@ -8,7 +8,7 @@ import torch
 
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

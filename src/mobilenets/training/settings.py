@@ -1,24 +1,44 @@
-"""What a person may say about a training run."""
+"""What a person may say about a training run, and what is done where nobody said.
+
+Defaults follow from the data and the machine's kind, never from a clock: the same command gives the same Model.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.network import Network
+from mobilenets.architecture.rescale import takes, with_resolution
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
-from mobilenets.errors import TrainingError
+from mobilenets.data.subset import Subset
+from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
-from mobilenets.training import defaults
-from mobilenets.training.recipes import Recipe, recipe_named
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.training.recipe import Recipe, recipe_named
+
+PREPROCESSING = Preprocessing(crop_fraction=1.0)
+"""Of a network that is trained from scratch."""
+WIDTH = 0.5
+RESOLUTIONS = (32, 48, 64, 96, 128)
+LARGEST_FINE_TUNING, LARGEST_FINE_TUNED = 176, 208
+"""Pixels at which a network is trained further at most, and those at which it is used afterwards at most."""
+SPARE = 1.15
+"""Images should be this much larger than the network's input, so that a crop is rarely blown up."""
+SAMPLED_IMAGES = 16
+LARGEST_LOOK = 256
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person may say about a run; None leaves it to :mod:`mobilenets.training.defaults`.
+    """What a person may say about a run; None leaves it to the defaults of this module.
 
     Attributes:
         architecture: A name of the catalogue, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
@@ -56,7 +76,7 @@ class Settings:
 def specification(settings: Settings) -> Specification:
     """What is to be trained, as far as somebody said so."""
     named = Specification.parse(settings.architecture)
-    widths = (settings.width, named.width_multiplier, defaults.WIDTH)
+    widths = (settings.width, named.width_multiplier, WIDTH)
     return replace(
         named,
         width_multiplier=next(width for width in widths if width is not None),
@@ -71,8 +91,8 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
         TrainingError: If the settings contradict each other or name what is not there.
     """
     recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
-    device = defaults.choose_device(settings.device)
-    precision = defaults.choose_precision(settings.precision, device)
+    device = choose_device(settings.device)
+    precision = choose_precision(settings.precision, device)
     if settings.epochs is not None and settings.epochs < 1:
         raise TrainingError(f"epochs must be at least 1, not {settings.epochs}")
     if settings.threads is not None and settings.threads < 1:
@@ -80,3 +100,79 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     torch.set_num_threads(settings.threads or cores())
     torch.backends.cudnn.deterministic = True  # the same seed gives the same Model on a GPU too
     return recipe, device, precision
+
+
+def default_resolution(subset: Subset) -> int:
+    """The largest usual resolution that the images fill with a little to spare, judged by a few of them.
+
+    Raises:
+        DataError: If none of those can be decoded.
+    """
+    positions = np.unique(np.linspace(0, len(subset) - 1, SAMPLED_IMAGES).astype(int))
+    sides = []
+    for position in positions:
+        try:
+            sides.append(min(subset.images[position].open(LARGEST_LOOK).size))
+        except DataError:
+            continue  # named and counted when all are decoded
+    if not sides:
+        raise DataError(f"none of {len(positions)} images can be decoded")
+    return max((side for side in RESOLUTIONS if side * SPARE <= np.median(sides)), default=RESOLUTIONS[0])
+
+
+def fine_tuning_network(network: Network) -> Network:
+    """A Model's network at the resolution at which it is used after more training: its own, 208 pixels at most.
+
+    Small images are enlarged for it: a network knows things at the size at which it has learnt them.
+    """
+    if max(network.height, network.width) <= LARGEST_FINE_TUNED:
+        return network
+    try:
+        return with_resolution(network, LARGEST_FINE_TUNED, LARGEST_FINE_TUNED)
+    except ArchitectureError:  # it works at one size only
+        return network
+
+
+def fine_tuning_side(network: Network) -> int:
+    """Side of the images that a network is trained further with: its own, 176 pixels at most where it takes those.
+
+    Crops show things larger than whole images do, so a network that learnt from crops of 176 pixels knows whole
+    images better at 208 than at 176, and learns faster than at 208 (docs/training.md; Touvron et al. 2019,
+    arXiv:1906.06423).
+    """
+    side = max(network.height, network.width)
+    if side <= LARGEST_FINE_TUNING or network.height != network.width or not takes(network, LARGEST_FINE_TUNING):
+        return side
+    return LARGEST_FINE_TUNING
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` takes CUDA, then Apple's, then the CPU.
+
+    Raises:
+        TrainingError: If it is not there.
+    """
+    if name not in DEVICES:
+        raise TrainingError(f"no device is called {name!r}; known are {', '.join(DEVICES)}")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in present.items() if there)
+    if not present[name]:
+        raise TrainingError(f"there is no {name} device here; present: {', '.join(k for k, v in present.items() if v)}")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``float32`` or ``bfloat16``; ``auto`` takes bfloat16 on CUDA only.
+
+    On CPUs without matrix tiles bfloat16 is slower than float32 for these networks, AVX512_BF16 or not: of its
+    convolutions' backward passes, the strided depthwise ones take four times as long (docs/training.md).
+
+    Raises:
+        TrainingError: If the name is unknown.
+    """
+    if name not in PRECISIONS:
+        raise TrainingError(f"no precision is called {name!r}; known are {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "bfloat16" if device.type == "cuda" else "float32"
+    return name

@@ -17,17 +17,17 @@ from mobilenets.data.loading import prepare
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training.batches import Batches
-from mobilenets.training.canvases import Canvases
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.defaults import PREPROCESSING, default_epochs
 from mobilenets.training.fit import fixed
+from mobilenets.training.image_cache import CachedImages
 from mobilenets.training.loop import Trained, train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
 from mobilenets.training.objectives import Distillation, Objective, Sandwich
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipes import Recipe
+from mobilenets.training.recipe import Recipe, default_epochs
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch, Validation, is_better
+from mobilenets.training.settings import PREPROCESSING
 
 SUPERNET_EPOCHS = 3.0
 """Of as many epochs as an ordinary run has: a step trains one subnet, on average for a little less than half the price
@@ -146,7 +146,7 @@ class FineTuning:
 def train_supernet(
     network: Network,
     dataset: Dataset,
-    images: Canvases,
+    images: CachedImages,
     how: SupernetTraining,
     *,
     checkpoint: Path | None = None,
@@ -200,7 +200,7 @@ def fine_tune_subnet(
     supernet: Model,
     size: tuple[float, int],
     dataset: Dataset,
-    images: Canvases,
+    images: CachedImages,
     how: SupernetTraining,
     *,
     checkpoint: Path | None = None,
@@ -269,7 +269,7 @@ def _checkpoint_file(
 
 def _train(
     module: NetworkModule,
-    images: Canvases,
+    images: CachedImages,
     objective: Objective,
     how: SupernetTraining,
     run: TrainingRun,

@@ -17,10 +17,19 @@ from mobilenets.data.digits import digits
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
-from mobilenets.training.defaults import choose_device, choose_precision, default_epochs, default_resolution
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, initialize, make_optimizer
-from mobilenets.training.recipes import DEFAULT, PAPER, RECIPES, Recipe, recipe_named, suited_to, warm_cosine
+from mobilenets.training.recipe import (
+    DEFAULT,
+    PAPER,
+    RECIPES,
+    Recipe,
+    default_epochs,
+    recipe_named,
+    suited_to,
+    warm_cosine,
+)
+from mobilenets.training.settings import choose_device, choose_precision, default_resolution
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)

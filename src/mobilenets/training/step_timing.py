@@ -18,15 +18,14 @@ from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import class_count
 from mobilenets.training.batches import Batches
-from mobilenets.training.canvases import make_canvases
-from mobilenets.training.defaults import MOST_EPOCHS, PREPROCESSING, choose_device, default_epochs
+from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
-from mobilenets.training.recipes import Recipe, recipe_named, suited_to
+from mobilenets.training.recipe import MOST_EPOCHS, Recipe, default_epochs, recipe_named, suited_to
 from mobilenets.training.run import TrainingRun
-from mobilenets.training.settings import Settings
+from mobilenets.training.settings import PREPROCESSING, Settings, choose_device
 
 LOOK_SECONDS = 1.5
 """How long the rate at one resolution is looked at."""
@@ -50,7 +49,7 @@ def planned_epochs(
         networks: By name.
         settings: Recipe, threads and device; its epochs, if given, are everybody's.
         minutes: What each may be trained for; None for the epochs of the settings, or else those that ``fit`` gives.
-        progress: Hears what was found.
+        progress: Receives what was found.
 
     Raises:
         TrainingError: If a network has no time for one epoch.
@@ -94,11 +93,11 @@ def epochs_within(
         TrainingError: If not a single epoch would be over in time.
     """
     few = train.take(range(min(len(train), 3 * recipe.batch)))
-    canvases = make_canvases(few, max(network.height, network.width))
-    batches = Batches(canvases, class_count(network), PREPROCESSING, recipe, seed=0, device=device)
+    images = cache_images(few, max(network.height, network.width))
+    batches = Batches(images, class_count(network), PREPROCESSING, recipe, seed=0, device=device)
     per_step = 0.0
     for share, side in _sides(recipe, network):
-        per_step += share * _step_seconds(network, batches, recipe, (side, side), device)
+        per_step += share * step_seconds(network, batches, recipe, (side, side), device)
     per_epoch = OVERHEAD * per_step * (len(train) // min(recipe.batch, len(train)))
     if per_epoch > 60 * minutes:
         raise TrainingError(
@@ -117,7 +116,7 @@ def _sides(recipe: Recipe, network: Network) -> Iterator[tuple[float, int]]:
         passed += share
 
 
-def _step_seconds(
+def step_seconds(
     network: Network, batches: Batches, recipe: Recipe, size: tuple[int, int], device: torch.device
 ) -> float:
     """Least time of one step among a few."""

@@ -10,6 +10,9 @@ from enum import StrEnum
 from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.errors import TrainingError
 
+FEWEST_EPOCHS, MOST_EPOCHS = 10, 250
+REFERENCE_RESOLUTION = 128
+"""Pixels at which recipes say how many images to show."""
 SMALLEST_GROWING = 64
 """Pixels below which images are not made smaller in the first part of a run."""
 
@@ -95,7 +98,7 @@ class Recipe:
         kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
             statistics that they start with: 2 for a half; 0 for none.
         presentations: Images shown in all at 128 pixels when nobody says how long to train; fewer at lower
-            resolutions (:func:`~mobilenets.training.defaults.default_epochs`).
+            resolutions (:func:`default_epochs`).
     """
 
     name: str
@@ -231,6 +234,21 @@ def for_fine_tuning(recipe: Recipe) -> Recipe:
         kept_stride=recipe.transfer_stride,
         mixed=0.0,
     )
+
+
+def default_epochs(images: int, resolution: int, recipe: Recipe) -> int:
+    """How long to train: so many images shown in all, in proportion to the resolution to the power of 1.25.
+
+    Small images hold less, are learnt sooner, and overfit sooner. A data set of many images is seen ten times at
+    least, and one of few 250 times at most.
+
+    Args:
+        images: Training images.
+        resolution: Side of the network's input.
+        recipe: Says how many images to show.
+    """
+    wanted = recipe.presentations * math.pow(resolution / REFERENCE_RESOLUTION, 1.25) / images
+    return min(max(math.ceil(wanted), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
 GLYPH_AREA = 0.6

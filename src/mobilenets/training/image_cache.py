@@ -1,7 +1,7 @@
-"""Training images held ready: all of one size, as bytes, decoded once where they fit in memory.
+"""The cache of resized training images: all of one size, as bytes, decoded once where they fit in memory.
 
-Crops and turns are taken from these by resampling, so a canvas is a little larger than what the network sees. Images
-of other shapes are squashed onto it; their own shape is kept beside, and the crop undoes the squashing.
+Crops and turns are taken from these by resampling, so they are a little larger than what the network sees. Images of
+other shapes are squashed into a square; their own shape is kept beside, and the crop undoes the squashing.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
 
 MOST_BYTES = 1 << 30
-"""Bytes of canvases that are held in memory; more images than that are decoded again in every epoch."""
+"""Bytes of images that are kept in memory; more images than that are decoded again in every epoch."""
 
 MARGIN = 1.25
-"""Side of a canvas over the side of the network's input: the usual crop is then seen at its own size."""
+"""Side of a cached image over the side of the network's input: the usual crop is then seen at its own size."""
 
 Indices = npt.NDArray[np.int64]
 
 
-class Canvases(Protocol):
+class CachedImages(Protocol):
     """Training images at one size.
 
     Attributes:
         targets: int64 (N,), their classes.
         positions: int64 (N,), rising: where each stands among the images that they were made from.
-        side: Height and width of a canvas.
+        side: Height and width of an image.
     """
 
     targets: Targets
@@ -48,12 +48,12 @@ class Canvases(Protocol):
     def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
         """For each group of indices, the images, uint8 (n, side, side, 3), and their aspects, float32 (n,)."""
 
-    def at(self, side: int) -> Canvases:
+    def at(self, side: int) -> CachedImages:
         """The same images at another size, never larger than they were decoded."""
 
 
-class StoredCanvases:
-    """Canvases in memory.
+class StoredImages:
+    """Images in memory.
 
     Args:
         pixels: uint8 (N, side, side, 3).
@@ -71,24 +71,24 @@ class StoredCanvases:
         for indices in order:
             yield self.pixels[indices], self.aspects[indices]
 
-    def at(self, side: int) -> Canvases:
+    def at(self, side: int) -> CachedImages:
         if side >= self.side:
             return self
         smaller = np.empty((len(self.pixels), side, side, 3), np.uint8)
         for index, pixels in enumerate(self.pixels):
             smaller[index] = _squash(Image.fromarray(pixels), side)
-        return StoredCanvases(smaller, self.aspects, self.targets, self.positions)
+        return StoredImages(smaller, self.aspects, self.targets, self.positions)
 
 
-class StreamedCanvases:
-    """Canvases that are decoded when they are needed, a few batches ahead. For more images than fit in memory.
+class StreamedImages:
+    """Images that are decoded when they are needed, a few batches ahead. For more images than fit in memory.
 
     An image that cannot be decoded is named once, and the next one takes its place.
 
     Args:
         subset: The images.
-        side: Height and width of a canvas.
-        progress: Hears about broken images.
+        side: Height and width of an image.
+        progress: Receives a note for every broken image.
     """
 
     AHEAD = 4
@@ -98,8 +98,8 @@ class StreamedCanvases:
         self.targets, self.positions = subset.targets, np.arange(len(subset), dtype=np.int64)
         self._broken: set[str] = set()
 
-    def at(self, side: int) -> Canvases:
-        return StreamedCanvases(self._subset, side, self._progress)
+    def at(self, side: int) -> CachedImages:
+        return StreamedImages(self._subset, side, self._progress)
 
     def batches(self, order: Sequence[Indices]) -> Iterator[tuple[Pixels, Floats]]:
         waiting: deque[list[Future[tuple[Pixels, float]]]] = deque()
@@ -108,7 +108,7 @@ class StreamedCanvases:
             try:
                 while True:
                     while len(waiting) < self.AHEAD and (indices := next(remaining, None)) is not None:
-                        waiting.append([pool.submit(self._canvas, int(index)) for index in indices])
+                        waiting.append([pool.submit(self._squashed, int(index)) for index in indices])
                     if not waiting:
                         return
                     decoded = [future.result() for future in waiting.popleft()]
@@ -117,7 +117,7 @@ class StreamedCanvases:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _canvas(self, index: int) -> tuple[Pixels, float]:
+    def _squashed(self, index: int) -> tuple[Pixels, float]:
         target = self.targets[index]
         for offset in range(len(self._subset)):
             position = (index + offset) % len(self._subset)
@@ -140,13 +140,13 @@ class StreamedCanvases:
             raise DataError(f"{len(self._broken)} of {len(self._subset)} images cannot be decoded")
 
 
-def make_canvases(subset: Subset, resolution: int, *, progress: Progress = SILENT) -> Canvases:
-    """Training images, held in memory if they fit.
+def cache_images(subset: Subset, resolution: int, *, progress: Progress = SILENT) -> CachedImages:
+    """Resize training images, and keep them in memory if they fit.
 
     Args:
         subset: The images.
         resolution: Side of the network's input, in pixels.
-        progress: Hears about decoding.
+        progress: Receives progress updates.
 
     Raises:
         DataError: If more than a tenth of the images cannot be decoded.
@@ -154,7 +154,7 @@ def make_canvases(subset: Subset, resolution: int, *, progress: Progress = SILEN
     side = round(resolution * MARGIN)
     if len(subset) * side * side * 3 > MOST_BYTES:
         progress.note(f"{len(subset)} images do not fit in {MOST_BYTES >> 30} GB of memory; decoding as needed")
-        return StreamedCanvases(subset, side, progress)
+        return StreamedImages(subset, side, progress)
     decoded = decode_all(subset, side, progress=progress)
     if not decoded.images:
         raise DataError("none of the training images can be decoded")
@@ -164,7 +164,7 @@ def make_canvases(subset: Subset, resolution: int, *, progress: Progress = SILEN
     pixels = np.empty((len(decoded.images), side, side, 3), np.uint8)
     for index, image in enumerate(decoded.images):
         pixels[index] = _squash(Image.fromarray(image), side)
-    return StoredCanvases(pixels, aspects, decoded.targets, decoded.positions)
+    return StoredImages(pixels, aspects, decoded.targets, decoded.positions)
 
 
 def _squash(image: Image.Image, side: int) -> Pixels:
