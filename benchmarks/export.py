@@ -1,83 +1,70 @@
-"""How long it takes to export the largest published network, and how much memory, verification included.
+"""How fast the exported int8 files run in the runtimes that they are meant for, beside models of their own quantizers.
 
-    python benchmarks/export.py [--network mobilenet_v1@1.0-224] [--only c]
+    python benchmarks/export.py                        six sizes, 1 and 2 threads
+    python benchmarks/export.py --sizes 0.25-224 --against litert
 
-Every format and precision is one ``mobilenets export`` in a process of its own, as a person would run it: from the
-start of Python to the last line, with the compiler or runtime that checks the file. Memory is the largest of any
-process in it; the time of the processors tells how much of the seconds is other work on the machine. Exits with 1
-where 5 s or 400 MB are exceeded.
+For ONNX Runtime, OpenVINO and LiteRT: the least time of our file over that of a model that the runtime's own quantizer
+made of the same network, in turns. Weights are random; no runtime's speed depends on them. Exits with 1 where a file of
+ours takes more than 1.05 of the other's time.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+from inference import TABLE, model_of
 
-SECONDS, MEGABYTES = 5.0, 400
-PRECISIONS = ("float32", "int8")
-FORMATS = ("onnx", "litert", "c", "openvino", "coreml")
-EXPORT = [sys.executable, "-c", "from mobilenets.cli.main import main; main()", "export"]
+from mobilenets.base.processors import processor_name
+from mobilenets.benchmark.benchmark import CALIBRATION_IMAGES
+from mobilenets.benchmark.race import Timing, race
+from mobilenets.benchmark.runtimes import CONTESTANTS, OURS, QUANTIZERS
+from mobilenets.engine.timing import random_pixels
+from mobilenets.model.model import Model
 
-
-def make(network_name: str, folder: Path) -> None:
-    """Write a float32 and an int8 Model with random parameters."""
-    import numpy as np
-    from tests.support.random_models import random_int8_model, random_model
-
-    from mobilenets.architecture.catalog import Specification
-    from mobilenets.model.file import save
-    from mobilenets.model.folding import fold
-
-    rng = np.random.default_rng(0)
-    model = random_model(rng, Specification.parse(network_name).network(classes=1000))
-    save(model, folder / "float32.safetensors")
-    save(random_int8_model(rng, fold(model).network), folder / "int8.safetensors")
+LARGEST_RATIO = 1.05
 
 
-def run(command: list[str]) -> tuple[float, float, float, str]:
-    """Seconds, those of all processors, megabytes at the peak, and the last line that was printed."""
-    begun = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        output = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.strip().splitlines()[-1]
+def measure(model: Model, peer: str, threads: int, seconds: float) -> tuple[Timing, Timing]:
+    """Our file in a runtime, and a model of its own quantizer. The engine is there for the answers only."""
+    images = random_pixels(model.network, CALIBRATION_IMAGES)
+    contestants = [
+        CONTESTANTS[OURS](model, threads),
+        CONTESTANTS[peer](model, threads),
+        QUANTIZERS[peer](model, threads, images),
+    ]
+    timings = race(contestants, images[:1], seconds=seconds * len(contestants), integer=True, images=images)
+    return timings[1], timings[2]
 
 
 def main() -> None:
-    """Export, measure, print."""
-    parser = argparse.ArgumentParser(description="Time and memory of exports.")
-    parser.add_argument("--network", default="mobilenet_v1@1.0-224")
-    parser.add_argument("--only", default="", help="One format.")
-    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.make:
-        make(arguments.network, arguments.make)
-        return
-    exceeded = False
-    print(f"{arguments.network}, {os.cpu_count()} cores, at most {SECONDS:g} s and {MEGABYTES} MB")
-    with tempfile.TemporaryDirectory() as folder:
-        # By a process of its own: the memory of a new process counts from what its parent had at its largest.
-        subprocess.run([sys.executable, __file__, "--network", arguments.network, "--make", folder], check=True)
-        for name in FORMATS if not arguments.only else (arguments.only,):
-            for precision in PRECISIONS:
-                seconds, worked, megabytes, said = run([*EXPORT, f"{folder}/{precision}.safetensors", "--to", name])
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default=",".join(TABLE), help="such as 1.0-224,0.5-160")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--against", default=",".join(QUANTIZERS))
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each contestant in each line")
+    options = parser.parse_args()
+    print(f"{processor_name()}; int8, minimum in ms, difference from the engine's logits as a share of their spread")
+    slower = False
+    for size in options.sizes.split(","):
+        model = model_of(size, "int8")
+        for threads in map(int, options.threads.split(",")):
+            for peer in options.against.split(","):
+                ours, own = measure(model, peer, threads, options.seconds)
+                if not (ours.timed and own.timed):
+                    differences = f"{ours.difference:.2g} and {own.difference:.2g}"
+                    print(f"{size:8} {threads} thread(s)  {peer:11}  answers differ by {differences}")
+                    continue
+                ratio = ours.minimum / own.minimum
+                slower = slower or ratio > LARGEST_RATIO
                 print(
-                    f"{name:10} {precision:8} {seconds:6.2f} s ({worked:.2f} of processors) {megabytes:6.0f} MB   "
-                    f"{said[:100]}",
+                    f"{size:8} {threads} thread(s)  {peer:11}  ratio {ratio:.3f}  "
+                    f"ours {1e3 * ours.minimum:.3f} (differs by {ours.difference:.2g})  "
+                    f"its own {1e3 * own.minimum:.3f} (by {own.difference:.2g})",
                     flush=True,
                 )
-                exceeded = exceeded or seconds > SECONDS or megabytes > MEGABYTES
-    sys.exit(int(exceeded))
+    sys.exit(int(slower))
 
 
 if __name__ == "__main__":

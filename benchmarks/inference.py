@@ -1,12 +1,14 @@
-"""The engine beside OpenVINO, LiteRT, ONNX Runtime and ncnn on MobileNet V1: equal weights, equal answers, in turns.
+"""The engine beside OpenVINO, LiteRT, ONNX Runtime and ncnn on MobileNet V1, each at its best, in turns.
 
     python benchmarks/inference.py                              six sizes, int8 and float32, 1 and 2 threads
     python benchmarks/inference.py --sizes all                  all sixteen of the published grid
     python benchmarks/inference.py --sizes 1.0-224 --batch 32   images in one run
     MOBILENETS_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/inference.py --against openvino
 
-Weights are random, of the sizes that trained ones have; no runtime's speed depends on them. Prints the minimum and the
-median of each contestant in milliseconds, ours over the best peer's, and ours as a share of the measured peak.
+Weights are random, of the sizes that trained ones have; no runtime's speed depends on them. In int8 every peer runs our
+export, whose answers must be equal, and a model of its own quantizer, marked (own), whose answers must be as good; the
+fastest of all counts. Prints the minimum and the median of each contestant in milliseconds, ours over the best peer's,
+which one that is, and ours as a share of the measured peak.
 
 An x86 processor without VNNI multiplies bytes with vpmaddubsw, which adds two products in 16 bits and saturates.
 OpenVINO and ONNX Runtime use it, and answer wrongly where two weights of one sign are large; ours do not. So that
@@ -31,11 +33,11 @@ from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.processors import processor_name
+from mobilenets.base.progress import Progress
+from mobilenets.benchmark.benchmark import CALIBRATION_IMAGES, gather
 from mobilenets.benchmark.race import Timing, race
-from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
 from mobilenets.engine.session import chosen_instruction_set, measured_peak
 from mobilenets.engine.timing import random_pixels
-from mobilenets.errors import MobileNetsError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 
@@ -59,19 +61,22 @@ def model_of(size: str, precision: str, largest_weight: int = 127) -> Model:
     return random_model(rng, network, Preprocessing())
 
 
+class ToStderr(Progress):
+    """Says what is left out."""
+
+    def note(self, message: str) -> None:
+        """Print a line to stderr."""
+        print(message, file=sys.stderr)
+
+
 def measure(model: Model, peers: list[str], threads: int, batch: int, seconds: float) -> list[Timing]:
     """Timings of ours and of every peer that takes the Model and answers alike."""
-    pixels, integer = random_pixels(model.network, batch), model.quantization is not None
-    contestants = [CONTESTANTS[OURS](model, threads)]
-    for name in peers:
-        try:
-            contestants.append(CONTESTANTS[name](model, threads))
-        except MobileNetsError as error:
-            print(f"without {name}: {error}", file=sys.stderr)
-    timings = race(contestants, pixels, seconds=seconds * len(contestants), integer=integer)
+    images, integer = random_pixels(model.network, max(CALIBRATION_IMAGES, batch)), model.quantization is not None
+    contestants = gather(model, peers, threads, images, ToStderr())
+    timings = race(contestants, images[:batch], seconds=seconds * len(contestants), integer=integer, images=images)
     for timing in timings:
         if not timing.timed:
-            print(f"{timing.name} answers differently, by {timing.difference:.2g}, and is not timed", file=sys.stderr)
+            print(f"{timing.label} answers differently, by {timing.difference:.2g}, and is not timed", file=sys.stderr)
     return [timing for timing in timings if timing.timed]
 
 
@@ -97,14 +102,16 @@ def main() -> None:
             for threads in map(int, options.threads.split(",")):
                 ours, *others = measure(model, options.against.split(","), threads, options.batch, options.seconds)
                 share = cost(model.network).macs * options.batch / ours.minimum / (peak * threads) if peak else 0.0
-                best = min((other.minimum for other in others), default=float("nan"))
+                best = min(others, key=lambda other: other.minimum, default=None)
+                least = best.minimum if best else float("nan")
                 median = min((other.median for other in others), default=float("nan"))
                 figures = "  ".join(
-                    f"{timing.name} {1e3 * timing.minimum:.3f}/{1e3 * timing.median:.3f}" for timing in (ours, *others)
+                    f"{timing.label} {1e3 * timing.minimum:.3f}/{1e3 * timing.median:.3f}" for timing in (ours, *others)
                 )
                 print(
-                    f"{size:8} {precision:7} {threads} thread(s)  ratio {ours.minimum / best:.3f} "
-                    f"(medians {ours.median / median:.3f})  share of peak {share:.2f}  {figures}",
+                    f"{size:8} {precision:7} {threads} thread(s)  ratio {ours.minimum / least:.3f} "
+                    f"(medians {ours.median / median:.3f}) of {best.label if best else 'nobody'}  "
+                    f"share of peak {share:.2f}  {figures}",
                     flush=True,
                 )
 

@@ -7,10 +7,11 @@ settings that its documentation recommends for speed on processors.
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,11 @@ def litert_model(model: Model, calibration: Pixels) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice that quantizers log."""
+    """Without the advice and the progress bars of quantizers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.disable(before)

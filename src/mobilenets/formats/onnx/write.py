@@ -255,10 +255,15 @@ class _Writer:
             place = f"{name}/pre_activation"
             tensor = self.quantized(place, tensor, before)
             tensor = self.real(_Value(place, tensor, flat, before), place)
-        in_units = self.in_units(layer)
         tensor = self.activate(layer, tensor)
-        if target is not None:
-            tensor = self.requantized(layer, tensor, target) if in_units else self.quantized(name, tensor, target)
+        if target is not None and self.in_units(layer):
+            tensor = self.requantized(layer, tensor, target)
+        elif target is not None:
+            tensor = self.quantized(name, tensor, target)
+            if layer.activation is Activation.RELU6 and not self.integer_units and not self.saturates_at_six(layer):
+                low, high = (np.array(bound, np.uint8) for bound in target.clamp(layer.activation))
+                bounds = [self.constant(f"{name}.low", low), self.constant(f"{name}.high", high)]
+                tensor = self.node("Clip", [tensor, *bounds], f"{name}/Clip")
         self.values[name] = _Value(name, tensor, flat, target)
 
     def in_units(self, layer: Layer) -> bool:
@@ -380,14 +385,18 @@ class _Writer:
         ]
 
     def activate(self, layer: Layer, tensor: str) -> str:
-        """The activation function. Runtimes drop it again where the clamp of the following quantisation does it."""
+        """The activation function. Runtimes drop it again where the clamp of the following quantization does it.
+
+        ONNX Runtime computes a convolution in integers under a Relu, but not under a Clip to six: where bytes go beyond
+        six they are clipped instead, see :meth:`held`. OpenVINO takes a Clip, and computes in integers.
+        """
         activation = layer.activation
         match activation:
             case Activation.NONE:
                 return tensor
             case Activation.RELU:
                 return self.node("Relu", [tensor], f"{layer.name}/Relu")
-            case Activation.RELU6 if self.saturates_at_six(layer):
+            case Activation.RELU6 if self.clips_bytes(layer):
                 return self.node("Relu", [tensor], f"{layer.name}/Relu")
             case Activation.RELU6:
                 zero, six = (np.array(bound, np.float32) for bound in (0, 6))
@@ -401,10 +410,16 @@ class _Writer:
                 assert_never(activation)
 
     def saturates_at_six(self, layer: Layer) -> bool:
-        """Whether bytes end at six by themselves. ONNX Runtime would not fuse a convolution over an idle Clip."""
+        """Whether the bytes of a layer end at six by themselves."""
         quantization = self.model.quantization
         held = quantization.activations.get(layer.name) if quantization is not None else None
         return held is not None and held.clamp(Activation.RELU6)[1] == 255
+
+    def clips_bytes(self, layer: Layer) -> bool:
+        """Whether a ReLU6 is a Relu here, as bytes end at six or are clipped to it."""
+        quantization = self.model.quantization
+        is_held = quantization is not None and layer.name in quantization.activations
+        return is_held and (not self.integer_units or self.saturates_at_six(layer))
 
 
 def _reciprocal(multiplier: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
