@@ -36,7 +36,6 @@ from mobilenets.model.file import file_bytes, load, save
 from mobilenets.model.folding import fold, fold_input
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.quantization import Quantization
 from mobilenets.tasks.metrics import decibels
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=6)
@@ -327,5 +326,5 @@ def naive(model: Model, calibration: Pixels) -> Model:
         scales: npt.NDArray[np.float64] = np.full(len(weight), np.float32(np.abs(weight).max() / 127), np.float64)
         parameters[f"{layer.name}.weight"] = np.rint(weight / scales[0]).clip(-127, 127).astype(np.int8)
         parameters[f"{layer.name}.weight_scale"] = scales.astype(np.float32)
-        parameters[f"{layer.name}.bias"] = integer_bias(bias, held[layer.inputs[0]].scale, scales)
-    return replace(model, network=folded.network, parameters=parameters, quantization=Quantization(held))
+        parameters[f"{layer.name}.bias"] = integer_bias(bias, held.activations[layer.inputs[0]].scale, scales)
+    return replace(model, network=folded.network, parameters=parameters, quantization=held)

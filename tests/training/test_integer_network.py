@@ -157,8 +157,8 @@ def test_running_statistics_follow_the_images_when_asked() -> None:
         assert torch.equal(stem.running_mean, before)
         for _ in range(400):
             student(planes(pixels), follow=True)
-    real = (pixels - np.float32(calibrated.activations["input"].zero_point)) * np.float32(
-        calibrated.activations["input"].scale
+    real = (pixels - np.float32(calibrated.quantization.activations["input"].zero_point)) * np.float32(
+        calibrated.quantization.activations["input"].scale
     )
     sums = torch.nn.functional.conv2d(torch.from_numpy(real.transpose(0, 3, 1, 2).copy()), stem.weight, stride=2)
     np.testing.assert_allclose(stem.running_mean.numpy(), sums.detach().mean(dim=(0, 2, 3)).numpy(), atol=0.01)

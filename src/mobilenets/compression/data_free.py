@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 
@@ -20,25 +21,29 @@ from mobilenets.architecture.layers import (
     Activation,
     Add,
     Concatenate,
+    Convolution,
+    DepthwiseConvolution,
     GlobalAveragePool,
     Layer,
+    Linear,
     MaxPool,
+    Multiply,
+    PointwiseConvolution,
 )
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import row_means
-from mobilenets.compression.quantize import Quantized, assemble
-from mobilenets.compression.ranges import ChannelRange, Vector, quantized_ranges
+from mobilenets.compression.quantize import Quantized, assemble, without_weights
+from mobilenets.compression.ranges import ChannelRange, LayerRanges, Vector, effective_range, quantized_ranges
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
 from mobilenets.errors import CompressionError
+from mobilenets.model.activations import activate
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import Arithmetic
-from mobilenets.model.quantization import TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
 
 _DEVIATIONS = 6.0
 """Standard deviations around the mean that are expected to hold all values: arXiv:1906.04721, section 4.1.1."""
-_RELU6_TOP = 6.0
 
 
 @dataclass
@@ -47,9 +52,11 @@ class Expectation(ChannelRange):
 
     Attributes:
         mean: Mean of each channel.
+        pre_activation: Range of each channel before the activation, where that is not a clamp; None elsewhere.
     """
 
     mean: Vector
+    pre_activation: ChannelRange | None = None
 
 
 def quantize_without_images(model: Model, config: QuantizationConfig = QuantizationConfig()) -> Quantized:
@@ -75,21 +82,20 @@ def quantize_without_images(model: Model, config: QuantizationConfig = Quantizat
         ready, _ = equalize(ready, expected)
     expected = expectations(ready, input_quantization)
     folded = fold(ready)
-    activations = _ranges(folded, input_quantization, expected)
+    quantization = _ranges(folded, input_quantization, expected)
     parameters: dict[str, Tensor] = {}
     bits = bits_by_layer(folded.network, config.weight_bits)
     for layer in folded.network.layers:
         if layer.has_weight:
-            sources = tuple(activations[name] for name in layer.inputs)
-            rounded = round_weights(folded, layer, sources[0], bits[layer.name])
-            numbers = Arithmetic(sources, activations.get(layer.name))
+            numbers = without_weights(quantization, layer)
+            rounded = round_weights(folded, layer, numbers.sources[0], bits[layer.name])
             if config.bias_correction and layer.inputs[0] != INPUT:
                 mean = row_means(layer, expected[layer.inputs[0]].mean, rounded.rows.shape)
                 numbers = rounded.arithmetic(numbers, ((rounded.rows - rounded.real) @ mean).reshape(-1))
             else:
                 numbers = rounded.arithmetic(numbers)
             parameters |= integer_parameters(layer, numbers)
-    result = assemble(model, folded.network, parameters, activations, config)
+    result = assemble(model, folded.network, parameters, quantization, config)
     return Quantized(result, folded, absorbed_channels=absorbed)
 
 
@@ -140,44 +146,126 @@ def _normal(points: Vector) -> tuple[Vector, Vector]:
     return below, density
 
 
-def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expectation:
+def expected_mean(mean: Vector, deviation: Vector, activation: Activation) -> Vector:
+    """The mean of an activation function of normally distributed values.
+
+    Args:
+        mean: Before the activation.
+        deviation: Standard deviations before the activation; 0 is allowed.
+        activation: The function.
+
+    >>> mean, deviation = np.array([0.0, 2.0]), np.array([1.0, 0.0])
+    >>> expected_mean(mean, deviation, Activation.HARD_SIGMOID).round(4).tolist()
+    [0.5, 0.8333]
+    >>> expected_mean(mean, deviation, Activation.HARD_SWISH).round(4).tolist()
+    [0.1666, 1.6667]
+    """
+    match activation:
+        case Activation.NONE | Activation.RELU | Activation.RELU6:
+            return clipped_normal_mean(mean, deviation, *_bounds(activation))
+        case Activation.HARD_SIGMOID:
+            return clipped_normal_mean(mean / 6 + 0.5, deviation / 6, 0.0, 1.0)
+        case Activation.HARD_SWISH:
+            return _hard_swish_mean(mean, deviation)
+        case _:
+            assert_never(activation)
+
+
+def _hard_swish_mean(mean: Vector, deviation: Vector) -> Vector:
+    """x · (x + 3) / 6 between −3 and 3, and x above, integrated over the normal distribution."""
+    spread = np.maximum(deviation, 1e-30)
+    below, density_low = _normal((-3 - mean) / spread)
+    under_high, density_high = _normal((3 - mean) / spread)
+    share = under_high - below
+    first = mean * share + spread * (density_low - density_high)
+    second = (mean**2 + spread**2) * share + spread * ((mean - 3) * density_low - (mean + 3) * density_high)
+    above: Vector = mean * (1 - under_high) + spread * density_high
+    result: Vector = (second + 3 * first) / 6 + above
+    return result
+
+
+def _bounds(activation: Activation) -> tuple[float, float]:
+    bounds = activation.bounds
+    return (-math.inf, math.inf) if bounds is None else bounds
+
+
+def _activated(layer: Layer, low: Vector, high: Vector, mean: Vector) -> Expectation:
+    """What is expected after a layer's activation, of the range before it and the mean after it.
+
+    Args:
+        layer: The layer.
+        low: Lowest value of each channel before the activation.
+        high: Highest value of each channel before the activation.
+        mean: Mean of each channel after the activation.
+    """
     activation = layer.activation
-    bottom = -math.inf if activation is Activation.NONE else 0.0
-    top = _RELU6_TOP if activation is Activation.RELU6 else math.inf
+    first, last = activate(low, activation), activate(high, activation)
+    match activation:
+        case Activation.NONE | Activation.RELU | Activation.RELU6:
+            return Expectation(first, last, mean)
+        case Activation.HARD_SIGMOID | Activation.HARD_SWISH:
+            bottom, top = effective_range(activation)
+            before = ChannelRange(low.clip(bottom, top), high.clip(bottom, top))
+            lowest, highest = np.minimum(first, last), np.maximum(first, last)
+            if activation is Activation.HARD_SWISH:  # it falls to its minimum of −3 / 8 at −1.5, and rises from there
+                lowest = np.where((low < -1.5) & (high > -1.5), -0.375, lowest)
+            return Expectation(lowest, highest, mean, before)
+        case _:
+            assert_never(activation)
+
+
+def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expectation:
     match layer:
         case MaxPool() | GlobalAveragePool():
-            return sources[0]
+            return replace(sources[0], pre_activation=None)
         case Concatenate():
-            ends = ([getattr(source, end) for source in sources] for end in ("low", "high", "mean"))
-            return Expectation(*(np.concatenate(parts) for parts in ends))
+            return Expectation(
+                np.concatenate([source.low for source in sources]),
+                np.concatenate([source.high for source in sources]),
+                np.concatenate([source.mean for source in sources]),
+            )
         case Add():
             low, high, mean = (
-                np.sum([getattr(source, end) for source in sources], axis=0) for end in ("low", "high", "mean")
+                np.sum(ends, axis=0)
+                for ends in zip(*((source.low, source.high, source.mean) for source in sources), strict=True)
             )
-            return Expectation(low.clip(bottom, top), high.clip(bottom, top), mean.clip(bottom, top))
-        case _ if layer.batch_norm is not None:
-            beta, gamma = (
-                model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64) for kind in ("bias", "weight")
-            )
-            spread = _DEVIATIONS * np.abs(gamma)
-            mean = clipped_normal_mean(beta, np.abs(gamma), bottom, top)
-            return Expectation((beta - spread).clip(bottom, top), (beta + spread).clip(bottom, top), mean)
-        case _ if layer.name in real_outputs(model.network):
-            nothing = np.zeros(len(model.parameters[f"{layer.name}.weight"]))
-            return Expectation(nothing, nothing, nothing)  # not quantized, and read by nobody
+            return _activated(layer, low, high, activate(mean, layer.activation))
+        case Multiply():
+            first, second = sources
+            products = [one * other for one in (first.low, first.high) for other in (second.low, second.high)]
+            mean = activate(first.mean * second.mean, layer.activation)  # as if they were independent
+            return _activated(layer, np.min(products, axis=0), np.max(products, axis=0), mean)
+        case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+            return _weighted_expectation(model, layer)
+        case _:
+            raise CompressionError(f"{layer.name} is of a kind that has no expectation: {type(layer).__name__}")
+
+
+def _weighted_expectation(model: Model, layer: Layer) -> Expectation:
+    if layer.batch_norm is not None:
+        gamma, beta = (model.parameters[name].astype(np.float64) for name in layer.batch_norm_names[:2])
+        spread = _DEVIATIONS * np.abs(gamma)
+        mean = expected_mean(beta, np.abs(gamma), layer.activation)
+        return _activated(layer, beta - spread, beta + spread, mean)
+    if layer.name in real_outputs(model.network):
+        nothing = np.zeros(len(model.parameters[f"{layer.name}.weight"]))
+        return Expectation(nothing, nothing, nothing)  # not quantized, and read by nobody
     raise CompressionError(f"{layer.name} has no batch norm to tell its range from; calibrate with images instead")
 
 
-def _ranges(
-    folded: Model, input_quantization: TensorQuantization, expected: Mapping[str, Expectation]
-) -> dict[str, TensorQuantization]:
-    def expected_range(layer: Layer) -> tuple[float, float]:
-        low, high = float(expected[layer.name].low.min()), float(expected[layer.name].high.max())
-        if low == high == 0 and layer.name not in real_outputs(folded.network):
+def _ranges(folded: Model, input_quantization: TensorQuantization, expected: Mapping[str, Expectation]) -> Quantization:
+    def expected_ranges(layer: Layer) -> LayerRanges:
+        one = expected[layer.name]
+        output = _ends(one)
+        if output == (0.0, 0.0) and layer.name not in real_outputs(folded.network):
             raise CompressionError(
                 f"{layer.name} gives nothing but zero by what its batch norm says (all channels are dead); "
                 "there is no range to quantize"
             )
-        return low, high
+        return LayerRanges(output, None if one.pre_activation is None else _ends(one.pre_activation))
 
-    return quantized_ranges(folded.network, input_quantization, expected_range)
+    return quantized_ranges(folded.network, input_quantization, expected_ranges)
+
+
+def _ends(channels: ChannelRange) -> tuple[float, float]:
+    return float(channels.low.min()), float(channels.high.max())

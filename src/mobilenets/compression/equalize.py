@@ -13,22 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.layers import (
     Activation,
+    Add,
+    Concatenate,
+    Convolution,
     DepthwiseConvolution,
     GlobalAveragePool,
     Layer,
     Linear,
     MaxPool,
+    Multiply,
     PointwiseConvolution,
 )
 from mobilenets.architecture.network import Network
 from mobilenets.compression.ranges import ChannelRange
+from mobilenets.errors import CompressionError
 from mobilenets.model.folding import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
 
@@ -58,10 +63,13 @@ class Link:
 
 
 def links(network: Network) -> list[Link]:
-    """Every layer with weights whose result only layers with weights read, directly or through pools."""
+    """Every layer with weights and a positively homogeneous activation whose result only layers with weights read.
+
+    They read it directly or through pools.
+    """
     found = []
     for layer in network.layers:
-        if not layer.has_weight or layer.name in network.outputs:
+        if not layer.has_weight or layer.name in network.outputs or not is_homogeneous(layer.activation):
             continue
         between: list[Layer] = []
         readers: list[Layer] = []
@@ -70,17 +78,38 @@ def links(network: Network) -> list[Link]:
     return found
 
 
+def is_homogeneous(activation: Activation) -> bool:
+    """Whether ``f(g·x) = g·f(x)`` for positive g, so that a channel may be scaled before its activation.
+
+    ReLU6 counts, as long as a channel is not scaled beyond its clip.
+
+    >>> [str(activation) for activation in Activation if is_homogeneous(activation)]
+    ['none', 'relu', 'relu6']
+    """
+    match activation:
+        case Activation.NONE | Activation.RELU | Activation.RELU6:
+            return True
+        case Activation.HARD_SIGMOID | Activation.HARD_SWISH:
+            return False
+        case _:
+            assert_never(activation)
+
+
 def _collect(network: Network, layer: Layer, between: list[Layer], readers: list[Layer]) -> bool:
+    """Find the readers of a layer, and the pools before them; False if something else reads it."""
     for name in network.consumers[layer.name]:
         reader = network[name]
-        if reader.has_weight:
-            readers.append(reader)
-        elif isinstance(reader, MaxPool | GlobalAveragePool) and name not in network.outputs:
-            between.append(reader)
-            if not _collect(network, reader, between, readers):
+        match reader:
+            case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+                readers.append(reader)
+            case MaxPool() | GlobalAveragePool():
+                between.append(reader)
+                if name in network.outputs or not _collect(network, reader, between, readers):
+                    return False
+            case Add() | Concatenate() | Multiply():
                 return False
-        else:
-            return False
+            case _:
+                raise CompressionError(f"{name} is of a kind that cannot be equalized: {type(reader).__name__}")
     return True
 
 
@@ -105,7 +134,7 @@ def equalize(model: Model, seen: Mapping[str, ChannelRange]) -> tuple[Model, dic
         gains[link.producer.name] = gain
         _scale_outputs(link.producer, gain, parameters)
         for reader in link.readers:
-            _scale_inputs(model.network, reader, 1 / gain, parameters)
+            _scale_inputs(reader, 1 / gain, parameters)
     return model.with_parameters(parameters), gains
 
 
@@ -177,14 +206,18 @@ def _scale_outputs(layer: Layer, gain: Vector, parameters: dict[str, Tensor]) ->
         parameters[f"{layer.name}.{name}"] = (tensor * along(gain, tensor, axis=0)).astype(np.float32)
 
 
-def _scale_inputs(network: Network, layer: Layer, factor: Vector, parameters: dict[str, Tensor]) -> None:
+def _scale_inputs(layer: Layer, factor: Vector, parameters: dict[str, Tensor]) -> None:
     weight = parameters[f"{layer.name}.weight"]
-    if isinstance(layer, DepthwiseConvolution):
-        scaled = weight * along(factor, weight, axis=0)
-    elif isinstance(layer, Linear):
-        scaled = weight * np.repeat(factor, weight.shape[1] // len(factor))
-    else:
-        groups = getattr(layer, "groups", 1)
-        group_of = np.repeat(np.arange(groups), len(weight) // groups)
-        scaled = weight * factor.reshape(groups, -1)[group_of][:, :, None, None]
+    match layer:
+        case DepthwiseConvolution():
+            scaled = weight * along(factor, weight, axis=0)
+        case Linear():
+            scaled = weight * np.repeat(factor, weight.shape[1] // len(factor))
+        case PointwiseConvolution():
+            scaled = weight * along(factor, weight, axis=1)
+        case Convolution():
+            group_of = np.repeat(np.arange(layer.groups), len(weight) // layer.groups)
+            scaled = weight * factor.reshape(layer.groups, -1)[group_of][:, :, None, None]
+        case _:
+            raise CompressionError(f"{layer.name} ({layer.kind}) has no weights that could be scaled")
     parameters[f"{layer.name}.weight"] = scaled.astype(np.float32)

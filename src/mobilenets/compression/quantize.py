@@ -36,7 +36,7 @@ from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, float_layer, input_map, integer_layer
 from mobilenets.model.preprocessing import Pixels, check_pixels
-from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.model.quantization import Quantization
 
 LAYERWISE_IMAGES = 128
 """Images that the two Models run over side by side; ranges are calibrated on all."""
@@ -73,13 +73,13 @@ class Calibrated:
     Attributes:
         model: float32, folded, equalized as configured, reading pixels by the input's scale and zero point.
         unfolded: The same with its batch norms, which quantization-aware training starts from.
-        activations: Scale and zero point of every activation that is quantized.
+        quantization: Scale and zero point of every activation, and of every pre-activation that a table reads.
         absorbed_channels: Channels whose constant part went into the next layers' biases.
     """
 
     model: Model
     unfolded: Model
-    activations: Mapping[str, TensorQuantization]
+    quantization: Quantization
     absorbed_channels: int
 
 
@@ -131,10 +131,10 @@ def calibrate(model: Model, pixels: Pixels, config: QuantizationConfig, *, progr
     if config.equalize or absorbed:
         seen = observe(ready, _batches(pixels), total=len(pixels), progress=progress)
     folded = fold(ready)
-    activations = choose_ranges(
+    quantization = choose_ranges(
         folded.network, seen, input_quantization, method=config.ranges, percentile=config.percentile
     )
-    return Calibrated(folded, ready, activations, absorbed)
+    return Calibrated(folded, ready, quantization, absorbed)
 
 
 def quantize_layers(
@@ -164,8 +164,7 @@ def quantize_layers(
     found: list[LayerSqnr] = []
     with progress.task("quantizing", len(network.layers), "layers") as task:
         for layer in network.layers:
-            sources = tuple(calibrated.activations[name] for name in layer.inputs)
-            numbers = Arithmetic(sources, calibrated.activations.get(layer.name))
+            numbers = without_weights(calibrated.quantization, layer)
             real_inputs = [reals[name] for name in layer.inputs]
             integer_inputs = [integers[name] for name in layer.inputs]
             if layer.has_weight:
@@ -186,7 +185,7 @@ def quantize_layers(
                 if last_reader[name] == layer.name:
                     del reals[name], integers[name]
             task.advance()
-    result = assemble(model, network, parameters, calibrated.activations, config)
+    result = assemble(model, network, parameters, calibrated.quantization, config)
     return Quantized(result, calibrated.model, tuple(found), calibrated.absorbed_channels)
 
 
@@ -194,7 +193,7 @@ def assemble(
     model: Model,
     network: Network,
     parameters: Mapping[str, Tensor],
-    activations: Mapping[str, TensorQuantization],
+    quantization: Quantization,
     config: QuantizationConfig,
 ) -> Model:
     """Make the int8 Model of integer tensors; task, preprocessing and provenance are those of the float one.
@@ -203,12 +202,19 @@ def assemble(
         model: The float32 Model.
         network: Its folded network.
         parameters: Integer tensors of every layer with weights.
-        activations: Scale and zero point of every activation that is quantized.
+        quantization: Scale and zero point of every activation and pre-activation.
         config: What says how many bits weights have.
     """
     few = {name: bits for name, bits in bits_by_layer(network, config.weight_bits).items() if bits != 8}
-    quantization = Quantization(activations, few)
+    quantization = replace(quantization, weight_bits=few)
     return replace(model, network=network, parameters=parameters, quantization=quantization, slices={})
+
+
+def without_weights(quantization: Quantization, layer: Layer) -> Arithmetic:
+    """Scales and zero points of one layer's inputs, result and pre-activation."""
+    scales = quantization.activations
+    sources = tuple(scales[name] for name in layer.inputs)
+    return Arithmetic(sources, scales.get(layer.name), pre_activation=quantization.pre_activations.get(layer.name))
 
 
 def deviation_gain(rows: Rows, real: Rows, quantized: Rows) -> Rows:

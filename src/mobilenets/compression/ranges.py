@@ -6,9 +6,11 @@ Ranges are then chosen from the histograms.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +21,9 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import CompressionError, ModelError
 from mobilenets.model.folding import refuse_int8
 from mobilenets.model.model import Model
-from mobilenets.model.numpy_runtime import Map, layers
+from mobilenets.model.numpy_runtime import Map, results
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.quantization import TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
 
 BINS = 2048
 _CANDIDATES = np.linspace(0.3, 1.0, 71)
@@ -110,11 +112,13 @@ class Observation(ChannelRange):
         histogram: Histogram of all its values.
         total: Sum of each channel's values.
         count: Number of values per channel.
+        pre_activation: Histogram of what the activation function reads, where it is not a clamp; None elsewhere.
     """
 
     histogram: Histogram
     total: Vector
     count: int = 0
+    pre_activation: Histogram | None = None
 
     @staticmethod
     def of(channels: int) -> Observation:
@@ -126,8 +130,17 @@ class Observation(ChannelRange):
         """Mean of each channel."""
         return self.total / max(self.count, 1)
 
-    def add(self, values: Map) -> None:
-        """Observe one more batch."""
+    def add(self, values: Map, pre_activation: Map | None = None) -> None:
+        """Observe one more batch.
+
+        Args:
+            values: Results of the layer, channels last.
+            pre_activation: What its activation function reads, clipped to where that makes a difference (see
+                :func:`effective_range`), if it is not a clamp.
+        """
+        if pre_activation is not None:
+            self.pre_activation = self.pre_activation or Histogram()
+            self.pre_activation.add(pre_activation)
         flat = values.reshape(-1, values.shape[-1])
         self.histogram.add(values)
         np.minimum(self.low, flat.min(axis=0), out=self.low)
@@ -163,10 +176,12 @@ def observe(
             images += len(pixels)
             flat = pixels.reshape(len(pixels), -1, pixels.shape[-1])
             varied = varied or bool((flat.min(axis=1) < flat.max(axis=1)).any())
-            for name, values in layers(model, pixels):
+            for name, values, before in results(model, pixels):
                 if not np.isfinite(values).all():
                     raise CompressionError(f"{name} gives NaN or infinite values for a calibration image")
-                seen.setdefault(name, Observation.of(values.shape[-1])).add(values)
+                if before is not None:
+                    before = np.clip(before, *effective_range(model.network[name].activation))
+                seen.setdefault(name, Observation.of(values.shape[-1])).add(values, before)
             task.advance(len(pixels))
     if not images:
         raise CompressionError("calibration needs images; there are none")
@@ -186,8 +201,8 @@ def choose_ranges(
     *,
     method: RangeMethod = RangeMethod.MSE,
     percentile: float = 99.99,
-) -> dict[str, TensorQuantization]:
-    """Scale and zero point of every activation that an int8 Model quantizes.
+) -> Quantization:
+    """Scale and zero point of every activation, and of every pre-activation that a table reads.
 
     Args:
         network: The folded network.
@@ -202,16 +217,23 @@ def choose_ranges(
     if not 50 < percentile <= 100:
         raise CompressionError(f"a percentile range keeps more than 50 and at most 100 % of values, not {percentile}")
 
-    def measured(layer: Layer) -> tuple[float, float]:
-        histogram = seen[layer.name].histogram
+    def range_of(histogram: Histogram) -> tuple[float, float]:
         match method:
             case RangeMethod.MIN_MAX:
                 return histogram.low, histogram.high
             case RangeMethod.PERCENTILE:
                 return histogram.percentile(percentile)
-        return least_squares_range(histogram)
+            case RangeMethod.MSE:
+                return least_squares_range(histogram)
+            case _:
+                assert_never(method)
 
-    return quantized_ranges(network, input_quantization, measured)
+    def of_layer(layer: Layer) -> LayerRanges:
+        observed = seen[layer.name]
+        before = None if observed.pre_activation is None else range_of(observed.pre_activation)
+        return LayerRanges(range_of(observed.histogram), before)
+
+    return quantized_ranges(network, input_quantization, of_layer)
 
 
 def least_squares_range(histogram: Histogram) -> tuple[float, float]:
@@ -239,29 +261,86 @@ def affine(low: float, high: float) -> TensorQuantization:
     return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
+class LayerRanges(NamedTuple):
+    """Ranges that one layer's 256 levels should span.
+
+    Attributes:
+        output: Lowest and highest result.
+        pre_activation: Lowest and highest value that the activation function reads, where it is not a clamp.
+    """
+
+    output: tuple[float, float]
+    pre_activation: tuple[float, float] | None = None
+
+
+def effective_range(activation: Activation) -> tuple[float, float]:
+    """Where an activation function depends on what it reads; it is constant below and above.
+
+    >>> effective_range(Activation.HARD_SIGMOID), effective_range(Activation.HARD_SWISH)
+    ((-3.0, 3.0), (-3.0, inf))
+    """
+    match activation:
+        case Activation.NONE:
+            return -math.inf, math.inf
+        case Activation.RELU:
+            return 0.0, math.inf
+        case Activation.RELU6:
+            return 0.0, 6.0
+        case Activation.HARD_SIGMOID:
+            return -3.0, 3.0
+        case Activation.HARD_SWISH:
+            return -3.0, math.inf
+        case _:
+            assert_never(activation)
+
+
 def quantized_ranges(
-    network: Network, input_quantization: TensorQuantization, range_of: Callable[[Layer], tuple[float, float]]
-) -> dict[str, TensorQuantization]:
-    """Scale and zero point of every activation, from the range that each layer's results should span.
+    network: Network, input_quantization: TensorQuantization, ranges_of: Callable[[Layer], LayerRanges]
+) -> Quantization:
+    """Scale and zero point of every activation and pre-activation.
+
+    Args:
+        network: The folded network.
+        input_quantization: Scale and zero point of the pixels.
+        ranges_of: The ranges that a layer's levels should span.
 
     Raises:
         CompressionError: Naming a layer whose range has no valid scale.
     """
-    found = {INPUT: input_quantization}
+    activations, pre_activations = {INPUT: input_quantization}, {}
+    tabled = needed_pre_activations(network)
     for layer in network.layers:
         if isinstance(layer, MaxPool):
-            found[layer.name] = found[layer.inputs[0]]
+            activations[layer.name] = activations[layer.inputs[0]]
             continue
-        low, high = range_of(layer)
-        if layer.activation is not Activation.NONE:
-            low = 0.0
-        try:
-            found[layer.name] = affine(low, high)
-        except ModelError as error:
-            raise CompressionError(
-                f"{layer.name} spans {low:g} to {high:g}, which cannot be quantized: {error}"
-            ) from None
-    return {name: value for name, value in found.items() if name not in real_outputs(network)}
+        ranges = ranges_of(layer)
+        low, high = ranges.output
+        activations[layer.name] = _named(layer, _lowest(layer.activation, low), high)
+        if layer.name in tabled:
+            if ranges.pre_activation is None:
+                raise CompressionError(f"{layer.name} has no range for what its activation {layer.activation} reads")
+            pre_activations[layer.name] = _named(layer, *ranges.pre_activation)
+    real = real_outputs(network)
+    quantized = {name: value for name, value in activations.items() if name not in real}
+    return Quantization(quantized, pre_activations=pre_activations)
+
+
+def _lowest(activation: Activation, low: float) -> float:
+    """The lowest value that is quantized of a layer's results: 0 where its activation gives nothing below."""
+    match activation:
+        case Activation.NONE | Activation.HARD_SWISH:
+            return low
+        case Activation.RELU | Activation.RELU6 | Activation.HARD_SIGMOID:
+            return 0.0
+        case _:
+            assert_never(activation)
+
+
+def _named(layer: Layer, low: float, high: float) -> TensorQuantization:
+    try:
+        return affine(low, high)
+    except ModelError as error:
+        raise CompressionError(f"{layer.name} spans {low:g} to {high:g}, which cannot be quantized: {error}") from None
 
 
 def _refuse_dead_layers(network: Network, seen: Mapping[str, Observation]) -> None:
