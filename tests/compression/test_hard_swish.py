@@ -162,10 +162,11 @@ def test_the_mean_of_an_activation_of_normal_values_is_that_of_many_drawn(activa
     np.testing.assert_allclose(expected_mean(mean, deviation, activation), drawn, atol=0.03)
 
 
-def test_batch_norms_say_the_ranges_of_hard_swish() -> None:
-    model, pixels = some(3, squeeze=False)
+@pytest.mark.parametrize("seed", range(3))
+def test_batch_norms_say_the_ranges_of_hard_swish(seed: int) -> None:
+    model, pixels = some(seed, squeeze=False)
     made = quantize_without_images(model)
-    assert EvaluationSet.of(model, pixels).report(made.model).logits_sqnr_db > 10
+    assert EvaluationSet.of(model, pixels).report(made.model).logits_sqnr_db > 15
     expected = reference.run(made.model, pixels[:2])["classifier"]
     np.testing.assert_array_equal(Session(made.model, 1).run(pixels[:2]), expected)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
@@ -217,7 +217,7 @@ def _activated(layer: Layer, low: Vector, high: Vector, mean: Vector) -> Expecta
 def _expectation(model: Model, layer: Layer, sources: list[Expectation]) -> Expectation:
     match layer:
         case MaxPool() | GlobalAveragePool():
-            return replace(sources[0], pre_activation=None)
+            return sources[0]
         case Concatenate():
             return Expectation(
                 np.concatenate([source.low for source in sources]),

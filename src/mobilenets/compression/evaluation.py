@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.quality import LayerSqnr, QualityReport
 from mobilenets.engine.session import Session
+from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import CompressionError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
@@ -22,7 +22,8 @@ Logits = npt.NDArray[np.float32]
 
 _TOGETHER = 64
 """Images between two progress updates."""
-_TIMED_RUNS = 30
+_TURNS = 3
+"""Turns of each Model when latencies are measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +118,4 @@ def with_costs(report: QualityReport, before: Model, after: Model) -> QualityRep
 def _latencies_ms(models: Sequence[Model]) -> list[float]:
     """Shortest time of one image on one thread for each Model, in ms, measured by turns."""
     sessions = [Session(model, threads=1) for model in models]
-    network = models[0].network
-    image = np.zeros((1, network.height, network.width, network.channels), np.uint8)
-    times: list[list[float]] = [[] for _ in sessions]
-    for _ in range(_TIMED_RUNS):
-        for session, measured in zip(sessions, times, strict=True):
-            begun = time.perf_counter()
-            session.run(image)
-            measured.append(time.perf_counter() - begun)
-    return [1000 * min(measured) for measured in times]
+    return [min(times) for times in time_sessions(sessions, rounds=_TURNS)]
