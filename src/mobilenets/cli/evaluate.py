@@ -10,7 +10,7 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
-from mobilenets.data.dataset import Collection, load_collection, load_dataset
+from mobilenets.data.dataset import Collection, dataset_fitted_to, load_collection
 from mobilenets.data.subset import Subset
 from mobilenets.engine.evaluate import evaluate as evaluate_subset
 from mobilenets.engine.evaluate import match_labels
@@ -54,11 +54,9 @@ def _choose(model: Model, collection: Collection, data: str, split: str | None) 
     wanted = split or "test"
     if wanted in collection.parts:
         return wanted, collection.parts[wanted]
-    fitted_to = model.provenance.get("data")
-    if split != "all" and isinstance(fitted_to, dict):
-        dataset = load_dataset(data, seed=int(fitted_to.get("seed", 0)))
-        if dataset.fingerprint == fitted_to.get("fingerprint"):
-            return wanted, dataset.part(wanted)
+    dataset = dataset_fitted_to(model, data) if split != "all" else None
+    if dataset is not None:
+        return wanted, dataset.part(wanted)
     if split not in (None, "all"):
         raise DataError(f"{data} gives no {split} images, and the model was not fitted to it; use --split all")
     return "all", collection.everything

@@ -12,6 +12,7 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.data.augmentation import Flip
 from mobilenets.errors import MissingDependencyError
+from mobilenets.model.provenance import Provenance
 
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
@@ -201,9 +202,9 @@ def _print(result: Fit, output: Path) -> None:
     from mobilenets.search.search import SearchResult
     from mobilenets.training.run_folder import FLOAT_FILE, METRICS_FILE, MODEL_FILE, PROFILE_FILE, SUPERNET_FILE
 
-    network, evaluation = result.model.network, result.evaluation
+    network, evaluation, provenance = result.model.network, result.evaluation, Provenance.of(result.model)
     low, high = evaluation.top1_interval
-    validation = result.model.provenance["metrics"]["validation_top1"] or 0.0
+    validation = (provenance.metrics and provenance.metrics.validation_top1) or 0.0
     kept = f"epoch {result.best_epoch + 1} of {len(result.history)} kept"
     found = result.search if isinstance(result, SearchResult) else None
     if found is not None:
@@ -213,7 +214,7 @@ def _print(result: Fit, output: Path) -> None:
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
         f"{len(result.model.labels)} classes; {kept}"
     )
-    joined = result.model.provenance["validation_joined"]
+    joined = provenance.training.validation_joined
     before = f", which were trained on from epoch {joined} on" if joined else ""
     click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} images{before}")
     click.echo(

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.data.dataset import Collection, Dataset, load_collection, load_dataset
+from mobilenets.data.dataset import Collection, Dataset, dataset_fitted_to, load_collection
 from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.sampling import spread
 from mobilenets.data.sources import images_of
 from mobilenets.data.subset import UNKNOWN, Subset
 from mobilenets.engine.evaluate import match_labels
-from mobilenets.errors import DataError
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Provenance
 
 MOST_EVALUATED = 1000
 """Images that a Model without labels is evaluated on; at most half of all that there are."""
@@ -88,7 +88,7 @@ def choose_images(
     collection = load_collection(data)
     indices = match_labels(collection, model.labels)
     given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
-    fitted_to = _fitted_to(model, data) if _joined(model) or not given else None
+    fitted_to = dataset_fitted_to(model, data) if _joined(model) or not given else None
     parts = given or ({name: fitted_to.part(name) for name in _PARTS} if fitted_to else {})
     trained_on = _joined(model) and fitted_to is not None
     return _labelled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)
@@ -156,19 +156,7 @@ def _labelled(
 
 def _joined(model: Model) -> bool:
     """Whether the Model was trained on its validation images at the end."""
-    return model.provenance.get("validation_joined") is not None
-
-
-def _fitted_to(model: Model, data: str | Path) -> Dataset | None:
-    """The images in the parts that the Model was fitted to, if it was fitted to these."""
-    recorded = model.provenance.get("data")
-    if not isinstance(recorded, dict):
-        return None
-    try:
-        dataset = load_dataset(data, seed=int(recorded.get("seed", 0)))
-    except DataError:
-        return None  # too small to be split, so it is not what the Model was fitted to
-    return dataset if dataset.fingerprint == recorded.get("fingerprint") else None
+    return Provenance.of(model).training.validation_joined is not None
 
 
 def _spread(images: Sequence[ImageSource], count: int) -> list[ImageSource]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from mobilenets.data.sources import MANIFEST, PARTS, class_folders, part_folders
 from mobilenets.data.splitting import split_by_content
 from mobilenets.data.subset import Subset, check_skipped
 from mobilenets.errors import DataError
+from mobilenets.model.model import Model
+from mobilenets.model.provenance import Data, Provenance
 from mobilenets.tasks.classification import is_label
 
 
@@ -182,25 +184,40 @@ def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILE
     )
 
 
-def reload_dataset(
-    record: Mapping[str, Any], source: str | Path | None = None, *, progress: Progress = SILENT
-) -> Dataset:
-    """The images that a run was made with, in the same parts.
+def dataset_fitted_to(model: Model, source: str | Path, *, progress: Progress = SILENT) -> Dataset | None:
+    """The images of a source in the parts that a Model was fitted to.
+
+    Returns:
+        None where the Model was fitted to other images, or does not say to which.
+    """
+    data = Provenance.of(model).data
+    if data is None or not data.is_complete:
+        return None
+    try:
+        return reload_dataset(data, source, progress=progress)
+    except DataError:
+        return None
+
+
+def reload_dataset(data: Data, source: str | Path | None = None, *, progress: Progress = SILENT) -> Dataset:
+    """The images that a Model was fitted to, in the same parts.
 
     Args:
-        record: ``source``, ``fingerprint`` and ``seed`` of them, as the provenance of its Model has under ``data``.
+        data: Says which they are.
         source: Where they are; None for where they were.
         progress: Hears about reading.
 
     Raises:
         DataError: If they cannot be read, or are others.
     """
-    source = str(record["source"]) if source is None else source
-    dataset = load_dataset(source, seed=int(record["seed"]), progress=progress)
-    if dataset.fingerprint != record["fingerprint"]:
+    if data.source is None or data.seed is None:
+        raise DataError("the Model does not say what it was fitted to")
+    source = data.source if source is None else source
+    dataset = load_dataset(source, seed=data.seed, progress=progress)
+    if dataset.fingerprint != data.fingerprint:
         raise DataError(
             f"{source} is not what the Model was fitted to: its fingerprint is {dataset.fingerprint}, "
-            f"and that of the run is {record['fingerprint']}"
+            f"and that of the run is {data.fingerprint}"
         )
     return dataset
 

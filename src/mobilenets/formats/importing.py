@@ -18,6 +18,7 @@ from mobilenets.formats.published import imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification, class_count
 
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
@@ -108,13 +109,13 @@ def _unknown(source: Source) -> FormatError:
 
 def recognition(model: Model) -> dict[str, Any]:
     """What was recognized in an imported Model, for people: every field is a short text or a number."""
-    network, imported = model.network, model.provenance.get("imported", {})
+    network, imported = model.network, Provenance.of(model).imported
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})
     preprocessing = model.preprocessing
     numbered = isinstance(model.task, Classification) and model.task.is_numbered
     return {
-        "family": str(imported.get("from", "mobilenets")),
+        "family": (imported and imported.format) or "mobilenets",
         "network": network.name,
         "width_multiplier": network.width_multiplier,
         "resolution": f"{network.height}×{network.width}",

@@ -16,6 +16,7 @@ from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Data, Provenance, Quantized
 from mobilenets.reports.pages import (
     compression,
     frontier,
@@ -88,15 +89,19 @@ class Run:
     place: str
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
+    def provenance(self) -> Provenance:
         """How the Model came to be."""
-        found: Mapping[str, Any] = self.metrics["provenance"]
-        return found
+        return Provenance.read(self.metrics["provenance"])
+
+    @property
+    def data(self) -> Data:
+        """What the Model was fitted to."""
+        return self.provenance.data or Data()
 
     @property
     def source(self) -> str:
         """Where the images came from."""
-        return str(self.provenance["data"]["source"])
+        return str(self.data.source)
 
 
 def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: Mapping[str, Any] = {}) -> Run:
@@ -128,7 +133,7 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
     """
     run = read_figures(folder)
     try:
-        dataset = reload_dataset(run.provenance["data"], data, progress=progress)
+        dataset = reload_dataset(run.data, data, progress=progress)
     except DataError as error:
         if data is not None:
             raise
@@ -156,10 +161,9 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
     """A run whose Model, the first, may have a second one beside it in the other precision."""
     by_precision = {model.precision: model for model in models if model is not None}
     try:
-        test, data = metrics["test"], metrics["provenance"]["data"]
-        if not (isinstance(data["source"], str) and isinstance(data["fingerprint"], str)):
-            raise TypeError("the source or fingerprint of the data is missing")
-        int(data["seed"])
+        test, data = metrics["test"], Data.read(metrics["provenance"]["data"])
+        if not data.is_complete:
+            raise TypeError("the source, fingerprint or seed of the data is missing")
         return Run(
             model=models[0],
             float32=by_precision.get("float32"),
@@ -293,9 +297,9 @@ def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
         return compression.render_uncompressed(f"mobilenets quantize {path} --calibration {source} --data {source}")
-    entry = run.int8.provenance.get("quantization", {})
-    quality = run.metrics.get("compression") or entry.get("quality") or entry.get("verdict") or {}
-    return compression.render(quality, costs, trained=bool(entry.get("trained")))
+    made = Provenance.of(run.int8).quantization or Quantized()
+    quality = run.metrics.get("compression") or made.quality or made.verdict or {}
+    return compression.render(quality, costs, trained=bool(made.trained))
 
 
 def _contents(sections: list[Element]) -> Element:

@@ -25,6 +25,7 @@ from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.model.provenance import Provenance
 from mobilenets.model.subnet import sliced, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, candidate_of
@@ -253,8 +254,8 @@ def dataset_of(supernet: Model, source: str | Path | None = None, *, progress: P
         PlanningError: If the Model does not say what it was trained on.
         DataError: If the images cannot be read, or are others: images that trained the Model would then evaluate it.
     """
-    found = supernet.provenance.get("data")
-    if not isinstance(found, dict) or not {"source", "fingerprint", "seed"} <= set(found):
+    found = Provenance.of(supernet).data
+    if found is None or not found.is_complete:
         raise PlanningError("the supernet does not say what it was trained on, so its subnets cannot be evaluated")
     return reload_dataset(found, source, progress=progress)
 

@@ -14,6 +14,7 @@ from mobilenets import __version__
 from mobilenets.compression.quality import QualityReport
 from mobilenets.data.dataset import Dataset
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Data
 from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
@@ -81,7 +82,7 @@ def provenance_of(
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
     return {
         "made_by": "fit",
-        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": run.seed},
+        "data": Data(dataset.source, dataset.fingerprint, run.seed).encode(),
         "recipe": asdict(recipe),
         "seed": run.seed,
         "epochs": run.epochs,

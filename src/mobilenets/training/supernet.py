@@ -15,6 +15,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Data
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
@@ -185,7 +186,7 @@ def train_supernet(
     provenance = {
         "made_by": "fit",
         "supernet": {"narrowest": narrowest, "resolutions": resolutions},
-        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": how.seed},
+        "data": Data(dataset.source, dataset.fingerprint, how.seed).encode(),
         "recipe": asdict(how.recipe),
         "seed": how.seed,
         "epochs": epochs,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mobilenets.base.text import duration, plural
+from mobilenets.model.provenance import Training
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
 from mobilenets.search.record import SearchRecord
 from mobilenets.training.run_folder import INT8_FILE, MODEL_FILE
@@ -50,21 +51,21 @@ def render(run: Run) -> Element:
 
 def render_reproduction(run: Run) -> Element:
     """What the run was, exactly."""
-    provenance = run.provenance
+    provenance, made = run.provenance, run.provenance.training
     counts = run.metrics["images"]
-    versions = provenance.get("versions", {})
+    versions = provenance.versions or {}
     facts: list[tuple[str, Child]] = [
-        ("seed", str(provenance.get("seed", "unknown"))),
+        ("seed", "unknown" if made.seed is None else str(made.seed)),
         ("data", name(run.source)),
-        ("fingerprint", tag("code", str(provenance["data"]["fingerprint"]))),
+        ("fingerprint", tag("code", str(run.data.fingerprint))),
         ("images", f"{counts['train']:,} for training, {counts['validation']:,} validation, {counts['test']:,} test"),
-        ("trained on", _machine(provenance)),
+        ("trained on", _machine(made)),
         ("versions", ", ".join(f"{package} {version}" for package, version in versions.items())),
     ]
     if (seconds := run.metrics.get("seconds")) is not None:
         facts.append(("took", duration(float(seconds))))
-    recipe = provenance.get("recipe", {})
-    named = recipe.get("name", "") if isinstance(recipe, Mapping) else ""
+    recipe = made.recipe or {}
+    named = recipe.get("name", "")
     return section(
         "reproduce",
         "Reproduce it",
@@ -90,9 +91,8 @@ def _repeats(run: Run) -> tuple[Child, ...]:
     )
 
 
-def _machine(provenance: Mapping[str, Any]) -> str:
-    threads = plural(int(provenance.get("threads", 1)), "thread")
-    return f"{provenance.get('device', 'cpu')}, {provenance.get('precision', 'float32')}, {threads}"
+def _machine(made: Training) -> str:
+    return f"{made.device or 'cpu'}, {made.precision or 'float32'}, {plural(made.threads or 1, 'thread')}"
 
 
 def command_of(run: Run) -> str:
@@ -100,19 +100,20 @@ def command_of(run: Run) -> str:
     given = run.metrics.get("command")
     if isinstance(given, list) and all(isinstance(word, str) for word in given):
         return shlex.join(given)
-    network, provenance = run.model.network, run.provenance
+    network, made = run.model.network, run.provenance.training
+    seed = ["--seed", str(made.seed or 0)]
     words = ["mobilenets", "fit", run.source, "--output", run.place]
     if run.search is not None:
-        return shlex.join([*words, *_budget(run.search), "--seed", str(provenance.get("seed", 0))])
+        return shlex.join([*words, *_budget(run.search), *seed])
     words += ["--architecture", network.name, "--width", f"{network.width_multiplier:g}"]
     words += [
         "--resolution",
         str(network.height),
         "--epochs",
-        str(provenance.get("epochs", len(run.phases[-1].epochs))),
+        str(made.epochs or len(run.phases[-1].epochs)),
     ]
-    words += ["--seed", str(provenance.get("seed", 0)), *_recipe(provenance.get("recipe", {}))]
-    return shlex.join([*words, "--training-threads", str(provenance.get("threads", 1))])
+    words += [*seed, *_recipe(made.recipe or {})]
+    return shlex.join([*words, "--training-threads", str(made.threads or 1)])
 
 
 def _budget(search: SearchRecord) -> Sequence[str]:

@@ -1,0 +1,235 @@
+"""How a Model came to be, typed.
+
+``Model.provenance`` holds plain JSON values, so that a file keeps whatever another release wrote. :class:`Provenance` is
+the typed view of them. Reading never fails: what is missing is None, and what has another name or type than expected
+stays in ``others``, so that ``Provenance.read(data).encode()`` equals ``data`` for every JSON object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from mobilenets.model.model import Model
+
+Json = Mapping[str, Any]
+Part = TypeVar("Part", bound="_Part")
+
+_NUMBER = (int, float)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Named values of known types, and all others."""
+
+    TYPES: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
+    """Type of each field in JSON."""
+    NAMES: ClassVar[Mapping[str, str]] = {}
+    """Name in JSON of each field whose own name is another."""
+
+    others: Json = field(default_factory=dict, kw_only=True)
+
+    @classmethod
+    def read(cls: type[Part], data: Json) -> Part:
+        """The values of a JSON object; what is unknown or of another type is kept in ``others``."""
+        keys = {cls.NAMES.get(name, name): name for name in cls.TYPES}
+        known = {keys[key]: value for key, value in data.items() if key in keys and cls._fits(keys[key], value)}
+        others = {key: value for key, value in data.items() if keys.get(key) not in known}
+        return cls(**known, others=others)
+
+    @classmethod
+    def _fits(cls, name: str, value: object) -> bool:
+        kind = cls.TYPES[name]
+        return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+    def encode(self) -> dict[str, Any]:
+        """JSON-ready values; those that are None are left out."""
+        known = {self.NAMES.get(name, name): getattr(self, name) for name in self.TYPES}
+        return {**{key: value for key, value in known.items() if value is not None}, **self.others}
+
+
+@dataclass(frozen=True)
+class Data(_Part):
+    """The images that a Model was fitted to.
+
+    Attributes:
+        source: Where they were.
+        fingerprint: Hash of their content, classes and parts.
+        seed: Random seed of the split.
+    """
+
+    TYPES: ClassVar = {"source": str, "fingerprint": str, "seed": int}
+
+    source: str | None = None
+    fingerprint: str | None = None
+    seed: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the images can be found, split and checked by it."""
+        return self.source is not None and self.fingerprint is not None and self.seed is not None
+
+
+@dataclass(frozen=True)
+class Training(_Part):
+    """How a Model was trained.
+
+    Attributes:
+        recipe: Every value of the recipe.
+        seed: Random seed.
+        epochs: Number of epochs.
+        best_epoch: The epoch that was kept, from 1.
+        validation_joined: First epoch, from 1, that was trained on the validation images too.
+        device: Kind of device, such as ``cpu``.
+        precision: Of the arithmetic, such as ``float32``.
+        threads: Number of threads.
+    """
+
+    TYPES: ClassVar = {
+        "recipe": dict,
+        "seed": int,
+        "epochs": int,
+        "best_epoch": int,
+        "validation_joined": int,
+        "device": str,
+        "precision": str,
+        "threads": int,
+    }
+
+    recipe: Json | None = None
+    seed: int | None = None
+    epochs: int | None = None
+    best_epoch: int | None = None
+    validation_joined: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainingMetrics(_Part):
+    """What a Model reached when it was trained.
+
+    Attributes:
+        validation_top1: Top-1 on the validation images, from 0 to 1.
+        test_top1: Top-1 on the test images, from 0 to 1.
+    """
+
+    TYPES: ClassVar = {"validation_top1": _NUMBER, "test_top1": _NUMBER}
+
+    validation_top1: float | None = None
+    test_top1: float | None = None
+
+
+@dataclass(frozen=True)
+class Quantized(_Part):
+    """How a Model was quantized.
+
+    Attributes:
+        made_by: ``calibrated``, ``data-free`` or ``trained``.
+        trained: Whether it was trained in integers.
+        weight_bits: Bits per weight.
+        calibration_images: Number of images that its ranges come from.
+        epoch: The epoch of quantization-aware training that was kept.
+        quality: What it lost.
+        verdict: The same, as releases before file format version 3 called it.
+    """
+
+    TYPES: ClassVar = {
+        "made_by": str,
+        "trained": bool,
+        "weight_bits": int,
+        "calibration_images": int,
+        "epoch": int,
+        "quality": dict,
+        "verdict": dict,
+    }
+
+    made_by: str | None = None
+    trained: bool | None = None
+    weight_bits: int | None = None
+    calibration_images: int | None = None
+    epoch: int | None = None
+    quality: Json | None = None
+    verdict: Json | None = None
+
+
+@dataclass(frozen=True)
+class Imported(_Part):
+    """Where imported weights came from.
+
+    Attributes:
+        format: Name of the format.
+        file: Name of the file.
+        source: What was asked for: a path, an address or a short name.
+        sha256: Hash of the file.
+    """
+
+    TYPES: ClassVar = {"format": str, "file": str, "source": str, "sha256": str}
+    NAMES: ClassVar = {"format": "from"}
+
+    format: str | None = None
+    file: str | None = None
+    source: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a Model came to be.
+
+    Attributes:
+        data: What it was fitted to.
+        training: How it was trained.
+        metrics: What it reached then.
+        quantization: How it was quantized.
+        imported: Where its weights came from.
+        versions: Version of each package that made it.
+        others: Everything else.
+    """
+
+    data: Data | None = None
+    training: Training = Training()
+    metrics: TrainingMetrics | None = None
+    quantization: Quantized | None = None
+    imported: Imported | None = None
+    versions: Json | None = None
+    others: Json = field(default_factory=dict)
+
+    @staticmethod
+    def of(model: Model) -> Provenance:
+        """The provenance of a Model."""
+        return Provenance.read(model.provenance)
+
+    @staticmethod
+    def read(data: Json) -> Provenance:
+        """The values of a JSON object."""
+        objects = {name: data[name] for name in _OBJECTS if isinstance(data.get(name), dict)}
+        flat = Training.read({name: value for name, value in data.items() if name not in objects})
+        return Provenance(
+            data=Data.read(objects["data"]) if "data" in objects else None,
+            training=replace(flat, others={}),
+            metrics=TrainingMetrics.read(objects["metrics"]) if "metrics" in objects else None,
+            quantization=Quantized.read(objects["quantization"]) if "quantization" in objects else None,
+            imported=Imported.read(objects["imported"]) if "imported" in objects else None,
+            versions=objects.get("versions"),
+            others=flat.others,
+        )
+
+    def encode(self) -> dict[str, Any]:
+        """JSON-ready values, as a Model keeps them."""
+        parts = {
+            "data": self.data,
+            "metrics": self.metrics,
+            "quantization": self.quantization,
+            "imported": self.imported,
+        }
+        encoded = {name: part.encode() for name, part in parts.items() if part is not None}
+        if self.versions is not None:
+            encoded["versions"] = dict(self.versions)
+        return {**encoded, **self.training.encode(), **self.others}
+
+
+_OBJECTS = ("data", "metrics", "quantization", "imported", "versions")
