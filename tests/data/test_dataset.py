@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import shared
+from tests.support.random_models import random_model
 
-from mobilenets.data.dataset import Dataset, load_collection, load_dataset
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.dataset import Dataset, dataset_fitted_to, load_collection, load_dataset, reload_dataset
 from mobilenets.data.loading import decode_all, prepare
 from mobilenets.data.sources import images_of, images_under
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.provenance import Data, Provenance
 
 
 def write_class(folder: Path, count: int, seed: int = 0) -> None:
@@ -208,3 +212,21 @@ def test_a_class_that_cannot_be_printed_or_saved_is_refused_before_any_work(tmp_
         Image.new("RGB", (8, 8)).save(path / "1.png")
     with pytest.raises(DataError, match="holds a control character or is not Unicode; rename it"):
         load_collection(tmp_path)
+
+
+def test_images_are_those_that_a_model_was_fitted_to_where_their_content_is(two_classes: Path) -> None:
+    dataset = load_dataset(two_classes, seed=3)
+    rng = np.random.default_rng(0)
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    data = Data(dataset.source, dataset.fingerprint, 3)
+    model = replace(random_model(rng, network), provenance=Provenance(data=data).encode())
+    found = dataset_fitted_to(model, two_classes)
+    assert found is not None
+    assert [image.name for image in found.test.images] == [image.name for image in dataset.test.images]
+    assert reload_dataset(data).fingerprint == dataset.fingerprint
+    assert dataset_fitted_to(random_model(rng, network), two_classes) is None
+    assert dataset_fitted_to(replace(model, provenance={"data": replace(data, seed=4).encode()}), two_classes) is None
+    with pytest.raises(DataError, match="is not what the Model was fitted to"):
+        reload_dataset(replace(data, fingerprint="0"))
+    with pytest.raises(DataError, match="does not say what it was fitted to"):
+        reload_dataset(Data())
