@@ -1,7 +1,7 @@
 """How a Model came to be, typed.
 
-``Model.provenance`` holds plain JSON values, so that a file keeps whatever another release wrote. :class:`Provenance` is
-the typed view of them. Reading never fails: what is missing is None, and what has another name or type than expected
+``Model.provenance`` holds plain JSON values, so that a file keeps whatever another release wrote. :class:`Provenance`
+is the typed view of them. Reading never fails: what is missing is None, and what has another name or type than expected
 stays in ``others``, so that ``Provenance.read(data).encode()`` equals ``data`` for every JSON object.
 """
 
