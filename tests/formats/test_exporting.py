@@ -22,6 +22,7 @@ from mobilenets.formats.registry import FORMATS, format_of
 from mobilenets.formats.verification import compare
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import Classification
 
 
 def replace_writer(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
@@ -53,9 +54,9 @@ def test_every_format_answers_as_the_model_does(name: str, int8: bool, tmp_path:
     assert path in exported.paths
     assert exported.bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
     assert exported.agreement is not None, exported.not_run
-    assert exported.agreement.images == 6
-    assert exported.agreement.top1 == 1
-    assert exported.agreement.relative < (0.02 if int8 else 1e-5)
+    assert exported.agreement.same.total == 6
+    assert exported.agreement.same.value == 1
+    assert exported.agreement.relative_difference < (0.02 if int8 else 1e-5)
     if name == "c":
         assert exported.footprint is not None
         assert not int8 or exported.agreement.largest_difference == 0
@@ -88,7 +89,7 @@ def test_other_answers_at_a_runtimes_default_settings_are_told_beside_the_exact_
     replace_writer(monkeypatch, "onnx", run_at_defaults=at_defaults)
     exported = export(small_model(int8=True), tmp_path / "model.onnx")
     assert exported.agreement is not None
-    assert exported.agreement.relative < 1e-5
+    assert exported.agreement.relative_difference < 1e-5
     if not shift:
         assert (exported.at_defaults, exported.advice) == (None, "")
         return
@@ -149,13 +150,13 @@ def test_half_is_for_float_models(tmp_path: Path) -> None:
 
 
 def test_agreement_by_hand() -> None:
-    expected = {"a": np.array([[1.0, 2.0], [4.0, 3.0]])}
-    agreement = compare(expected, {"a": np.array([[1.0, 2.5], [3.0, 3.5]])})
+    task, expected = Classification(("cat", "dog")), {"a": np.array([[1.0, 2.0], [4.0, 3.0]])}
+    agreement = compare(task, expected, {"a": np.array([[1.0, 2.5], [3.0, 3.5]])})
     assert agreement.largest_difference == 1
-    assert agreement.relative == 0.25
-    assert agreement.top1 == 0.5
+    assert agreement.relative_difference == 0.25
+    assert agreement.same.value == 0.5
     with pytest.raises(FormatError, match="gives a the shape None"):
-        compare(expected, {})
+        compare(task, expected, {})
 
 
 def test_a_value_that_is_not_a_number_is_no_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from tests.support.random_models import (
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import INPUT, MaxPool
 from mobilenets.architecture.network import Network
+from mobilenets.formats.description import Description, describe
 from mobilenets.formats.litert.read import from_tflite
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.formats.onnx.read import from_onnx
@@ -50,7 +51,7 @@ def assert_same(first: Model, second: Model) -> None:
 
 
 def any_model(name: str, width: float, resolution: tuple[int, int], classes: int, *, int8: bool, folded: bool) -> Model:
-    """Random numbers in a network of the catalogue."""
+    """Random numbers in a network of the catalog."""
     rng = np.random.default_rng(classes)
     network = CATALOG[name](width_multiplier=width, resolution=resolution, classes=classes)
     if int8 or folded:
@@ -103,7 +104,7 @@ def models(draw: st.DrawFn, name: str, *, folded: bool) -> Model:
 @pytest.mark.parametrize("name", CATALOG)
 @FEW
 @given(data=st.data())
-def test_models_of_the_catalogue_come_back_from_onnx(tmp_path: Path, name: str, data: st.DataObject) -> None:
+def test_models_of_the_catalog_come_back_from_onnx(tmp_path: Path, name: str, data: st.DataObject) -> None:
     model = data.draw(models(name, folded=False))
     to_onnx(model, tmp_path / "model.onnx")
     assert_same(model, from_onnx(tmp_path / "model.onnx"))
@@ -112,7 +113,7 @@ def test_models_of_the_catalogue_come_back_from_onnx(tmp_path: Path, name: str, 
 @pytest.mark.parametrize("name", CATALOG)
 @FEW
 @given(data=st.data())
-def test_models_of_the_catalogue_come_back_from_litert(tmp_path: Path, name: str, data: st.DataObject) -> None:
+def test_models_of_the_catalog_come_back_from_litert(tmp_path: Path, name: str, data: st.DataObject) -> None:
     model = data.draw(models(name, folded=True))
     to_litert(model, tmp_path / "model.tflite")
     assert_same(model, from_tflite(tmp_path / "model.tflite"))
@@ -127,6 +128,22 @@ def test_random_networks_come_back_from_both(tmp_path: Path, seed: int) -> None:
     assert_same(model, from_onnx(tmp_path / "model.onnx"))
     to_litert(model, tmp_path / "model.tflite")
     assert_same(model, from_tflite(tmp_path / "model.tflite"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_networks_of_every_layer_come_back_from_onnx(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    network = random_network(rng, batch_norm=False)
+    model = random_int8_model(rng, network) if seed % 2 else random_model(rng, network)
+    to_onnx(model, tmp_path / "model.onnx")
+    assert_same(model, from_onnx(tmp_path / "model.onnx"))
+
+
+def test_a_description_of_before_there_were_tasks_is_read() -> None:
+    model = random_model(np.random.default_rng(0), random_network(np.random.default_rng(0)))
+    texts = describe(model)
+    del texts["task"]
+    assert Description(texts).task == model.task
 
 
 def test_float16_weights_come_back_as_float16_values(tmp_path: Path) -> None:
@@ -162,7 +179,7 @@ def test_a_graph_without_its_description_is_read_all_the_same(tmp_path: Path, in
         assert dict(read.quantization.activations) == dict(model.quantization.activations)
 
 
-def test_the_metadata_that_apps_read_tells_the_normalisation(tmp_path: Path) -> None:
+def test_the_metadata_that_apps_read_tells_the_normalization(tmp_path: Path) -> None:
     model = any_model("mobilenet_v1", 0.1, (96, 96), 3, int8=False, folded=True)
     one_for_all = Preprocessing(mean=(0.25, 0.25, 0.25), std=(0.75, 0.75, 0.75))
     to_litert(replace(model, preprocessing=one_for_all), tmp_path / "model.tflite")

@@ -14,9 +14,9 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.exporting import Exported, export
 from mobilenets.formats.registry import format_of, writable
-from mobilenets.formats.verification import Agreement
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
+from mobilenets.tasks.task import Agreement
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -94,15 +94,15 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
         click.echo(f"not verified: {exported.not_run}")
         return
     click.echo(
-        f"verified on {agreement.images} images, {exported.real_images} of them real: "
+        f"verified on {agreement.same.total} images, {exported.real_images} of them real: "
         f"largest difference {agreement.largest_difference:.2g} of {agreement.largest_value:.3g}, "
-        f"same top-1 for {100 * agreement.top1:.0f} %"
+        f"same top-1 for {100 * agreement.same.value:.0f} %"
     )
     if exported.at_defaults is not None:
         plain = exported.at_defaults
         click.echo(
             f"that is {exported.advice}; at its default settings int8 sums saturate on this processor: "
-            f"largest difference {plain.largest_difference:.2g}, same top-1 for {100 * plain.top1:.0f} %"
+            f"largest difference {plain.largest_difference:.2g}, same top-1 for {100 * plain.same.value:.0f} %"
         )
 
 
@@ -127,8 +127,8 @@ def _agreement_to_json(agreement: Agreement | None) -> dict[str, Any] | None:
     if agreement is None:
         return None
     return {
-        "images": agreement.images,
+        "images": agreement.same.total,
         "largest_difference": agreement.largest_difference,
         "largest_value": agreement.largest_value,
-        "top1": agreement.top1,
+        "top1": agreement.same.value,
     }

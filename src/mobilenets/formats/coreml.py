@@ -1,6 +1,6 @@
 """Model → Core ML (``.mlpackage``), through coremltools' own builder and converter.
 
-The package reads an RGB image of the network's size, normalises it itself, and gives what Vision and Xcode show of a
+The package reads an RGB image of the network's size, normalizes it itself, and gives what Vision and Xcode show of a
 classifier: a probability per label, and the likeliest label. It can be written on any system; only macOS can run it.
 """
 

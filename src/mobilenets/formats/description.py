@@ -21,15 +21,20 @@ from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
+from mobilenets.tasks.catalog import decode_task
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
 
-FIELDS = ("labels", "preprocessing", "network", "quantization", "provenance")
+FIELDS = ("preprocessing", "network", "quantization", "provenance")
+"""What every description has. Beside it stands ``task``; files written before there were tasks have ``labels``."""
 
 
 def describe(model: Model) -> dict[str, str]:
-    """Labels, preprocessing, network, activation scales and provenance, each as a JSON text."""
+    """Task, preprocessing, network, activation scales and provenance, each as a JSON text; and labels, if any."""
+    labels = {"labels": list(model.task.labels)} if isinstance(model.task, Classification) else {}
     fields = {
-        "labels": list(model.labels),
+        "task": model.task.encode(),
+        **labels,
         "preprocessing": model.preprocessing.encode(),
         "network": encode(model.network),
         "quantization": model.quantization.encode() if model.quantization else None,
@@ -58,11 +63,10 @@ class Description:
             self.preprocessing = Preprocessing.decode(data["preprocessing"])
             quantization = data["quantization"]
             self.quantization = None if quantization is None else Quantization.decode(quantization)
+            self.task = decode_task(json.loads(texts["task"])) if "task" in texts else _labelled(texts["labels"])
         except (KeyError, TypeError, ValueError, RecursionError, ArchitectureError, ModelError) as error:
             raise FormatError(f"the description of the network is not readable: {error}") from None
-        self.labels, self.provenance = data["labels"], data["provenance"]
-        if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
-            raise FormatError("the description's labels are not a list of texts")
+        self.provenance = data["provenance"]
         if not isinstance(self.provenance, dict):
             raise FormatError("the description's provenance is not an object")
 
@@ -88,10 +92,15 @@ class Description:
             return Model(
                 network=self.network,
                 parameters=parameters,
-                task=Classification(tuple(self.labels)),
+                task=self.task,
                 preprocessing=self.preprocessing,
                 quantization=self.quantization,
                 provenance=self.provenance,
             )
         except (ModelError, ArchitectureError) as error:
             raise FormatError(str(error)) from None
+
+
+def _labelled(text: Any) -> Task:
+    """The task of a description that has labels only."""
+    return decode_task({"kind": "classification", "labels": json.loads(text)})

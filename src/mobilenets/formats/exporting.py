@@ -25,9 +25,9 @@ from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError
 from mobilenets.formats.format import Footprint, Format, Options, Outputs, Writer
 from mobilenets.formats.registry import format_of, writable
-from mobilenets.formats.verification import Agreement
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.task import Agreement
 
 MOST_IMAGES = 8
 """Real images that a written file is run on; of more, a selection spread evenly."""
@@ -106,7 +106,7 @@ def export(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     exported = export(model, Path(folder) / "model.c", verify=False)
     >>> exported.format.title, exported.footprint
-    ('C99', Footprint(flash_bytes=843424, ram_bytes=16416))
+    ('C99', Footprint(flash_bytes=843424, ram_bytes=20480))
     """
     path = Path(path)
     row, writer = writable()[format_of(path, format_name)]
@@ -188,9 +188,10 @@ def _verify(
         except (MissingDependencyError, NoCompilerError) as error:
             return _Verified(None, not_run=str(error))
         expected = computing.result()
-    agreement = verification.compare(expected, found)
+    agreement = verification.compare(model.task, expected, found)
     allowed = _tolerance(writer, model, options)
-    if not agreement.relative <= allowed:  # a NaN is no agreement either
+    finite = all(np.isfinite(values).all() for values in found.values())
+    if not finite or not agreement.relative_difference <= allowed:
         raise FormatError(
             f"the {row.title} file's outputs are not the Model's: values differ by up to "
             f"{agreement.largest_difference:.3g} of {agreement.largest_value:.3g}; {allowed:g} of that is allowed"
@@ -214,7 +215,7 @@ def _at_defaults(
     plain = writer.run_at_defaults(model, written, pixels)
     if all(np.array_equal(plain[name], values) for name, values in found.items()):
         return None
-    return verification.compare(expected, plain)
+    return verification.compare(model.task, expected, plain)
 
 
 def _move(made: Path, place: Path) -> Path:

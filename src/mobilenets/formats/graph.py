@@ -2,7 +2,7 @@
 
 A reader walks its nodes and calls one method per operator. Padding nodes, batch norms and activation functions that
 stand alone in the graph are taken into the layer that they belong to. Where the finished network is one of the
-catalogue's, it gets the catalogue's name, layer names and width.
+catalog's, it gets the catalog's name, layer names and width.
 """
 
 from __future__ import annotations
@@ -348,10 +348,10 @@ def renamed_tensors(tensors: Mapping[str, NamedTensor], names: Mapping[str, str]
 
 
 def recognized(network: Network) -> tuple[Network, dict[str, str]]:
-    """The catalogue's form of a network that was read from a graph.
+    """The catalog's form of a network that was read from a graph.
 
     Returns:
-        The network with the catalogue's names and width if it is MobileNet V1 (or its shallow, full-convolution or
+        The network with the catalog's names and width if it is MobileNet V1 (or its shallow, full-convolution or
         headed relative), else unchanged; and the new layer names by the old.
     """
     names = _v1_names(network)

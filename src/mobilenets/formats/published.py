@@ -1,7 +1,7 @@
 """Where published weights lie, and the names of the classes that they tell apart.
 
 Keras publishes neither sizes nor hashes of its files. The SHA-256 of a first download is therefore recorded beside it,
-and the file is held against that record whenever it is used again; files of the hub are pinned by their revision.
+and the file is checked against that record whenever it is used again; files of the hub are pinned by their revision.
 
 Sources: keras/src/applications/mobilenet.py; timm/models/efficientnet.py; the synsets of ImageNet's challenge (ILSVRC
 2012) in the order of their numbers, each with its words in WordNet.
@@ -53,7 +53,7 @@ _KNOWN = {
 
 
 def published_source(source: str) -> str:
-    """What a short name stands for; anything else is given back as it is.
+    """Resolve a short name; anything else is given back as it is.
 
     Args:
         source: ``keras`` (1.0-224), ``keras:0.25-224``, ``keras:0.5-160-notop`` or ``timm:mobilenetv1_125``.

@@ -3,7 +3,7 @@
 The common form is ``nn.Sequential`` of ``nn.Sequential``: ``model.0`` is the stem (convolution, batch norm, ReLU), and
 ``model.1`` to ``model.13`` hold depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU.
 ``features`` is as good a name as ``model``; the classifier is ``fc``, ``classifier`` or ``linear``. A state_dict says
-nothing of padding, ε, activation and normalisation: those of the common form are taken (1 pixel on every side, 1e-5,
+nothing of padding, ε, activation and normalization: those of the common form are taken (1 pixel on every side, 1e-5,
 ReLU, ImageNet's mean and standard deviation).
 """
 

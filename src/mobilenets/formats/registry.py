@@ -170,7 +170,7 @@ _ROWS = (
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({row.name: row for row in _ROWS})
-"""Every format by name, in the order in which a source's content is held against them."""
+"""Every format by name, in the order in which import tries them on a source's content."""
 
 
 def readable() -> dict[str, tuple[Format, Reader]]:

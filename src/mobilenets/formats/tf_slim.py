@@ -29,7 +29,7 @@ _BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean",
 _TRAINING_ONLY = re.compile(
     r".*/(RMSProp(_1)?|Momentum|Adam(_1)?|\w*_quant/.*)|global_step|beta[12]_power|.*/(biased|local_step).*"
 )
-"""The state of optimizers, and the ranges that quantisation-aware training keeps."""
+"""The state of optimizers, and the ranges that quantization-aware training keeps."""
 
 
 def is_tf_slim(source: Source) -> bool:

@@ -1,9 +1,8 @@
-"""Whether a written file answers like the Model: it is run, by the runtime that it is meant for, on images."""
+"""Whether a written file gives the Model's outputs: what it is run on, what is expected, and how the two compare."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,35 +14,18 @@ from mobilenets.errors import FormatError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import best_class, logits_of
+from mobilenets.tasks.task import Agreement, Task
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How a file's answers compare to the Model's.
+def compare(task: Task, expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreement:
+    """Compare the outputs of a file with those of the Model that it was written from.
 
-    Attributes:
-        images: How many images were run.
-        largest_difference: Between any two values of any output.
-        largest_value: Largest magnitude that the Model gave: what the difference is to be seen against.
-        top1: Share of images whose first output names the same class.
-    """
-
-    images: int
-    largest_difference: float
-    largest_value: float
-    top1: float
-
-    @property
-    def relative(self) -> float:
-        """The largest difference as a share of the largest value."""
-        return self.largest_difference / max(self.largest_value, 1e-30)
-
-
-def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreement:
-    """Outputs of the Model and of a file, by name, (N, C) or (N, C, H, W) each.
+    Args:
+        task: What the outputs mean.
+        expected: The Model's outputs by name, (N, C) or (N, C, H, W) each, in the network's order.
+        found: The file's outputs by name.
 
     Raises:
         FormatError: If an output is missing or has another shape.
@@ -52,29 +34,22 @@ def compare(expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreem
         shape = found[name].shape if name in found else None
         if shape != values.shape:
             raise FormatError(f"the written file gives {name} the shape {shape}; the Model gives {values.shape}")
-    first = next(iter(expected))
-    same = best_class(logits_of([expected[first]])) == best_class(logits_of([found[first]]))
-    return Agreement(
-        images=len(expected[first]),
-        largest_difference=max(float(np.abs(values - found[name]).max()) for name, values in expected.items()),
-        largest_value=max(float(np.abs(values).max()) for values in expected.values()),
-        top1=float(same.mean()),
-    )
+    return task.compare([found[name] for name in expected], list(expected.values()))
 
 
 def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
-    """What the Model itself gives, by the reference operators, one image at a time for the sake of memory."""
+    """Outputs of the Model by the reference operators, one image at a time to bound memory."""
     runs = [reference.run(model, pixels[number : number + 1]) for number in range(len(pixels))]
     return {name: np.concatenate([outputs[name] for outputs in runs]) for name in runs[0]}
 
 
 _NOISE = 2
 _COARSENESS = (0, 3)
-"""Smooth images are grown from so many halvings of the network's input."""
+"""Halvings of the network's input from which the smooth images are enlarged."""
 
 
 def synthetic_images(network: Network) -> Pixels:
-    """Noise, and smooth blots from fine to coarse.
+    """Noise, and smooth patches from fine to coarse.
 
     Args:
         network: Whose input they fit.

@@ -55,6 +55,6 @@ def test_mobilenet_needs_well_below_its_peak_of_activations(width: float, resolu
 @pytest.mark.parametrize("bytes_per_value", [1, 4])
 def test_no_network_needs_more_than_its_peak_of_activations(bytes_per_value: int) -> None:
     for seed in range(60):
-        network = random_network(np.random.default_rng(seed), newer=False)
+        network = random_network(np.random.default_rng(seed))
         peak = cost(network, bytes_per_activation=bytes_per_value).peak_activation_bytes
         assert plan(activation_buffers(network, bytes_per_value=bytes_per_value)).size <= peak

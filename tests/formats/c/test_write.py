@@ -86,7 +86,7 @@ def test_float32_agrees_to_1e_5(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["-O0"], ["-O3"], ["-O3", "-march=native", "-ffp-contract=fast"]])
-def test_no_optimisation_changes_a_bit(options: list[str], tmp_path: Path) -> None:
+def test_no_optimization_changes_a_bit(options: list[str], tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     model = random_int8_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)

@@ -38,7 +38,7 @@ def small_model(activation: Activation = Activation.RELU, **settings: Any) -> Mo
 
 
 def undescribed(model: Model) -> Any:
-    """The graph of a Model that reads normalised floats, without its description."""
+    """The graph of a Model that reads normalized floats, without its description."""
     graph = onnx_graph(model, pixel_input=False)
     del graph.metadata_props[:]
     return graph
@@ -51,7 +51,7 @@ def write(path: Path, graph: Any) -> Path:
 
 @pytest.mark.parametrize("batch_norm", [BatchNorm(1e-5), None])
 @pytest.mark.parametrize("activation", [Activation.RELU, Activation.RELU6])
-def test_a_graph_is_recognised(tmp_path: Path, batch_norm: BatchNorm | None, activation: Activation) -> None:
+def test_a_graph_is_recognized(tmp_path: Path, batch_norm: BatchNorm | None, activation: Activation) -> None:
     model = small_model(activation, batch_norm=batch_norm)
     read = from_onnx(write(tmp_path / "model.onnx", undescribed(model)))
     assert read.network == model.network

@@ -5,7 +5,7 @@ from, if that input has no other reader left: a kernel that makes pixel after pi
 for good, so the output can follow at a safe distance, and a depthwise or pointwise convolution takes hardly more room
 than the larger of its two maps.
 
-Source: Blacker et al. 2020, arXiv:2010.12369 (diagonal memory optimisation).
+Source: Blacker et al. 2020, arXiv:2010.12369 (diagonal memory optimization).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.architecture.network import Network
 
 PIXELS = "pixels"
-"""The image in bytes, where a network reads it as normalised floats."""
+"""The image in bytes, where a network reads it as normalized floats."""
 TRIES = 400
 """Orders in which the activations are placed before the best plan is taken."""
 
@@ -122,7 +122,7 @@ def activation_buffers(network: Network, *, bytes_per_value: int, elsewhere: Col
 
     Args:
         network: The network.
-        bytes_per_value: 1 for int8; 4 for float32, whose image in bytes is normalised first.
+        bytes_per_value: 1 for int8; 4 for float32, whose image in bytes is normalized first.
         elsewhere: Layers whose results do not lie in the arena.
     """
     step = {layer.name: number for number, layer in enumerate(network.layers, start=1)}
@@ -134,7 +134,7 @@ def activation_buffers(network: Network, *, bytes_per_value: int, elsewhere: Col
     image = network.shapes[INPUT]
     buffers = [Buffer(INPUT, image.size * bytes_per_value, 0, dies(INPUT), bytes_per_value)]
     if bytes_per_value > 1:
-        # Normalising makes several bytes of each: the floats of a pixel may cover the bytes of pixels before it.
+        # Normalizing makes several bytes of each: the floats of a pixel may cover the bytes of pixels before it.
         normalize = PointwiseConvolution("normalize", (PIXELS,), out_channels=image.channels)
         distance = safe_distance(normalize, image, image, bytes_in=1, bytes_out=bytes_per_value)
         buffers[0].distances = {PIXELS: distance}

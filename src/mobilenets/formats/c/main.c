@@ -23,7 +23,7 @@ static int number(FILE *file)
     return value;
 }
 
-/* First pixel of `size` that output pixel `i` of `outputs` covers, of a centred box of `box` pixels. */
+/* First pixel of `size` that output pixel `i` of `outputs` covers, of a centered box of `box` pixels. */
 static int edge(int i, int outputs, int box, int size)
 {
     return (size - box) / 2 + (int)((long long)i * box / outputs);

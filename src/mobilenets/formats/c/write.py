@@ -286,8 +286,8 @@ class _Writer:
             if self.quantization is None:
                 self.call("leave", self.place(name), size, target)
             else:
-                held = self.quantization.activations[name]
-                self.call("leave", self.place(name), size, held.zero_point, float_literal(held.scale), target)
+                output = self.quantization.activations[name]
+                self.call("leave", self.place(name), size, output.zero_point, float_literal(output.scale), target)
 
     # One layer
 

@@ -57,7 +57,7 @@ class Message:
         """The last value of an integer field, as signed 64 bits."""
         value = self._fields.get(field, [default])[-1]
         if not isinstance(value, int):
-            raise FormatError(f"{self._what}: field {field} is not a whole number")
+            raise FormatError(f"{self._what}: field {field} is not an integer")
         return value - (1 << 64) if value >= 1 << 63 else value
 
     def integers(self, field: int) -> list[int]:
@@ -88,7 +88,7 @@ class Message:
         """A packed repeated field of fixed-size numbers."""
         raw = self.raw(field)
         if len(raw) % np.dtype(dtype).itemsize:
-            raise FormatError(f"{self._what}: field {field} has {len(raw)} bytes, no whole number of {dtype}")
+            raise FormatError(f"{self._what}: field {field} has {len(raw)} bytes, not a multiple of {dtype}")
         return np.frombuffer(raw, dtype)
 
     def raw(self, field: int) -> memoryview:

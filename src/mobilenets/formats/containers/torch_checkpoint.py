@@ -118,13 +118,13 @@ def _values(name: str, stored: StoredTensor, storages: dict[str, tuple[Storage |
         raise FormatError(f"{name} lies in storage {stored.storage.key!r:.40}, which the checkpoint does not hold")
     raw = storages[stored.storage.key][1]
     size = _SIZES[stored.storage.kind]
-    held = len(raw) // size
+    stored_count = len(raw) // size
     count, last = 1, stored.offset
     for extent, stride in zip(stored.shape, stored.strides, strict=True):
         count *= extent
         last += (extent - 1) * stride
-    if count > held or (count and last >= held):
-        raise FormatError(f"{name} has shape {stored.shape}, more than its storage of {held} numbers holds")
+    if count > stored_count or (count and last >= stored_count):
+        raise FormatError(f"{name} has shape {stored.shape}, more than its storage of {stored_count} numbers")
     window = (stored.offset, last + 1) if count else (0, 0)
     flat = decoded(name, stored.storage.kind, (window[1] - window[0],), raw[window[0] * size : window[1] * size])
     strides = tuple(stride * flat.itemsize for stride in stored.strides)

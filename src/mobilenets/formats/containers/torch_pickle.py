@@ -253,7 +253,7 @@ def _stored_tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Store
     if not isinstance(storage, Storage) or len(shape) != len(strides) or len(shape) > 8:
         raise ValueError("not a tensor")
     if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError("a tensor's offset, shape and strides must be whole numbers")
+        raise ValueError("a tensor's offset, shape and strides must be integers")
     return StoredTensor(storage, offset, tuple(shape), tuple(strides))
 
 

@@ -32,7 +32,7 @@ class TfliteTensor:
         shape: Its shape.
         dtype: Type of its numbers.
         data: Its bytes, empty where it is computed.
-        scales: Of its quantisation, one or one per channel.
+        scales: Of its quantization, one or one per channel.
         zero_points: Likewise.
     """
 
@@ -61,7 +61,7 @@ class TfliteTensor:
         return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
     def activation(self) -> TensorQuantization:
-        """Scale and zero point of an activation, held as uint8."""
+        """Scale and zero point of an activation, in the terms of uint8."""
         if not self.quantized or self.scales.size != 1 or self.zero_points.size != 1:
             raise FormatError(f"{self.name} needs one scale and one zero point as an 8-bit activation")
         shift = 128 if self.dtype.kind == "i" else 0

@@ -1,6 +1,6 @@
 """The operators of a LiteRT file as a Network.
 
-Padding, activation functions and the normalisation of the image may stand alone; they are taken into the layer or the
+Padding, activation functions and the normalization of the image may stand alone; they are taken into the layer or the
 preprocessing that they belong to.
 
 Source: schema.fbs of the LiteRT repository, for the numbers of operators and the slots of their options.
@@ -167,7 +167,7 @@ class GraphReader:
                 if source.layer == INPUT and operator.code == Code.QUANTIZE:
                     self.made[INPUT] = output
                 elif operator.code == Code.QUANTIZE and output not in self.file.outputs:
-                    raise FormatError(f"{node} changes a quantisation in the middle of the network")
+                    raise FormatError(f"{node} changes a quantization in the middle of the network")
             case Code.MUL | Code.SUB if source.layer == INPUT:
                 self._normalize(node, operator)
             case code:
@@ -207,7 +207,7 @@ class GraphReader:
         elif operator.code == Code.SUB and "scale" in self.normalization:
             self.normalization["offset"] = -value
         else:
-            raise FormatError(f"{node}: the image is normalised by one product and one sum, in that order")
+            raise FormatError(f"{node}: the image is normalized by one product and one sum, in that order")
 
     def _join(self, node: str, operator: Operator) -> str:
         options = operator.options
@@ -240,7 +240,7 @@ class GraphReader:
         if source.layer != INPUT:
             return self._shifted(node, operator, source)
         if "scale" not in self.normalization or "offset" in self.normalization:
-            raise FormatError(f"{node} adds constants, which only the normalisation of the image does")
+            raise FormatError(f"{node} adds constants, which only the normalization of the image does")
         constant = self.file.tensor(operator.inputs[1])
         value = float32(NamedTensor(constant.name, constant.value())).ravel()
         self.normalization["offset"] = np.broadcast_to(value, (3,)).astype(np.float64)

@@ -66,7 +66,7 @@ def normalization(model: Model) -> tuple[float, float]:
     """What an app takes from each byte of an image, and then divides it by, before a float graph reads it.
 
     One number each for all channels: more is what the metadata allows but MediaPipe refuses. (0, 1), pixels as they
-    are, where the channels differ; the graph then normalises them itself.
+    are, where the channels differ; the graph then normalizes them itself.
     """
     mean, std = model.preprocessing.mean, model.preprocessing.std
     if len(set(mean)) > 1 or len(set(std)) > 1 or model.network.channels != 3:

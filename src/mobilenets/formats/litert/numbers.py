@@ -1,4 +1,4 @@
-"""The numbers of a quantised LiteRT graph as those of an int8 Model."""
+"""The numbers of a quantized LiteRT graph as those of an int8 Model."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """LiteRT (TensorFlow Lite) → Model, without either: float32, float16 weights, int8 per channel, uint8 as published.
 
-The official uint8 networks quantise weights asymmetrically, one scale and zero point per tensor. They are kept exact:
+The official uint8 networks quantize weights asymmetrically, one scale and zero point per tensor. They are kept exact:
 an int8 Model holds their bytes less 128 as weights, and their zero points as ``weight_zero_point``, because
 requantizing them symmetrically would round every weight anew, and the result could not be compared byte for byte with
 what the published kernels give.
 
-A softmax at the end is dropped, and so is the quantisation of the logits before it: a Model gives real logits. The
+A softmax at the end is dropped, and so is the quantization of the logits before it: a Model gives real logits. The
 scale and zero point that the file has for them are kept in the provenance. A file that this project wrote comes back
 exactly, by its description.
 """
@@ -42,7 +42,7 @@ METADATA = "TFLITE_METADATA"
 DESCRIPTION = "mobilenets"
 """Name of the metadata that this project writes."""
 _NORMALIZATION = 1
-"""The process unit of model metadata that normalises."""
+"""The process unit of model metadata that normalizes."""
 
 
 def is_tflite(source: Source) -> bool:
@@ -58,7 +58,7 @@ def from_tflite(source: str | Path | Source, *, labels: tuple[str, ...] | None =
         labels: Class names; by default those that are packed into the file, else numbers.
 
     Raises:
-        FormatError: If the file is damaged, or holds an operator, a type or a quantisation that no Model has; the
+        FormatError: If the file is damaged, or holds an operator, a type or a quantization that no Model has; the
             offset, the operator or the tensor is named.
     """
     source = source_of(source)
@@ -127,7 +127,7 @@ def _constants(file: TfliteFile) -> dict[str, TfliteTensor]:
 
 
 def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, NamedTensor]:
-    """Weight, and where it is quantised its scale and zero point, as a Model has them."""
+    """Weight, and where it is quantized its scale and zero point, as a Model has them."""
     layer, value = network[name], weight.value()
     if isinstance(layer, Linear):
         (shape,) = network.input_shapes(layer)
@@ -182,7 +182,7 @@ def _float_preprocessing(reader: GraphReader) -> Preprocessing:
 
 
 def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | None:
-    """The normalisation that model metadata names for the image: (pixel − mean) / std, on the scale of bytes.
+    """The normalization that model metadata names for the image: (pixel − mean) / std, on the scale of bytes.
 
     Source: metadata_schema.fbs of TensorFlow Lite Support.
     """
@@ -195,7 +195,7 @@ def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | Non
         if unit.i8(0) == _NORMALIZATION and options is not None:
             mean, std = (options.numbers(slot, "<f4").astype(np.float64) for slot in (0, 1))
             if mean.size not in (1, 3) or std.size != mean.size:
-                raise FormatError(f"the metadata normalises by {mean.size} means and {std.size} standard deviations")
+                raise FormatError(f"the metadata normalizes by {mean.size} means and {std.size} standard deviations")
             red, green, blue = (float(np.round(value / 255, 7)) for value in np.broadcast_to(mean, 3))
             red_std, green_std, blue_std = (float(np.round(value / 255, 7)) for value in np.broadcast_to(std, 3))
             return Preprocessing(mean=(red, green, blue), std=(red_std, green_std, blue_std))
@@ -203,7 +203,7 @@ def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | Non
 
 
 def pixel_preprocessing(quantization: TensorQuantization) -> Preprocessing:
-    """The normalisation under which an input's bytes are the pixels themselves."""
+    """The normalization under which an input's bytes are the pixels themselves."""
     mean, std = quantization.zero_point / 255, 1 / (255 * quantization.scale)
     return Preprocessing(mean=(mean, mean, mean), std=(std, std, std))
 

@@ -53,8 +53,8 @@ class OnnxGraph:
     Attributes:
         name: Of the graph.
         nodes: In order of execution.
-        constants: Initialisers by name.
-        inputs: Shape by name; None for a size that is left open. Initialisers are not among them.
+        constants: Initializers by name.
+        inputs: Shape by name; None for a size that is left open. Initializers are not among them.
         outputs: Names.
         metadata: Texts by key.
     """

@@ -2,7 +2,7 @@
 
 A graph of this project comes back exactly, int8 included, by its description. Any other is read node by node: float32
 (N, 3, height, width) goes in, and padding, batch norm and activation may stand alone or be folded already. Such a graph
-does not say how images were normalised; see :func:`from_onnx`.
+does not say how images were normalized; see :func:`from_onnx`.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def _described(graph: OnnxGraph) -> Model:
     if weighted != operators:
         raise FormatError(f"the ONNX graph has {operators} layers with weights; its description says {weighted}")
     if model.quantization is not None:
-        for name, held in model.quantization.activations.items():
+        for name, numbers in model.quantization.activations.items():
             scale = graph.constants.get(f"{name}.scale")
-            if scale is not None and scale.value.size == 1 and float(scale.value.ravel()[0]) != held.scale:
-                raise FormatError(f"{scale.source} is {scale.value}; the description says {held.scale}")
+            if scale is not None and scale.value.size == 1 and float(scale.value.ravel()[0]) != numbers.scale:
+                raise FormatError(f"{scale.source} is {scale.value}; the description says {numbers.scale}")
     return model
 
 
