@@ -29,7 +29,7 @@ import pytest
 from tests.conftest import ROOT, SHARED
 
 from mobilenets.cli.main import COMMANDS, group
-from mobilenets.data.digits import digits
+from mobilenets.data.sources import digits
 
 WEIGHTS = SHARED / "weights" / "mobilenet_v1_0.25_224.h5"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])

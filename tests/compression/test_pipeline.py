@@ -15,8 +15,7 @@ from mobilenets.compression.pipeline import Method, quantize, quantize_quickly
 from mobilenets.compression.quantize import Quantized, quantize_with_images
 from mobilenets.compression.rounding import Rounding
 from mobilenets.compression.techniques import Technique
-from mobilenets.data.dataset import load_dataset
-from mobilenets.data.subset import Targets
+from mobilenets.data.dataset import Targets, load_dataset
 from mobilenets.errors import CompressionError, GateError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels

@@ -8,9 +8,8 @@ import torch
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Dataset
+from mobilenets.data.dataset import Dataset, Subset
 from mobilenets.data.image import ArrayImage
-from mobilenets.data.subset import Subset
 from mobilenets.errors import GateError
 from mobilenets.training.quantize import quantize_fitted
 

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
-from mobilenets.data.dataset import Collection, dataset_fitted_to, load_collection
-from mobilenets.data.subset import Subset
+from mobilenets.data.dataset import Collection, Subset, dataset_fitted_to, load_collection
 from mobilenets.engine.evaluate import evaluate as evaluate_subset
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.engine.predictor import Classifier

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.data.dataset import Collection, Dataset, dataset_fitted_to, load_collection
+from mobilenets.data.dataset import UNKNOWN, Collection, Dataset, Subset, dataset_fitted_to, load_collection, spread
 from mobilenets.data.image import FileImage, ImageSource
-from mobilenets.data.sampling import spread
 from mobilenets.data.sources import images_of
-from mobilenets.data.subset import UNKNOWN, Subset
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance

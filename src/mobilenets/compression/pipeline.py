@@ -29,10 +29,8 @@ from mobilenets.compression.techniques import (
     fallbacks,
     next_steps,
 )
-from mobilenets.data.dataset import Dataset
+from mobilenets.data.dataset import Dataset, Subset, Targets, spread
 from mobilenets.data.loading import Prepared, prepare
-from mobilenets.data.sampling import spread
-from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import check_finite, refuse_int8
 from mobilenets.model.model import Model

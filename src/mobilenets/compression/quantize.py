@@ -31,7 +31,7 @@ from mobilenets.compression.quality import LayerSqnr, layer_sqnr, signal_and_err
 from mobilenets.compression.ranges import choose_ranges, observe
 from mobilenets.compression.rounding import Rounding
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
-from mobilenets.data.sampling import spread
+from mobilenets.data.dataset import spread
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, float_layer, input_map, integer_layer

@@ -10,17 +10,46 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data import digits
 from mobilenets.data.image import FileImage, ImageSource
-from mobilenets.data.sources import MANIFEST, PARTS, class_folders, part_folders, read_manifest
-from mobilenets.data.splitting import split_by_content
-from mobilenets.data.subset import Subset, check_skipped
+from mobilenets.data.loading import check_skipped
+from mobilenets.data.sources import DIGITS, MANIFEST, PARTS, class_folders, digits, part_folders, read_manifest
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
 from mobilenets.tasks.classification import is_label
+
+Targets = npt.NDArray[np.int64]
+
+UNKNOWN = -1
+"""Target of an image whose class nobody knows."""
+SHARE = 0.1
+"""Share of each class that becomes validation images, and test images, where a source has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some images and their classes.
+
+    Attributes:
+        images: The images.
+        targets: int64 (N,): index of each image's class in the data's labels, or :data:`UNKNOWN`.
+    """
+
+    images: tuple[ImageSource, ...]
+    targets: Targets
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __add__(self, other: Subset) -> Subset:
+        return Subset(self.images + other.images, np.concatenate([self.targets, other.targets]))
+
+    def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Subset:
+        """The images at some positions."""
+        return Subset(tuple(self.images[index] for index in indices), self.targets[np.asarray(indices, np.int64)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +118,10 @@ def load_collection(source: str | Path) -> Collection:
         DataError: If the source does not exist, is of no known form, or holds fewer than two classes.
     """
     path = Path(source)
-    if str(source) == digits.NAME and not path.exists():
-        return _collection({"all": digits.digits()}, digits.NAME)
+    if str(source) == DIGITS and not path.exists():
+        return _collection({"all": digits()}, DIGITS)
     if not path.exists():
-        raise DataError(f"{path} does not exist; expected a folder of class folders, a CSV file, or {digits.NAME}")
+        raise DataError(f"{path} does not exist; expected a folder of class folders, a CSV file, or {DIGITS}")
     try:
         if not path.is_dir():
             if path.suffix.lower() != ".csv":
@@ -252,3 +281,73 @@ def _fingerprint(parts: Mapping[str, Subset], labels: Sequence[str], digests: Ma
         for image, target in zip(subset.images, subset.targets, strict=True)
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
+
+
+# The split -----------------------------------------------------------------------------------------------------------
+
+
+def split_by_content(
+    parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes], *, seed: int
+) -> dict[str, Subset]:
+    """Train, validation and test, the missing ones drawn from what there is.
+
+    Args:
+        parts: Some of ``train``, ``validation`` and ``test``, or only ``all``.
+        labels: Names of the classes.
+        digests: Content hash of every image, by its name.
+        seed: Another seed draws other images.
+
+    Raises:
+        DataError: If a class has too few images.
+    """
+    missing = [name for name in ("validation", "test") if name not in parts]
+    pool = parts["all"] if "all" in parts else parts.get("train")
+    if pool is None or len(pool) == 0:
+        raise DataError("there are no images to train on")
+    counts = np.bincount(pool.targets, minlength=len(labels))
+    for label, count in zip(labels, counts, strict=True):
+        if count < 1 + len(missing):
+            purposes = " and ".join(["training", *missing])
+            raise DataError(f"class {label!r} has {count} image(s); {purposes} need {1 + len(missing)} at least")
+    drawn: dict[str, list[int]] = {name: [] for name in missing}
+    kept: list[int] = []
+    for target in range(len(labels)):
+        members = np.flatnonzero(pool.targets == target).tolist()
+        ranked = sorted(members, key=lambda index: _rank(digests[pool.images[index].name], seed))
+        begin = 0
+        for name in missing:
+            size = max(1, round(SHARE * len(members)))
+            end = _after_equals(ranked, begin + size, [digests[pool.images[index].name] for index in ranked])
+            drawn[name] += ranked[begin:end]
+            begin = end
+        if begin >= len(ranked):
+            raise DataError(f"class {labels[target]!r} has too few different images to be split")
+        kept += ranked[begin:]
+    result = {name: subset for name, subset in parts.items() if name != "all"}
+    result["train"] = pool.take(sorted(kept))
+    for name in missing:
+        result[name] = pool.take(sorted(drawn[name]))
+    for name in ("validation", "test"):
+        if len(result[name]) == 0:
+            raise DataError(f"the {name} folder holds no images of the classes {', '.join(labels[:5])}")
+    return result
+
+
+def _rank(digest: bytes, seed: int) -> bytes:
+    return hashlib.sha256(seed.to_bytes(8, "little", signed=True) + digest).digest()
+
+
+def _after_equals(ranked: Sequence[int], end: int, digests: Sequence[bytes]) -> int:
+    """The first place at or after ``end`` where a new content begins, so that no image is on both sides of a cut."""
+    while 0 < end < len(ranked) and digests[end] == digests[end - 1]:
+        end += 1
+    return end
+
+
+def spread(total: int, count: int) -> npt.NDArray[np.int64]:
+    """At most so many positions, spread evenly over all.
+
+    >>> spread(10, 4).tolist()
+    [0, 3, 6, 9]
+    """
+    return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))

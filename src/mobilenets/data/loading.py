@@ -1,21 +1,39 @@
-"""Whole subsets into memory: decoded side by side on all cores, broken ones named, counted and skipped."""
+"""Images as a network takes them: one, or many decoded side by side on all cores.
+
+Broken images are named, counted and skipped. The module imports little, so that a single image is soon predicted.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.preparing import each, prepare_image
-from mobilenets.data.subset import Subset, Targets, check_skipped
+from mobilenets.base.records import record
+from mobilenets.data.image import ImageSource
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
-@dataclass(frozen=True, eq=False)
+    from mobilenets.data.dataset import Subset, Targets
+
+Result = TypeVar("Result")
+
+MOST_BROKEN = 0.1
+"""Share of images that may be broken before it is an error."""
+
+
+@record(frozen=True, eq=False)
 class Decoded:
     """Images in memory.
 
@@ -32,7 +50,7 @@ class Decoded:
     skipped: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Prepared:
     """Images as a network takes them.
 
@@ -104,3 +122,69 @@ def _shrink(image: Image.Image, shortest_side: int) -> Pixels:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(image, dtype=np.uint8)
+
+
+def check_skipped(skipped: Sequence[str], total: int) -> None:
+    """Raise if too many images were broken.
+
+    Raises:
+        DataError: If more than a tenth were, or all.
+    """
+    if len(skipped) > MOST_BROKEN * total or (skipped and len(skipped) == total):
+        raise DataError(
+            f"{len(skipped)} of {total} images cannot be decoded, more than {MOST_BROKEN:.0%}: "
+            f"{', '.join(skipped[:3])}{' …' if len(skipped) > 3 else ''}"
+        )
+
+
+def source_side(preprocessing: Preprocessing, height: int, width: int) -> int:
+    """Shorter side, in pixels, below which an image must not be scaled while it is decoded."""
+    return math.ceil(max(height, width) / preprocessing.crop_fraction)
+
+
+def prepare_image(image: ImageSource, preprocessing: Preprocessing, height: int, width: int) -> Pixels:
+    """One image as a network takes it: uint8 (height, width, 3).
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    opened = image.open(source_side(preprocessing, height, width))
+    return preprocessing.apply(opened, height, width)
+
+
+def each(
+    images: Iterable[ImageSource], function: Callable[[ImageSource], Result], *, threads: int | None = None
+) -> Iterator[tuple[ImageSource, Result | DataError]]:
+    """A function of every image, on all cores, in order, without ever holding many results.
+
+    Yields:
+        Each image with its result, or with the error that it raised.
+    """
+
+    def attempt(image: ImageSource) -> Result | DataError:
+        try:
+            return function(image)
+        except DataError as error:
+            return error
+
+    workers = threads or cores()
+    remaining = iter(images)
+    if workers == 1:
+        for image in remaining:
+            yield image, attempt(image)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # takes as long to import as one image to decode
+
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[tuple[ImageSource, Future[Result | DataError]]] = deque()
+        try:
+            while True:
+                for image in islice(remaining, 4 * workers - len(waiting)):
+                    waiting.append((image, pool.submit(attempt, image)))
+                if not waiting:
+                    return
+                image, future = waiting.popleft()
+                yield image, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()

@@ -1,14 +1,17 @@
-"""Finding images: in folders of class folders, in train/val/test folders, in CSV files, or just anywhere."""
+"""Finding images: in folders of class folders or of parts, in CSV files, or anywhere; and the bundled samples."""
 
 from __future__ import annotations
 
 import csv
 import os
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-from mobilenets.data.image import FileImage
-from mobilenets.errors import DataError
+import numpy as np
+
+from mobilenets.data.image import ArrayImage, FileImage
+from mobilenets.errors import DataError, MissingDependencyError
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
@@ -23,6 +26,10 @@ PARTS |= {"test": "test", "testing": "test"}
 
 CLASS_COLUMNS = ("class", "label", "name")
 MANIFEST = "labels.csv"
+
+DIGITS = "digits"
+"""Name of the sample that :func:`digits` gives."""
+PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 
 
 def images_under(folder: Path) -> list[FileImage]:
@@ -130,3 +137,41 @@ def read_manifest(path: Path) -> tuple[list[dict[str, str]], str]:
         if not row.get("file") or not row.get(column):
             raise DataError(f"{path}, line {number}: file or {column} is empty")
     return rows, column
+
+
+def digits() -> dict[str, list[ArrayImage]]:
+    """The bundled sample: 1,797 handwritten digits of 8×8 pixels, white on black, by class.
+
+    Source: scikit-learn's copy of the test set of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten
+    Digits", UCI machine learning repository, 1998.
+
+    Raises:
+        MissingDependencyError: If scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise MissingDependencyError("scikit-learn", "train") from None
+    sample = load_digits()
+    grey = np.round(sample.images * (255 / 16)).astype(np.uint8)
+    images: dict[str, list[ArrayImage]] = {str(digit): [] for digit in range(10)}
+    for number, (pixels, target) in enumerate(zip(grey, sample.target, strict=True)):
+        images[str(target)].append(ArrayImage(f"digits/{target}/{number}", np.stack([pixels] * 3, axis=-1)))
+    return images
+
+
+def photographs() -> list[FileImage]:
+    """Two photographs that come with scikit-learn: a temple and a flower, 640×427.
+
+    Both are under Creative Commons licences that scikit-learn's documentation of ``load_sample_images`` names.
+
+    Raises:
+        MissingDependencyError: If scikit-learn is not installed.
+    """
+    # Found and not imported: scikit-learn takes a second of processor time to load, and two files are wanted.
+    package = find_spec("sklearn")
+    for place in () if package is None else package.submodule_search_locations or ():
+        files = [Path(place, "datasets", "images", name) for name in PHOTOGRAPHS]
+        if all(file.is_file() for file in files):
+            return [FileImage(file) for file in files]
+    raise MissingDependencyError("scikit-learn", "train")

@@ -8,9 +8,8 @@ from os import PathLike
 import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Collection
-from mobilenets.data.loading import Prepared
-from mobilenets.data.subset import Subset, check_skipped
+from mobilenets.data.dataset import Collection, Subset
+from mobilenets.data.loading import Prepared, check_skipped
 from mobilenets.engine.predictor import Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mobilenets.data.image import ArrayImage, FileImage, ImageSource
-from mobilenets.data.preparing import each, source_side
+from mobilenets.data.loading import each, source_side
 from mobilenets.data.resizing import resized
 from mobilenets.engine.session import Logits, Session
 from mobilenets.errors import DataError, EngineError

@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.data.dataset import spread
 from mobilenets.data.image import ImageSource
-from mobilenets.data.photographs import photographs
-from mobilenets.data.preparing import prepare_image
-from mobilenets.data.sampling import spread
-from mobilenets.data.sources import images_of
+from mobilenets.data.loading import prepare_image
+from mobilenets.data.sources import images_of, photographs
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError

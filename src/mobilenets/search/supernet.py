@@ -16,9 +16,8 @@ import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.pipeline import quantize_quickly
-from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.data.dataset import Dataset, reload_dataset, spread
 from mobilenets.data.loading import Prepared, prepare
-from mobilenets.data.sampling import spread
 from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, PlanningError

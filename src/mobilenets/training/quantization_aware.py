@@ -23,7 +23,7 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
 from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate, quantize_layers
-from mobilenets.data.subset import UNKNOWN, Targets
+from mobilenets.data.dataset import UNKNOWN, Targets
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model

@@ -18,8 +18,7 @@ from mobilenets.compression.pipeline import CALIBRATION_IMAGES, CompressionResul
 from mobilenets.compression.quality import DEFAULT_MAX_DROP
 from mobilenets.compression.quantize import Quantized
 from mobilenets.compression.techniques import Technique
-from mobilenets.data.dataset import Dataset
-from mobilenets.data.subset import Targets
+from mobilenets.data.dataset import Dataset, Targets
 from mobilenets.errors import MissingDependencyError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels

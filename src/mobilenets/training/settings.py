@@ -16,7 +16,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes, with_resolution
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
-from mobilenets.data.subset import Subset
+from mobilenets.data.dataset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
