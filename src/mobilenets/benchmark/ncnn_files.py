@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from mobilenets.errors import EngineError
 from mobilenets.model.model import Model
 
 _MAGIC = 7767517
-_ACTIVATIONS = {Activation.NONE: "", Activation.RELU: " 9=1", Activation.RELU6: " 9=3 -23310=2,0.0,6.0"}
 
 
 def write_ncnn(model: Model, folder: Path) -> None:
@@ -54,12 +53,14 @@ def write_ncnn(model: Model, folder: Path) -> None:
 def _line(model: Model, layer: Layer) -> str:
     shape = layer.weight_shape(model.network.input_shapes(layer))
     size = int(np.prod(shape))
-    activation = _ACTIVATIONS[layer.activation]
+    activation = _activation(layer)
     match layer:
         case Convolution(groups=1) | DepthwiseConvolution() | PointwiseConvolution():
-            padding = getattr(layer, "padding", Padding())
+            stride, padding = (
+                (1, Padding()) if isinstance(layer, PointwiseConvolution) else (layer.stride, layer.padding)
+            )
             numbers = (
-                f"0={shape[0]} 1={shape[2]} 3={getattr(layer, 'stride', 1)} 4={padding.left} 14={padding.top} "
+                f"0={shape[0]} 1={shape[2]} 3={stride} 4={padding.left} 14={padding.top} "
                 f"15={padding.right} 16={padding.bottom} 5=1 6={size}{activation}"
             )
             depthwise = isinstance(layer, DepthwiseConvolution)
@@ -72,6 +73,23 @@ def _line(model: Model, layer: Layer) -> str:
         case _:
             raise EngineError(f"{layer.name} ({layer.kind}) is not written for ncnn")
     return f"{kind} {layer.name} 1 1 {layer.inputs[0]} {layer.name} {numbers}"
+
+
+def _activation(layer: Layer) -> str:
+    """The activation function as a parameter of the layer."""
+    match layer.activation:
+        case Activation.NONE:
+            return ""
+        case Activation.RELU:
+            return " 9=1"
+        case Activation.RELU6:
+            return " 9=3 -23310=2,0.0,6.0"
+        case Activation.HARD_SWISH:
+            return " 9=6 -23310=2,0.16666667,0.5"
+        case Activation.HARD_SIGMOID:
+            raise EngineError(f"{layer.name} has a hard-sigmoid, which is not written for ncnn")
+        case _:
+            assert_never(layer.activation)
 
 
 def _write_weights(model: Model, layer: Layer, file: BinaryIO) -> None:

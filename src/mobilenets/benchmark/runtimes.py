@@ -27,6 +27,7 @@ from mobilenets.benchmark.quantizers import (
 )
 from mobilenets.engine.session import Session
 from mobilenets.errors import EngineError
+from mobilenets.formats.litert.write import litert_input, to_litert
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -72,7 +73,7 @@ class Ours(Contestant):
 
 
 class OnnxRuntime(Contestant):
-    """ONNX Runtime on the CPU, all graph optimisations.
+    """ONNX Runtime on the CPU, all graph optimizations.
 
     int8 networks get exact integers (:mod:`mobilenets.formats.onnx.run`): by its defaults its sums saturate on
     processors without VNNI, and its answers are others.
@@ -182,6 +183,7 @@ class LiteRt(Contestant):
             content = _litert_file(fold(model) if model.quantization is None else model)
         self._interpreter = litert.Interpreter(model_content=content, num_threads=threads)
         source, output = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        self._model, self._reads_int8 = model, source["dtype"] == np.int8
         self._input, self._output = source["index"], output["index"]
         self._input_scale, self._output_scale = source["quantization"], output["quantization"]
         self._batch = 0
@@ -191,8 +193,10 @@ class LiteRt(Contestant):
             self._interpreter.resize_tensor_input(self._input, pixels.shape)
             self._interpreter.allocate_tensors()
             self._batch = len(pixels)
-        if not self.own or self._normalize is None:
-            return self._normalize(pixels) if self._normalize else pixels
+        if self._normalize is None:
+            return litert_input(self._model, pixels, int8=self._reads_int8)
+        if not self.own:
+            return self._normalize(pixels)
         scale, zero_point = self._input_scale
         steps: Array = np.rint(self._normalize(pixels) / scale) + zero_point
         return steps.clip(-128, 127).astype(np.int8)
@@ -291,16 +295,14 @@ def _normalizer(model: Model, *, own: bool = False) -> Callable[[Pixels], Array]
 
 
 def _litert_file(model: Model) -> bytes:
-    from mobilenets.formats.litert.write import to_litert
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        to_litert(model, path)
+        to_litert(model, path, int8_input=True)
         return path.read_bytes()
 
 
 def _with_batch(network: Any, batch: int) -> Any:
-    """An OpenVINO model for one batch size: fixed shapes are what it optimises best."""
+    """An OpenVINO model for one batch size: fixed shapes are what it optimizes best."""
     fixed = network.clone()
     shape = fixed.input(0).get_partial_shape()
     shape[0] = batch

@@ -34,6 +34,8 @@ FLOAT_TOLERANCE = 1e-4
 """Largest difference of a float32 file's outputs, as a share of the largest value. Ten times what is seen."""
 HALF_TOLERANCE = 0.02
 """The same for a file whose weights are stored as float16."""
+SYMMETRIC_TOLERANCE = 0.25
+"""The same for an int8 file whose weights were quantized anew."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _verify(
 
 def _tolerance(writer: Writer, model: Model, options: Options) -> float:
     if model.quantization is not None:
-        return writer.int8_tolerance
+        return SYMMETRIC_TOLERANCE if vars(options).get("symmetric_weights") else writer.int8_tolerance
     return HALF_TOLERANCE if vars(options).get("half") else FLOAT_TOLERANCE
 
 

@@ -41,6 +41,10 @@ def option(default: Any, text: str, *, float32_only: bool = False) -> Any:
     return field(default=default, metadata={"help": text, "float32_only": float32_only})
 
 
+SYMMETRIC = "Quantize weights with zero points anew without: faster, and the answers differ as the export says"
+"""Help of the option ``symmetric_weights``, which several formats have."""
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a written network needs on a device.

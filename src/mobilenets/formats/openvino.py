@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
-from mobilenets.formats.format import Options, option
+from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.formats.onnx.run import RUNTIMES_EXTRA
 from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.symmetric_weights import symmetric_weights
 
 Array = npt.NDArray[Any]
 
@@ -24,11 +25,12 @@ class OpenVINOOptions(Options):
     """Options of :func:`to_openvino`."""
 
     half: bool = option(False, "Store float weights as float16", float32_only=True)
+    symmetric_weights: bool = option(False, SYMMETRIC)
 
 
 def write_openvino(model: Model, path: Path, options: OpenVINOOptions) -> None:
     """:func:`to_openvino`, as the registry of formats calls it."""
-    to_openvino(model, path, half=options.half)
+    to_openvino(symmetric_weights(model) if options.symmetric_weights else model, path, half=options.half)
 
 
 def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:

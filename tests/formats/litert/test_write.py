@@ -88,6 +88,19 @@ def test_int8_networks_without_branches_are_equal_but_for_the_rounding_of_float3
     assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 2e-6)
 
 
+def test_an_int8_file_can_read_bytes_less_128(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    model = random_int8_model(rng, random_network(rng, branches=False))
+    pixels = random_pixels(rng, model.network, 3)
+    answers = []
+    for int8 in (False, True):
+        to_litert(model, tmp_path / "model.tflite", int8_input=int8)
+        answers.append(run(tmp_path / "model.tflite", litert_input(model, pixels, int8=int8)))
+    assert litert_input(model, pixels, int8=True).dtype == np.int8
+    for name, values in answers[0].items():
+        np.testing.assert_array_equal(answers[1][name], values)
+
+
 @pytest.mark.parametrize("seed", range(15))
 def test_int8_networks_with_branches_are_equal_but_for_steps_where_branches_meet(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
@@ -124,7 +137,7 @@ def test_labels_lie_in_a_zip_archive_behind_the_model(tmp_path: Path) -> None:
         assert archive.read("labels.txt").decode() == "Kätzchen\nHund\n"
 
 
-def test_the_metadata_says_how_pixels_are_normalised_and_where_the_labels_are(tmp_path: Path) -> None:
+def test_the_metadata_says_how_pixels_are_normalized_and_where_the_labels_are(tmp_path: Path) -> None:
     tflite = pytest.importorskip("tflite")
     model = small_model()
     for preprocessing, mean, std in ((Preprocessing(), 127.5, 127.5), (IMAGENET, 0, 1)):

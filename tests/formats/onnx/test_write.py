@@ -131,7 +131,7 @@ def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> Non
         assert (found[output].argmax(axis=1) == logits.argmax(axis=1)).all()
 
 
-def test_the_graph_can_read_normalised_floats_instead_of_pixels() -> None:
+def test_the_graph_can_read_normalized_floats_instead_of_pixels() -> None:
     rng = np.random.default_rng(0)
     model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network)
@@ -158,12 +158,12 @@ def test_labels_and_preprocessing_travel_in_the_metadata(tmp_path: Path) -> None
 
 
 def fused_operators(model: Model, folder: Path) -> set[str]:
-    """Operators that are left when ONNX Runtime has optimised the graph."""
+    """Operators that are left when ONNX Runtime has optimized the graph."""
     options = session_options()
-    options.optimized_model_filepath = str(folder / "optimised.onnx")
-    options.log_severity_level = 4  # it warns that the optimised file fits this machine only
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 4  # it warns that the optimized file fits this machine only
     session(onnx_graph(model).SerializeToString(), options=options)
-    return {node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node}
+    return {node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node}
 
 
 def test_onnxruntime_runs_int8_mobilenet_in_integers_from_end_to_end(tmp_path: Path) -> None:

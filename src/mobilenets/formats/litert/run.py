@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import MissingDependencyError
@@ -26,9 +27,9 @@ def run_litert(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         raise MissingDependencyError("ai-edge-litert", RUNTIMES_EXTRA) from None
-    values = litert_input(model, pixels)
     interpreter = Interpreter(str(path))
     (source,) = interpreter.get_input_details()
+    values = litert_input(model, pixels, int8=source["dtype"] == np.int8)
     interpreter.resize_tensor_input(source["index"], values.shape)
     interpreter.allocate_tensors()
     interpreter.set_tensor(source["index"], values)

@@ -37,13 +37,14 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError
 from mobilenets.formats.description import describe
-from mobilenets.formats.format import Options, option
+from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
 from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.model.symmetric_weights import symmetric_weights
 
 DESCRIPTION_NAME = "mobilenets"
 """Under this name the metadata holds :func:`~mobilenets.formats.description.describe`'s texts, as one JSON object."""
@@ -52,16 +53,24 @@ Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
 
 
-def to_litert(model: Model, path: str | Path, *, weights: Literal["float32", "float16"] = "float32") -> None:
+def to_litert(
+    model: Model,
+    path: str | Path,
+    *,
+    weights: Literal["float32", "float16"] = "float32",
+    int8_input: bool = False,
+) -> None:
     """Write a Model as a LiteRT file.
 
-    The file reads what :func:`litert_input` gives: uint8 pixels for an int8 Model, else float32 ones normalised as its
+    The file reads what :func:`litert_input` gives: uint8 pixels for an int8 Model, else float32 ones normalized as its
     metadata says, (N, height, width, 3) for any N. Outputs are float32, (N, C) where a map is 1×1, else (N, H, W, C).
 
     Args:
         model: float32 or int8; batch norms are folded, which LiteRT does not know.
         path: Where to.
         weights: How a float32 Model's weights are stored. An int8 Model's are stored as they are.
+        int8_input: Whether the file of an int8 Model reads pixels less 128 as int8, as LiteRT's own converter has it,
+            instead of the pixels. A Model with weight zero points reads pixels in either case.
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
@@ -70,7 +79,7 @@ def to_litert(model: Model, path: str | Path, *, weights: Literal["float32", "fl
         OSError: If the file cannot be written.
     """
     model = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
-    graph = litert_graph(model, weights=weights)
+    graph = litert_graph(model, weights=weights, int8_input=int8_input)
     outputs = [graph.tensors[index].name for index in graph.outputs]
     metadata = {
         litert_metadata.NAME: litert_metadata.metadata(model, outputs),
@@ -80,15 +89,21 @@ def to_litert(model: Model, path: str | Path, *, weights: Literal["float32", "fl
     write_atomically(Path(path), content + litert_metadata.labels_archive(model))
 
 
-def litert_input(model: Model, pixels: Pixels) -> Array:
-    """What to give the file that :func:`to_litert` writes for pixels, uint8 (N, height, width, 3)."""
+def litert_input(model: Model, pixels: Pixels, *, int8: bool = False) -> Array:
+    """What to give the file that :func:`to_litert` writes for pixels, uint8 (N, height, width, 3).
+
+    Args:
+        model: What was written.
+        pixels: The images.
+        int8: Whether the file reads int8.
+    """
     if model.quantization is not None:
-        return pixels
+        return (pixels.astype(np.int16) - 128).astype(np.int8) if int8 else pixels
     mean, std = litert_metadata.normalization(model)
     return ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
-def litert_graph(model: Model, *, weights: str = "float32") -> Graph:
+def litert_graph(model: Model, *, weights: str = "float32", int8_input: bool = False) -> Graph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
         if layer.batch_norm is not None:
@@ -97,7 +112,7 @@ def litert_graph(model: Model, *, weights: str = "float32") -> Graph:
         writer = _Writer(model, half=weights == "float16")
     else:
         writer = _Writer(model, numbers=_Numbers(model, model.quantization))
-    writer.read_input()
+    writer.read_input(int8_input)
     for layer in model.network.layers:
         writer.write(layer)
     writer.finish()
@@ -195,7 +210,7 @@ class _Writer:
 
     # Into the network, and out of it
 
-    def read_input(self) -> None:
+    def read_input(self, int8_input: bool) -> None:
         """The image; bytes of pixels become INT8 where the graph computes in that.
 
         By way of real numbers, as XNNPACK takes both of these operators, and not the one that would go from UINT8 to
@@ -208,6 +223,9 @@ class _Writer:
             self.graph.inputs.append(index)
             if litert_metadata.normalization(self.model) == (0.0, 1.0):
                 index = self.normalized(index, shape)
+        elif int8_input and self.numbers.kind == "INT8":
+            index = self.graph.add(self.tensor(INPUT, shape, INPUT))
+            self.graph.inputs.append(index)
         else:
             held = self.numbers.scales[INPUT]
             scale, zero_point = np.array([held.scale], np.float32), np.array([held.zero_point], np.int64)
@@ -470,8 +488,12 @@ class LiteRTOptions(Options):
     """Options of :func:`write_litert`."""
 
     half: bool = option(False, "Store float weights as float16", float32_only=True)
+    int8_input: bool = option(False, "Let an int8 file read pixels less 128 as int8, which saves a conversion")
+    symmetric_weights: bool = option(False, SYMMETRIC)
 
 
 def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
     """:func:`to_litert`, as the registry of formats calls it."""
-    to_litert(model, path, weights="float16" if options.half else "float32")
+    if options.symmetric_weights:
+        model = symmetric_weights(model)
+    to_litert(model, path, weights="float16" if options.half else "float32", int8_input=options.int8_input)

@@ -1,7 +1,7 @@
 """Model → ONNX: float32 as it is, int8 as pairs of QuantizeLinear and DequantizeLinear.
 
 The graph keeps everything that a Model's tensors hold, batch norms included, under the Model's own names, so that it
-can be read back exactly: a node is named ``<layer>/<operator>`` and an initialiser like the Model's tensor. Runtimes
+can be read back exactly: a node is named ``<layer>/<operator>`` and an initializer like the Model's tensor. Runtimes
 fuse what can be fused themselves. In int8 every activation passes through QuantizeLinear and DequantizeLinear with the
 Model's scale and zero point; that is the form which ONNX Runtime and OpenVINO turn into their integer kernels. ONNX
 Runtime then answers bit for bit as the Model does.
@@ -33,10 +33,11 @@ from mobilenets.architecture.layers import (
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
-from mobilenets.formats.format import Options, option
+from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
+from mobilenets.model.symmetric_weights import symmetric_weights
 
 OPSET = 17
 IR_VERSION = 8
@@ -52,7 +53,7 @@ def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True) -> None
     Args:
         model: float32 or int8.
         path: Where to.
-        pixel_input: Whether the graph reads uint8 images (N, height, width, 3) and normalises them itself. If not, it
+        pixel_input: Whether the graph reads uint8 images (N, height, width, 3) and normalizes them itself. If not, it
             reads what the network reads, float32 (N, 3, height, width), which only a float32 Model can.
 
     Raises:
@@ -87,7 +88,7 @@ def onnx_graph(model: Model, *, pixel_input: bool = True, integer_units: bool = 
     except ImportError:
         raise MissingDependencyError("onnx", "formats") from None
     if model.quantization is not None and not pixel_input:
-        raise FormatError("an int8 Model reads the bytes of pixels; it has no normalised float input to offer")
+        raise FormatError("an int8 Model reads the bytes of pixels; it has no normalized float input to offer")
     network, helper = model.network, onnx.helper
     writer = _Writer(model, onnx, integer_units and model.quantization is not None)
     writer.read_input(pixel_input)
@@ -126,7 +127,7 @@ class _Value:
 
     Attributes:
         source: Name of the layer that made it, or ``"input"``.
-        tensor: Name of the tensor: uint8 where there is a quantisation, else float32.
+        tensor: Name of the tensor: uint8 where there is a quantization, else float32.
         flat: Whether it is (N, C) rather than (N, C, H, W).
         quantization: Scale and zero point of a uint8 tensor.
         pixels: Whether it is the graph's input in bytes, (N, H, W, C).
@@ -451,8 +452,11 @@ class OnnxOptions(Options):
     """Options of :func:`write_onnx`."""
 
     normalized_input: bool = option(False, "Read normalized floats instead of pixels")
+    symmetric_weights: bool = option(False, SYMMETRIC)
 
 
 def write_onnx(model: Model, path: Path, options: OnnxOptions) -> None:
     """:func:`to_onnx`, as the registry of formats calls it."""
+    if options.symmetric_weights:
+        model = symmetric_weights(model)
     to_onnx(model, path, pixel_input=not options.normalized_input)
