@@ -29,10 +29,11 @@ from tradeoff_runs import RESOLUTIONS, WIDTHS, OutOfTimeError, Results, Runs, Tr
 from mobilenets.compression.pipeline import QUICK
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.engine.session import Session
+from mobilenets.engine.timing import time_sessions
 from mobilenets.model.file import load, save
 from mobilenets.search.candidates import candidate_of
 from mobilenets.search.frontier import knee
-from mobilenets.search.profile import measure, measure_profile, synthetic_model, time_sessions
+from mobilenets.search.measuring import measure, measure_profile, synthetic_model
 from mobilenets.training.recipe import DEFAULT
 
 COST_ROUNDS, STEPS_A_ROUND = 5, 16

@@ -8,7 +8,8 @@ import pytest
 from tests.cli.conftest import RunCommand
 
 from mobilenets.cli import profile
-from mobilenets.search.profile import EIGHTHS, PROFILED_RESOLUTIONS, DeviceProfile, Point
+from mobilenets.search.measuring import PROFILED_RESOLUTIONS
+from mobilenets.search.profile import EIGHTHS, DeviceProfile, Point
 
 
 def measured(factor: float) -> DeviceProfile:

@@ -18,7 +18,8 @@ from mobilenets.model.file import save
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import predicted_file_bytes, published_candidates
 from mobilenets.search.frontier import choose
-from mobilenets.search.profile import DeviceProfile, Point, measure_profile, synthetic_model
+from mobilenets.search.measuring import measure_profile, synthetic_model
+from mobilenets.search.profile import DeviceProfile, Point
 
 
 def quadratic_profile() -> DeviceProfile:

@@ -20,9 +20,11 @@ from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, search_resolutions
+from mobilenets.search.finishing import finish
 from mobilenets.search.profile import EIGHTHS, DeviceProfile, Point
 from mobilenets.search.record import SearchRecord
-from mobilenets.search.search import SearchResult, finish, search
+from mobilenets.search.result import SearchResult
+from mobilenets.search.search import search
 from mobilenets.training import loop
 from mobilenets.training import supernet as supernet_training
 from mobilenets.training.recipe import DEFAULT

@@ -31,13 +31,11 @@ from mobilenets.model.recalibration import reestimated
 from mobilenets.model.subnet import sliced, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
-from mobilenets.search.plan import plan
+from mobilenets.search.plan import dataset_of, plan, subnet_candidates
 from mobilenets.search.supernet import (
     Subnet,
     SubnetImages,
     candidates_in_precisions,
-    dataset_of,
-    subnet_candidates,
 )
 from mobilenets.tasks.classification import Classification
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,11 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.data.augmentation import Flip
-from mobilenets.errors import MissingDependencyError
-from mobilenets.model.provenance import Provenance
+from mobilenets.errors import MissingDependencyError, MobileNetsError
 
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
-    from mobilenets.compression.quality import QualityReport
-    from mobilenets.model.model import Model
+    from mobilenets.compression.pipeline import CompressionResult
     from mobilenets.search.profile import DeviceProfile
     from mobilenets.search.record import SearchRecord
     from mobilenets.training.result import Fit
@@ -112,7 +109,7 @@ def command(
     settings = Settings(
         **{_SETTINGS.get(name, name): value for name, value in options.items()},
         flip=Flip(chosen_flip) if chosen_flip else None,
-        validation_apart=apart or int8,  # they are the judges of the int8 Model
+        validation_apart=apart or int8,  # they evaluate the int8 Model
     )
     progress = progress_to_stderr(quiet=quiet)
     try:
@@ -129,11 +126,10 @@ def command(
         print_json(result.to_json())
     else:
         _print(result, output)
-    quantized, verdict = _write_int8(result, output, progress, as_json=as_json) if int8 else (None, None)
+    quantized = _quantize(result, output, progress, as_json=as_json) if int8 else None
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
-    figures = {"command": words} | ({"compression": verdict.to_json()} if verdict else {})
-    _write_report(result, quantized, figures, output, progress)
+    _report(result, output, quantized, words, progress)
 
 
 def _search_options(options: dict[str, Any]) -> dict[str, Any] | None:
@@ -169,37 +165,37 @@ def _profile(path: str) -> DeviceProfile:
     return DeviceProfile.load(path)
 
 
-def _write_report(
-    result: Fit, int8: Model | None, figures: Mapping[str, Any], output: Path, progress: Progress
-) -> None:
-    """The report, beside the Model. The Model is what was asked for: that it has no report is not a failure."""
-    from mobilenets.reports.run_report import run_of, write_report
-    from mobilenets.training.run_folder import REPORT_FILE, add_metrics
-
-    try:
-        add_metrics(output, figures)
-        write_report(run_of(result, output, int8=int8, figures=figures), output / REPORT_FILE, progress=progress)
-    except Exception as error:  # whatever it is: hours of training must not end in a traceback over their summary
-        progress.note(f"no report is written: {error!r}; mobilenets report {output} tries again")
-    else:
-        progress.note(f"{output / REPORT_FILE} says how it went")
-
-
-def _write_int8(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> tuple[Model, QualityReport]:
+def _quantize(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> CompressionResult:
     from mobilenets.model.file import save
     from mobilenets.training.quantize import quantize_fitted
+    from mobilenets.training.run_folder import INT8_FILE
 
-    made = quantize_fitted(result.model, result.dataset, progress=progress)
-    model, verdict = made.model, made.report
-    path = output / "model.int8.safetensors"
-    save(model, path)
+    quantized = quantize_fitted(result.model, result.dataset, progress=progress)
+    path = output / INT8_FILE
+    save(quantized.model, path)
     if not as_json:
-        click.echo(f"int8: {-(verdict.drop or 0):+.2f} points on the validation images; {path} is written")
-    return model, verdict
+        drop = quantized.report.drop or 0
+        click.echo(f"int8: {-drop:+.2f} points on the validation images; {path} is written")
+    return quantized
+
+
+def _report(
+    result: Fit, output: Path, quantized: CompressionResult | None, words: list[str], progress: Progress
+) -> None:
+    """Write the report beside the Model. The Model is what was asked for: that it has no report is not a failure."""
+    from mobilenets.reports.run_report import report_run
+
+    try:
+        path = report_run(result, output, quantized=quantized, command=words, progress=progress)
+    except (MobileNetsError, OSError) as error:
+        progress.note(f"no report is written: {error!r}; mobilenets report {output} tries again")
+    else:
+        progress.note(f"{path} says how it went")
 
 
 def _print(result: Fit, output: Path) -> None:
-    from mobilenets.search.search import SearchResult
+    from mobilenets.model.provenance import Provenance
+    from mobilenets.search.result import SearchResult
     from mobilenets.training.run_folder import FLOAT_FILE, METRICS_FILE, MODEL_FILE, PROFILE_FILE, SUPERNET_FILE
 
     network, evaluation, provenance = result.model.network, result.evaluation, Provenance.of(result.model)

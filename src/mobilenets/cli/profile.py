@@ -10,7 +10,8 @@ from rich.table import Table
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import precision_list, thread_list
 from mobilenets.cli.output_file import OutputFile
-from mobilenets.search.profile import DeviceProfile, measure_profile
+from mobilenets.search.measuring import measure_profile
+from mobilenets.search.profile import DeviceProfile
 
 DISTURBED = 1.5
 """A median so many times the shortest time was not measured on an idle machine."""

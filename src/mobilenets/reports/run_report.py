@@ -31,9 +31,10 @@ from mobilenets.reports.pages.markup import Element, tag, write
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
 from mobilenets.tasks.classification import ClassificationMetrics
-from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, read_metrics
+from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, add_metrics, read_metrics
 
 if TYPE_CHECKING:
+    from mobilenets.compression.pipeline import CompressionResult
     from mobilenets.training.result import Fit
 
 PHASES = {"supernet": "the supernet", "fine-tune": "the chosen subnet", "compress": "int8"}
@@ -229,6 +230,41 @@ def report(
     """
     path = Path(run) / REPORT_FILE if output is None else Path(output)
     write_report(read_run(run, data, progress=progress), path, progress=progress)
+    return path
+
+
+def report_run(
+    fit: Fit,
+    folder: str | Path,
+    *,
+    quantized: CompressionResult | None = None,
+    command: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> Path:
+    """Write the report of a run that has just ended into its folder, and add to its figures what is given here.
+
+    Args:
+        fit: What came of the run.
+        folder: Its output folder.
+        quantized: The int8 Model that was made of its Model, where that is float32.
+        command: The words by which the run was called for, so that the report can repeat them.
+        progress: Receives progress updates.
+
+    Returns:
+        The HTML file.
+
+    Raises:
+        DataError: If more than a tenth of the test images are broken by now.
+        EngineError: If the engine cannot run the Model.
+        OSError: If a file cannot be written.
+    """
+    figures: dict[str, Any] = {"command": list(command)}
+    if quantized is not None:
+        figures["compression"] = quantized.report.to_json()
+    add_metrics(folder, figures)
+    path = Path(folder) / REPORT_FILE
+    run = run_of(fit, folder, int8=None if quantized is None else quantized.model, figures=figures)
+    write_report(run, path, progress=progress)
     return path
 
 

@@ -10,9 +10,9 @@ from mobilenets.architecture.cost import cost
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.engine.session import Session
+from mobilenets.engine.timing import time_sessions
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
-from mobilenets.search.profile import time_sessions
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.errors import PlanningError
-from mobilenets.model.file import load
+from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.engine.session import Session
+from mobilenets.engine.timing import time_sessions
+from mobilenets.errors import DataError, PlanningError
+from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Provenance
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import Candidate, published_candidates
+from mobilenets.search.candidates import Candidate, candidate_of, published_candidates
 from mobilenets.search.frontier import choose, explain_knee, frontier
-from mobilenets.search.profile import PRECISIONS, DeviceProfile, measure_profile
-from mobilenets.search.supernet import dataset_of, subnet_candidates
+from mobilenets.search.measuring import measure_profile, synthetic_model
+from mobilenets.search.profile import PRECISIONS, DeviceProfile
+from mobilenets.search.supernet import Cost, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
 
 
 @dataclass(frozen=True)
@@ -127,3 +133,109 @@ def plan(
         accuracy_of = f"top-1 on {len(dataset.validation)} validation images of {dataset.source}"
     name = processor_name() if profile is None else profile.device
     return PlanResult(budget, tuple(candidates), choose(candidates, budget), name, threads, accuracy_of)
+
+
+# Subnets of a finished supernet --------------------------------------------------------------------------------------
+
+
+def dataset_of(supernet: Model, source: str | Path | None = None, *, progress: Progress = SILENT) -> Dataset:
+    """The images that a supernet was trained on, in the same parts.
+
+    Args:
+        supernet: The supernet.
+        source: Where they are; None for where they were then.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If the Model does not say what it was trained on.
+        DataError: If the images cannot be read, or are others: images that trained the Model would then evaluate it.
+    """
+    found = Provenance.of(supernet).data
+    if found is None or not found.is_complete:
+        raise PlanningError("the supernet does not say what it was trained on, so its subnets cannot be evaluated")
+    return reload_dataset(found, source, progress=progress)
+
+
+def subnet_candidates(
+    supernet: Model,
+    dataset: Dataset,
+    *,
+    sizes: Sequence[Size] = (),
+    precisions: Sequence[str] = ("float32",),
+    budget: Budget = Budget(),
+    threads: int = 1,
+    profile: DeviceProfile | None = None,
+    progress: Progress = SILENT,
+) -> list[Candidate]:
+    """Subnets of a supernet with their accuracy on the validation images and their latency.
+
+    Subnets whose batch-norm statistics the Model's file holds are used as they are; those of any other size are
+    measured on training images by NumPy.
+
+    Args:
+        supernet: A Model that a search trained.
+        dataset: What it was trained on: validation images evaluate, training images calibrate.
+        sizes: (α, resolution) of the subnets, in all precisions; by default those that the Model has statistics of, in
+            int8 only where that could be chosen.
+        precisions: ``float32``, ``int8`` or both.
+        budget: Limits of the choice.
+        threads: Threads that share one image.
+        profile: Latencies of another device; None to measure here, all subnets side by side.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If the Model is not a supernet, or the profile does not cover a subnet.
+        ModelError: If a width is below the smallest that was trained.
+        ArchitectureError: If a width or resolution cannot be had.
+        DataError: If there are no validation images.
+    """
+    if not supernet.slices:
+        raise PlanningError(
+            "this Model is no supernet; mobilenets fit with a budget, such as --max-latency 5ms, writes one as "
+            "supernet.safetensors"
+        )
+    if not len(dataset.validation):
+        raise DataError(f"{dataset.source} has no validation images")
+    images = SubnetImages(dataset, supernet.preprocessing)
+
+    def subnet_at(width: float, side: int) -> Model:
+        known = (width, side) in supernet.slices
+        return supernet.slice(width, side, pixels=None if known else images.training(side))
+
+    subnets = evaluate_subnets(list(sizes) or sorted(supernet.slices), subnet_at, images, progress=progress)
+    models = {size: subnet.model for size, subnet in subnets.items()}
+    cost = (
+        _measured_cost(models, precisions, threads, progress)
+        if profile is None
+        else _predicted_cost(models, profile, threads)
+    )
+    found = candidates_in_precisions(subnets, precisions, cost, images, budget, every=bool(sizes), progress=progress)
+    return [replace(candidate, file_bytes=file_bytes(model)) for candidate, model in found]
+
+
+def _measured_cost(models: Mapping[Size, Model], precisions: Sequence[str], threads: int, progress: Progress) -> Cost:
+    """Measure here. In int8 with random weights, which cost the same, so that not every subnet must be quantized."""
+    timed = {
+        (*size, precision): model if precision == "float32" else synthetic_model(model.network, precision)
+        for precision in precisions
+        for size, model in models.items()
+    }
+    times = time_sessions([Session(model, threads) for model in timed.values()], progress=progress)
+    medians = {place: statistics.median(spent) for place, spent in zip(timed, times, strict=True)}
+
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        latency_ms = medians[width, side, precision]
+        return candidate_of(models[width, side].network, precision, accuracy=0.0, latency_ms=latency_ms)
+
+    return cost
+
+
+def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> Cost:
+    """Read from the profile of another device."""
+
+    def cost(width: float, side: int, precision: str) -> Candidate:
+        network = models[width, side].network
+        latency_ms = profile.latency_of(network, precision, threads)
+        return candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+
+    return cost

@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.compression.pipeline import CompressionResult
-from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.engine.session import Session
-from mobilenets.errors import GateError, PlanningError, TrainingError
+from mobilenets.engine.timing import time_sessions
+from mobilenets.errors import TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.search.budget import Budget, affordable
@@ -37,16 +37,18 @@ from mobilenets.search.candidates import (
     search_resolutions,
     search_widths,
 )
-from mobilenets.search.frontier import choose, explain
-from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, measure_profile, time_sessions
+from mobilenets.search.finishing import Finished, allowed_drop, finish
+from mobilenets.search.measuring import measure_profile
+from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
-from mobilenets.search.supernet import check_validation, evaluate_supernet
+from mobilenets.search.result import Phase, SearchResult, timed
+from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
 from mobilenets.tasks.classification import ClassificationMetrics
-from mobilenets.training.image_cache import cache_images
+from mobilenets.training.image_cache import CachedImages, cache_images
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import reestimated
 from mobilenets.training.recipe import suited_to
-from mobilenets.training.result import Fit, epochs_to_json, provenance_of
+from mobilenets.training.result import provenance_of
 from mobilenets.training.run_folder import (
     CHECKPOINT_FILE,
     PROFILE_FILE,
@@ -55,7 +57,6 @@ from mobilenets.training.run_folder import (
     fine_tuning_checkpoint,
     write,
 )
-from mobilenets.training.selection import Epoch
 from mobilenets.training.settings import Settings, default_resolution, set_up, specification
 from mobilenets.training.supernet import (
     SupernetTraining,
@@ -66,52 +67,6 @@ from mobilenets.training.supernet import (
 )
 
 MEASURING_ROUNDS = 8
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One part of a search.
-
-    Attributes:
-        name: ``latency``, ``supernet``, ``frontier``, ``fine-tune``, ``compress`` or ``test``.
-        seconds: How long it took, without earlier parts of a resumed run.
-        history: Figures of its epochs, where it trained.
-        best_epoch: The epoch that was kept, from 0; −1 where its start was; None where it did not train.
-    """
-
-    name: str
-    seconds: float
-    history: tuple[Epoch, ...] = ()
-    best_epoch: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready values, with epochs numbered from 1."""
-        return {
-            "name": self.name,
-            "seconds": round(self.seconds, 1),
-            "epochs": epochs_to_json(self.history),
-            "best_epoch": None if self.best_epoch is None else self.best_epoch + 1,
-        }
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SearchResult(Fit):
-    """A Model that meets a budget, with its figures and how it was chosen.
-
-    Attributes:
-        search: How the network was chosen.
-        phases: The parts of the search, in order. ``history`` is that of the fine-tuning.
-    """
-
-    search: SearchRecord
-    phases: tuple[Phase, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Figures as those of a :class:`~mobilenets.training.result.Fit`, and those of the search and its phases."""
-        phases = [phase.to_json() for phase in self.phases]
-        return super().to_json() | {"search": self.search.to_json(), "phases": phases}
 
 
 def search(
@@ -150,12 +105,12 @@ def search(
     """
     begun = time.monotonic()
     architecture = largest_architecture(settings)
-    given = DeviceProfile.load(device) if isinstance(device, str | Path) else device
+    profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)
     recipe, processor, precision = set_up(settings)
     dataset = load_dataset(source, seed=settings.seed, progress=progress)
     check_validation(dataset)
-    how = SupernetTraining(
+    training = SupernetTraining(
         recipe=suited_to(recipe, dataset.labels, settings.flip),
         widths=search_widths(architecture.width_multiplier or max(EIGHTHS)),
         resolutions=search_resolutions(architecture.resolution or default_resolution(dataset.train)),
@@ -164,87 +119,57 @@ def search(
         epochs=settings.epochs,
         seed=settings.seed,
     )
-    go_on: dict[str, Any] = {"resume": resume, "progress": progress}
-    classes = len(dataset.labels)
-
-    measure = partial(_profile, how, precisions, threads, classes, resume and folder, progress)
-    profile, latency = timed("latency", measure if given is None else lambda: given)
-    networks = networks_of_sizes(architecture, how.widths, how.resolutions, classes=classes)
-    predicted = predicted_candidates(networks, profile, precisions=precisions, threads=threads)
-    usable = affordable(predicted, budget)
-    if folder is not None:
-        profile.save(folder / PROFILE_FILE)
-
-    widest, largest = max(one.width_multiplier for one in usable), max(one.resolution for one in usable)
-    network = replace(architecture, width_multiplier=widest, resolution=largest).network(classes=classes)
-    sides = [side for side in how.resolutions if side <= largest]
-    progress.note(_training_note(len(usable), len(predicted), min(how.widths), widest, sides))
-    images = cache_images(dataset.train, largest, progress=progress)
-    checkpoint = folder and folder / CHECKPOINT_FILE
-    trained, training = timed(
-        "supernet", partial(train_supernet, network, dataset, images, how, checkpoint=checkpoint, **go_on)
+    request = SearchRequest(
+        dataset, architecture, training, budget, tuple(precisions), threads, profile, folder, resume, progress
     )
-
-    sizes = [(width, side) for width in how.widths for side in sides if width <= widest]
-    cost = partial(find_candidate, predicted)
-    evaluate = partial(
-        evaluate_supernet, trained.model, dataset, sizes, precisions, cost, reestimated, budget, progress=progress
-    )
-    evaluated, evaluating = timed("frontier", evaluate)
-    if folder is not None:
-        save(evaluated.supernet, folder / SUPERNET_FILE)
-
-    def fine_tune(choice: Candidate) -> TrainedModel:
-        size = choice.width_multiplier, choice.resolution
-        file = folder and fine_tuning_checkpoint(folder, *size)
-        return fine_tune_subnet(evaluated.supernet, size, dataset, images, how, checkpoint=file, **go_on)
-
+    costs, measuring = timed("latency", partial(predict_costs, request))
+    network = supernet_network(request, costs)
+    images = cache_images(dataset.train, network.height, progress=progress)
+    trained, training_phase = timed("supernet", partial(_train, request, network, images))
+    evaluated, evaluating = timed("frontier", partial(_evaluate, request, costs, trained.model))
+    fine_tune = partial(_fine_tune, request, evaluated.supernet, images)
     compress = partial(
         quantize_fitted, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress
     )
     finished = finish(evaluated.candidates, budget, fine_tune, compress, progress=progress)
-
-    def test() -> tuple[ClassificationMetrics, MeasuredLatency | None]:
-        expected = finished.choice.latency_ms
-        measured = _latency(finished.model, expected, threads, progress) if given is None else None
-        return _evaluation(finished.model, dataset, progress), measured
-
-    (evaluation, measured), testing = timed("test", test)
-    error = None if given is None else given.interpolation_error
-    record = SearchRecord(
-        budget=budget,
-        device=LatencySource(profile.device, profile.engine, threads, given is None, interpolation_error=error),
-        candidates=evaluated.candidates,
-        choice=finished.choice,
-        reason=finished.reason,
-        validation_images=len(dataset.validation),
-        widest=widest,
-        largest=largest,
-        latency=measured,
-    )
-    tuned = finished.fine_tuned
-    provenance: Mapping[str, Any] = {
-        **provenance_of(dataset, how.recipe, tuned.run, tuned.best_epoch, finished.validation_top1, evaluation),
-        "supernet_epochs": supernet_epochs(how.usual_epochs(dataset, network)),
-        "budget": asdict(budget),
-    }
-    result = SearchResult(
-        _recorded(finished.model, provenance),
-        dataset,
-        evaluation,
-        tuned.history,
-        tuned.best_epoch,
-        time.monotonic() - begun,
-        None if finished.verdict is None else _recorded(tuned.model, provenance),
-        finished.verdict,
-        search=record,
-        phases=(latency, training, evaluating, *finished.phases, testing),
-    )
+    (evaluation, latency), testing = timed("test", partial(_test, request, finished))
+    phases = (measuring, training_phase, evaluating, *finished.phases, testing)
+    record = _record(request, costs, network, evaluated.candidates, finished, latency)
+    result = _result(request, network, finished, evaluation, record, phases, time.monotonic() - begun)
     if folder is not None:
         write(result, folder)
-        for size in sizes:
-            fine_tuning_checkpoint(folder, *size).unlink(missing_ok=True)
+        for one in evaluated.candidates:
+            fine_tuning_checkpoint(folder, one.width_multiplier, one.resolution).unlink(missing_ok=True)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class SearchRequest:
+    """What a search is asked to do; its steps are functions of it.
+
+    Attributes:
+        dataset: Images of all three parts.
+        architecture: MobileNet V1; its width and resolution do not count.
+        training: How the supernet is trained, and the sizes that are considered.
+        budget: Limits, and the accuracy to reach.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Threads that share one image.
+        device: Latencies of the machine that the Model is used on; None to measure this one.
+        folder: Where everything is written, if anywhere.
+        resume: Whether to go on from the checkpoints in the folder.
+        progress: Receives progress updates.
+    """
+
+    dataset: Dataset
+    architecture: Specification
+    training: SupernetTraining
+    budget: Budget
+    precisions: tuple[str, ...]
+    threads: int
+    device: DeviceProfile | None
+    folder: Path | None
+    resume: bool
+    progress: Progress
 
 
 # The steps ------------------------------------------------------------------------------------------------------------
@@ -269,135 +194,188 @@ def largest_architecture(settings: Settings) -> Specification:
     return largest
 
 
-def allowed_drop(images: int) -> float:
-    """Points of top-1 that int8 may lose: fewer than a hundred images cannot tell a point from one image."""
-    return max(DEFAULT_MAX_DROP, 100 / images + 1e-9)
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """A choice that was fine-tuned and, where it is int8, quantized.
+@dataclass(frozen=True)
+class Costs:
+    """What every size costs, before any of them has an accuracy.
 
     Attributes:
-        choice: The candidate.
-        reason: Why it was chosen, in one sentence.
-        fine_tuned: What fine-tuning made of it, in float32.
-        model: The finished Model.
-        validation_top1: Its top-1 on the validation images, as a share of 1.
-        verdict: What quantization lost, where the choice is int8.
-        phases: The phases of all that, in order.
+        profile: The latencies.
+        candidates: Every size in every precision; their accuracy is 0.
+        usable: Those that meet the limits of the budget.
     """
 
-    choice: Candidate
-    reason: str
-    fine_tuned: TrainedModel
-    model: Model
-    validation_top1: float | None
-    verdict: QualityReport | None
-    phases: tuple[Phase, ...]
+    profile: DeviceProfile
+    candidates: tuple[Candidate, ...]
+    usable: tuple[Candidate, ...]
 
 
-def finish(
-    candidates: Sequence[Candidate],
-    budget: Budget,
-    fine_tune: Callable[[Candidate], TrainedModel],
-    compress: Callable[[Model], CompressionResult],
-    *,
-    progress: Progress = SILENT,
-) -> Finished:
-    """Choose a candidate, fine-tune it, and quantize it if it is int8.
-
-    Where quantization loses too much, another is chosen among those in float32.
-
-    Args:
-        candidates: To choose from.
-        budget: Limits, and the accuracy to reach.
-        fine_tune: Gives the fine-tuned subnet of a candidate, in float32.
-        compress: Quantizes a float32 Model.
-        progress: Receives progress updates.
+def predict_costs(request: SearchRequest) -> Costs:
+    """Predict what every size costs, from the latencies of a device; they are kept in the output folder.
 
     Raises:
-        PlanningError: If none meets the budget or reaches the accuracy.
-        GateError: If quantization loses too much and there is no candidate in float32.
+        PlanningError: If the profile does not cover the sizes, or none meets the budget.
     """
-    choice = _choice(candidates, budget)
-    progress.note(f"chose {choice}: top-1 {100 * choice.accuracy:.1f} % on the validation images")
-    tuned, tuning = timed("fine-tune", partial(fine_tune, choice))
-    reason = explain(candidates, budget, choice)
-    if choice.precision == "float32":
-        return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
-    try:
-        result, compressing = timed("compress", partial(compress, tuned.model))
-    except GateError as error:
-        others = [one for one in candidates if one.precision == "float32"]
-        if not others:
-            raise
-        progress.note(f"{error}; choosing again, in float32")
-        again = finish(others, budget, fine_tune, compress, progress=progress)
-        return replace(again, phases=(tuning, *again.phases))
-    top1 = None if result.report.top1_after is None else result.report.top1_after.value
-    return Finished(choice, reason, tuned, result.model, top1, result.report, (tuning, compressing))
+    profile = request.device or _measured_profile(request)
+    training, classes = request.training, len(request.dataset.labels)
+    networks = networks_of_sizes(request.architecture, training.widths, training.resolutions, classes=classes)
+    candidates = predicted_candidates(networks, profile, precisions=request.precisions, threads=request.threads)
+    usable = affordable(candidates, request.budget)
+    if request.folder is not None:
+        profile.save(request.folder / PROFILE_FILE)
+    return Costs(profile, candidates, tuple(usable))
 
 
-def timed(name: str, work: Callable[[], T]) -> tuple[T, Phase]:
-    """Do some work, and describe it as a phase."""
-    begun = time.monotonic()
-    made = work()
-    seconds = time.monotonic() - begun
-    if isinstance(made, TrainedModel):
-        return made, Phase(name, seconds, tuple(made.history), made.best_epoch)
-    return made, Phase(name, seconds)
+def supernet_network(request: SearchRequest, costs: Costs) -> Network:
+    """The network of the supernet: no wider and no larger than the budget can use."""
+    widest = max(one.width_multiplier for one in costs.usable)
+    largest = max(one.resolution for one in costs.usable)
+    narrowest = min(request.training.widths)
+    widths = f"widths {narrowest:g} to {widest:g}" if narrowest < widest else f"width {widest:g}"
+    sides = sorted(side for side in request.training.resolutions if side <= largest)
+    request.progress.note(
+        f"{len(costs.usable)} of {len(costs.candidates)} networks meet the budget; training a supernet for {widths} "
+        f"and {', '.join(map(str, sides))} pixels"
+    )
+    chosen = replace(request.architecture, width_multiplier=widest, resolution=largest)
+    return chosen.network(classes=len(request.dataset.labels))
 
 
-def _profile(
-    how: SupernetTraining,
-    precisions: Sequence[str],
-    threads: int,
-    classes: int,
-    resumed: Path | bool | None,
-    progress: Progress,
-) -> DeviceProfile:
+def _train(request: SearchRequest, network: Network, images: CachedImages) -> TrainedModel:
+    return train_supernet(
+        network,
+        request.dataset,
+        images,
+        request.training,
+        checkpoint=request.folder and request.folder / CHECKPOINT_FILE,
+        resume=request.resume,
+        progress=request.progress,
+    )
+
+
+def _evaluate(request: SearchRequest, costs: Costs, supernet: Model) -> EvaluatedSupernet:
+    """Evaluate every subnet; the supernet is written with their batch-norm statistics."""
+    sizes = [
+        (width, side)
+        for width in request.training.widths
+        for side in request.training.resolutions
+        if width <= supernet.network.width_multiplier and side <= supernet.network.height
+    ]
+    evaluated = evaluate_supernet(
+        supernet,
+        request.dataset,
+        sizes,
+        request.precisions,
+        partial(find_candidate, costs.candidates),
+        reestimated,
+        request.budget,
+        progress=request.progress,
+    )
+    if request.folder is not None:
+        save(evaluated.supernet, request.folder / SUPERNET_FILE)
+    return evaluated
+
+
+def _fine_tune(request: SearchRequest, supernet: Model, images: CachedImages, choice: Candidate) -> TrainedModel:
+    size = choice.width_multiplier, choice.resolution
+    return fine_tune_subnet(
+        supernet,
+        size,
+        request.dataset,
+        images,
+        request.training,
+        checkpoint=request.folder and fine_tuning_checkpoint(request.folder, *size),
+        resume=request.resume,
+        progress=request.progress,
+    )
+
+
+def _measured_profile(request: SearchRequest) -> DeviceProfile:
     """Latencies of this machine; those of the run that goes on, so that it chooses what it would have chosen."""
-    if isinstance(resumed, Path) and (resumed / PROFILE_FILE).exists():
-        return DeviceProfile.load(resumed / PROFILE_FILE)
+    kept = None if request.folder is None else request.folder / PROFILE_FILE
+    if request.resume and kept is not None and kept.exists():
+        return DeviceProfile.load(kept)
     return measure_profile(
-        widths=how.widths,
-        resolutions=how.resolutions,
-        precisions=precisions,
-        threads=(threads,),
-        classes=classes,
+        widths=request.training.widths,
+        resolutions=request.training.resolutions,
+        precisions=request.precisions,
+        threads=(request.threads,),
+        classes=len(request.dataset.labels),
         rounds=MEASURING_ROUNDS,
         checked=False,
-        progress=progress,
+        progress=request.progress,
     )
 
 
-def _training_note(usable: int, all_: int, narrowest: float, widest: float, sides: Sequence[int]) -> str:
-    widths = f"widths {narrowest:g} to {widest:g}" if narrowest < widest else f"width {widest:g}"
-    return (
-        f"{usable} of {all_} networks meet the budget; training a supernet for {widths} and "
-        f"{', '.join(map(str, sorted(sides)))} pixels"
+def _test(request: SearchRequest, finished: Finished) -> tuple[ClassificationMetrics, MeasuredLatency | None]:
+    """Evaluate the finished Model on the test images, once, and time it if it is to be used here."""
+    model, network = finished.model, finished.model.network
+    prepared = prepare(
+        request.dataset.test, model.preprocessing, network.height, network.width, progress=request.progress
+    )
+    evaluation = evaluate_prepared(model, prepared)
+    if request.device is not None:
+        return evaluation, None
+    (spent,) = time_sessions([Session(model, request.threads)], progress=request.progress)
+    latency = MeasuredLatency(statistics.median(spent), min(spent), finished.choice.latency_ms, request.threads)
+    return evaluation, latency
+
+
+def _record(
+    request: SearchRequest,
+    costs: Costs,
+    supernet: Network,
+    candidates: tuple[Candidate, ...],
+    finished: Finished,
+    latency: MeasuredLatency | None,
+) -> SearchRecord:
+    profile = costs.profile
+    return SearchRecord(
+        budget=request.budget,
+        device=LatencySource(
+            profile.device,
+            profile.engine,
+            request.threads,
+            measured_here=request.device is None,
+            interpolation_error=None if request.device is None else request.device.interpolation_error,
+        ),
+        candidates=candidates,
+        choice=finished.choice,
+        reason=finished.reason,
+        validation_images=len(request.dataset.validation),
+        widest=supernet.width_multiplier,
+        largest=supernet.height,
+        latency=latency,
     )
 
 
-def _choice(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
-    try:
-        return choose(candidates, budget)
-    except PlanningError as error:
-        if budget.min_accuracy is None:
-            raise
-        raise PlanningError(f"{error} before it is fine-tuned; --resume with a lower goal goes on from here") from None
-
-
-def _evaluation(model: Model, dataset: Dataset, progress: Progress) -> ClassificationMetrics:
-    network = model.network
-    prepared = prepare(dataset.test, model.preprocessing, network.height, network.width, progress=progress)
-    return evaluate_prepared(model, prepared)
-
-
-def _latency(model: Model, predicted_ms: float, threads: int, progress: Progress) -> MeasuredLatency:
-    (spent,) = time_sessions([Session(model, threads)], progress=progress)
-    return MeasuredLatency(statistics.median(spent), min(spent), predicted_ms, threads)
+def _result(
+    request: SearchRequest,
+    supernet: Network,
+    finished: Finished,
+    evaluation: ClassificationMetrics,
+    record: SearchRecord,
+    phases: tuple[Phase, ...],
+    seconds: float,
+) -> SearchResult:
+    """The Models with the provenance of the run, and its figures."""
+    dataset, tuned, recipe = request.dataset, finished.fine_tuned, request.training.recipe
+    provenance: Mapping[str, Any] = {
+        **provenance_of(dataset, recipe, tuned.run, tuned.best_epoch, finished.validation_top1, evaluation),
+        "supernet_epochs": supernet_epochs(request.training.usual_epochs(dataset, supernet)),
+        "budget": asdict(request.budget),
+    }
+    return SearchResult(
+        _recorded(finished.model, provenance),
+        dataset,
+        evaluation,
+        tuned.history,
+        tuned.best_epoch,
+        seconds,
+        None if finished.quality is None else _recorded(tuned.model, provenance),
+        finished.quality,
+        search=record,
+        phases=phases,
+    )
 
 
 def _recorded(model: Model, provenance: Mapping[str, Any]) -> Model:

@@ -33,7 +33,7 @@ class Fit:
         best_epoch: The epoch that was kept, from 0; −1 where none was better than the Model that it started from.
         seconds: How long it all took, without earlier parts of a resumed run.
         float_model: The float32 Model that ``model`` was compressed from, where it is int8.
-        verdict: What that compression lost, on the validation images.
+        quality: What that compression lost, on the validation images.
     """
 
     model: Model
@@ -43,7 +43,7 @@ class Fit:
     best_epoch: int
     seconds: float
     float_model: Model | None = None
-    verdict: QualityReport | None = None
+    quality: QualityReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready figures of the run: of the test images, of every epoch, and how long it took.
@@ -61,8 +61,8 @@ class Fit:
             "skipped": list(self.dataset.skipped),
             "provenance": dict(self.model.provenance),
         }
-        if self.verdict is not None:
-            found["compression"] = self.verdict.to_json()
+        if self.quality is not None:
+            found["compression"] = self.quality.to_json()
         return found
 
 

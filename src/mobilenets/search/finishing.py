@@ -1,0 +1,97 @@
+"""The end of a search: choose a candidate, fine-tune it, and quantize it if it is int8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.pipeline import CompressionResult
+from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport
+from mobilenets.errors import GateError, PlanningError
+from mobilenets.model.model import Model
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Candidate
+from mobilenets.search.frontier import choose, explain
+from mobilenets.search.result import Phase, timed
+from mobilenets.training.supernet import TrainedModel
+
+
+def allowed_drop(images: int) -> float:
+    """Points of top-1 that int8 may lose: fewer than a hundred images cannot tell a point from one image."""
+    return max(DEFAULT_MAX_DROP, 100 / images + 1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A choice that was fine-tuned and, where it is int8, quantized.
+
+    Attributes:
+        choice: The candidate.
+        reason: Why it was chosen, in one sentence.
+        fine_tuned: What fine-tuning made of it, in float32.
+        model: The finished Model.
+        validation_top1: Its top-1 on the validation images, as a share of 1.
+        quality: What quantization lost, where the choice is int8.
+        phases: The phases of all that, in order.
+    """
+
+    choice: Candidate
+    reason: str
+    fine_tuned: TrainedModel
+    model: Model
+    validation_top1: float | None
+    quality: QualityReport | None
+    phases: tuple[Phase, ...]
+
+
+def finish(
+    candidates: Sequence[Candidate],
+    budget: Budget,
+    fine_tune: Callable[[Candidate], TrainedModel],
+    compress: Callable[[Model], CompressionResult],
+    *,
+    progress: Progress = SILENT,
+) -> Finished:
+    """Choose a candidate, fine-tune it, and quantize it if it is int8.
+
+    Where quantization loses too much, another is chosen among those in float32.
+
+    Args:
+        candidates: To choose from.
+        budget: Limits, and the accuracy to reach.
+        fine_tune: Gives the fine-tuned subnet of a candidate, in float32.
+        compress: Quantizes a float32 Model.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If none meets the budget or reaches the accuracy.
+        GateError: If quantization loses too much and there is no candidate in float32.
+    """
+    choice = _choice(candidates, budget)
+    progress.note(f"chose {choice}: top-1 {100 * choice.accuracy:.1f} % on the validation images")
+    tuned, tuning = timed("fine-tune", partial(fine_tune, choice))
+    reason = explain(candidates, budget, choice)
+    if choice.precision == "float32":
+        return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
+    try:
+        result, compressing = timed("compress", partial(compress, tuned.model))
+    except GateError as error:
+        others = [one for one in candidates if one.precision == "float32"]
+        if not others:
+            raise
+        progress.note(f"{error}; choosing again, in float32")
+        again = finish(others, budget, fine_tune, compress, progress=progress)
+        return replace(again, phases=(tuning, *again.phases))
+    top1 = None if result.report.top1_after is None else result.report.top1_after.value
+    return Finished(choice, reason, tuned, result.model, top1, result.report, (tuning, compressing))
+
+
+def _choice(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
+    try:
+        return choose(candidates, budget)
+    except PlanningError as error:
+        if budget.min_accuracy is None:
+            raise
+        raise PlanningError(f"{error} before it is fine-tuned; --resume with a lower goal goes on from here") from None

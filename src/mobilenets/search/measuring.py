@@ -1,0 +1,136 @@
+"""Measuring a device profile on this machine."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.layers import INPUT
+from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS
+from mobilenets.architecture.network import Network
+from mobilenets.base.processors import processor_name
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.engine.session import Session
+from mobilenets.engine.timing import ROUNDS, time_sessions
+from mobilenets.model.folding import folded_network
+from mobilenets.model.model import Model, parameter_types
+from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, PROFILED_CLASSES, DeviceProfile, Point
+from mobilenets.tasks.classification import Classification
+
+PROFILED_RESOLUTIONS = (*PUBLISHED_RESOLUTIONS, 96, 64, 32)
+"""Those of the published networks, and those that small images are trained at."""
+FEW_CLASSES = 10
+"""Measured beside them at the smallest resolution, since most networks that people train have a small last layer."""
+
+
+def measure_profile(
+    *,
+    widths: Sequence[float] = EIGHTHS,
+    resolutions: Sequence[int] = PROFILED_RESOLUTIONS,
+    precisions: Sequence[str] = PRECISIONS,
+    threads: Sequence[int] = (1,),
+    classes: int = PROFILED_CLASSES,
+    rounds: int = ROUNDS,
+    architecture: str = ARCHITECTURE,
+    checked: bool = True,
+    progress: Progress = SILENT,
+) -> DeviceProfile:
+    """Measure an architecture on this machine, at every width, resolution, precision and thread count.
+
+    All networks are gone through again and again, so that a disturbance is spread over all of them. Points halfway
+    between those that the profile holds are measured beside them, to state how far interpolation errs.
+
+    Args:
+        widths: Values of α.
+        resolutions: Sides of the square input, in pixels.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Thread counts.
+        classes: Of the networks. Where nobody says so, those of the smallest resolution are also measured with few.
+        rounds: Times that the whole grid is gone through.
+        architecture: A name of the catalogue, of a network that can be int8.
+        checked: Whether points between are measured too.
+        progress: Receives progress updates.
+
+    Raises:
+        ArchitectureError: If no architecture has that name, or it cannot have one of the sizes.
+    """
+    settings = [(precision, count) for precision in precisions for count in threads]
+    grid = [(width, side, *setting, classes) for width in widths for side in resolutions for setting in settings]
+    few = FEW_CLASSES if classes == PROFILED_CLASSES else classes
+    if few < classes:
+        grid += [(width, min(resolutions), *setting, few) for width in widths for setting in settings]
+    places = _between(sorted(widths), sorted(resolutions)) if checked else []
+    between = [(*place, *setting, few) for place in places for setting in settings]
+    points = measure([*grid, *between], architecture=architecture, rounds=rounds, progress=progress)
+    return DeviceProfile(
+        device=processor_name(),
+        engine=Session(
+            synthetic_model(Specification(architecture, 0.25, 32).network(classes=FEW_CLASSES), "int8")
+        ).instruction_set,
+        architecture=architecture,
+        points=tuple(points[: len(grid)]),
+        checks=tuple(points[len(grid) :]),
+    )
+
+
+def _between(widths: Sequence[float], resolutions: Sequence[int]) -> list[tuple[float, int]]:
+    """Two points that lie as far from the grid as points inside it can."""
+    places = [
+        (
+            math.sqrt(widths[index] * widths[index + 1]),
+            round(math.sqrt(resolutions[-2 - index] * resolutions[-1 - index])),
+        )
+        for index in range(min(2, len(widths) - 1, len(resolutions) - 1))
+    ]
+    return [(round(width, 3), side) for width, side in places]
+
+
+def measure(
+    settings: Iterable[tuple[float, int, str, int, int]],
+    *,
+    architecture: str = ARCHITECTURE,
+    rounds: int = ROUNDS,
+    progress: Progress = SILENT,
+) -> list[Point]:
+    """Measure the latency of one image for each (α, resolution, precision, threads, classes)."""
+    wanted = list(settings)
+    sessions = [
+        Session(synthetic_model(Specification(architecture, width, side).network(classes=classes), precision), threads)
+        for width, side, precision, threads, classes in wanted
+    ]
+    times = time_sessions(sessions, rounds=rounds, progress=progress)
+    return [
+        Point(width, side, precision, threads, min(spent), statistics.median(spent), classes)
+        for (width, side, precision, threads, classes), spent in zip(wanted, times, strict=True)
+    ]
+
+
+def synthetic_model(network: Network, precision: str) -> Model:
+    """A Model of random weights, for measuring time, which does not depend on the weights."""
+    folded = folded_network(network)
+    rng = np.random.default_rng(0)
+    labels = Classification.numbered(network)
+    if precision == "float32":
+        parameters = {
+            name: (rng.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))).astype(np.float32)
+            for name, (_, shape) in parameter_types(folded).items()
+        }
+        return Model(folded, parameters, labels)
+    names = {INPUT, *(layer.name for layer in folded.layers)} - real_outputs(folded)
+    scales = {name: TensorQuantization(6 / 255, 127 if name == INPUT else 0) for name in names}
+    integers: dict[str, Any] = {}
+    for layer in folded.layers:
+        if layer.has_weight:
+            shape = layer.weight_shape(folded.input_shapes(layer))
+            integers[f"{layer.name}.weight"] = rng.integers(-127, 128, shape, dtype=np.int8)
+            integers[f"{layer.name}.weight_scale"] = np.full(
+                shape[0], 0.02 / math.sqrt(math.prod(shape[1:])), np.float32
+            )
+            integers[f"{layer.name}.bias"] = rng.integers(-1000, 1000, shape[0], dtype=np.int32)
+    return Model(folded, integers, labels, quantization=Quantization(scales))
