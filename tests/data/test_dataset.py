@@ -159,7 +159,7 @@ def test_what_is_no_folder_is_explained(tmp_path: Path) -> None:
     [
         ("image,kind\na,b\n", "needs the columns file and class"),
         ("file,class\na.png,\n", "line 2: file or class is empty"),
-        ("file,class,index\na.png,a,one\n", "index must be a whole number"),
+        ("file,class,index\na.png,a,one\n", "index must be an integer"),
         ("file,class,split\na.png,a,train\nb.png,b,\n", "some rows name a split and some do not"),
         ("", "needs the columns"),
     ],

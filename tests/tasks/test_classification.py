@@ -83,6 +83,15 @@ def test_the_interval_is_wilsons() -> None:
     assert high == pytest.approx(0.9448, abs=1e-4)
 
 
+def test_the_most_confused_classes_come_first() -> None:
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 1, 2, 0, 0]]
+    metrics = CATS.metrics([logits], np.array([0, 0, 0, 0, 1, 2]))
+    assert metrics.wrong == 5
+    pairs = [(pair.truth, pair.given, pair.share.count, pair.share.total) for pair in metrics.most_confused(3)]
+    assert pairs == [("cat", "dog", 2, 4), ("cat", "owl", 1, 4), ("dog", "cat", 1, 1)]
+    assert CATS.metrics([logits[:1]], np.array([0])).most_confused(3) == []
+
+
 def test_metrics_of_no_images_are_refused() -> None:
     with pytest.raises(DataError, match="no images"):
         CATS.metrics([np.zeros((0, 3), np.float32)], np.zeros(0, np.int64))

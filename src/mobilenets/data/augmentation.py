@@ -1,7 +1,7 @@
-"""Random crops, turns, mirrors and colours: which ones, as numbers. Whoever holds the pixels applies them.
+"""Random crops, rotations, mirroring and color changes, as numbers; whoever has the pixels applies them.
 
 A :class:`Augmentation` says how far images may be distorted; :meth:`Augmentation.draw` draws, for each image of a
-batch, one affine map and one change of colour, so that applying all of it is one resampling and one pass of arithmetic.
+batch, one affine map and one change of color, so that applying all of it is one resampling and one pass of arithmetic.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Distortions:
             image, both running from −1 to 1 across the whole width and height.
         brightness: float32 (N,), added to every value, on the scale where white is 1.
         contrast: float32 (N,), factor on the distance from the image's mean.
-        saturation: float32 (N,), factor on the distance from the pixel's grey.
+        saturation: float32 (N,), factor on the distance from the pixel's gray.
     """
 
     maps: Floats
@@ -83,8 +83,8 @@ class Augmentation:
             raise DataError("brightness, contrast and saturation must not be negative")
 
     @property
-    def changes_colour(self) -> bool:
-        """Whether colours are changed at all."""
+    def changes_color(self) -> bool:
+        """Whether colors are changed at all."""
         return max(self.brightness, self.contrast, self.saturation) > 0
 
     def draw(self, aspects: Floats, target_aspect: float, rng: np.random.Generator) -> Distortions:

@@ -169,7 +169,7 @@ def _from_manifest(path: Path) -> Collection:
         parts.setdefault(part, {}).setdefault(row[column], []).append(FileImage(path.parent / row["file"]))
         if row.get("index"):
             if not row["index"].isdecimal():
-                raise DataError(f"{path}, line {number}: index must be a whole number, not {row['index']!r}")
+                raise DataError(f"{path}, line {number}: index must be an integer, not {row['index']!r}")
             indices[row[column]] = int(row["index"])
     if len(parts) > 1 and "all" in parts:
         raise DataError(f"{path}: some rows name a split and some do not")
@@ -189,7 +189,7 @@ def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILE
     Args:
         source: As for :func:`load_collection`.
         seed: Another seed draws other images.
-        progress: Hears about reading.
+        progress: Receives progress updates.
 
     Raises:
         DataError: As :func:`load_collection`, or if a class has too few images to be split, or more than a tenth of
@@ -234,7 +234,7 @@ def reload_dataset(data: Data, source: str | Path | None = None, *, progress: Pr
     Args:
         data: Says which they are.
         source: Where they are; None for where they were.
-        progress: Hears about reading.
+        progress: Receives progress updates.
 
     Raises:
         DataError: If they cannot be read, or are others.

@@ -110,7 +110,7 @@ class BytesImage:
 def decode(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
     """Decode an image of any format that Pillow knows into upright RGB.
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit grey keeps its upper eight bits, and of an
+    EXIF orientation is applied, transparency is laid over white, 16-bit gray keeps its upper eight bits, and of an
     animation the first frame is taken.
 
     Raises:

@@ -153,9 +153,9 @@ def digits() -> dict[str, list[ArrayImage]]:
     except ModuleNotFoundError:
         raise MissingDependencyError("scikit-learn", "train") from None
     sample = load_digits()
-    grey = np.round(sample.images * (255 / 16)).astype(np.uint8)
+    gray = np.round(sample.images * (255 / 16)).astype(np.uint8)
     images: dict[str, list[ArrayImage]] = {str(digit): [] for digit in range(10)}
-    for number, (pixels, target) in enumerate(zip(grey, sample.target, strict=True)):
+    for number, (pixels, target) in enumerate(zip(gray, sample.target, strict=True)):
         images[str(target)].append(ArrayImage(f"digits/{target}/{number}", np.stack([pixels] * 3, axis=-1)))
     return images
 

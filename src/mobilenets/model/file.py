@@ -1,4 +1,4 @@
-"""The Model file: one ``.safetensors`` file that holds a whole Model. No pickle anywhere.
+"""The Model file: one ``.safetensors`` file that contains a whole Model. No pickle anywhere.
 
 Tensors carry the Model's own names and PyTorch's layouts. The metadata holds the network, task, preprocessing,
 quantization and provenance as JSON, and a format version. A file is trusted in nothing: its header is checked by

@@ -1,4 +1,4 @@
-"""How a Model file holds tensors in fewer bytes than memory does, where nothing is lost.
+"""Lossless packing of tensors in a Model file.
 
 Of a network of few channels and classes, scales and biases are a good part of the file: as many bytes as a fifth of all
 4-bit weights at α = 0.25. So a scale that is a bfloat16 is held as one, biases that fit 16 bits are held in 16, and

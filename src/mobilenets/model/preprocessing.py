@@ -1,7 +1,7 @@
 """From an image to the pixels that a network was trained on. Every Model carries its own.
 
-How an image is cropped, resized and normalised moves top-1 by half a point, so none of it is left to the caller.
-Pixels stay bytes here; normalisation is numbers that training applies and every runtime folds into its first layer.
+How an image is cropped, resized and normalized moves top-1 by half a point, so none of it is left to the caller.
+Pixels stay bytes here; training applies the normalization, and every runtime folds it into its first layer.
 """
 
 from __future__ import annotations

@@ -64,6 +64,21 @@ class ClassMetrics:
     recall: float | None
 
 
+@record(frozen=True)
+class ConfusedPair:
+    """Images of one class that were given another.
+
+    Attributes:
+        truth: Their class.
+        given: The class that they were given.
+        share: How many of the images of their class.
+    """
+
+    truth: str
+    given: str
+    share: Share
+
+
 @record(frozen=True, eq=False)
 class ClassificationMetrics:
     """Accuracy on labelled images.
@@ -89,6 +104,11 @@ class ClassificationMetrics:
     def correct(self) -> Share:
         """Images whose class is the likeliest."""
         return Share(int(np.trace(self.confusion)), self.images)
+
+    @property
+    def wrong(self) -> int:
+        """Number of images whose class is not the likeliest."""
+        return self.images - self.correct.count
 
     @property
     def top1(self) -> float:
@@ -122,6 +142,22 @@ class ClassificationMetrics:
                 recall=int(right[index]) / int(truth[index]) if truth[index] else None,
             )
             for index in np.flatnonzero(truth + answers)
+        ]
+
+    def most_confused(self, most: int) -> list[ConfusedPair]:
+        """The pairs of classes that are confused most often, of equals the first.
+
+        Args:
+            most: Largest number of pairs.
+        """
+        wrong = self.confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        totals = self.confusion.sum(axis=1)
+        places = [divmod(int(place), len(wrong)) for place in np.argsort(-wrong, axis=None, kind="stable")[:most]]
+        return [
+            ConfusedPair(self.labels[row], self.labels[column], Share(int(wrong[row, column]), int(totals[row])))
+            for row, column in places
+            if wrong[row, column]
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,16 @@ class Share:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {"count": self.count, "of": self.total, "interval": list(self.interval)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any] | Sequence[int]) -> Share:
+        """What :meth:`to_json` gave, or just the two counts.
+
+        >>> Share.from_json(Share(1, 2).to_json()) == Share.from_json([1, 2]) == Share(1, 2)
+        True
+        """
+        count, total = (value["count"], value["of"]) if isinstance(value, Mapping) else value
+        return Share(int(count), int(total))
 
     def __str__(self) -> str:
         if not self.total:

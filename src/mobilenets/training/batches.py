@@ -146,7 +146,7 @@ class Batches:
         drawn = augmentation.draw(aspects, size[1] / size[0], rng)
         values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
         images = resample(values, drawn, size)
-        images = change_colours(images, drawn, augmentation) if augmentation.changes_colour else images
+        images = change_colours(images, drawn, augmentation) if augmentation.changes_color else images
         return self._normal(images)
 
 

@@ -12,8 +12,7 @@ from mobilenets.search.costs import ModelCost
 from mobilenets.tasks.metrics import Share
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
-"""Signal over noise below which a layer's results are mostly noise that later layers must bear, and above which none
-of it is seen."""
+"""SQNR below which a layer's results are mostly quantization error, and above which the error is negligible."""
 
 
 def render_uncompressed(command: str) -> Element:
@@ -28,10 +27,10 @@ def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, traine
     Args:
         quality: As ``to_json`` or ``provenance`` of a ``QualityReport`` gives it; may be empty.
         costs: Of the float32 Model, if it is at hand, and of the int8 one, measured here side by side.
-        trained: Whether it was trained with quantisation, too.
+        trained: Whether it was trained with quantization, too.
     """
     how = "calibrated on training images"
-    words = f"The int8 Model was {how} and then trained with quantisation." if trained else f"The int8 Model was {how}."
+    words = f"The int8 Model was {how} and then trained with quantization." if trained else f"The int8 Model was {how}."
     rows: list[list[Child]] = []
     if (agreement := _share(quality.get("agreement"))) is not None:
         words += (
@@ -52,8 +51,8 @@ def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, traine
     elif "bytes_before" in quality:
         rows.append(_row("file", quality["bytes_before"], quality["bytes_after"], size))
     made = table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
-    noise = _noise(quality.get("layers") or ())
-    return section("compression", "What int8 did", tag("p", words), made if rows else None, noise)
+    errors = _errors(quality.get("layers") or ())
+    return section("compression", "What int8 did", tag("p", words), made if rows else None, errors)
 
 
 def _row(what: str, before: float, after: float, show: Callable[[float], str]) -> list[Child]:
@@ -62,23 +61,18 @@ def _row(what: str, before: float, after: float, show: Callable[[float], str]) -
 
 def _share(value: Any) -> Share | None:
     """A share as ``metrics.json`` has it, or as a Model's provenance has it, which keeps counts only."""
-    if value is None:
-        return None
-    count, total = value if isinstance(value, list) else (value["count"], value["of"])
-    return Share(int(count), int(total))
+    return None if value is None else Share.from_json(value)
 
 
-def _noise(layers: Sequence[Mapping[str, Any]]) -> list[Element]:
+def _errors(layers: Sequence[Mapping[str, Any]]) -> list[Element]:
     if not layers:
         return []
     worst = sorted(layers, key=lambda layer: float(layer["snr_db"]))
     rows: list[list[Child]] = [
         [str(layer["name"]), str(layer["kind"]), _decibels(float(layer["snr_db"]))] for layer in worst
     ]
-    made = table(
-        "layer", "kind", "signal over noise", rows=rows, class_="bars", caption="Noise of every layer, worst first"
-    )
-    summary = f"Noise by layer: {float(worst[0]['snr_db']):.1f} dB in {worst[0]['name']}, the worst of {len(layers)}"
+    made = table("layer", "kind", "SQNR", rows=rows, class_="bars", caption="SQNR of every layer, worst first")
+    summary = f"SQNR by layer: {float(worst[0]['snr_db']):.1f} dB in {worst[0]['name']}, the worst of {len(layers)}"
     return [tag("details", tag("summary", summary), made)]
 
 

@@ -16,7 +16,7 @@ from mobilenets.tasks.classification import ClassificationMetrics, ClassMetrics
 from mobilenets.tasks.metrics import Counts
 
 MOST_COUNTED = 12
-"""Classes up to which the matrix is a table of counts; beyond, it is a map of colours."""
+"""Classes up to which the matrix is a table of counts; beyond, it is a map of colors."""
 MOST_NAMED = 40
 """Classes up to which the map's rows are named."""
 SHORT = 3
@@ -41,7 +41,7 @@ def render(evaluation: ClassificationMetrics) -> Element:
 
 
 def _summary(evaluation: ClassificationMetrics) -> str:
-    wrong = evaluation.images - int(np.trace(evaluation.confusion))
+    wrong = evaluation.wrong
     if not wrong:
         return f"All {plural(evaluation.images, 'test image')} are right."
     five = (
@@ -83,9 +83,9 @@ def _cell(count: int, share: float, *, right: bool) -> Element | None:
     if not count:
         return tag("span", "·", class_="none")
     strength = 0.12 + 0.88 * float(share)
-    colour = "right" if right else "wrong"
+    color = "right" if right else "wrong"
     return tag(
-        "span", str(count), class_=f"{colour}{' strong' if strength > 0.62 else ''}", style=f"--share:{strength:.2f}"
+        "span", str(count), class_=f"{color}{' strong' if strength > 0.62 else ''}", style=f"--share:{strength:.2f}"
     )
 
 
@@ -151,23 +151,19 @@ def _spoken(evaluation: ClassificationMetrics) -> str:
 
 
 def _pairs(evaluation: ClassificationMetrics) -> list[Element]:
-    wrong = evaluation.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    places = [divmod(int(place), len(wrong)) for place in np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]]
-    places = [(row, column) for row, column in places if wrong[row, column]]
-    if not places:
+    pairs = evaluation.most_confused(MOST_PAIRS)
+    if not pairs:
         return []
-    totals = evaluation.confusion.sum(axis=1)
     lines = [
         tag(
             "li",
-            name(evaluation.labels[row]),
+            name(pair.truth),
             " taken for ",
-            name(evaluation.labels[column]),
+            name(pair.given),
             " ",
-            tag("span", f"{wrong[row, column]} of {totals[row]}", class_="quiet"),
+            tag("span", f"{pair.share.count} of {pair.share.total}", class_="quiet"),
         )
-        for row, column in places
+        for pair in pairs
     ]
     return [tag("h3", "Most often confused"), tag("ol", lines, class_="pairs")]
 
