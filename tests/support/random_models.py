@@ -206,7 +206,12 @@ def is_alive(model: Model, pixels: npt.NDArray[np.uint8]) -> bool:
 
 
 def random_int8_model(
-    rng: np.random.Generator, network: Network, *, asymmetric_weights: bool = False, largest_weight: int = 127
+    rng: np.random.Generator,
+    network: Network,
+    *,
+    asymmetric_weights: bool = False,
+    largest_weight: int = 127,
+    clamping: bool = True,
 ) -> Model:
     """An int8 Model whose scales fit what its layers make of random pixels.
 
@@ -215,7 +220,9 @@ def random_int8_model(
         network: Any network; batch norms are dropped.
         asymmetric_weights: Give every layer weight zero points, equal across its channels.
         largest_weight: Weights lie within plus and minus this.
+        clamping: Whether some scales are a little too narrow, so that values clamp at either end.
     """
+    room = (0.8, 1.1) if clamping else (1.2, 1.3)
     spread = 45 * largest_weight / 127
     network = without_batch_norm(network)
     preprocessing = Preprocessing()
@@ -239,10 +246,10 @@ def random_int8_model(
     task = Classification.numbered(network)
     real_model = Model(network, reals, task, preprocessing)
     results = list(numpy_runtime.results(real_model, random_pixels(rng, network, 4)))
-    scales = _scales(rng, network, {result.name: result.value for result in results})
+    scales = _scales(rng, network, {result.name: result.value for result in results}, room)
     tabled = needed_pre_activations(network)
     before = {
-        result.name: _scale(rng, result.pre_activation)
+        result.name: _scale(rng, result.pre_activation, room)
         for result in results
         if result.pre_activation is not None and result.name in tabled
     }
@@ -255,17 +262,17 @@ def random_int8_model(
 
 
 def _scales(
-    rng: np.random.Generator, network: Network, seen: dict[str, npt.NDArray[Any]]
+    rng: np.random.Generator, network: Network, seen: dict[str, npt.NDArray[Any]], room: tuple[float, float]
 ) -> dict[str, TensorQuantization]:
     scales = {INPUT: TensorQuantization(2 / 255, 128)}
     for layer in network.layers:
-        scales[layer.name] = _scale(rng, seen[layer.name])
+        scales[layer.name] = _scale(rng, seen[layer.name], room)
         if isinstance(layer, MaxPool):
             scales[layer.name] = scales[layer.inputs[0]]
     return scales
 
 
-def _scale(rng: np.random.Generator, values: npt.NDArray[Any]) -> TensorQuantization:
+def _scale(rng: np.random.Generator, values: npt.NDArray[Any], room: tuple[float, float]) -> TensorQuantization:
     low, high = float(min(values.min(), 0)), float(max(values.max(), 0.01))
-    scale = (high - low) / 255 * rng.uniform(0.8, 1.1)  # a little too narrow now and then, so that values clamp
+    scale = (high - low) / 255 * rng.uniform(*room)
     return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))

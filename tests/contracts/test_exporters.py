@@ -1,0 +1,56 @@
+"""Every format holds every layer type and every activation, or refuses with the reason; the files are run here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.support.random_models import random_int8_model, random_model, random_pixels
+from tests.support.samples import Sample, samples
+
+from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.exporting import Exported, export
+from mobilenets.formats.registry import writable
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
+
+FLOAT32_TOLERANCE = 1e-5
+INT8_TOLERANCES = {"c": 0.0, "onnx": 1e-6, "litert": 0.01, "openvino": 0.01}
+"""Largest difference of a file's outputs from the reference's, as a share of the largest value."""
+
+SAMPLES = [sample for sample in samples() if not sample.last or sample.kind in ("PointwiseConvolution", "Linear")]
+
+
+def written(model: Model, pixels: Pixels, name: str, folder: Path) -> Exported:
+    suffix = writable()[name][0].suffixes[0]
+    try:
+        return export(model, folder / f"model{suffix}", name, images=pixels)
+    except MissingDependencyError as error:
+        pytest.skip(str(error))
+
+
+def refusal(name: str, sample: Sample, precision: str) -> str | None:
+    """What the error says with which a format refuses a sample; None where it must hold it."""
+    if name == "coreml" and precision == "int8":
+        return "int8"
+    if name == "coreml" and sample.network.shapes[sample.network.outputs[0]][1:] != (1, 1):
+        return "takes classifiers with one output"
+    return None
+
+
+@pytest.mark.parametrize("name", writable())
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_a_format_holds_it_or_says_why_not(sample: Sample, precision: str, name: str, tmp_path: Path) -> None:
+    rng = sample.rng
+    model = (random_model if precision == "float32" else random_int8_model)(rng, sample.network)
+    pixels = random_pixels(rng, sample.network, 3)
+    reason = refusal(name, sample, precision)
+    if reason is not None:
+        with pytest.raises(FormatError, match=reason):
+            written(model, pixels, name, tmp_path)
+        return
+    exported = written(model, pixels, name, tmp_path)
+    if exported.agreement is not None:
+        allowed = FLOAT32_TOLERANCE if precision == "float32" else INT8_TOLERANCES[name]
+        assert exported.agreement.relative_difference <= allowed
