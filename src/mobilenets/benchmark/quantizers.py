@@ -10,6 +10,7 @@ import importlib
 import io
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -145,11 +146,12 @@ def litert_model(model: Model, calibration: Pixels) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice and the progress bars of quantizers."""
+    """Without the advice, warnings and progress bars of quantizers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(before)

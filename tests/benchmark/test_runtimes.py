@@ -1,0 +1,33 @@
+"""Peers answer as the engine does with our exports, and nearly so with models of their own quantizers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.support.random_models import random_int8_model
+
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.benchmark.race import race
+from mobilenets.benchmark.runtimes import CONTESTANTS, OURS, QUANTIZERS
+from mobilenets.engine.timing import random_pixels
+
+PACKAGES = {
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "nncf", "onnx"),
+    "litert": ("ai_edge_litert", "ai_edge_quantizer"),
+}
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_both_models_of_a_peer_answer_well_enough_to_be_timed(name: str) -> None:
+    for package in PACKAGES[name]:
+        pytest.importorskip(package)
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=9)
+    model = random_int8_model(np.random.default_rng(0), network)
+    images = random_pixels(network, 8)
+    contestants = [CONTESTANTS[OURS](model, 1), CONTESTANTS[name](model, 1), QUANTIZERS[name](model, 1, images)]
+    ours, export, own = race(contestants, images[:1], seconds=0, integer=True, images=images)
+    assert all(each.timed for each in (ours, export, own))
+    assert [each.own for each in (ours, export, own)] == [False, False, True]
+    assert export.difference < 0.1
+    assert 0 < own.difference < 0.5
