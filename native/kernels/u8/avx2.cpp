@@ -13,24 +13,46 @@ constexpr int best_vectors(int vectors) {
     return vectors == 1 ? 1 : 2;
 }
 
-// Sixteen bytes of the table at a time. A shuffle looks up the low four bits of what it is given, and gives zero where
-// the highest is set, as it is, once 0x70 has been added, of all that is not one of the sixteen.
+// A shuffle looks up the low four bits of what it is given among sixteen bytes, and gives zero where the highest is
+// set. Of a half of the table, part i is kept as its difference from part i − 1: index − 16 i is negative for all parts
+// behind the one that is meant, and those up to it add up to it, for exclusive or undoes itself. The index saturates,
+// so that what belongs to the other half stays negative throughout.
 struct Lookup {
-    static constexpr int kBytes = 32;
-    const uint8_t* table;
+    static constexpr int kVectors = 4, kBytes = 32 * kVectors;
+    __m256i parts[16];
 
-    explicit Lookup(const uint8_t* from) : table(from) {}
-    void apply(const uint8_t* in, uint8_t* out) const {
-        const __m256i index = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
-        const __m256i bias = _mm256_set1_epi8(0x70);
-        __m256i found = _mm256_setzero_si256();
-        MOBILENETS_UNROLL for (int i = 0; i < 16; ++i) {
-            const __m256i part =
-                _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table + 16 * i)));
-            const __m256i mine = _mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(16 * i)));
-            found = _mm256_or_si256(found, _mm256_shuffle_epi8(part, _mm256_adds_epu8(mine, bias)));
+    explicit Lookup(const uint8_t* table) {
+        __m256i before = _mm256_setzero_si256();
+        for (int i = 0; i < 16; ++i) {
+            const auto* from = reinterpret_cast<const __m128i*>(table + 16 * i);
+            const __m256i part = _mm256_broadcastsi128_si256(_mm_loadu_si128(from));
+            parts[i] = i % 8 == 0 ? part : _mm256_xor_si256(part, before);
+            before = part;
         }
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), found);
+    }
+    void apply(const uint8_t* in, uint8_t* out) const {
+        const __m256i top = _mm256_set1_epi8(static_cast<char>(0x80)), step = _mm256_set1_epi8(16);
+        __m256i index[kVectors], found[kVectors];
+        MOBILENETS_UNROLL for (int v = 0; v < kVectors; ++v) {
+            index[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + 32 * v));
+            found[v] = _mm256_setzero_si256();
+        }
+        for (int half = 0; half < 2; ++half) {
+            __m256i rest[kVectors];
+            MOBILENETS_UNROLL for (int v = 0; v < kVectors; ++v) {
+                rest[v] = index[v];
+                index[v] = _mm256_xor_si256(index[v], top);
+            }
+            MOBILENETS_UNROLL for (int i = 0; i < 8; ++i) {
+                const __m256i part = parts[8 * half + i];
+                MOBILENETS_UNROLL for (int v = 0; v < kVectors; ++v) {
+                    found[v] = _mm256_xor_si256(found[v], _mm256_shuffle_epi8(part, rest[v]));
+                    rest[v] = _mm256_subs_epi8(rest[v], step);
+                }
+            }
+        }
+        MOBILENETS_UNROLL for (int v = 0; v < kVectors; ++v)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 32 * v), found[v]);
     }
 };
 
@@ -52,7 +74,7 @@ const Kernel kKernels[] = {
     u8_average_pool<Simd>("u8_average_pool_32_avx2"),
     u8_sum<Simd>("u8_sum_32_avx2"),
     u8_product<Simd>("u8_product_32_avx2"),
-    u8_table<Lookup>("u8_activation_32_avx2"),
+    u8_table<Lookup>("u8_activation_128_avx2"),
 };
 
 }  // namespace
