@@ -17,7 +17,7 @@
 //   Activations are NHWC. uint8 activations mean scale · (q − zero_point), but kernels need not know: bias already
 //   holds −in_zero_point · Σ weight, and padding is `padding_value`, so that  acc = Σ q · w + bias  in int32
 //   (wrapping). A uint8 result is  clamp(rint(float(acc) · multiplier[c]) + out_zero_point, low, high)  with the
-//   product rounded to float32 before rint, and rint to nearest even. The driver gives optimised kernels only
+//   product rounded to float32 before rint, and rint to nearest even. The driver gives optimized kernels only
 //   operations where |acc · multiplier| < 2^30 and int32 never overflows (`bounded`). A float32 result of a uint8
 //   operation (`real_output`) is  clamp(float(acc) · multiplier[c], low_real, high_real). A float32 operation gives
 //   clamp(Σ x · w + bias, low_real, high_real);  fused multiply-adds are welcome. low_real and high_real may be
@@ -58,7 +58,7 @@ enum class Kind : uint8_t {
     kAveragePool,
     // Element-wise sum of `inputs` ≥ 1 activations, `count` contiguous pixels each, rows[i] the i-th. uint8: rint of
     // Σ_i float(q_i − bias[i]) · multiplier[i], from left to right with every product and sum rounded to float32, then
-    // zero point and clamp. With one input it requantises or copies (concatenation). float32: Σ x, then clamp.
+    // zero point and clamp. With one input it requantizes or copies (concatenation). float32: Σ x, then clamp.
     kSum,
     // Element-wise product of two activations: rows[0] of `count` contiguous pixels, and rows[1] of as many or, where
     // `per_channel`, of one for all. uint8: float((q₀ − bias[0]) · (q₁ − bias[1])) · multiplier[0] + out_zero_point

@@ -95,53 +95,53 @@ bool Context::intact(uint8_t byte) const {
     return clean_until(arena_.size()) && std::all_of(end - kSlack, end, [&](uint8_t value) { return value == byte; });
 }
 
-// A context for as long as the lease lasts: a free one, or a new one, or, where there are enough, one to wait for.
-class Runner::Lease {
+// A context of the pool for as long as this lives: a free one, a new one or, where there are enough, the next returned.
+class Runner::PooledContext {
   public:
-    explicit Lease(Runner& runner) : shelf_(runner.shelf()) {
-        std::unique_lock<std::mutex> lock(shelf_.mutex);
-        shelf_.returned.wait(lock, [&] { return !shelf_.free.empty() || shelf_.made < shelf_.most; });
-        if (shelf_.free.empty()) {
+    explicit PooledContext(Runner& runner) : pool_(runner.pool()) {
+        std::unique_lock<std::mutex> lock(pool_.mutex);
+        pool_.returned.wait(lock, [&] { return !pool_.free.empty() || pool_.made < pool_.most; });
+        if (pool_.free.empty()) {
             context_ = std::make_unique<Context>(*runner.plan_);
-            ++shelf_.made;
+            ++pool_.made;
         } else {
-            context_ = std::move(shelf_.free.back());
-            shelf_.free.pop_back();
+            context_ = std::move(pool_.free.back());
+            pool_.free.pop_back();
         }
     }
-    ~Lease() {
+    ~PooledContext() {
         {
-            const std::lock_guard<std::mutex> lock(shelf_.mutex);
-            shelf_.free.push_back(std::move(context_));
+            const std::lock_guard<std::mutex> lock(pool_.mutex);
+            pool_.free.push_back(std::move(context_));
         }
-        shelf_.returned.notify_one();
+        pool_.returned.notify_one();
     }
-    Lease(const Lease&) = delete;
-    Lease& operator=(const Lease&) = delete;
+    PooledContext(const PooledContext&) = delete;
+    PooledContext& operator=(const PooledContext&) = delete;
 
     Context& operator*() const { return *context_; }
     Context* operator->() const { return context_.get(); }
 
   private:
-    Shelf& shelf_;
+    ContextPool& pool_;
     std::unique_ptr<Context> context_;
 };
 
 Runner::Runner(std::unique_ptr<Plan> plan, int32_t processors)
     : plan_(std::move(plan)),
       processors_(processors),
-      shelf_(new Shelf(std::max(processors, plan_->options().threads) + 1)) {}
+      pool_(new ContextPool(std::max(processors, plan_->options().threads) + 1)) {}
 
 Runner::~Runner() {
-    if (shelf_.load()->forks == fork_generation()) delete shelf_.load();
+    if (pool_.load()->forks == fork_generation()) delete pool_.load();
 }
 
-// A child process must not touch a shelf whose mutex a thread of its parent may have held: it begins a new one.
-Runner::Shelf& Runner::shelf() {
-    Shelf* current = shelf_.load();
+// A child process must not touch a pool whose mutex a thread of its parent may have held: it begins a new one.
+Runner::ContextPool& Runner::pool() {
+    ContextPool* current = pool_.load();
     if (current->forks == fork_generation()) return *current;
-    auto fresh = std::make_unique<Shelf>(current->most);
-    if (shelf_.compare_exchange_strong(current, fresh.get())) return *fresh.release();
+    auto fresh = std::make_unique<ContextPool>(current->most);
+    if (pool_.compare_exchange_strong(current, fresh.get())) return *fresh.release();
     return *current;
 }
 
@@ -157,7 +157,7 @@ struct Runner::Apart final : TeamWork {
     Apart(Runner& owner, const Images& given, int64_t end, float* const* results)
         : runner(owner), images(given), count(end), outputs(results) {}
     void run(int, int) override try {
-        Lease context(runner);
+        PooledContext context(runner);
         context->barrier.set_size(1);
         for (int64_t i; (i = next.fetch_add(1)) < count;) {
             context->set_image(images.at(i), images.first, images.bytes);
@@ -195,7 +195,7 @@ void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, in
 
 // All threads on one image after the other.
 void Runner::run_together(Team& team, const Images& images, std::pair<int64_t, int64_t> range, float* const* outputs) {
-    Lease context(*this);
+    PooledContext context(*this);
     context->barrier.set_size(team.size());
     Together work;
     work.plan = plan_.get();
@@ -242,7 +242,7 @@ std::vector<double> Runner::measure(const uint8_t* image, int32_t repeats, int32
     const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     std::vector<double> best(entries, 1e9), now(entries);
     Team team(std::min(threads, plan_->options().threads), processors_);
-    Lease context(*this);
+    PooledContext context(*this);
     context->barrier.set_size(team.size());
     Together work;
     work.plan = plan_.get();
@@ -261,7 +261,7 @@ std::vector<double> Runner::measure(const uint8_t* image, int32_t repeats, int32
 void Runner::arrange(const std::vector<ChainChoice>& choices) {
     plan_->arrange(choices);
     // The contexts are of the old layout.
-    Shelf* const old = shelf_.exchange(new Shelf(shelf().most));
+    ContextPool* const old = pool_.exchange(new ContextPool(pool().most));
     if (old->forks == fork_generation()) delete old;
 }
 
@@ -269,7 +269,7 @@ bool Runner::run_poisoned(const uint8_t* image, float* const* outputs, uint8_t b
     const Map& input = plan_->maps()[0];
     const size_t bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     Team team(plan_->options().threads, plan_->options().threads);
-    Lease context(*this);
+    PooledContext context(*this);
     context->poison(byte);
     context->set_image(image, image, bytes);
     context->barrier.set_size(team.size());

@@ -73,13 +73,13 @@ class Runner {
     bool run_poisoned(const uint8_t* image, float* const* outputs, uint8_t byte);
 
   private:
-    class Lease;
+    class PooledContext;
     struct Images;
     struct Apart;
 
     // Contexts that nobody uses, and the most that there may be.
-    struct Shelf {
-        explicit Shelf(int32_t most_contexts) : most(most_contexts) { free.reserve(static_cast<size_t>(most)); }
+    struct ContextPool {
+        explicit ContextPool(int32_t most_contexts) : most(most_contexts) { free.reserve(static_cast<size_t>(most)); }
         std::mutex mutex;
         std::condition_variable returned;
         std::vector<std::unique_ptr<Context>> free;
@@ -87,7 +87,7 @@ class Runner {
         uint32_t forks = fork_generation();
     };
 
-    Shelf& shelf();
+    ContextPool& pool();
     void run_together(Team& team, const Images& images, std::pair<int64_t, int64_t> range, float* const* outputs);
     std::vector<double> measure(const uint8_t* image, int32_t repeats, int32_t threads, size_t entries,
                                 double* Context::* where);
@@ -95,7 +95,7 @@ class Runner {
 
     std::unique_ptr<Plan> plan_;
     int32_t processors_;
-    std::atomic<Shelf*> shelf_;
+    std::atomic<ContextPool*> pool_;
 };
 
 }  // namespace mobilenets

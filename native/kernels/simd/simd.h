@@ -1,4 +1,4 @@
-// Words that every vectorised kernel file uses, whatever the instruction set.
+// Words that every vectorized kernel file uses, whatever the instruction set.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// uint8 pointwise convolution (and linear layers): a matrix product with requantisation.
+// uint8 pointwise convolution (and linear layers): a matrix product with requantization.
 //
 // Output channels are cut into panels of kVectors vectors. A tile of kRows pixels × one panel keeps its sums in
 // registers while it walks the input channels by steps, of which a Product (product.h) knows how they multiply.
