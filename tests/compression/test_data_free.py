@@ -1,4 +1,4 @@
-"""Quantising without images: what batch norms promise, and what that keeps of a real network's answers."""
+"""Quantization without images: what batch norms promise, and what that keeps of a real network's answers."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def test_the_mean_of_a_clipped_normal_is_that_of_many_samples(
 
 
 def test_ranges_reach_six_deviations_from_the_mean() -> None:
-    model, held = fold_input(random_model(np.random.default_rng(0), NETWORK))
+    model, input_quantization = fold_input(random_model(np.random.default_rng(0), NETWORK))
     beta, gamma = (model.parameters[f"stem.batch_norm.{kind}"] for kind in ("bias", "weight"))
-    stem = expectations(model, held)["stem"]
+    stem = expectations(model, input_quantization)["stem"]
     np.testing.assert_allclose(stem.high, np.maximum(beta + 6 * np.abs(gamma), 0), rtol=1e-6)
     assert (stem.low == 0).all()
     made = quantize_without_images(model, QuantizationConfig(equalize=False, absorb=False)).model
@@ -77,8 +77,8 @@ def test_sums_pools_and_concatenations_expect_what_their_inputs_make_them_expect
         Linear("classifier", ("pool",), out_features=2),
     )
     network = Network("branches", 8, 8, layers, ("classifier",))
-    model, held = fold_input(random_model(np.random.default_rng(1), network))
-    found = expectations(model, held)
+    model, input_quantization = fold_input(random_model(np.random.default_rng(1), network))
+    found = expectations(model, input_quantization)
     np.testing.assert_allclose(found["sum"].high, (found["left"].high + found["right"].high).clip(0, 6))
     np.testing.assert_allclose(found["both"].mean, np.append(found["sum"].mean, found["right"].mean))
     assert found["pool"] is found["half"] is found["both"]
@@ -132,20 +132,20 @@ def test_bad_input_is_refused() -> None:
         quantize_without_images(model.with_parameters(dead))
 
 
-def test_noise_is_zero_where_nothing_was_rounded_and_found_where_it_was() -> None:
+def test_sqnr_is_the_power_of_float_results_over_that_of_their_error() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 3)
     made = quantize_without_images(model)
-    noise = measure_sqnr(made.float_model, made.model, pixels)
-    assert [layer.name for layer in noise] == [layer.name for layer in NETWORK.layers]
-    real, held = (reference.activations(each, pixels)["stem"] for each in (made.float_model, made.model))
+    found = measure_sqnr(made.float_model, made.model, pixels)
+    assert [layer.name for layer in found] == [layer.name for layer in NETWORK.layers]
+    real, quantized = (reference.activations(each, pixels)["stem"] for each in (made.float_model, made.model))
     assert made.model.quantization is not None
-    error = held * made.model.quantization.activations["stem"].scale - real
+    error = quantized * made.model.quantization.activations["stem"].scale - real
     expected = 10 * np.log10(np.square(real).sum() / np.square(error).sum())
-    assert noise[0].sqnr_db == pytest.approx(expected, abs=0.02)
+    assert found[0].sqnr_db == pytest.approx(expected, abs=0.02)
 
 
-def test_the_real_network_keeps_its_answers_without_a_image() -> None:
+def test_the_real_network_keeps_its_answers_without_an_image() -> None:
     """On all 100 images of the sample, for none of them was used."""
     model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
     found = images_of([shared("imagenet-sample")])

@@ -1,4 +1,4 @@
-"""Equalisation changes the use of bytes, not the answers."""
+"""Equalization changes the use of bytes, not the answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.random_models import is_alive, random_model, random_network, 
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.equalize import LARGEST_GAIN, absorb, equalize, links
-from mobilenets.compression.ranges import observe
+from mobilenets.compression.observation import observe
 from mobilenets.model import reference
 from mobilenets.model.folding import fold, with_biases
 from mobilenets.model.model import Model
@@ -25,7 +25,7 @@ def answers_stay(before: Model, after: Model, pixels: np.ndarray) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), folded=st.booleans())
-def test_the_equalised_model_answers_the_same_on_what_was_seen(seed: int, folded: bool) -> None:
+def test_the_equalized_model_answers_the_same_on_what_was_seen(seed: int, folded: bool) -> None:
     rng = np.random.default_rng(seed)
     network = random_network(rng, newer=False)
     model = random_model(rng, network)

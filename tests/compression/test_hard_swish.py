@@ -26,8 +26,9 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import expected_mean, quantize_without_images
 from mobilenets.compression.equalize import equalize, links
 from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.observation import observe
 from mobilenets.compression.quantize import quantize_with_images
-from mobilenets.compression.ranges import RangeMethod, observe
+from mobilenets.compression.ranges import RangeMethod
 from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError
 from mobilenets.model import numpy_runtime, reference

@@ -21,8 +21,9 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.filters import covariance
+from mobilenets.compression.observation import observe
 from mobilenets.compression.quantize import deviation_gain, mean_shift, quantize_with_images
-from mobilenets.compression.ranges import RangeMethod, choose_ranges, observe
+from mobilenets.compression.ranges import RangeMethod, choose_ranges
 from mobilenets.compression.rounding import Rounding
 from mobilenets.compression.weights import bits_by_layer, integer_bias, settled_scales
 from mobilenets.data.dataset import Subset
@@ -149,12 +150,12 @@ def test_from_its_file_the_engine_and_numpy_give_the_references_bits(bits: int, 
     pixels = random_pixels(rng, NETWORK, 4)
     made = quantize_with_images(random_model(rng, NETWORK), pixels, QuantizationConfig(weight_bits=bits)).model
     save(made, tmp_path / "held.safetensors")
-    held = load(tmp_path / "held.safetensors")
+    quantized = load(tmp_path / "held.safetensors")
     expected = reference.run(made, pixels)["classifier"]
-    np.testing.assert_array_equal(reference.run(held, pixels)["classifier"], expected)
-    np.testing.assert_array_equal(numpy_runtime.run(held, pixels)["classifier"], expected)
+    np.testing.assert_array_equal(reference.run(quantized, pixels)["classifier"], expected)
+    np.testing.assert_array_equal(numpy_runtime.run(quantized, pixels)["classifier"], expected)
     for threads in (1, 2):
-        np.testing.assert_array_equal(Session(held, threads).run(pixels), expected)
+        np.testing.assert_array_equal(Session(quantized, threads).run(pixels), expected)
 
 
 def test_a_rare_long_bias_gives_up_a_bit_of_its_channel_and_a_common_one_none() -> None:
@@ -285,7 +286,7 @@ class Real(NamedTuple):
 
 @pytest.fixture(scope="module")
 def real() -> Real:
-    """The published network, 64 images to calibrate and the 36 between them to judge by."""
+    """The published network, 64 images to calibrate and the 36 between them to evaluate on."""
     model = from_keras(shared("weights/mobilenet_v1_0.25_224.h5"))
     found = images_of([shared("imagenet-sample")])
     pixels = prepare(Subset(tuple(found), np.zeros(len(found), np.int64)), model.preprocessing, 224, 224).pixels
@@ -316,8 +317,10 @@ def test_a_naive_per_tensor_scheme_fails_where_ours_holds(real: Real) -> None:
 
 def naive(model: Model, calibration: Pixels) -> Model:
     """Per-tensor weights in the same contract: every channel has its layer's one scale."""
-    folded, input_held = fold_input(fold(model))
-    held = choose_ranges(folded.network, observe(folded, [calibration[:32]]), input_held, method=RangeMethod.MIN_MAX)
+    folded, input_quantization = fold_input(fold(model))
+    quantized = choose_ranges(
+        folded.network, observe(folded, [calibration[:32]]), input_quantization, method=RangeMethod.MIN_MAX
+    )
     parameters: dict[str, Tensor] = {}
     for layer in folded.network.layers:
         if not layer.has_weight:
@@ -326,5 +329,5 @@ def naive(model: Model, calibration: Pixels) -> Model:
         scales: npt.NDArray[np.float64] = np.full(len(weight), np.float32(np.abs(weight).max() / 127), np.float64)
         parameters[f"{layer.name}.weight"] = np.rint(weight / scales[0]).clip(-127, 127).astype(np.int8)
         parameters[f"{layer.name}.weight_scale"] = scales.astype(np.float32)
-        parameters[f"{layer.name}.bias"] = integer_bias(bias, held.activations[layer.inputs[0]].scale, scales)
-    return replace(model, network=folded.network, parameters=parameters, quantization=held)
+        parameters[f"{layer.name}.bias"] = integer_bias(bias, quantized.activations[layer.inputs[0]].scale, scales)
+    return replace(model, network=folded.network, parameters=parameters, quantization=quantized)

@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from tests.support.random_models import is_alive, random_model, random_network, random_pixels
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.ranges import (
-    BINS,
-    Histogram,
-    RangeMethod,
-    affine,
-    choose_ranges,
-    least_squares_range,
-    observe,
-)
+from mobilenets.compression.observation import BINS, Histogram, observe
+from mobilenets.compression.ranges import RangeMethod, affine, choose_ranges, least_squares_range
 from mobilenets.errors import CompressionError
 from mobilenets.model import reference
 from mobilenets.model.folding import fold, fold_input
@@ -79,19 +72,21 @@ def test_ranges_belong_to_the_network_they_were_chosen_for(method: RangeMethod) 
     for seed in range(15):
         rng = np.random.default_rng(seed)
         network = random_network(rng, newer=False)
-        model, held = fold_input(fold(random_model(rng, network)))
+        model, input_quantization = fold_input(fold(random_model(rng, network)))
         pixels = random_pixels(rng, network, 4)
         if not is_alive(model, pixels):
             continue
         seen = observe(model, [pixels])
-        choose_ranges(model.network, seen, held, method=method).check(model.network)
+        choose_ranges(model.network, seen, input_quantization, method=method).check(model.network)
 
 
 def test_min_max_ranges_are_what_the_reference_sees() -> None:
     rng = np.random.default_rng(3)
-    model, held = fold_input(fold(random_model(rng, NETWORK)))
+    model, input_quantization = fold_input(fold(random_model(rng, NETWORK)))
     batches = [random_pixels(rng, NETWORK, 3), random_pixels(rng, NETWORK, 2)]
-    ranges = choose_ranges(model.network, observe(model, batches), held, method=RangeMethod.MIN_MAX).activations
+    ranges = choose_ranges(
+        model.network, observe(model, batches), input_quantization, method=RangeMethod.MIN_MAX
+    ).activations
     values = reference.activations(model, np.concatenate(batches))
     for name, tensor in ranges.items():
         if name != "input":
@@ -128,6 +123,6 @@ def test_values_that_overflow_are_refused_by_the_layers_name() -> None:
 
 
 def test_a_percentile_must_be_one() -> None:
-    model, held = fold_input(fold(random_model(np.random.default_rng(0), NETWORK)))
+    model, input_quantization = fold_input(fold(random_model(np.random.default_rng(0), NETWORK)))
     with pytest.raises(CompressionError, match="not 30"):
-        choose_ranges(model.network, {}, held, method=RangeMethod.PERCENTILE, percentile=30)
+        choose_ranges(model.network, {}, input_quantization, method=RangeMethod.PERCENTILE, percentile=30)

@@ -14,7 +14,7 @@ from mobilenets.errors import MissingDependencyError, MobileNetsError
 
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
-    from mobilenets.compression.pipeline import CompressionResult
+    from mobilenets.compression.result import CompressionResult
     from mobilenets.search.profile import DeviceProfile
     from mobilenets.search.record import SearchRecord
     from mobilenets.training.result import Fit

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from mobilenets.base.text import GAP, milliseconds, percent, size
 from mobilenets.cli.console import results
-from mobilenets.compression.pipeline import CompressionResult, Method
 from mobilenets.compression.quality import QualityReport
+from mobilenets.compression.result import CompressionResult, Method
 
 STEP_OPTIONS = {
     "percentile ranges": "--ranges percentile",

@@ -94,7 +94,7 @@ def command(
         raise click.UsageError(f"--output would overwrite {model}, which the int8 Model is made from")
     from mobilenets.cli.quality_report import print_report, result_to_json, steps_with_options
     from mobilenets.compression.config import QuantizationConfig
-    from mobilenets.compression.pipeline import Method
+    from mobilenets.compression.result import Method
     from mobilenets.compression.techniques import FALLBACK_ORDER
     from mobilenets.errors import GateError
     from mobilenets.model.file import load, save

@@ -1,1 +1,1 @@
-"""From a float Model to a smaller one that answers the same: folding, equalisation, calibration, int8, and the gate."""
+"""From a float32 Model to an int8 one that answers the same: calibration, equalization, rounding, quality report."""

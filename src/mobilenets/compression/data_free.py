@@ -33,8 +33,9 @@ from mobilenets.architecture.layers import (
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import row_means
+from mobilenets.compression.observation import ChannelRange, Vector, effective_range
 from mobilenets.compression.quantize import Quantized, assemble, without_weights
-from mobilenets.compression.ranges import ChannelRange, LayerRanges, Vector, effective_range, quantized_ranges
+from mobilenets.compression.ranges import LayerRanges, quantized_ranges
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
 from mobilenets.errors import CompressionError
 from mobilenets.model.activations import activate

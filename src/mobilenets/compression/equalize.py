@@ -32,7 +32,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.architecture.network import Network
-from mobilenets.compression.ranges import ChannelRange
+from mobilenets.compression.observation import ChannelRange
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import along, refuse_int8, shift_sums
 from mobilenets.model.model import Model, Tensor
@@ -118,7 +118,7 @@ def equalize(model: Model, seen: Mapping[str, ChannelRange]) -> tuple[Model, dic
 
     Args:
         model: float32, folded or not (a batch norm takes the factor in its γ and β).
-        seen: Of this Model, from :func:`mobilenets.compression.ranges.observe`, or what its batch norms say.
+        seen: Of this Model, from :func:`mobilenets.compression.observation.observe`, or what its batch norms say.
 
     Returns:
         The equalized Model, and the factor of each channel by name of the layer.

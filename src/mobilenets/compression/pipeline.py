@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
@@ -18,8 +17,9 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import quantize_without_images
 from mobilenets.compression.evaluation import EvaluationSet, with_costs
 from mobilenets.compression.images import QuantizationImages, choose_images
-from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport, measure_sqnr, refuse
+from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport, measure_sqnr
 from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, quantize_with_images
+from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.compression.rounding import Rounding
 from mobilenets.compression.techniques import (
     DATA_FREE_SWITCHES,
@@ -40,17 +40,6 @@ CALIBRATION_IMAGES = 64
 """Images that calibrate, unless told otherwise."""
 QUICK = QuantizationConfig(rounding=Rounding.NEAREST)
 """How many Models are compared in int8; the one that is taken is quantized with more care."""
-
-
-class Method(StrEnum):
-    """How an int8 Model is made."""
-
-    CALIBRATED = "calibrated"
-    """With calibration images, without training."""
-    TRAINED = "trained"
-    """With calibration images and quantization-aware training."""
-    DATA_FREE = "data-free"
-    """Without images."""
 
 
 class Trainer(Protocol):
@@ -78,49 +67,6 @@ class Trainer(Protocol):
             evaluation: What epochs are compared on; None holds out some of the training images.
             progress: Receives progress updates.
         """
-
-
-@dataclass(frozen=True, eq=False)
-class CompressionResult:
-    """An int8 Model, how it was made and what it lost.
-
-    Attributes:
-        model: The int8 Model; its provenance says how it was made.
-        report: What it lost, with file sizes and latencies.
-        config: What it was made with.
-        method: How it was made.
-        images: Which images calibrated, evaluated and trained.
-        max_drop: Percentage points of top-1 that might be lost.
-        next_steps: What is left to try.
-        contributions: What each technique contributes, if it was asked for.
-        untrained: Report before training, which contributions are compared with.
-    """
-
-    model: Model
-    report: QualityReport
-    config: QuantizationConfig
-    method: Method
-    images: QuantizationImages
-    max_drop: float = DEFAULT_MAX_DROP
-    next_steps: tuple[str, ...] = ()
-    contributions: tuple[Contribution, ...] = ()
-    untrained: QualityReport | None = None
-
-    @property
-    def refusal(self) -> str | None:
-        """Why the Model is not good enough, or None if it is."""
-        return self.report.refusal(self.max_drop)
-
-    def check(self, next_steps: Sequence[str] | None = None) -> None:
-        """Raise if the Model is not good enough.
-
-        Args:
-            next_steps: What the message proposes to try, if not :attr:`next_steps`.
-
-        Raises:
-            GateError: With the reason, the layers of lowest SQNR, and what to try next.
-        """
-        refuse(self.report, next_steps or self.next_steps, self.max_drop)
 
 
 def quantize(
@@ -166,9 +112,9 @@ def quantize(
     refuse_int8(model)
     check_finite(model)  # before the float Model runs, which would only warn
     trains = method is Method.TRAINED or Technique.TRAINING in techniques
-    _check_arguments(method, techniques, has_images=not (calibration is None and data is None), train=train)
-    if method is Method.DATA_FREE and calibration is not None:
-        raise CompressionError("data-free quantization takes no calibration images")
+    if trains and train is None:
+        raise CompressionError("quantization-aware training needs the argument train")
+    _check_images(method, calibration, data, techniques)
     count = 0 if method is Method.DATA_FREE else calibration_images
     images = choose_images(model, calibration, data, count, trains=trains)
     maker = _Maker(
@@ -293,15 +239,21 @@ class _Maker:
         )
 
 
-def _check_arguments(
-    method: Method, techniques: Sequence[Technique], *, has_images: bool, train: Trainer | None
+def _check_images(
+    method: Method, calibration: str | Path | None, data: str | Path | Dataset | None, techniques: Sequence[Technique]
 ) -> None:
-    if method is Method.DATA_FREE and techniques:
-        raise CompressionError(f"data-free quantization cannot fall back to {techniques[0]}, which needs images")
-    if method is not Method.DATA_FREE and not has_images:
-        raise CompressionError("calibration needs images: give calibration or data, or choose Method.DATA_FREE")
-    if train is None and (method is Method.TRAINED or Technique.TRAINING in techniques):
-        raise CompressionError("quantization-aware training needs the argument train")
+    """Raise if a method lacks the images that it needs, or is given images that it does not use."""
+    match method:
+        case Method.DATA_FREE:
+            if calibration is not None:
+                raise CompressionError("data-free quantization takes no calibration images")
+            if techniques:
+                raise CompressionError(f"data-free quantization cannot use {techniques[0]}, which needs images")
+        case Method.CALIBRATED | Method.TRAINED:
+            if calibration is None and data is None:
+                raise CompressionError("calibration needs images: give calibration or data, or use Method.DATA_FREE")
+        case _:
+            assert_never(method)
 
 
 def _prepared(model: Model, subset: Subset, progress: Progress) -> Prepared:

@@ -27,8 +27,9 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.equalize import absorb, equalize
 from mobilenets.compression.filters import Rows, covariance, to_rows, windows
+from mobilenets.compression.observation import observe
 from mobilenets.compression.quality import LayerSqnr, layer_sqnr, signal_and_error
-from mobilenets.compression.ranges import choose_ranges, observe
+from mobilenets.compression.ranges import choose_ranges
 from mobilenets.compression.rounding import Rounding
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
 from mobilenets.data.dataset import spread

@@ -34,7 +34,7 @@ from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, add_metrics, read_metrics
 
 if TYPE_CHECKING:
-    from mobilenets.compression.pipeline import CompressionResult
+    from mobilenets.compression.result import CompressionResult
     from mobilenets.training.result import Fit
 
 PHASES = {"supernet": "the supernet", "fine-tune": "the chosen subnet", "compress": "int8"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.compression.pipeline import CompressionResult
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport
+from mobilenets.compression.result import CompressionResult
 from mobilenets.errors import GateError, PlanningError
 from mobilenets.model.model import Model
 from mobilenets.search.budget import Budget

@@ -14,9 +14,10 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression import pipeline
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
-from mobilenets.compression.pipeline import CALIBRATION_IMAGES, CompressionResult, Method
+from mobilenets.compression.pipeline import CALIBRATION_IMAGES
 from mobilenets.compression.quality import DEFAULT_MAX_DROP
 from mobilenets.compression.quantize import Quantized
+from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.compression.techniques import Technique
 from mobilenets.data.dataset import Dataset, Targets
 from mobilenets.errors import MissingDependencyError
@@ -62,7 +63,7 @@ def quantize(
 
     Returns:
         The best int8 Model that was made, with its quality report. Whether it is good enough is in
-        :attr:`~mobilenets.compression.pipeline.CompressionResult.refusal`.
+        :attr:`~mobilenets.compression.result.CompressionResult.refusal`.
 
     Raises:
         CompressionError: If the Model is int8 already or broken, or the arguments contradict each other.
