@@ -159,7 +159,7 @@ def expected_mean(mean: Vector, deviation: Vector, activation: Activation) -> Ve
     >>> expected_mean(mean, deviation, Activation.HARD_SIGMOID).round(4).tolist()
     [0.5, 0.8333]
     >>> expected_mean(mean, deviation, Activation.HARD_SWISH).round(4).tolist()
-    [0.1666, 1.6667]
+    [0.1662, 1.6667]
     """
     match activation:
         case Activation.NONE | Activation.RELU | Activation.RELU6:
