@@ -112,9 +112,9 @@ def quantize(
     refuse_int8(model)
     check_finite(model)  # before the float Model runs, which would only warn
     trains = method is Method.TRAINED or Technique.TRAINING in techniques
+    _check_images(method, calibration, data, techniques)
     if trains and train is None:
         raise CompressionError("quantization-aware training needs the argument train")
-    _check_images(method, calibration, data, techniques)
     count = 0 if method is Method.DATA_FREE else calibration_images
     images = choose_images(model, calibration, data, count, trains=trains)
     maker = _Maker(
