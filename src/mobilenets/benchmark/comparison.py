@@ -1,4 +1,4 @@
-"""Several networks, trained on the same images by one recipe in one time each: Tables 4, 5, 8 and 9 of one's own."""
+"""Comparison of networks: each trained on the same images by one recipe, as in the paper's Tables 4, 5, 8 and 9."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class ComparedNetwork:
         name: As it was asked for, such as ``mobilenet_v1@0.5-160``.
         model: The Model.
         evaluation: Figures on the test images.
-        cost: Computed, and measured side by side with the others.
+        cost: Costs, with a latency that was measured side by side with the others.
         epochs: Passes over the training images.
-        seconds: How long its training took.
+        seconds: Seconds that its training took.
     """
 
     name: str
@@ -89,12 +89,12 @@ def compare(
         source: Labelled images, as for ``fit``.
         models: Names such as ``mobilenet_v1@0.5-160`` or ``squeezenet``.
         output: Folder that gets one folder per network.
-        settings: How all are trained: recipe, seed, threads. Its resolution goes before those of the names; its
-            epochs are the same for all, if they are given.
-        minutes: What each may be trained for; how many epochs that is is measured before any training. Without
-            minutes and epochs, each gets those that ``fit`` would give it.
-        resume: Go on with an unfinished comparison in the output folder; what is trained is kept.
-        replace_existing: Begin anew whatever lies there.
+        settings: Recipe, seed and threads of all trainings. Its resolution replaces those of the names; its epochs, if
+            given, are those of every network.
+        minutes: Training time of each network. How many epochs that is, is measured before any training. Without
+            minutes and epochs, each network gets the epochs that ``fit`` would give it.
+        resume: Continue an unfinished comparison in the output folder; networks that are trained are kept.
+        replace_existing: Overwrite a comparison in the output folder.
         progress: Receives progress updates.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``mobilenets compare``: several networks on one's own images, each trained by one recipe in one time."""
+"""``mobilenets compare``: train several networks on the same images and compare them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.argument("data")
 @click.option("--models", default=DEFAULT_MODELS, show_default=True, callback=_names, metavar="NAME,…")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True)
-@click.option("--minutes-each", type=float, help="What each may be trained for, on this machine.")
-@click.option("--epochs", type=click.IntRange(min=1), help="The same passes for all, instead of minutes.")
+@click.option("--minutes-each", type=float, help="Training time of each network, on this machine.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of every network, instead of minutes.")
 @click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the images]")
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
@@ -38,8 +38,8 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     type=click.Path(file_okay=False, path_type=Path),
     help="Draw the paper's Figures 4 and 5 into this folder.",
 )
-@click.option("--published", is_flag=True, help="Beside them, the published ImageNet figures.")
-@click.option("--resume", is_flag=True, help="Go on with the unfinished comparison in the output folder.")
+@click.option("--published", is_flag=True, help="Also draw the published ImageNet figures.")
+@click.option("--resume", is_flag=True, help="Continue the unfinished comparison in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
 @json_option
 @quiet_option
@@ -86,7 +86,7 @@ def command(
             progress=progress,
         )
     except KeyboardInterrupt:
-        progress.note("the same command with --resume goes on from here")
+        progress.note("the same command with --resume continues from here")
         raise
     if as_json:
         print_json({"data": data, "networks": [one.to_json() for one in networks]})

@@ -30,7 +30,7 @@ _TRAINING_OPTIONS = {
 
 
 def precisions(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """``float32``, ``int8`` or ``auto``, if anything was said."""
+    """Read ``float32``, ``int8`` or ``auto``; None if the option is not given."""
     return None if text is None else precision_list(context, parameter, text)
 
 
@@ -76,12 +76,14 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
 @budget_options
 @click.option("--search", is_flag=True, help="Without a budget: find the knee of accuracy against latency.")
-@click.option("--precision", callback=precisions, help="Of the Model that meets the budget: float32, int8 or auto.")
-@click.option("--threads", type=click.IntRange(1, 256), help="For one image, when the Model is used.  [default: 1]")
-@click.option("--device", help="A profile of the machine it is used on, from mobilenets profile; else this machine.")
-@click.option("--resume", is_flag=True, help="Go on with the unfinished run in the output folder.")
+@click.option("--precision", callback=precisions, help="Precision within a budget: float32, int8 or auto for both.")
+@click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads for one image when the Model is used.  [default: 1]"
+)
+@click.option("--device", help="Device profile of the target machine.  [default: this machine, measured]")
+@click.option("--resume", is_flag=True, help="Continue the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
-@click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained on if its gate asks.")
+@click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained with quantization if needed.")
 @json_option
 @quiet_option
 def command(
@@ -90,7 +92,7 @@ def command(
     """Train a classifier on the labelled images of DATA.
 
     DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
-    not give are drawn from it. The test images are looked at once, at the end.
+    not give are split off. The test images are evaluated once, at the end.
 
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
     width, the resolution and the precision are chosen by it: one supernet is trained for all of them, its subnets are
@@ -120,7 +122,7 @@ def command(
             else search(data, output, settings=settings, **wanted, **how)
         )
     except KeyboardInterrupt:
-        progress.note("the same command with --resume goes on from here")
+        progress.note("the same command with --resume continues from here")
         raise
     if as_json:
         print_json(result.to_json())

@@ -94,4 +94,6 @@ def _choice(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
     except PlanningError as error:
         if budget.min_accuracy is None:
             raise
-        raise PlanningError(f"{error} before it is fine-tuned; --resume with a lower goal goes on from here") from None
+        raise PlanningError(
+            f"{error} before it is fine-tuned; --resume with a lower goal continues from here"
+        ) from None

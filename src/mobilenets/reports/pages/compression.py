@@ -1,4 +1,4 @@
-"""What int8 cost, and what it bought."""
+"""Quantization to int8: the accuracy that it lost, and the size and time that it saved."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GOOD_DB, CLEAN_DB = 10.0, 40.0
 
 def render_uncompressed(command: str) -> Element:
     """The section of a run that made no int8 Model."""
-    words = "This Model is float32. In int8 it would take about a quarter of the room and a half or less of the time:"
-    return section("compression", "What int8 would buy", tag("p", words), tag("pre", tag("code", command)))
+    words = "This Model is float32. As int8 it would need about a quarter of the space and at most half of the time:"
+    return section("compression", "Quantization", tag("p", words), tag("pre", tag("code", command)))
 
 
 def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
@@ -34,7 +34,7 @@ def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, traine
     rows: list[list[Child]] = []
     if (agreement := _share(quality.get("agreement"))) is not None:
         words += (
-            f" It gives the same answer as the float32 one for {percent(agreement.value)} of {agreement.total:,} "
+            f" It predicts the same class as the float32 Model for {percent(agreement.value)} of {agreement.total:,} "
             f"validation images (95{GAP}% interval {interval(agreement.interval)})."
         )
     before, after = _share(quality.get("top1_before")), _share(quality.get("top1_after"))
