@@ -20,7 +20,7 @@ from mobilenets.data.dataset import Dataset, load_dataset, spread
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
-from mobilenets.model.subnet import sliced
+from mobilenets.model.subnet import cut_subnet
 from mobilenets.search.supernet import STATISTICS_IMAGES
 from mobilenets.tasks.classification import Classification
 from mobilenets.training import loop
@@ -31,7 +31,7 @@ from mobilenets.training.loop import TrainingState, train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.objectives import Objective, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
-from mobilenets.training.recalibration import reestimated
+from mobilenets.training.recalibration import recalibrated
 from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Validation
@@ -236,9 +236,9 @@ class Runs:
 
     def slice(self, shared: Model, width: float, side: int) -> Model:
         """A slice with its statistics estimated anew."""
-        narrow = sliced(shared, width_multiplier=width, resolution=side)
+        narrow = cut_subnet(shared, width_multiplier=width, resolution=side)
         pixels = self.prepared("train", side).pixels
-        return reestimated(narrow, pixels[spread(len(pixels), STATISTICS_IMAGES)])
+        return recalibrated(narrow, pixels[spread(len(pixels), STATISTICS_IMAGES)])
 
     def specialised(self, shared: Model, width: float, side: int) -> tuple[float, Model]:
         """A slice that learned on by itself, with the largest as its teacher, and the processor seconds of it.

@@ -24,6 +24,7 @@ PUBLIC_NAMES = {
     "cost",
     "evaluate",
     "export",
+    "extract_subnet",
     "fit",
     "import_model",
     "load",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mobilenets.model.file import save as save
     from mobilenets.model.model import Model as Model
     from mobilenets.model.preprocessing import Preprocessing as Preprocessing
+    from mobilenets.model.subnet import extract_subnet as extract_subnet
     from mobilenets.reports.run_report import report as report
     from mobilenets.search.budget import Budget as Budget
     from mobilenets.search.plan import plan as plan
@@ -53,6 +54,7 @@ _HOMES = {
     "cost": "architecture.cost",
     "evaluate": "engine.evaluate",
     "export": "formats.exporting",
+    "extract_subnet": "model.subnet",
     "fit": "training.fit",
     "import_model": "formats.importing",
     "load": "model.file",

@@ -50,7 +50,7 @@ def test_an_old_file_is_read_with_its_numbers(name: str) -> None:
     assert model.provenance == EXPECTED[name]["provenance"]
     found = {key: [str(value.dtype), list(value.shape), digest(value)] for key, value in model.parameters.items()}
     assert found == EXPECTED[name]["tensors"]
-    assert {f"{width:g}-{side}": digest(value) for (width, side), value in model.slices.items()} == EXPECTED[name][
+    assert {f"{width:g}-{side}": digest(value) for (width, side), value in model.subnets.items()} == EXPECTED[name][
         "subnets"
     ]
 

@@ -18,6 +18,7 @@ from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError, GateError, PlanningError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
+from mobilenets.model.subnet import extract_subnet
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, search_resolutions
 from mobilenets.search.finishing import finish
@@ -96,10 +97,10 @@ def test_the_folder_holds_the_model_that_was_tested_and_the_record(fitted: tuple
 def test_the_supernet_is_kept_and_has_its_subnets(fitted: tuple[SearchResult, Path]) -> None:
     result, folder = fitted
     supernet = load(folder / "supernet.safetensors")
-    assert set(supernet.slices) == {(0.25, 32), (0.25, 40)}
+    assert set(supernet.subnets) == {(0.25, 32), (0.25, 40)}
     found = {(one.width_multiplier, one.resolution): one.accuracy for one in result.search.candidates}
     for place, accuracy in found.items():
-        assert evaluate(Classifier(supernet.slice(*place)), result.dataset.validation).top1 == accuracy
+        assert evaluate(Classifier(extract_subnet(supernet, *place)), result.dataset.validation).top1 == accuracy
 
 
 def test_the_same_seed_and_device_give_the_same_file(
@@ -173,7 +174,7 @@ def test_a_subnet_that_fine_tuning_makes_no_better_is_kept_and_recorded_as_its_s
         images, tmp_path / "run", **goal(max_latency_ms=0.007), settings=replace(SMALL, width=0.25, epochs=1)
     )
     choice, metrics = result.search.choice, json.loads((tmp_path / "run" / "metrics.json").read_text())
-    start = load(tmp_path / "run" / "supernet.safetensors").slice(0.25, choice.resolution)
+    start = extract_subnet(load(tmp_path / "run" / "supernet.safetensors"), 0.25, choice.resolution)
     for name, value in start.parameters.items():
         np.testing.assert_array_equal(result.model.parameters[name], value, err_msg=name)
     assert [phase["best_epoch"] for phase in metrics["phases"] if phase["epochs"]] == [3, 0]

@@ -27,8 +27,8 @@ from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
-from mobilenets.model.recalibration import reestimated
-from mobilenets.model.subnet import sliced, statistics_of
+from mobilenets.model.recalibration import recalibrated
+from mobilenets.model.subnet import cut_subnet, extract_subnet, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.plan import dataset_of, plan, subnet_candidates
@@ -66,17 +66,17 @@ def supernet(dataset: Dataset) -> Model:
     statistics = {}
     for width, side in SIZES:
         pixels = prepare(dataset.train, model.preprocessing, side, side).pixels
-        narrow = reestimated(sliced(model, width_multiplier=width, resolution=side), pixels)
+        narrow = recalibrated(cut_subnet(model, width_multiplier=width, resolution=side), pixels)
         statistics[width, side] = statistics_of(narrow)
     provenance = {"data": {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": 0}}
-    return replace(model, task=Classification(dataset.labels), slices=statistics, provenance=provenance)
+    return replace(model, task=Classification(dataset.labels), subnets=statistics, provenance=provenance)
 
 
 def test_every_subnet_has_the_accuracy_of_its_own_model(supernet: Model, dataset: Dataset) -> None:
     candidates = subnet_candidates(supernet, dataset)
     assert [(one.width_multiplier, one.resolution) for one in candidates] == list(SIZES)
     for one in candidates:
-        model = supernet.slice(one.width_multiplier, one.resolution)
+        model = extract_subnet(supernet, one.width_multiplier, one.resolution)
         assert one.accuracy == evaluate(Classifier(model), dataset.validation).top1
         assert one.macs == cost(model.network).macs
         assert one.latency_ms > 0
@@ -86,7 +86,7 @@ def test_every_subnet_has_the_accuracy_of_its_own_model(supernet: Model, dataset
 def test_a_size_without_statistics_gets_those_of_training_images(supernet: Model, dataset: Dataset) -> None:
     (one,) = subnet_candidates(supernet, dataset, sizes=[(0.35, 40)])
     pixels = prepare(dataset.train, supernet.preprocessing, 40, 40).pixels
-    model = supernet.slice(0.35, 40, pixels=pixels)
+    model = extract_subnet(supernet, 0.35, 40, pixels=pixels)
     assert one.accuracy == evaluate(Classifier(model), dataset.validation).top1
 
 
@@ -104,7 +104,9 @@ def test_int8_is_tried_where_it_could_be_taken(supernet: Model, dataset: Dataset
 
     images = SubnetImages(dataset, supernet.preprocessing)
     # The second is slower than the first and no better; the third is the slowest and the best.
-    subnets = {size: Subnet(supernet.slice(*size), share) for size, share in zip(SIZES, (0.5, 0.5, 0.9), strict=True)}
+    subnets = {
+        size: Subnet(extract_subnet(supernet, *size), share) for size, share in zip(SIZES, (0.5, 0.5, 0.9), strict=True)
+    }
 
     def tried(budget: Budget, *, every: bool = False) -> list[tuple[float, int]]:
         found = candidates_in_precisions(subnets, ("float32", "int8"), cost, images, budget, every=every)
@@ -126,7 +128,9 @@ def test_a_slower_but_smaller_subnet_is_tried_in_int8_where_size_is_what_counts(
         """The first is the slowest and the smallest."""
         return Candidate(width, side, precision, 0.0, 1 / width, int(1000 * width), 1, 1)
 
-    subnets = {size: Subnet(supernet.slice(*size), share) for size, share in zip(SIZES, (0.8, 0.9, 0.9), strict=True)}
+    subnets = {
+        size: Subnet(extract_subnet(supernet, *size), share) for size, share in zip(SIZES, (0.8, 0.9, 0.9), strict=True)
+    }
     images = SubnetImages(dataset, supernet.preprocessing)
     found = candidates_in_precisions(subnets, ("int8",), cost, images, Budget(max_file_bytes=300))
     assert [(one.width_multiplier, one.resolution) for one, _ in found] == [SIZES[0]]
@@ -142,7 +146,7 @@ def test_latencies_may_come_from_another_machine(supernet: Model, dataset: Datas
 
 def test_what_cannot_be_evaluated_is_refused(supernet: Model, dataset: Dataset, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanningError, match="this Model is no supernet"):
-        subnet_candidates(replace(supernet, slices={}), dataset)
+        subnet_candidates(replace(supernet, subnets={}), dataset)
     with pytest.raises(PlanningError, match="does not say what it was trained on"):
         dataset_of(replace(supernet, provenance={}), None)
     other = tmp_path / "other"

@@ -14,11 +14,11 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import TrainingError
 from mobilenets.model import recalibration as statistics
-from mobilenets.model.subnet import sliced
+from mobilenets.model.subnet import cut_subnet
 from mobilenets.training.batches import Batch, normalized
 from mobilenets.training.network import module_of
 from mobilenets.training.objectives import Sandwich
-from mobilenets.training.recalibration import reestimated
+from mobilenets.training.recalibration import recalibrated
 
 NETWORK = mobilenet_v1(resolution=64, classes=3)
 
@@ -27,7 +27,7 @@ NETWORK = mobilenet_v1(resolution=64, classes=3)
 def test_a_subnet_in_training_is_the_cut_model_on_batch_statistics(width: float, side: int) -> None:
     rng = np.random.default_rng(0)
     model = random_model(rng, NETWORK)
-    narrow = sliced(model, width_multiplier=width, resolution=side)
+    narrow = cut_subnet(model, width_multiplier=width, resolution=side)
     images = normalized(random_pixels(rng, narrow.network, 6), model.preprocessing, torch.device("cpu"))
     network = with_width(with_resolution(NETWORK, side, side), width)
     assert network == narrow.network
@@ -124,9 +124,9 @@ def test_what_a_step_draws_follows_from_its_number() -> None:
 
 def test_reestimated_statistics_are_those_of_the_images() -> None:
     rng = np.random.default_rng(2)
-    narrow = sliced(random_model(rng, NETWORK), width_multiplier=0.5)
+    narrow = cut_subnet(random_model(rng, NETWORK), width_multiplier=0.5)
     pixels = random_pixels(rng, narrow.network, 8)
-    model = reestimated(narrow, pixels, batch=8)
+    model = recalibrated(narrow, pixels, batch=8)
     module = module_of(narrow)
     with torch.no_grad():
         stem = module.layer_module("stem")
@@ -140,10 +140,10 @@ def test_reestimated_statistics_are_those_of_the_images() -> None:
 
 def test_statistics_without_torch_are_the_same() -> None:
     rng = np.random.default_rng(3)
-    narrow = sliced(random_model(rng, NETWORK), width_multiplier=0.3, resolution=48)
+    narrow = cut_subnet(random_model(rng, NETWORK), width_multiplier=0.3, resolution=48)
     pixels = random_pixels(rng, narrow.network, 11)
-    expected = reestimated(narrow, pixels, batch=4)
-    found = statistics.reestimated(narrow, pixels, batch=4)
+    expected = recalibrated(narrow, pixels, batch=4)
+    found = statistics.recalibrated(narrow, pixels, batch=4)
     for name, values in expected.parameters.items():
         np.testing.assert_allclose(found.parameters[name], values, rtol=2e-3, atol=1e-5, err_msg=name)
 
@@ -164,4 +164,4 @@ def test_what_makes_no_sense_is_refused() -> None:
         Sandwich(NETWORK, narrowest=0.25, resolutions=(64, 96))
     model = random_model(np.random.default_rng(0), NETWORK)
     with pytest.raises(TrainingError, match="two images at least, not 1"):
-        reestimated(model, random_pixels(np.random.default_rng(0), NETWORK, 1))
+        recalibrated(model, random_pixels(np.random.default_rng(0), NETWORK, 1))

@@ -208,7 +208,7 @@ def assemble(
     """
     few = {name: bits for name, bits in bits_by_layer(network, config.weight_bits).items() if bits != 8}
     quantization = replace(quantization, weight_bits=few)
-    return replace(model, network=network, parameters=parameters, quantization=quantization, slices={})
+    return replace(model, network=network, parameters=parameters, quantization=quantization, subnets={})
 
 
 def without_weights(quantization: Quantization, layer: Layer) -> Arithmetic:

@@ -38,7 +38,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.packing import BFLOAT16, pack, read_only, take_slices, unpack
+from mobilenets.model.packing import BFLOAT16, pack, read_only, take_subnets, unpack
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
 from mobilenets.tasks.catalog import decode_task
@@ -146,7 +146,7 @@ def load(path: str | PathLike[str]) -> Model:
             raise ModelFileError(
                 f"{path} has format version {version!r:.40}; this package reads versions {', '.join(_VERSIONS)}"
             )
-        slices = take_slices(mapped) if _VERSIONS[version] >= 2 else {}
+        subnets = take_subnets(mapped) if _VERSIONS[version] >= 2 else {}
         network = decode(_from_json(metadata, "network"))
         quantization_data = _from_json(metadata, "quantization")
         quantization = None if quantization_data is None else Quantization.decode(quantization_data)
@@ -161,7 +161,7 @@ def load(path: str | PathLike[str]) -> Model:
             preprocessing=Preprocessing.decode(_from_json(metadata, "preprocessing")),
             quantization=quantization,
             provenance=provenance,
-            slices=slices,
+            subnets=subnets,
         )
     except ModelFileError:
         raise

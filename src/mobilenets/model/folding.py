@@ -51,7 +51,7 @@ def fold(model: Model) -> Model:
         weight, bias = folded_parameters(model, layer)
         parameters[f"{layer.name}.weight"] = weight.astype(np.float32)
         parameters[f"{layer.name}.bias"] = bias.astype(np.float32)
-    return replace(model, network=folded_network(model.network), parameters=parameters, slices={})
+    return replace(model, network=folded_network(model.network), parameters=parameters, subnets={})
 
 
 def with_biases(model: Model) -> Model:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.architecture.multipliers import check_resolution
 from mobilenets.architecture.network import Network
+from mobilenets.architecture.rescale import with_width
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
-from mobilenets.model import subnet as slicing
-from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Task
 
 Tensor = npt.NDArray[Any]
+
+MOST_SUBNETS = 4096
+"""Statistics of more subnets than that are refused: a hostile file wants memory."""
 
 
 @record(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class Model:
         preprocessing: How images become input.
         quantization: What the integers mean, for an int8 Model; None for a float32 one.
         provenance: How the Model came to be: recipe, data fingerprint, seed, metrics, versions. JSON values only.
-        slices: Of a Model that was trained to be sliced, the batch-norm statistics of its slices by (α, resolution):
+        subnets: Of a supernet, the batch-norm statistics of its subnets by (α, resolution):
             float32 (2, channels), means and then variances, of all layers with batch norm in order.
 
     Raises:
@@ -50,7 +54,7 @@ class Model:
     preprocessing: Preprocessing = Preprocessing()
     quantization: Quantization | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    slices: Mapping[tuple[float, int], Tensor] = field(default_factory=dict)
+    subnets: Mapping[tuple[float, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.task.check(self.network)
@@ -73,8 +77,8 @@ class Model:
         unknown = set(self.parameters) - set(needed)
         if unknown:
             raise ModelError(f"{min(unknown)} belongs to no layer of {self.network.name}")
-        if self.slices:
-            slicing.check_slices(self)
+        if self.subnets:
+            _check_subnets(self)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,31 +98,12 @@ class Model:
 
     @cached_property
     def parameter_bytes(self) -> int:
-        """Bytes of all tensors, as held in memory."""
+        """Bytes of all tensors, in memory."""
         return sum(tensor.nbytes for tensor in self.parameters.values())
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Model:
-        """The same Model with other parameters, which nobody has statistics of slices of."""
-        return replace(self, parameters=parameters, slices={})
-
-    def slice(self, width_multiplier: float, resolution: int, *, pixels: Pixels | None = None) -> Model:
-        """An ordinary Model of a smaller width and resolution, with the first channels of every layer of this one.
-
-        What comes out is as good as this Model was trained to be at that width (``mobilenets fit`` with a budget trains
-        one so and writes it as ``shared.safetensors``). Its batch-norm statistics are those that were measured when
-        training ended, where (α, resolution) is among :attr:`slices`; for any other they are measured on the pixels.
-
-        Args:
-            width_multiplier: α, from the smallest that was trained to this Model's own.
-            resolution: Side of the square input, in pixels.
-            pixels: uint8 (N, resolution, resolution, 3), some hundred training images prepared as for evaluation.
-
-        Raises:
-            ModelError: If the Model is int8, the width is below the smallest that was trained, or neither statistics
-                nor pixels are there.
-            ArchitectureError: If the network cannot have that width or resolution.
-        """
-        return slicing.slice_of(self, width_multiplier, resolution, pixels)
+        """The same Model with other parameters, and so without statistics of subnets."""
+        return replace(self, parameters=parameters, subnets={})
 
 
 def parameter_types(
@@ -143,3 +128,32 @@ def _integer_types(network: Network) -> Iterator[tuple[str, tuple[np.dtype[Any],
             yield f"{layer.name}.weight_scale", (np.dtype(np.float32), shape[:1])
             yield f"{layer.name}.weight_zero_point", (np.dtype(np.int8), shape[:1])
             yield f"{layer.name}.bias", (np.dtype(np.int32), shape[:1])
+
+
+def batch_norms(network: Network) -> tuple[str, ...]:
+    """Names of a network's batch norms, ``<layer>.batch_norm``, in the order of their layers."""
+    return tuple(f"{layer.name}.batch_norm" for layer in network.layers if layer.batch_norm is not None)
+
+
+def _check_subnets(model: Model) -> None:
+    """Raise if the statistics of a Model's subnets do not belong to its network."""
+    if model.quantization is not None:
+        raise ModelError("an int8 Model has no subnets: its scales hold for its own width only")
+    if len(model.subnets) > MOST_SUBNETS:
+        raise ModelError(f"statistics of {len(model.subnets)} subnets; at most {MOST_SUBNETS} are read")
+
+    @cache
+    def channels(width: float) -> int:
+        network = with_width(model.network, width)
+        return sum(network.shapes[name.removesuffix(".batch_norm")].channels for name in batch_norms(network))
+
+    for (width, resolution), statistics in model.subnets.items():
+        check_resolution(resolution)
+        shape = (2, channels(width))
+        if statistics.shape != shape or statistics.dtype != np.float32:
+            raise ModelError(
+                f"statistics of subnet {width:g}-{resolution} are {statistics.dtype} {statistics.shape}; "
+                f"the network needs float32 {shape}"
+            )
+        if not (np.isfinite(statistics).all() and (statistics[1] >= 0).all()):
+            raise ModelError(f"statistics of subnet {width:g}-{resolution} have a negative variance, NaN or infinity")

@@ -1,7 +1,7 @@
 """Lossless packing of tensors in a Model file.
 
 Of a network of few channels and classes, scales and biases are a good part of the file: as many bytes as a fifth of all
-4-bit weights at α = 0.25. So a scale that is a bfloat16 is held as one, biases that fit 16 bits are held in 16, and
+4-bit weights at α = 0.25. So a scale that is a bfloat16 is stored as one, biases that fit 16 bits are stored in 16, and
 4-bit weights go two to a byte. In memory all of them have the types of :func:`mobilenets.model.model.parameter_types`.
 """
 
@@ -21,8 +21,8 @@ from mobilenets.model.quantization import Quantization
 BFLOAT16 = np.uint16
 """The upper half of a float32: NumPy has no type of its own for it, and nothing else in a Model is uint16."""
 
-_SLICES = "slices."
-_SLICE_NAME = re.compile(r"([0-9]{1,3}\.[0-9]{1,17})-([0-9]{1,5})")
+_SUBNETS = "slices."
+_SUBNET_NAME = re.compile(r"([0-9]{1,3}\.[0-9]{1,17})-([0-9]{1,5})")
 
 
 def pack(model: Model) -> tuple[dict[str, Tensor], int]:
@@ -37,25 +37,25 @@ def pack(model: Model) -> tuple[dict[str, Tensor], int]:
         stored, since = _stored(model, name, tensor)
         packed[name] = np.ascontiguousarray(stored)
         version = max(version, since)
-    for (width, resolution), statistics in model.slices.items():
-        packed[f"{_SLICES}{float(width)!r}-{resolution}"] = np.ascontiguousarray(statistics)
+    for (width, resolution), statistics in model.subnets.items():
+        packed[f"{_SUBNETS}{float(width)!r}-{resolution}"] = np.ascontiguousarray(statistics)
         version = 2
     return packed, version
 
 
-def take_slices(tensors: dict[str, Tensor]) -> dict[tuple[float, int], Tensor]:
-    """Move the statistics of slices out of the tensors of a file of version 2.
+def take_subnets(tensors: dict[str, Tensor]) -> dict[tuple[float, int], Tensor]:
+    """Move the statistics of subnets out of the tensors of a file of version 2.
 
     Raises:
         ModelError: If one is not named by a width and a resolution.
     """
-    slices = {}
-    for name in [name for name in tensors if name.startswith(_SLICES)]:
-        match = _SLICE_NAME.fullmatch(name.removeprefix(_SLICES))
+    subnets = {}
+    for name in [name for name in tensors if name.startswith(_SUBNETS)]:
+        match = _SUBNET_NAME.fullmatch(name.removeprefix(_SUBNETS))
         if match is None:
             raise ModelError(f"{name:.80} is not named by a width and a resolution")
-        slices[float(match[1]), int(match[2])] = tensors.pop(name)
-    return slices
+        subnets[float(match[1]), int(match[2])] = tensors.pop(name)
+    return subnets
 
 
 def unpack(

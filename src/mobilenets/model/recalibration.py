@@ -1,4 +1,4 @@
-"""Batch-norm statistics measured anew, without PyTorch: what a slice of a shared network needs before it is used."""
+"""Batch-norm recalibration in NumPy: running statistics measured anew on images, as a subnet needs them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BATCH = 64
 """Images that are measured together. Statistics are averaged over batches."""
 
 
-def reestimated(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress = SILENT) -> Model:
+def recalibrated(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress = SILENT) -> Model:
     """The Model with batch-norm statistics measured on images, layer by layer, as they will be used.
 
     Each batch runs on its own statistics, as in training; means and unbiased variances are averaged over batches.
-    ``training.slimmable.reestimated`` gives the same numbers, quicker, where PyTorch is installed.
+    ``training.recalibration.recalibrated`` gives the same numbers, quicker, where PyTorch is installed.
 
     Args:
-        model: A float32 Model, such as a slice of a shared one.
+        model: A float32 Model, such as a subnet.
         pixels: uint8 (N, height, width, 3) of training images, prepared as for evaluation; some hundreds suffice.
         batch: Images that are run together.
-        progress: Hears about every batch.
+        progress: Receives progress updates.
 
     Raises:
         ModelError: If the Model is int8, the pixels do not fit it, or there are fewer than two.

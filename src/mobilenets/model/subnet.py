@@ -1,89 +1,104 @@
-"""A narrower Model out of a wide one, by keeping the first channels of every layer."""
+"""Subnets: narrower and smaller Models out of a supernet, which share its first channels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.multipliers import check_resolution
-from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import ModelError
+from mobilenets.model.model import Model, batch_norms
 from mobilenets.model.preprocessing import Pixels
-
-if TYPE_CHECKING:
-    from mobilenets.model.model import Model
+from mobilenets.model.recalibration import recalibrated
 
 Tensor = npt.NDArray[Any]
 
-MOST_SLICES = 4096
-"""Statistics of more slices than that are refused: somebody wants memory, not a Model."""
 _STATISTICS = ("running_mean", "running_var")
 
 
-def sliced(model: Model, *, width_multiplier: float | None = None, resolution: int | None = None) -> Model:
-    """The Model of a smaller width, a different resolution or both, with the first weights of the wide one.
+def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *, pixels: Pixels | None = None) -> Model:
+    """Extract an ordinary Model of a smaller width and resolution from a supernet.
 
-    Its batch-norm statistics are the first ones of the wide Model, which are not its own:
-    :meth:`~mobilenets.model.model.Model.slice` gives a Model that can be used.
+    It has the first channels of every layer of the supernet, and is as good as the supernet was trained to be at that
+    width (``mobilenets fit`` with a budget trains one so and writes it as ``supernet.safetensors``). Its batch-norm
+    statistics are those that were measured when training ended, where (α, resolution) is among
+    :attr:`Model.subnets <mobilenets.model.model.Model.subnets>`; for any other they are measured on the pixels.
 
     Args:
-        model: A float32 Model.
-        width_multiplier: α, at most the Model's own; its own if None.
-        resolution: Side of the square input in pixels; the Model's own size if None.
+        supernet: A float32 Model.
+        width_multiplier: α, from the smallest that was trained to the supernet's own.
+        resolution: Side of the square input, in pixels.
+        pixels: uint8 (N, resolution, resolution, 3), some hundred training images prepared as for evaluation.
+
+    Raises:
+        ModelError: If the Model is int8, the width is below the smallest that was trained, or neither statistics
+            nor pixels are there.
+        ArchitectureError: If the network cannot have that width or resolution.
+    """
+    narrowest = min((width for width, _ in supernet.subnets), default=None)
+    if narrowest is not None and width_multiplier < narrowest:
+        raise ModelError(
+            f"the smallest width that this Model was trained for is {narrowest:g}; {width_multiplier:g} is below it"
+        )
+    subnet = cut_subnet(supernet, width_multiplier=width_multiplier, resolution=resolution)
+    whole = f"{supernet.network.width_multiplier:g}-{supernet.network.height}"
+    subnet = replace(subnet, provenance={**supernet.provenance, "sliced_from": whole})
+    if pixels is not None:
+        return recalibrated(subnet, pixels)
+    statistics = supernet.subnets.get((width_multiplier, resolution))
+    if statistics is not None:
+        return with_statistics(subnet, statistics)
+    raise ModelError(
+        f"there are no batch-norm statistics for width {width_multiplier:g} at {resolution} pixels; pass some hundred "
+        f"training images as pixels, or take one that this Model has them for ({_listed(supernet.subnets)})"
+    )
+
+
+def _listed(subnets: Mapping[tuple[float, int], Tensor]) -> str:
+    names = (f"{width:g}-{side}" for width, side in sorted(subnets))
+    return ", ".join(names) or "for none: it was not trained as a supernet"
+
+
+def cut_subnet(supernet: Model, *, width_multiplier: float | None = None, resolution: int | None = None) -> Model:
+    """Cut a Model of a smaller width, a different resolution or both out of the first channels of a supernet.
+
+    Its batch-norm statistics are the first ones of the supernet, which are not its own: :func:`extract_subnet` gives a
+    Model that can be used.
+
+    Args:
+        supernet: A float32 Model.
+        width_multiplier: α, at most the supernet's own; its own if None.
+        resolution: Side of the square input in pixels; the supernet's own size if None.
 
     Raises:
         ModelError: If the Model is int8.
         ArchitectureError: If the network cannot have that width or resolution.
     """
-    if model.quantization is not None:
-        raise ModelError(
-            "an int8 Model cannot be sliced: its scales hold for its own width only; slice the float32 one"
-        )
-    network = model.network
+    if supernet.quantization is not None:
+        raise ModelError("an int8 Model has no subnets: its scales hold for its own width only; use the float32 one")
+    network = supernet.network
     if resolution is not None:
         network = with_resolution(network, resolution, resolution)
     if width_multiplier is not None:
         network = with_width(network, width_multiplier)
     parameters = {
-        name: np.ascontiguousarray(model.parameters[name][tuple(slice(size) for size in shape)])
+        name: np.ascontiguousarray(supernet.parameters[name][tuple(slice(size) for size in shape)])
         for name, shape in network.parameter_shapes().items()
     }
-    return replace(model, network=network, parameters=parameters, slices={})
-
-
-def slice_of(model: Model, width_multiplier: float, resolution: int, pixels: Pixels | None) -> Model:
-    """What :meth:`mobilenets.model.model.Model.slice` says."""
-    narrowest = min((width for width, _ in model.slices), default=None)
-    if narrowest is not None and width_multiplier < narrowest:
-        raise ModelError(
-            f"the smallest width that this Model was trained for is {narrowest:g}; {width_multiplier:g} is below it"
-        )
-    narrow = sliced(model, width_multiplier=width_multiplier, resolution=resolution)
-    provenance = {**model.provenance, "sliced_from": f"{model.network.width_multiplier:g}-{model.network.height}"}
-    narrow = replace(narrow, provenance=provenance)
-    if pixels is not None:
-        from mobilenets.model.recalibration import reestimated  # runs Models, and so stands above them
-
-        return reestimated(narrow, pixels)
-    statistics = model.slices.get((width_multiplier, resolution))
-    if statistics is not None:
-        return with_statistics(narrow, statistics)
-    ready = ", ".join(f"{width:g}-{side}" for width, side in sorted(model.slices)) or "for none: it was not trained so"
-    raise ModelError(
-        f"there are no batch-norm statistics for width {width_multiplier:g} at {resolution} pixels; pass some hundred "
-        f"training images as pixels, or take one that this Model has them for ({ready})"
-    )
+    return replace(supernet, network=network, parameters=parameters, subnets={})
 
 
 def statistics_of(model: Model) -> Tensor:
-    """A Model's batch-norm statistics as :attr:`~mobilenets.model.model.Model.slices` holds them: (2, channels)."""
-    names = list(_batch_norms(model.network))
+    """A Model's batch-norm statistics as :attr:`Model.subnets <mobilenets.model.model.Model.subnets>` has them.
+
+    Returns:
+        float32 (2, channels): running means, then variances, of all layers with batch norm in order.
+    """
+    names = batch_norms(model.network)
     return np.stack([np.concatenate([model.parameters[f"{name}.{kind}"] for name in names]) for kind in _STATISTICS])
 
 
@@ -91,44 +106,9 @@ def with_statistics(model: Model, statistics: Tensor) -> Model:
     """A Model with other batch-norm statistics, as :func:`statistics_of` gives them."""
     parameters = dict(model.parameters)
     begin = 0
-    for name in _batch_norms(model.network):
+    for name in batch_norms(model.network):
         end = begin + len(parameters[f"{name}.running_mean"])
         for kind, values in zip(_STATISTICS, statistics, strict=True):
             parameters[f"{name}.{kind}"] = np.ascontiguousarray(values[begin:end])
         begin = end
     return model.with_parameters(parameters)
-
-
-def check_slices(model: Model) -> None:
-    """Raise if the statistics of a Model's slices do not belong to its network.
-
-    Raises:
-        ModelError: If one has the wrong shape or type, or holds what no batch norm can.
-        ArchitectureError: If the network cannot have the width or resolution of one.
-    """
-    if model.quantization is not None:
-        raise ModelError("an int8 Model has no slices: its scales hold for its own width only")
-    if len(model.slices) > MOST_SLICES:
-        raise ModelError(f"statistics of {len(model.slices)} slices; at most {MOST_SLICES} are read")
-
-    @cache
-    def channels(width: float) -> int:
-        network = with_width(model.network, width)
-        return sum(network.shapes[name.removesuffix(".batch_norm")].channels for name in _batch_norms(network))
-
-    for (width, resolution), statistics in model.slices.items():
-        check_resolution(resolution)
-        shape = (2, channels(width))
-        if statistics.shape != shape or statistics.dtype != np.float32:
-            raise ModelError(
-                f"statistics of slice {width:g}-{resolution} are {statistics.dtype} {statistics.shape}; "
-                f"the network needs float32 {shape}"
-            )
-        if not (np.isfinite(statistics).all() and (statistics[1] >= 0).all()):
-            raise ModelError(f"statistics of slice {width:g}-{resolution} hold a negative variance or no number")
-
-
-def _batch_norms(network: Network) -> Iterator[str]:
-    for layer in network.layers:
-        if layer.batch_norm is not None:
-            yield f"{layer.name}.batch_norm"

@@ -18,6 +18,7 @@ from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
+from mobilenets.model.subnet import extract_subnet
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, candidate_of, published_candidates
 from mobilenets.search.frontier import choose, explain_knee, frontier
@@ -189,7 +190,7 @@ def subnet_candidates(
         ArchitectureError: If a width or resolution cannot be had.
         DataError: If there are no validation images.
     """
-    if not supernet.slices:
+    if not supernet.subnets:
         raise PlanningError(
             "this Model is no supernet; mobilenets fit with a budget, such as --max-latency 5ms, writes one as "
             "supernet.safetensors"
@@ -199,10 +200,10 @@ def subnet_candidates(
     images = SubnetImages(dataset, supernet.preprocessing)
 
     def subnet_at(width: float, side: int) -> Model:
-        known = (width, side) in supernet.slices
-        return supernet.slice(width, side, pixels=None if known else images.training(side))
+        known = (width, side) in supernet.subnets
+        return extract_subnet(supernet, width, side, pixels=None if known else images.training(side))
 
-    subnets = evaluate_subnets(list(sizes) or sorted(supernet.slices), subnet_at, images, progress=progress)
+    subnets = evaluate_subnets(list(sizes) or sorted(supernet.subnets), subnet_at, images, progress=progress)
     models = {size: subnet.model for size, subnet in subnets.items()}
     cost = (
         _measured_cost(models, precisions, threads, progress)

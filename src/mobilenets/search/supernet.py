@@ -20,7 +20,7 @@ from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
-from mobilenets.model.subnet import sliced, statistics_of
+from mobilenets.model.subnet import cut_subnet, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.frontier import frontier
@@ -223,9 +223,9 @@ def evaluate_supernet(
     images = SubnetImages(dataset, supernet.preprocessing)
 
     def subnet_at(width: float, side: int) -> Model:
-        return recalibrate(sliced(supernet, width_multiplier=width, resolution=side), images.training(side))
+        return recalibrate(cut_subnet(supernet, width_multiplier=width, resolution=side), images.training(side))
 
     subnets = evaluate_subnets(sizes, subnet_at, images, progress=progress)
     found = candidates_in_precisions(subnets, precisions, cost, images, budget, progress=progress)
     measured = {size: statistics_of(subnet.model) for size, subnet in subnets.items()}
-    return EvaluatedSupernet(replace(supernet, slices=measured), tuple(candidate for candidate, _ in found))
+    return EvaluatedSupernet(replace(supernet, subnets=measured), tuple(candidate for candidate, _ in found))

@@ -404,7 +404,7 @@ class IntegerNetwork(TrainableNetwork):
             network=folded_network(self.network),
             parameters=parameters,
             quantization=quantization,
-            slices={},
+            subnets={},
         )
 
 

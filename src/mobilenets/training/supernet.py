@@ -16,6 +16,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data
+from mobilenets.model.subnet import extract_subnet
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
@@ -227,7 +228,10 @@ def fine_tune_subnet(
         ModelError: If the supernet lacks statistics of the subnet.
         TrainingError: If training diverges, or the checkpoint cannot be read or written.
     """
-    start, largest = supernet.slice(*size), supernet.slice(supernet.network.width_multiplier, supernet.network.height)
+    start, largest = (
+        extract_subnet(supernet, *size),
+        extract_subnet(supernet, supernet.network.width_multiplier, supernet.network.height),
+    )
     module = module_of(start)
     set_batch_norm_momentum(module, how.recipe)
     usual = how.usual_epochs(dataset, supernet.network)
