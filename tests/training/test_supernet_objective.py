@@ -122,7 +122,7 @@ def test_what_a_step_draws_follows_from_its_number() -> None:
     assert len({losses(step) for step in range(60, 64)}) > 1
 
 
-def test_reestimated_statistics_are_those_of_the_images() -> None:
+def test_recalibrated_statistics_are_those_of_the_images() -> None:
     rng = np.random.default_rng(2)
     narrow = cut_subnet(random_model(rng, NETWORK), width_multiplier=0.5)
     pixels = random_pixels(rng, narrow.network, 8)
