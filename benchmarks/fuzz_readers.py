@@ -240,7 +240,9 @@ def _tensorflow_and_pytorch(folder: Path, model: Model) -> Iterator[Sample]:
 
 
 def _graphs(folder: Path, model: Model, folded: Model) -> Iterator[Sample]:
-    from tests.support.random_models import random_int8_model
+    from tests.support.litert_graphs import hard_graph
+    from tests.support.networks import squeeze_excite_network
+    from tests.support.random_models import random_int8_model, random_model
 
     from mobilenets.formats.litert.write import to_litert
     from mobilenets.formats.onnx.write import to_onnx
@@ -252,7 +254,12 @@ def _graphs(folder: Path, model: Model, folded: Model) -> Iterator[Sample]:
     to_litert(int8, folder / "int8.tflite")
     to_onnx(model, folder / "float32.onnx", pixel_input=False)
     to_onnx(int8, folder / "int8.onnx")
-    for name in ("float32.tflite", "float16.tflite", "int8.tflite", "float32.onnx", "int8.onnx"):
+    to_onnx(random_model(np.random.default_rng(0), squeeze_excite_network()), folder / "hard.onnx", pixel_input=False)
+    (folder / "hard-float32.tflite").write_bytes(hard_graph(int8=False))
+    (folder / "hard-int8.tflite").write_bytes(hard_graph(int8=True))
+    yield Sample("foreign-hard-float32.tflite", folder / "hard-float32.tflite")
+    yield Sample("foreign-hard-int8.tflite", folder / "hard-int8.tflite")
+    for name in ("float32.tflite", "float16.tflite", "int8.tflite", "float32.onnx", "hard.onnx", "int8.onnx"):
         content = (folder / name).read_bytes()
         yield Sample(f"own-{name}", folder / name)
         if name == "int8.onnx":

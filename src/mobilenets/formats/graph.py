@@ -49,7 +49,10 @@ class Step(Enum):
     NONE = "x"
     SHIFTED = "x + 3"
     CLIPPED = "ReLU6(x + 3)"
-    HARD_SIGMOID = "ReLU6(x + 3) / 6"
+    SLOPED = "x / 6"
+    RAISED = "x / 6 + 1 / 2"
+    FLOORED = "max(x / 6 + 1 / 2, 0)"
+    HARD_SIGMOID = "hard-sigmoid(x)"
     PRODUCT = "x · ReLU6(x + 3)"
 
 
@@ -188,23 +191,46 @@ class Graph:
             amount: The constant.
             readers: How many nodes read the source.
         """
+        if source.step is Step.SLOPED and amount == 0.5:
+            return replace(source, step=Step.RAISED)
         if source.step is not Step.NONE or source.padding != NO_PADDING or amount != 3:
             raise FormatError(f"{node} adds {amount:g} to {source.step.value}; only a hard-sigmoid adds a constant, 3")
         return replace(source, step=Step.SHIFTED, readers=readers)
 
-    def clipped(self, node: str, source: Value) -> Value:
-        """ReLU6 of a value that was shifted."""
-        if source.step is not Step.SHIFTED:
-            raise FormatError(f"{node} clips {source.step.value}, which is no step of a hard-sigmoid")
-        return replace(source, step=Step.CLIPPED)
+    def clipped(self, node: str, source: Value, low: float | None, high: float | None) -> Value:
+        """A value within bounds: a step of a hard-sigmoid.
 
-    def scaled(self, node: str, source: Value, factor: float) -> Value:
-        """A value times a constant: a step of a hard-sigmoid or a hard-swish."""
+        Args:
+            node: Its name in the file.
+            source: What it reads.
+            low: Lower bound, if any.
+            high: Upper bound, if any.
+        """
+        match source.step, low, high:
+            case Step.SHIFTED, 0, 6:
+                return replace(source, step=Step.CLIPPED)
+            case Step.RAISED, 0, None:
+                return replace(source, step=Step.FLOORED)
+            case (Step.RAISED, 0, 1) | (Step.FLOORED, None, 1):
+                return self.hard_sigmoid(node, source, readers=source.readers)
+        raise FormatError(f"{node} clips {source.step.value} to {low} … {high}, which is no step of a hard-sigmoid")
+
+    def scaled(self, node: str, source: Value, factor: float, *, readers: int) -> Value:
+        """A value times a constant: a step of a hard-sigmoid or a hard-swish.
+
+        Args:
+            node: Its name in the file.
+            source: What it reads.
+            factor: The constant.
+            readers: How many nodes read the source.
+        """
         if not math.isclose(factor, 1 / 6, rel_tol=1e-4):
             raise FormatError(f"{node} multiplies by {factor:g}; only a hard-sigmoid multiplies by a constant, 1 / 6")
         if source.step is Step.PRODUCT:
             self.activate(node, source.layer, Activation.HARD_SWISH)
             return Value(source.layer)
+        if source.step is Step.NONE and source.padding == NO_PADDING and source.layer != INPUT:
+            return replace(source, step=Step.SLOPED, readers=readers)
         if source.step is not Step.CLIPPED:
             raise FormatError(
                 f"{node} multiplies {source.step.value} by a constant, which is no step of a hard-sigmoid"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from tests.conftest import shared
 from tests.support.fixed_point import fixed_point_layer, run_fixed_point, softmax_bytes
+from tests.support.litert_graphs import hard_graph
+from tests.support.networks import squeeze_excite_network
+from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
 from mobilenets.formats.litert.read import from_tflite
+from mobilenets.formats.litert.write import to_litert
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import TensorQuantization
@@ -67,101 +68,12 @@ def test_official_file_says_everything_about_its_network() -> None:
     assert model.parameters["stem.weight_zero_point"].tolist() == [157 - 128] * 8
 
 
-class HardGraph:
-    """A LiteRT graph with a hard-swish, hard-sigmoids spelled out, and a product of a map and channels."""
-
-    def __init__(self, *, int8: bool) -> None:
-        self.int8 = int8
-        self.graph = Graph("main")
-        rng = np.random.default_rng(0)
-        image = self.tensor("input", (1, 4, 4, 3), 2 / 255, 0)
-        self.graph.inputs.append(image)
-        map_ = self.convolution("swish", image, rng.normal(size=(8, 1, 1, 3)), (1, 4, 4, 8))
-        map_ = self.operator("HARD_SWISH", [map_], "swish/out", (1, 4, 4, 8), 0.02, -100)
-        pool = self.operator(
-            "MEAN", [map_, self.axes()], "pool", (1, 1, 1, 8), 0.01, -90, "ReducerOptions", KeepDims=True
-        )
-        gate = self.convolution("gate", pool, rng.normal(size=(8, 1, 1, 8)), (1, 1, 1, 8))
-        plus = self.operator(
-            "ADD",
-            [gate, self.constant("three", 3.0)],
-            "plus",
-            (1, 1, 1, 8),
-            6 / 255,
-            -128,
-            "AddOptions",
-            FusedActivationFunction=3,
-        )
-        gate = self.operator(
-            "MUL", [plus, self.constant("sixth", 1 / 6)], "gate/out", (1, 1, 1, 8), 1 / 255, -128, "MulOptions"
-        )
-        scaled = self.operator("MUL", [gate, map_], "scaled", (1, 4, 4, 8), 0.03, -80, "MulOptions")
-        self.graph.outputs.append(
-            self.operator(
-                "MEAN", [scaled, self.axes()], "average", (1, 1, 1, 8), 0.03, -80, "ReducerOptions", KeepDims=True
-            )
-        )
-
-    def tensor(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> int:
-        if not self.int8:
-            return self.graph.add(Tensor(name, "FLOAT32", shape))
-        numbers = np.array([scale], np.float32), np.array([zero_point], np.int64)
-        return self.graph.add(Tensor(name, "INT8", shape, None, *numbers))
-
-    def operator(
-        self,
-        code: str,
-        inputs: list[int],
-        name: str,
-        shape: tuple[int, ...],
-        scale: float,
-        zero_point: int,
-        options: str = "",
-        **settings: object,
-    ) -> int:
-        made = self.tensor(name, shape, scale, zero_point)
-        version = {"CONV_2D": 3, "HARD_SWISH": 1}.get(code, 2) if self.int8 else 1
-        self.graph.operators.append(Operator(code, tuple(inputs), made, options, settings, version))
-        return made
-
-    def axes(self) -> int:
-        axes = np.array([1, 2], np.int32)
-        return self.graph.add(Tensor(f"axes{len(self.graph.tensors)}", "INT32", (2,), axes))
-
-    def constant(self, name: str, value: float) -> int:
-        if not self.int8:
-            return self.graph.add(Tensor(name, "FLOAT32", (1,), np.array([value], np.float32)))
-        scale, zero_point = np.array([value / 255], np.float32), np.array([-128], np.int64)
-        return self.graph.add(Tensor(name, "INT8", (1,), np.array([127], np.int8), scale, zero_point))
-
-    def convolution(self, name: str, source: int, weight: npt.NDArray[Any], shape: tuple[int, ...]) -> int:
-        out = len(weight)
-        if self.int8:
-            scale, source_scale = np.full(out, 0.02, np.float32), self.graph.tensors[source].scale[0]
-            values = np.clip(np.rint(weight / 0.02), -127, 127).astype(np.int8)
-            kernel = Tensor(f"{name}/w", "INT8", weight.shape, values, scale, np.zeros(out, np.int64))
-            bias = Tensor(
-                f"{name}/b",
-                "INT32",
-                (out,),
-                np.arange(out, dtype=np.int32),
-                scale * source_scale,
-                np.zeros(out, np.int64),
-            )
-        else:
-            kernel = Tensor(f"{name}/w", "FLOAT32", weight.shape, weight.astype(np.float32))
-            bias = Tensor(f"{name}/b", "FLOAT32", (out,), np.arange(out, dtype=np.float32))
-        inputs = [source, self.graph.add(kernel), self.graph.add(bias)]
-        settings = {"StrideH": 1, "StrideW": 1, "Padding": 1}
-        return self.operator("CONV_2D", inputs, name, shape, 0.05, 10, "Conv2DOptions", **settings)
-
-
 @pytest.mark.parametrize("int8", [False, True])
 def test_hard_swish_hard_sigmoid_and_products_are_read(tmp_path: Path, int8: bool) -> None:
     pytest.importorskip("flatbuffers")
     pytest.importorskip("tflite")
     path = tmp_path / "model.tflite"
-    path.write_bytes(serialize(HardGraph(int8=int8).graph, {}, description="hard"))
+    path.write_bytes(hard_graph(int8=int8))
     model = from_tflite(path)
     kinds = [(layer.name, layer.kind, layer.activation) for layer in model.network.layers]
     assert kinds == [
@@ -187,7 +99,7 @@ def test_hard_swish_hard_sigmoid_and_products_are_read(tmp_path: Path, int8: boo
 def test_what_was_read_answers_as_litert_does(tmp_path: Path, int8: bool) -> None:
     interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     path = tmp_path / "model.tflite"
-    path.write_bytes(serialize(HardGraph(int8=int8).graph, {}, description="hard"))
+    path.write_bytes(hard_graph(int8=int8))
     model = from_tflite(path)
     pixels = np.random.default_rng(2).integers(0, 256, (1, 4, 4, 3), dtype=np.uint8)
     running = interpreter.Interpreter(str(path))
@@ -202,3 +114,20 @@ def test_what_was_read_answers_as_litert_does(tmp_path: Path, int8: bool) -> Non
     (expected,) = reference.run(model, pixels).values()
     # LiteRT rounds a hard-sigmoid that is spelled out after each of its steps.
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 if int8 else 1e-5)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_files_of_this_package_are_read_without_their_description(tmp_path: Path, int8: bool) -> None:
+    pytest.importorskip("flatbuffers")
+    rng = np.random.default_rng(4)
+    network = squeeze_excite_network(batch_norm=False)
+    model = random_int8_model(rng, network) if int8 else random_model(rng, network)
+    to_litert(model, tmp_path / "model.tflite")
+    content = (tmp_path / "model.tflite").read_bytes()
+    (tmp_path / "model.tflite").write_bytes(content.replace(b"\x0a\0\0\0mobilenets", b"\x0a\0\0\0mobilenetz"))
+    read = from_tflite(tmp_path / "model.tflite")
+    kinds = [(layer.kind, layer.activation) for layer in read.network.layers]
+    assert kinds == [(layer.kind, layer.activation) for layer in model.network.layers]
+    pixels = rng.integers(0, 256, (2, network.height, network.width, 3), dtype=np.uint8)
+    (found,), (expected,) = reference.run(read, pixels).values(), reference.run(model, pixels).values()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0 if int8 else 1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,23 @@ from mobilenets.model.preprocessing import Pixels
 
 Array = npt.NDArray[Any]
 
+LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
+
 
 class NoCompilerError(FormatError):
     """There is no C compiler here to run a C file with."""
 
 
 def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
-    """By this machine's C compiler.
+    """Outputs of a C file that this machine's compiler has compiled.
+
+    Args:
+        model: What the file was written from.
+        path: The file.
+        pixels: uint8, (N, height, width, channels).
+
+    Returns:
+        By output name, float32: (N, C) where the output is 1×1, else (N, C, H, W).
 
     Raises:
         FormatError: If the file does not compile without a warning.
@@ -34,11 +45,12 @@ def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     if compiler is None:
         raise NoCompilerError("there is no C compiler here (cc, gcc or clang)")
     name = _c_name(path)
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "model.so"
+    # Windows does not delete a library that is loaded.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        target = Path(folder) / f"model{LIBRARY_SUFFIX}"
         strict = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
-        fast = ["-O3", "-pipe"]  # as the file is, so that it is run as the file is; only sooner
-        command = [compiler, *strict, *fast, "-shared", "-fPIC", str(path), "-o", str(target), "-lm"]
+        shared = ["-shared"] if sys.platform == "win32" else ["-shared", "-fPIC"]
+        command = [compiler, *strict, "-O3", "-pipe", *shared, str(path), "-o", str(target), "-lm"]
         built = subprocess.run(command, capture_output=True, text=True, check=False)
         if built.returncode != 0:
             raise FormatError(f"{path.name} does not compile: {built.stderr.strip()[:500]}")

@@ -8,6 +8,7 @@ Source: schema.fbs of the LiteRT repository, for the numbers of operators and th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -43,8 +44,10 @@ class Code(IntEnum):
     PAD = 34
     MEAN = 40
     SUB = 41
-    SQUEEZE = 43
     DIV = 42
+    SQUEEZE = 43
+    MAXIMUM = 55
+    MINIMUM = 57
     QUANTIZE = 114
     HARD_SWISH = 117
 
@@ -77,6 +80,8 @@ class GraphReader:
     """The last tensor that belongs to a layer, by the layer's name."""
     pre_activations: dict[str, int] = field(default_factory=dict)
     """The tensor that a hard-sigmoid or hard-swish reads, by the name of the layer that it belongs to."""
+    dequantized: dict[int, int] = field(default_factory=dict)
+    """For each tensor that an operator has made real, the tensor of bytes."""
     normalization: dict[str, Tensor] = field(default_factory=dict)
     """``scale`` and ``offset`` of the image, where the graph applies them."""
 
@@ -148,13 +153,15 @@ class GraphReader:
         output = operator.output
         match operator.code:
             case Code.RELU6 if source.step is not Step.NONE:
-                return self.graph.clipped(node, source)
+                return self.graph.clipped(node, source, 0, 6)
+            case Code.MAXIMUM | Code.MINIMUM:
+                return self._bounded(node, operator, source)
             case Code.RELU | Code.RELU6 | Code.HARD_SWISH:
                 if self.readers.get(operator.inputs[0]) != 1:
                     raise FormatError(f"{node}: what it reads is read elsewhere too")
                 self.graph.activate(node, source.layer, _OPERATORS[Code(operator.code)])
                 if operator.code == Code.HARD_SWISH:
-                    self.pre_activations[source.layer] = operator.inputs[0]
+                    self.pre_activations[source.layer] = self.dequantized.get(operator.inputs[0], operator.inputs[0])
                 self.made[source.layer] = output
             case Code.PAD:
                 return Value(source.layer, self._pad(node, operator))
@@ -164,8 +171,12 @@ class GraphReader:
             case Code.RESHAPE | Code.SQUEEZE:
                 self._check_reshape(node, source, self.file.tensor(output).shape)
             case Code.QUANTIZE | Code.DEQUANTIZE:
-                if source.layer == INPUT and operator.code == Code.QUANTIZE:
+                if operator.code == Code.DEQUANTIZE:
+                    self.dequantized[output] = operator.inputs[0]
+                elif source.layer == INPUT:
                     self.made[INPUT] = output
+                elif source.layer in self.pre_activations and operator.inputs[0] == self.made[source.layer]:
+                    self.made[source.layer] = output  # an activation function that was computed in float32
                 elif operator.code == Code.QUANTIZE and output not in self.file.outputs:
                     raise FormatError(f"{node} changes a quantization in the middle of the network")
             case Code.MUL | Code.SUB if source.layer == INPUT:
@@ -184,7 +195,9 @@ class GraphReader:
             made = self.graph.multiply(node, source, self.value(second, node))
         else:
             factor = self._number(node, constant)
-            made = self.graph.scaled(node, source, 1 / (factor or 1) if operator.code == Code.DIV else factor)
+            factor = 1 / (factor or 1) if operator.code == Code.DIV else factor
+            made = self.graph.scaled(node, source, factor, readers=self._readers(first))
+            self.pre_activations.setdefault(source.layer, self.dequantized.get(first, first))
         if made.step is Step.NONE:
             self._fused(node, made.layer, operator.options, 0)
             self.made[made.layer] = operator.output
@@ -225,15 +238,28 @@ class GraphReader:
     def _shifted(self, node: str, operator: Operator, source: Value) -> Value:
         """The first step of a hard-sigmoid, and the second where ReLU6 is fused to it."""
         amount = self._number(node, self.file.tensor(operator.inputs[1]))
-        readers = self.readers[operator.inputs[0]] + self.file.outputs.count(operator.inputs[0])
-        made = self.graph.shifted(node, source, round(amount, 2), readers=readers)
-        self.pre_activations[source.layer] = operator.inputs[0]
+        first = operator.inputs[0]
+        made = self.graph.shifted(node, source, round(amount, 2), readers=self._readers(first))
+        self.pre_activations.setdefault(source.layer, self.dequantized.get(first, first))
         fused = operator.options.i8(0) if operator.options else 0
         if _ACTIVATIONS.get(fused) is Activation.RELU6:
-            return self.graph.clipped(node, made)
+            return self.graph.clipped(node, made, 0, 6)
         if fused != 0:
             raise FormatError(f"{node} has activation function {fused}; a hard-sigmoid has ReLU6 there")
         return made
+
+    def _bounded(self, node: str, operator: Operator, source: Value) -> Value:
+        """A lower or an upper bound: the last steps of a hard-sigmoid."""
+        bound = self._number(node, self.file.tensor(operator.inputs[1])) if len(operator.inputs) > 1 else math.nan
+        low, high = (bound, None) if operator.code == Code.MAXIMUM else (None, bound)
+        made = self.graph.clipped(node, source, low, high)
+        if made.step is Step.NONE:
+            self.made[made.layer] = operator.output
+        return made
+
+    def _readers(self, index: int) -> int:
+        """How many operators read a tensor, the graph's own output included."""
+        return self.readers.get(index, 0) + self.file.outputs.count(index)
 
     def _constant_sum(self, node: str, operator: Operator) -> Value:
         source = self.value(operator.inputs[0], node)

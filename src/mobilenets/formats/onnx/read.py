@@ -252,12 +252,13 @@ class _Reader:
         if len(sources) != 1 or len(constants) != 1 or (node.operator == "Div" and node.input(1) != constants[0]):
             raise FormatError(f"{node.name} is a {node.operator} of {len(node.inputs)} tensors that no Model computes")
         factor = _number(node, self.constants[constants[0]])
-        return self.graph.scaled(node.name, sources[0], 1 / (factor or 1) if node.operator == "Div" else factor)
+        factor = 1 / (factor or 1) if node.operator == "Div" else factor
+        tensor = next(tensor for tensor in node.inputs if tensor not in self.constants)
+        return self.graph.scaled(node.name, sources[0], factor, readers=self._readers(tensor))
 
     def _activation(self, node: Node) -> Value:
         if node.operator == "Clip" and self._source(node).step is not Step.NONE:
-            self._clip_bounds(node, ([0.0, 6.0],))
-            return self.graph.clipped(node.name, self._source(node))
+            return self.graph.clipped(node.name, self._source(node), *self._clip_bounds(node, ([0.0, 6.0], [0.0, 1.0])))
         layer = self._last_of(node)
         activation = Activation.HARD_SWISH if node.operator == "HardSwish" else Activation.RELU
         if node.operator == "Clip":
