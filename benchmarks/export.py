@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from inference import TABLE, model_of
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.inference import TABLE, model_of
 
 from mobilenets.base.processors import processor_name
 from mobilenets.benchmark.benchmark import CALIBRATION_IMAGES
