@@ -326,7 +326,7 @@ def test_a_folder_that_cannot_be_written_to(colours: Path, tmp_path: Path, monke
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
-        monkeypatch.setattr("mobilenets.training.output.write_atomically", refuse)
+        monkeypatch.setattr("mobilenets.training.run_folder.write_atomically", refuse)
     with pytest.raises(TrainingError, match="cannot be written to: Permission denied"):
         fit(colours, folder, SMALL)
 

@@ -26,7 +26,7 @@ ORDER, STEP, SUBNET = 0, 1, 2
 
 
 class Batch(NamedTuple):
-    """One step's images and what should be said of them."""
+    """The images of one step and their targets."""
 
     images: Tensor
     """float32 (n, 3, height, width), normalized, channels-last in memory."""
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     step: int = 0
     """Number of the step in the whole run: the seed of whatever an objective draws."""
     steps: int = 1
-    """Of the whole run, for an objective that changes in its course; the loop says it."""
+    """Of the whole run, for an objective that changes in its course; set by the loop."""
 
 
 class BatchSource(Protocol):
@@ -52,7 +52,7 @@ class BatchSource(Protocol):
     def epoch(
         self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True, everything: bool = False
     ) -> Iterator[Batch]:
-        """The batches of an epoch, as :meth:`Batches.epoch` says."""
+        """The batches of an epoch, as :meth:`Batches.epoch` gives them."""
 
 
 def generator(seed: int, number: int, purpose: int) -> np.random.Generator:
@@ -82,8 +82,8 @@ class Batches:
     Args:
         images: Training images.
         classes: Number of classes.
-        preprocessing: Mean and deviation to normalise by.
-        recipe: Says how to distort and mix.
+        preprocessing: Mean and deviation to normalize by.
+        recipe: How images are distorted and mixed.
         seed: Random seed.
         device: Where the batches are wanted.
         reserved: The last so many images are left out of an epoch unless it asks for all.
@@ -146,21 +146,21 @@ class Batches:
         drawn = augmentation.draw(aspects, size[1] / size[0], rng)
         values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
         images = resample(values, drawn, size)
-        images = change_colours(images, drawn, augmentation) if augmentation.changes_color else images
+        images = change_colors(images, drawn, augmentation) if augmentation.changes_color else images
         return self._normal(images)
 
 
 class PixelBatches:
     """Makes the batches of a run that trains on bytes: images as a network takes them, not normalized.
 
-    Where classes are known, images are distorted as in ordinary training; a teacher knows what a label says of an image
-    as it is. Without, they are only moved a little.
+    Where classes are known, images are distorted as in ordinary training; a teacher knows what a label teaches of an
+    image as it is. Without, they are only moved a little.
 
     Args:
         pixels: uint8 (N, height, width, channels).
-        targets: int64 (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
+        targets: int64 (N,), :data:`UNKNOWN` where the class is not known; None if none is.
         classes: Number of classes.
-        recipe: Says how many images a batch has, and how to distort them.
+        recipe: The size of a batch, and how images are distorted.
         seed: Random seed.
         shift: Largest share of their sides that images without labels are moved by.
     """
@@ -241,15 +241,15 @@ def resample(images: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tenso
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def change_colours(images: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:
+def change_colors(images: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:
     """Saturation, contrast and brightness of each image, values on the scale of bytes; nothing is clipped."""
     saturation, contrast, brightness = (
         torch.from_numpy(values).to(images.device).view(-1, 1, 1, 1)
         for values in (drawn.saturation, drawn.contrast, drawn.brightness)
     )
     if augmentation.saturation:
-        grey = images.mean(dim=1, keepdim=True)
-        images = torch.lerp(grey, images, saturation)
+        gray = images.mean(dim=1, keepdim=True)
+        images = torch.lerp(gray, images, saturation)
     # contrast · (value − mean) + mean + brightness, with the constant part of it computed for each image first
     constant = images.mean(dim=(1, 2, 3), keepdim=True) * (1 - contrast) + 255 * brightness
     return torch.addcmul(constant, images, contrast)
@@ -269,7 +269,7 @@ def distorted(maps: Tensor, augmentation: Augmentation, random: np.random.Genera
     height, width = maps.shape[2:]
     aspect = width / height
     drawn = augmentation.draw(np.full(len(maps), aspect, np.float32), aspect, random)
-    changed = change_colours(resample(maps, drawn, (height, width)), drawn, augmentation)
+    changed = change_colors(resample(maps, drawn, (height, width)), drawn, augmentation)
     return changed.round_().clamp_(0, 255).contiguous(memory_format=torch.channels_last)
 
 

@@ -1,7 +1,7 @@
 """A training run on disk, so that it can go on after whatever ended it.
 
-One safetensors file, written atomically: at every moment it is either the last state or the one before. Chances need
-no saving, since they follow from seed and step (:mod:`mobilenets.training.batches`).
+One safetensors file, written atomically: at every moment it is either the last state or the one before. Random
+numbers need no saving, since they follow from seed and step (:mod:`mobilenets.training.batches`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a training run says of itself while it runs."""
+"""Progress of a training run: how far it is, and how long it will take."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SHOW_SECONDS = 0.2
 
 
 class Display:
-    """Says how far the run is, at most a few times in a second, and once how long it will take.
+    """Reports how far the run is, at most a few times a second, and once how long it will take.
 
     Args:
-        task: Hears how far it is.
-        progress: Hears how long it will take.
+        task: Receives the number of images and the figures of the epoch under way.
+        progress: Receives an estimate of the duration.
         epochs: Of the whole run.
         left: Given an epoch, the steps from its first to the run's last, each counted as the share of one of that epoch
             that it costs.

@@ -57,7 +57,7 @@ def fit(
     replace_existing: bool = False,
     progress: Progress = SILENT,
 ) -> Fit:
-    """Train a classifier on labelled images, and evaluate it once on those held back.
+    """Train a classifier on labelled images, and evaluate it once on the test images.
 
     Args:
         source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``.
@@ -65,7 +65,7 @@ def fit(
         settings: What to train and how.
         resume: Go on from the checkpoint in the output folder, if there is one.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
-        progress: Hears about everything.
+        progress: Receives progress updates.
 
     Raises:
         DataError: If the images cannot be used.
@@ -77,7 +77,7 @@ def fit(
     recipe, device, precision = set_up(settings)
     start = None if settings.weights is None else _starting_model(settings)
     if start is None:
-        specification(settings).network(classes=2)  # a bad α is said before anything is read
+        specification(settings).network(classes=2)  # a bad α is refused before anything is read
     dataset = load_dataset(source, seed=settings.seed, progress=progress)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
     if start is not None:
@@ -136,7 +136,10 @@ def _starting_model(settings: Settings) -> Model:
 
 
 def _training_side(network: Network, settings: Settings, start: Model | None) -> int:
-    """Side of the images that the network is trained with: its own unless nobody said one for a given Model."""
+    """Side of the images that the network is trained with.
+
+    It is the network's own, unless training starts from a Model and no resolution was asked for.
+    """
     if start is None or settings.resolution is not None:
         return max(network.height, network.width)
     return fine_tuning_side(network)

@@ -52,7 +52,7 @@ def output_layer(network: Network) -> Linear | PointwiseConvolution:
 def early_layers(network: Network, stride: int) -> tuple[str, ...]:
     """Layers with weights whose maps are at least a ``stride``-th of the image's side, without the output layer.
 
-    They see edges and colours, which are much the same in all photographs, and have few of a network's weights. Their
+    They see edges and colors, which are much the same in all photographs, and have few of a network's weights. Their
     maps are the largest, so they take most of the time of training.
 
     Args:
@@ -76,7 +76,7 @@ def check_classifier(model: Model) -> None:
     """Raise if training cannot start from a Model.
 
     Raises:
-        TrainingError: If it is int8, of another task, or does not take colour images.
+        TrainingError: If it is int8, of another task, or does not take color images.
     """
     if model.quantization is not None:
         raise TrainingError("the weights are int8; training starts from a float32 Model")

@@ -1,7 +1,7 @@
 """The cache of resized training images: all of one size, as bytes, decoded once where they fit in memory.
 
 Crops and turns are taken from these by resampling, so they are a little larger than what the network sees. Images of
-other shapes are squashed into a square; their own shape is kept beside, and the crop undoes the squashing.
+other shapes are squashed into a square; their aspect ratios are stored with them, and the crop undoes the squashing.
 """
 
 from __future__ import annotations

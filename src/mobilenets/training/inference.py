@@ -32,7 +32,7 @@ class TorchRunner:
             self._graph = torch.jit.optimize_for_inference(torch.jit.freeze(traced))
 
     def run(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """The first output for normalised images.
+        """The first output for normalized images.
 
         Args:
             values: float32 (N, C, H, W).

@@ -540,32 +540,32 @@ class _Rounded(torch.autograd.Function):
         return _within(gradients[0], steps, -ctx.top, ctx.top) / step, None, of_size, None
 
 
-def convolved(centred: Tensor, weight: Tensor, bias: Tensor, ratio: Tensor, scale: Tensor, form: Form) -> Tensor:
+def convolved(centered: Tensor, weight: Tensor, bias: Tensor, ratio: Tensor, scale: Tensor, form: Form) -> Tensor:
     """Bytes of a convolution: exact sums, requantized.
 
     Args:
-        centred: Whole numbers less their zero point, float32 (N, C, H, W).
-        weight: Whole numbers, float32 (C', C / groups, K, K).
-        bias: Whole numbers, float64 (C',).
+        centered: Integers minus their zero point, float32 (N, C, H, W).
+        weight: Integers, float32 (C', C / groups, K, K).
+        bias: Integers, float64 (C',).
         ratio: Scale of the input over scale of the output, a float64 scalar, for its gradient.
         scale: The multiplier of each channel's sums, float32 (C',); it has no gradient but the ratio's.
         form: The rest.
 
     Returns:
-        Whole numbers from 0 to 255, float32 (N, C', H', W').
+        Integers from 0 to 255, float32 (N, C', H', W').
     """
     change = torch.log(ratio).float()
     multiplier = scale.reshape(1, -1, 1, 1)
-    return cast("Tensor", _Convolved.apply(centred, weight, bias, change, multiplier, form))  # type: ignore[no-untyped-call]
+    return cast("Tensor", _Convolved.apply(centered, weight, bias, change, multiplier, form))  # type: ignore[no-untyped-call]
 
 
 class _Convolved(torch.autograd.Function):
     # The gradient of ``change`` is that of the logarithm of all multipliers; its value is in them already.
     @staticmethod
     def forward(
-        ctx: Any, centred: Tensor, weight: Tensor, bias: Tensor, change: Tensor, multiplier: Tensor, form: Form
+        ctx: Any, centered: Tensor, weight: Tensor, bias: Tensor, change: Tensor, multiplier: Tensor, form: Form
     ) -> Tensor:
-        padded = form.pad(centred)
+        padded = form.pad(centered)
         sums = form.convolve(padded.to(form.dtype), weight.to(form.dtype), bias.to(form.dtype))
         steps = sums.float().mul_(multiplier)
         ctx.form = form
@@ -608,7 +608,7 @@ def _flat(maps: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Form:
-    """A convolution beside its tensors: its geometry, where its bytes end, and what its sums are exact in."""
+    """A convolution without its tensors: geometry, range of its bytes, and the type that its sums are exact in."""
 
     stride: int
     padding: Padding

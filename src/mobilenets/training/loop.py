@@ -213,7 +213,7 @@ class TrainingState(Generic[Trainable]):
         self.module.requires_grad_(True).eval()
 
     def steps_left(self, epoch: int) -> float:
-        """Steps from an epoch's first on, each as the share of one of that epoch that its images' area says."""
+        """Steps that are left at the start of an epoch, each weighted by its images' area relative to that epoch's."""
         sizes = [self.run.image_size(number, self.module.network, self.recipe) for number in range(self.run.epochs)]
         areas = sum(math.prod(size) / math.prod(sizes[epoch]) for size in sizes[epoch:])
         return areas * self.steps_per_epoch

@@ -39,7 +39,7 @@ FEW_POSITIONS = 49
 """Positions of a map up to which a pointwise convolution is trained as the matrix product that it is. oneDNN's
 convolution takes three times as long on 1×1, a fifth longer on 4×4, and less from about 14×14 on."""
 BATCH_NORM_MOMENTUM = 0.1
-"""Share of each batch in the running statistics, where a recipe says nothing else."""
+"""Share of each batch in the running statistics, where no recipe sets another."""
 
 
 class LayerModule(nn.Module):

@@ -30,7 +30,7 @@ def initialize(module: NetworkModule, recipe: Recipe, seed: int) -> None:
 
 
 def set_batch_norm_momentum(module: NetworkModule, recipe: Recipe) -> None:
-    """Let running statistics move as the recipe says."""
+    """Set the momentum of running statistics to the recipe's."""
     for layer in module.layer_modules():
         if layer.batch_norm is not None:
             layer.batch_norm.momentum = recipe.batch_norm_momentum

@@ -66,7 +66,7 @@ class Recipe:
     """How to train.
 
     Attributes:
-        name: What people call it.
+        name: Name of the recipe.
         optimizer: How gradients become steps.
         learning_rate: At its highest.
         momentum: Of SGD and RMSprop.
@@ -97,7 +97,7 @@ class Recipe:
             ``learning_rate`` if None.
         kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
             statistics that they start with: 2 for a half; 0 for none.
-        presentations: Images shown in all at 128 pixels when nobody says how long to train; fewer at lower
+        presentations: Images shown in all at 128 pixels when no number of epochs is given; fewer at lower
             resolutions (:func:`default_epochs`).
     """
 
@@ -239,13 +239,13 @@ def for_fine_tuning(recipe: Recipe) -> Recipe:
 def default_epochs(images: int, resolution: int, recipe: Recipe) -> int:
     """How long to train: so many images shown in all, in proportion to the resolution to the power of 1.25.
 
-    Small images hold less, are learnt sooner, and overfit sooner. A data set of many images is seen ten times at
+    Small images hold less, are learned sooner, and overfit sooner. A data set of many images is seen ten times at
     least, and one of few 250 times at most.
 
     Args:
         images: Training images.
         resolution: Side of the network's input.
-        recipe: Says how many images to show.
+        recipe: How many images to show.
     """
     wanted = recipe.presentations * math.pow(resolution / REFERENCE_RESOLUTION, 1.25) / images
     return min(max(math.ceil(wanted), FEWEST_EPOCHS), MOST_EPOCHS)
@@ -256,7 +256,7 @@ GLYPH_AREA = 0.6
 
 
 def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | None = None) -> Recipe:
-    """The recipe with distortions that leave the classes what they are, judged by their labels.
+    """The recipe with distortions that leave the classes what they are, chosen by their labels.
 
     Where all labels are single characters, images are not mirrored and keep more of themselves: a mirrored digit is
     another sign or none. Most other things look the same from the other side.

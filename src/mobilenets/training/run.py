@@ -22,11 +22,11 @@ class TrainingRun:
         seed: Random seed.
         precision: ``"float32"`` or ``"bfloat16"``, which convolutions and products are then computed in.
         device: Device that trains.
-        keep_last: Whether the last epoch is kept whatever validation says. That of a supernet says something of its
+        keep_last: Whether the last epoch is kept whatever its validation accuracy, which for a supernet is that of its
             widest subnet only.
-        joined: First epoch that is trained on the validation images too, if any is. From then on they say nothing of
-            the network, so none is validated, and the last is kept. Where the epoch before it was worse than an earlier
-            one, the run needs to be watched to its end, and they stay apart.
+        joined: First epoch that is trained on the validation images too, if any is. From then on they are no measure of
+            the network, so no epoch is validated, and the last is kept. Where the epoch before it was worse than an
+            earlier one, they stay apart, so that validation goes on to the end.
         size: (height, width) of the training images at full resolution; the network's own if None.
         sized_epochs: Number of epochs that have that size, before the others have the network's own; None for all.
     """

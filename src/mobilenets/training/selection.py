@@ -190,7 +190,7 @@ class Epoch:
     validation_top1: float | None = None
 
     def score(self, images: int) -> Totals:
-        """What validation on so many images said; nothing right where it was not validated."""
+        """The validation score, on so many images; zeros where the epoch was not validated."""
         return Totals(self.validation_top1 or 0.0, self.validation_loss or 0.0, images)
 
 
@@ -213,7 +213,7 @@ def joined_after(run: TrainingRun, history: Sequence[Epoch], images: int) -> int
     """The first epoch that is trained on the validation images too, if any is, by what is known so far.
 
     Args:
-        run: Says from which epoch on they may be trained on.
+        run: The first epoch that may be trained on them.
         history: Figures of the epochs that are over.
         images: Number of validation images.
     """
@@ -247,7 +247,7 @@ class Validation:
     Attributes:
         prepared: The images at the network's size, and their classes.
         preprocessing: Mean and deviation to normalize by.
-        run: Says on which device, and in which precision.
+        run: The device and the precision.
     """
 
     prepared: Prepared

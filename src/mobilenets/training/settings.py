@@ -1,4 +1,4 @@
-"""What a person may say about a training run, and what is done where nobody said.
+"""Settings of a training run, and their defaults.
 
 Defaults follow from the data and the machine's kind, never from a clock: the same command gives the same Model.
 """
@@ -38,14 +38,14 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person may say about a run; None leaves it to the defaults of this module.
+    """Settings of a run; None leaves a choice to the defaults of this module.
 
     Attributes:
         architecture: A name of the catalogue, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
         width: α; goes before the one in the name.
         resolution: Side of the input in pixels; goes before the one in the name.
         epochs: Passes over the training images.
-        seed: Of the split of the data, the initial weights and all chances of training.
+        seed: Random seed of the split of the data, the initial weights and training.
         recipe: How to train: a name, or a recipe of one's own.
         flip: Which mirror images are taken.
         weights: A Model, or the path of a Model file, to start from.
@@ -55,7 +55,7 @@ class Settings:
         batch_norm: Put a batch norm after every convolution of an architecture that has none of its own: AlexNet,
             VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
         validation_apart: Never train on the validation images. A run that starts from ``weights`` else does so in its
-            last third, when they have said how well it goes: few images are what limits such a run most.
+            last third, when they have measured how well it goes: few images are what limits such a run most.
     """
 
     architecture: str = "mobilenet_v1"
@@ -74,7 +74,7 @@ class Settings:
 
 
 def specification(settings: Settings) -> Specification:
-    """What is to be trained, as far as somebody said so."""
+    """What is to be trained, as far as the settings name it."""
     named = Specification.parse(settings.architecture)
     widths = (settings.width, named.width_multiplier, WIDTH)
     return replace(
@@ -103,7 +103,7 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
 
 
 def default_resolution(subset: Subset) -> int:
-    """The largest usual resolution that the images fill with a little to spare, judged by a few of them.
+    """The largest usual resolution that the images fill with a little to spare, estimated from a few of them.
 
     Raises:
         DataError: If none of those can be decoded.
@@ -123,7 +123,7 @@ def default_resolution(subset: Subset) -> int:
 def fine_tuning_network(network: Network) -> Network:
     """A Model's network at the resolution at which it is used after more training: its own, 208 pixels at most.
 
-    Small images are enlarged for it: a network knows things at the size at which it has learnt them.
+    Small images are enlarged for it: a network recognizes things at the size at which it has learned them.
     """
     if max(network.height, network.width) <= LARGEST_FINE_TUNED:
         return network
