@@ -31,7 +31,7 @@ def one_thread() -> None:
 def test_the_forward_pass_is_the_reference_bit_for_bit(seed: int, bits: int, training: bool) -> None:
     """Every layer, in training's float32 and in evaluation's float64, at the start and after weights have moved."""
     rng = np.random.default_rng(seed)
-    network = random_network(rng, newer=False)
+    network = random_network(rng)
     model, pixels = random_model(rng, network), random_pixels(rng, network, 4)
     assume(is_alive(model, pixels))
     config = QuantizationConfig(weight_bits=bits)
