@@ -1,4 +1,4 @@
-"""Budgets: units, what meets one, and what is chosen."""
+"""Budgets: the units that people write, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ from mobilenets.search.budget import (
     parse_latency,
     parse_macs,
 )
-from mobilenets.search.candidates import Candidate
-from mobilenets.search.frontier import choose, frontier, knee
-
-
-def one(latency_ms: float, accuracy: float, *, size: int = 1000) -> Candidate:
-    return Candidate(0.5, 128, "float32", accuracy, latency_ms, size, macs=10**6, memory_bytes=5000)
-
-
-SLOW, MIDDLE, QUICK = one(8, 0.95), one(2, 0.93), one(1, 0.80)
 
 
 def test_units_as_people_write_them() -> None:
@@ -60,38 +51,3 @@ def test_other_units_are_refused_with_an_example(parse: object, text: str, messa
 def test_a_budget_that_makes_no_sense_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(PlanningError, match=next(iter(limits))):
         Budget(**limits)  # type: ignore[arg-type]
-
-
-def test_the_most_accurate_that_meets_the_budget_is_chosen() -> None:
-    everything = [SLOW, MIDDLE, QUICK]
-    assert choose(everything, Budget(max_latency_ms=3)) is MIDDLE
-    assert choose(everything, Budget(max_latency_ms=8)) is SLOW
-    assert choose(everything, Budget(max_file_bytes=1000)) is SLOW
-    assert choose([one(2, 0.9), QUICK, one(1.5, 0.9)], Budget(max_latency_ms=3)).latency_ms == 1.5
-
-
-def test_with_an_accuracy_to_reach_the_quickest_is_chosen() -> None:
-    assert choose([SLOW, MIDDLE, QUICK], Budget(min_accuracy=0.9)) is MIDDLE
-    with pytest.raises(PlanningError, match=r"nothing within the budget reaches 99.0 %; the best is .* with 95.0 %"):
-        choose([SLOW, MIDDLE, QUICK], Budget(min_accuracy=0.99))
-
-
-def test_a_budget_that_nothing_meets_names_the_nearest() -> None:
-    with pytest.raises(PlanningError, match=r"nothing meets the budget; the nearest is .*: 1 ms, 1 kB, 1.0 M"):
-        choose([SLOW, MIDDLE, QUICK], Budget(max_latency_ms=0.5))
-    with pytest.raises(PlanningError, match="nothing to choose from"):
-        choose([], Budget())
-
-
-def test_without_a_budget_the_knee_is_chosen() -> None:
-    assert Budget().empty
-    assert choose([SLOW, MIDDLE, QUICK], Budget()) is MIDDLE
-    assert knee([QUICK]) is QUICK
-    straight = [one(1, 0.5), one(2, 0.625), one(4, 0.75)]
-    assert knee(straight) == straight[-1], "where more time keeps buying accuracy there is no reason to stop"
-    assert knee(straight[:2]) == straight[1]
-
-
-def test_the_frontier_leaves_out_what_is_beaten() -> None:
-    beaten = one(3, 0.9)
-    assert frontier([SLOW, beaten, QUICK, MIDDLE]) == [QUICK, MIDDLE, SLOW]
