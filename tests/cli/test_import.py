@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import shared
 
 from mobilenets.cli.main import main
+from mobilenets.formats.registry import readable
 from mobilenets.model.file import load
 from mobilenets.tasks.classification import class_count
 
@@ -58,3 +59,11 @@ def test_an_unknown_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "is of no format that is read" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_every_format_and_short_name_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for row, _ in readable().values():
+        assert f"{row.title} ({', '.join(row.suffixes)})" in text
+    assert "keras:0.25-224" in text

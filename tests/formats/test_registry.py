@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.conftest import ROOT
+from tests.support.random_models import random_model, random_network
 
 from mobilenets.errors import FormatError
-from mobilenets.formats.importing import import_model
+from mobilenets.formats.importing import import_model, recognition
 from mobilenets.formats.registry import FORMATS, readable, writable
+from mobilenets.model.file import save
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -67,6 +70,16 @@ def test_a_file_of_no_format_is_told_all_that_are_read(tmp_path: Path) -> None:
 def test_a_folder_without_weights_is_told_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"holds no weights: neither model\.safetensors, pytorch_model\.bin nor"):
         import_model(tmp_path)
+
+
+@pytest.mark.parametrize("provenance", [{"imported": "from somewhere"}, {"imported": [1]}, {"imported": {"from": 3}}])
+def test_provenance_of_another_type_is_no_crash(tmp_path: Path, provenance: dict[str, object]) -> None:
+    network = random_network(np.random.default_rng(0))
+    model = replace(random_model(np.random.default_rng(0), network), provenance=provenance)
+    save(model, tmp_path / "model.safetensors")
+    read = import_model(tmp_path / "model.safetensors")
+    assert read.provenance["imported"]["source"] == "model.safetensors"
+    assert recognition(read)["resolution"] == f"{network.height}×{network.width}"
 
 
 def test_a_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

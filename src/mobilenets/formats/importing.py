@@ -63,7 +63,8 @@ def import_model(
     if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
         names = imagenet_labels(len(model.labels))
         model = replace(model, task=Classification(names)) if names else model
-    imported = dict(model.provenance.get("imported", {})) | {"source": origin}
+    before = model.provenance.get("imported")  # of a file's own description, so of any type
+    imported = {**(before if isinstance(before, dict) else {}), "source": origin}
     if path.is_file():
         imported["sha256"] = hashlib.sha256(found.data).hexdigest()
     return replace(model, provenance={**model.provenance, "imported": imported})
@@ -108,7 +109,7 @@ def _unknown(source: Source) -> FormatError:
 
 
 def recognition(model: Model) -> dict[str, Any]:
-    """What was recognized in an imported Model, for people: every field is a short text or a number."""
+    """Facts about an imported Model for people: each a short text or a number."""
     network, imported = model.network, Provenance.of(model).imported
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})
