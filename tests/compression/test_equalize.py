@@ -27,7 +27,7 @@ def answers_stay(before: Model, after: Model, pixels: np.ndarray) -> None:
 @given(seed=st.integers(0, 2**32 - 1), folded=st.booleans())
 def test_the_equalized_model_answers_the_same_on_what_was_seen(seed: int, folded: bool) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, newer=False)
+    network = random_network(rng)
     model = random_model(rng, network)
     model = fold(model) if folded else with_biases(model)
     pixels = random_pixels(rng, network, 3)
@@ -69,7 +69,7 @@ def test_a_channel_that_meets_relu6s_clip_is_left_alone_and_no_other_reaches_it(
 
 def test_outputs_and_sums_are_no_links() -> None:
     for seed in range(30):
-        network = random_network(np.random.default_rng(seed), newer=False)
+        network = random_network(np.random.default_rng(seed))
         for link in links(network):
             assert link.producer.name not in network.outputs
             assert all(reader.has_weight for reader in link.readers)

@@ -51,10 +51,11 @@ PLAIN = QuantizationConfig(
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([8, 4]), careful=st.booleans())
-def test_random_networks_become_whole_int8_models(seed: int, bits: int, careful: bool) -> None:
+@given(seed=st.integers(0, 2**32 - 1), bits=st.sampled_from([8, 4]), careful=st.booleans(), newer=st.booleans())
+def test_random_networks_become_whole_int8_models(seed: int, bits: int, careful: bool, newer: bool) -> None:
+    """Folding is exact but at the border of the image, and products multiply what it loses there."""
     rng = np.random.default_rng(seed)
-    network = random_network(rng, newer=False)
+    network = random_network(rng, newer=newer)
     model = random_model(rng, network)
     pixels = random_pixels(rng, network, 4)
     config = replace(QuantizationConfig() if careful else PLAIN, weight_bits=bits)
@@ -67,10 +68,11 @@ def test_random_networks_become_whole_int8_models(seed: int, bits: int, careful:
             top = 127 if made.model.quantization.bits(layer.name) == 8 else 7
             assert np.abs(made.model.parameters[f"{layer.name}.weight"]).max() <= top
     if bits == 8 and careful:
-        before, after = reference.run(model, pixels), reference.run(made.model, pixels)
-        for name, expected in before.items():
-            signal, error_power = float(np.square(expected).sum()), float(np.square(after[name] - expected).sum())
-            assert decibels(signal, error_power) > 12, name
+        after = reference.run(made.model, pixels)
+        for start, least in ((made.float_model, 18), *([] if newer else [(model, 12)])):
+            for name, expected in reference.run(start, pixels).items():
+                signal, error_power = float(np.square(expected).sum()), float(np.square(after[name] - expected).sum())
+                assert decibels(signal, error_power) > least, name
 
 
 def test_of_4_bit_weights_the_smallest_layers_keep_8() -> None:

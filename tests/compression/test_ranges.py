@@ -71,7 +71,7 @@ def test_bytes_span_a_range_that_holds_zero() -> None:
 def test_ranges_belong_to_the_network_they_were_chosen_for(method: RangeMethod) -> None:
     for seed in range(15):
         rng = np.random.default_rng(seed)
-        network = random_network(rng, newer=False)
+        network = random_network(rng)
         model, input_quantization = fold_input(fold(random_model(rng, network)))
         pixels = random_pixels(rng, network, 4)
         if not is_alive(model, pixels):
