@@ -122,21 +122,12 @@ def test_models_of_the_catalog_come_back_from_litert(tmp_path: Path, name: str, 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_networks_come_back_from_both(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, batch_norm=False, newer=False)
+    network = random_network(rng, batch_norm=False)
     model = random_int8_model(rng, network) if seed % 2 else random_model(rng, network)
     to_onnx(model, tmp_path / "model.onnx")
     assert_same(model, from_onnx(tmp_path / "model.onnx"))
     to_litert(model, tmp_path / "model.tflite")
     assert_same(model, from_tflite(tmp_path / "model.tflite"))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_networks_of_every_layer_come_back_from_onnx(tmp_path: Path, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    network = random_network(rng, batch_norm=False)
-    model = random_int8_model(rng, network) if seed % 2 else random_model(rng, network)
-    to_onnx(model, tmp_path / "model.onnx")
-    assert_same(model, from_onnx(tmp_path / "model.onnx"))
 
 
 def test_a_description_of_before_there_were_tasks_is_read() -> None:
