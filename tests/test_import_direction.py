@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,28 @@ def imported(module: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
             yield str(node.module)
+
+
+def imported_first(module: str) -> Iterator[str]:
+    """Full names of what a module imports as it is imported, outside of functions and of TYPE_CHECKING."""
+    open_nodes: list[ast.stmt] = list(tree_of(module).body)
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.If):
+            checking = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+            open_nodes += node.orelse if checking else [*node.body, *node.orelse]
+        elif isinstance(node, ast.Try):
+            open_nodes += [*node.body, *node.orelse, *(each for handler in node.handlers for each in handler.body)]
+
+
+def test_no_modules_import_each_other() -> None:
+    full = {"mobilenets." + module.removesuffix(".py").replace("/", "."): module for module in MODULES}
+    graph = {module: {full[name] for name in imported_first(module) if name in full} for module in MODULES}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the modules
 
 
 def part_of(module: str) -> str:

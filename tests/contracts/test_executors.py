@@ -14,7 +14,7 @@ from tests.support.samples import SAMPLES, TESTED, Sample, samples
 from mobilenets.architecture.layers import LAYER_TYPES
 from mobilenets.engine.session import INSTRUCTION_SET_VARIABLE, Session, instruction_sets
 from mobilenets.model import numpy_runtime, reference
-from mobilenets.model.dequantize import dequantize
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 

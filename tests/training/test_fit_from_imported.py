@@ -11,7 +11,7 @@ from tests.conftest import shared
 
 from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.formats.importing import import_model
-from mobilenets.model.dequantize import dequantize
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.training.fit import fit
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.settings import Settings

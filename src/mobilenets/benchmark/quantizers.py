@@ -22,7 +22,7 @@ import numpy.typing as npt
 from mobilenets.errors import MissingDependencyError
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.formats.onnx.write import to_onnx
-from mobilenets.model.dequantize import dequantize
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 

@@ -11,8 +11,8 @@ from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.importing import import_model, read_labels, recognition
 from mobilenets.formats.published import SHORT_NAMES
 from mobilenets.formats.registry import readable
-from mobilenets.model.dequantize import dequantize
 from mobilenets.model.file import save
+from mobilenets.model.integer_weights import dequantize
 
 _FORMATS = ", ".join(f"{row.title} ({', '.join(row.suffixes)})" for row, _ in readable().values())
 _OPEN = ", ".join(row.title for row, reader in readable().values() if reader.open_resolution)

@@ -13,9 +13,9 @@ from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.formats.onnx.run import RUNTIMES_EXTRA
 from mobilenets.formats.onnx.write import onnx_graph
+from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.model.symmetric_weights import symmetric_weights
 
 Array = npt.NDArray[Any]
 

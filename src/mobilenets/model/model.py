@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.architecture.layers import Layer
 from mobilenets.architecture.multipliers import check_resolution
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_width
@@ -130,9 +131,9 @@ def _integer_types(network: Network) -> Iterator[tuple[str, tuple[np.dtype[Any],
             yield f"{layer.name}.bias", (np.dtype(np.int32), shape[:1])
 
 
-def batch_norms(network: Network) -> tuple[str, ...]:
-    """Names of a network's batch norms, ``<layer>.batch_norm``, in the order of their layers."""
-    return tuple(f"{layer.name}.batch_norm" for layer in network.layers if layer.batch_norm is not None)
+def normalized_layers(network: Network) -> tuple[Layer, ...]:
+    """The layers of a network that have a batch norm, in order."""
+    return tuple(layer for layer in network.layers if layer.batch_norm is not None)
 
 
 def _check_subnets(model: Model) -> None:
@@ -145,7 +146,7 @@ def _check_subnets(model: Model) -> None:
     @cache
     def channels(width: float) -> int:
         network = with_width(model.network, width)
-        return sum(network.shapes[name.removesuffix(".batch_norm")].channels for name in batch_norms(network))
+        return sum(network.shapes[layer.name].channels for layer in normalized_layers(network))
 
     for (width, resolution), statistics in model.subnets.items():
         check_resolution(resolution)

@@ -11,13 +11,11 @@ import numpy.typing as npt
 
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import ModelError
-from mobilenets.model.model import Model, batch_norms
+from mobilenets.model.model import Model, normalized_layers
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.recalibration import recalibrated
 
 Tensor = npt.NDArray[Any]
-
-_STATISTICS = ("running_mean", "running_var")
 
 
 def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *, pixels: Pixels | None = None) -> Model:
@@ -98,17 +96,18 @@ def statistics_of(model: Model) -> Tensor:
     Returns:
         float32 (2, channels): running means, then variances, of all layers with batch norm in order.
     """
-    names = batch_norms(model.network)
-    return np.stack([np.concatenate([model.parameters[f"{name}.{kind}"] for name in names]) for kind in _STATISTICS])
+    kinds = zip(*(layer.batch_norm_names[2:] for layer in normalized_layers(model.network)), strict=True)
+    return np.stack([np.concatenate([model.parameters[name] for name in names]) for names in kinds])
 
 
 def with_statistics(model: Model, statistics: Tensor) -> Model:
     """A Model with other batch-norm statistics, as :func:`statistics_of` gives them."""
     parameters = dict(model.parameters)
     begin = 0
-    for name in batch_norms(model.network):
-        end = begin + len(parameters[f"{name}.running_mean"])
-        for kind, values in zip(_STATISTICS, statistics, strict=True):
-            parameters[f"{name}.{kind}"] = np.ascontiguousarray(values[begin:end])
+    for layer in normalized_layers(model.network):
+        names = layer.batch_norm_names[2:]
+        end = begin + len(parameters[names[0]])
+        for name, values in zip(names, statistics, strict=True):
+            parameters[name] = np.ascontiguousarray(values[begin:end])
         begin = end
     return model.with_parameters(parameters)

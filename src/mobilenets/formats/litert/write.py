@@ -41,10 +41,10 @@ from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
 from mobilenets.model.folding import fold
+from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
 from mobilenets.model.quantization import Quantization, TensorQuantization
-from mobilenets.model.symmetric_weights import symmetric_weights
 
 DESCRIPTION_NAME = "mobilenets"
 """Under this name the metadata holds :func:`~mobilenets.formats.description.describe`'s texts, as one JSON object."""

@@ -34,10 +34,10 @@ from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
 from mobilenets.formats.format import SYMMETRIC, Options, option
+from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
-from mobilenets.model.symmetric_weights import symmetric_weights
 
 OPSET = 17
 IR_VERSION = 8
