@@ -47,7 +47,7 @@ def test_a_batch_norm_folded_by_hand() -> None:
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
-def test_the_pixels_normalisation_goes_into_the_first_layer(batch_norm: bool) -> None:
+def test_the_pixels_normalization_goes_into_the_first_layer(batch_norm: bool) -> None:
     """Exactly, away from the border; there, zeros now stand for a whole pixel value."""
     rng = np.random.default_rng(1)
     layers = (

@@ -1,4 +1,4 @@
-"""Cropping, resizing and normalising, by hand and by property."""
+"""Cropping, resizing and normalizing, by hand and by property."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_resizing_is_that_of_pillow_on_the_box() -> None:
         (Preprocessing(mean=(0, 0, 0), std=(1, 1, 1)), (0, 0, 0), (1, 1, 1)),
     ],
 )
-def test_normalisation_of_black_and_white(
+def test_normalization_of_black_and_white(
     preprocessing: Preprocessing, black: tuple[float, ...], white: tuple[float, ...]
 ) -> None:
     pixels = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)

@@ -86,7 +86,7 @@ def one_layer(layer: Layer, tensors: dict[str, Any], size: tuple[int, int] = (2,
 PIXELS = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)  # red 0 3 6 9, green 1 4 7 10, blue 2 5 8 11
 
 
-def test_normalisation_is_on_the_scale_where_white_is_one() -> None:
+def test_normalization_is_on_the_scale_where_white_is_one() -> None:
     network = Network("n", 1, 1, (GlobalAveragePool("p", (INPUT,)),), ("p",))
     preprocessing = Preprocessing(mean=(0.5, 0.25, 0), std=(0.5, 0.25, 2))
     model = Model(network, {}, Classification(numbered_labels(3)), preprocessing)

@@ -1,4 +1,4 @@
-"""Slices of a wide Model."""
+"""Subnets of a wide Model."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ BATCH_NORM_TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 @record(frozen=True)
 class BatchNorm:
-    """Batch normalisation after a convolution, before its activation.
+    """Batch normalization after a convolution, before its activation.
 
     Attributes:
         epsilon: Added to the variance: 1e-3 in TensorFlow-born weights, 1e-5 in PyTorch-born ones.

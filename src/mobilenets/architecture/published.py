@@ -314,6 +314,6 @@ LATER_RESULTS: tuple[LaterResult, ...] = (
     LaterResult("distilled from ResNet-50", 1.0, 224, None, 72.0, 73.0, "several reports"),
     LaterResult("8-bit, naive, per tensor", 1.0, 224, None, 0.1, None, _WHITE_PAPER),
     LaterResult("8-bit, per channel, asymmetric", 1.0, 224, None, 70.3, None, _WHITE_PAPER),
-    LaterResult("8-bit, quantisation-aware training", 1.0, 224, None, 70.7, None, _WHITE_PAPER),
+    LaterResult("8-bit, quantization-aware training", 1.0, 224, None, 70.7, None, _WHITE_PAPER),
     LaterResult("float, which these three come from", 1.0, 224, None, 70.9, None, _WHITE_PAPER),
 )

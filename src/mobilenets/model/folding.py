@@ -133,9 +133,9 @@ def fold_input(model: Model) -> tuple[Model, TensorQuantization]:
     """
     preprocessing, channels = model.preprocessing, model.network.channels
     mean, std = (255 * values for values in normalization(preprocessing, channels))
-    held = TensorQuantization(float(np.exp(-np.log(std).mean())), int(np.clip(np.rint(mean.mean()), 0, 255)))
-    factor = 1 / (std * held.scale)
-    offset = (held.zero_point - mean) / std
+    numbers = TensorQuantization(float(np.exp(-np.log(std).mean())), int(np.clip(np.rint(mean.mean()), 0, 255)))
+    factor = 1 / (std * numbers.scale)
+    offset = (numbers.zero_point - mean) / std
     parameters = dict(model.parameters)
     for name in model.network.consumers[INPUT]:
         layer = model.network[name]
@@ -147,9 +147,9 @@ def fold_input(model: Model) -> tuple[Model, TensorQuantization]:
                 )
             continue
         _fold_normalization(model, layer, factor, offset, parameters)
-    grey = held.zero_point / 255
-    same = replace(preprocessing, mean=(grey,) * 3, std=(1 / (255 * held.scale),) * 3)
-    return replace(model, parameters=parameters, preprocessing=same), held
+    grey = numbers.zero_point / 255
+    same = replace(preprocessing, mean=(grey,) * 3, std=(1 / (255 * numbers.scale),) * 3)
+    return replace(model, parameters=parameters, preprocessing=same), numbers
 
 
 def _fold_normalization(

@@ -1,6 +1,6 @@
 """The operators of :mod:`mobilenets.model.reference` for thousands of images: NumPy, arranged for speed.
 
-Maps are held as (height, width, N, C): a tap of a depthwise filter is then one long contiguous product, padding and
+Maps are stored as (height, width, N, C): a tap of a depthwise filter is then one long contiguous product, padding and
 stride touch only the leading axes, and every pointwise convolution is one matrix product. Integer layers use
 float32 matrix products wherever no sum can reach 2²⁴, and float64 elsewhere: every intermediate result is an
 integer that the type holds exactly, so the answer is the reference's, byte for byte, in any order of summation.
@@ -60,7 +60,7 @@ def run(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress 
         model: float32 (computed in float32) or int8 (equal to the reference byte for byte).
         pixels: uint8, (N, height, width, 3).
         batch: Images at once; memory grows with it.
-        progress: Told of every batch.
+        progress: Receives progress updates.
 
     Returns:
         By output name, as :func:`mobilenets.model.reference.run`: (N, C) where the output is 1×1, else (N, C, H, W).
@@ -144,8 +144,8 @@ def input_map(model: Model, pixels: Pixels) -> Map:
 
 def _leave(model: Model, name: str, value: Map) -> Map:
     if model.quantization is not None and value.dtype == np.uint8:
-        held = model.quantization.activations[name]
-        value = (value.astype(np.float32) - np.float32(held.zero_point)) * np.float32(held.scale)
+        numbers = model.quantization.activations[name]
+        value = (value.astype(np.float32) - np.float32(numbers.zero_point)) * np.float32(numbers.scale)
     maps = np.ascontiguousarray(value.transpose(2, 3, 0, 1))
     return maps[:, :, 0, 0] if maps.shape[2:] == (1, 1) else maps
 

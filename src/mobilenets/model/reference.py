@@ -1,7 +1,7 @@
-"""What every layer computes, in plain NumPy: the definition that all faster code is held to.
+"""What every layer computes, in plain NumPy: the definition that all faster code must equal.
 
 Float Models run in float64 (or float32 where speed matters more than the last digits). int8 Models run in exact
-integers, as follows; the native engine, quantisation-aware training and the C export equal it bit for bit.
+integers, as follows; the native engine, quantization-aware training and the C export equal it bit for bit.
 
 - Weighted layers: ``acc = Σ (q − zero_point_in) · (w − weight_zero_point) + bias`` in int32, wrapping as int32 does;
   padding is ``zero_point_in``. Then ``q = clamp(rint(float32(acc) · multiplier[c]) + zero_point_out, low, high)`` with
@@ -18,7 +18,7 @@ integers, as follows; the native engine, quantisation-aware training and the C e
 - An activation function that is no clamp: the rules above without an activation, to the layer's own pre-activation
   scale and zero point; the byte that they make reads the layer's
   :func:`~mobilenets.model.quantization.activation_table`.
-- An output that is held in bytes leaves as ``float32(q − zero_point) · scale``.
+- An output that is stored as bytes leaves as ``float32(q − zero_point) · scale``.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def run(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> d
     for name in model.network.outputs:
         value = values[name]
         if value.dtype == np.uint8 and model.quantization is not None:
-            held = model.quantization.activations[name]
-            value = (value.astype(np.int32) - held.zero_point).astype(np.float32) * np.float32(held.scale)
+            numbers = model.quantization.activations[name]
+            value = (value.astype(np.int32) - numbers.zero_point).astype(np.float32) * np.float32(numbers.scale)
         outputs[name] = value[:, :, 0, 0] if value.shape[2:] == (1, 1) else value
     return outputs
 

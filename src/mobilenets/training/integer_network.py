@@ -40,7 +40,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.compression.rounding import largest_level
 from mobilenets.compression.weights import integer_bias, settled_scales
 from mobilenets.errors import CompressionError, TrainingError
-from mobilenets.model.folding import affine, along, folded_network
+from mobilenets.model.folding import affine, along, factor_and_shift, folded_network
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import (
     LARGEST_SCALE,
@@ -90,17 +90,14 @@ def unfold(quantized: Model, model: Model, room: float = 0.0) -> Model:
         integers = quantized.parameters[f"{layer.name}.weight"]
         step = along(scale, integers, axis=0)
         bias = quantized.parameters[f"{layer.name}.bias"] * (scale * scales[layer.inputs[0]].scale)
-        batch_norm = layer.batch_norm
-        if batch_norm is not None:
-            gamma, mean, variance = (
-                model.parameters[f"{layer.name}.batch_norm.{kind}"].astype(np.float64)
-                for kind in ("weight", "running_mean", "running_var")
-            )
-            factor = gamma / np.sqrt(variance + batch_norm.epsilon)
+        if layer.batch_norm is not None:
+            _, beta_name, mean_name, _ = layer.batch_norm_names
+            mean = model.parameters[mean_name].astype(np.float64)
+            factor, _ = factor_and_shift(layer, model.parameters)
             alive = np.abs(factor) > 1e-12
             step = step / along(np.where(alive, factor, 1.0), integers, axis=0)
             before = model.parameters[f"{layer.name}.bias"] if layer.bias else 0.0
-            parameters[f"{layer.name}.batch_norm.bias"] = (bias + (mean - before) * factor).astype(np.float32)
+            parameters[beta_name] = (bias + (mean - before) * factor).astype(np.float32)
         else:
             parameters[f"{layer.name}.bias"] = bias.astype(np.float32)
         wanted = model.parameters[f"{layer.name}.weight"] / step
@@ -138,10 +135,10 @@ class IntegerLayer(nn.Module):
         batch_norm = layer.batch_norm
         self.epsilon = None if batch_norm is None else float(batch_norm.epsilon)
         if batch_norm is not None:
-            self.gamma = nn.Parameter(_tensor(named[f"{layer.name}.batch_norm.weight"]))
-            self.beta = nn.Parameter(_tensor(named[f"{layer.name}.batch_norm.bias"]))
-            self.register_buffer("running_mean", _tensor(named[f"{layer.name}.batch_norm.running_mean"]))
-            self.register_buffer("running_var", _tensor(named[f"{layer.name}.batch_norm.running_var"]))
+            gamma, beta, mean, variance = (_tensor(named[name]) for name in layer.batch_norm_names)
+            self.gamma, self.beta = nn.Parameter(gamma), nn.Parameter(beta)
+            self.register_buffer("running_mean", mean)
+            self.register_buffer("running_var", variance)
         # The grid lies in the weights before the batch norm, and stays; the batch norm learns each channel's scale. A
         # grid of the folded weights would round a whole channel anew whenever its scale, a bfloat16, moved.
         scales = torch.from_numpy(np.array(int8.parameters[f"{layer.name}.weight_scale"], dtype=np.float64))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mobilenets.architecture.layers import (
+    BATCH_NORM_TENSORS,
     INPUT,
     Activation,
     Add,
@@ -70,8 +71,8 @@ class LayerModule(nn.Module):
         if self.bias is not None:
             yield "bias", self.bias
         if self.batch_norm is not None:
-            for statistic in ("weight", "bias", "running_mean", "running_var"):
-                yield f"batch_norm.{statistic}", cast("Tensor", getattr(self.batch_norm, statistic))
+            for tensor in BATCH_NORM_TENSORS:
+                yield f"batch_norm.{tensor}", cast("Tensor", getattr(self.batch_norm, tensor))
 
     def forward(self, values: Tensor) -> Tensor:
         """Weighted sum, batch norm, activation: (N, C, H, W) to (N, C', H', W')."""

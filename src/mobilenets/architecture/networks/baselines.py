@@ -1,7 +1,7 @@
 """The networks that Tables 8 and 9 compare MobileNet with: AlexNet, VGG16, GoogLeNet and SqueezeNet.
 
 Each is its authors' network, layer by layer, with what a Network has no layer for left out: local response
-normalisation (AlexNet, GoogLeNet), dropout, and the side classifiers that GoogLeNet uses in training only. None of
+normalization (AlexNet, GoogLeNet), dropout, and the side classifiers that GoogLeNet uses in training only. None of
 these has weights that count or Mult-Adds. The originals have biases and no batch norm; ``batch_norm`` adds one after
 every convolution, which is what makes the deeper of them easy to train from scratch.
 """
