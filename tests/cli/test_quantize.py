@@ -177,7 +177,7 @@ def test_it_says_whether_fit_trained_on_the_images_that_evaluate(
     mobilenets: RunCommand, place: Place, joined: int | None
 ) -> None:
     dataset = load_dataset(place.images)
-    data = {"fingerprint": dataset.fingerprint, "seed": 0}
+    data = {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": 0}
     model = replace(small_model(), provenance={"data": data, "validation_joined": joined})
     save(model, place.model)
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", 100, "-q")

@@ -38,7 +38,7 @@ def test_images_train_with_the_classes_that_are_known(place: Place) -> None:
 @pytest.mark.parametrize("joined", [None, 3])
 def test_validation_and_test_images_of_a_fitted_model_do_not_calibrate(place: Place, joined: int | None) -> None:
     dataset = load_dataset(place.images)
-    data = {"fingerprint": dataset.fingerprint, "seed": 0}
+    data = {"source": dataset.source, "fingerprint": dataset.fingerprint, "seed": 0}
     model = replace(small_model(), provenance={"data": data, "validation_joined": joined})
     chosen = choose_images(model, place.images, place.images, 24, trains=False)
     assert {one.name for one in chosen.calibration.images} == {one.name for one in dataset.train.images}
