@@ -10,7 +10,7 @@ from PIL import Image
 
 from mobilenets.data.resizing import FILTERS, resized
 from mobilenets.engine.session import instruction_sets
-from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+from mobilenets.model.preprocessing import Interpolation, Preprocessing
 from mobilenets.native import _native
 
 SETS = [name for name, supported in instruction_sets().items() if supported]
@@ -37,7 +37,7 @@ def lent(image: Image.Image) -> tuple[object, object]:
     wanted=st.tuples(st.integers(1, 150), st.integers(1, 150)),
     preprocessing=st.builds(
         Preprocessing,
-        fit=st.sampled_from(Fit),
+        fit=st.sampled_from(ResizeMode),
         crop_fraction=st.floats(0.05, 1),
         interpolation=st.sampled_from(Interpolation),
     ),

@@ -38,7 +38,7 @@ from mobilenets.errors import ModelError, ModelFileError
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.packing import round_up_to_bfloat16
-from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
 from mobilenets.tasks.classification import Classification
 
 
@@ -130,7 +130,7 @@ def small_model(**changes: Any) -> Model:
 
 
 def test_everything_but_tensors_survives_too() -> None:
-    preprocessing = Preprocessing((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), Fit.SQUASH, 0.9, Interpolation.BICUBIC)
+    preprocessing = Preprocessing((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), ResizeMode.SQUASH, 0.9, Interpolation.BICUBIC)
     provenance = {"recipe": "paper", "seed": 7, "metrics": {"top1": 98.5}, "versions": ["1", None, True]}
     model = small_model(preprocessing=preprocessing, provenance=provenance)
     assert_same(there_and_back(model), model)

@@ -15,7 +15,7 @@ from mobilenets.engine.session import Session
 from mobilenets.model import reference
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Fit, Interpolation
+from mobilenets.model.preprocessing import Interpolation, ResizeMode
 from mobilenets.tasks.classification import Classification
 
 FOLDER = Path(__file__).parent / "old_files"
@@ -45,7 +45,7 @@ def test_there_are_files_of_both_versions_and_of_every_kind() -> None:
 def test_an_old_file_is_read_with_its_numbers(name: str) -> None:
     model = load(FOLDER / f"{name}.safetensors")
     assert model.task == Classification(("cat", "dog", "Größe 🦓"))
-    assert (model.preprocessing.fit, model.preprocessing.crop_fraction) == (Fit.SQUASH, 0.9)
+    assert (model.preprocessing.fit, model.preprocessing.crop_fraction) == (ResizeMode.SQUASH, 0.9)
     assert model.preprocessing.interpolation is Interpolation.BICUBIC
     assert model.provenance == EXPECTED[name]["provenance"]
     found = {key: [str(value.dtype), list(value.shape), digest(value)] for key, value in model.parameters.items()}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mobilenets.errors import ModelError
-from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,15 @@ def test_crop_takes_the_largest_centred_box_less_its_fraction(
 
 
 def test_squash_takes_the_whole_image() -> None:
-    assert Preprocessing(fit=Fit.SQUASH, crop_fraction=0.5).box((640, 480), 224, 224) == (0, 0, 640, 480)
+    assert Preprocessing(fit=ResizeMode.SQUASH, crop_fraction=0.5).box((640, 480), 224, 224) == (0, 0, 640, 480)
 
 
 SIDES = st.integers(1, 2000)
 
 
-@given(SIDES, SIDES, SIDES, SIDES, st.floats(0.01, 1), st.sampled_from(Fit))
+@given(SIDES, SIDES, SIDES, SIDES, st.floats(0.01, 1), st.sampled_from(ResizeMode))
 def test_the_box_is_inside_the_image_centred_and_of_the_right_shape(
-    width: int, height: int, target_width: int, target_height: int, crop_fraction: float, fit: Fit
+    width: int, height: int, target_width: int, target_height: int, crop_fraction: float, fit: ResizeMode
 ) -> None:
     preprocessing = Preprocessing(crop_fraction=crop_fraction, fit=fit)
     left, top, right, bottom = preprocessing.box((width, height), target_height, target_width)
@@ -50,7 +50,7 @@ def test_the_box_is_inside_the_image_centred_and_of_the_right_shape(
     assert right <= width * (1 + 1e-12)
     assert bottom <= height * (1 + 1e-12)
     assert (left + right, top + bottom) == pytest.approx((width, height))
-    if fit is Fit.CROP:
+    if fit is ResizeMode.CROP:
         assert (right - left) * target_height == pytest.approx((bottom - top) * target_width)
 
 
@@ -106,7 +106,7 @@ PREPROCESSINGS = st.builds(
     Preprocessing,
     mean=st.tuples(NUMBERS, NUMBERS, NUMBERS),
     std=st.tuples(POSITIVE, POSITIVE, POSITIVE),
-    fit=st.sampled_from(Fit),
+    fit=st.sampled_from(ResizeMode),
     crop_fraction=st.floats(0.01, 1),
     interpolation=st.sampled_from(Interpolation),
 )

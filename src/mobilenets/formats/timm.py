@@ -20,7 +20,7 @@ from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import WEIGHTS_FILES, Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Fit, Interpolation, Preprocessing
+from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
 
 CONFIG_FILE = "config.json"
 DEFAULTS = Preprocessing(interpolation=Interpolation.BICUBIC)
@@ -111,7 +111,7 @@ def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocess
         preprocessing = Preprocessing(
             mean=(float(mean[0]), float(mean[1]), float(mean[2])),
             std=(float(std[0]), float(std[1]), float(std[2])),
-            fit=Fit.SQUASH if details.get("crop_mode") == "squash" else Fit.CROP,
+            fit=ResizeMode.SQUASH if details.get("crop_mode") == "squash" else ResizeMode.CROP,
             crop_fraction=float(details.get("crop_pct", DEFAULTS.crop_fraction)),
             interpolation=Interpolation(details.get("interpolation", DEFAULTS.interpolation)),
         )

@@ -32,7 +32,7 @@ class Interpolation(StrEnum):
     BOX = "box"
 
 
-class Fit(StrEnum):
+class ResizeMode(StrEnum):
     """How an image of any shape meets the network's input."""
 
     CROP = "crop"
@@ -66,7 +66,7 @@ class Preprocessing:
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    fit: Fit = Fit.CROP
+    fit: ResizeMode = ResizeMode.CROP
     crop_fraction: float = 0.875
     interpolation: Interpolation = Interpolation.BILINEAR
 
@@ -89,7 +89,7 @@ class Preprocessing:
         """
         image_width, image_height = size
         box_width, box_height = float(image_width), float(image_height)
-        if self.fit is Fit.CROP:
+        if self.fit is ResizeMode.CROP:
             scale = min(image_width / width, image_height / height) * self.crop_fraction
             box_width, box_height = width * scale, height * scale
         # Kept inside the image: at a crop fraction of 1 the quotient above can round up past its edge.
@@ -138,7 +138,7 @@ class Preprocessing:
             return Preprocessing(
                 mean=_three(data["mean"]),
                 std=_three(data["std"]),
-                fit=Fit(data["fit"]),
+                fit=ResizeMode(data["fit"]),
                 crop_fraction=float(data["crop_fraction"]),
                 interpolation=Interpolation(data["interpolation"]),
             )

@@ -44,7 +44,7 @@ from mobilenets.formats.c.text import (
 from mobilenets.formats.format import Footprint, Options, option
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Fit, pixel_scale_and_offset
+from mobilenets.model.preprocessing import ResizeMode, pixel_scale_and_offset
 from mobilenets.model.quantization import (
     Quantization,
     TensorQuantization,
@@ -168,7 +168,7 @@ class _Writer:
         network, upper, arena = self.model.network, name.upper(), self.plan.size
         pixels = self.plan.offsets[INPUT if self.integer else PIXELS]
         preprocessing = self.model.preprocessing
-        crop = round(1000 * preprocessing.crop_fraction) if preprocessing.fit is Fit.CROP else 0
+        crop = round(1000 * preprocessing.crop_fraction) if preprocessing.fit is ResizeMode.CROP else 0
         outputs = ", ".join(f"float *output_{number}" for number in range(len(network.outputs)))
         sizes = "; ".join(
             f"output_{number} takes {network.shapes[output].size} floats"
