@@ -10,7 +10,7 @@ from PIL import Image
 
 from mobilenets.data.resizing import FILTERS, resized
 from mobilenets.engine.session import instruction_sets
-from mobilenets.model.preprocessing import Interpolation, Preprocessing
+from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
 from mobilenets.native import _native
 
 SETS = [name for name, supported in instruction_sets().items() if supported]
