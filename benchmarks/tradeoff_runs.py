@@ -146,7 +146,7 @@ class Runs:
 
     Args:
         data: The data set.
-        results: Where figures go, and beside them the shared Model.
+        results: Where figures go, and beside them the supernet.
         options: What the command line said.
     """
 
@@ -166,19 +166,19 @@ class Runs:
         return {"data": self.name, **settings, "largest": self.largest}
 
     @property
-    def shared_key(self) -> dict[str, Any]:
-        """What figures of the shared network depend on."""
-        return {**self.key, "shared_epochs": self.shared_epochs}
+    def supernet_key(self) -> dict[str, Any]:
+        """What figures of the supernet depend on."""
+        return {**self.key, "supernet_epochs": self.supernet_epochs}
 
     @property
-    def shared_epochs(self) -> int:
-        """Epochs of the shared run, in the proportion to those of one network that a search takes."""
+    def supernet_epochs(self) -> int:
+        """Epochs of the supernet run, in the proportion to those of one network that a search takes."""
         return supernet_epochs(self.options.epochs)
 
     @property
-    def shared_path(self) -> Path:
-        """File of the shared Model."""
-        name = "-".join(str(value) for value in self.shared_key.values())
+    def supernet_path(self) -> Path:
+        """File of the supernet."""
+        name = "-".join(str(value) for value in self.supernet_key.values())
         return Path(self.options.results) / f"{name}.safetensors"
 
     def prepared(self, part: str, side: int) -> Prepared:
@@ -225,7 +225,7 @@ class Runs:
         return float(round(earlier + time.process_time() - begun, 2))
 
     def sandwich(self, network: Network) -> Sandwich:
-        """What the shared run minimises."""
+        """What the supernet run minimises."""
         return Sandwich(
             network,
             narrowest=min(WIDTHS),
@@ -234,27 +234,27 @@ class Runs:
             seed=self.seed,
         )
 
-    def slice(self, shared: Model, width: float, side: int) -> Model:
-        """A slice with its statistics estimated anew."""
-        narrow = cut_subnet(shared, width_multiplier=width, resolution=side)
+    def subnet(self, supernet: Model, width: float, side: int) -> Model:
+        """A subnet with recalibrated batch norms."""
+        narrow = cut_subnet(supernet, width_multiplier=width, resolution=side)
         pixels = self.prepared("train", side).pixels
         return recalibrated(narrow, pixels[spread(len(pixels), STATISTICS_IMAGES)])
 
-    def specialised(self, shared: Model, width: float, side: int) -> tuple[float, Model]:
-        """A slice that learned on by itself, with the largest as its teacher, and the processor seconds of it.
+    def fine_tuned(self, supernet: Model, width: float, side: int) -> tuple[float, Model]:
+        """A subnet that was fine-tuned, the widest one teaching at first, and the processor seconds of it.
 
-        The slice stays as it was if fewer validation images are right than before.
+        The subnet stays as it was if fewer validation images are right than before.
         """
-        start, largest = self.slice(shared, width, side), self.slice(shared, max(WIDTHS), self.largest)
-        key = {"part": "specialise", **self.shared_key, "width": width, "resolution": side}
-        module, how = self.specialising(start, largest)
+        start, largest = self.subnet(supernet, width, side), self.subnet(supernet, max(WIDTHS), self.largest)
+        key = {"part": "fine-tune one", **self.supernet_key, "width": width, "resolution": side}
+        module, how = self.fine_tuning(start, largest)
         sizes = {"size": how.size, "sized_epochs": how.sized_epochs}
         seconds = self.train(key, self.training(module, how.epochs, self.recipe, how.objective, **sizes))
         model = self.model(module)
         return seconds, model if self.accuracy(model, "validation") >= self.accuracy(start, "validation") else start
 
-    def specialising(self, start: Model, largest: Model) -> tuple[NetworkModule, FineTuning]:
-        """What learns on, and how."""
+    def fine_tuning(self, start: Model, largest: Model) -> tuple[NetworkModule, FineTuning]:
+        """The module to fine-tune, and how."""
         module = module_of(start)
         return module, FineTuning.of(module, module_of(largest), self.recipe, self.options.epochs)
 
