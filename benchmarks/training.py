@@ -1,7 +1,7 @@
 """Training rate against a bare PyTorch loop, and peak memory.
 
 The bare loop is the fastest that a person would write by hand for the same network: tensors in memory, channels-last,
-fused AdamW, no distortions, no moving average, no checkpoints; it is run in float32 and bfloat16 and the faster one
+fused AdamW, no augmentation, no moving average, no checkpoints; it is run in float32 and bfloat16 and the faster one
 counts. Both sides are run in turns in one process, a round of steps each.
 
     python benchmarks/training.py rate

@@ -92,7 +92,7 @@ def test_bfloat16_and_mixing_and_growth_train(colours: Path) -> None:
 
 
 def test_how_long_to_train_is_decided_from_the_data(colours: Path) -> None:
-    recipe = replace(DEFAULT, batch=16, presentations=48 * 64)
+    recipe = replace(DEFAULT, batch=16, samples_seen=48 * 64)
     result = fit(colours, None, replace(SMALL, epochs=None, recipe=recipe))
     assert len(result.history) == 12  # 64 · (32 / 128) ** 1.25 = 11.3
 

@@ -138,8 +138,8 @@ def test_the_resolution_of_the_samples() -> None:
 
 
 def test_the_length_of_training_follows_from_count_and_resolution() -> None:
-    assert default_epochs(DEFAULT.presentations // 50, 128, DEFAULT) == 50
-    assert default_epochs(DEFAULT.presentations // 50, 64, DEFAULT) == 22  # 50 · 0.5 ** 1.25 = 21.02
+    assert default_epochs(DEFAULT.samples_seen // 50, 128, DEFAULT) == 50
+    assert default_epochs(DEFAULT.samples_seen // 50, 64, DEFAULT) == 22  # 50 · 0.5 ** 1.25 = 21.02
     assert default_epochs(10, 128, DEFAULT) == 250
     assert default_epochs(10_000_000, 128, DEFAULT) == 10
 

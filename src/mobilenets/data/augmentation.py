@@ -30,7 +30,7 @@ class Flip(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Distortions:
+class DrawnAugmentation:
     """What happens to each image of one batch.
 
     Attributes:
@@ -87,7 +87,7 @@ class Augmentation:
         """Whether colors are changed at all."""
         return max(self.brightness, self.contrast, self.saturation) > 0
 
-    def draw(self, aspects: Floats, target_aspect: float, rng: np.random.Generator) -> Distortions:
+    def draw(self, aspects: Floats, target_aspect: float, rng: np.random.Generator) -> DrawnAugmentation:
         """Draw what happens to each image of a batch.
 
         Args:
@@ -110,7 +110,7 @@ class Augmentation:
             maps[:, :, 1] *= rng.choice([-1, 1], (count, 1))
             exchanged = rng.random(count) < 0.5
             maps[exchanged] = maps[exchanged][:, :, [1, 0, 2]]
-        return Distortions(
+        return DrawnAugmentation(
             maps=maps.astype(np.float32),
             brightness=rng.uniform(-self.brightness, self.brightness, count).astype(np.float32),
             contrast=rng.uniform(1 - self.contrast, 1 + self.contrast, count).astype(np.float32),

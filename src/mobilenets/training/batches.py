@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mobilenets.data.augmentation import Augmentation, Distortions, Floats
+from mobilenets.data.augmentation import Augmentation, DrawnAugmentation, Floats
 from mobilenets.data.dataset import UNKNOWN, Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.training.image_cache import CachedImages, Indices
@@ -225,7 +225,7 @@ def normalized(pixels: Pixels, preprocessing: Preprocessing, device: torch.devic
     return Normalization(preprocessing, device)(values)
 
 
-def resample(images: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tensor:
+def resample(images: Tensor, drawn: DrawnAugmentation, size: tuple[int, int]) -> Tensor:
     """Crop, turn, mirror and resize in one bilinear resampling.
 
     Args:
@@ -241,7 +241,7 @@ def resample(images: Tensor, drawn: Distortions, size: tuple[int, int]) -> Tenso
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def change_colors(images: Tensor, drawn: Distortions, augmentation: Augmentation) -> Tensor:
+def change_colors(images: Tensor, drawn: DrawnAugmentation, augmentation: Augmentation) -> Tensor:
     """Saturation, contrast and brightness of each image, values on the scale of bytes; nothing is clipped."""
     saturation, contrast, brightness = (
         torch.from_numpy(values).to(images.device).view(-1, 1, 1, 1)

@@ -91,13 +91,13 @@ class Recipe:
             add to 1. Small images first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
         transfer: Factor on the learning rate when training starts from another Model's weights.
-        transfer_presentations: What ``presentations`` is then.
+        transfer_samples: What ``samples_seen`` is then.
         transfer_stride: What ``kept_stride`` is then.
         head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
             ``learning_rate`` if None.
         kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
             statistics that they start with: 2 for a half; 0 for none.
-        presentations: Images shown in all at 128 pixels when no number of epochs is given; fewer at lower
+        samples_seen: Images shown in all at 128 pixels when no number of epochs is given; fewer at lower
             resolutions (:func:`default_epochs`).
     """
 
@@ -123,11 +123,11 @@ class Recipe:
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     transfer: float = 0.4
-    transfer_presentations: int = 35_000
+    transfer_samples: int = 35_000
     transfer_stride: int = 2
     head_learning_rate: float | None = None
     kept_stride: int = 0
-    presentations: int = 340_000
+    samples_seen: int = 340_000
 
     def __post_init__(self) -> None:
         shares = {
@@ -230,7 +230,7 @@ def for_fine_tuning(recipe: Recipe) -> Recipe:
         recipe,
         learning_rate=recipe.learning_rate * recipe.transfer,
         head_learning_rate=recipe.learning_rate,
-        presentations=recipe.transfer_presentations,
+        samples_seen=recipe.transfer_samples,
         kept_stride=recipe.transfer_stride,
         mixed=0.0,
     )
@@ -247,7 +247,7 @@ def default_epochs(images: int, resolution: int, recipe: Recipe) -> int:
         resolution: Side of the network's input.
         recipe: How many images to show.
     """
-    wanted = recipe.presentations * math.pow(resolution / REFERENCE_RESOLUTION, 1.25) / images
+    wanted = recipe.samples_seen * math.pow(resolution / REFERENCE_RESOLUTION, 1.25) / images
     return min(max(math.ceil(wanted), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
@@ -256,7 +256,7 @@ GLYPH_AREA = 0.6
 
 
 def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | None = None) -> Recipe:
-    """The recipe with distortions that leave the classes what they are, chosen by their labels.
+    """The recipe with augmentations that preserve the classes, chosen by their labels.
 
     Where all labels are single characters, images are not mirrored and keep more of themselves: a mirrored digit is
     another sign or none. Most other things look the same from the other side.
