@@ -15,7 +15,7 @@ from mobilenets.architecture.layers import (
     Padding,
     PointwiseConvolution,
 )
-from mobilenets.training.integer_network import Form, convolved, exactly, rounded
+from mobilenets.training.straight_through import Form, convolved, exactly, rounded
 
 UNEVEN = Padding(0, 1, 2, 1)
 LAYERS: dict[str, tuple[Layer, tuple[int, ...]]] = {
