@@ -38,5 +38,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "missing" / "file", b"")
+    folder = tmp_path / "missing"
+    with pytest.raises(FileNotFoundError, match=r"file cannot be written: there is no folder: '.*missing'$"):
+        write_atomically(folder / "file", b"")

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from tests.support.random_models import random_int8_model, random_model, random_pixels, without_batch_norm
 
+from mobilenets.architecture.layers import GlobalAveragePool, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.base.progress import Progress
+from mobilenets.errors import DataError, FormatError, MissingDependencyError, ModelError
 from mobilenets.formats import registry
 from mobilenets.formats.exporting import export
 from mobilenets.formats.format import Options, Outputs
@@ -31,6 +35,16 @@ def replace_writer(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -
     assert row.writer is not None
     changed = replace(row, writer=replace(row.writer, **changes))
     monkeypatch.setattr(registry, "FORMATS", {**FORMATS, name: changed})
+
+
+class Listener(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
 RUNTIMES = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
@@ -126,6 +140,54 @@ def test_the_ending_says_the_format() -> None:
         format_of(Path("model.bin"))
     with pytest.raises(FormatError, match="no format is called 'keras'"):  # which is only read
         format_of(Path("model.h5"), "keras")
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_images_are_one_source_or_several(kind: type[str] | type[Path], several: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "some" / "images"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (40, 30), (number, 90, 200)).save(folder / f"{number}.png")
+    images = [kind(folder), kind(folder / "0.png")] if several else kind(folder)
+    exported = export(small_model(), tmp_path / "model.c", images=images)
+    assert exported.real_images == (0 if exported.agreement is None else 4 if several else 3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.zeros((2, 16, 16, 3), np.uint8), r"pixels are uint8 \(2, 16, 16, 3\); .* needs uint8 \(N, 32, 32, 3\)"),
+        (np.zeros((2, 32, 32, 3), np.float32), "pixels are float32"),
+        (np.zeros((32, 32, 3), np.uint8), r"pixels are uint8 \(32, 32, 3\)"),
+    ],
+)
+def test_pixels_of_another_shape_or_type_are_refused(pixels: npt.NDArray[Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=message):
+        export(small_model(), tmp_path / "model.c", images=pixels)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_one_channel_is_run_on_synthetic_images_only(tmp_path: Path) -> None:
+    layers = (
+        PointwiseConvolution(name="head", inputs=("input",), out_channels=2),
+        GlobalAveragePool(name="pool", inputs=("head",)),
+    )
+    network = Network("gray", 8, 8, layers, ("pool",), channels=1)
+    model = random_model(np.random.default_rng(0), network)
+    listener, photograph = Listener(), tmp_path / "photo.png"
+    exported = export(model, tmp_path / "model.c", progress=listener)
+    assert exported.real_images == 0
+    assert listener.notes == ["the sample photographs are RGB and gray reads 1 channel; synthetic images only"]
+    Image.new("RGB", (8, 8)).save(photograph)
+    with pytest.raises(DataError, match="image files are read as RGB and gray reads 1 channel; pass uint8 pixels"):
+        export(model, tmp_path / "other.c", images=photograph)
+    assert export(model, tmp_path / "other.c", images=np.zeros((1, 8, 8, 1), np.uint8)).format.title == "C99"
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"y\.onnx cannot be written: there is no folder: '.*nowhere'$"):
+        export(small_model(), tmp_path / "nowhere" / "y.onnx")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+
+
+def check_folder_of(path: str | os.PathLike[str]) -> None:
+    """Raise if there is no folder for a file that is to be written.
+
+    Raises:
+        FileNotFoundError: If there is none; it is named.
+    """
+    folder = os.path.dirname(os.fspath(path)) or os.curdir
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, f"{os.fspath(path)} cannot be written: there is no folder", folder)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
@@ -13,6 +25,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     Raises:
         OSError: If the folder does not exist, cannot be written to or is full; nothing is left behind then.
     """
+    check_folder_of(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

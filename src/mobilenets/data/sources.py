@@ -75,14 +75,17 @@ def _looks_like_image(path: Path) -> bool:
         return False
 
 
-def images_of(sources: Iterable[str | Path]) -> list[FileImage]:
+def images_of(sources: str | Path | Iterable[str | Path]) -> list[FileImage]:
     """Unlabelled images: every file that is named, and every image below every folder that is named.
+
+    Args:
+        sources: One file or folder, or several.
 
     Raises:
         DataError: If a name does not exist, or nothing was found at all.
     """
     found: list[FileImage] = []
-    names = [Path(source) for source in sources]
+    names = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
     for path in names:
         if path.is_dir():
             found += images_under(path)

@@ -14,22 +14,25 @@ from typing import Any
 
 import numpy as np
 
+from mobilenets.base.atomic_write import check_folder_of
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.data.dataset import spread
 from mobilenets.data.image import ImageSource
 from mobilenets.data.loading import prepare_image
 from mobilenets.data.sources import images_of, photographs
-from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.errors import DataError, FormatError, MissingDependencyError
 from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError
 from mobilenets.formats.format import Footprint, Format, Options, Outputs, Writer
 from mobilenets.formats.registry import format_of, writable
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.tasks.task import Agreement
 
 MOST_IMAGES = 8
 """Real images that a written file is run on; of more, a selection spread evenly."""
+RGB_CHANNELS = 3
 FLOAT_TOLERANCE = 1e-4
 """Largest difference of a float32 file's outputs, as a share of the largest value. Ten times what is seen."""
 HALF_TOLERANCE = 0.02
@@ -71,7 +74,7 @@ def export(
     path: str | Path,
     format_name: str | None = None,
     *,
-    images: Iterable[str | Path] | Pixels | None = None,
+    images: str | Path | Iterable[str | Path] | Pixels | None = None,
     verify: bool = True,
     progress: Progress = SILENT,
     **options: Any,
@@ -84,8 +87,9 @@ def export(
         model: float32 or int8. Batch norms are folded where the format has none.
         path: Where to. Other files may come beside it: OpenVINO's ``.bin``, C's ``main.c``.
         format_name: A name of :data:`~mobilenets.formats.registry.FORMATS`; by default the path's suffix tells.
-        images: Real images to run the file on: paths of images or of folders of them, or uint8 pixels
-            (N, height, width, 3). By default scikit-learn's two photographs, where it is installed.
+        images: Real images to run the file on: an image file or a folder of them, several of these, or uint8 pixels
+            (N, height, width, channels). By default scikit-learn's two photographs, where it is installed and the
+            network reads RGB.
         verify: Whether to run what was written.
         progress: Receives a note where there are no real images.
         options: What the format can be asked for, such as ``half=True`` or ``example=True``: the fields of its
@@ -94,9 +98,10 @@ def export(
     Raises:
         FormatError: If the format or an option is unknown, the format cannot hold the Model, or the file's outputs are
             not the Model's; what was at the path before is then still there.
-        DataError: If an image cannot be read.
+        DataError: If an image cannot be read, or is RGB and the network reads another number of channels.
+        ModelError: If pixels are not a batch of the network's input.
         MissingDependencyError: If a package that writes the format is not installed.
-        OSError: If a file cannot be written.
+        OSError: If a file cannot be written; a folder that does not exist is named before the work begins.
 
     >>> import tempfile
     >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
@@ -112,12 +117,13 @@ def export(
     path = Path(path)
     row, writer = writable()[format_of(path, format_name)]
     chosen = _options(row, writer, options, model)
+    check_folder_of(path)
+    real = _real_images(model, images, progress) if verify else None
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
         footprint = writer.write(model, written, chosen)
         verified = _Verified(None, not_run="as asked")
         if verify:
-            real = _real_images(model, images, progress)
             verified = _verify(row, writer, model, written, chosen, real)
         paths = tuple(_move(made, path.with_name(made.name)) for made in sorted(Path(folder).iterdir()))
     sizes = (file.stat().st_size for made in paths for file in ([made] if made.is_file() else made.rglob("*")))
@@ -147,19 +153,28 @@ def _options(row: Format, writer: Writer, given: dict[str, Any], model: Model) -
     return writer.options(**given)
 
 
-def _real_images(model: Model, images: Iterable[str | Path] | Pixels | None, progress: Progress) -> Pixels | None:
+def _real_images(
+    model: Model, images: str | Path | Iterable[str | Path] | Pixels | None, progress: Progress
+) -> Pixels | None:
     """Real images as the network takes them, or None where there are none."""
+    network = model.network
     if isinstance(images, np.ndarray):
+        check_pixels(network, images)
         return images
+    sources = [images] if isinstance(images, str | Path) else list(images or ())
+    if network.channels != RGB_CHANNELS:
+        reads = f"{network.name} reads {plural(network.channels, 'channel')}"
+        if sources:
+            raise DataError(f"image files are read as RGB and {reads}; pass uint8 pixels instead")
+        progress.note(f"the sample photographs are RGB and {reads}; synthetic images only")
+        return None
     found: list[ImageSource]
-    sources = list(images or ())
     try:
         found = [*(images_of(sources) if sources else photographs())]
     except MissingDependencyError:
         progress.note("no photographs are at hand (--images, or scikit-learn's); synthetic images must do")
         return None
     chosen = [found[index] for index in spread(len(found), MOST_IMAGES)]
-    network = model.network
     return np.stack([prepare_image(image, model.preprocessing, network.height, network.width) for image in chosen])
 
 

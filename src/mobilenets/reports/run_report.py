@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenets import __version__
-from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.atomic_write import check_folder_of, write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.errors import DataError, PlanningError
@@ -229,6 +229,7 @@ def report(
         OSError: If the file cannot be written.
     """
     path = Path(run) / REPORT_FILE if output is None else Path(output)
+    check_folder_of(path)
     write_report(read_run(run, data, progress=progress), path, progress=progress)
     return path
 
