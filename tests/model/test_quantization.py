@@ -79,3 +79,12 @@ def test_pre_activations_are_written_only_where_there_are_any() -> None:
 def test_hostile_pre_activations_are_refused(wrong: object) -> None:
     with pytest.raises(ModelError):
         Quantization.decode({"activations": {}, "weight_bits": {}, "pre_activations": wrong})
+
+
+@pytest.mark.parametrize("field", ["activations", "pre_activations"])
+@pytest.mark.parametrize("scale", [10**400, -(10**400), 0, 1e-30])
+def test_a_scale_out_of_range_is_refused(field: str, scale: float) -> None:
+    data = {"activations": {}, "weight_bits": {}, field: {INPUT: [scale, 0]}}
+    with pytest.raises(ModelError, match="an activation's scale must be from 1e-12 to 1e\\+12, not ") as caught:
+        Quantization.decode(data)
+    assert len(str(caught.value)) < 120

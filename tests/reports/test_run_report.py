@@ -179,6 +179,8 @@ def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path)
         ({"epochs": [], "best_epoch": 1}, "epoch 1 of 0 was kept"),
         ({"best_epoch": 0}, "epoch 0 of 5 was kept"),
         ({"best_epoch": 77}, "epoch 77 of 5 was kept"),
+        ({"best_epoch": float("inf")}, "not those that fit writes"),
+        ({"epochs": [{"number": 10**400}]}, "not those that fit writes"),
         ({"provenance": {}}, "'data' is missing"),
         ({"search": {}}, "this is not the record of a search"),
     ],
@@ -189,9 +191,10 @@ def test_damaged_figures_are_an_error(change: dict[str, object], message: str, t
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DataError, match=message):
         read_run(run)
-    path.write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_run(run)
+    for text in ("{", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(DataError, match="cannot be read"):
+            read_run(run)
 
 
 def test_a_budget_in_words() -> None:

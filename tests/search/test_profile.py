@@ -107,7 +107,10 @@ def missing(field: str) -> str:
         ("not json", "not a readable device profile"),
         ("[]", "is not a device profile; make one with"),
         (damaged({"format_version": 1}), "of version 1; this package reads versions 2 and 3"),
-        (damaged(point={"classes": 0}), "damaged device profile: classes is 0; it must be a positive number"),
+        (
+            damaged(point={"classes": 0}),
+            "damaged device profile: classes is 0; it must be a positive number below 1e\\+12",
+        ),
         (
             missing("median_ms"),
             "a point holds width_multiplier, .*minimum_ms, classes; expected .*, median_ms, classes",
@@ -115,6 +118,10 @@ def missing(field: str) -> str:
         (damaged({"points": 3}), "damaged device profile"),
         (damaged({"points": ["x"]}), "damaged device profile"),
         (damaged(point={"median_ms": -1}), "damaged device profile: median_ms is -1; it must be a positive number"),
+        (damaged(point={"median_ms": 10**400}), "median_ms is 10{39}; it must be a positive number below"),
+        (damaged(point={"minimum_ms": float("nan")}), "minimum_ms is nan; it must be a positive number below"),
+        (damaged(point={"resolution": 128.5}), "resolution is 128.5; it must be an integer"),
+        ("[" * 100_000, "not a readable device profile"),
         (damaged(point={"median_ms": None}), "median_ms is None; it must be"),
         (damaged(point={"precision": "int4"}), "precision 'int4' is not one of"),
         (damaged(point={"colour": 1}), "a point holds .*, colour; expected width_multiplier, .*, classes$"),

@@ -106,6 +106,15 @@ def test_metrics_come_back_from_json(answers: list[tuple[int, int]]) -> None:
     assert metrics.top1 == float((targets == said).mean())
 
 
+@pytest.mark.parametrize(
+    "change", [{"top5": 10**400}, {"top5": float("inf")}, {"top5": float("nan")}, {"confusion": [[10**400]]}]
+)
+def test_metrics_that_no_images_give_are_refused(change: dict[str, object]) -> None:
+    written = Classification(("a",)).metrics([np.zeros((1, 1), np.float32)], np.zeros(1, np.int64)).to_json()
+    with pytest.raises(ValueError, match=r"top-5|confusion matrix"):
+        ClassificationMetrics.from_json(written | change)
+
+
 def test_agreement_counts_equal_answers_and_measures_the_error() -> None:
     expected = np.array([[4, 0, 0], [0, 0, 0.1], [0, 3, 0]], np.float32)
     changed = np.array([[4, 0, 0], [0, 0.2, 0.1], [0, 3, 1]], np.float32)

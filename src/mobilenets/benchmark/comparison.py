@@ -172,7 +172,7 @@ def _begun(folder: Path, asked: Mapping[str, Any], *, resume: bool, replace_exis
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         begun, epochs = found["asked"], {name: int(found["epochs"][name]) for name in asked["models"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise TrainingError(f"{path} cannot be read: {error}") from None
     for name, wanted in asked.items():
         if begun.get(name) != wanted:
@@ -215,6 +215,6 @@ def _compared(folder: Path, models: Sequence[str], progress: Progress) -> list[C
         try:
             evaluation, epochs = ClassificationMetrics.from_json(metrics["test"]), len(metrics["epochs"])
             compared.append(ComparedNetwork(name, model, evaluation, cost, epochs, float(metrics["seconds"])))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"the figures in {folder / name} are not those that fit writes: {error!r}") from None
     return compared

@@ -44,7 +44,7 @@ class TensorQuantization:
         # Scales are float32 on every machine that runs the model, so they are float32 from the start.
         object.__setattr__(self, "scale", float(np.float32(self.scale)))
         if not 0 <= self.zero_point <= 255:
-            raise ModelError(f"an activation's zero point must be in 0 to 255, not {self.zero_point!r}")
+            raise ModelError(f"an activation's zero point must be in 0 to 255, not {self.zero_point!r:.40}")
 
     def clamp(self, activation: Activation) -> tuple[int, int]:
         """Lowest and highest byte that an activation function leaves.
@@ -124,7 +124,9 @@ class Quantization:
         _check_names(set(self.pre_activations), tabled, f"quantized pre-activations of {network.name}")
         for name, bits in self.weight_bits.items():
             if name not in needed | real or not network[name].has_weight or bits not in (4, 8):
-                raise ModelError(f"weight_bits says {bits!r} for {name!r}; it takes 4 or 8 for layers with weights")
+                raise ModelError(
+                    f"weight_bits says {bits!r:.40} for {name!r:.80}; it takes 4 or 8 for layers with weights"
+                )
         for layer in network.layers:
             self._check_layer(layer)
 
@@ -240,7 +242,7 @@ def _tensor_quantization(name: str, value: object) -> TensorQuantization:
     scale, zero_point = value
     if type(zero_point) is not int or type(scale) not in (int, float):
         raise ModelError(f"quantization of {name!r} must be a number and an integer, not {value!r:.60}")
-    return TensorQuantization(float(scale), zero_point)
+    return TensorQuantization(scale, zero_point)  # as it came: not every integer has a float
 
 
 def needed_pre_activations(network: Network) -> set[str]:

@@ -176,7 +176,7 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
             dataset=dataset,
             place=place,
         )
-    except (KeyError, TypeError, ValueError, IndexError, PlanningError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, PlanningError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
 

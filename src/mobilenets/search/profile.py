@@ -26,6 +26,9 @@ PRECISIONS = ("float32", "int8")
 PROFILED_CLASSES = 1000
 """Of the published networks."""
 
+LARGEST_FIGURE = 1e12
+"""What no figure of a profile reaches, whatever its unit."""
+
 EIGHTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 """Widths at which the channels of nearly all layers are multiples of 8, as the engine's kernels want them. Between them
 a narrower network is hardly quicker: at 64 pixels α = 0.45 takes 95 % of the time of 0.5 (AVX2, float32)."""
@@ -201,14 +204,14 @@ class DeviceProfile:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise PlanningError(f"{path} does not exist; mobilenets profile writes a device profile") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise PlanningError(f"{path} is not a readable device profile: {error}") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise PlanningError(f"{path} is not a device profile; make one with: mobilenets profile -o device.json")
         version = data.get("format_version")
         if version not in (2, FORMAT_VERSION):
             raise PlanningError(
-                f"{path} is a device profile of version {version!r}; this package reads versions 2 and "
+                f"{path} is a device profile of version {version!r:.40}; this package reads versions 2 and "
                 f"{FORMAT_VERSION}: measure it again"
             )
         if version == 2:
@@ -234,12 +237,10 @@ def _point(data: dict[str, Any]) -> Point:
     for name, figure in asdict(point).items():
         if name == "precision":
             continue
-        if (
-            isinstance(figure, bool)
-            or not isinstance(figure, int | float)
-            or not (math.isfinite(figure) and figure > 0)
-        ):
-            raise ValueError(f"{name} is {figure!r}; it must be a positive number")
+        if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 < figure < LARGEST_FIGURE:
+            raise ValueError(f"{name} is {figure!r:.40}; it must be a positive number below {LARGEST_FIGURE:g}")
+        if name in ("resolution", "threads", "classes") and not isinstance(figure, int):
+            raise ValueError(f"{name} is {figure!r:.40}; it must be an integer")
     if point.precision not in PRECISIONS:
         raise ValueError(f"precision {point.precision!r} is not one of {', '.join(PRECISIONS)}")
     return point

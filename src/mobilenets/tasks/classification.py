@@ -183,10 +183,15 @@ class ClassificationMetrics:
             ValueError: If the values contradict each other.
         """
         labels = tuple(str(row["label"]) for row in data["classes"])
-        confusion = np.array(data["confusion"], np.int64)
+        try:
+            confusion = np.array(data["confusion"], np.int64)
+        except OverflowError as error:
+            raise ValueError(f"a confusion matrix whose counts are no integers of 64 bits: {error}") from None
         if confusion.shape != (len(labels), len(labels)) or confusion.min() < 0 or not confusion.sum():
             raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(labels)} classes")
-        top5_correct = round(float(data["top5"]) * int(confusion.sum()))
+        if not 0 <= data["top5"] <= 1:
+            raise ValueError(f"a top-5 of {data['top5']!r:.40}; it must be from 0 to 1")
+        top5_correct = round(data["top5"] * int(confusion.sum()))
         return ClassificationMetrics(labels, confusion, top5_correct, tuple(map(str, data["skipped"])))
 
 

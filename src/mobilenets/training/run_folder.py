@@ -91,7 +91,7 @@ def read_metrics(folder: str | Path) -> dict[str, Any]:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{folder} holds no {METRICS_FILE}; expected the output folder of mobilenets fit") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
     if not isinstance(metrics, dict):
         raise DataError(f"{path} cannot be read: it holds no figures")
