@@ -19,7 +19,9 @@ from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import predicted_file_bytes, published_candidates
 from mobilenets.search.frontier import choose
 from mobilenets.search.measuring import measure_profile, synthetic_model
+from mobilenets.search.plan import plan
 from mobilenets.search.profile import DeviceProfile, Point
+from mobilenets.search.search import search
 
 
 def quadratic_profile() -> DeviceProfile:
@@ -182,3 +184,36 @@ def test_a_profile_with_a_hole_says_what_it_lacks() -> None:
     assert profile.latency_ms(0.5, 48, "int8", 1) == pytest.approx(1.0)
     with pytest.raises(PlanningError, match=r"lacks α 1 at 64 px, int8: measure it again"):
         profile.latency_ms(0.75, 48, "int8", 1)
+
+
+def test_a_text_is_one_precision() -> None:
+    for precision in ("float32", "int8"):
+        result = plan(precisions=precision, device=quadratic_profile())
+        assert {one.precision for one in result.candidates} == {precision}
+    profile = measure_profile(widths=(0.25,), resolutions=(32,), precisions="int8", classes=10, rounds=1)
+    assert {point.precision for point in profile.points} == {"int8"}
+
+
+@pytest.mark.parametrize("asked", ["int4", ("float32", "INT8"), [None], 8, ()])
+def test_an_unknown_precision_is_refused_before_any_work(asked: Any, tmp_path: Path) -> None:
+    for ask in (
+        lambda: plan(precisions=asked, device=quadratic_profile()),
+        lambda: plan(precisions=asked, supernet=tmp_path / "missing.safetensors"),
+        lambda: search(tmp_path / "missing", tmp_path / "out", precisions=asked),
+        lambda: measure_profile(precisions=asked),
+        lambda: published_candidates(quadratic_profile(), precisions=asked, threads=1),
+    ):
+        with pytest.raises(PlanningError, match="float32, int8"):
+            ask()
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_takes_an_unknown_precision_for_int8() -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=128, classes=10)
+    for ask in (
+        lambda: quadratic_profile().latency_ms(0.5, 128, "int4", 1),
+        lambda: predicted_file_bytes(network, "int4"),
+        lambda: synthetic_model(network, "int4"),
+    ):
+        with pytest.raises(PlanningError, match="no precision is called 'int4'; known are float32, int8"):
+            ask()

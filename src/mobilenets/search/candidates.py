@@ -17,7 +17,7 @@ from mobilenets.architecture.published import RELEASED_MODELS
 from mobilenets.errors import PlanningError
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import parameter_types
-from mobilenets.search.profile import EIGHTHS, DeviceProfile
+from mobilenets.search.profile import EIGHTHS, DeviceProfile, check_precision, precisions_of
 
 IMAGENET_CLASSES = 1000
 SEVENTHS = (7, 6, 5, 4)
@@ -117,7 +117,11 @@ def candidate_of(network: Network, precision: str, *, accuracy: float, latency_m
         precision: ``float32`` or ``int8``.
         accuracy: Top-1 as a share of 1.
         latency_ms: Milliseconds for one image.
+
+    Raises:
+        PlanningError: If the precision is unknown.
     """
+    check_precision(precision)
     total = cost(network, bytes_per_activation=4 if precision == "float32" else 1)
     return Candidate(
         width_multiplier=network.width_multiplier,
@@ -132,7 +136,7 @@ def candidate_of(network: Network, precision: str, *, accuracy: float, latency_m
 
 
 def predicted_candidates(
-    networks: Sequence[Network], profile: DeviceProfile, *, precisions: Sequence[str], threads: int
+    networks: Sequence[Network], profile: DeviceProfile, *, precisions: str | Sequence[str], threads: int
 ) -> tuple[Candidate, ...]:
     """Networks with the latencies of a device and the size that their Model files will have; their accuracy is 0.
 
@@ -146,7 +150,8 @@ def predicted_candidates(
         Every network in every precision.
 
     Raises:
-        PlanningError: If the profile does not cover them, or measured another architecture.
+        PlanningError: If a precision is unknown, or the profile does not cover the networks or measured another
+            architecture.
     """
 
     def predicted(network: Network, precision: str) -> Candidate:
@@ -154,7 +159,7 @@ def predicted_candidates(
         bare = candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
         return replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
 
-    return tuple(predicted(network, precision) for network in networks for precision in precisions)
+    return tuple(predicted(network, precision) for network in networks for precision in precisions_of(precisions))
 
 
 def find_candidate(candidates: Iterable[Candidate], width: float, resolution: int, precision: str) -> Candidate:
@@ -169,7 +174,7 @@ def find_candidate(candidates: Iterable[Candidate], width: float, resolution: in
     raise PlanningError(f"there is no candidate with α {width:g} at {resolution} px, {precision}")
 
 
-def published_candidates(profile: DeviceProfile, *, precisions: Sequence[str], threads: int) -> list[Candidate]:
+def published_candidates(profile: DeviceProfile, *, precisions: str | Sequence[str], threads: int) -> list[Candidate]:
     """The 16 released networks with their published ImageNet accuracy and the latencies of a device.
 
     Args:
@@ -178,7 +183,8 @@ def published_candidates(profile: DeviceProfile, *, precisions: Sequence[str], t
         threads: Threads that share one image.
 
     Raises:
-        PlanningError: If the profile does not cover them, or measured another architecture.
+        PlanningError: If a precision is unknown, or the profile does not cover the networks or measured another
+            architecture.
     """
     networks = [
         mobilenet_v1(
@@ -196,13 +202,18 @@ def published_candidates(profile: DeviceProfile, *, precisions: Sequence[str], t
             accuracy=(released.top1 if precision == "float32" else released.int8_top1) / 100,
             latency_ms=profile.latency_of(network, precision, threads),
         )
-        for precision in precisions
+        for precision in precisions_of(precisions)
         for released, network in zip(RELEASED_MODELS, networks, strict=True)
     ]
 
 
 def predicted_file_bytes(network: Network, precision: str) -> int:
-    """Size of the Model file that a network will have, within a few per cent: the labels are not known yet."""
+    """Size of the Model file that a network will have, within a few per cent: the labels are not known yet.
+
+    Raises:
+        PlanningError: If the precision is unknown.
+    """
+    check_precision(precision)
     if precision == "float32":
         stored = network
         sizes = [4 * math.prod(shape) for _, shape in parameter_types(network).values()]

@@ -20,7 +20,16 @@ from mobilenets.engine.timing import ROUNDS, time_sessions
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import Model, parameter_types
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
-from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, PROFILED_CLASSES, DeviceProfile, Point
+from mobilenets.search.profile import (
+    ARCHITECTURE,
+    EIGHTHS,
+    PRECISIONS,
+    PROFILED_CLASSES,
+    DeviceProfile,
+    Point,
+    check_precision,
+    precisions_of,
+)
 from mobilenets.tasks.classification import Classification
 
 PROFILED_RESOLUTIONS = (*PUBLISHED_RESOLUTIONS, 96, 64, 32)
@@ -33,7 +42,7 @@ def measure_profile(
     *,
     widths: Sequence[float] = EIGHTHS,
     resolutions: Sequence[int] = PROFILED_RESOLUTIONS,
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: str | Sequence[str] = PRECISIONS,
     threads: Sequence[int] = (1,),
     classes: int = PROFILED_CLASSES,
     rounds: int = ROUNDS,
@@ -58,9 +67,10 @@ def measure_profile(
         progress: Receives progress updates.
 
     Raises:
+        PlanningError: If a precision is unknown.
         ArchitectureError: If no architecture has that name, or it cannot have one of the sizes.
     """
-    settings = [(precision, count) for precision in precisions for count in threads]
+    settings = [(precision, count) for precision in precisions_of(precisions) for count in threads]
     grid = [(width, side, *setting, classes) for width in widths for side in resolutions for setting in settings]
     few = FEW_CLASSES if classes == PROFILED_CLASSES else classes
     if few < classes:
@@ -112,7 +122,12 @@ def measure(
 
 
 def synthetic_model(network: Network, precision: str) -> Model:
-    """A Model of random weights, for measuring time, which does not depend on the weights."""
+    """A Model of random weights, for measuring time, which does not depend on the weights.
+
+    Raises:
+        PlanningError: If the precision is unknown.
+    """
+    check_precision(precision)
     folded = folded_network(network)
     rng = np.random.default_rng(0)
     labels = Classification.numbered(network)

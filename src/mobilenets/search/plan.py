@@ -23,7 +23,7 @@ from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, candidate_of, published_candidates
 from mobilenets.search.frontier import choose, explain_knee, frontier
 from mobilenets.search.measuring import measure_profile, synthetic_model
-from mobilenets.search.profile import PRECISIONS, DeviceProfile
+from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.supernet import Cost, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
 
 
@@ -76,7 +76,7 @@ def plan(
     supernet: Model | str | Path | None = None,
     data: str | Path | None = None,
     sizes: Sequence[tuple[float, int]] = (),
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
     device: DeviceProfile | str | Path | None = None,
     progress: Progress = SILENT,
@@ -100,11 +100,12 @@ def plan(
         The candidates and the choice.
 
     Raises:
-        PlanningError: If nothing meets the budget or reaches the accuracy, the profile does not cover the candidates,
-            or the Model is not a supernet.
+        PlanningError: If a precision is unknown, nothing meets the budget or reaches the accuracy, the profile does not
+            cover the candidates, or the Model is not a supernet.
         DataError: If the images cannot be read, or are not those that the supernet was trained on.
         ModelFileError: If the supernet cannot be read.
     """
+    precisions = precisions_of(precisions)
     if supernet is None and (data is not None or sizes):
         raise PlanningError("data and sizes are those of a supernet; none is given")
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
@@ -162,7 +163,7 @@ def subnet_candidates(
     dataset: Dataset,
     *,
     sizes: Sequence[Size] = (),
-    precisions: Sequence[str] = ("float32",),
+    precisions: str | Sequence[str] = ("float32",),
     budget: Budget = Budget(),
     threads: int = 1,
     profile: DeviceProfile | None = None,
@@ -185,11 +186,12 @@ def subnet_candidates(
         progress: Receives progress updates.
 
     Raises:
-        PlanningError: If the Model is not a supernet, or the profile does not cover a subnet.
+        PlanningError: If a precision is unknown, the Model is not a supernet, or the profile does not cover a subnet.
         ModelError: If a width is below the smallest that was trained.
         ArchitectureError: If a width or resolution cannot be had.
         DataError: If there are no validation images.
     """
+    precisions = precisions_of(precisions)
     if not supernet.subnets:
         raise PlanningError(
             "this Model is no supernet; mobilenets fit with a budget, such as --max-latency 5ms, writes one as "

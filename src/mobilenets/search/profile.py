@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,35 @@ LARGEST_FIGURE = 1e12
 EIGHTHS = (1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25)
 """Widths at which the channels of nearly all layers are multiples of 8, as the engine's kernels want them. Between them
 a narrower network is hardly quicker: at 64 pixels α = 0.45 takes 95 % of the time of 0.5 (AVX2, float32)."""
+
+
+def precisions_of(asked: str | Iterable[str]) -> tuple[str, ...]:
+    """The precisions that a caller asks for, each once, in their order. A text is one of them.
+
+    Raises:
+        PlanningError: If one is unknown, or none is given.
+
+    >>> precisions_of("int8"), precisions_of(["float32", "int8", "int8"])
+    (('int8',), ('float32', 'int8'))
+    """
+    if not isinstance(asked, Iterable):
+        raise PlanningError(f"precisions are some of {', '.join(PRECISIONS)}, not {asked!r}")
+    words = [asked] if isinstance(asked, str) else list(asked)
+    for word in words:
+        check_precision(word)
+    if not words:
+        raise PlanningError(f"no precision is given; known are {', '.join(PRECISIONS)}")
+    return tuple(dict.fromkeys(words))
+
+
+def check_precision(word: str) -> None:
+    """Refuse what is no precision.
+
+    Raises:
+        PlanningError: If the precision is neither ``float32`` nor ``int8``.
+    """
+    if word not in PRECISIONS:
+        raise PlanningError(f"no precision is called {word!r}; known are {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -108,8 +137,8 @@ class DeviceProfile:
             classes: Of the network; those of the grid if None.
 
         Raises:
-            PlanningError: If the profile lacks the precision, thread count or classes, or the point lies outside its
-                grid.
+            PlanningError: If the precision is unknown, the profile lacks it or the thread count or classes, or the
+                point lies outside its grid.
         """
         grid = self.grid(precision, threads)
         usual = grid[0].classes
@@ -143,8 +172,9 @@ class DeviceProfile:
         """Points of a precision and thread count that were measured with the most usual number of classes.
 
         Raises:
-            PlanningError: If there are none.
+            PlanningError: If the precision is unknown, or there are none.
         """
+        check_precision(precision)
         points = [point for point in self.points if (point.precision, point.threads) == (precision, threads)]
         if not points:
             measured = sorted({(point.precision, point.threads) for point in self.points})

@@ -39,7 +39,7 @@ from mobilenets.search.candidates import (
 )
 from mobilenets.search.finishing import Finished, allowed_drop, finish
 from mobilenets.search.measuring import measure_profile
-from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile
+from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
@@ -75,7 +75,7 @@ def search(
     budget: Budget = Budget(),
     settings: Settings = Settings(),
     *,
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
     device: DeviceProfile | str | Path | None = None,
     resume: bool = False,
@@ -99,11 +99,13 @@ def search(
         progress: Receives progress updates.
 
     Raises:
-        PlanningError: If nothing meets the budget (said before any training), or nothing reaches the accuracy.
+        PlanningError: If a precision is unknown, nothing meets the budget (both said before any training), or nothing
+            reaches the accuracy.
         DataError: If the images cannot be used, or a class has too few to choose by.
         TrainingError: If the settings contradict each other, or the output cannot be written.
     """
     begun = time.monotonic()
+    wanted = precisions_of(precisions)
     architecture = largest_architecture(settings)
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)
@@ -119,9 +121,7 @@ def search(
         epochs=settings.epochs,
         seed=settings.seed,
     )
-    request = SearchRequest(
-        dataset, architecture, training, budget, tuple(precisions), threads, profile, folder, resume, progress
-    )
+    request = SearchRequest(dataset, architecture, training, budget, wanted, threads, profile, folder, resume, progress)
     costs, measuring = timed("latency", partial(predict_costs, request))
     network = supernet_network(request, costs)
     images = cache_images(dataset.train, network.height, progress=progress)

@@ -24,6 +24,7 @@ from mobilenets.model.subnet import cut_subnet, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.frontier import frontier
+from mobilenets.search.profile import precisions_of
 
 FEWEST_VALIDATED = 3
 """Validation images of every class without which one network cannot be preferred to another."""
@@ -138,7 +139,7 @@ def evaluate_subnets(
 
 def candidates_in_precisions(
     subnets: Mapping[Size, Subnet],
-    precisions: Iterable[str],
+    precisions: str | Iterable[str],
     cost: Cost,
     images: SubnetImages,
     budget: Budget = Budget(),
@@ -162,7 +163,11 @@ def candidates_in_precisions(
 
     Returns:
         The candidates, each with its Model; those in float32 first.
+
+    Raises:
+        PlanningError: If a precision is unknown.
     """
+    precisions = precisions_of(precisions)
     found: list[tuple[Candidate, Model]] = []
     if "float32" in precisions:
         found += [
@@ -201,7 +206,7 @@ def evaluate_supernet(
     supernet: Model,
     dataset: Dataset,
     sizes: Sequence[Size],
-    precisions: Iterable[str],
+    precisions: str | Iterable[str],
     cost: Cost,
     recalibrate: Recalibration,
     budget: Budget = Budget(),
