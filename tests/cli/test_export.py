@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
 from tests.support.random_models import random_int8_model, random_model
+from tests.support.stub_task import StrongestChannel
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.formats.registry import writable
@@ -92,3 +93,21 @@ def test_every_format_and_every_option_is_offered(mobilenets: RunCommand) -> Non
 def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("export", model, "--to", "c", "--half")
     assert (outcome.code, outcome.err) == (1, "error: C99 has no option half; it has name, example\n")
+
+
+def test_a_model_of_another_task_is_shown_imported_and_exported_in_its_own_words(
+    tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mobilenets.tasks.catalog.TASKS", {"strongest-channel": lambda data: StrongestChannel()})
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = replace(random_model(np.random.default_rng(0), network), task=StrongestChannel())
+    path, target = tmp_path / "finder.safetensors", tmp_path / "finder.c"
+    save(model, path)
+    outcome = mobilenets("export", path, "-o", target)
+    assert outcome.code == 0, outcome.err
+    assert "same strongest channel for 100 %" in outcome.out or "not verified" in outcome.out
+    verified = mobilenets("export", path, "-o", target, "--json").json["verified"]
+    assert verified is None or verified["strongest_channel"] == 1
+    imported = mobilenets("import", path, "-o", tmp_path / "copy.safetensors", "--json").json
+    assert imported["task"] == mobilenets("show", path, "--json").json["task"] == "strongest-channel"
+    assert "finder of the strongest channel" in mobilenets("show", path).out

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support.random_models import random_int8_model, random_model, random_pixels
 from tests.support.samples import Sample, samples
+from tests.support.stub_task import StrongestChannel
 
+from mobilenets.architecture.layers import GlobalAveragePool, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.exporting import Exported, export
 from mobilenets.formats.registry import writable
@@ -54,3 +59,36 @@ def test_a_format_holds_it_or_says_why_not(sample: Sample, precision: str, name:
     if exported.agreement is not None:
         allowed = FLOAT32_TOLERANCE if precision == "float32" else INT8_TOLERANCES[name]
         assert exported.agreement.relative_difference <= allowed
+
+
+@pytest.mark.parametrize("name", writable())
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_format_holds_a_model_of_any_task(precision: str, name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    layers = (
+        PointwiseConvolution("body", ("input",), out_channels=5),
+        PointwiseConvolution("boxes", ("body",), out_channels=4),
+        PointwiseConvolution("kinds", ("body",), out_channels=3),
+        GlobalAveragePool("scores", ("kinds",)),
+    )
+    network = Network("finder", 8, 6, layers, ("boxes", "scores"))
+    model = replace(
+        (random_model if precision == "float32" else random_int8_model)(rng, network), task=StrongestChannel()
+    )
+    pixels = random_pixels(rng, network, 3)
+    if (name, precision) == ("coreml", "int8"):
+        with pytest.raises(FormatError, match="knows no int8 activations"):
+            written(model, pixels, name, tmp_path)
+        return
+    exported = written(model, pixels, name, tmp_path)
+    if exported.agreement is not None:
+        allowed = FLOAT32_TOLERANCE if precision == "float32" else INT8_TOLERANCES[name]
+        assert exported.agreement.relative_difference <= allowed
+        assert exported.agreement.same.total == 7
+
+
+def test_the_c_example_is_for_classifiers(tmp_path: Path) -> None:
+    network = Network("finder", 8, 8, (PointwiseConvolution("body", ("input",), out_channels=5),), ("body",))
+    model = replace(random_model(np.random.default_rng(0), network), task=StrongestChannel())
+    with pytest.raises(FormatError, match="the example classifies an image, and this Model's task is strongest-chan"):
+        export(model, tmp_path / "model.c", example=True)

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from tests.architecture.test_encoding import HOSTILE, changed, places
 from tests.support.random_models import random_int8_model, random_model, random_network
 from tests.support.strategies import SEEDS, float_models, int8_models
+from tests.support.stub_task import StrongestChannel
 
 from mobilenets.architecture.layers import (
     INPUT,
@@ -529,3 +530,11 @@ def test_another_kind_of_tensor_is_not_held_in_two_bytes(tmp_path: Path) -> None
         header[name]["dtype"] = "BF16"
 
     refused(edited(content, swap), "holds uint16; the model needs int32")
+
+
+def test_a_task_that_load_would_refuse_is_refused_by_save(tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = replace(random_model(np.random.default_rng(0), network), task=StrongestChannel())
+    with pytest.raises(ModelError, match="the task is 'strongest-channel'; known are classification"):
+        save(model, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from mobilenets.formats.exporting import Exported, export
 from mobilenets.formats.registry import format_of, writable
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.tasks.task import Agreement
+from mobilenets.tasks.task import Agreement, Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -96,13 +96,14 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
     click.echo(
         f"verified on {agreement.same.total} images, {exported.real_images} of them real: "
         f"largest difference {agreement.largest_difference:.2g} of {agreement.largest_value:.3g}, "
-        f"same top-1 for {100 * agreement.same.value:.0f} %"
+        f"same {model.task.compared_by} for {100 * agreement.same.value:.0f} %"
     )
     if exported.at_defaults is not None:
         plain = exported.at_defaults
         click.echo(
             f"that is {exported.advice}; at its default settings int8 sums saturate on this processor: "
-            f"largest difference {plain.largest_difference:.2g}, same top-1 for {100 * plain.same.value:.0f} %"
+            f"largest difference {plain.largest_difference:.2g}, "
+            f"same {model.task.compared_by} for {100 * plain.same.value:.0f} %"
         )
 
 
@@ -114,8 +115,8 @@ def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]
         "precision": model.precision,
         "bytes": exported.bytes,
         "seconds": round(seconds, 3),
-        "verified": _agreement_to_json(exported.agreement),
-        "at_default_settings": _agreement_to_json(exported.at_defaults),
+        "verified": _agreement_to_json(exported.agreement, model.task),
+        "at_default_settings": _agreement_to_json(exported.at_defaults, model.task),
         "setting": exported.advice or None,
         "not_verified": exported.not_run or None,
         "flash_bytes": footprint.flash_bytes if footprint else None,
@@ -123,12 +124,12 @@ def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]
     }
 
 
-def _agreement_to_json(agreement: Agreement | None) -> dict[str, Any] | None:
+def _agreement_to_json(agreement: Agreement | None, task: Task) -> dict[str, Any] | None:
     if agreement is None:
         return None
     return {
         "images": agreement.same.total,
         "largest_difference": agreement.largest_difference,
         "largest_value": agreement.largest_value,
-        "top1": agreement.same.value,
+        task.compared_by.replace("-", "").replace(" ", "_"): agreement.same.value,
     }

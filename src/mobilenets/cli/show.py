@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, results
-from mobilenets.tasks.classification import class_count
+from mobilenets.tasks.classification import Classification, class_count
 
 if TYPE_CHECKING:
     from mobilenets.architecture.cost import Cost
@@ -161,7 +161,9 @@ def _sums(cost: Cost) -> dict[str, int]:
 def _describe(model: Model) -> dict[str, Any]:
     return {
         "precision": model.precision,
-        "labels": list(model.labels),
+        **(
+            {"labels": list(model.task.labels)} if isinstance(model.task, Classification) else {"task": model.task.kind}
+        ),
         "preprocessing": model.preprocessing.encode(),
         "provenance": dict(model.provenance),
         "parameter_bytes": model.parameter_bytes,
@@ -224,7 +226,10 @@ def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
         facts["precision"] = model.precision
         facts["weights"] = _megabytes(model.parameter_bytes)
         facts["peak activations"] = _megabytes(total.peak_activation_bytes)
-        facts["labels"] = _some(model.labels)
+        if isinstance(model.task, Classification):
+            facts["labels"] = _some(model.task.labels)
+        else:
+            facts["task"] = model.task.description
         facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in model.preprocessing.encode().items())
         facts |= {f"provenance: {key}": str(value) for key, value in model.provenance.items()}
     from mobilenets.cli.layout import WIDEST_TEXT, print_facts

@@ -1,7 +1,8 @@
 """Model → Core ML (``.mlpackage``), through coremltools' own builder and converter.
 
 The package reads an RGB image of the network's size, normalizes it itself, and gives what Vision and Xcode show of a
-classifier: a probability per label, and the likeliest label. It can be written on any system; only macOS can run it.
+classifier: a probability per label, and the likeliest label. Of a Model of another task it gives the network's outputs,
+under their names. It can be written on any system; only macOS can run it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from mobilenets.architecture.layers import (
     Multiply,
     PointwiseConvolution,
 )
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.format import Options, option
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
-from mobilenets.tasks.classification import class_count
+from mobilenets.tasks.classification import Classification, class_count
 
 IMAGE = "image"
 PROBABILITIES = "probabilities"
@@ -52,13 +54,13 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
     """Write a Model as a Core ML package.
 
     Args:
-        model: float32, a classifier with one output.
+        model: float32; a classifier must have one output.
         path: The ``.mlpackage`` folder.
         half: Store weights and compute in float16.
 
     Raises:
-        FormatError: If the Model is int8, has several outputs or one that is a map, or the path does not end in
-            ``.mlpackage``.
+        FormatError: If the Model is int8, is a classifier with several outputs or one that is a map, or the path does
+            not end in ``.mlpackage``.
         MissingDependencyError: If coremltools is not installed.
         OSError: If a file cannot be written.
     """
@@ -67,7 +69,8 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
         raise FormatError(f"Core ML packages end in .mlpackage, not {path.suffix or 'in nothing'!r}: {path}")
     if model.quantization is not None:
         raise FormatError("Core ML knows no int8 activations; export the float32 Model that this one came from")
-    if len(network.outputs) != 1 or network.shapes[network.outputs[0]][1:] != (1, 1):
+    labels = model.task.labels if isinstance(model.task, Classification) else None
+    if labels is not None and (len(network.outputs) != 1 or network.shapes[network.outputs[0]][1:] != (1, 1)):
         raise FormatError(f"Core ML export takes classifiers with one output; {network.name} has {network.outputs}")
     try:
         import coremltools
@@ -78,11 +81,12 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
         _program(model, target),
         convert_to="mlprogram",
         inputs=[coremltools.ImageType(name=IMAGE, shape=(1, network.channels, network.height, network.width))],
-        classifier_config=coremltools.ClassifierConfig(list(distinct(model.labels))),
+        classifier_config=None if labels is None else coremltools.ClassifierConfig(list(distinct(labels))),
         compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
         minimum_deployment_target=target,
     )
-    package.short_description = f"{network.name} over {class_count(network)} classes, written by mobilenets"
+    meaning = f": {model.task.description}" if labels is None else f" over {len(labels)} classes"
+    package.short_description = f"{network.name}{meaning}, written by mobilenets"
     package.save(str(path))
 
 
@@ -118,10 +122,18 @@ def _program(model: Model, target: Any) -> Any:
         values = {INPUT: Builder.add(x=Builder.mul(x=image, y=scale), y=offset)}
         for layer in network.layers:
             values[layer.name] = _layer(Builder, model, layer, [values[name] for name in layer.inputs])
+        if not isinstance(model.task, Classification):
+            return tuple(_output(Builder, network, name, values[name]) for name in network.outputs)
         logits = Builder.reshape(x=values[network.outputs[0]], shape=[1, class_count(network)])
         return Builder.softmax(x=logits, axis=1, name=PROBABILITIES)
 
     return Builder.program(input_specs=[image], opset_version=target)(program)
+
+
+def _output(builder: Any, network: Network, name: str, value: Any) -> Any:
+    """An output under its name: (1, C) where the map is 1×1, else (1, C, H, W)."""
+    shape = network.shapes[name]
+    return builder.reshape(x=value, shape=[1, shape.channels] if shape[1:] == (1, 1) else [1, *shape], name=name)
 
 
 def _layer(builder: Any, model: Model, layer: Layer, inputs: list[Any]) -> Any:
@@ -181,14 +193,9 @@ def _convolution(
     result = builder.conv(x=source, **_weights(model, layer), **settings)
     if layer.batch_norm is None:
         return result
+    words = ("gamma", "beta", "mean", "variance")
     statistics = {
-        word: np.asarray(model.parameters[f"{layer.name}.batch_norm.{name}"])
-        for word, name in (
-            ("gamma", "weight"),
-            ("beta", "bias"),
-            ("mean", "running_mean"),
-            ("variance", "running_var"),
-        )
+        word: np.asarray(model.parameters[name]) for word, name in zip(words, layer.batch_norm_names, strict=True)
     }
     return builder.batch_norm(x=result, **statistics, epsilon=np.float32(layer.batch_norm.epsilon))
 

@@ -19,7 +19,8 @@ from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
-from mobilenets.tasks.classification import Classification, class_count
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
 
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
 
@@ -61,7 +62,7 @@ def import_model(
     found = Source(path)
     model = _read(found, resolution, labels)
     if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
-        names = imagenet_labels(len(model.labels))
+        names = imagenet_labels(len(model.task.labels))
         model = replace(model, task=Classification(names)) if names else model
     before = model.provenance.get("imported")  # of a file's own description, so of any type
     imported = {**(before if isinstance(before, dict) else {}), "source": origin}
@@ -114,21 +115,27 @@ def recognition(model: Model) -> dict[str, Any]:
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})
     preprocessing = model.preprocessing
-    numbered = isinstance(model.task, Classification) and model.task.is_numbered
     return {
         "family": (imported and imported.format) or "mobilenets",
         "network": network.name,
         "width_multiplier": network.width_multiplier,
         "resolution": f"{network.height}×{network.width}",
-        "classes": class_count(network),
-        "output": network.outputs[0],
+        **_meaning(model.task),
+        "output": ", ".join(network.outputs),
         "padding": str(network.padding_policy),
         "batch_norm": ", ".join(f"ε {epsilon:g}" for epsilon in epsilons) or "folded",
         "activation": ", ".join(activations) or "none",
         "input_scaling": f"(pixel / 255 − {_short(preprocessing.mean)}) / {_short(preprocessing.std)}",
-        "labels": "numbered" if numbered else f"{model.labels[0]!r} to {model.labels[-1]!r}",
         "precision": model.precision,
     }
+
+
+def _meaning(task: Task) -> dict[str, Any]:
+    """Number and names of a classifier's classes; the kind of another task."""
+    if not isinstance(task, Classification):
+        return {"task": task.kind}
+    labels = "numbered" if task.is_numbered else f"{task.labels[0]!r} to {task.labels[-1]!r}"
+    return {"classes": len(task.labels), "labels": labels}
 
 
 def _short(values: tuple[float, ...]) -> str:

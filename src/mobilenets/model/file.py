@@ -71,7 +71,8 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     """Write a Model file atomically.
 
     Raises:
-        ModelError: If the provenance holds what JSON cannot, or weights are declared to use 4 bits and do not.
+        ModelError: If :func:`load` would refuse the task, the provenance holds what JSON cannot, or weights are
+            declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
     """
     write_atomically(fspath(path), _serialized(model))
@@ -92,6 +93,7 @@ def _serialized(model: Model) -> bytes:
 
     tensors, version = pack(model)
     if _needs_version_3(model):
+        decode_task(model.task.encode())  # a task that load would refuse is refused here
         version, task = 3, {"task": _to_json(model.task.encode())}
     else:
         task = {"labels": _to_json(list(model.labels))}

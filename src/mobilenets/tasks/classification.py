@@ -234,6 +234,11 @@ class Classification:
         return f"image classifier over {len(self.labels)} classes"
 
     @property
+    def compared_by(self) -> str:
+        """``top-1``."""
+        return "top-1"
+
+    @property
     def is_numbered(self) -> bool:
         """Whether the labels are just the numbers of the classes."""
         return self.labels == numbered_labels(len(self.labels))
@@ -246,10 +251,6 @@ class Classification:
         """
         if len(self.labels) != class_count(network):
             raise ModelError(f"{len(self.labels)} labels for a network of {class_count(network)} classes")
-
-    def output_names(self, network: Network) -> tuple[str, ...]:
-        """Names of the layers that make the outputs."""
-        return network.outputs
 
     def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> tuple[ClassPrediction, ...]:
         """Find the likeliest classes.

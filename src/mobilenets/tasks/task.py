@@ -114,15 +114,16 @@ class Task(Protocol):
     def description(self) -> str:
         """What a network of this task does, such as ``image classifier over 10 classes``."""
 
+    @property
+    def compared_by(self) -> str:
+        """What is the same where two Models agree on an image, such as ``top-1``; see :meth:`compare`."""
+
     def check(self, network: Network) -> None:
         """Raise if a network cannot do this task.
 
         Raises:
             ModelError: If the outputs are too few or have the wrong shape.
         """
-
-    def output_names(self, network: Network) -> tuple[str, ...]:
-        """Names that the outputs have in files of other formats, in the order of the network's outputs."""
 
     def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> Sequence[Prediction]:
         """Read predictions from the outputs.

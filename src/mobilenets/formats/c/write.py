@@ -55,7 +55,7 @@ from mobilenets.model.quantization import (
     requantization_multiplier,
     rescale_multiplier,
 )
-from mobilenets.tasks.classification import class_count
+from mobilenets.tasks.classification import Classification
 
 Array = npt.NDArray[Any]
 Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
@@ -94,7 +94,8 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
 
     The file declares ``uint8_t *<name>_input(void)``, where the image goes as (height, width, 3) bytes before every
     run; ``void <name>_run(float *output, ...)``, one array of floats per output, maps as (height, width, channels);
-    ``<name>_labels``; and ``<NAME>_CLASSES``, ``_HEIGHT``, ``_WIDTH``, ``_FLASH_BYTES`` and ``_RAM_BYTES``.
+    ``<NAME>_HEIGHT``, ``_WIDTH``, ``_FLASH_BYTES`` and ``_RAM_BYTES``; and, of a classifier, ``<name>_labels`` and
+    ``<NAME>_CLASSES``.
 
     Args:
         model: float32 or int8; batch norms are folded, which the file does not know.
@@ -104,7 +105,8 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
-        FormatError: If the name is not a C identifier, or a label is too long for C.
+        FormatError: If the name is not a C identifier, a label is too long for C, or an example is asked for and the
+            Model is no classifier.
         OSError: If a file cannot be written.
     """
     path = Path(path)
@@ -112,6 +114,8 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
         raise FormatError(f"name {name!r} must be a C identifier in lower case, of at most 41 characters")
     if example and path.name == "main.c":
         raise FormatError("the example is called main.c; give the model another file name")
+    if example and not isinstance(model.task, Classification):
+        raise FormatError(f"the example classifies an image, and this Model's task is {model.task.kind}")
     writer = _Writer(fold(model) if any(layer.batch_norm for layer in model.network.layers) else model)
     text = writer.file(name)
     write_atomically(path, text)
@@ -174,11 +178,12 @@ class _Writer:
             f"output_{number} takes {network.shapes[output].size} floats"
             for number, output in enumerate(network.outputs)
         )
+        labels = self.model.task.labels if isinstance(self.model.task, Classification) else None
         figures = {
             "HEIGHT": network.height,
             "WIDTH": network.width,
             "CHANNELS": network.channels,
-            "CLASSES": class_count(network),
+            **({} if labels is None else {"CLASSES": len(labels)}),
             "FLASH_BYTES": self.flash_bytes,
             "RAM_BYTES": arena,
             "CROP_PERMILLE": crop,
@@ -198,16 +203,19 @@ class _Writer:
             "",
             f"uint8_t *{name}_input(void);",
             f"void {name}_run({outputs});",
-            f"extern const char *const {name}_labels[{upper}_CLASSES];",
+            *([] if labels is None else [f"extern const char *const {name}_labels[{upper}_CLASSES];"]),
             "",
             "static uint8_t" if self.integer else "static float",
         ]
         head[-1] += f" arena[{arena if self.integer else -(-arena // 4)}];"
-        tail = [
+        named = [
             f"const char *const {name}_labels[{upper}_CLASSES] = {{",
-            *(f"    {string_literal(label)}," for label in self.model.labels),
+            *(f"    {string_literal(label)}," for label in labels or ()),
             "};",
             "",
+        ]
+        tail = [
+            *([] if labels is None else named),
             f"uint8_t *{name}_input(void)",
             "{",
             f"    return {'' if self.integer else '(uint8_t *)'}arena + {pixels};",

@@ -18,6 +18,7 @@ import numpy as np
 
 from mobilenets.errors import MissingDependencyError
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 
 NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
@@ -36,7 +37,7 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
     """The metadata flatbuffer.
 
     Args:
-        model: Whose preprocessing and labels are described.
+        model: Whose preprocessing and, of a classifier, labels are described.
         outputs: Names of the graph's outputs; the labels belong to the first.
 
     Raises:
@@ -47,7 +48,8 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
     except ImportError:
         raise MissingDependencyError("flatbuffers", "formats") from None
     writer = _Writer(flatbuffers.Builder(4096))
-    tensors = [writer.output(name, labelled=number == 0) for number, name in enumerate(outputs)]
+    classifies = isinstance(model.task, Classification)
+    tensors = [writer.output(name, labelled=classifies and number == 0) for number, name in enumerate(outputs)]
     subgraph = writer.table({2: writer.tables([writer.image(model)]), 3: writer.tables(tensors)})
     description = model.task.description.capitalize()
     root = writer.table(
@@ -75,10 +77,15 @@ def normalization(model: Model) -> tuple[float, float]:
 
 
 def labels_archive(model: Model) -> bytes:
-    """The zip archive to be appended to the model: one label a line. The same labels give the same bytes."""
+    """The zip archive to be appended to the model: one label a line. The same labels give the same bytes.
+
+    Only a classifier has labels; nothing is appended to a Model of another task.
+    """
+    if not isinstance(model.task, Classification):
+        return b""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        file.writestr(zipfile.ZipInfo(LABELS_FILE), "".join(f"{label}\n" for label in model.labels))
+        file.writestr(zipfile.ZipInfo(LABELS_FILE), "".join(f"{label}\n" for label in model.task.labels))
     return archive.getvalue()
 
 

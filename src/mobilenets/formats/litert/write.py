@@ -436,6 +436,9 @@ class _Writer:
         found = [self.real_constant(f"{layer.name}.weight", values)]
         if layer.bias:
             found.append(self.real_constant(f"{layer.name}.bias", self.model.parameters[f"{layer.name}.bias"]))
+        elif not isinstance(layer, Linear):  # LiteRT's convolutions cannot be without one
+            channels = self.model.network.shapes[layer.name].channels
+            found.append(self.real_constant(f"{layer.name}.bias", np.zeros(channels, np.float32)))
         return found
 
     def real_constant(self, name: str, values: Array) -> int:
