@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -87,3 +89,14 @@ def test_a_turn_keeps_the_area() -> None:
 def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(DataError, match=next(iter(wrong)).split("_")[0]):
         Augmentation(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_flip_may_be_given_as_text() -> None:
+    text: Any = "none"
+    assert (Augmentation(flip=text).draw(SQUARES, 1, np.random.default_rng(0)).maps[:, 0, 0] > 0).all()
+
+
+@pytest.mark.parametrize("flip", ["bogus", "NONE", None, ["none"]])
+def test_an_unknown_flip_is_refused(flip: Any) -> None:
+    with pytest.raises(DataError, match=r"no flip is called .*; known are none, horizontal, any"):
+        Augmentation(flip=flip)

@@ -17,7 +17,7 @@ from tests.support.random_models import random_int8_model, random_model, random_
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import Linear
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.augmentation import UNDISTORTED
+from mobilenets.data.augmentation import UNDISTORTED, Flip
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
@@ -28,7 +28,7 @@ from mobilenets.training import loop
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
 from mobilenets.training.network import NetworkModule, parameters_of
-from mobilenets.training.recipe import DEFAULT, PAPER
+from mobilenets.training.recipe import DEFAULT, PAPER, suited_to
 from mobilenets.training.result import Fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.selection import Totals, Validation
@@ -281,7 +281,10 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
         ({"width": float("nan")}, ArchitectureError, "width multiplier"),
         ({"resolution": 16}, ArchitectureError, "resolution must be at least 32 pixels, not 16"),
         ({"epochs": 0}, TrainingError, "epochs must be at least 1, not 0"),
+        ({"epochs": 1.5}, TrainingError, "epochs must be an integer, not 1.5"),
         ({"threads": 0}, TrainingError, "threads must be at least 1"),
+        ({"threads": "2"}, TrainingError, "threads must be an integer, not '2'"),
+        ({"flip": "bogus"}, TrainingError, "no flip is called 'bogus'; known are none, horizontal, any"),
         ({"architecture": "mobilenet_v9"}, ArchitectureError, "did you mean mobilenet_v1"),
         ({"recipe": "papper"}, TrainingError, "did you mean paper"),
         ({"device": "abacus"}, TrainingError, "no device is called 'abacus'"),
@@ -293,6 +296,13 @@ def test_settings_that_make_no_sense(
 ) -> None:
     with pytest.raises(error, match=message):
         fit(colours, tmp_path / "out", replace(SMALL, **changes))
+
+
+def test_a_flip_may_be_given_as_text() -> None:
+    text: Any = "none"
+    settings = Settings(flip=text)
+    assert settings.flip is Flip.NONE
+    assert suited_to(DEFAULT, ("glass", "paper"), settings.flip).augmentation.flip is Flip.NONE
 
 
 def test_one_class_is_not_enough(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.base.arguments import word_of
 from mobilenets.errors import DataError
 
 Floats = npt.NDArray[np.float32]
@@ -55,13 +56,13 @@ class Augmentation:
         smallest_area: A crop keeps at least this share of the image.
         stretch: A crop's sides are stretched by at most this factor against each other.
         rotation_degrees: Crops are turned by at most this much, either way.
-        flip: Which mirror images are taken.
+        flip: Which mirror images are taken: a :class:`Flip`, or its text.
         brightness: Most that is added or taken away, where white is 1.
         contrast: Contrast changes by at most this share.
         saturation: Saturation changes by at most this share.
 
     Raises:
-        DataError: If a number is out of range.
+        DataError: If a number is out of range, or ``flip`` is unknown.
     """
 
     smallest_area: float = 0.3
@@ -73,6 +74,7 @@ class Augmentation:
     saturation: float = 0.2
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "flip", word_of(Flip, self.flip, "flip", DataError))
         if not 0 < self.smallest_area <= 1:
             raise DataError(f"smallest_area must be above 0 and at most 1, not {self.smallest_area}")
         if not self.stretch >= 1:

@@ -14,6 +14,7 @@ import torch
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes, with_resolution
+from mobilenets.base.arguments import check_integer, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Subset
@@ -47,7 +48,7 @@ class Settings:
         epochs: Passes over the training images.
         seed: Random seed of the split of the data, the initial weights and training.
         recipe: How to train: a name, or a recipe of one's own.
-        flip: Which mirror images are taken.
+        flip: Which mirror images are taken: a :class:`~mobilenets.data.augmentation.Flip`, or its text.
         weights: A Model, or the path of a Model file, to start from.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -56,6 +57,9 @@ class Settings:
             VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
         validation_apart: Never train on the validation images. A run that starts from ``weights`` else does so in its
             last third, when they have measured how well it goes: few images are what limits such a run most.
+
+    Raises:
+        TrainingError: If ``flip`` is unknown. :func:`set_up` checks the others.
     """
 
     architecture: str = "mobilenet_v1"
@@ -71,6 +75,10 @@ class Settings:
     threads: int | None = None
     batch_norm: bool = False
     validation_apart: bool = False
+
+    def __post_init__(self) -> None:
+        if self.flip is not None:
+            object.__setattr__(self, "flip", word_of(Flip, self.flip, "flip", TrainingError))
 
 
 def specification(settings: Settings) -> Specification:
@@ -93,10 +101,10 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    if settings.epochs is not None and settings.epochs < 1:
-        raise TrainingError(f"epochs must be at least 1, not {settings.epochs}")
-    if settings.threads is not None and settings.threads < 1:
-        raise TrainingError(f"threads must be at least 1, not {settings.threads}")
+    if settings.epochs is not None:
+        check_integer("epochs", settings.epochs, TrainingError, least=1)
+    if settings.threads is not None:
+        check_integer("threads", settings.threads, TrainingError, least=1)
     torch.set_num_threads(settings.threads or cores())
     torch.backends.cudnn.deterministic = True  # the same seed gives the same Model on a GPU too
     return recipe, device, precision
