@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,6 +122,51 @@ def test_arguments_that_contradict_each_other_are_refused(place: Place) -> None:
     for asked in ({"method": Method.TRAINED}, {"techniques": (Technique.TRAINING,)}):
         with pytest.raises(CompressionError, match="needs the argument train"):
             quantize(model, calibration=place.images, **asked)
+
+
+def test_words_may_be_given_as_text(place: Place) -> None:
+    words: Any = {"method": "calibrated", "techniques": "equalization"}
+    result = quantize(small_model(), calibration=place.images, **words)
+    assert result.method is Method.CALIBRATED
+    words = {"method": "data-free", "techniques": ["percentile ranges"]}
+    with pytest.raises(CompressionError, match="cannot use percentile ranges"):
+        quantize(small_model(), **words)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"method": "bogus"}, "no method is called 'bogus'; known are calibrated, trained, data-free"),
+        ({"method": None}, "no method is called None"),
+        ({"techniques": ("magic",)}, "no technique is called 'magic'; known are percentile ranges, equalization, "),
+        ({"techniques": "magic"}, "no technique is called 'magic'"),
+        ({"techniques": 3}, "techniques are some of percentile ranges, .*, not 3"),
+        ({"calibration_images": 0}, "calibration_images must be at least 1, not 0"),
+        ({"calibration_images": 2.5}, "calibration_images must be an integer, not 2.5"),
+        ({"max_drop": float("nan")}, "max_drop must be a number of points, not nan"),
+        ({"max_drop": "1"}, "max_drop must be a number of points, not '1'"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_before_any_work(
+    asked: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CompressionError, match=message):
+        quantize(small_model(), **{"calibration": tmp_path / "missing", **asked})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ranges": "bogus"}, "no range method is called 'bogus'; known are min-max, percentile, mse"),
+        ({"rounding": "up"}, "no rounding is called 'up'; known are nearest, reconstruct"),
+        ({"percentile": 50}, "more than 50 and at most 100 % of values, not 50"),
+        ({"percentile": float("nan")}, "not nan"),
+        ({"weight_bits": 3}, "8 or 4 bits, not 3"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(CompressionError, match=message):
+        QuantizationConfig(**fields)
 
 
 def test_models_are_compared_in_int8_with_64_images_and_nearest_rounding() -> None:

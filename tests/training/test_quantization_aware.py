@@ -134,7 +134,7 @@ def test_bad_input_is_refused() -> None:
     for wrong in (6, -2):
         with pytest.raises(CompressionError, match=r"4 targets from .* -1 stands for an unknown one"):
             train(model, pixels, pixels, targets=np.array([0, wrong, 1, 2]))
-    with pytest.raises(CompressionError, match="an epoch or more"):
+    with pytest.raises(CompressionError, match="epochs must be at least 1, not 0"):
         train(model, pixels, pixels, epochs=0)
     with pytest.raises(TrainingError, match=r"from 0 to 1, not 1\.5"):
         train(model, pixels, pixels, label_share=1.5)

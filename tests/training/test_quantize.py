@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from tests.support.random_models import random_model
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.dataset import Dataset, Subset
 from mobilenets.data.image import ArrayImage
-from mobilenets.errors import GateError
-from mobilenets.training.quantize import quantize_fitted
+from mobilenets.errors import CompressionError, GateError
+from mobilenets.training.quantize import quantize, quantize_fitted
 
 
 def some(rng: np.random.Generator, count: int) -> Subset:
@@ -41,3 +43,10 @@ def test_training_is_tried_before_the_model_is_refused(dataset: Dataset) -> None
     model = random_model(np.random.default_rng(0), network)
     with pytest.raises(GateError, match=r"at most -200 are allowed.*or a wider network"):
         quantize_fitted(model, dataset, max_drop=-200, epochs=1)
+
+
+@pytest.mark.parametrize(("epochs", "message"), [(0, "at least 1, not 0"), (1.5, "an integer, not 1.5")])
+def test_epochs_that_make_no_sense_are_refused_before_any_work(dataset: Dataset, epochs: Any, message: str) -> None:
+    model = random_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
+    with pytest.raises(CompressionError, match=f"epochs must be {message}"):
+        quantize(model, data=dataset, epochs=epochs)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _SETTINGS = {"train_on": "device", "training_precision": "precision", "training_threads": "threads"}
-"""Options whose names differ from those of :class:`~mobilenets.training.fit.Settings`."""
+"""Options whose names differ from those of :class:`~mobilenets.training.settings.Settings`."""
 _TRAINING_OPTIONS = {
     "--precision": "--training-precision",
     "--threads": "--training-threads",

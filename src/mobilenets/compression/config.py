@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mobilenets.compression.ranges import RangeMethod
+from mobilenets.base.arguments import word_of
+from mobilenets.compression.ranges import RangeMethod, check_percentile
 from mobilenets.compression.rounding import Rounding
 from mobilenets.errors import CompressionError
 
@@ -14,17 +15,18 @@ class QuantizationConfig:
     """How a float32 Model is quantized. Each technique can be switched off.
 
     Attributes:
-        ranges: How activation ranges are chosen.
+        ranges: How activation ranges are chosen; the text of a method will do.
         percentile: Share of values, in percent, that percentile ranges keep.
         equalize: Cross-layer equalization of channels.
         absorb: Absorption of high biases.
         bias_correction: Measured correction of each channel's mean.
         deviation_correction: Measured correction of each channel's standard deviation.
-        rounding: How weights are rounded.
+        rounding: How weights are rounded; its text will do.
         weight_bits: 8 or 4; see :func:`mobilenets.compression.weights.bits_by_layer`.
 
     Raises:
-        CompressionError: If ``weight_bits`` is neither 4 nor 8.
+        CompressionError: If ``ranges`` or ``rounding`` is unknown, ``percentile`` is not in (50, 100], or
+            ``weight_bits`` is neither 4 nor 8.
     """
 
     ranges: RangeMethod = RangeMethod.MSE
@@ -37,7 +39,8 @@ class QuantizationConfig:
     weight_bits: int = 8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ranges", RangeMethod(self.ranges))  # their names will do
-        object.__setattr__(self, "rounding", Rounding(self.rounding))
+        object.__setattr__(self, "ranges", word_of(RangeMethod, self.ranges, "range method", CompressionError))
+        object.__setattr__(self, "rounding", word_of(Rounding, self.rounding, "rounding", CompressionError))
+        check_percentile(self.percentile)
         if self.weight_bits not in (4, 8):
             raise CompressionError(f"weights take 8 or 4 bits, not {self.weight_bits!r}")

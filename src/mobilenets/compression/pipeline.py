@@ -7,11 +7,13 @@ this package, and imports PyTorch only if something is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
+from mobilenets.base.arguments import check_integer, is_number, word_of
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import quantize_without_images
@@ -91,9 +93,9 @@ def quantize(
             images of ``data``.
         data: Labelled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
             training images train. Without them, calibration images evaluate that do not calibrate.
-        method: How the Model is made first.
+        method: How the Model is made first; its text will do.
         config: What is done on the way.
-        techniques: What to try, one after another, until the Model is good enough.
+        techniques: What to try, one after another, until the Model is good enough; their texts will do.
         calibration_images: How many images calibrate.
         max_drop: Percentage points of top-1 that may be lost. Without labels, the Models must agree on 97 % of the
             images on which the float Model is sure.
@@ -105,10 +107,16 @@ def quantize(
         The best int8 Model that was made, good enough or not: see :meth:`CompressionResult.check`.
 
     Raises:
-        CompressionError: If the Model is int8 already or broken, or the arguments contradict each other.
+        CompressionError: If the Model is int8 already or broken, or the arguments are unknown words, out of range or
+            contradict each other.
         DataError: If images cannot be read, or the labels are not the Model's.
         EngineError: If the engine cannot run the Model.
     """
+    method = word_of(Method, method, "method", CompressionError)
+    techniques = _techniques(techniques)
+    check_integer("calibration_images", calibration_images, CompressionError, least=1)
+    if not is_number(max_drop) or math.isnan(max_drop):
+        raise CompressionError(f"max_drop must be a number of points, not {max_drop!r}")
     refuse_int8(model)
     check_finite(model)  # before the float Model runs, which would only warn
     trains = method is Method.TRAINED or Technique.TRAINING in techniques
@@ -237,6 +245,14 @@ class _Maker:
             evaluation=None if self.images.calibration_overlap else self.evaluation,
             progress=self.progress,
         )
+
+
+def _techniques(asked: str | Iterable[str]) -> tuple[Technique, ...]:
+    """The techniques that a caller asks for; a text is one of them."""
+    if not isinstance(asked, Iterable):
+        raise CompressionError(f"techniques are some of {', '.join(Technique)}, not {asked!r}")
+    words = [asked] if isinstance(asked, str) else asked
+    return tuple(word_of(Technique, word, "technique", CompressionError) for word in words)
 
 
 def _check_images(

@@ -10,6 +10,7 @@ import numpy as np
 
 from mobilenets.architecture.layers import INPUT, Activation, Layer, MaxPool
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import is_number
 from mobilenets.compression.observation import Histogram, Observation
 from mobilenets.errors import CompressionError, ModelError
 from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
@@ -29,6 +30,16 @@ class RangeMethod(StrEnum):
     """The range with the least squared error of rounding and clamping together."""
 
 
+def check_percentile(percentile: float) -> None:
+    """Refuse a share of values that no percentile range can keep.
+
+    Raises:
+        CompressionError: If it is not a number in (50, 100].
+    """
+    if not (is_number(percentile) and 50 < percentile <= 100):
+        raise CompressionError(f"a percentile range keeps more than 50 and at most 100 % of values, not {percentile!r}")
+
+
 def choose_ranges(
     network: Network,
     seen: Mapping[str, Observation],
@@ -41,7 +52,7 @@ def choose_ranges(
 
     Args:
         network: The folded network.
-        seen: From :func:`observe`.
+        seen: From :func:`mobilenets.compression.observation.observe`.
         input_quantization: Scale and zero point of the pixels, from :func:`mobilenets.model.folding.fold_input`.
         method: How a histogram becomes a range.
         percentile: Share of values, in percent, that a percentile range keeps.
@@ -49,8 +60,7 @@ def choose_ranges(
     Raises:
         CompressionError: If the percentile is not in (50, 100].
     """
-    if not 50 < percentile <= 100:
-        raise CompressionError(f"a percentile range keeps more than 50 and at most 100 % of values, not {percentile}")
+    check_percentile(percentile)
 
     def range_of(histogram: Histogram) -> tuple[float, float]:
         match method:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from mobilenets.base.arguments import check_integer
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
@@ -124,8 +125,8 @@ def train(
     """
     if len(pixels) < 2:
         raise CompressionError(f"quantization-aware training needs images; {len(pixels)} are not enough")
-    if epochs is not None and epochs < 1:
-        raise CompressionError(f"quantization-aware training needs an epoch or more, not {epochs}")
+    if epochs is not None:
+        check_integer("epochs", epochs, CompressionError, least=1)
     targets = _checked(targets, len(pixels), class_count(model.network))
     bits, labelled = config.weight_bits, targets is not None
     calibrated = calibrate(model, calibration, config, progress=progress)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobilenets.base.arguments import check_integer
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression import pipeline
 from mobilenets.compression.config import QuantizationConfig
@@ -20,7 +21,7 @@ from mobilenets.compression.quantize import Quantized
 from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.compression.techniques import Technique
 from mobilenets.data.dataset import Dataset, Targets
-from mobilenets.errors import MissingDependencyError
+from mobilenets.errors import CompressionError, MissingDependencyError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -50,7 +51,7 @@ def quantize(
             images of ``data``.
         data: Labelled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
             training images train. Without them, calibration images evaluate that do not calibrate.
-        method: How the Model is made first: ``Method.CALIBRATED``, ``TRAINED`` or ``DATA_FREE``.
+        method: How the Model is made first: ``Method.CALIBRATED``, ``TRAINED`` or ``DATA_FREE``, or its text.
         config: Which techniques are in use, and the bits of the weights.
         techniques: What to try, one after another, until the Model is good enough;
             :data:`mobilenets.compression.techniques.FALLBACK_ORDER` for everything.
@@ -66,7 +67,8 @@ def quantize(
         :attr:`~mobilenets.compression.result.CompressionResult.refusal`.
 
     Raises:
-        CompressionError: If the Model is int8 already or broken, or the arguments contradict each other.
+        CompressionError: If the Model is int8 already or broken, or the arguments are unknown words, out of range or
+            contradict each other.
         DataError: If images cannot be read, or the labels are not the Model's.
         EngineError: If the engine cannot run the Model.
         MissingDependencyError: If something is to be trained and PyTorch is not installed.
@@ -84,6 +86,8 @@ def quantize(
     >>> quantize(model, method=Method.DATA_FREE).model.precision
     'int8'
     """
+    if epochs is not None:
+        check_integer("epochs", epochs, CompressionError, least=1)
     return pipeline.quantize(
         model,
         calibration=calibration,
