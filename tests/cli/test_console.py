@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -103,3 +105,9 @@ def test_what_the_terminal_cannot_show_is_written_out() -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "ascii"},
     )
     assert b"32\\xd7112\\xd7112" in done.stdout
+
+
+def test_a_wrong_command_gets_the_nearest_right_one(mobilenets: Callable[..., Any]) -> None:
+    outcome = mobilenets("evalute", "model.safetensors", "photos")
+    assert outcome.code == 2
+    assert "No such command 'evalute'. Did you mean 'evaluate'?" in outcome.err

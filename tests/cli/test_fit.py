@@ -31,7 +31,7 @@ def test_fit_then_evaluate(folder: Path, tmp_path: Path, mobilenets: RunCommand)
     assert outcome.code == 0, outcome.err
     assert "mobilenet_v1, width 0.25, 32×32, 2 classes; epoch 1 of 1 kept" in outcome.out
     assert "training: 20/20 images" in outcome.err
-    assert "report.html says how it went" in outcome.err
+    assert "report.html is written" in outcome.err
     page = (output / "report.html").read_text(encoding="utf-8")
     words = html.unescape(re.sub("<[^>]+>", "", page)).replace("\u00a0", " ")
     assert "MobileNet α 0.25 at 32 px" in words

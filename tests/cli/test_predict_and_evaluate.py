@@ -68,7 +68,7 @@ def test_predict_fails_where_nothing_could_be_decoded(model: Path, tmp_path: Pat
     (tmp_path / "words.png").write_text("words")
     outcome = mobilenets("predict", model, tmp_path / "words.png")
     assert outcome.code == 1
-    assert "none of 1 image(s) could be decoded" in outcome.err
+    assert "none of 1 image could be decoded" in outcome.err
 
 
 def test_evaluate_prints_figures_that_add_up(model: Path, folder: Path, mobilenets: RunCommand) -> None:

@@ -152,15 +152,18 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
     (run / "metrics.json").write_text(json.dumps(figures | {"best_epoch": 5}))
     write_report(read_run(run), run / "report.html")
     page = Page((run / "report.html").read_text(encoding="utf-8"))
-    assert re.search(r"images trained it, \d+ did so too after epoch 4, and \d+ were looked at once", page.text)
+    assert re.search(
+        r"Trained on \d+ images; epoch selected on \d+, and trained on too after epoch 4; tested once, on \d+",
+        page.text,
+    )
     text = write(training.render(read_run(run)))
-    assert "Epoch 5 was kept. After epoch 4, when 65.2\xa0% of the validation images were right, they were" in text
+    assert "Epoch 5 was kept. After epoch 4, with 65.2\xa0% validation top-1, the validation images were" in text
     assert "validation 0.652" in text
 
 
 def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
-    assert "Epoch 4 of the chosen subnet was kept, by the validation images" in write(training.render(read_run(run)))
+    assert "Epoch 4 of the chosen subnet was kept, selected by validation" in write(training.render(read_run(run)))
     figures = json.loads((run / "metrics.json").read_text())
     figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
     (run / "metrics.json").write_text(json.dumps(figures))
@@ -169,7 +172,7 @@ def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path)
     assert "<title>kept" not in text
     write_report(read_run(run), run / "report.html")
     page = Page((run / "report.html").read_text(encoding="utf-8"))
-    assert "chose what was kept" in page.text
+    assert "epoch selected on" in page.text
 
 
 @pytest.mark.parametrize(

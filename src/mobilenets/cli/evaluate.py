@@ -69,7 +69,7 @@ def _print(evaluation: ClassificationMetrics, part: str) -> None:
     console.print(f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}){top5}")
     console.print(f"on {plural(evaluation.images, 'image')} ({part})")
     if evaluation.skipped:
-        console.print(f"{len(evaluation.skipped)} broken images were skipped")
+        console.print(f"{plural(len(evaluation.skipped), 'unreadable image')} skipped")
     _print_classes(console, evaluation)
     _print_confusion(console, evaluation)
 
@@ -86,7 +86,7 @@ def _print_classes(console: Console, evaluation: ClassificationMetrics) -> None:
     console.print()
     console.print(table)
     if len(shown) < len(figures):
-        console.print(f"… and {len(figures) - len(shown)} classes of no lower recall; --json lists all")
+        console.print(f"… and {len(figures) - len(shown)} more classes, with equal or higher recall; --json lists all")
 
 
 def _percent(share: float | None) -> str:
@@ -105,5 +105,5 @@ def _print_confusion(console: Console, evaluation: ClassificationMetrics) -> Non
         table.add_column(label[:5], justify="right", no_wrap=True)
     for label, row in zip(labels, listed, strict=True):
         table.add_row(label, *(str(count) if count else "·" for count in row))
-    console.print("\nimages of a row's class, by answer:")
+    console.print("\nconfusion matrix (rows: true class, columns: predicted class)")
     console.print(table)

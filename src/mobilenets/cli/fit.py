@@ -192,7 +192,7 @@ def _report(
     except (MobileNetsError, OSError) as error:
         progress.note(f"no report is written: {error!r}; mobilenets report {output} tries again")
     else:
-        progress.note(f"{path} says how it went")
+        progress.note(f"{path} is written")
 
 
 def _print(result: Fit, output: Path) -> None:

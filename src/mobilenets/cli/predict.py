@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.data.image import BytesImage, ImageSource
 from mobilenets.data.sources import images_of
@@ -44,7 +45,7 @@ def command(model: Path, images: tuple[str, ...], top: int, threads: int | None,
     if as_json:
         print_json([prediction.to_json() for prediction in done])
     if not done:
-        raise DataError(f"none of {len(found)} image(s) could be decoded")
+        raise DataError(f"none of {plural(len(found), 'image')} could be decoded")
 
 
 def _find(names: tuple[str, ...]) -> Iterator[ImageSource]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.loading import check_skipped
 from mobilenets.data.sources import DIGITS, MANIFEST, PARTS, class_folders, digits, part_folders, read_manifest
@@ -307,8 +308,11 @@ def split_by_content(
     counts = np.bincount(pool.targets, minlength=len(labels))
     for label, count in zip(labels, counts, strict=True):
         if count < 1 + len(missing):
-            purposes = " and ".join(["training", *missing])
-            raise DataError(f"class {label!r} has {count} image(s); {purposes} need {1 + len(missing)} at least")
+            purposes = " and ".join([", ".join(["training", *missing[:-1]]), *missing[-1:]])
+            raise DataError(
+                f"class {label!r} has {plural(int(count), 'image')}; {purposes} need at least {1 + len(missing)}: "
+                "one of each class for each"
+            )
     drawn: dict[str, list[int]] = {name: [] for name in missing}
     kept: list[int] = []
     for target in range(len(labels)):

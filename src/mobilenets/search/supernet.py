@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.compression.pipeline import quantize_quickly
 from mobilenets.data.dataset import Dataset, spread
 from mobilenets.data.loading import Prepared, prepare
@@ -55,8 +56,8 @@ def check_validation(dataset: Dataset) -> None:
         else f"{FEWEST_VALIDATED} images of each class in the validation folder"
     )
     raise DataError(
-        f"class {dataset.labels[smallest]!r} has {total} image(s), {counts[smallest]} of them for validation; "
-        f"choosing a network by its accuracy needs {needed} at least"
+        f"class {dataset.labels[smallest]!r} has {plural(total, 'image')}, {counts[smallest]} of them for validation; "
+        f"choosing a network by its accuracy needs at least {needed}"
     )
 
 

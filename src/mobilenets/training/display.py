@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from mobilenets.base.progress import Progress, Task
-from mobilenets.base.text import duration
+from mobilenets.base.text import duration, plural
 from mobilenets.training.selection import Epoch, Sums
 
 ESTIMATE_SECONDS = 2.0
@@ -70,4 +70,4 @@ class Display:
             return
         self._estimated = True
         left = seconds / steps * self._left(epoch)
-        self._progress.note(f"training {self._epochs} epochs; about {duration(left)} from now")
+        self._progress.note(f"training {plural(self._epochs, 'epoch')}; about {duration(left)} left")

@@ -52,7 +52,7 @@ def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) 
     classifier = Classifier(model)
     subset = dataset.test
     found = []
-    with progress.task("looking for mistakes", len(subset), "images") as task:
+    with progress.task("predicting", len(subset), "images") as task:
         predictions = classifier.predict_many(subset.images, top=1)
         for image, target, given in zip(subset.images, subset.targets, predictions, strict=True):
             task.advance()

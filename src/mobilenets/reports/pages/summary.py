@@ -121,10 +121,11 @@ def _images(run: Run) -> str:
     counts = run.metrics["images"]
     classes = plural(len(run.model.labels), "class", "classes")
     validated = run.phases[-1].last_validated
-    purpose = "chose what was kept" if validated is None else f"did so too after epoch {validated['number']:.0f}"
+    purpose = "" if validated is None else f", and trained on too after epoch {validated['number']:.0f}"
     words = (
-        f"{classes}. {counts['train']:,} images trained it, {counts['validation']:,} {purpose}, and "
-        f"{counts['test']:,} were looked at once, at the end."
+        f"{classes}. Trained on {plural(counts['train'], 'image')}; "
+        f"epoch selected on {counts['validation']:,}{purpose}; "
+        f"tested once, on {counts['test']:,}."
     )
     skipped = len(run.metrics["skipped"])
     return (

@@ -48,11 +48,11 @@ def _kept(phase: Phase) -> str:
     which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
     if (before := phase.last_validated) is not None:
         return (
-            f"Epoch {which} was kept. After epoch {before['number']:.0f}, when {percent(before['validation_top1'])} of "
-            "the validation images were right, they were trained on too."
+            f"Epoch {which} was kept. After epoch {before['number']:.0f}, with {percent(before['validation_top1'])} "
+            "validation top-1, the validation images were trained on too."
         )
     right = percent(phase.epochs[phase.best_epoch - 1]["validation_top1"])
-    return f"Epoch {which} was kept, by the validation images: {right} of them were right then."
+    return f"Epoch {which} was kept, selected by validation: {right} top-1."
 
 
 def _rows(phases: Sequence[Phase]) -> list[Any]:
