@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,10 @@ def test_a_broken_image_is_skipped_and_named(model: Model) -> None:
 def test_nothing_to_evaluate_on_is_an_error(model: Model) -> None:
     with pytest.raises(DataError, match="no images"):
         evaluate(model, Subset((), np.zeros(0, np.int64)))
+    several: list[Any] = [[], None, "folder"]
+    for given in several:
+        with pytest.raises(DataError, match=f"evaluated on a Subset, .*not on a value of type {type(given).__name__}"):
+            evaluate(model, given)
 
 
 def collection(labels: tuple[str, ...], indices: tuple[int, ...] | None = None) -> Collection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from PIL import Image
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.image import BytesImage
+from mobilenets.data.image import ArrayImage, BytesImage
 from mobilenets.data.sources import images_of
 from mobilenets.engine.predictor import Classifier, Predictor
-from mobilenets.errors import DataError, ModelFileError
+from mobilenets.errors import DataError, EngineError, ModelFileError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 
@@ -88,3 +89,60 @@ def test_a_predictor_and_a_classifier_say_the_same(model: Model, folder: Path) -
     images = images_of([folder])
     predictor, classifier = Predictor(model), Classifier(model)
     assert list(predictor.predict_many(images)) == list(classifier.predict_many(images))
+
+
+def test_many_images_may_be_anything_that_one_image_may_be(model: Model, folder: Path) -> None:
+    path = folder / "03.png"
+    image = Image.open(path)
+    given: list[Any] = [
+        path,
+        str(path),
+        path.read_bytes(),
+        image,
+        np.asarray(image),
+        BytesImage("one", path.read_bytes()),
+    ]
+    classifier = Classifier(model, threads=2)
+    answers = [*classifier.predict_many(given), *classifier.predict_many(iter(given[-1:]))]
+    assert len(answers) == 7
+    expected = classifier.predict(path)
+    for answer, one in zip(answers, [*given, given[-1]], strict=True):
+        assert not isinstance(answer, DataError)
+        alone = classifier.predict(one)
+        assert answer.label == alone.label == expected.label
+        assert answer.probability == pytest.approx(expected.probability, rel=1e-4)
+    whole = list(classifier.predict_many(np.stack([np.asarray(image)] * 3)))
+    assert [one.name for one in whole if not isinstance(one, DataError)] == ["image 1", "image 2", "image 3"]
+
+
+@pytest.mark.parametrize("given", [[[0, 0, 0]], None, 3, {"path": "a.png"}])
+def test_what_is_no_image_is_refused_with_what_is_taken(model: Model, folder: Path, given: Any) -> None:
+    message = r"must be a path, the bytes of an encoded image, a Pillow image or RGB pixels .*, not a value of type "
+    with pytest.raises(DataError, match=message + type(given).__name__):
+        Classifier(model).predict(given)
+    broken, good = Classifier(model).predict_many([given, folder / "00.png"])
+    assert str(broken).startswith("image 1 must be a path")
+    assert not isinstance(good, DataError)
+
+
+@pytest.mark.parametrize("given", ["a.png", Path("a.png"), b"...", Image.new("RGB", (4, 4)), 3, None])
+def test_one_image_is_not_many(model: Model, given: Any) -> None:
+    with pytest.raises(DataError, match="takes several images, such as a list of paths, not a value of type"):
+        Classifier(model).predict_many(given)
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (0, 0)])
+def test_an_image_without_pixels_is_refused(model: Model, height: int, width: int) -> None:
+    pixels = np.zeros((height, width, 3), np.uint8)
+    for given in (pixels, Image.new("RGB", (width, height)), ArrayImage("empty", pixels)):
+        with pytest.raises(DataError, match=f"must have at least one pixel, not {height}×{width}"):
+            Classifier(model).predict(given)
+
+
+@pytest.mark.parametrize(("top", "message"), [(0, "at least 1, not 0"), (-1, "not -1"), (1.5, "an integer, not 1.5")])
+def test_a_number_of_results_that_makes_no_sense_is_refused(model: Model, top: Any, message: str) -> None:
+    classifier, pixels = Classifier(model), np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(EngineError, match=f"top must be .*{message}"):
+        classifier.predict(pixels, top=top)
+    with pytest.raises(EngineError, match=f"top must be .*{message}"):
+        classifier.predict_many([pixels], top=top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from os import PathLike
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ LARGEST_IMAGE = 178_956_970
 """Pixels beyond which an image is refused: decoded, it would take half a gigabyte."""
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Anything that can be opened as an image."""
 
@@ -77,13 +78,18 @@ class FileImage:
 
 @record(frozen=True, eq=False)
 class ArrayImage:
-    """An image in memory: uint8 (H, W, 3)."""
+    """An image in memory: uint8 (H, W, 3), neither side zero; anything else cannot be opened."""
 
     name: str
     pixels: npt.NDArray[np.uint8]
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
-        return Image.fromarray(self.pixels)
+        pixels = self.pixels
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise DataError(f"{self.name}: pixels must be uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}")
+        if not pixels.size:
+            raise DataError(f"{self.name} must have at least one pixel, not {pixels.shape[0]}×{pixels.shape[1]}")
+        return Image.fromarray(pixels)
 
     def digest(self) -> bytes:
         import hashlib

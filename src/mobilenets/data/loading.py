@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from mobilenets.data.dataset import Subset, Targets
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_BROKEN = 0.1
@@ -153,15 +154,15 @@ def prepare_image(image: ImageSource, preprocessing: Preprocessing, height: int,
 
 
 def each(
-    images: Iterable[ImageSource], function: Callable[[ImageSource], Result], *, threads: int | None = None
-) -> Iterator[tuple[ImageSource, Result | DataError]]:
+    images: Iterable[Item], function: Callable[[Item], Result], *, threads: int | None = None
+) -> Iterator[tuple[Item, Result | DataError]]:
     """A function of every image, on all cores, in order, without ever holding many results.
 
     Yields:
         Each image with its result, or with the error that it raised.
     """
 
-    def attempt(image: ImageSource) -> Result | DataError:
+    def attempt(image: Item) -> Result | DataError:
         try:
             return function(image)
         except DataError as error:
@@ -176,7 +177,7 @@ def each(
     from concurrent.futures import ThreadPoolExecutor  # takes as long to import as one image to decode
 
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[tuple[ImageSource, Future[Result | DataError]]] = deque()
+        waiting: deque[tuple[Item, Future[Result | DataError]]] = deque()
         try:
             while True:
                 for image in islice(remaining, 4 * workers - len(waiting)):

@@ -32,10 +32,15 @@ def evaluate(
         Top-1 with its interval, top-5, precision and recall of every class, and the confusion matrix.
 
     Raises:
-        DataError: If there are no images, or more than a tenth of them are broken.
+        DataError: If there are no labelled images, or more than a tenth of them are broken.
         ModelFileError: If the file cannot be read.
         EngineError: If the Model cannot be run, or is no classifier.
     """
+    if not isinstance(subset, Subset):
+        raise DataError(
+            "a Model is evaluated on a Subset, such as load_dataset(folder).test, "
+            f"not on a value of type {type(subset).__name__}"
+        )
     predictor = model if isinstance(model, Predictor) else Predictor(model)
     task = _classification(predictor.model)
     rows: list[Outputs] = []
