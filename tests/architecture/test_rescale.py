@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.layers import Add, GlobalAveragePool, PointwiseConvolution
 from mobilenets.architecture.multipliers import PaddingPolicy
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import ArchitectureError
@@ -45,3 +49,27 @@ def test_what_cannot_be_thinned_says_so() -> None:
         with_width(mobilenet_v1(), 0)
     with pytest.raises(ArchitectureError, match="cannot be thinned by keeping its first channels"):
         with_width(CATALOG["squeezenet"](), 0.5)
+
+
+def test_an_output_behind_pools_and_sums_keeps_its_channels() -> None:
+    network = mobilenet_v1(resolution=64)
+    features = replace(network, layers=network.layers[:-1], outputs=(network.layers[-2].name,))
+    thin = with_width(features, 0.5)
+    assert thin.shapes[thin.outputs[0]] == features.shapes[features.outputs[0]] == (1024, 1, 1)
+    half = mobilenet_v1(width_multiplier=0.5, resolution=64)
+    assert thin.layers[:-2] == half.layers[:-3]
+
+
+def test_what_is_added_to_the_input_or_to_an_output_keeps_its_channels() -> None:
+    layers = (
+        PointwiseConvolution("body", ("input",), out_channels=64),
+        PointwiseConvolution("back", ("body",), out_channels=3),
+        Add("sum", ("input", "back")),
+        PointwiseConvolution("one", ("sum",), out_channels=32),
+        PointwiseConvolution("other", ("body",), out_channels=32),
+        Add("both", ("one", "other")),
+        GlobalAveragePool("pool", ("other",)),
+        PointwiseConvolution("last", ("both",), out_channels=10),
+    )
+    thin = with_width(Network("sums", 8, 8, layers, ("pool", "last")), 0.5)
+    assert [thin.shapes[layer.name].channels for layer in layers] == [32, 3, 3, 32, 32, 32, 32, 10]

@@ -19,6 +19,8 @@ from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
+AS_MANY_CHANNELS = ("DepthwiseConvolution", "MaxPool", "GlobalAveragePool", "Add", "Multiply")
+"""Layer types with as many channels as what they read: behind them the stem cannot be thinned before an output."""
 FIRST_CHANNELS_ONLY = {"Concatenate", "Convolution"}
 """Sample layers whose first channels are not those of the thinner network: the sample convolution has two groups."""
 
@@ -71,7 +73,10 @@ def test_networks_are_thinned(sample: Sample) -> None:
             with_width(sample.network, 0.5)
         return
     thin = with_width(sample.network, 0.5)
-    assert thin.shapes["stem"].channels == 3
+    for name in sample.network.outputs:
+        assert thin.shapes[name].channels == sample.network.shapes[name].channels
+    kept = sample.last and sample.kind in AS_MANY_CHANNELS
+    assert thin.shapes["stem"].channels == (6 if kept else 3)
     assert [type(layer) for layer in thin.layers] == [type(layer) for layer in sample.network.layers]
 
 

@@ -48,6 +48,17 @@ def test_resolution_changes_maps_and_no_weight() -> None:
     assert all(np.array_equal(larger.parameters[name], tensor) for name, tensor in model.parameters.items())
 
 
+def test_a_network_without_a_classifier_has_subnets_whose_features_are_as_many() -> None:
+    network = wide()
+    features = replace(network, layers=network.layers[:-1], outputs=(network.layers[-2].name,))
+    rng = np.random.default_rng(0)
+    model = random_model(rng, features)
+    pixels = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    subnet = extract_subnet(model, 0.5, 32, pixels=pixels)
+    (output,) = reference.run(subnet, pixels).values()
+    assert output.shape == (4, 1024)
+
+
 def test_an_int8_model_has_no_subnets() -> None:
     model = random_int8_model(np.random.default_rng(0), without_batch_norm(wide()))
     with pytest.raises(ModelError, match="use the float32 one"):

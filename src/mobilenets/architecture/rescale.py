@@ -87,7 +87,8 @@ def with_width(network: Network, width_multiplier: float) -> Network:
     width. For networks of width 1 that is what the architecture itself would give.
 
     Args:
-        network: A chain of layers, or one with sums and products; its outputs keep their channels.
+        network: A chain of layers, or one with sums and products. Its outputs keep their channels, and so do layers
+            that are only pooled, filtered channel by channel, added or multiplied on the way to one.
         width_multiplier: α, at most the network's own.
 
     Raises:
@@ -103,9 +104,10 @@ def with_width(network: Network, width_multiplier: float) -> Network:
             f"{network.name} has width {network.width_multiplier:g} and cannot be thinned to {width_multiplier:g}"
         )
     share = width_multiplier / network.width_multiplier
+    fixed = _as_wide_as_the_ends(network)
 
     def channels(layer: Layer, wide: int) -> int:
-        return wide if layer.name in network.outputs else network.rounding.apply(wide, share)
+        return wide if layer.name in fixed else network.rounding.apply(wide, share)
 
     def thinned(layer: Layer) -> Layer:
         match layer:
@@ -121,3 +123,19 @@ def with_width(network: Network, width_multiplier: float) -> Network:
                 raise ArchitectureError(f"{layer.name} ({layer.kind}) cannot be thinned by keeping its first channels")
 
     return replace(network, layers=tuple(map(thinned, network.layers)), width_multiplier=width_multiplier)
+
+
+def _as_wide_as_the_ends(network: Network) -> set[str]:
+    """The layers that must keep their channels for the input and the outputs to keep theirs.
+
+    Pools, depthwise convolutions, sums and products have as many channels as what they read.
+    """
+    found = {INPUT, *network.outputs}
+    groups = [
+        {layer.name, *layer.inputs}
+        for layer in network.layers
+        if isinstance(layer, DepthwiseConvolution | MaxPool | GlobalAveragePool | Add | Multiply)
+    ]
+    while more := set().union(*(group for group in groups if group & found)) - found:
+        found |= more
+    return found

@@ -332,28 +332,6 @@ def _checked(node: str) -> Iterator[None]:
         raise FormatError(f"{node}: {error}") from None
 
 
-def same_up_to_names(first: Network, second: Network) -> bool:
-    """Whether two networks compute the same, layer by layer, whatever their layers are called.
-
-    A linear layer on a 1×1 map and a pointwise convolution are the same.
-    """
-    if len(first.layers) != len(second.layers) or first.shapes[INPUT] != second.shapes[INPUT]:
-        return False
-    names = dict(zip((layer.name for layer in second.layers), (layer.name for layer in first.layers), strict=True))
-    renamed = renamed_network(second, names)
-    return renamed.outputs == first.outputs and all(
-        _comparable(mine) == _comparable(other) for mine, other in zip(first.layers, renamed.layers, strict=True)
-    )
-
-
-def _comparable(layer: Layer) -> Layer:
-    if isinstance(layer, Linear):
-        return PointwiseConvolution(
-            layer.name, layer.inputs, out_channels=layer.out_features, activation=layer.activation, bias=layer.bias
-        )
-    return layer
-
-
 def renamed_network(network: Network, names: Mapping[str, str]) -> Network:
     """The same network with other layer names."""
     layers = tuple(

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from mobilenets.architecture.layers import Activation, Padding
+from mobilenets.architecture.layers import BATCH_NORM_TENSORS, Activation, Padding
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.hdf5 import SIGNATURE, read_hdf5
 from mobilenets.formats.names import MOBILENET_V1
@@ -34,14 +34,8 @@ from mobilenets.model.preprocessing import Preprocessing
 Value = TypeVar("Value")
 
 _BATCH_NORM = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-    "0": "weight",
-    "1": "bias",
-    "2": "running_mean",
-    "3": "running_var",
+    **dict(zip(("gamma", "beta", "moving_mean", "moving_variance"), BATCH_NORM_TENSORS, strict=True)),
+    **{str(number): name for number, name in enumerate(BATCH_NORM_TENSORS)},
 }
 _WEIGHT = {"kernel", "depthwise_kernel", "0"}
 _BIAS = {"bias", "1"}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.layers import BATCH_NORM_TENSORS, Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError
 from mobilenets.formats.names import MOBILENET_V1
@@ -23,7 +23,6 @@ from mobilenets.model.preprocessing import Preprocessing
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 NAMES = MOBILENET_V1["pytorch"]
-_TENSORS = {"weight", "bias", "running_mean", "running_var"}
 
 
 def is_pytorch(source: Source) -> bool:
@@ -79,6 +78,6 @@ def from_pytorch_tensors(
 def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor]:
     layer, _, kind = name.rpartition(".")
     ours = NAMES.layer(layer)
-    if ours is None or kind not in _TENSORS:
+    if ours is None or kind not in BATCH_NORM_TENSORS:
         raise FormatError(f"{name} belongs to no layer of MobileNet V1 as nn.Sequential")
     return f"{ours}.{kind}", NamedTensor(name, value)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilenets.architecture.layers import BATCH_NORM_TENSORS
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.tensor_bundle import read_tensor_bundle
 from mobilenets.formats.keras import resolution_in_name
@@ -25,7 +26,7 @@ from mobilenets.model.model import Model, Tensor
 
 AVERAGE = "/ExponentialMovingAverage"
 NAMES = MOBILENET_V1["tf-slim"]
-_BATCH_NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+_BATCH_NORM = dict(zip(("gamma", "beta", "moving_mean", "moving_variance"), BATCH_NORM_TENSORS, strict=True))
 _TRAINING_ONLY = re.compile(
     r".*/(RMSProp(_1)?|Momentum|Adam(_1)?|\w*_quant/.*)|global_step|beta[12]_power|.*/(biased|local_step).*"
 )

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.layers import BATCH_NORM_TENSORS, Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import read_file
@@ -24,7 +24,6 @@ from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeM
 
 CONFIG_FILE = "config.json"
 DEFAULTS = Preprocessing(interpolation=Interpolation.BICUBIC)
-_STATISTICS = {"weight", "bias", "running_mean", "running_var"}
 NAMES = MOBILENET_V1["timm"]
 
 
@@ -129,6 +128,6 @@ def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor] | None:
         return None
     layer, _, kind = name.rpartition(".")
     ours = NAMES.layer(layer)
-    if ours is None or kind not in _STATISTICS:
+    if ours is None or kind not in BATCH_NORM_TENSORS:
         raise FormatError(f"{name} belongs to no layer of timm's MobileNet V1")
     return f"{ours}.{kind}", NamedTensor(name, value)

@@ -219,6 +219,7 @@ def width_multiplier_of(counts: list[tuple[int, int]]) -> tuple[float, Rounding]
 def _checked(tensors: Mapping[str, NamedTensor], network: Network) -> dict[str, Tensor]:
     parameters: dict[str, Tensor] = {}
     needed = network.parameter_shapes()
+    variances = {layer.batch_norm_names[-1] for layer in network.layers if layer.batch_norm is not None}
     for name, found in tensors.items():
         if name not in needed:
             raise FormatError(f"{found.source} belongs to no layer of {network.name}")
@@ -229,7 +230,7 @@ def _checked(tensors: Mapping[str, NamedTensor], network: Network) -> dict[str, 
         if found.value.shape != shape:
             raise FormatError(f"{found.source} has shape {found.value.shape} in PyTorch's layout; it needs {shape}")
         parameters[name] = float32(found)
-        if name.endswith("running_var") and parameters[name].min() < 0:
+        if name in variances and parameters[name].min() < 0:
             raise FormatError(f"{found.source} holds a negative variance")
     return parameters
 

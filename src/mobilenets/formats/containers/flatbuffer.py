@@ -62,11 +62,6 @@ class Table:
         at = self._at(slot)
         return default if at is None else self._data.f32(at)
 
-    def boolean(self, slot: int) -> bool:
-        """A truth value, false by default."""
-        at = self._at(slot)
-        return at is not None and self._data.u8(at) != 0
-
     def table(self, slot: int) -> Table | None:
         """A table within this one."""
         at = self._at(slot)

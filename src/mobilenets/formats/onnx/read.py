@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilenets.architecture.layers import INPUT, Activation, Padding
+from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Padding
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.description import FIELDS, Description
 from mobilenets.formats.graph import Graph, Step, Value, recognized, renamed_tensors
@@ -222,11 +222,11 @@ class _Reader:
 
     def _batch_norm(self, node: Node) -> str:
         layer = self._last_of(node)
-        names = ("weight", "bias", "running_mean", "running_var")
-        statistics = {name: self._constant(node, number) for number, name in enumerate(names, start=1)}
+        statistics = {name: self._constant(node, number) for number, name in enumerate(BATCH_NORM_TENSORS, start=1)}
         epsilon = float(f"{node.attributes.get('epsilon', 1e-5):.7g}")
-        if statistics["running_var"].value.size and statistics["running_var"].value.min() < 0:
-            raise FormatError(f"{statistics['running_var'].source} holds a negative variance")
+        variance = statistics[BATCH_NORM_TENSORS[-1]]
+        if variance.value.size and variance.value.min() < 0:
+            raise FormatError(f"{variance.source} holds a negative variance")
         self.graph.batch_norm(layer, epsilon, statistics)
         return layer
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.layers import (
+    BATCH_NORM_TENSORS,
     INPUT,
     Activation,
     Add,
@@ -349,10 +350,9 @@ class _Writer:
         tensor = self.node("Conv", inputs, f"{layer.name}/Conv", group=groups, **window)
         if layer.batch_norm is None:
             return tensor
-        statistics = ("weight", "bias", "running_mean", "running_var")
         return self.node(
             "BatchNormalization",
-            [tensor, *(self.parameter(layer, f"batch_norm.{statistic}") for statistic in statistics)],
+            [tensor, *(self.parameter(layer, f"batch_norm.{statistic}") for statistic in BATCH_NORM_TENSORS)],
             f"{layer.name}/BatchNormalization",
             epsilon=layer.batch_norm.epsilon,
         )
