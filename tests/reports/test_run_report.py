@@ -18,7 +18,7 @@ from mobilenets.reports import charts
 from mobilenets.reports.pages import frontier, training
 from mobilenets.reports.pages.markup import tag, write
 from mobilenets.reports.pages.summary import allowed
-from mobilenets.reports.run_report import read_run, write_report
+from mobilenets.reports.run_report import read_run, report, write_report
 from mobilenets.search.budget import Budget
 
 
@@ -198,6 +198,11 @@ def test_damaged_figures_are_an_error(change: dict[str, object], message: str, t
         path.write_text(text)
         with pytest.raises(DataError, match="cannot be read"):
             read_run(run)
+
+
+def test_a_folder_that_does_not_exist_is_named_before_the_run_is_read(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"r\.html cannot be written: there is no folder: '.*nowhere'$"):
+        report(tmp_path, tmp_path / "nowhere" / "r.html")
 
 
 def test_a_budget_in_words() -> None:

@@ -188,7 +188,7 @@ def shift_sums(layer: Layer, amount: Factors, parameters: dict[str, Tensor]) -> 
             raise CompressionError(
                 f"{layer.name} has neither bias nor batch norm to put a constant into; fold it first"
             )
-        name, sign = f"{layer.name}.batch_norm.running_mean", -1
+        name, sign = layer.batch_norm_names[2], -1
     parameters[name] = (parameters[name] + sign * amount).astype(np.float32)
 
 
