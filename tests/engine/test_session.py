@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,18 @@ def test_a_senseless_number_of_threads_is_refused(threads: int) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(EngineError, match=f"not {threads}"):
         Session(random_model(rng, random_network(rng)), threads=threads)
+
+
+@pytest.mark.parametrize("threads", [1.5, "2", True])
+def test_a_number_of_threads_is_an_integer(threads: Any) -> None:
+    rng = np.random.default_rng(0)
+    network = random_network(rng)
+    model = random_model(rng, network)
+    with pytest.raises(EngineError, match=f"threads must be an integer, not {threads!r}"):
+        Session(model, threads=threads)
+    pixels = np.zeros((1, network.height, network.width, 3), np.uint8)
+    with pytest.raises(EngineError, match=f"threads must be an integer, not {threads!r}"):
+        Session(model).run(pixels, threads=threads)
 
 
 @pytest.mark.parametrize("name", ["engine.predictor", "engine.evaluate", "data.resizing", "engine.session"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mobilenets.errors import PlanningError
@@ -46,8 +48,17 @@ def test_other_units_are_refused_with_an_example(parse: object, text: str, messa
 
 @pytest.mark.parametrize(
     "limits",
-    [{"max_latency_ms": 0}, {"max_file_bytes": -1}, {"max_latency_ms": float("nan")}, {"min_accuracy": 90}],
+    [
+        {"max_latency_ms": 0},
+        {"max_file_bytes": -1},
+        {"max_latency_ms": float("nan")},
+        {"max_latency_ms": "5ms"},
+        {"max_macs": [1]},
+        {"max_memory_bytes": True},
+        {"min_accuracy": "90%"},
+        {"min_accuracy": 90},
+    ],
 )
-def test_a_budget_that_makes_no_sense_is_refused(limits: dict[str, float]) -> None:
+def test_a_budget_that_makes_no_sense_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(PlanningError, match=next(iter(limits))):
-        Budget(**limits)  # type: ignore[arg-type]
+        Budget(**limits)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
+from mobilenets.base.arguments import check_integer, is_integer, is_number
 from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
 
@@ -33,8 +34,8 @@ class Rounding:
     minimum: int = 8
 
     def __post_init__(self) -> None:
-        if self.divisor < 1 or self.minimum < 1:
-            raise ArchitectureError(f"rounding needs a divisor and a minimum of at least 1, got {self}")
+        check_integer("divisor of rounding", self.divisor, ArchitectureError, least=1)
+        check_integer("minimum of rounding", self.minimum, ArchitectureError, least=1)
 
     def apply(self, channels: int, width_multiplier: float) -> int:
         """Channels of a layer that has ``channels`` of them at α = 1.
@@ -42,7 +43,7 @@ class Rounding:
         >>> Rounding().apply(32, 0.75), Rounding().apply(32, 0.1), Rounding(divisor=8).apply(64, 0.3)
         (24, 8, 24)
         """
-        if not (math.isfinite(width_multiplier) and width_multiplier > 0):
+        if not (is_number(width_multiplier) and math.isfinite(width_multiplier) and width_multiplier > 0):
             raise ArchitectureError(f"width multiplier must be a positive number, not {width_multiplier!r}")
         # A hair is added because 0.29 · 100 is 28.999999999999996 in binary and every person means 29.
         product = channels * width_multiplier + 1e-9
@@ -86,12 +87,15 @@ def check_resolution(resolution: int | tuple[int, int], *, smallest: int = SMALL
         smallest: Fewest pixels that either side may have.
 
     Raises:
-        ArchitectureError: If a side is smaller than ``smallest`` pixels.
+        ArchitectureError: If a side is no integer or smaller than ``smallest`` pixels.
 
     >>> check_resolution(224), check_resolution((96, 128))
     ((224, 224), (96, 128))
     """
-    height, width = (resolution, resolution) if isinstance(resolution, int) else resolution
+    sides = tuple(resolution) if isinstance(resolution, tuple | list) else (resolution, resolution)
+    if len(sides) != 2 or not all(is_integer(side) for side in sides):
+        raise ArchitectureError(f"resolution must be an integer or (height, width) in pixels, not {resolution!r}")
+    height, width = (int(side) for side in sides)
     for side in (height, width):
         if side < smallest:
             raise ArchitectureError(f"resolution must be at least {smallest} pixels, not {side}")

@@ -42,7 +42,7 @@ def with_resolution(network: Network, height: int, width: int) -> Network:
     >>> with_resolution(mobilenet_v1(resolution=224), 97, 97) == mobilenet_v1(resolution=97)
     True
     """
-    check_resolution(min(height, width))
+    check_resolution((height, width))
     old = network.shapes
     new = {INPUT: Shape(network.channels, height, width)}
     layers: list[Layer] = []

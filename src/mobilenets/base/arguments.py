@@ -34,12 +34,17 @@ def check_integer(name: str, given: Any, error: type[Exception], *, least: int, 
         least: Smallest value that is allowed.
         most: Largest value that is allowed.
     """
-    if isinstance(given, bool) or not isinstance(given, Integral):
+    if not is_integer(given):
         raise error(f"{name} must be an integer, not {given!r}")
     number = int(given)
     if number < least or (most is not None and number > most):
         expected = f"at least {least}" if most is None else f"from {least} to {most}"
         raise error(f"{name} must be {expected}, not {given}")
+
+
+def is_integer(given: object) -> bool:
+    """Whether a value is an integer, which a bool is not."""
+    return isinstance(given, Integral) and not isinstance(given, bool)
 
 
 def is_number(given: object) -> bool:

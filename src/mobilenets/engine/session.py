@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.base.arguments import check_integer
 from mobilenets.base.processors import cores
 from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
@@ -219,5 +220,5 @@ class Session:
 
 
 def _check_threads(threads: int | None) -> None:
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise EngineError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
+    if threads is not None:
+        check_integer("threads", threads, EngineError, least=1, most=MOST_THREADS)

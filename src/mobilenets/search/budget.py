@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from mobilenets.base.arguments import is_number
 from mobilenets.errors import PlanningError
 from mobilenets.search.candidates import Candidate
 
@@ -102,7 +103,8 @@ class Budget:
         min_accuracy: Smallest top-1, as a share of 1. The quickest network that reaches it is then chosen.
 
     Raises:
-        PlanningError: If a limit is not above zero and finite, or the accuracy is more than 1.
+        PlanningError: If a limit is no number above zero and finite (:func:`parse_latency` and its like read texts),
+            or the accuracy is more than 1.
     """
 
     max_latency_ms: float | None = None
@@ -114,8 +116,8 @@ class Budget:
     def __post_init__(self) -> None:
         for limit in fields(self):
             value = getattr(self, limit.name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise PlanningError(f"{limit.name} must be above zero and finite, not {value}")
+            if value is not None and not (is_number(value) and math.isfinite(value) and value > 0):
+                raise PlanningError(f"{limit.name} must be a number above zero and finite, not {value!r}")
         if self.min_accuracy is not None and self.min_accuracy > 1:
             raise PlanningError(f"min_accuracy is a share of at most 1, not {self.min_accuracy}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mobilenets.architecture.cost import cost, depthwise_separable_macs
@@ -145,9 +147,16 @@ def test_batch_norm_stands_after_every_layer_but_the_last() -> None:
         ({"width_multiplier": -0.5}, "width multiplier must be a positive number, not -0.5"),
         ({"resolution": 16}, "resolution must be at least 32 pixels, not 16"),
         ({"resolution": (224, 8)}, "resolution must be at least 32 pixels, not 8"),
+        ({"resolution": 33.5}, r"resolution must be an integer or \(height, width\) in pixels, not 33\.5"),
+        ({"resolution": (64, 33.5)}, r"in pixels, not \(64, 33\.5\)"),
+        ({"resolution": (64, 64, 3)}, r"in pixels, not \(64, 64, 3\)"),
+        ({"resolution": "64"}, "in pixels, not '64'"),
+        ({"resolution": None}, "in pixels, not None"),
+        ({"width_multiplier": "0.5"}, "width multiplier must be a positive number, not '0.5'"),
         ({"classes": 0}, "at least one class, not 0"),
+        ({"classes": 2.5}, r"at least one class, not 2\.5"),
     ],
 )
-def test_what_cannot_be_built_is_refused(changes: dict[str, float], message: str) -> None:
+def test_what_cannot_be_built_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ArchitectureError, match=message):
-        mobilenet_v1(**changes)  # type: ignore[arg-type]
+        mobilenet_v1(**changes)

@@ -12,6 +12,7 @@ from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding, check_resolution
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import is_integer
 from mobilenets.errors import ArchitectureError
 
 
@@ -79,8 +80,8 @@ def mobilenet_v1(
     (16, '512×5×5')
     """
     height, width = check_resolution(resolution)
-    if classes < 1:
-        raise ArchitectureError(f"a classifier needs at least one class, not {classes}")
+    if not (is_integer(classes) and classes >= 1):
+        raise ArchitectureError(f"a classifier needs at least one class, not {classes!r}")
     body = Body(
         height=height,
         width=width,
