@@ -28,10 +28,10 @@ def run_python(code: str) -> str:
     setting = """
         import os, sys, threading
         import numpy as np
-        from tests.engine.test_threads import some_model
-        from tests.support.random_models import random_pixels
+        from tests.support.random_models import random_int8_model, random_network, random_pixels
         from mobilenets.engine.session import Session
-        model = some_model()
+        rng = np.random.default_rng(5)
+        model = random_int8_model(rng, random_network(rng))
         session = Session(model, 2)
         pixels = random_pixels(np.random.default_rng(0), model.network, 3)
     """

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.architecture.test_encoding import HOSTILE, changed, places
+from tests.support.hostile_json import HOSTILE, changed, places
 from tests.support.random_models import random_int8_model, random_model, random_network
 from tests.support.strategies import SEEDS, float_models, int8_models
 from tests.support.stub_task import StrongestChannel

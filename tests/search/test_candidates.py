@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.search.test_profile import quadratic_profile
+from tests.support.profiles import quadratic_profile
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import PlanningError

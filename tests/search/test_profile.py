@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.profiles import quadratic_profile
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.session import Session
 from mobilenets.errors import PlanningError
@@ -22,17 +22,6 @@ from mobilenets.search.measuring import measure_profile, synthetic_model
 from mobilenets.search.plan import plan
 from mobilenets.search.profile import DeviceProfile, Point
 from mobilenets.search.search import search
-
-
-def quadratic_profile() -> DeviceProfile:
-    """A machine whose latency is exactly 1e-4 ms · α² · resolution², for any number of classes."""
-    points = tuple(
-        Point(width, side, precision, 1, 1e-4 * (width * side) ** 2, 1e-4 * (width * side) ** 2 / divisor, classes)
-        for width in PUBLISHED_WIDTHS
-        for side, classes in (*((side, 1000) for side in PUBLISHED_RESOLUTIONS), (128, 10))
-        for precision, divisor in (("float32", 1), ("int8", 3))
-    )
-    return DeviceProfile("a quadratic machine", "none", "mobilenet_v1", points, points[:1])
 
 
 def test_interpolation_is_exact_for_a_power_law() -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import Outcome
 from tests.conftest import ROOT
-from tests.search.test_profile import quadratic_profile
+from tests.support.profiles import quadratic_profile
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.cost import cost
