@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Layer, Padding
+from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, GlobalAveragePool, Layer, Padding
 from mobilenets.architecture.network import Network
 from mobilenets.engine.lowering import lower
 from mobilenets.engine.session import Session, chosen_instruction_set, instruction_sets
@@ -136,7 +136,8 @@ def test_a_chain_of_fused_layers_may_be_long() -> None:
         before = layers[-1].name if layers else INPUT
         same = Padding(1, 1, 1, 1)
         layers.append(DepthwiseConvolution(f"layer{index}", (before,), kernel=3, padding=same, bias=True))
-    network = Network("deep", 5, 4, tuple(layers), (layers[-1].name,))
+    layers.append(GlobalAveragePool("pool", (layers[-1].name,)))
+    network = Network("deep", 5, 4, tuple(layers), ("pool",))
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, network), random_pixels(rng, network, 1)
     (expected,) = reference.run(model, pixels).values()

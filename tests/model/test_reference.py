@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,9 @@ def test_convolutions_equal_loops(layer: Convolution | DepthwiseConvolution) -> 
 
 def one_layer(layer: Layer, tensors: dict[str, Any], size: tuple[int, int] = (2, 2)) -> Model:
     network = Network("n", *size, (layer,), (layer.name,))
+    if network.shapes[layer.name][1:] != (1, 1):  # a classifier gives no map first
+        layers = (layer, GlobalAveragePool("average", (layer.name,)))
+        network = replace(network, layers=layers, outputs=("average", layer.name))
     parameters = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
     return Model(network, parameters, Classification.numbered(network), AS_IT_IS)
 
@@ -171,7 +175,7 @@ def test_products_of_maps_and_of_one_value_per_channel() -> None:
         Multiply("channels", (INPUT, "g")),
         Multiply("pixels", (INPUT, "channels"), activation=Activation.RELU6),
     )
-    network = Network("n", 2, 2, layers, ("channels", "pixels"))
+    network = Network("n", 2, 2, layers, ("g", "channels", "pixels"))
     outputs = reference.run(Model(network, {}, Classification(numbered_labels(3)), AS_IT_IS), PIXELS)
     assert outputs["channels"][0, 0].tolist() == [[0, 3 * 4.5], [6 * 4.5, 9 * 4.5]]
     assert outputs["pixels"][0, 1].tolist() == [[5.5, 6], [6, 6]]

@@ -100,7 +100,8 @@ class Sample:
         kind: Name of the layer's type.
         form: Number of the sample among those of the type.
         activation: The layer's activation.
-        last: Whether the layer is the network's output; if not, a classifier reads it.
+        last: Whether the layer is an output of the network, the second one if it makes a map; if not, a classifier
+            reads it.
     """
 
     kind: str
@@ -117,12 +118,19 @@ class Sample:
     def network(self) -> Network:
         """The network; its layers have batch norms where their types can."""
         layers: list[Layer] = [_STEM, *SAMPLES[self.kind][self.form](self.activation)]
-        if not self.last:
-            shape = Network("sample", 9, 8, tuple(layers), (TESTED,)).shapes[TESTED]
-            if shape.height * shape.width > 1:
+        shape = Network("sample", 9, 8, tuple(layers), (TESTED,)).shapes[TESTED]
+        is_map = shape.height * shape.width > 1
+        if self.last and is_map:  # no classifier gives a map first
+            layers.append(Linear("classifier", ("stem",), out_features=5))
+            outputs: tuple[str, ...] = ("classifier", TESTED)
+        elif self.last:
+            outputs = (TESTED,)
+        else:
+            if is_map:
                 layers.append(GlobalAveragePool("pool", (TESTED,)))
             layers.append(Linear("classifier", (layers[-1].name,), out_features=5))
-        return Network("sample", 9, 8, tuple(layers), (layers[-1].name,), rounding=Rounding(divisor=1, minimum=1))
+            outputs = ("classifier",)
+        return Network("sample", 9, 8, tuple(layers), outputs, rounding=Rounding(divisor=1, minimum=1))
 
     @property
     def rng(self) -> np.random.Generator:

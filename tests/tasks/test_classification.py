@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobilenets.architecture.layers import INPUT, GlobalAveragePool, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.catalog import decode_task
@@ -138,6 +141,18 @@ def test_a_network_needs_as_many_classes_as_there_are_labels() -> None:
     Classification.numbered(network).check(network)
     with pytest.raises(ModelError, match="3 labels for a network of 4 classes"):
         CATS.check(network)
+
+
+def test_a_map_is_no_output_of_a_classifier() -> None:
+    pool = GlobalAveragePool("pool", ("map",))
+    layers = (PointwiseConvolution("map", (INPUT,), out_channels=3), pool)
+    features = Network("n", 2, 4, layers, ("pool", "map"))
+    CATS.check(features)
+    maps = replace(features, outputs=("map", "pool"))
+    expected = "the first output of a classifier holds one logit per class; that of n, map, is a map of 3×2×4"
+    for asked in (CATS.check, class_count, Classification.numbered):
+        with pytest.raises(ModelError, match=expected):
+            asked(maps)
 
 
 @pytest.mark.parametrize("label", ["a\nb", "\x1b[31m", "\udcff"])

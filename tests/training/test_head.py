@@ -9,6 +9,7 @@ import pytest
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import GlobalAveragePool, PointwiseConvolution
 from mobilenets.architecture.network import Network
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import class_count
 from mobilenets.training.head import output_layer, with_classes
@@ -23,6 +24,13 @@ def test_every_architecture_takes_other_classes_and_keeps_all_else(name: str) ->
     changed = {parameter for parameter, shape in shapes[5].items() if shapes[3][parameter] != shape}
     head = output_layer(before).name
     assert changed == {f"{head}.weight", f"{head}.bias"}
+
+
+def test_a_network_that_gives_a_map_has_no_head() -> None:
+    wide = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=2)
+    maps = replace(wide, layers=wide.layers[:-2], outputs=("block13.pointwise",))
+    with pytest.raises(TrainingError, match="of another task"):
+        output_layer(maps)
 
 
 def test_a_layer_that_something_else_reads_is_no_head() -> None:

@@ -247,10 +247,11 @@ class Classification:
         """Raise if a network is no classifier over these labels.
 
         Raises:
-            ModelError: If the number of labels is not the number of classes.
+            ModelError: If the first output is a map, or the number of labels is not the number of classes.
         """
-        if len(self.labels) != class_count(network):
-            raise ModelError(f"{len(self.labels)} labels for a network of {class_count(network)} classes")
+        classes = class_count(network)
+        if len(self.labels) != classes:
+            raise ModelError(f"{len(self.labels)} labels for a network of {classes} classes")
 
     def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> tuple[ClassPrediction, ...]:
         """Find the likeliest classes.
@@ -322,8 +323,19 @@ class Classification:
 
 
 def class_count(network: Network) -> int:
-    """Number of classes of a classifier: channels of its first output."""
-    return network.shapes[network.outputs[0]].channels
+    """Number of classes of a classifier: channels of its first output.
+
+    Raises:
+        ModelError: If that output is a map: it has more than one value per channel.
+    """
+    output = network.outputs[0]
+    shape = network.shapes[output]
+    if (shape.height, shape.width) != (1, 1):
+        raise ModelError(
+            f"the first output of a classifier holds one logit per class; that of {network.name}, {output}, "
+            f"is a map of {shape}"
+        )
+    return shape.channels
 
 
 def numbered_labels(classes: int) -> tuple[str, ...]:

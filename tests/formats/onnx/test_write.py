@@ -77,7 +77,8 @@ def test_onnxruntime_answers_bit_for_bit_on_random_int8_networks(seed: int, asym
 @pytest.mark.parametrize("activation", [Activation.HARD_SIGMOID, Activation.HARD_SWISH])
 def test_onnxruntime_makes_the_bytes_of_the_table(activation: Activation) -> None:
     swish = PointwiseConvolution("a", (INPUT,), out_channels=1, bias=True, activation=activation)
-    network = Network("table", 16, 16, (swish, MaxPool("pool", ("a",), kernel=1)), ("pool",), channels=1)
+    layers = (swish, GlobalAveragePool("average", ("a",)), MaxPool("pool", ("a",), kernel=1))
+    network = Network("table", 16, 16, layers, ("average", "pool"), channels=1)
     before, after = TensorQuantization(0.05, 131), TensorQuantization(0.021, 7)
     scales = {INPUT: TensorQuantization(0.05, 128), "a": after, "pool": after}
     parameters: dict[str, npt.NDArray[Any]] = {
