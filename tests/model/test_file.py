@@ -431,14 +431,25 @@ def with_short_numbers(seed: int = 3, *, newer: bool = True) -> Model:
 
 def test_a_file_has_the_lowest_version_that_describes_it(tmp_path: Path) -> None:
     assert version_of(small_model(), tmp_path / "model.safetensors") == "1"
-    assert version_of(with_short_numbers(newer=False), tmp_path / "model.safetensors") == "2"
-    model = random_int8_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
-    long = {
-        name: np.full_like(tensor, 2**15) if name.endswith(".bias") else np.full_like(tensor, 0.1)
-        for name, tensor in model.parameters.items()
-        if name.endswith((".bias", ".weight_scale"))
-    }
-    assert version_of(model.with_parameters({**model.parameters, **long}), tmp_path / "model.safetensors") == "1"
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    assert version_of(random_int8_model(np.random.default_rng(0), network), tmp_path / "model.safetensors") == "3"
+
+
+def test_an_int8_file_states_its_arithmetic(whole_int8: bytes) -> None:
+    def state(arithmetic: object, version: str = "3") -> bytes:
+        def edit(header: dict[str, Any]) -> None:
+            quantization = json.loads(header["__metadata__"]["quantization"])
+            assert quantization.pop("arithmetic") == "float32"
+            if arithmetic is not None:
+                quantization["arithmetic"] = arithmetic
+            header["__metadata__"] |= {"quantization": json.dumps(quantization), "format_version": version}
+
+        return edited(whole_int8, edit)
+
+    refused(state("float64"), "the arithmetic is 'float64'; known is 'float32'")
+    refused(state([]), "the arithmetic is \\[\\]; known is 'float32'")
+    refused(state(None), "of format version 3 states its arithmetic; it holds activations, weight_bits")
+    refused(state("float32", version="2"), "of format version 2 states no arithmetic; it holds activations")
 
 
 def test_what_older_readers_do_not_know_needs_version_3(tmp_path: Path) -> None:
@@ -494,10 +505,19 @@ def test_rounding_up_to_bfloat16_gives_the_next_one(value: float) -> None:
     assert single <= up <= single * (1 + 2**-7)
 
 
+def as_version(version: str, header: dict[str, Any]) -> None:
+    """Make the header of an int8 classifier's file that of an older version."""
+    metadata = header["__metadata__"]
+    quantization = json.loads(metadata["quantization"])
+    del quantization["arithmetic"]
+    metadata |= {"format_version": version, "quantization": json.dumps(quantization)}
+    metadata["labels"] = json.dumps(json.loads(metadata.pop("task"))["labels"])
+
+
 def test_a_version_1_file_holds_no_types_of_version_2(tmp_path: Path) -> None:
     save(with_short_numbers(newer=False), tmp_path / "model.safetensors")
     content = (tmp_path / "model.safetensors").read_bytes()
-    older = edited(content, lambda header: header["__metadata__"].update(format_version="1"))
+    older = edited(content, lambda header: as_version("1", header))
     refused(older, r"holds u?int16; the model needs (float32|int32)")
 
 
@@ -506,7 +526,7 @@ def test_a_file_of_version_1_as_it_was_written_before_version_2_still_loads(tmp_
     model = with_short_numbers(newer=False)
     save(model, tmp_path / "new.safetensors")
     header, data = split(tmp_path / "new.safetensors")
-    header["__metadata__"]["format_version"] = "1"
+    as_version("1", header)
     older, written = {"__metadata__": header["__metadata__"]}, b""
     for name, entry in header.items():
         if name == "__metadata__":
@@ -519,6 +539,16 @@ def test_a_file_of_version_1_as_it_was_written_before_version_2_still_loads(tmp_
         written += content
     (tmp_path / "old.safetensors").write_bytes(join(older, written))
     assert_same(load(tmp_path / "old.safetensors"), model)
+
+
+def test_an_int8_file_of_version_2_still_loads_and_is_written_as_version_3(tmp_path: Path) -> None:
+    model = with_short_numbers(newer=False)
+    path = tmp_path / "model.safetensors"
+    save(model, path)
+    path.write_bytes(edited(path.read_bytes(), lambda header: as_version("2", header)))
+    loaded = load(path)
+    assert_same(loaded, model)
+    assert version_of(loaded, path) == "3"
 
 
 def test_another_kind_of_tensor_is_not_held_in_two_bytes(tmp_path: Path) -> None:

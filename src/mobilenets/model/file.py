@@ -6,9 +6,13 @@ safetensors, its metadata field by field, and its tensors against the network, b
 
 A file has the lowest version whose readers understand all that is in it:
 
-1. classifiers of the first layer types and activations;
-2. also bfloat16 scales, int16 biases and statistics of subnets (see :mod:`mobilenets.model.packing`);
-3. also every other task (``task`` takes the place of ``labels``), layer type and activation.
+1. float32 classifiers of the first layer types and activations;
+2. also statistics of subnets (see :mod:`mobilenets.model.packing`);
+3. also int8, with its arithmetic stated, and every other task (``task`` takes the place of ``labels``), layer type and
+   activation.
+
+int8 Models were once written as versions 1 and 2 (which added bfloat16 scales and int16 biases), for multipliers that
+were the float32 nearest to the exact quotient; their numbers are read for today's arithmetic.
 """
 
 from __future__ import annotations
@@ -91,12 +95,10 @@ def _serialized(model: Model) -> bytes:
     """Content of a Model's file."""
     from safetensors.numpy import save as serialize
 
-    tensors, version = pack(model)
-    if _needs_version_3(model):
+    version = _lowest_version(model)
+    if version >= 3:
         decode_task(model.task.encode())  # a task that load would refuse is refused here
-        version, task = 3, {"task": _to_json(model.task.encode())}
-    else:
-        task = {"labels": _to_json(list(model.labels))}
+    task = {"task": _to_json(model.task.encode())} if version >= 3 else {"labels": _to_json(list(model.labels))}
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
@@ -106,14 +108,17 @@ def _serialized(model: Model) -> bytes:
         "quantization": _to_json(model.quantization.encode() if model.quantization else None),
         "provenance": _to_json(dict(model.provenance)),
     }
-    return _finished(serialize(tensors, metadata=metadata))
+    return _finished(serialize(pack(model), metadata=metadata))
 
 
-def _needs_version_3(model: Model) -> bool:
-    """Whether the Model has a task, a layer type or an activation that readers of versions 1 and 2 do not know."""
-    return not isinstance(model.task, Classification) or not all(
+def _lowest_version(model: Model) -> int:
+    """The first version whose readers know all that the Model has."""
+    known = isinstance(model.task, Classification) and all(
         isinstance(layer, _FIRST_LAYERS) and layer.activation in _FIRST_ACTIVATIONS for layer in model.network.layers
     )
+    if model.quantization is not None or not known:
+        return 3
+    return 2 if model.subnets else 1
 
 
 def _finished(content: bytes) -> bytes:
@@ -150,8 +155,7 @@ def load(path: str | PathLike[str]) -> Model:
             )
         subnets = take_subnets(mapped) if _VERSIONS[version] >= 2 else {}
         network = decode(_from_json(metadata, "network"))
-        quantization_data = _from_json(metadata, "quantization")
-        quantization = None if quantization_data is None else Quantization.decode(quantization_data)
+        quantization = _quantization(metadata, _VERSIONS[version])
         task = _task(metadata, _VERSIONS[version])
         provenance = _from_json(metadata, "provenance")
         if not isinstance(provenance, dict):
@@ -169,6 +173,17 @@ def load(path: str | PathLike[str]) -> Model:
         raise
     except (ModelError, ArchitectureError) as error:
         raise ModelFileError(f"{path}: {error}") from None
+
+
+def _quantization(metadata: Mapping[str, str], version: int) -> Quantization | None:
+    data = _from_json(metadata, "quantization")
+    if data is None:
+        return None
+    if isinstance(data, dict) and ("arithmetic" in data) != (version >= 3):
+        needed = "states its arithmetic" if version >= 3 else "states no arithmetic"
+        held = ", ".join(data)
+        raise ModelError(f"the quantization of format version {version} {needed}; it holds {held:.80}")
+    return Quantization.decode(data)
 
 
 def _task(metadata: Mapping[str, str], version: int) -> Task:

@@ -25,22 +25,16 @@ _SUBNETS = "slices."
 _SUBNET_NAME = re.compile(r"([0-9]{1,3}\.[0-9]{1,17})-([0-9]{1,5})")
 
 
-def pack(model: Model) -> tuple[dict[str, Tensor], int]:
-    """Tensors as the file holds them, and the lowest format version whose readers understand them.
+def pack(model: Model) -> dict[str, Tensor]:
+    """Tensors as the file holds them.
 
     Raises:
         ModelError: If weights are declared to use 4 bits and do not.
     """
-    packed: dict[str, Tensor] = {}
-    version = 1
-    for name, tensor in model.parameters.items():
-        stored, since = _stored(model, name, tensor)
-        packed[name] = np.ascontiguousarray(stored)
-        version = max(version, since)
+    packed = {name: np.ascontiguousarray(_stored(model, name, tensor)) for name, tensor in model.parameters.items()}
     for (width, resolution), statistics in model.subnets.items():
         packed[f"{_SUBNETS}{float(width)!r}-{resolution}"] = np.ascontiguousarray(statistics)
-        version = 2
-    return packed, version
+    return packed
 
 
 def take_subnets(tensors: dict[str, Tensor]) -> dict[tuple[float, int], Tensor]:
@@ -104,19 +98,19 @@ def round_up_to_bfloat16(values: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     return rounded.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
-def _stored(model: Model, name: str, tensor: Tensor) -> tuple[Tensor, int]:
+def _stored(model: Model, name: str, tensor: Tensor) -> Tensor:
     layer, _, kind = name.rpartition(".")
     if model.quantization is None:
-        return tensor, 1
+        return tensor
     if kind == "weight" and model.quantization.bits(layer) == 4:
-        return _packed_nibbles(name, tensor), 1
+        return _packed_nibbles(name, tensor)
     if kind == "bias" and np.array_equal(tensor.astype(np.int16), tensor):
-        return tensor.astype(np.int16), 2
+        return tensor.astype(np.int16)
     if kind == "weight_scale":
         bits = np.ascontiguousarray(tensor).view(np.uint32)
         if not np.any(bits & 0xFFFF):
-            return (bits >> 16).astype(BFLOAT16), 2
-    return tensor, 1
+            return (bits >> 16).astype(BFLOAT16)
+    return tensor
 
 
 def _packed_nibbles(name: str, tensor: Tensor) -> Tensor:

@@ -24,6 +24,9 @@ from mobilenets.model.activations import activate
 
 Multipliers = npt.NDArray[np.float32]
 
+ARITHMETIC = "float32"
+"""How multipliers are computed: every step rounded to float32. Files state it, because it was another once."""
+
 SMALLEST_SCALE = 1e-12
 LARGEST_SCALE = 1e12
 """Bounds on scales, so that no product or quotient of three of them leaves float32, whatever a file says."""
@@ -143,8 +146,9 @@ class Quantization:
                 )
 
     def encode(self) -> dict[str, Any]:
-        """JSON-ready values."""
+        """JSON-ready values, and the :data:`ARITHMETIC` that they are made for."""
         encoded: dict[str, Any] = {
+            "arithmetic": ARITHMETIC,
             "activations": _encoded(self.activations),
             "weight_bits": dict(self.weight_bits),
         }
@@ -154,15 +158,19 @@ class Quantization:
 
     @staticmethod
     def decode(data: object) -> Quantization:
-        """What :meth:`encode` wrote.
+        """What :meth:`encode` wrote, or what was written before it stated the arithmetic.
 
         Raises:
             ModelError: If a field is missing, unknown or out of range.
         """
-        if not isinstance(data, dict) or set(data) - {"pre_activations"} != {"activations", "weight_bits"}:
+        optional = {"arithmetic", "pre_activations"}
+        if not isinstance(data, dict) or set(data) - optional != {"activations", "weight_bits"}:
             raise ModelError(
-                "quantization must hold activations and weight_bits, may hold pre_activations, and nothing else"
+                "quantization must hold activations and weight_bits, may hold arithmetic and pre_activations, and "
+                "nothing else"
             )
+        if data.get("arithmetic", ARITHMETIC) != ARITHMETIC:
+            raise ModelError(f"quantization: the arithmetic is {data['arithmetic']!r:.40}; known is {ARITHMETIC!r}")
         weight_bits = data["weight_bits"]
         if not isinstance(weight_bits, dict):
             raise ModelError("quantization: weight_bits must be an object")
