@@ -89,6 +89,8 @@ def test_every_layer_type_is_listed_with_its_own_kind() -> None:
         (lambda: MaxPool("m", (INPUT,), kernel=3, padding=Padding(3, 0, 0, 0)), "not smaller than the kernel"),
         (lambda: PointwiseConvolution("p", (INPUT,), out_channels=0), "p: out_channels must be at least 1, not 0"),
         (lambda: Linear("l", (INPUT,), out_features=-1), "l: out_features must be at least 1, not -1"),
+        (lambda: Linear("l", (INPUT,), out_features=2.5), "l: out_features must be an integer, not 2.5"),  # type: ignore[arg-type]
+        (lambda: Convolution("c", (INPUT,), kernel="3"), "c: kernel must be an integer, not '3'"),  # type: ignore[arg-type]
         (lambda: BatchNorm(0.0), "epsilon must be a positive number, not 0.0"),
         (lambda: BatchNorm(float("nan")), "epsilon must be a positive number, not nan"),
     ],

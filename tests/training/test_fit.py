@@ -279,6 +279,7 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
         ({"epochs": 0}, TrainingError, "epochs must be at least 1, not 0"),
         ({"epochs": 1.5}, TrainingError, "epochs must be an integer, not 1.5"),
         ({"threads": 0}, TrainingError, "threads must be at least 1"),
+        ({"seed": 1.5}, TrainingError, "seed must be an integer, not 1.5"),
         ({"threads": "2"}, TrainingError, "threads must be an integer, not '2'"),
         ({"flip": "bogus"}, TrainingError, "no flip is called 'bogus'; known are none, horizontal, any"),
         ({"architecture": "mobilenet_v9"}, ArchitectureError, "did you mean mobilenet_v1"),

@@ -10,6 +10,7 @@ import math
 from enum import StrEnum
 from typing import ClassVar, NamedTuple, assert_never
 
+from mobilenets.base.arguments import check_integer
 from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
 
@@ -172,8 +173,8 @@ class Windowed(Layer):
     padding: Padding = Padding()
 
     def __post_init__(self) -> None:
-        check(self.kernel >= 1, f"{self.name}: kernel must be at least 1, not {self.kernel}")
-        check(self.stride >= 1, f"{self.name}: stride must be at least 1, not {self.stride}")
+        check_integer(f"{self.name}: kernel", self.kernel, ArchitectureError, least=1)
+        check_integer(f"{self.name}: stride", self.stride, ArchitectureError, least=1)
         check(min(self.padding) >= 0, f"{self.name}: padding must not be negative, got {tuple(self.padding)}")
         check(
             max(self.padding) < self.kernel or max(self.padding) == 0,
@@ -210,7 +211,7 @@ class Convolution(Windowed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.out_channels >= 1, f"{self.name}: out_channels must be at least 1, not {self.out_channels}")
+        check_integer(f"{self.name}: out_channels", self.out_channels, ArchitectureError, least=1)
         check(
             self.groups >= 1 and self.out_channels % self.groups == 0,
             f"{self.name}: groups ({self.groups}) must divide out_channels ({self.out_channels})",
@@ -266,7 +267,7 @@ class PointwiseConvolution(Layer):
     has_weight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check(self.out_channels >= 1, f"{self.name}: out_channels must be at least 1, not {self.out_channels}")
+        check_integer(f"{self.name}: out_channels", self.out_channels, ArchitectureError, least=1)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         shape = self._only(shapes)
@@ -312,7 +313,7 @@ class Linear(Layer):
     has_weight: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check(self.out_features >= 1, f"{self.name}: out_features must be at least 1, not {self.out_features}")
+        check_integer(f"{self.name}: out_features", self.out_features, ArchitectureError, least=1)
 
     def output_shape(self, shapes: tuple[Shape, ...]) -> Shape:
         self._only(shapes)

@@ -14,7 +14,7 @@ import torch
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes, with_resolution
-from mobilenets.base.arguments import check_integer, word_of
+from mobilenets.base.arguments import check_integer, is_integer, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Subset
@@ -101,6 +101,8 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
+    if not is_integer(settings.seed):
+        raise TrainingError(f"seed must be an integer, not {settings.seed!r}")
     if settings.epochs is not None:
         check_integer("epochs", settings.epochs, TrainingError, least=1)
     if settings.threads is not None:
