@@ -1,4 +1,4 @@
-"""What every architecture of the catalogue promises: the test asks the catalogue for the list."""
+"""What every architecture of the catalog promises: the test asks the catalog for the list."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_model_is_written_with_its_report(mobilenets: RunCommand, place: Place
     assert entry["quality"]["agreement"] == [found["count"], found["of"]]
 
 
-def test_labelled_images_evaluate_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
+def test_labeled_images_evaluate_by_accuracy(mobilenets: RunCommand, place: Place) -> None:
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "--explain", "-q")
     outcome = mobilenets("quantize", place.model, *arguments, "--images", 8, "-o", place.folder / "out.safetensors")
     assert outcome.code == 0
@@ -127,7 +127,7 @@ def test_a_model_is_quantized_without_images_only_by_force(mobilenets: RunComman
     assert "quality" not in entry
 
 
-def test_labelled_images_evaluate_a_model_that_was_quantized_without_any(mobilenets: RunCommand, place: Place) -> None:
+def test_labeled_images_evaluate_a_model_that_was_quantized_without_any(mobilenets: RunCommand, place: Place) -> None:
     arguments = ("--data-free", "--data", place.images, "--max-drop", "100", "-q")
     outcome = mobilenets("quantize", place.model, *arguments, "--explain", "--json")
     assert outcome.code == 0
@@ -164,7 +164,7 @@ def test_it_must_be_said_whether_there_are_images(mobilenets: RunCommand, place:
 
 
 def test_no_image_calibrates_and_evaluates_where_there_are_enough(mobilenets: RunCommand, place: Place) -> None:
-    """24 labelled images: 8 calibrate, so 16 are left to evaluate on; of 20 that calibrate too few would be left."""
+    """24 labeled images: 8 calibrate, so 16 are left to evaluate on; of 20 that calibrate too few would be left."""
     arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "--json", "-q")
     apart = mobilenets("quantize", place.model, *arguments, "--images", 8).json
     assert (apart["agreement"]["of"], apart["calibration_images_used"]) == (16, False)
@@ -188,7 +188,7 @@ def test_it_says_whether_fit_trained_on_the_images_that_evaluate(
 def test_options_that_would_do_nothing_are_refused(mobilenets: RunCommand, place: Place) -> None:
     arguments = ("quantize", place.model, "--calibration", place.images)
     for more, message in (
-        (("--max-drop", "0.5"), "--max-drop is of top-1, which only labelled images can tell"),
+        (("--max-drop", "0.5"), "--max-drop is of top-1, which only labeled images can tell"),
         (("--data", place.images, "--max-drop", "nan"), "nan is not a number of points"),
         (("--epochs", "3"), "give --qat or --auto too"),
         (("-o", place.model), "--output would overwrite"),

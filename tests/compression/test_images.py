@@ -23,15 +23,15 @@ def test_images_train_with_the_classes_that_are_known(place: Place) -> None:
     extra.mkdir()
     for name in ("a", "b"):
         Image.new("RGB", (40, 40)).save(extra / f"{name}.png")
-    labelled = str(place.images)
-    chosen = choose_images(small_model(), extra, labelled, 2, trains=True)
+    labeled = str(place.images)
+    chosen = choose_images(small_model(), extra, labeled, 2, trains=True)
     assert (len(chosen.evaluation), len(chosen.training)) == (12, 14)
     for image, target in zip(chosen.training.images, chosen.training.targets.tolist(), strict=True):
         folder = Path(image.name).parent.name
         assert target == (UNKNOWN if folder in ("", "extra") else int(folder)), image.name
-    alike = choose_images(small_model(), labelled, labelled, 8, trains=True)  # labels of the same files are known
+    alike = choose_images(small_model(), labeled, labeled, 8, trains=True)  # labels of the same files are known
     assert (alike.training.targets != UNKNOWN).all()
-    alone = choose_images(small_model(), labelled, None, 8, trains=True)
+    alone = choose_images(small_model(), labeled, None, 8, trains=True)
     assert (alone.training.targets == UNKNOWN).all()
 
 

@@ -104,7 +104,7 @@ def test_a_model_can_be_trained_right_away(place: Place) -> None:
 def test_the_data_free_model_of_no_images_is_refused_but_there(place: Place) -> None:
     result = quantize(small_model(), method=Method.DATA_FREE)
     assert result.refusal == "there are no images to evaluate it on"
-    assert result.next_steps == ("labelled images to evaluate on",)
+    assert result.next_steps == ("labeled images to evaluate on",)
     assert result.model.provenance["quantization"]["made_by"] == "data-free"
     evaluated = quantize(small_model(), data=place.images, method=Method.DATA_FREE, max_drop=100)
     assert evaluated.report.agreement.total == 24

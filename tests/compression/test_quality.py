@@ -40,13 +40,11 @@ def test_a_float_model_that_is_never_sure_must_be_followed_everywhere() -> None:
 
 
 def test_with_labels_the_drop_decides() -> None:
-    labelled = replace(GOOD, top1_before=Share(700, 1000), top1_after=Share(690, 1000), sure_agreement=Share(1, 50))
-    assert labelled.drop == pytest.approx(1.0)
-    assert replace(labelled, top1_after=Share(691, 1000)).refusal() is None
-    assert "falls by 2.00 points; at most 1 are allowed" in str(
-        replace(labelled, top1_after=Share(680, 1000)).refusal()
-    )
-    assert replace(labelled, top1_after=Share(680, 1000)).refusal(max_drop=2.5) is None
+    labeled = replace(GOOD, top1_before=Share(700, 1000), top1_after=Share(690, 1000), sure_agreement=Share(1, 50))
+    assert labeled.drop == pytest.approx(1.0)
+    assert replace(labeled, top1_after=Share(691, 1000)).refusal() is None
+    assert "falls by 2.00 points; at most 1 are allowed" in str(replace(labeled, top1_after=Share(680, 1000)).refusal())
+    assert replace(labeled, top1_after=Share(680, 1000)).refusal(max_drop=2.5) is None
 
 
 def test_a_refusal_names_the_worst_layers_and_what_to_try() -> None:
@@ -69,7 +67,7 @@ def test_a_model_that_was_not_evaluated_is_refused_in_other_words() -> None:
 
 
 def test_merit_is_accuracy_before_agreement_before_sqnr() -> None:
-    labelled = replace(GOOD, top1_before=Share(70, 100), top1_after=Share(70, 100))
-    assert replace(labelled, top1_after=Share(71, 100), logits_sqnr_db=10.0).merit > labelled.merit
+    labeled = replace(GOOD, top1_before=Share(70, 100), top1_after=Share(70, 100))
+    assert replace(labeled, top1_after=Share(71, 100), logits_sqnr_db=10.0).merit > labeled.merit
     assert replace(GOOD, sure_agreement=Share(49, 50), logits_sqnr_db=90.0).merit < GOOD.merit
     assert replace(GOOD, logits_sqnr_db=31.0).merit > GOOD.merit

@@ -1,4 +1,4 @@
-"""Finding and splitting labelled images."""
+"""Finding and splitting labeled images."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_an_unreadable_folder_is_named(two_classes: Path) -> None:
     (two_classes / "cat").chmod(0o755)
 
 
-def test_unlabelled_images_are_found_wherever_they_are_named(two_classes: Path) -> None:
+def test_unlabeled_images_are_found_wherever_they_are_named(two_classes: Path) -> None:
     found = images_of([two_classes / "cat" / "000.png", two_classes])
     assert len(found) == 81
     with pytest.raises(DataError, match="nowhere does not exist"):

@@ -1,4 +1,4 @@
-"""Evaluation of a Model on labelled images, and how labels of data and Model are matched."""
+"""Evaluation of a Model on labeled images, and how labels of data and Model are matched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting other classes on every architecture of the catalogue."""
+"""Putting other classes on every architecture of the catalog."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from mobilenets.training.quantization_aware import Teacher, recipe_for, train
 from mobilenets.training.selection import is_better
 from mobilenets.training.views import Views
 
-RECIPE = recipe_for(("cat", "dog"), labelled=False)
+RECIPE = recipe_for(("cat", "dog"), labeled=False)
 
 
 @pytest.fixture(autouse=True)

@@ -78,12 +78,12 @@ def test_labels_are_compared_with_the_answers_to_distorted_views_too() -> None:
 
 def test_views_that_are_not_distorted_say_what_the_images_say() -> None:
     _, held, evaluation = judged(1, 16)
-    labelled = replace(evaluation, targets=np.arange(16) % 6)
-    score = Views(labelled, UNDISTORTED).score(held)
+    labeled = replace(evaluation, targets=np.arange(16) % 6)
+    score = Views(labeled, UNDISTORTED).score(held)
     logits = logits_of(held, evaluation.pixels).astype(np.float64)
-    expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(16), labelled.targets]
+    expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(16), labeled.targets]
     np.testing.assert_allclose(score.losses, expected, rtol=1e-5)
-    np.testing.assert_array_equal(score.right, logits.argmax(axis=1) == labelled.targets)
+    np.testing.assert_array_equal(score.right, logits.argmax(axis=1) == labeled.targets)
 
 
 def test_many_images_have_fewer_views_and_the_same_seed_the_same() -> None:

@@ -1,6 +1,6 @@
 """Every architecture by name.
 
-The dictionary is written out by hand: what the catalogue holds can be read here, and nothing registers itself by
+The dictionary is written out by hand: what the catalog holds can be read here, and nothing registers itself by
 being imported. Tests build, cost, run, save and load everything in it.
 """
 
@@ -64,7 +64,7 @@ class Specification:
     """An architecture with its width and resolution, as one short text names it: ``mobilenet_v1@0.5-160``.
 
     Attributes:
-        name: A name of the catalogue.
+        name: A name of the catalog.
         width_multiplier: α, or None for the architecture's own default.
         resolution: Side of the square input in pixels, or None for the architecture's own default.
     """
@@ -78,7 +78,7 @@ class Specification:
         """Read ``NAME``, ``NAME@WIDTH`` or ``NAME@WIDTH-RESOLUTION``.
 
         Raises:
-            ArchitectureError: If the text is not of that form or the name is not in the catalogue.
+            ArchitectureError: If the text is not of that form or the name is not in the catalog.
 
         >>> Specification.parse("mobilenet_v1@0.5-160")
         Specification(name='mobilenet_v1', width_multiplier=0.5, resolution=160)

@@ -21,7 +21,7 @@ class Network:
     """A network: input size, layers in order of execution, and which of them are its outputs.
 
     Attributes:
-        name: What people call it, such as ``mobilenet_v1``: a name of the catalogue where it came from there.
+        name: What people call it, such as ``mobilenet_v1``: a name of the catalog where it came from there.
         height: Input height in pixels.
         width: Input width in pixels.
         layers: The layers; each reads only layers before it, or ``"input"``.

@@ -86,7 +86,7 @@ def compare(
     Every convolution of every network is followed by a batch norm, as MobileNet's are: one recipe then suits all.
 
     Args:
-        source: Labelled images, as for ``fit``.
+        source: Labeled images, as for ``fit``.
         models: Names such as ``mobilenet_v1@0.5-160`` or ``squeezenet``.
         output: Folder that gets one folder per network.
         settings: Recipe, seed and threads of all trainings. Its resolution replaces those of the names; its epochs, if

@@ -14,7 +14,7 @@ import click
 from mobilenets.base.progress import SILENT, Progress, Task
 from mobilenets.base.text import per_second
 
-if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labelled
+if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labeled
     from rich.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])

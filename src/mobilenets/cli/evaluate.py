@@ -1,4 +1,4 @@
-"""``mobilenets evaluate``: how right a Model is on labelled images."""
+"""``mobilenets evaluate``: how right a Model is on labeled images."""
 
 from __future__ import annotations
 

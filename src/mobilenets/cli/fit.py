@@ -89,7 +89,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 def command(
     data: str, output: Path, resume: bool, force: bool, int8: bool, as_json: bool, quiet: bool, **options: Any
 ) -> None:
-    """Train a classifier on the labelled images of DATA.
+    """Train a classifier on the labeled images of DATA.
 
     DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
     not give are split off. The test images are evaluated once, at the end.

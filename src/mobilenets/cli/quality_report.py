@@ -19,7 +19,7 @@ STEP_OPTIONS = {
     "more calibration images": "--images",
     "8-bit weights": "--weight-bits 8",
     "calibration images": "--calibration",
-    "labelled images to evaluate on": "--data",
+    "labeled images to evaluate on": "--data",
 }
 """The option for each step that a refusal proposes."""
 

@@ -31,7 +31,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.option("--calibration", help="Folder of images like those that the Model will see; they need no labels.")
 @click.option("--data-free", is_flag=True, help="Calibrate without images, from batch-norm parameters.")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
-@click.option("--data", help="Labelled images to evaluate on: a folder of class folders, or a CSV.")
+@click.option("--data", help="Labeled images to evaluate on: a folder of class folders, or a CSV.")
 @click.option("-o", "--output", type=OutputFile(), help="[default: MODEL with .int8 in its name]")
 @click.option("--max-drop", type=float, default=1.0, show_default=True, help="Points of top-1 that may be lost.")
 @click.option("--force", is_flag=True, help="Write the Model even if it lost too much.")
@@ -86,7 +86,7 @@ def command(
     With --data, a loss of more than --max-drop points of top-1 is refused; without, agreement under 97 % on the images
     where the float32 Model is sure. Without any images nothing can be evaluated, and --force is needed.
     """
-    _refuse_contradictions(data_free=data_free, labelled=data is not None, trains=auto or train_it)
+    _refuse_contradictions(data_free=data_free, labeled=data is not None, trains=auto or train_it)
     if not math.isfinite(max_drop):
         raise click.BadParameter(f"{max_drop} is not a number of points", param_hint="--max-drop")
     path = output or model.with_suffix(".int8.safetensors")
@@ -132,7 +132,7 @@ def command(
         click.echo(f"{path} is written")
 
 
-def _refuse_contradictions(*, data_free: bool, labelled: bool, trains: bool) -> None:
+def _refuse_contradictions(*, data_free: bool, labeled: bool, trains: bool) -> None:
     """Raise a misuse if it is not clear whether there are calibration images, or an option would do nothing."""
     context = click.get_current_context()
 
@@ -144,7 +144,7 @@ def _refuse_contradictions(*, data_free: bool, labelled: bool, trains: bool) -> 
         raise click.UsageError(f"--data-free calibrates without images; {given[0]} needs them. Give one or the other")
     if not data_free and "--calibration" not in given:
         raise click.UsageError("give --calibration FOLDER, with images like those to come, or --data-free")
-    if not labelled and is_given("max_drop"):
-        raise click.UsageError("--max-drop is of top-1, which only labelled images can tell: give --data too")
+    if not labeled and is_given("max_drop"):
+        raise click.UsageError("--max-drop is of top-1, which only labeled images can tell: give --data too")
     if not trains and is_given("epochs"):
         raise click.UsageError("--epochs are of quantization-aware training: give --qat or --auto too")

@@ -34,7 +34,7 @@ class QuantizationImages:
         calibration: For ranges and rounding; none for data-free quantization.
         evaluation: For the quality report, with their classes (positions in the Model's labels) if there are labels.
         training: For quantization-aware training; the class is :data:`UNKNOWN` where it is not known.
-        labelled: Whether the classes of the evaluation images are known.
+        labeled: Whether the classes of the evaluation images are known.
         calibration_overlap: Whether some of the evaluation images calibrate as well.
         trained_on: Whether the float Model was trained on the evaluation images.
     """
@@ -42,7 +42,7 @@ class QuantizationImages:
     calibration: Subset
     evaluation: Subset
     training: Subset
-    labelled: bool
+    labeled: bool
     calibration_overlap: bool = False
     trained_on: bool = False
 
@@ -60,7 +60,7 @@ def choose_images(
     Args:
         model: What is quantized: labels must be its own, and the split is the one that it was fitted to.
         calibration: Folder of images without labels; None calibrates with the training images of ``data``.
-        data: Labelled images, or None.
+        data: Labeled images, or None.
         count: Number of calibration images; 0 for data-free quantization.
         trains: Whether the Model may be trained.
 
@@ -69,7 +69,7 @@ def choose_images(
     """
     found = None if calibration is None else tuple(images_of([calibration]))
     if data is None:
-        return _unlabelled(found or (), count)
+        return _unlabeled(found or (), count)
     if isinstance(data, Dataset):
         collection = Collection(data.labels, {name: data.part(name) for name in _PARTS}, data.source)
         indices = match_labels(collection, model.labels)
@@ -79,20 +79,20 @@ def choose_images(
                 _without_classes(_spread(data.train.images, count)),
                 _in_classes(data.validation, indices),
                 _in_classes(data.train, indices),
-                labelled=True,
+                labeled=True,
                 trained_on=trained_on,
             )
-        return _labelled(collection, collection.parts, indices, found, count, trains=trains, trained_on=trained_on)
+        return _labeled(collection, collection.parts, indices, found, count, trains=trains, trained_on=trained_on)
     collection = load_collection(data)
     indices = match_labels(collection, model.labels)
     given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
     fitted_to = dataset_fitted_to(model, data) if _joined(model) or not given else None
     parts = given or ({name: fitted_to.part(name) for name in _PARTS} if fitted_to else {})
     trained_on = _joined(model) and fitted_to is not None
-    return _labelled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)
+    return _labeled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)
 
 
-def _unlabelled(found: Sequence[ImageSource], count: int) -> QuantizationImages:
+def _unlabeled(found: Sequence[ImageSource], count: int) -> QuantizationImages:
     """Some calibrate, up to half of the others evaluate, and the rest trains."""
     calibrating = _spread(found, count)
     names = {_identity(image) for image in calibrating}
@@ -100,16 +100,16 @@ def _unlabelled(found: Sequence[ImageSource], count: int) -> QuantizationImages:
     calibration = _without_classes(calibrating)
     if len(others) < FEWEST_EVALUATED:
         return QuantizationImages(
-            calibration, calibration, _without_classes(found), labelled=False, calibration_overlap=bool(found)
+            calibration, calibration, _without_classes(found), labeled=False, calibration_overlap=bool(found)
         )
     most = min(MOST_EVALUATED, len(found) // 2)
     evaluating = others[:: -(-len(others) // most)]
     names = {_identity(image) for image in evaluating}
     training = [image for image in found if _identity(image) not in names]
-    return QuantizationImages(calibration, _without_classes(evaluating), _without_classes(training), labelled=False)
+    return QuantizationImages(calibration, _without_classes(evaluating), _without_classes(training), labeled=False)
 
 
-def _labelled(
+def _labeled(
     collection: Collection,
     parts: Mapping[str, Subset],
     indices: np.ndarray[tuple[int], np.dtype[np.int64]],
@@ -126,8 +126,8 @@ def _labelled(
     parts, all evaluate that do not calibrate, or every second of them if the Model may be trained; the rest trains,
     with the calibration folder.
     """
-    labelled = parts.get("train", collection.everything)
-    found = labelled.images if found is None else found
+    labeled = parts.get("train", collection.everything)
+    found = labeled.images if found is None else found
     evaluating = parts.get("validation", collection.everything)
     reserved = {_identity(image) for name in ("validation", "test") if name in parts for image in parts[name].images}
     free = [image for image in found if _identity(image) not in reserved]
@@ -139,14 +139,14 @@ def _labelled(
         evaluating = evaluating.take(apart[:: 2 if trains and not parts else 1])
     evaluated = {_identity(image) for image in evaluating.images}
     learning = {} if parts else {_identity(image): (image, UNKNOWN) for image in found}
-    for image, target in zip(labelled.images, indices[labelled.targets].tolist(), strict=True):
+    for image, target in zip(labeled.images, indices[labeled.targets].tolist(), strict=True):
         learning[_identity(image)] = (image, target)
     training = [pair for identity, pair in learning.items() if overlap or identity not in evaluated]
     return QuantizationImages(
         _without_classes(calibrating),
         _in_classes(evaluating, indices),
         Subset(tuple(image for image, _ in training), np.array([target for _, target in training], np.int64)),
-        labelled=True,
+        labeled=True,
         calibration_overlap=overlap,
         trained_on=trained_on,
     )

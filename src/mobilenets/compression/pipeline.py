@@ -91,7 +91,7 @@ def quantize(
         model: float32.
         calibration: Folder of images like those that the Model will see, without labels. By default the training
             images of ``data``.
-        data: Labelled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
+        data: Labeled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
             training images train. Without them, calibration images evaluate that do not calibrate.
         method: How the Model is made first; its text will do.
         config: What is done on the way.
@@ -283,7 +283,7 @@ def _evaluation_set(model: Model, images: QuantizationImages, progress: Progress
     if not len(images.evaluation):
         return None
     decoded = _prepared(model, images.evaluation, progress)
-    targets = decoded.targets if images.labelled else None
+    targets = decoded.targets if images.labeled else None
     return EvaluationSet.of(
         model, decoded.pixels, targets, calibration_overlap=images.calibration_overlap, progress=progress
     )
@@ -293,7 +293,7 @@ def _next_steps(
     attempt: _Attempt, config: QuantizationConfig, techniques: Sequence[Technique], *, evaluated: bool
 ) -> tuple[str, ...]:
     if attempt.method is Method.DATA_FREE:
-        return ("calibration images",) if evaluated else ("labelled images to evaluate on",)
+        return ("calibration images",) if evaluated else ("labeled images to evaluate on",)
     last, trained = config, attempt.method is Method.TRAINED
     for technique, changed in fallbacks(config, techniques):  # all were tried, whichever Model of them is the best
         last, trained = changed, trained or technique is Technique.TRAINING

@@ -95,7 +95,7 @@ def quantize_with_images(
 
     Args:
         model: float32, with batch norms or without.
-        pixels: Calibration images, unlabelled: uint8 (N, height, width, 3).
+        pixels: Calibration images, unlabeled: uint8 (N, height, width, 3).
         config: What is done on the way.
         progress: Receives progress updates.
 

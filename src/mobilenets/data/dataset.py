@@ -1,4 +1,4 @@
-"""Labelled images, and the parts that they are trained, validated and tested on."""
+"""Labeled images, and the parts that they are trained, validated and tested on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Subset:
 
 @dataclass(frozen=True, eq=False)
 class Collection:
-    """Labelled images as a source gives them.
+    """Labeled images as a source gives them.
 
     Attributes:
         labels: Names of the classes, in order of name.
@@ -109,7 +109,7 @@ class Dataset:
 
 
 def load_collection(source: str | Path) -> Collection:
-    """Find the labelled images of a source.
+    """Find the labeled images of a source.
 
     Args:
         source: A folder of class folders; a folder of train/val[/test] folders of class folders; a CSV file of
@@ -182,7 +182,7 @@ def _from_manifest(path: Path) -> Collection:
 
 
 def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILENT) -> Dataset:
-    """Find labelled images and make the parts that the source does not give.
+    """Find labeled images and make the parts that the source does not give.
 
     A part that has to be made is drawn class by class: a tenth of the images each for validation and test. Which ones
     depends on their content and the seed only, and identical images stay together.

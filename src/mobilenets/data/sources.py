@@ -76,7 +76,7 @@ def _looks_like_image(path: Path) -> bool:
 
 
 def images_of(sources: str | Path | Iterable[str | Path]) -> list[FileImage]:
-    """Unlabelled images: every file that is named, and every image below every folder that is named.
+    """Unlabeled images: every file that is named, and every image below every folder that is named.
 
     Args:
         sources: One file or folder, or several.

@@ -1,1 +1,1 @@
-"""The runtime: from pixels, images and labelled folders to logits, labels and metrics."""
+"""The runtime: from pixels, images and labeled folders to logits, labels and metrics."""

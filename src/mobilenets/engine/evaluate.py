@@ -1,4 +1,4 @@
-"""Evaluation: a Model and labelled images in, metrics out."""
+"""Evaluation: a Model and labeled images in, metrics out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mobilenets.tasks.metrics import Counts
 def evaluate(
     model: Predictor | Model | str | PathLike[str], subset: Subset, *, progress: Progress = SILENT
 ) -> ClassificationMetrics:
-    """Evaluate a classifier on labelled images.
+    """Evaluate a classifier on labeled images.
 
     Args:
         model: The Model, the path of its file, or what predicts with it.
@@ -32,7 +32,7 @@ def evaluate(
         Top-1 with its interval, top-5, precision and recall of every class, and the confusion matrix.
 
     Raises:
-        DataError: If there are no labelled images, or more than a tenth of them are broken.
+        DataError: If there are no labeled images, or more than a tenth of them are broken.
         ModelFileError: If the file cannot be read.
         EngineError: If the Model cannot be run, or is no classifier.
     """
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None = None) -> ClassificationMetrics:
-    """Evaluate a classifier on labelled images that are in memory, as the network takes them.
+    """Evaluate a classifier on labeled images that are in memory, as the network takes them.
 
     Args:
         model: The Model.
@@ -84,7 +84,7 @@ def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None =
 
 def _classification(model: Model) -> Classification:
     if not isinstance(model.task, Classification):
-        raise EngineError(f"labelled images evaluate classifiers; the Model's task is {model.task.kind}")
+        raise EngineError(f"labeled images evaluate classifiers; the Model's task is {model.task.kind}")
     return model.task
 
 

@@ -63,7 +63,7 @@ class Description:
             self.preprocessing = Preprocessing.decode(data["preprocessing"])
             quantization = data["quantization"]
             self.quantization = None if quantization is None else Quantization.decode(quantization)
-            self.task = decode_task(json.loads(texts["task"])) if "task" in texts else _labelled(texts["labels"])
+            self.task = decode_task(json.loads(texts["task"])) if "task" in texts else _labeled(texts["labels"])
         except (KeyError, TypeError, ValueError, RecursionError, ArchitectureError, ModelError) as error:
             raise FormatError(f"the description of the network is not readable: {error}") from None
         self.provenance = data["provenance"]
@@ -101,6 +101,6 @@ class Description:
             raise FormatError(str(error)) from None
 
 
-def _labelled(text: Any) -> Task:
+def _labeled(text: Any) -> Task:
     """The task of a description that has labels only."""
     return decode_task({"kind": "classification", "labels": json.loads(text)})

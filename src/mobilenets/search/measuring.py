@@ -62,7 +62,7 @@ def measure_profile(
         threads: Thread counts.
         classes: Of the networks. Where nobody says so, those of the smallest resolution are also measured with few.
         rounds: Times that the whole grid is gone through.
-        architecture: A name of the catalogue, of a network that can be int8.
+        architecture: A name of the catalog, of a network that can be int8.
         checked: Whether points between are measured too.
         progress: Receives progress updates.
 

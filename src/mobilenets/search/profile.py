@@ -93,7 +93,7 @@ class DeviceProfile:
     Attributes:
         device: Name of the processor.
         engine: The instruction set that the engine used.
-        architecture: The architecture that was measured, by its name in the catalogue.
+        architecture: The architecture that was measured, by its name in the catalog.
         points: What was measured: a whole grid for one number of classes, and for every width some point with another.
         checks: Points that lie between those, measured to see how far interpolation errs.
     """

@@ -1,4 +1,4 @@
-"""From labelled images and a budget to the Model that meets it: the whole of ``mobilenets fit --max-latency 5ms``.
+"""From labeled images and a budget to the Model that meets it: the whole of ``mobilenets fit --max-latency 5ms``.
 
 Every step is a function from values to values: measure a device (:mod:`mobilenets.search.profile`), predict what every
 size costs (:mod:`mobilenets.search.candidates`), train one supernet, no wider and no larger than the budget can use

@@ -81,7 +81,7 @@ class ConfusedPair:
 
 @record(frozen=True, eq=False)
 class ClassificationMetrics:
-    """Accuracy on labelled images.
+    """Accuracy on labeled images.
 
     Attributes:
         labels: Names of the classes.

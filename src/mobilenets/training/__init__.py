@@ -1,4 +1,4 @@
-"""Training in PyTorch: from labelled images and a Network to a Model."""
+"""Training in PyTorch: from labeled images and a Network to a Model."""
 
 import os
 

@@ -170,7 +170,7 @@ class PixelBatches:
     ) -> None:
         self.count = len(pixels)
         self._pixels, self._recipe, self._seed, self._shift = pixels, recipe, seed, shift
-        self._labelled = targets is not None
+        self._labeled = targets is not None
         self._targets = torch.zeros(self.count, classes)
         if targets is not None:
             known = np.flatnonzero(targets != UNKNOWN)
@@ -198,10 +198,7 @@ class PixelBatches:
             step = epoch * len(order) + number
             rng = generator(self._seed, step, STEP)
             maps = torch.from_numpy(self._pixels[order[number]]).permute(0, 3, 1, 2).float()
-            if self._labelled:
-                maps = distorted(maps, self._recipe.augmentation, rng)
-            else:
-                maps = shifted(maps, self._shift, rng)
+            maps = distorted(maps, self._recipe.augmentation, rng) if self._labeled else shifted(maps, self._shift, rng)
             yield Batch(maps, self._targets[torch.from_numpy(order[number])], step)
 
 

@@ -1,4 +1,4 @@
-"""From labelled images to a trained Model and its figures: the whole of ``mobilenets fit``."""
+"""From labeled images to a trained Model and its figures: the whole of ``mobilenets fit``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def fit(
     replace_existing: bool = False,
     progress: Progress = SILENT,
 ) -> Fit:
-    """Train a classifier on labelled images, and evaluate it once on the test images.
+    """Train a classifier on labeled images, and evaluate it once on the test images.
 
     Args:
         source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``.

@@ -63,7 +63,7 @@ HELD_OUT = 8
 """Without evaluation images, every so many-th training image is held out to choose by."""
 
 
-def recipe_for(labels: tuple[str, ...], weight_bits: int = 8, *, labelled: bool = True) -> Recipe:
+def recipe_for(labels: tuple[str, ...], weight_bits: int = 8, *, labeled: bool = True) -> Recipe:
     """The recipe of quantization-aware training.
 
     Rates rise from zero, then fall to zero along a cosine: Adam's first steps are as large as any, whatever the
@@ -73,11 +73,11 @@ def recipe_for(labels: tuple[str, ...], weight_bits: int = 8, *, labelled: bool 
     Args:
         labels: Names of the classes, which say what images of them may be distorted by.
         weight_bits: 8 or 4.
-        labelled: Whether images have labels.
+        labeled: Whether images have labels.
     """
     return Recipe(
         name="quantization-aware",
-        learning_rate=(LABELLED_LEARNING_RATES if labelled else LEARNING_RATES)[weight_bits],
+        learning_rate=(LABELLED_LEARNING_RATES if labeled else LEARNING_RATES)[weight_bits],
         weight_decay=0.0,
         warmup=0.15,
         batch=32,
@@ -115,7 +115,7 @@ def train(
         label_share: Share of the labels in the loss, where there are labels; the rest is the teacher's.
         shift: Images without labels are moved by up to this share of their sides.
         targets: Their classes, (N,), :data:`UNKNOWN` where nobody knows; None if all are unknown.
-        evaluation: Images, labelled or not, that start and epochs are compared on; training must not have seen them. If
+        evaluation: Images, labeled or not, that start and epochs are compared on; training must not have seen them. If
             None, every eighth training image is held out for it.
         progress: Receives progress updates.
 
@@ -128,22 +128,22 @@ def train(
     if epochs is not None:
         check_integer("epochs", epochs, CompressionError, least=1)
     targets = _checked(targets, len(pixels), class_count(model.network))
-    bits, labelled = config.weight_bits, targets is not None
+    bits, labeled = config.weight_bits, targets is not None
     calibrated = calibrate(model, calibration, config, progress=progress)
     start = quantize_layers(model, calibrated, calibration, config, progress=progress)
     if evaluation is None:
         chosen = _held_out(len(pixels))
         pixels, evaluation = pixels[~chosen], EvaluationSet.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
-    recipe = recipe or recipe_for(model.labels, bits, labelled=labelled)
+    recipe = recipe or recipe_for(model.labels, bits, labeled=labeled)
     student = IntegerNetwork(
-        unfold(start.model, calibrated.unfolded, LABELLED_ROOM[bits] if labelled else 0.0), start.model
+        unfold(start.model, calibrated.unfolded, LABELLED_ROOM[bits] if labeled else 0.0), start.model
     )
     batches = PixelBatches(pixels, targets, class_count(model.network), recipe, seed=seed, shift=shift)
     objective = QuantizationAware(Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing)
     validation = IntegerValidation(model, Views(evaluation, recipe.augmentation, seed))
     selection = Selection(validation.views.score(start.model), DOUBT[bits])
-    run = TrainingRun(epochs or (LABELLED_EPOCHS if labelled else EPOCHS[bits]), seed=seed)
+    run = TrainingRun(epochs or (LABELLED_EPOCHS if labeled else EPOCHS[bits]), seed=seed)
     try:
         trained = loop.train(
             student, batches, objective, recipe, run, validation, selection=selection, progress=progress

@@ -49,7 +49,7 @@ def quantize(
         model: float32.
         calibration: Folder of images like those that the Model will see, without labels. By default the training
             images of ``data``.
-        data: Labelled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
+        data: Labeled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
             training images train. Without them, calibration images evaluate that do not calibrate.
         method: How the Model is made first: ``Method.CALIBRATED``, ``TRAINED`` or ``DATA_FREE``, or its text.
         config: Which techniques are in use, and the bits of the weights.

@@ -42,7 +42,7 @@ class Settings:
     """Settings of a run; None leaves a choice to the defaults of this module.
 
     Attributes:
-        architecture: A name of the catalogue, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
+        architecture: A name of the catalog, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
         width: α; goes before the one in the name.
         resolution: Side of the input in pixels; goes before the one in the name.
         epochs: Passes over the training images.

@@ -49,7 +49,7 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
         raise MissingDependencyError("flatbuffers", "formats") from None
     writer = _Writer(flatbuffers.Builder(4096))
     classifies = isinstance(model.task, Classification)
-    tensors = [writer.output(name, labelled=classifies and number == 0) for number, name in enumerate(outputs)]
+    tensors = [writer.output(name, labeled=classifies and number == 0) for number, name in enumerate(outputs)]
     subgraph = writer.table({2: writer.tables([writer.image(model)]), 3: writer.tables(tensors)})
     description = model.task.description.capitalize()
     root = writer.table(
@@ -105,11 +105,11 @@ class _Writer:
         unit = self.table({1: self.table({0: mean, 1: std})}, kinds={0: _NORMALIZATION_OPTIONS})
         return self.table({0: self.text("image"), 3: content, 4: self.tables([unit])})
 
-    def output(self, name: str, *, labelled: bool) -> int:
+    def output(self, name: str, *, labeled: bool) -> int:
         """TensorMetadata of an output, with the labels along its last axis."""
         content = self.table({1: self.table({})}, kinds={0: _FEATURE_PROPERTIES})
         fields = {0: self.text(name), 3: content}
-        if labelled:
+        if labeled:
             file = self.table({0: self.text(LABELS_FILE)}, kinds={2: _TENSOR_AXIS_LABELS})
             fields[6] = self.tables([file])
         return self.table(fields)

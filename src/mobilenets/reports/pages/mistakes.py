@@ -32,7 +32,7 @@ FEW = 4
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a Model said of one labelled image.
+    """What a Model said of one labeled image.
 
     Attributes:
         image: The image.

@@ -28,7 +28,7 @@ NAMES = {
 def network_name(model: Model) -> str:
     """What a Model is, in short.
 
-    A name that is not in the catalogue is given as it is.
+    A name that is not in the catalog is given as it is.
     """
     network = model.network
     sides = f"{network.height}" if network.height == network.width else f"{network.height}×{network.width}"
