@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +71,9 @@ def test_a_format_holds_a_model_of_any_task(precision: str, name: str, tmp_path:
         GlobalAveragePool("scores", ("kinds",)),
     )
     network = Network("finder", 8, 6, layers, ("boxes", "scores"))
-    model = replace(
-        (random_model if precision == "float32" else random_int8_model)(rng, network), task=StrongestChannel()
+    task = StrongestChannel()
+    model = (
+        random_model(rng, network, task=task) if precision == "float32" else random_int8_model(rng, network, task=task)
     )
     pixels = random_pixels(rng, network, 3)
     if (name, precision) == ("coreml", "int8"):
@@ -89,6 +89,6 @@ def test_a_format_holds_a_model_of_any_task(precision: str, name: str, tmp_path:
 
 def test_the_c_example_is_for_classifiers(tmp_path: Path) -> None:
     network = Network("finder", 8, 8, (PointwiseConvolution("body", ("input",), out_channels=5),), ("body",))
-    model = replace(random_model(np.random.default_rng(0), network), task=StrongestChannel())
+    model = random_model(np.random.default_rng(0), network, task=StrongestChannel())
     with pytest.raises(FormatError, match="the example classifies an image, and this Model's task is strongest-chan"):
         export(model, tmp_path / "model.c", example=True)

@@ -35,6 +35,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
@@ -185,8 +186,10 @@ def without_batch_norm(network: Network) -> Network:
     return replace(network, layers=tuple(map(folded, network.layers)))
 
 
-def random_model(rng: np.random.Generator, network: Network, preprocessing: Preprocessing = IMAGENET) -> Model:
-    """A float32 Model whose activations stay of the order of one."""
+def random_model(
+    rng: np.random.Generator, network: Network, preprocessing: Preprocessing = IMAGENET, *, task: Task | None = None
+) -> Model:
+    """A float32 Model whose activations stay of the order of one; a classifier where no other task is given."""
     parameters = {}
     for name, shape in network.parameter_shapes().items():
         kind = name.rpartition(".")[2]
@@ -197,7 +200,7 @@ def random_model(rng: np.random.Generator, network: Network, preprocessing: Prep
         else:
             values = rng.normal(0, 0.2, shape)
         parameters[name] = values.astype(np.float32)
-    return Model(network, parameters, Classification.numbered(network), preprocessing)
+    return Model(network, parameters, task or Classification.numbered(network), preprocessing)
 
 
 def is_alive(model: Model, pixels: npt.NDArray[np.uint8]) -> bool:
@@ -212,6 +215,7 @@ def random_int8_model(
     asymmetric_weights: bool = False,
     largest_weight: int = 127,
     clamping: bool = True,
+    task: Task | None = None,
 ) -> Model:
     """An int8 Model whose scales fit what its layers make of random pixels.
 
@@ -221,6 +225,7 @@ def random_int8_model(
         asymmetric_weights: Give every layer weight zero points, equal across its channels.
         largest_weight: Weights lie within plus and minus this.
         clamping: Whether some scales are a little too narrow, so that values clamp at either end.
+        task: What the outputs mean; None for classification.
     """
     room = (0.8, 1.1) if clamping else (1.2, 1.3)
     spread = 45 * largest_weight / 127
@@ -243,7 +248,7 @@ def random_int8_model(
             integers[f"{layer.name}.weight_zero_point"] = np.full(shape[:1], zero_point, np.int8)
         real = (weight.astype(np.float32) - zero_point) * scale.reshape(-1, *[1] * (len(shape) - 1))
         reals |= {f"{layer.name}.weight": real, f"{layer.name}.bias": rng.normal(0, 0.2, shape[0]).astype(np.float32)}
-    task = Classification.numbered(network)
+    task = task or Classification.numbered(network)
     real_model = Model(network, reals, task, preprocessing)
     results = list(numpy_runtime.results(real_model, random_pixels(rng, network, 4)))
     scales = _scales(rng, network, {result.name: result.value for result in results}, room)
