@@ -121,7 +121,8 @@ class Sample:
         shape = Network("sample", 9, 8, tuple(layers), (TESTED,)).shapes[TESTED]
         is_map = shape.height * shape.width > 1
         if self.last and is_map:  # no classifier gives a map first
-            layers.append(Linear("classifier", ("stem",), out_features=5))
+            layers.append(GlobalAveragePool("pool", ("stem",)))
+            layers.append(Linear("classifier", ("pool",), out_features=5))
             outputs: tuple[str, ...] = ("classifier", TESTED)
         elif self.last:
             outputs = (TESTED,)
