@@ -222,7 +222,7 @@ def test_a_class_that_is_too_small_to_choose_by_is_said_with_what_is_needed(imag
         if path.parent.name != "red" or int(path.stem) < 20:
             (tmp_path / "data" / path.parent.name).mkdir(parents=True, exist_ok=True)
             (tmp_path / "data" / path.parent.name / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(DataError, match=r"class 'red' has 20 image\(s\), 2 of them for validation; .* 30 images"):
+    with pytest.raises(DataError, match=r"class 'red' has 20 images, 2 of them for validation; .* 30 images"):
         search(tmp_path / "data", None, **goal(max_latency_ms=0.02), settings=SMALL)
 
 
