@@ -27,7 +27,7 @@ demo: $(VENV)/.demo
 	$(BIN)/mobilenets evaluate runs/digits/model.safetensors digits
 	$(BIN)/python docs/demo.py runs/digits/image.png
 	$(BIN)/mobilenets predict runs/digits/model.safetensors runs/digits/image.png
-	@echo "The model, its figures and its training curve are in runs/digits."
+	@echo "The model, its figures and its report are in runs/digits."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
