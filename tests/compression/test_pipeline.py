@@ -15,7 +15,7 @@ from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.pipeline import quantize, quantize_quickly
 from mobilenets.compression.quantize import Quantized, quantize_with_images
 from mobilenets.compression.result import Method
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.techniques import Technique
 from mobilenets.data.dataset import Targets, load_dataset
 from mobilenets.errors import CompressionError, GateError
@@ -175,6 +175,6 @@ def test_models_are_compared_in_int8_with_64_images_and_nearest_rounding() -> No
     pixels = rng.integers(0, 256, (100, 32, 32, 3), dtype=np.uint8)
     quick = quantize_quickly(model, pixels)
     chosen = np.unique(np.linspace(0, 99, 64).round().astype(int))
-    same = quantize_with_images(model, pixels[chosen], QuantizationConfig(rounding=Rounding.NEAREST)).model
+    same = quantize_with_images(model, pixels[chosen], QuantizationConfig(rounding=WeightRounding.NEAREST)).model
     for name, tensor in same.parameters.items():
         np.testing.assert_array_equal(quick.parameters[name], tensor)

@@ -8,7 +8,7 @@ import pytest
 
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.quality import LayerSqnr, QualityReport, refuse
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.techniques import next_steps
 from mobilenets.errors import GateError
 from mobilenets.tasks.metrics import Share
@@ -50,7 +50,7 @@ def test_with_labels_the_drop_decides() -> None:
 def test_a_refusal_names_the_worst_layers_and_what_to_try() -> None:
     bad = replace(GOOD, sure_agreement=Share(10, 50))
     with pytest.raises(GateError) as refusal:
-        refuse(bad, next_steps(QuantizationConfig(rounding=Rounding.NEAREST)))
+        refuse(bad, next_steps(QuantizationConfig(rounding=WeightRounding.NEAREST)))
     message = str(refusal.value)
     assert "block1.depthwise (11.0 dB), classifier (15.0 dB), block1.pointwise (20.0 dB)" in message
     assert message.endswith(

@@ -24,7 +24,7 @@ from mobilenets.compression.filters import covariance
 from mobilenets.compression.observation import observe
 from mobilenets.compression.quantize import deviation_gain, mean_shift, quantize_with_images
 from mobilenets.compression.ranges import RangeMethod, choose_ranges
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.weights import bits_by_layer, integer_bias, settled_scales
 from mobilenets.data.dataset import Subset
 from mobilenets.data.loading import prepare
@@ -46,7 +46,7 @@ PLAIN = QuantizationConfig(
     absorb=False,
     bias_correction=False,
     deviation_correction=False,
-    rounding=Rounding.NEAREST,
+    rounding=WeightRounding.NEAREST,
 )
 
 
@@ -132,7 +132,7 @@ def test_a_dead_channel_keeps_its_bias() -> None:
     model = model.with_parameters(
         {**model.parameters, "block2.pointwise.weight": weight, "block2.pointwise.bias": bias}
     )
-    made = quantize_with_images(model, random_pixels(rng, NETWORK, 4), replace(PLAIN, rounding=Rounding.NEAREST))
+    made = quantize_with_images(model, random_pixels(rng, NETWORK, 4), replace(PLAIN, rounding=WeightRounding.NEAREST))
     sqnr = {layer.name: layer for layer in made.layers}
     assert sqnr["block2.pointwise"].dead_channels == 1
     assert made.model.quantization is not None
@@ -236,8 +236,8 @@ def test_a_channel_that_hardly_varies_has_no_deviation_to_keep_and_chance_is_bou
     assert deviation_gain(rows, covariance(real), covariance(10 * real)).tolist() == [[1 / 1.25, 1.0]]
 
 
-@pytest.mark.parametrize("rounding", list(Rounding))
-def test_logits_keep_more_of_their_spread_over_several_coarse_layers(rounding: Rounding) -> None:
+@pytest.mark.parametrize("rounding", list(WeightRounding))
+def test_logits_keep_more_of_their_spread_over_several_coarse_layers(rounding: WeightRounding) -> None:
     """4-bit weights in five layers: what each loses adds up unless it is made up for."""
     names = [INPUT, *(f"layer{number}" for number in range(5))]
     inner = [PointwiseConvolution(name, (source,), 24, Activation.RELU6) for source, name in pairwise(names)]
@@ -267,9 +267,9 @@ def test_without_corrections_weights_are_not_scaled_and_biases_not_moved() -> No
     )
     model, pixels = random_model(rng, network), random_pixels(rng, network, 8)
     plain = QuantizationConfig(
-        bias_correction=False, deviation_correction=False, rounding=Rounding.NEAREST, equalize=False
+        bias_correction=False, deviation_correction=False, rounding=WeightRounding.NEAREST, equalize=False
     )
-    for config in (plain, replace(plain, rounding=Rounding.RECONSTRUCT)):
+    for config in (plain, replace(plain, rounding=WeightRounding.RECONSTRUCT)):
         made = quantize_with_images(model, pixels, config)
         real, quantized = made.float_model.parameters, made.model.parameters
         assert made.model.quantization is not None

@@ -12,14 +12,14 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quantize import Quantized, quantize_with_images
 from mobilenets.compression.ranges import RangeMethod
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.techniques import FALLBACK_ORDER, Technique, contributions, fallbacks
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=6)
 
 
 def test_techniques_are_tried_in_order_and_each_keeps_those_before_it() -> None:
-    plain = QuantizationConfig(ranges=RangeMethod.MIN_MAX, equalize=False, rounding=Rounding.NEAREST)
+    plain = QuantizationConfig(ranges=RangeMethod.MIN_MAX, equalize=False, rounding=WeightRounding.NEAREST)
     steps = list(fallbacks(plain))
     assert tuple(technique for technique, _ in steps) == FALLBACK_ORDER
     assert steps[-1][1] == QuantizationConfig(ranges=RangeMethod.PERCENTILE)
@@ -35,7 +35,7 @@ def test_only_techniques_that_are_asked_for_are_tried() -> None:
 def test_contributions_are_found_for_the_techniques_in_use() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 6)
-    used = QuantizationConfig(absorb=False, rounding=Rounding.NEAREST)
+    used = QuantizationConfig(absorb=False, rounding=WeightRounding.NEAREST)
 
     def make(config: QuantizationConfig) -> Quantized:
         return quantize_with_images(model, pixels, config)

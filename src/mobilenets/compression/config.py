@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mobilenets.base.arguments import word_of
 from mobilenets.compression.ranges import RangeMethod, check_percentile
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.errors import CompressionError
 
 
@@ -35,12 +35,12 @@ class QuantizationConfig:
     absorb: bool = True
     bias_correction: bool = True
     deviation_correction: bool = True
-    rounding: Rounding = Rounding.RECONSTRUCT
+    rounding: WeightRounding = WeightRounding.RECONSTRUCT
     weight_bits: int = 8
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranges", word_of(RangeMethod, self.ranges, "range method", CompressionError))
-        object.__setattr__(self, "rounding", word_of(Rounding, self.rounding, "rounding", CompressionError))
+        object.__setattr__(self, "rounding", word_of(WeightRounding, self.rounding, "rounding", CompressionError))
         check_percentile(self.percentile)
         if self.weight_bits not in (4, 8):
             raise CompressionError(f"weights take 8 or 4 bits, not {self.weight_bits!r}")

@@ -22,7 +22,7 @@ from mobilenets.compression.images import QuantizationImages, choose_images
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport, measure_sqnr
 from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, quantize_with_images
 from mobilenets.compression.result import CompressionResult, Method
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.techniques import (
     DATA_FREE_SWITCHES,
     Contribution,
@@ -40,7 +40,7 @@ from mobilenets.model.preprocessing import Pixels
 
 CALIBRATION_IMAGES = 64
 """Images that calibrate, unless told otherwise."""
-QUICK = QuantizationConfig(rounding=Rounding.NEAREST)
+QUICK = QuantizationConfig(rounding=WeightRounding.NEAREST)
 """How many Models are compared in int8; the one that is taken is quantized with more care."""
 
 

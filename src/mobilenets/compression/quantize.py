@@ -30,7 +30,7 @@ from mobilenets.compression.filters import Rows, covariance, to_rows, windows
 from mobilenets.compression.observation import observe
 from mobilenets.compression.quality import LayerSqnr, layer_sqnr, signal_and_error
 from mobilenets.compression.ranges import choose_ranges
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
 from mobilenets.data.dataset import spread
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
@@ -259,7 +259,7 @@ def _quantized_layer(
     config: QuantizationConfig,
     bits: int,
 ) -> Arithmetic:
-    source, reconstructs = numbers.sources[0], config.rounding is Rounding.RECONSTRUCT
+    source, reconstructs = numbers.sources[0], config.rounding is WeightRounding.RECONSTRUCT
     if not (config.bias_correction or config.deviation_correction or reconstructs):
         return round_weights(model, layer, source, bits).arithmetic(numbers)
     real, quantized = windows(layer, reals, None), windows(layer, integers, source)

@@ -23,7 +23,7 @@ _SHRINKS = np.linspace(0.5, 1.0, 26)
 """Shares of the largest weight that are tried as the end of the grid where it has few levels."""
 
 
-class Rounding(StrEnum):
+class WeightRounding(StrEnum):
     """How weights become integers."""
 
     NEAREST = "nearest"

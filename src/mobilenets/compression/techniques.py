@@ -12,7 +12,7 @@ from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.quantize import Quantized
 from mobilenets.compression.ranges import RangeMethod
-from mobilenets.compression.rounding import Rounding
+from mobilenets.compression.rounding import WeightRounding
 
 
 class Technique(StrEnum):
@@ -35,7 +35,7 @@ SWITCHES: dict[str, dict[str, object]] = {
     "bias absorption": {"absorb": False},
     "bias correction": {"bias_correction": False},
     "deviation correction": {"deviation_correction": False},
-    "reconstructed rounding": {"rounding": Rounding.NEAREST},
+    "reconstructed rounding": {"rounding": WeightRounding.NEAREST},
 }
 """What can be switched off in a configuration, by name, and the fields that switch it off."""
 DATA_FREE_SWITCHES = ("equalization", "bias absorption", "bias correction")
@@ -54,7 +54,7 @@ def with_technique(config: QuantizationConfig, technique: Technique) -> Quantiza
         case Technique.EQUALIZATION:
             return replace(config, equalize=True, absorb=True, bias_correction=True, deviation_correction=True)
         case Technique.RECONSTRUCTED_ROUNDING:
-            return replace(config, rounding=Rounding.RECONSTRUCT)
+            return replace(config, rounding=WeightRounding.RECONSTRUCT)
         case Technique.TRAINING:
             return config
         case _:
