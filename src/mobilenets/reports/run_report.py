@@ -42,7 +42,7 @@ PHASES = {"supernet": "the supernet", "fine-tune": "the chosen subnet", "compres
 
 
 @dataclass(frozen=True)
-class Phase:
+class PhaseCurve:
     """One part of the training.
 
     Attributes:
@@ -83,7 +83,7 @@ class Run:
     float32: Model | None
     int8: Model | None
     evaluation: ClassificationMetrics
-    phases: tuple[Phase, ...]
+    phases: tuple[PhaseCurve, ...]
     search: SearchRecord | None
     metrics: Mapping[str, Any]
     dataset: Dataset | None
@@ -181,19 +181,19 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
         raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
 
 
-def _phases(metrics: Mapping[str, Any]) -> tuple[Phase, ...]:
+def _phases(metrics: Mapping[str, Any]) -> tuple[PhaseCurve, ...]:
     trained = [phase for phase in metrics.get("phases", ()) if phase["epochs"]]
     if not trained:
         return (_phase("", metrics),)
     return tuple(_phase(PHASES.get(phase["name"], str(phase["name"])), phase) for phase in trained)
 
 
-def _phase(name: str, data: Mapping[str, Any]) -> Phase:
+def _phase(name: str, data: Mapping[str, Any]) -> PhaseCurve:
     epochs = _epochs(data["epochs"])
     best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
     if not (0 if name else 1) <= best <= len(epochs):
         raise ValueError(f"epoch {best} of {len(epochs)} was kept")
-    return Phase(name, epochs, best)
+    return PhaseCurve(name, epochs, best)
 
 
 def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:

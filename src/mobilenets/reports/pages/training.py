@@ -10,7 +10,7 @@ from mobilenets.reports.charts import NARROW, Axis, Chart, Points, figure, legen
 from mobilenets.reports.pages.markup import Element, section, tag
 
 if TYPE_CHECKING:
-    from mobilenets.reports.run_report import Phase, Run
+    from mobilenets.reports.run_report import PhaseCurve, Run
 
 HALF = 370
 """CSS pixels of a chart that stands beside another."""
@@ -37,12 +37,12 @@ def render(run: Run) -> Element:
     )
 
 
-def _length(phases: Sequence[Phase]) -> str:
+def _length(phases: Sequence[PhaseCurve]) -> str:
     first, *others = (f"{plural(len(phase.epochs), 'epoch')}{phase.name and f' of {phase.name}'}" for phase in phases)
     return ", then ".join([first, *others])
 
 
-def _kept(phase: Phase) -> str:
+def _kept(phase: PhaseCurve) -> str:
     if not phase.best_epoch:
         return f"By the validation images no epoch of {phase.name} was better than what it began as, which was kept."
     which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
@@ -55,11 +55,11 @@ def _kept(phase: Phase) -> str:
     return f"Epoch {which} was kept, selected by validation: {right} top-1."
 
 
-def _rows(phases: Sequence[Phase]) -> list[Any]:
+def _rows(phases: Sequence[PhaseCurve]) -> list[Any]:
     return [row for phase in phases for row in phase.epochs]
 
 
-def _draw(phases: Sequence[Phase], width: float, y: Axis, figure_name: str) -> Element:
+def _draw(phases: Sequence[PhaseCurve], width: float, y: Axis, figure_name: str) -> Element:
     rows = _rows(phases)
     chart = Chart(
         width, 230 if width > NARROW else 210, Axis(0 if len(rows) == 1 else 1, max(len(rows), 1), "epoch"), y
@@ -90,7 +90,7 @@ def _value(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3g}"
 
 
-def _points(phase: Phase, figure_name: str, before: int) -> Points:
+def _points(phase: PhaseCurve, figure_name: str, before: int) -> Points:
     return [
         (before + number, row[figure_name])
         for number, row in enumerate(phase.epochs, start=1)
