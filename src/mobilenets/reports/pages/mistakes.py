@@ -31,7 +31,7 @@ FEW = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class LabeledPrediction:
     """What a Model said of one labeled image.
 
     Attributes:
@@ -47,7 +47,7 @@ class Prediction:
     probability: float
 
 
-def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) -> list[Prediction]:
+def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) -> list[LabeledPrediction]:
     """What a Model says of every test image that can be decoded."""
     classifier = Classifier(model)
     subset = dataset.test
@@ -57,11 +57,11 @@ def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) 
         for image, target, given in zip(subset.images, subset.targets, predictions, strict=True):
             task.advance()
             if not isinstance(given, DataError):
-                found.append(Prediction(image, dataset.labels[target], given.label, given.probability))
+                found.append(LabeledPrediction(image, dataset.labels[target], given.label, given.probability))
     return found
 
 
-def render(found: Sequence[Prediction], source: str) -> Element:
+def render(found: Sequence[LabeledPrediction], source: str) -> Element:
     """The section.
 
     Args:
@@ -89,11 +89,11 @@ def render_without_images() -> Element:
     return section("mistakes", "Surest mistakes", tag("p", "The images were not at hand when this report was written."))
 
 
-def _gallery(found: Sequence[Prediction], source: str) -> Element:
+def _gallery(found: Sequence[LabeledPrediction], source: str) -> Element:
     return tag("ul", [tag("li", _card(one, source)) for one in found], class_="gallery")
 
 
-def _card(answer: Prediction, source: str) -> Element:
+def _card(answer: LabeledPrediction, source: str) -> Element:
     right = answer.given == answer.truth
     called = _relative(answer.image.name, source)
     words: list[Child]
