@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.random_models import random_model, random_network
 
-from mobilenets.model.provenance import Data, Imported, Provenance, Quantized, Training, TrainingMetrics
+from mobilenets.model.provenance import Data, Imported, Provenance, QuantizationProvenance, Training, TrainingMetrics
 
 FITTED: dict[str, Any] = {
     "made_by": "fit",
@@ -43,7 +43,7 @@ def test_what_is_known_is_typed() -> None:
     assert found.data.is_complete
     assert found.training == Training({"name": "paper", "epochs": 2}, 7, 2, 1, None, "cpu", "float32", 2)
     assert found.metrics == TrainingMetrics(0.5, 1)
-    assert found.quantization == Quantized("calibrated", False, 4, others={"rounding": "nearest"})
+    assert found.quantization == QuantizationProvenance("calibrated", False, 4, others={"rounding": "nearest"})
     assert found.imported == Imported("keras", "a.h5", others={"configuration": True})
     assert found.versions == {"mobilenets": "0.1.0"}
     assert found.others == {"made_by": "fit", "validation_joined": None, "budget": {"max_latency_ms": 5}}

@@ -124,7 +124,7 @@ class TrainingMetrics(_Part):
 
 
 @dataclass(frozen=True)
-class Quantized(_Part):
+class QuantizationProvenance(_Part):
     """How a Model was quantized.
 
     Attributes:
@@ -193,7 +193,7 @@ class Provenance:
     data: Data | None = None
     training: Training = Training()
     metrics: TrainingMetrics | None = None
-    quantization: Quantized | None = None
+    quantization: QuantizationProvenance | None = None
     imported: Imported | None = None
     versions: Json | None = None
     others: Json = field(default_factory=dict)
@@ -212,7 +212,7 @@ class Provenance:
             data=Data.read(objects["data"]) if "data" in objects else None,
             training=replace(flat, others={}),
             metrics=TrainingMetrics.read(objects["metrics"]) if "metrics" in objects else None,
-            quantization=Quantized.read(objects["quantization"]) if "quantization" in objects else None,
+            quantization=QuantizationProvenance.read(objects["quantization"]) if "quantization" in objects else None,
             imported=Imported.read(objects["imported"]) if "imported" in objects else None,
             versions=objects.get("versions"),
             others=flat.others,

@@ -16,7 +16,7 @@ from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.model.provenance import Data, Provenance, Quantized
+from mobilenets.model.provenance import Data, Provenance, QuantizationProvenance
 from mobilenets.reports.pages import (
     compression,
     frontier,
@@ -334,7 +334,7 @@ def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
         return compression.render_uncompressed(f"mobilenets quantize {path} --calibration {source} --data {source}")
-    made = Provenance.of(run.int8).quantization or Quantized()
+    made = Provenance.of(run.int8).quantization or QuantizationProvenance()
     quality = run.metrics.get("compression") or made.quality or made.verdict or {}
     return compression.render(quality, costs, trained=bool(made.trained))
 
