@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
+from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
 
 
 def hard_graph(*, int8: bool) -> bytes:
@@ -18,7 +18,7 @@ def hard_graph(*, int8: bool) -> bytes:
 class _HardGraph:
     def __init__(self, *, int8: bool) -> None:
         self.int8 = int8
-        self.graph = Graph("main")
+        self.graph = Subgraph("main")
         rng = np.random.default_rng(0)
         image = self.tensor("input", (1, 4, 4, 3), 2 / 255, 0)
         self.graph.inputs.append(image)

@@ -24,7 +24,7 @@ from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.binary import Bytes
-from mobilenets.formats.containers.flatbuffer import Table
+from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.litert.write import litert_input, to_litert
 from mobilenets.model import reference
 from mobilenets.model.folding import fold
@@ -146,7 +146,7 @@ def test_the_metadata_says_how_pixels_are_normalized_and_where_the_labels_are(tm
         entries = {file.Metadata(index).Name(): file.Metadata(index).Buffer() for index in range(file.MetadataLength())}
         content = file.Buffers(entries[b"TFLITE_METADATA"]).DataAsNumpy().tobytes()
         assert content[4:8] == b"M001"
-        (graph,) = Table.root(Bytes(content, "the metadata")).tables(3)
+        (graph,) = FlatbufferTable.root(Bytes(content, "the metadata")).tables(3)
         (image,), (output,) = graph.tables(2), graph.tables(3)
         (unit,) = image.tables(4)
         options = unit.table(1)

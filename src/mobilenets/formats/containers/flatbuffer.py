@@ -20,7 +20,7 @@ LONGEST_TEXT = 1 << 10
 """Bytes of a name: any number of names may lie at one place of the file, and each is a copy."""
 
 
-class Table:
+class FlatbufferTable:
     """A table: fields by slot number, as the schema numbers them.
 
     Args:
@@ -34,9 +34,9 @@ class Table:
         self._fields_size = data.u16(self._fields)
 
     @staticmethod
-    def root(data: Bytes) -> Table:
+    def root(data: Bytes) -> FlatbufferTable:
         """The table that a file begins with."""
-        return Table(data, data.u32(0))
+        return FlatbufferTable(data, data.u32(0))
 
     def _at(self, slot: int) -> int | None:
         """Offset of a field, or None where it has its default."""
@@ -62,10 +62,10 @@ class Table:
         at = self._at(slot)
         return default if at is None else self._data.f32(at)
 
-    def table(self, slot: int) -> Table | None:
+    def table(self, slot: int) -> FlatbufferTable | None:
         """A table within this one."""
         at = self._at(slot)
-        return None if at is None else Table(self._data, at + self._data.u32(at))
+        return None if at is None else FlatbufferTable(self._data, at + self._data.u32(at))
 
     def text(self, slot: int) -> str:
         """Text, empty by default."""
@@ -85,17 +85,17 @@ class Table:
         kind = np.dtype(dtype)
         return np.frombuffer(self._data.take(start, length * kind.itemsize), kind)
 
-    def tables(self, slot: int) -> list[Table]:
+    def tables(self, slot: int) -> list[FlatbufferTable]:
         """A vector of tables."""
         return list(self._tables(slot))
 
-    def _tables(self, slot: int) -> Iterator[Table]:
+    def _tables(self, slot: int) -> Iterator[FlatbufferTable]:
         start, length = self._vector(slot)
         if length > LONGEST_VECTOR:
             raise self._data.error(start, f"a vector of {length} tables")
         for index in range(length):
             at = start + 4 * index
-            yield Table(self._data, at + self._data.u32(at))
+            yield FlatbufferTable(self._data, at + self._data.u32(at))
 
     def _vector(self, slot: int) -> tuple[int, int]:
         """Offset of the first element and the number of elements; (0, 0) where there is no vector."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import Bytes
-from mobilenets.formats.containers.flatbuffer import Table
+from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.model.model import Tensor
 from mobilenets.model.quantization import TensorQuantization
 
@@ -72,7 +72,7 @@ class TfliteTensor:
 
 
 @dataclass(frozen=True)
-class Operator:
+class TfliteOperator:
     """One operator.
 
     Attributes:
@@ -85,7 +85,7 @@ class Operator:
     code: int
     inputs: tuple[int, ...]
     output: int
-    options: Table | None
+    options: FlatbufferTable | None
 
 
 class TfliteFile:
@@ -109,7 +109,7 @@ class TfliteFile:
     def __init__(self, data: bytes) -> None:
         file = Bytes(data, "the LiteRT file")
         file.expect(4, IDENTIFIER)
-        root = Table.root(file)
+        root = FlatbufferTable.root(file)
         subgraphs = root.tables(2)
         if len(subgraphs) != 1:
             raise FormatError(f"the LiteRT file holds {len(subgraphs)} graphs; one was expected")
@@ -129,27 +129,27 @@ class TfliteFile:
             raise FormatError(f"the graph names tensor {index} of {len(self.tensors)}")
         return self.tensors[index]
 
-    def _buffer(self, index: int) -> Table:
+    def _buffer(self, index: int) -> FlatbufferTable:
         if not 0 <= index < len(self._buffers):
             raise FormatError(f"the LiteRT file names buffer {index} of {len(self._buffers)}")
         return self._buffers[index]
 
-    def _indices(self, table: Table, slot: int) -> tuple[int, ...]:
+    def _indices(self, table: FlatbufferTable, slot: int) -> tuple[int, ...]:
         numbers = table.numbers(slot, "<i4")
         if numbers.size > MOST_INDICES:
             raise FormatError(f"an operator or the graph names {numbers.size} tensors; {MOST_INDICES} is the limit")
         return tuple(int(index) for index in numbers)
 
-    def _operator(self, table: Table) -> Operator:
+    def _operator(self, table: FlatbufferTable) -> TfliteOperator:
         code = table.i32(0)
         if not 0 <= code < len(self._codes):
             raise FormatError(f"an operator names code {code} of {len(self._codes)}")
         inputs, outputs = self._indices(table, 1), self._indices(table, 2)
         if len(outputs) != 1 or not inputs:
             raise FormatError(f"an operator makes {len(outputs)} tensors of {len(inputs)}; one of some was expected")
-        return Operator(self._codes[code], inputs, outputs[0], table.table(4))
+        return TfliteOperator(self._codes[code], inputs, outputs[0], table.table(4))
 
-    def _tensor(self, table: Table) -> TfliteTensor:
+    def _tensor(self, table: FlatbufferTable) -> TfliteTensor:
         number, name = table.i8(1), table.text(3)
         if number not in _TYPES:
             raise FormatError(f"{name} is of type {number}, which is none of float32, float16, int8, uint8 and int32")

@@ -69,7 +69,7 @@ class Operator:
 
 
 @dataclass
-class Graph:
+class Subgraph:
     """Tensors and the operators between them, in order."""
 
     name: str
@@ -84,7 +84,7 @@ class Graph:
         return len(self.tensors) - 1
 
 
-def serialize(graph: Graph, metadata: Mapping[str, bytes], description: str = "") -> bytes:
+def serialize(graph: Subgraph, metadata: Mapping[str, bytes], description: str = "") -> bytes:
     """The graph as the bytes of a ``.tflite`` file.
 
     Args:
@@ -116,7 +116,7 @@ class _FlatbufferWriter:
         self.schema = schema
         self.buffers: list[int] = []
 
-    def model(self, graph: Graph, metadata: Mapping[str, bytes], description: str) -> None:
+    def model(self, graph: Subgraph, metadata: Mapping[str, bytes], description: str) -> None:
         self.buffer(b"")  # by convention the first buffer is empty, and computed tensors name it
         tensors = [self.tensor(tensor) for tensor in graph.tensors]
         kinds = sorted({(operator.code, operator.version) for operator in graph.operators})
@@ -153,7 +153,7 @@ class _FlatbufferWriter:
         )
         self.builder.Finish(root, file_identifier=FILE_IDENTIFIER)
 
-    def names(self, graph: Graph, tensors: list[int]) -> int:
+    def names(self, graph: Subgraph, tensors: list[int]) -> int:
         """Tensors by the names that a signature gives them: their own."""
         entries = [
             self.table("TensorMap", Name=self.builder.CreateString(graph.tensors[index].name), TensorIndex=index)

@@ -18,9 +18,9 @@ from mobilenets.architecture.layers import INPUT, Activation, Padding
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
-from mobilenets.formats.containers.flatbuffer import Table
+from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
-from mobilenets.formats.litert.file import Operator, TfliteFile, TfliteTensor
+from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Tensor
 
@@ -118,7 +118,7 @@ class GraphReader:
             raise FormatError(f"{node} reads {self.file.tensor(index).name}, which nothing before it makes")
         return self.values[index]
 
-    def _read(self, operator: Operator) -> None:
+    def _read(self, operator: TfliteOperator) -> None:
         node = self.file.tensor(operator.output).name
         first = operator.inputs[0]
         if operator.code == Code.DEQUANTIZE and self.file.tensor(first).constant:
@@ -148,7 +148,7 @@ class GraphReader:
         self.values[operator.output] = Value(layer)
         self.made[layer] = operator.output
 
-    def _passed(self, node: str, operator: Operator, source: Value) -> Value:
+    def _passed(self, node: str, operator: TfliteOperator, source: Value) -> Value:
         """Operators that become no layer of their own."""
         output = operator.output
         match operator.code:
@@ -185,7 +185,7 @@ class GraphReader:
                 raise FormatError(f"{node} is operator {code} of the schema, which this package does not read")
         return source
 
-    def _multiply(self, node: str, operator: Operator) -> None:
+    def _multiply(self, node: str, operator: TfliteOperator) -> None:
         """A product, of layers or of a step of a hard-sigmoid with a constant."""
         first, second = operator.inputs[:2] if len(operator.inputs) > 1 else (operator.inputs[0], -1)
         source, constant = self.value(first, node), self.file.tensor(second)
@@ -212,7 +212,7 @@ class GraphReader:
             raise FormatError(f"{node} takes {constant.name} of shape {constant.shape}; one number was expected")
         return float(value[0])
 
-    def _normalize(self, node: str, operator: Operator) -> None:
+    def _normalize(self, node: str, operator: TfliteOperator) -> None:
         constant = self.file.tensor(operator.inputs[1])
         value = np.broadcast_to(float32(NamedTensor(constant.name, constant.value())).ravel(), (3,)).astype(np.float64)
         if operator.code == Code.MUL and not self.normalization:
@@ -222,7 +222,7 @@ class GraphReader:
         else:
             raise FormatError(f"{node}: the image is normalized by one product and one sum, in that order")
 
-    def _join(self, node: str, operator: Operator) -> str:
+    def _join(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
         sources = [self.value(index, node) for index in operator.inputs]
         if operator.code == Code.ADD:
@@ -235,7 +235,7 @@ class GraphReader:
         self._fused(node, layer, options, 0 if operator.code == Code.ADD else 1)
         return layer
 
-    def _shifted(self, node: str, operator: Operator, source: Value) -> Value:
+    def _shifted(self, node: str, operator: TfliteOperator, source: Value) -> Value:
         """The first step of a hard-sigmoid, and the second where ReLU6 is fused to it."""
         amount = self._number(node, self.file.tensor(operator.inputs[1]))
         first = operator.inputs[0]
@@ -248,7 +248,7 @@ class GraphReader:
             raise FormatError(f"{node} has activation function {fused}; a hard-sigmoid has ReLU6 there")
         return made
 
-    def _bounded(self, node: str, operator: Operator, source: Value) -> Value:
+    def _bounded(self, node: str, operator: TfliteOperator, source: Value) -> Value:
         """A lower or an upper bound: the last steps of a hard-sigmoid."""
         bound = self._number(node, self.file.tensor(operator.inputs[1])) if len(operator.inputs) > 1 else math.nan
         low, high = (bound, None) if operator.code == Code.MAXIMUM else (None, bound)
@@ -261,7 +261,7 @@ class GraphReader:
         """How many operators read a tensor, the graph's own output included."""
         return self.readers.get(index, 0) + self.file.outputs.count(index)
 
-    def _constant_sum(self, node: str, operator: Operator) -> Value:
+    def _constant_sum(self, node: str, operator: TfliteOperator) -> Value:
         source = self.value(operator.inputs[0], node)
         if source.layer != INPUT:
             return self._shifted(node, operator, source)
@@ -273,13 +273,13 @@ class GraphReader:
         self.made[INPUT] = operator.output
         return Value(INPUT)
 
-    def _fused(self, node: str, layer: str, options: Table | None, slot: int) -> None:
+    def _fused(self, node: str, layer: str, options: FlatbufferTable | None, slot: int) -> None:
         number = options.i8(slot) if options else 0
         if number not in _ACTIVATIONS:
             raise FormatError(f"{node} has activation function {number}; none, ReLU and ReLU6 are known")
         self.graph.activate(node, layer, _ACTIVATIONS[number])
 
-    def _convolution(self, node: str, operator: Operator) -> str:
+    def _convolution(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
         if options is None or len(operator.inputs) < 2:
             raise FormatError(f"{node} lacks its options or its weights")
@@ -311,7 +311,7 @@ class GraphReader:
         self._fused(node, layer, options, 4 if depthwise else 3)
         return layer
 
-    def _same(self, node: str, options: Table, source: Value, kernel: int, stride: int) -> Padding:
+    def _same(self, node: str, options: FlatbufferTable, source: Value, kernel: int, stride: int) -> Padding:
         """Padding that the file gives by a policy, as numbers."""
         if options.i8(0) == 1:
             return NO_PADDING
@@ -323,12 +323,12 @@ class GraphReader:
         same = PaddingPolicy.SAME
         return Padding(*same.amounts(shape.height, kernel, stride), *same.amounts(shape.width, kernel, stride))
 
-    def _bias(self, layer: str, operator: Operator) -> None:
+    def _bias(self, layer: str, operator: TfliteOperator) -> None:
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             bias = self.file.tensor(operator.inputs[2])
             self.graph.bias(layer, NamedTensor(bias.name, bias.value().ravel()))
 
-    def _linear(self, node: str, operator: Operator) -> str:
+    def _linear(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
         if len(operator.inputs) < 2 or (options and options.i8(1)):
             raise FormatError(f"{node} lacks its weights or has them shuffled")
@@ -340,7 +340,7 @@ class GraphReader:
         self._fused(node, layer, options, 0)
         return layer
 
-    def _pool(self, node: str, operator: Operator) -> str:
+    def _pool(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
         if options is None:
             raise FormatError(f"{node} lacks its options")
@@ -359,13 +359,13 @@ class GraphReader:
         self._fused(node, layer, options, 5)
         return layer
 
-    def _mean(self, node: str, operator: Operator) -> str:
+    def _mean(self, node: str, operator: TfliteOperator) -> str:
         axes = self.file.tensor(operator.inputs[1]).value().ravel().tolist() if len(operator.inputs) > 1 else []
         if sorted(axes) not in ([1, 2], [-3, -2]):
             raise FormatError(f"{node} averages over axes {axes}; only whole maps are averaged")
         return self.graph.average(node, self.value(operator.inputs[0], node))
 
-    def _pad(self, node: str, operator: Operator) -> Padding:
+    def _pad(self, node: str, operator: TfliteOperator) -> Padding:
         amounts = self.file.tensor(operator.inputs[1]).value() if len(operator.inputs) > 1 else np.zeros(0)
         if amounts.shape != (4, 2) or amounts.dtype.kind != "i" or amounts[[0, 3]].any():
             raise FormatError(f"{node} pads by {amounts.tolist()}; only height and width can be padded")

@@ -23,7 +23,7 @@ from mobilenets.architecture.layers import INPUT, Activation, DepthwiseConvoluti
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import Bytes
-from mobilenets.formats.containers.flatbuffer import Table
+from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.description import Description
 from mobilenets.formats.graph import recognized, renamed_tensors
@@ -188,7 +188,7 @@ def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | Non
     """
     if not metadata:
         return None
-    graphs = Table.root(Bytes(metadata, "the metadata of the LiteRT file")).tables(3)
+    graphs = FlatbufferTable.root(Bytes(metadata, "the metadata of the LiteRT file")).tables(3)
     inputs = graphs[0].tables(2) if graphs else []
     for unit in inputs[0].tables(4) if inputs else []:
         options = unit.table(1)

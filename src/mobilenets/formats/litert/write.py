@@ -39,7 +39,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.description import describe
 from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.formats.litert import metadata as litert_metadata
-from mobilenets.formats.litert.flatbuffer import Graph, Operator, Tensor, serialize
+from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
 from mobilenets.model.folding import fold
 from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
@@ -103,7 +103,7 @@ def litert_input(model: Model, pixels: Pixels, *, int8: bool = False) -> Array:
     return ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
-def litert_graph(model: Model, *, weights: str = "float32", int8_input: bool = False) -> Graph:
+def litert_graph(model: Model, *, weights: str = "float32", int8_input: bool = False) -> Subgraph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
         if layer.batch_norm is not None:
@@ -175,7 +175,7 @@ class _Writer:
     model: Model
     half: bool = False
     numbers: _Numbers | None = None
-    graph: Graph = field(default_factory=lambda: Graph("main"))
+    graph: Subgraph = field(default_factory=lambda: Subgraph("main"))
     values: dict[str, _Value] = field(default_factory=dict)
 
     def operator(self, code: str, inputs: list[int], output: Tensor, options: str = "", **settings: Any) -> int:
