@@ -16,7 +16,7 @@ from mobilenets.cli.main import main
 from mobilenets.errors import DataError
 from mobilenets.reports import charts
 from mobilenets.reports.pages import frontier, training
-from mobilenets.reports.pages.markup import tag, write
+from mobilenets.reports.pages.markup import tag, to_html
 from mobilenets.reports.pages.summary import allowed
 from mobilenets.reports.run_report import read_run, report, write_report
 from mobilenets.search.budget import Budget
@@ -156,18 +156,18 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
         r"Trained on \d+ images; epoch selected on \d+, and trained on too after epoch 4; tested once, on \d+",
         page.text,
     )
-    text = write(training.render(read_run(run)))
+    text = to_html(training.render(read_run(run)))
     assert "Epoch 5 was kept. After epoch 4, with 65.2\xa0% validation top-1, the validation images were" in text
     assert "validation 0.652" in text
 
 
 def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
-    assert "Epoch 4 of the chosen subnet was kept, selected by validation" in write(training.render(read_run(run)))
+    assert "Epoch 4 of the chosen subnet was kept, selected by validation" in to_html(training.render(read_run(run)))
     figures = json.loads((run / "metrics.json").read_text())
     figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
     (run / "metrics.json").write_text(json.dumps(figures))
-    text = write(training.render(read_run(run)))
+    text = to_html(training.render(read_run(run)))
     assert "no epoch of the chosen subnet was better than what it began as, which was kept" in text
     assert "<title>kept" not in text
     write_report(read_run(run), run / "report.html")
@@ -229,9 +229,9 @@ def test_a_lone_candidate_can_be_drawn(tmp_path: Path) -> None:
     search = read_run(make_run(tmp_path, ("cat", "dog"), search=True)).search
     assert search is not None
     lone = search.choice
-    assert "polyline" in write(frontier.draw([lone], lone, Budget(max_latency_ms=1e-9), 300))
+    assert "polyline" in to_html(frontier.draw([lone], lone, Budget(max_latency_ms=1e-9), 300))
 
 
 def test_markup_is_escaped_and_unprintable_characters_are_replaced() -> None:
     element = tag("p", 'a<b>&"\x00\udc80', title="x\"y'<\x07")
-    assert write(element) == '<p title="x&quot;y\'<\ufffd">a&lt;b&gt;&amp;"\ufffd\\udc80</p>'
+    assert to_html(element) == '<p title="x&quot;y\'<\ufffd">a&lt;b&gt;&amp;"\ufffd\\udc80</p>'

@@ -8,7 +8,7 @@ import pytest
 
 from mobilenets.architecture.published import MACS, PARAMETERS, Figure
 from mobilenets.errors import ArchitectureError
-from mobilenets.reports.tables import COMPUTED_MACS, COMPUTED_PARAMETERS, FOOTNOTES, TABLE_NAMES, Row, Table, table
+from mobilenets.reports.tables import COMPUTED_MACS, COMPUTED_PARAMETERS, FOOTNOTES, TABLE_NAMES, Table, TableRow, table
 
 UNIT = {MACS: 1e6, PARAMETERS: 1e6}
 
@@ -22,7 +22,7 @@ def confirmed(published: Figure, computed: Figure, column: str) -> bool:
     return round(computed / UNIT.get(column, 1), digits) == published
 
 
-def noted(row: Row, shown: Table, column: str) -> bool:
+def noted(row: TableRow, shown: Table, column: str) -> bool:
     return any(place in row.notes for place in (column, "")) or column in shown.column_notes
 
 

@@ -31,8 +31,8 @@ from mobilenets.reports.tables import (
     RESOLUTION,
     TOP5,
     WIDTH,
-    Row,
     Table,
+    TableRow,
 )
 
 HEADINGS = {
@@ -126,7 +126,7 @@ def _headings(table: Table) -> list[str]:
     return headings
 
 
-def _cells(table: Table, row: Row) -> list[tuple[str, str]]:
+def _cells(table: Table, row: TableRow) -> list[tuple[str, str]]:
     """Every figure of a row, and the marks of its footnotes."""
     cells = []
     for published, computed in table.columns:

@@ -27,7 +27,7 @@ from mobilenets.reports.pages import (
     training,
     usage,
 )
-from mobilenets.reports.pages.markup import Element, tag, write
+from mobilenets.reports.pages.markup import Element, tag, to_html
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
 from mobilenets.tasks.classification import ClassificationMetrics
@@ -303,7 +303,7 @@ def document(run: Run, *, progress: Progress = SILENT) -> str:
         tag("body", tag("main", _parts(run, progress))),
         lang="en",
     )
-    return f"<!DOCTYPE html>\n{write(page)}\n"
+    return f"<!DOCTYPE html>\n{to_html(page)}\n"
 
 
 def _parts(run: Run, progress: Progress) -> list[Element]:

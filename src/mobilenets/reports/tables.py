@@ -62,7 +62,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row: published figures and computed ones by name, and the numbers of the footnotes on them.
 
     Attributes:
@@ -96,7 +96,7 @@ class Table:
     caption: str
     source: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     notes: tuple[str, ...]
     column_notes: Mapping[str, tuple[int, ...]]
 
@@ -147,7 +147,7 @@ def table(name: str) -> Table:
     computed = computed_figures(published)
     notes, places = _place_footnotes(published)
     rows = tuple(
-        Row(
+        TableRow(
             row.label,
             dict(zip(published.columns, row.figures, strict=True)),
             figures,
@@ -205,7 +205,7 @@ def _released() -> Table:
             INT8_TOP5: entry.int8_top5,
         }
         label = f"{entry.width_multiplier} MobileNet-{entry.resolution}"
-        rows.append(Row(label, published, counts(cost(network)), {}))
+        rows.append(TableRow(label, published, counts(cost(network)), {}))
     return Table(
         name=RELEASED,
         caption="The sixteen released networks on ImageNet, float and 8-bit",
@@ -232,7 +232,7 @@ def _later() -> Table:
             MACS: result.million_macs,
             TOP1: result.top1 if result.top1_high is None else f"{result.top1}–{result.top1_high}",
         }
-        rows.append(Row(result.what, published, {}, {"": (sources.index(result.source) + 1,)}))
+        rows.append(TableRow(result.what, published, {}, {"": (sources.index(result.source) + 1,)}))
     return Table(
         name=LATER,
         caption="Later ImageNet results on the same architecture",

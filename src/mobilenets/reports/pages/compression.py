@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mobilenets.base.text import GAP, interval, milliseconds, percent, size
-from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.markup import Child, Element, html_table, section, tag
 from mobilenets.reports.pages.predictions import bar
 from mobilenets.search.costs import ModelCost
 from mobilenets.tasks.metrics import Share
@@ -50,7 +50,7 @@ def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, traine
         rows.append(_row("activations", whole.memory_bytes, bytes_.memory_bytes, size))
     elif "bytes_before" in quality:
         rows.append(_row("file", quality["bytes_before"], quality["bytes_after"], size))
-    made = table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
+    made = html_table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
     errors = _errors(quality.get("layers") or ())
     return section("compression", "What int8 did", tag("p", words), made if rows else None, errors)
 
@@ -71,7 +71,7 @@ def _errors(layers: Sequence[Mapping[str, Any]]) -> list[Element]:
     rows: list[list[Child]] = [
         [str(layer["name"]), str(layer["kind"]), _decibels(float(layer["snr_db"]))] for layer in worst
     ]
-    made = table("layer", "kind", "SQNR", rows=rows, class_="bars", caption="SQNR of every layer, worst first")
+    made = html_table("layer", "kind", "SQNR", rows=rows, class_="bars", caption="SQNR of every layer, worst first")
     summary = f"SQNR by layer: {float(worst[0]['snr_db']):.1f} dB in {worst[0]['name']}, the worst of {len(layers)}"
     return [tag("details", tag("summary", summary), made)]
 

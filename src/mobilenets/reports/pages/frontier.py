@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mobilenets.base.text import macs, milliseconds, percent, plural, size
 from mobilenets.reports.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
-from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.markup import Child, Element, html_table, section, tag
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.frontier import frontier
@@ -122,4 +122,4 @@ def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -
         "activations",
         "on the line",
     )
-    return table(*heads, rows=rows, class_="figures candidates", caption="Everything that was looked at")
+    return html_table(*heads, rows=rows, class_="figures candidates", caption="Everything that was looked at")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mobilenets.base.text import macs, milliseconds, percent
 from mobilenets.engine.session import PlannedLayer, Session
 from mobilenets.model.model import Model
-from mobilenets.reports.pages.markup import Child, Element, section, table, tag
+from mobilenets.reports.pages.markup import Child, Element, html_table, section, tag
 from mobilenets.reports.pages.predictions import bar
 
 REPEATS = 50
@@ -82,7 +82,7 @@ def _kinds(found: Sequence[TimedLayer], seconds: float) -> Element:
             [KINDS.get(kind, kind), str(len(some)), bar(count / total), bar(time / seconds), _speed(count, time)]
         )
     heads = ("kind", "layers", "share of Mult-Adds", "share of time", "GMAC/s")
-    return table(*heads, rows=rows, class_="bars kinds", caption="Mult-Adds and time by kind of layer")
+    return html_table(*heads, rows=rows, class_="bars kinds", caption="Mult-Adds and time by kind of layer")
 
 
 def _table(found: Sequence[TimedLayer], seconds: float) -> Element:
@@ -100,7 +100,7 @@ def _table(found: Sequence[TimedLayer], seconds: float) -> Element:
         for layer in found
     ]
     heads = ("layer", "output", "Mult-Adds", "time", "GMAC/s", "kernel")
-    return table(*heads, rows=rows, class_="bars all-layers", caption="Mult-Adds and time of every layer")
+    return html_table(*heads, rows=rows, class_="bars all-layers", caption="Mult-Adds and time of every layer")
 
 
 def _speed(count: int, seconds: float) -> str:

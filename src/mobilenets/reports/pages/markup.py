@@ -67,12 +67,12 @@ def name(text: str, *, class_: str | None = None) -> Element:
     return tag("bdi", text, class_=class_)
 
 
-def write(element: Element) -> str:
+def to_html(element: Element) -> str:
     """The element as HTML."""
     return ElementTree.tostring(element, encoding="unicode", method="html")
 
 
-def table(*heads: Child, rows: Iterable[Iterable[Child]], class_: str | None = None, caption: str) -> Element:
+def html_table(*heads: Child, rows: Iterable[Iterable[Child]], class_: str | None = None, caption: str) -> Element:
     """A table whose first column names its rows.
 
     Args:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mobilenets.base.text import percent, plural
 from mobilenets.reports.charts import figure, svg
-from mobilenets.reports.pages.markup import Child, Element, name, scrolling, section, table, tag
+from mobilenets.reports.pages.markup import Child, Element, html_table, name, scrolling, section, tag
 from mobilenets.tasks.classification import ClassificationMetrics, ClassMetrics
 from mobilenets.tasks.metrics import Counts
 
@@ -68,7 +68,7 @@ def _counts(evaluation: ClassificationMetrics) -> Element:
     heads = [tag("span", name(label), title=label) for label in evaluation.labels]
     short = max(map(len, evaluation.labels)) <= SHORT
     upright = "" if short else " upright"
-    made = table("", *heads, rows=rows, class_=f"confusion{upright}", caption="Confusion matrix")
+    made = html_table("", *heads, rows=rows, class_=f"confusion{upright}", caption="Confusion matrix")
     return tag(
         "figure",
         scrolling(made, "Confusion matrix"),
@@ -185,7 +185,7 @@ def _class_table(figures: list[ClassMetrics], caption: str) -> Element:
     rows: list[list[Child]] = [
         [name(row.label), f"{row.images:,}", bar(row.recall), bar(row.precision)] for row in figures
     ]
-    return table("class", "images", "recall", "precision", rows=rows, class_="bars", caption=caption)
+    return html_table("class", "images", "recall", "precision", rows=rows, class_="bars", caption=caption)
 
 
 def bar(share: float | None, words: str | None = None) -> Element:
