@@ -15,7 +15,7 @@ import numpy as np
 
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.base.progress import Progress, Task
+from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.data.dataset import Dataset, load_dataset, spread
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.engine.session import Session
@@ -85,11 +85,11 @@ class Clock(Progress):
         self.end = time.monotonic() + seconds
 
     @contextmanager
-    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
         yield _ClockedTask(self)
 
 
-class _ClockedTask(Task):
+class _ClockedTask(ProgressTask):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 

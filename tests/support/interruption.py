@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mobilenets.base.progress import Progress, Task
+from mobilenets.base.progress import Progress, ProgressTask
 
 
 class Interruption(Progress):
@@ -20,13 +20,13 @@ class Interruption(Progress):
         self.epoch, self.run = epoch, run
 
     @contextmanager
-    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
         """Receive the reports of a task; only trainings are interrupted."""
         self.run -= description == "training"
-        yield _Interrupted(self.epoch) if description == "training" and self.run == 0 else Task()
+        yield _Interrupted(self.epoch) if description == "training" and self.run == 0 else ProgressTask()
 
 
-class _Interrupted(Task):
+class _Interrupted(ProgressTask):
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Task:
+class ProgressTask:
     """One piece of work under way."""
 
     def advance(self, steps: float = 1, **figures: str) -> None:
@@ -26,7 +26,7 @@ class Progress:
     """Listens to nothing. Subclasses show what they are told."""
 
     @contextmanager
-    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
         """Begin a piece of work that is over when the block ends.
 
         Args:
@@ -34,7 +34,7 @@ class Progress:
             total: How many steps it takes.
             unit: What is counted, such as ``images``.
         """
-        yield Task()
+        yield ProgressTask()
 
     def note(self, message: str) -> None:
         """Say one line that is worth reading but is not a result, such as a skipped file."""

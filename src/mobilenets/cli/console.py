@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mobilenets.base.progress import SILENT, Progress, Task
+from mobilenets.base.progress import SILENT, Progress, ProgressTask
 from mobilenets.base.text import per_second
 
 if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labeled
@@ -57,7 +57,7 @@ def progress_to_stderr(*, quiet: bool) -> Progress:
     return progress_bars()
 
 
-class _LineTask(Task):
+class _LineTask(ProgressTask):
     def __init__(self, description: str, total: float, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._done = 0.0
@@ -85,7 +85,7 @@ class _LineTask(Task):
 
 class _Lines(Progress):
     @contextmanager
-    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
         task = _LineTask(description, total, unit)
         yield task
         task.print()

@@ -12,7 +12,7 @@ from rich.progress import Progress as BarColumns
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from mobilenets.base.progress import Progress, Task
+from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.base.text import per_second
 
 
@@ -49,7 +49,7 @@ class _BarsAndFigures(BarColumns):
                 yield Text(f"  {task.fields['figures']}", no_wrap=True, overflow="ellipsis")
 
 
-class _BarTask(Task):
+class _BarTask(ProgressTask):
     def __init__(self, bars: BarColumns, number: Any) -> None:
         self._bars, self._number = bars, number
         self._figures: dict[str, str] = {}
@@ -65,7 +65,7 @@ class _Bars(Progress):
         self._console = console
 
     @contextmanager
-    def task(self, description: str, total: float, unit: str = "") -> Iterator[Task]:
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
         columns: tuple[ProgressColumn, ...] = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=16),

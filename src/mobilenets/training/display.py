@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from mobilenets.base.progress import Progress, Task
+from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.base.text import duration, plural
 from mobilenets.training.selection import Epoch, Sums
 
@@ -25,7 +25,7 @@ class Display:
             that it costs.
     """
 
-    def __init__(self, task: Task, progress: Progress, epochs: int, left: Callable[[int], float]) -> None:
+    def __init__(self, task: ProgressTask, progress: Progress, epochs: int, left: Callable[[int], float]) -> None:
         self._task, self._progress, self._epochs, self._left = task, progress, epochs, left
         self._images = 0
         self._shown_at = time.monotonic()
