@@ -24,7 +24,7 @@ from mobilenets.search.candidates import Candidate, candidate_of, published_cand
 from mobilenets.search.frontier import choose, explain_knee, frontier
 from mobilenets.search.measuring import measure_profile, synthetic_model
 from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
-from mobilenets.search.supernet import Cost, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
+from mobilenets.search.supernet import CostFunction, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,9 @@ def subnet_candidates(
     return [replace(candidate, file_bytes=file_bytes(model)) for candidate, model in found]
 
 
-def _measured_cost(models: Mapping[Size, Model], precisions: Sequence[str], threads: int, progress: Progress) -> Cost:
+def _measured_cost(
+    models: Mapping[Size, Model], precisions: Sequence[str], threads: int, progress: Progress
+) -> CostFunction:
     """Measure here. In int8 with random weights, which cost the same, so that not every subnet must be quantized."""
     timed = {
         (*size, precision): model if precision == "float32" else synthetic_model(model.network, precision)
@@ -233,7 +235,7 @@ def _measured_cost(models: Mapping[Size, Model], precisions: Sequence[str], thre
     return cost
 
 
-def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> Cost:
+def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> CostFunction:
     """Read from the profile of another device."""
 
     def cost(width: float, side: int, precision: str) -> Candidate:

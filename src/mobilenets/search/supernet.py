@@ -33,7 +33,7 @@ STATISTICS_IMAGES = 512
 """Training images that batch-norm statistics are measured on; more change no accuracy."""
 Size = tuple[float, int]
 """(α, resolution)."""
-Cost = Callable[[float, int, str], Candidate]
+CostFunction = Callable[[float, int, str], Candidate]
 """(α, resolution, precision) → what is known of that network before it has an accuracy."""
 Recalibration = Callable[[Model, Pixels], Model]
 """(Model, training images) → the Model with batch-norm statistics measured on them."""
@@ -141,7 +141,7 @@ def evaluate_subnets(
 def candidates_in_precisions(
     subnets: Mapping[Size, Subnet],
     precisions: str | Iterable[str],
-    cost: Cost,
+    cost: CostFunction,
     images: SubnetImages,
     budget: Budget = Budget(),
     *,
@@ -208,7 +208,7 @@ def evaluate_supernet(
     dataset: Dataset,
     sizes: Sequence[Size],
     precisions: str | Iterable[str],
-    cost: Cost,
+    cost: CostFunction,
     recalibrate: Recalibration,
     budget: Budget = Budget(),
     *,
