@@ -9,7 +9,7 @@ from tests.support.random_models import random_network
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.layers import Activation, DepthwiseConvolution, Padding, PointwiseConvolution, Shape
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.formats.c.arena import Buffer, activation_buffers, plan, safe_distance
+from mobilenets.formats.c.arena import Buffer, activation_buffers, plan_memory, safe_distance
 
 
 def test_activations_that_live_at_the_same_time_lie_apart() -> None:
@@ -20,7 +20,7 @@ def test_activations_that_live_at_the_same_time_lie_apart() -> None:
             Buffer(str(i), int(shuffler.integers(1, 100)), int(born), int(born + shuffler.integers(0, 5)), alignment=4)
             for i, born in enumerate(births)
         ]
-        found = plan(buffers)
+        found = plan_memory(buffers)
         for one in buffers:
             assert found.offsets[one.name] % 4 == 0
             assert found.offsets[one.name] + one.size <= found.size
@@ -31,7 +31,7 @@ def test_activations_that_live_at_the_same_time_lie_apart() -> None:
 
 
 def test_an_output_may_follow_its_input_at_the_safe_distance() -> None:
-    found = plan([Buffer("in", 100, 0, 1), Buffer("out", 60, 1, 1, distances={"in": 8})])
+    found = plan_memory([Buffer("in", 100, 0, 1), Buffer("out", 60, 1, 1, distances={"in": 8})])
     assert found.size == 108
     assert found.offsets["out"] + 8 <= found.offsets["in"]
 
@@ -49,7 +49,7 @@ def test_distances_by_hand() -> None:
 def test_mobilenet_needs_well_below_its_peak_of_activations(width: float, resolution: int) -> None:
     network = mobilenet_v1(width_multiplier=width, resolution=resolution, classes=2)
     peak = cost(network, bytes_per_activation=1).peak_activation_bytes
-    assert plan(activation_buffers(network, bytes_per_value=1)).size < 0.85 * peak
+    assert plan_memory(activation_buffers(network, bytes_per_value=1)).size < 0.85 * peak
 
 
 @pytest.mark.parametrize("bytes_per_value", [1, 4])
@@ -57,4 +57,4 @@ def test_no_network_needs_more_than_its_peak_of_activations(bytes_per_value: int
     for seed in range(60):
         network = random_network(np.random.default_rng(seed))
         peak = cost(network, bytes_per_activation=bytes_per_value).peak_activation_bytes
-        assert plan(activation_buffers(network, bytes_per_value=bytes_per_value)).size <= peak
+        assert plan_memory(activation_buffers(network, bytes_per_value=bytes_per_value)).size <= peak

@@ -57,14 +57,14 @@ class Buffer:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """Offset of each activation, and the bytes of the array that holds them all."""
 
     offsets: Mapping[str, int]
     size: int
 
 
-def plan(buffers: Sequence[Buffer]) -> Plan:
+def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
     """The smallest plan found: the same for every call.
 
     Trying orders is a heuristic; the lower bound, which most networks reach, is the largest room that any two
@@ -73,7 +73,7 @@ def plan(buffers: Sequence[Buffer]) -> Plan:
     shuffler = random.Random(2017)
     largest_first = sorted(buffers, key=lambda buffer: -buffer.size)
     orders = [list(buffers), list(reversed(buffers)), largest_first]
-    best: Plan | None = None
+    best: MemoryPlan | None = None
     for attempt in range(TRIES):
         if attempt >= len(orders):
             # Large ones first, more or less: they are the hard ones to place.
@@ -84,10 +84,10 @@ def plan(buffers: Sequence[Buffer]) -> Plan:
         found = _place(order, best.size if best else None)
         if found is not None and (best is None or found.size < best.size):
             best = found
-    return best or Plan({}, 0)
+    return best or MemoryPlan({}, 0)
 
 
-def _place(order: Sequence[Buffer], limit: int | None) -> Plan | None:
+def _place(order: Sequence[Buffer], limit: int | None) -> MemoryPlan | None:
     """Give each buffer in turn the lowest offset that is free; None once the plan is no smaller than the limit."""
     placed: list[tuple[Buffer, int]] = []
     size = 0
@@ -101,7 +101,7 @@ def _place(order: Sequence[Buffer], limit: int | None) -> Plan | None:
         size = max(size, offset + buffer.size)
         if limit is not None and size >= limit:
             return None
-    return Plan({buffer.name: offset for buffer, offset in placed}, size)
+    return MemoryPlan({buffer.name: offset for buffer, offset in placed}, size)
 
 
 def _together(one: Buffer, other: Buffer) -> bool:

@@ -31,7 +31,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError
-from mobilenets.formats.c.arena import PIXELS, activation_buffers, plan
+from mobilenets.formats.c.arena import PIXELS, activation_buffers, plan_memory
 from mobilenets.formats.c.text import (
     byte_rows,
     byte_strings,
@@ -156,7 +156,7 @@ class _Writer:
         if not self.integer:
             self.direct = {name for name in network.outputs if not network.consumers[name]}
         each = 1 if self.integer else 4
-        self.plan = plan(activation_buffers(network, bytes_per_value=each, elsewhere=self.direct))
+        self.plan = plan_memory(activation_buffers(network, bytes_per_value=each, elsewhere=self.direct))
 
     @property
     def footprint(self) -> Footprint:
