@@ -65,8 +65,8 @@ def test_it_runs_the_same_after_being_saved_and_loaded(model: Model, tmp_path: P
     save(model, tmp_path / "model.safetensors")
     loaded = load(tmp_path / "model.safetensors")
     pixels = random_pixels(np.random.default_rng(1), model.network)
-    (before,) = reference.run(model, pixels).values()
-    (after,) = reference.run(loaded, pixels).values()
+    (before,) = reference.run_reference(model, pixels).values()
+    (after,) = reference.run_reference(loaded, pixels).values()
     assert before.shape == (2, CLASSES)
     assert np.isfinite(before).all()
     assert np.ptp(before, axis=1).min() > 0
@@ -75,7 +75,7 @@ def test_it_runs_the_same_after_being_saved_and_loaded(model: Model, tmp_path: P
 
 def test_a_session_agrees_with_the_reference(model: Model) -> None:
     pixels = random_pixels(np.random.default_rng(1), model.network)
-    (expected,) = reference.run(model, pixels).values()
+    (expected,) = reference.run_reference(model, pixels).values()
     found = Session(model).run(pixels)
     if model.quantization is None:
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
@@ -89,7 +89,7 @@ def test_its_module_agrees_with_the_reference_and_every_parameter_gets_a_gradien
 
     model = random_model(np.random.default_rng(0), network)
     pixels = random_pixels(np.random.default_rng(1), network)
-    (expected,) = reference.run(model, pixels).values()
+    (expected,) = reference.run_reference(model, pixels).values()
     module = module_of(model)
     images = torch.from_numpy(model.preprocessing.normalize(pixels)).permute(0, 3, 1, 2)
     logits = module(images)

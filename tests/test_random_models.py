@@ -34,5 +34,5 @@ def test_most_activations_of_random_int8_models_fill_their_bytes() -> None:
 def test_random_float_models_give_logits_of_the_order_of_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = random_network(rng)
-    logits = reference.run(random_model(rng, network), random_pixels(rng, network, 4))[network.outputs[0]]
+    logits = reference.run_reference(random_model(rng, network), random_pixels(rng, network, 4))[network.outputs[0]]
     assert 1e-4 < np.abs(logits).max() < 1e3

@@ -18,7 +18,7 @@ from mobilenets.model.model import Model
 
 
 def answers_stay(before: Model, after: Model, pixels: np.ndarray) -> None:
-    expected, changed = reference.run(before, pixels), reference.run(after, pixels)
+    expected, changed = reference.run_reference(before, pixels), reference.run_reference(after, pixels)
     for name, value in expected.items():
         np.testing.assert_allclose(changed[name], value, rtol=1e-4, atol=1e-5 * max(np.abs(value).max(), 1))
 

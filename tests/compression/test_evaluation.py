@@ -40,7 +40,9 @@ def test_logits_are_those_of_the_reference() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 70)
     quantized = quantize_with_images(model, pixels).model
-    np.testing.assert_array_equal(logits_of(quantized, pixels[:3]), reference.run(quantized, pixels[:3])["classifier"])
+    np.testing.assert_array_equal(
+        logits_of(quantized, pixels[:3]), reference.run_reference(quantized, pixels[:3])["classifier"]
+    )
     assert logits_of(quantized, pixels).shape == (70, 6)
     assert logits_of(quantized, pixels[:0]).shape == (0, 6)
 

@@ -101,8 +101,8 @@ def test_a_network_like_mobilenet_v3_keeps_its_answers(seed: int, method: RangeM
     assert min(layer.sqnr_db for layer in made.layers) > 15
     assert made.model.quantization is not None
     assert set(made.model.quantization.pre_activations) == {"stem", "expand", "depthwise", "gate", "head", "features"}
-    expected = reference.run(made.model, pixels[:4])["classifier"]
-    np.testing.assert_array_equal(numpy_runtime.run(made.model, pixels[:4])["classifier"], expected)
+    expected = reference.run_reference(made.model, pixels[:4])["classifier"]
+    np.testing.assert_array_equal(numpy_runtime.run_numpy(made.model, pixels[:4])["classifier"], expected)
     np.testing.assert_array_equal(Session(made.model, 1).run(pixels[:4]), expected)
 
 
@@ -129,7 +129,7 @@ def test_only_positively_homogeneous_activations_are_equalized() -> None:
     ready, _ = fold_input(model)
     equalized, gains = equalize(ready, observe(ready, [pixels]))
     assert set(gains) == {"reduce"}
-    before, after = (numpy_runtime.run(one, pixels)["classifier"] for one in (ready, equalized))
+    before, after = (numpy_runtime.run_numpy(one, pixels)["classifier"] for one in (ready, equalized))
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4 * np.abs(before).max())
 
 
@@ -150,7 +150,7 @@ def test_biases_keep_the_mean_of_what_a_table_reads() -> None:
 
 def pre_activation(model: Model, name: str, pixels: Pixels) -> npt.NDArray[np.float64]:
     """What the activation function of a layer reads, (height, width, N, C)."""
-    found = {result.name: result.pre_activation for result in numpy_runtime.results(model, pixels)}[name]
+    found = {result.name: result.pre_activation for result in numpy_runtime.layer_results(model, pixels)}[name]
     assert found is not None
     return found.astype(np.float64)
 
@@ -168,7 +168,7 @@ def test_batch_norms_say_the_ranges_of_hard_swish(seed: int) -> None:
     model, pixels = some(seed, squeeze=False)
     made = quantize_without_images(model)
     assert EvaluationSet.of(model, pixels).report(made.model).logits_sqnr_db > 15
-    expected = reference.run(made.model, pixels[:2])["classifier"]
+    expected = reference.run_reference(made.model, pixels[:2])["classifier"]
     np.testing.assert_array_equal(Session(made.model, 1).run(pixels[:2]), expected)
 
 

@@ -68,9 +68,9 @@ def test_random_networks_become_whole_int8_models(seed: int, bits: int, careful:
             top = 127 if made.model.quantization.bits(layer.name) == 8 else 7
             assert np.abs(made.model.parameters[f"{layer.name}.weight"]).max() <= top
     if bits == 8 and careful:
-        after = reference.run(made.model, pixels)
+        after = reference.run_reference(made.model, pixels)
         for start, least in ((made.float_model, 18), *([] if newer else [(model, 12)])):
-            for name, expected in reference.run(start, pixels).items():
+            for name, expected in reference.run_reference(start, pixels).items():
                 signal, error_power = float(np.square(expected).sum()), float(np.square(after[name] - expected).sum())
                 assert decibels(signal, error_power) > least, name
 
@@ -153,9 +153,9 @@ def test_from_its_file_the_engine_and_numpy_give_the_references_bits(bits: int, 
     made = quantize_with_images(random_model(rng, NETWORK), pixels, QuantizationConfig(weight_bits=bits)).model
     save(made, tmp_path / "held.safetensors")
     quantized = load(tmp_path / "held.safetensors")
-    expected = reference.run(made, pixels)["classifier"]
-    np.testing.assert_array_equal(reference.run(quantized, pixels)["classifier"], expected)
-    np.testing.assert_array_equal(numpy_runtime.run(quantized, pixels)["classifier"], expected)
+    expected = reference.run_reference(made, pixels)["classifier"]
+    np.testing.assert_array_equal(reference.run_reference(quantized, pixels)["classifier"], expected)
+    np.testing.assert_array_equal(numpy_runtime.run_numpy(quantized, pixels)["classifier"], expected)
     for threads in (1, 2):
         np.testing.assert_array_equal(Session(quantized, threads).run(pixels), expected)
 
@@ -248,10 +248,12 @@ def test_logits_keep_more_of_their_spread_over_several_coarse_layers(rounding: W
         rng = np.random.default_rng(seed)
         model = random_model(rng, network)
         pixels = (random_pixels(rng, network, 64) * rng.uniform(0, 1, (64, 1, 1, 3))).astype(np.uint8)
-        expected = numpy_runtime.run(model, pixels)["out"].std(axis=0)
+        expected = numpy_runtime.run_numpy(model, pixels)["out"].std(axis=0)
         for corrects in lost:
             config = QuantizationConfig(weight_bits=4, rounding=rounding, deviation_correction=corrects)
-            found = numpy_runtime.run(quantize_with_images(model, pixels, config).model, pixels)["out"].std(axis=0)
+            found = numpy_runtime.run_numpy(quantize_with_images(model, pixels, config).model, pixels)["out"].std(
+                axis=0
+            )
             lost[corrects] += float(np.abs(np.log(found / expected)).mean())
     assert lost[True] < 0.75 * lost[False]
 
@@ -305,8 +307,8 @@ def test_the_real_network_keeps_its_answers(real: Real) -> None:
     assert report.refusal() is None
     pixels = real.evaluation.pixels[:2]
     np.testing.assert_array_equal(
-        reference.run(made.model, pixels)["classifier"],
-        numpy_runtime.run(made.model, pixels)["classifier"],
+        reference.run_reference(made.model, pixels)["classifier"],
+        numpy_runtime.run_numpy(made.model, pixels)["classifier"],
     )
 
 

@@ -42,8 +42,8 @@ def training_module(model: Model, pixels: Pixels) -> Outputs:
 
 
 ENGINES = {f"engine-{name}": engine(name) for name, supported in instruction_sets().items() if supported}
-FLOAT_EXECUTORS: dict[str, Executor] = {"numpy": numpy_runtime.run, "training": training_module, **ENGINES}
-INT8_EXECUTORS: dict[str, Executor] = {"numpy": numpy_runtime.run, **ENGINES}
+FLOAT_EXECUTORS: dict[str, Executor] = {"numpy": numpy_runtime.run_numpy, "training": training_module, **ENGINES}
+INT8_EXECUTORS: dict[str, Executor] = {"numpy": numpy_runtime.run_numpy, **ENGINES}
 
 
 def test_every_layer_type_has_a_sample() -> None:
@@ -60,7 +60,7 @@ def test_float32_is_the_reference_but_for_rounding(sample: Sample, executor: str
     model = random_model(rng, sample.network)
     pixels = random_pixels(rng, sample.network, 3)
     found = FLOAT_EXECUTORS[executor](model, pixels)
-    for name, expected in reference.run(model, pixels).items():
+    for name, expected in reference.run_reference(model, pixels).items():
         assert found[name].shape == expected.shape
         np.testing.assert_allclose(found[name], expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
@@ -72,7 +72,7 @@ def test_int8_is_the_reference_bit_for_bit(sample: Sample, executor: str) -> Non
     model = random_int8_model(rng, sample.network)
     pixels = random_pixels(rng, sample.network, 3)
     found = INT8_EXECUTORS[executor](model, pixels)
-    for name, expected in reference.run(model, pixels).items():
+    for name, expected in reference.run_reference(model, pixels).items():
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
 
 
@@ -103,5 +103,8 @@ def test_the_integers_of_the_reference_stand_for_its_real_numbers(sample: Sample
     model = random_int8_model(rng, sample.network, clamping=False)
     pixels = random_pixels(rng, sample.network, 8)
     name = TESTED if sample.last else "classifier"
-    exact, found = reference.run(dequantize(model), pixels)[name], reference.run(model, pixels)[name]
+    exact, found = (
+        reference.run_reference(dequantize(model), pixels)[name],
+        reference.run_reference(model, pixels)[name],
+    )
     assert np.square(found - exact).mean() < 0.02 * np.square(exact).mean()

@@ -53,7 +53,7 @@ def network(activation: Activation, *, channels: int, side: int) -> Network:
 def assert_answers(model: Model, threads: int) -> None:
     pixels = random_pixels(np.random.default_rng(1), model.network, 2)
     outputs = Session(model, threads).outputs(pixels)
-    for name, expected in reference.run(model, pixels).items():
+    for name, expected in reference.run_reference(model, pixels).items():
         tolerance = 0 if model.quantization is not None else 2e-5 * np.abs(expected).max()
         assert np.abs(outputs[name] - expected).max() <= tolerance, name
 

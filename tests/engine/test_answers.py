@@ -25,7 +25,7 @@ SETS = [name for name, supported in instruction_sets().items() if supported]
 def assert_equal_to_reference(model: Model, session: Session, pixels: Pixels, *, tolerance: float = 1e-5) -> None:
     """Bit for bit for an int8 Model, within rounding of float64 for a float32 one."""
     outputs = session.outputs(pixels)
-    for name, expected in reference.run(model, pixels).items():
+    for name, expected in reference.run_reference(model, pixels).items():
         assert outputs[name].shape == expected.shape
         if model.quantization is not None:
             assert np.array_equal(outputs[name], expected), name
@@ -140,7 +140,7 @@ def test_a_chain_of_fused_layers_may_be_long() -> None:
     network = Network("deep", 5, 4, tuple(layers), ("pool",))
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, network), random_pixels(rng, network, 1)
-    (expected,) = reference.run(model, pixels).values()
+    (expected,) = reference.run_reference(model, pixels).values()
     runner = lower(model, instruction_set=SETS[0], threads=1, processors=1, whole_map_bytes=1)
     result = np.empty(expected.shape, np.float32)
     runner.run(pixels, [result])

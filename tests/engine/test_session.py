@@ -26,7 +26,7 @@ def test_a_session_gives_the_reference_outputs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
-    expected = reference.run(model, pixels)
+    expected = reference.run_reference(model, pixels)
     outputs = Session(model, threads=2).outputs(pixels)
     assert set(outputs) == set(expected)
     for name, value in expected.items():
@@ -39,7 +39,7 @@ def test_an_int8_session_gives_the_reference_bits(seed: int) -> None:
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, without_batch_norm(random_network(rng)))
     pixels = random_pixels(rng, model.network, 3)
-    expected = reference.run(model, pixels)
+    expected = reference.run_reference(model, pixels)
     for name, value in Session(model).outputs(pixels).items():
         assert np.array_equal(value, expected[name])
 

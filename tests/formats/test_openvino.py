@@ -24,6 +24,6 @@ def test_openvino_agrees_on_random_networks(seed: int, int8: bool, tolerance: fl
     pixels = random_pixels(rng, network, 3)
     to_openvino(model, tmp_path / "model.xml")
     found = run_openvino(model, tmp_path / "model.xml", pixels)
-    for name, values in reference.run(model, pixels).items():
+    for name, values in reference.run_reference(model, pixels).items():
         assert found[name].shape == values.shape
         np.testing.assert_allclose(found[name], values, rtol=0, atol=tolerance * np.abs(values).max())

@@ -93,7 +93,7 @@ def test_keras_without_top_gives_features(tmp_path: Path) -> None:
     assert class_count(model.network) == 256
     pixels = random_pixels(np.random.default_rng(0), model.network, 1)
     np.testing.assert_array_equal(
-        reference.run(model, pixels)["pool"], reference.activations(whole, pixels)["pool"][:, :, 0, 0]
+        reference.run_reference(model, pixels)["pool"], reference.activations(whole, pixels)["pool"][:, :, 0, 0]
     )
 
 

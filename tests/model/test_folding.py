@@ -29,7 +29,7 @@ def test_the_folded_model_answers_the_same(seed: int) -> None:
     folded = fold(model)
     assert all(layer.batch_norm is None for layer in folded.network.layers)
     assert all(layer.bias for layer in folded.network.layers if layer.has_weight)
-    before, after = reference.run(model, pixels), reference.run(folded, pixels)
+    before, after = reference.run_reference(model, pixels), reference.run_reference(folded, pixels)
     for name, expected in before.items():
         np.testing.assert_allclose(after[name], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -62,7 +62,10 @@ def test_the_pixels_normalization_goes_into_the_first_layer(batch_norm: bool) ->
     pixels = random_pixels(rng, small)
     folded, held = fold_input(model)
     assert held.zero_point == round(255 * (0.485 + 0.456 + 0.406) / 3)
-    before, after = reference.run(model, pixels)["classifier"], reference.run(folded, pixels)["classifier"]
+    before, after = (
+        reference.run_reference(model, pixels)["classifier"],
+        reference.run_reference(folded, pixels)["classifier"],
+    )
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
 
 

@@ -31,7 +31,7 @@ def test_weights_that_fit_without_their_zero_point_keep_every_answer() -> None:
     rng = np.random.default_rng(4)
     model = random_int8_model(rng, random_network(rng), asymmetric_weights=True, largest_weight=90)
     pixels = random_pixels(rng, model.network)
-    found, expected = (reference.run(each, pixels) for each in (symmetric_weights(model), model))
+    found, expected = (reference.run_reference(each, pixels) for each in (symmetric_weights(model), model))
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
 

@@ -32,8 +32,8 @@ def test_int8_models_give_the_references_bytes(seed: int, asymmetric: bool) -> N
     expected = reference.activations(model, pixels)
     for name, value in batched.layers(model, pixels):
         np.testing.assert_array_equal(value.transpose(2, 3, 0, 1), expected[name], err_msg=name)
-    outputs = reference.run(model, pixels)
-    for name, value in batched.run(model, pixels, batch=2).items():
+    outputs = reference.run_reference(model, pixels)
+    for name, value in batched.run_numpy(model, pixels, batch=2).items():
         np.testing.assert_array_equal(value, outputs[name])
 
 
@@ -44,8 +44,8 @@ def test_float_models_give_the_references_numbers(seed: int) -> None:
     network = random_network(rng)
     model = random_model(rng, network)
     pixels = random_pixels(rng, network, 3)
-    outputs = reference.run(model, pixels)
-    for name, value in batched.run(model, pixels, batch=2).items():
+    outputs = reference.run_reference(model, pixels)
+    for name, value in batched.run_numpy(model, pixels, batch=2).items():
         np.testing.assert_allclose(value, outputs[name], rtol=1e-4, atol=1e-4 * np.abs(outputs[name]).max())
 
 
@@ -71,14 +71,16 @@ def test_long_sums_are_exact_where_float32_would_round(inputs: int) -> None:
     held = {INPUT: TensorQuantization(1.0), "wide": TensorQuantization(3.8), "pool": TensorQuantization(3.7)}
     model = Model(network, parameters, Classification(numbered_labels(3)), quantization=Quantization(held))
     pixels = np.full((2, 3, 3, 3), 255, np.uint8)
-    np.testing.assert_array_equal(batched.run(model, pixels)["classifier"], reference.run(model, pixels)["classifier"])
+    np.testing.assert_array_equal(
+        batched.run_numpy(model, pixels)["classifier"], reference.run_reference(model, pixels)["classifier"]
+    )
 
 
 def test_no_images_give_no_answers() -> None:
     rng = np.random.default_rng(0)
     network = random_network(rng)
     model = random_model(rng, network)
-    outputs = batched.run(model, random_pixels(rng, network, 0))
+    outputs = batched.run_numpy(model, random_pixels(rng, network, 0))
     assert outputs["classifier"].shape == (0, class_count(network))
 
 
@@ -88,6 +90,6 @@ def test_pixels_of_another_size_are_refused() -> None:
     model = random_model(rng, network)
     wrong = random_pixels(rng, replace(network, height=network.height + 1))
     with pytest.raises(ModelError, match=r"needs uint8 \(N, "):
-        batched.run(model, wrong)
+        batched.run_numpy(model, wrong)
     with pytest.raises(ModelError, match="pixels are float64"):
-        batched.run(model, random_pixels(rng, network).astype(np.float64))
+        batched.run_numpy(model, random_pixels(rng, network).astype(np.float64))

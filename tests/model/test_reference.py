@@ -94,21 +94,21 @@ def test_normalization_is_on_the_scale_where_white_is_one() -> None:
     network = Network("n", 1, 1, (GlobalAveragePool("p", (INPUT,)),), ("p",))
     preprocessing = Preprocessing(mean=(0.5, 0.25, 0), std=(0.5, 0.25, 2))
     model = Model(network, {}, Classification(numbered_labels(3)), preprocessing)
-    assert reference.run(model, np.full((1, 1, 1, 3), 255, np.uint8))["p"].tolist() == [[1, 3, 0.5]]
+    assert reference.run_reference(model, np.full((1, 1, 1, 3), 255, np.uint8))["p"].tolist() == [[1, 3, 0.5]]
 
 
 def test_pools() -> None:
     average = one_layer(GlobalAveragePool("p", (INPUT,)), {})
-    assert reference.run(average, PIXELS)["p"].tolist() == [[4.5, 5.5, 6.5]]
+    assert reference.run_reference(average, PIXELS)["p"].tolist() == [[4.5, 5.5, 6.5]]
     largest = one_layer(MaxPool("p", (INPUT,), kernel=2, stride=2), {})
-    assert reference.run(largest, PIXELS)["p"].tolist() == [[9, 10, 11]]
+    assert reference.run_reference(largest, PIXELS)["p"].tolist() == [[9, 10, 11]]
 
 
 def test_padding_never_wins_a_max_pool() -> None:
     layer = MaxPool("p", (INPUT,), kernel=2, stride=1, padding=Padding(1, 0, 1, 0))
     model = one_layer(layer, {})
     negative = Model(model.network, {}, model.task, Preprocessing(mean=(1, 1, 1), std=(1, 1, 1)))
-    assert reference.run(negative, np.zeros((1, 2, 2, 3), np.uint8))["p"].max() == -1
+    assert reference.run_reference(negative, np.zeros((1, 2, 2, 3), np.uint8))["p"].max() == -1
 
 
 def test_batch_norm_bias_and_relu6() -> None:
@@ -128,7 +128,7 @@ def test_batch_norm_bias_and_relu6() -> None:
         size=(1, 2),
     )
     # first channel (3 + 1 - 4) / 2 * 2 - 1 = -1 and (12 + 1 - 4) - 1 = 8; second 0.5 and -9 + 0.5
-    result = reference.run(model, PIXELS[:, :1])["p"]
+    result = reference.run_reference(model, PIXELS[:, :1])["p"]
     assert result.tolist() == [[[[0, 6]], [[0.5, 0]]]]
 
 
@@ -136,7 +136,7 @@ def test_linear_flattens_channel_row_column() -> None:
     weight = np.zeros((1, 12))
     weight[0, 5] = 1  # the green channel's second pixel
     model = one_layer(Linear("l", (INPUT,), out_features=1), {"l.weight": weight, "l.bias": [0.5]})
-    assert reference.run(model, PIXELS)["l"].tolist() == [[4.5]]
+    assert reference.run_reference(model, PIXELS)["l"].tolist() == [[4.5]]
 
 
 def test_sums_and_concatenations() -> None:
@@ -147,7 +147,7 @@ def test_sums_and_concatenations() -> None:
     )
     network = Network("n", 1, 1, layers, ("c", "a"))
     model = Model(network, {}, Classification(numbered_labels(6)), AS_IT_IS)
-    outputs = reference.run(model, np.array([[[[0, 1, 9]]]], np.uint8))
+    outputs = reference.run_reference(model, np.array([[[[0, 1, 9]]]], np.uint8))
     assert outputs["c"].tolist() == [[0, 3, 6, 0, 1, 9]]
     assert outputs["a"].tolist() == [[0, 3, 6]]
 
@@ -176,7 +176,7 @@ def test_products_of_maps_and_of_one_value_per_channel() -> None:
         Multiply("pixels", (INPUT, "channels"), activation=Activation.RELU6),
     )
     network = Network("n", 2, 2, layers, ("g", "channels", "pixels"))
-    outputs = reference.run(Model(network, {}, Classification(numbered_labels(3)), AS_IT_IS), PIXELS)
+    outputs = reference.run_reference(Model(network, {}, Classification(numbered_labels(3)), AS_IT_IS), PIXELS)
     assert outputs["channels"][0, 0].tolist() == [[0, 3 * 4.5], [6 * 4.5, 9 * 4.5]]
     assert outputs["pixels"][0, 1].tolist() == [[5.5, 6], [6, 6]]
 
@@ -218,13 +218,13 @@ def test_an_integer_layer_is_what_the_definition_says() -> None:
     # → 11·2 + 3 = 25, which ReLU6 stops at 3 + 6/0.5 = 15; and 0 + 3 at the low end.
     values = reference.activations(model, pixel(12, 9, 8))
     assert values["p"].ravel().tolist() == [15, 3]
-    assert reference.run(model, pixel(12, 9, 8))["m"].tolist() == [[6.0, 0.0]]
+    assert reference.run_reference(model, pixel(12, 9, 8))["m"].tolist() == [[6.0, 0.0]]
 
 
 def test_logits_come_out_as_float32() -> None:
     layer = PointwiseConvolution("p", (INPUT,), out_channels=2, bias=True)
     model = int8_model((layer,), pointwise([5, -1000]), {INPUT: (2.0, 10)}, ("p",))
-    result = reference.run(model, pixel(12, 9, 8))["p"]
+    result = reference.run_reference(model, pixel(12, 9, 8))["p"]
     assert result.dtype == np.float32
     assert result.tolist() == [[11.0, -627.0]]
 
@@ -233,7 +233,7 @@ def test_weights_may_have_a_zero_point() -> None:
     layer = PointwiseConvolution("p", (INPUT,), out_channels=2, bias=True)
     model = int8_model((layer,), pointwise([0, 0], [1, -1]), {INPUT: (2.0, 0)}, ("p",))
     # weights are [0, 1, −4] and [1, 1, 128]
-    assert reference.run(model, pixel(1, 2, 3))["p"].tolist() == [[-10.0, 0.5 * 387]]
+    assert reference.run_reference(model, pixel(1, 2, 3))["p"].tolist() == [[-10.0, 0.5 * 387]]
 
 
 def test_halves_go_to_the_even_neighbour() -> None:
@@ -293,7 +293,7 @@ def test_real_outputs_take_their_activation_in_float32() -> None:
     layer = PointwiseConvolution("p", (INPUT,), out_channels=2, bias=True, activation=Activation.HARD_SIGMOID)
     model = int8_model((layer,), pointwise([-10, 254]), {INPUT: (2.0, 10)}, ("p",))
     # sums −4 + 0 = −4 and 0, times 1 and 0.5
-    result = reference.run(model, pixel(12, 9, 8))["p"]
+    result = reference.run_reference(model, pixel(12, 9, 8))["p"]
     assert result.dtype == np.float32
     assert result.tolist() == [[0.0, 0.5]]
 
@@ -301,4 +301,4 @@ def test_real_outputs_take_their_activation_in_float32() -> None:
 @pytest.mark.parametrize("pixels", [PIXELS[0], PIXELS[..., :2], PIXELS.astype(np.float32)])
 def test_other_pixels_are_refused(pixels: Array) -> None:
     with pytest.raises(ModelError, match="needs uint8"):
-        reference.run(one_layer(GlobalAveragePool("p", (INPUT,)), {}), pixels)
+        reference.run_reference(one_layer(GlobalAveragePool("p", (INPUT,)), {}), pixels)

@@ -37,8 +37,8 @@ def test_a_subnet_says_what_the_wide_network_says_with_its_other_channels_off() 
         if name.endswith(("batch_norm.weight", "batch_norm.bias")):
             tensor[kept:] = 0  # γ = β = 0 makes a channel 0, whatever it was
     pixels = random_pixels(rng, model.network)
-    expected = reference.run(model.with_parameters(switched_off), pixels)["classifier"]
-    np.testing.assert_allclose(reference.run(narrow, pixels)["classifier"], expected, rtol=1e-9, atol=1e-12)
+    expected = reference.run_reference(model.with_parameters(switched_off), pixels)["classifier"]
+    np.testing.assert_allclose(reference.run_reference(narrow, pixels)["classifier"], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_resolution_changes_maps_and_no_weight() -> None:
@@ -55,7 +55,7 @@ def test_a_network_without_a_classifier_has_subnets_whose_features_are_as_many()
     model = random_model(rng, features)
     pixels = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     subnet = extract_subnet(model, 0.5, 32, pixels=pixels)
-    (output,) = reference.run(subnet, pixels).values()
+    (output,) = reference.run_reference(subnet, pixels).values()
     assert output.shape == (4, 1024)
 
 

@@ -38,7 +38,7 @@ def main() -> None:
         asymmetric = seed % 3 == 0
         model = random_model(rng, network) if floats else random_int8_model(rng, network, asymmetric_weights=asymmetric)
         pixels = random_pixels(rng, network, 3)
-        expected = reference.run(model, pixels)
+        expected = reference.run_reference(model, pixels)
         for threads in (1, 3):
             for name, value in Session(model, threads).outputs(pixels).items():
                 tolerance = 1e-5 * np.abs(expected[name]).max() if floats else 0

@@ -250,7 +250,7 @@ def random_int8_model(
         reals |= {f"{layer.name}.weight": real, f"{layer.name}.bias": rng.normal(0, 0.2, shape[0]).astype(np.float32)}
     task = task or Classification.numbered(network)
     real_model = Model(network, reals, task, preprocessing)
-    results = list(numpy_runtime.results(real_model, random_pixels(rng, network, 4)))
+    results = list(numpy_runtime.layer_results(real_model, random_pixels(rng, network, 4)))
     scales = _scales(rng, network, {result.name: result.value for result in results}, room)
     tabled = needed_pre_activations(network)
     before = {

@@ -18,7 +18,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.training.batches import normalized
-from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, weighted_sum
+from mobilenets.training.network import NetworkModule, convolve, load_parameters, module_of, parameters_of
 
 BIG = ("alexnet", "vgg16")
 """Their first linear layers alone hold hundreds of megabytes."""
@@ -27,7 +27,7 @@ BIG = ("alexnet", "vgg16")
 def assert_agrees(model: Model, rng: np.random.Generator) -> None:
     """The module's outputs are those of the float64 reference, to 1e-4 of the largest of each."""
     pixels = random_pixels(rng, model.network)
-    expected = reference.run(model, pixels)
+    expected = reference.run_reference(model, pixels)
     with torch.inference_mode():
         if model.network.channels == 3:
             images = normalized(pixels, model.preprocessing, torch.device("cpu"))
@@ -133,7 +133,7 @@ def test_quick_ways_for_little_maps_give_the_same_values_and_gradients(layer: La
     for quick in (True, False):
         inputs = [tensor.clone().requires_grad_(True) for tensor in (values, weight, bias)]
         if quick:
-            result = weighted_sum(layer, *inputs)
+            result = convolve(layer, *inputs)
         else:
             padded = functional.pad(inputs[0], (left, right, top, bottom))
             stride, groups = getattr(layer, "stride", 1), 1 if pointwise else 6

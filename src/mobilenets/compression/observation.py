@@ -19,7 +19,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import refuse_int8
 from mobilenets.model.model import Model
-from mobilenets.model.numpy_runtime import Map, results
+from mobilenets.model.numpy_runtime import Map, layer_results
 from mobilenets.model.preprocessing import Pixels
 
 BINS = 2048
@@ -161,7 +161,7 @@ def observe(
             images += len(pixels)
             flat = pixels.reshape(len(pixels), -1, pixels.shape[-1])
             varied = varied or bool((flat.min(axis=1) < flat.max(axis=1)).any())
-            for name, values, before in results(model, pixels):
+            for name, values, before in layer_results(model, pixels):
                 if not np.isfinite(values).all():
                     raise CompressionError(f"{name} gives NaN or infinite values for a calibration image")
                 if before is not None:

@@ -39,7 +39,7 @@ def compare(task: Task, expected: Mapping[str, Array], found: Mapping[str, Array
 
 def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
     """Outputs of the Model by the reference operators, one image at a time to bound memory."""
-    runs = [reference.run(model, pixels[number : number + 1]) for number in range(len(pixels))]
+    runs = [reference.run_reference(model, pixels[number : number + 1]) for number in range(len(pixels))]
     return {name: np.concatenate([outputs[name] for outputs in runs]) for name in runs[0]}
 
 

@@ -53,7 +53,7 @@ BATCH = 16
 _EXACT_FLOAT32 = 1 << 24
 
 
-def run(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress = SILENT) -> dict[str, Map]:
+def run_numpy(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress = SILENT) -> dict[str, Map]:
     """Outputs of a Model for any number of images.
 
     Args:
@@ -79,7 +79,7 @@ def run(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Progress 
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-class Result(NamedTuple):
+class LayerResult(NamedTuple):
     """What a layer makes of a batch.
 
     Attributes:
@@ -106,11 +106,11 @@ def layers(model: Model, pixels: Pixels) -> Iterator[tuple[str, Map]]:
     Raises:
         ModelError: If the pixels do not fit the network's input.
     """
-    for result in results(model, pixels):
+    for result in layer_results(model, pixels):
         yield result.name, result.value
 
 
-def results(model: Model, pixels: Pixels) -> Iterator[Result]:
+def layer_results(model: Model, pixels: Pixels) -> Iterator[LayerResult]:
     """What :func:`layers` yields, with what the activation functions read.
 
     Raises:
@@ -119,7 +119,7 @@ def results(model: Model, pixels: Pixels) -> Iterator[Result]:
     network = model.network
     check_pixels(network, pixels)
     values = {INPUT: input_map(model, pixels)}
-    yield Result(INPUT, values[INPUT])
+    yield LayerResult(INPUT, values[INPUT])
     last_reader = {source: layer.name for layer in network.layers for source in layer.inputs}
     for layer in network.layers:
         sources = [values[name] for name in layer.inputs]
@@ -164,11 +164,11 @@ def float_layer(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, M
     return _float_result(layer, sources, parameters).value
 
 
-def _float_result(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Map]) -> Result:
+def _float_result(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Map]) -> LayerResult:
     values = _float_sum(layer, sources, parameters)
     if layer.activation.is_clamp:
-        return Result(layer.name, activate(values, layer.activation, overwrite=True))
-    return Result(layer.name, activate(values, layer.activation), values)
+        return LayerResult(layer.name, activate(values, layer.activation, overwrite=True))
+    return LayerResult(layer.name, activate(values, layer.activation), values)
 
 
 def _float_sum(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Map]) -> Map:
@@ -176,7 +176,7 @@ def _float_sum(layer: Layer, sources: Sequence[Map], parameters: Mapping[str, Ma
     result: Map
     match layer:
         case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
-            result = weighted_sum(layer, sources[0], parameters[f"{layer.name}.weight"])
+            result = float_weighted_sum(layer, sources[0], parameters[f"{layer.name}.weight"])
             if layer.bias:
                 result += parameters[f"{layer.name}.bias"]
             batch_norm(layer, result, parameters)
@@ -210,7 +210,7 @@ def batch_norm(layer: Layer, values: Map, parameters: Mapping[str, Map]) -> None
 # Sums that both kinds of numbers share --------------------------------------------------------------------------------
 
 
-def weighted_sum(layer: Layer, values: Map, weight: Map) -> Map:
+def float_weighted_sum(layer: Layer, values: Map, weight: Map) -> Map:
     """The sum of products of a layer with weights, zeros around the map: no bias, no batch norm, no activation.
 
     Args:
@@ -358,12 +358,12 @@ def integer_layer(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> 
     return _integer_result(layer, sources, numbers).value
 
 
-def _integer_result(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> Result:
+def _integer_result(layer: Layer, sources: Sequence[Map], numbers: Arithmetic) -> LayerResult:
     before, target = numbers.pre_activation, numbers.target
     if before is None or target is None:
-        return Result(layer.name, _clamped(layer, sources, numbers, target, layer.activation))
+        return LayerResult(layer.name, _clamped(layer, sources, numbers, target, layer.activation))
     steps = _clamped(layer, sources, numbers, before, Activation.NONE)
-    return Result(layer.name, activation_table(layer.activation, before, target)[steps], steps)
+    return LayerResult(layer.name, activation_table(layer.activation, before, target)[steps], steps)
 
 
 def _clamped(
@@ -404,7 +404,7 @@ def _integer_sums(layer: Layer, values: Map, weight: Map, bias: Map, zero_point:
     centred: Map = values.astype(dtype)
     if zero_point:
         centred -= dtype(zero_point)
-    sums = weighted_sum(layer, centred, weight)
+    sums = float_weighted_sum(layer, centred, weight)
     sums += bias.astype(dtype)
     return sums if largest < 1 << 31 else sums.astype(np.int64).astype(np.int32)
 

@@ -10,7 +10,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import Map, batch_norm, float_layer, input_map, weighted_sum
+from mobilenets.model.numpy_runtime import Map, batch_norm, float_layer, float_weighted_sum, input_map
 from mobilenets.model.preprocessing import Pixels, check_pixels
 
 BATCH = 64
@@ -57,7 +57,7 @@ def _statistics(model: Model, pixels: Pixels) -> dict[str, Tensor]:
         if layer.batch_norm is None:
             values[layer.name] = float_layer(layer, sources, model.parameters)
             continue
-        result: Map = weighted_sum(layer, sources[0], model.parameters[f"{layer.name}.weight"])
+        result: Map = float_weighted_sum(layer, sources[0], model.parameters[f"{layer.name}.weight"])
         if layer.bias:
             result += model.parameters[f"{layer.name}.bias"]
         rows = result.reshape(-1, result.shape[3])

@@ -61,7 +61,7 @@ from mobilenets.model.quantization import (
 Array = npt.NDArray[Any]
 
 
-def run(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> dict[str, Array]:
+def run_reference(model: Model, pixels: Pixels, *, dtype: npt.DTypeLike = np.float64) -> dict[str, Array]:
     """Outputs of a Model for a batch of images.
 
     Args:

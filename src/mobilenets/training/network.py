@@ -77,12 +77,12 @@ class LayerModule(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Weighted sum, batch norm, activation: (N, C, H, W) to (N, C', H', W')."""
         if self.batch_norm is not None and not self.training and not _exporting():
-            values = weighted_sum(self.layer, values, *self._folded(self.batch_norm))
+            values = convolve(self.layer, values, *self._folded(self.batch_norm))
         else:
             values = self.weighted_sum(values, self.weight)
             if self.batch_norm is not None:
                 values = self.batch_norm(values)
-        return activate(values, self.layer.activation)
+        return activate_tensor(values, self.layer.activation)
 
     def _folded(self, batch_norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         """Weight and bias that do the work of a batch norm in evaluation too, which saves a pass over the whole map."""
@@ -102,15 +102,15 @@ class LayerModule(nn.Module):
         """
         rows, columns = weight_shape[:2]
         bias = None if self.bias is None else self.bias[:rows]
-        values = weighted_sum(layer, values, self.weight[:rows, :columns], bias)
+        values = convolve(layer, values, self.weight[:rows, :columns], bias)
         if (norm := self.batch_norm) is not None:
             gamma, beta = norm.weight[:rows], norm.bias[:rows]
             values = functional.batch_norm(values, None, None, gamma, beta, training=True, eps=norm.eps)
-        return activate(values, layer.activation)
+        return activate_tensor(values, layer.activation)
 
     def weighted_sum(self, values: Tensor, weight: Tensor) -> Tensor:
         """The layer's linear part, with a weight that need not be its own (such as one that was rounded)."""
-        return weighted_sum(self.layer, values, weight, self.bias)
+        return convolve(self.layer, values, weight, self.bias)
 
 
 def _exporting() -> bool:
@@ -118,7 +118,7 @@ def _exporting() -> bool:
     return bool(torch.jit.is_tracing()) or torch.compiler.is_exporting()  # type: ignore[attr-defined, no-untyped-call]
 
 
-def weighted_sum(layer: Layer, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def convolve(layer: Layer, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The linear part of any layer with weights: (N, C, H, W) to (N, C', H', W')."""
     match layer:
         case Linear():
@@ -284,15 +284,15 @@ def without_weight(layer: Layer, inputs: list[Tensor]) -> Tensor:
             total = inputs[0] + inputs[1]
             for values in inputs[2:]:
                 total = total + values
-            return activate(total, layer.activation)
+            return activate_tensor(total, layer.activation)
         case Multiply():
-            return activate(inputs[0] * inputs[1], layer.activation)
+            return activate_tensor(inputs[0] * inputs[1], layer.activation)
         case Concatenate():
             return torch.cat(inputs, dim=1)
     raise TrainingError(f"{layer.name} is of a kind that cannot be trained: {layer.kind}")
 
 
-def activate(values: Tensor, activation: Activation) -> Tensor:
+def activate_tensor(values: Tensor, activation: Activation) -> Tensor:
     """An activation function; the values given may be overwritten."""
     match activation:
         case Activation.NONE:

@@ -71,7 +71,7 @@ def test_int8_equals_the_reference_bit_for_bit(seed: int, asymmetric: bool, tmp_
     model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
     found = run_c(model, pixels, tmp_path, "-O1", "-fsanitize=undefined", "-fno-sanitize-recover")
-    for name, values in reference.run(model, pixels).items():
+    for name, values in reference.run_reference(model, pixels).items():
         np.testing.assert_array_equal(found[name], values)
 
 
@@ -81,7 +81,7 @@ def test_float32_agrees_to_1e_5(seed: int, tmp_path: Path) -> None:
     model = random_model(rng, without_batch_norm(random_network(rng)))
     pixels = random_pixels(rng, model.network, 3)
     found = run_c(model, pixels, tmp_path, "-O1", "-fsanitize=undefined", "-fno-sanitize-recover")
-    for name, values in reference.run(model, pixels).items():
+    for name, values in reference.run_reference(model, pixels).items():
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * max(1, np.abs(values).max()))
 
 
@@ -91,7 +91,7 @@ def test_no_optimization_changes_a_bit(options: list[str], tmp_path: Path) -> No
     model = random_int8_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
     found = run_c(model, pixels, tmp_path, *options)
-    for name, values in reference.run(model, pixels).items():
+    for name, values in reference.run_reference(model, pixels).items():
         np.testing.assert_array_equal(found[name], values)
 
 
@@ -146,7 +146,7 @@ def test_the_example_classifies_a_image(tmp_path: Path) -> None:
     subprocess.run([tool("cc"), *WARNINGS, "-O1", "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
     ran = subprocess.run([tmp_path / "main", "image.ppm"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("230020 bytes of flash for weights, 36888 bytes of RAM for activations\n")
-    logits = reference.run(model, pixels)["classifier"][0]
+    logits = reference.run_reference(model, pixels)["classifier"][0]
     assert scores(ran.stdout) == dict(zip(model.labels, logits, strict=True))
 
 
@@ -158,7 +158,7 @@ def test_the_example_shrinks_larger_images_and_refuses_others(tmp_path: Path) ->
     subprocess.run([tool("cc"), *WARNINGS, "-O1", "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
     run = [str(tmp_path / "main"), "image.ppm"]
     ran = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert scores(ran.stdout)["0"] == reference.run(model, pixels)["classifier"][0, 0]
+    assert scores(ran.stdout)["0"] == reference.run_reference(model, pixels)["classifier"][0, 0]
     (tmp_path / "image.ppm").write_bytes(b"P6 700 700 255\nshort")
     assert subprocess.run(run, cwd=tmp_path, capture_output=True, check=False).returncode == 1
     (tmp_path / "image.ppm").write_bytes(b"GIF89a")
@@ -182,7 +182,7 @@ def test_a_cortex_m4_gives_the_bits_of_the_reference(tmp_path: Path) -> None:
     board = [emulator, "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"]
     run = [*board, "-semihosting-config", semihosting, "-kernel", "main.elf"]
     ran = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
-    assert scores(ran.stdout) == dict(zip("01", reference.run(model, pixels)["classifier"][0], strict=True))
+    assert scores(ran.stdout) == dict(zip("01", reference.run_reference(model, pixels)["classifier"][0], strict=True))
 
 
 def test_batch_norms_are_folded(tmp_path: Path) -> None:

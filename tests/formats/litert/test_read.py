@@ -91,7 +91,7 @@ def test_hard_swish_hard_sigmoid_and_products_are_read(tmp_path: Path, int8: boo
         assert model.quantization.activations["swish"] == TensorQuantization(0.02, 28)
         assert model.quantization.activations["gate"] == TensorQuantization(1 / 255, 0)
     pixels = np.random.default_rng(2).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
-    (values,) = reference.run(model, pixels).values()
+    (values,) = reference.run_reference(model, pixels).values()
     assert np.isfinite(values).all()
 
 
@@ -111,7 +111,7 @@ def test_what_was_read_answers_as_litert_does(tmp_path: Path, int8: bool) -> Non
     found = running.get_tensor(target["index"])[:, 0, 0].astype(np.float64)
     if int8:
         found = 0.03 * (found + 80)
-    (expected,) = reference.run(model, pixels).values()
+    (expected,) = reference.run_reference(model, pixels).values()
     # LiteRT rounds a hard-sigmoid that is spelled out after each of its steps.
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.05 if int8 else 1e-5)
 
@@ -129,5 +129,8 @@ def test_files_of_this_package_are_read_without_their_description(tmp_path: Path
     kinds = [(layer.kind, layer.activation) for layer in read.network.layers]
     assert kinds == [(layer.kind, layer.activation) for layer in model.network.layers]
     pixels = rng.integers(0, 256, (2, network.height, network.width, 3), dtype=np.uint8)
-    (found,), (expected,) = reference.run(read, pixels).values(), reference.run(model, pixels).values()
+    (found,), (expected,) = (
+        reference.run_reference(read, pixels).values(),
+        reference.run_reference(model, pixels).values(),
+    )
     np.testing.assert_allclose(found, expected, rtol=0, atol=0 if int8 else 1e-5)

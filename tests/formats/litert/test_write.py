@@ -50,7 +50,7 @@ def run(path: Path, values: Array) -> dict[str, Array]:
 
 def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
     """The reference's outputs, maps with channels last."""
-    outputs = reference.run(model, pixels)
+    outputs = reference.run_reference(model, pixels)
     return {name: value if value.ndim == 2 else value.transpose(0, 2, 3, 1) for name, value in outputs.items()}
 
 

@@ -59,7 +59,7 @@ def test_onnxruntime_agrees_on_random_float_networks(seed: int) -> None:
     rng = np.random.default_rng(seed)
     model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
-    assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
+    assert_alike(run(onnx_graph(model), pixels), reference.run_reference(model, pixels))
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
@@ -70,7 +70,7 @@ def test_onnxruntime_answers_bit_for_bit_on_random_int8_networks(seed: int, asym
     model = random_int8_model(rng, network, asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
     found = run(onnx_graph(model), pixels)
-    for name, values in reference.run(model, pixels).items():
+    for name, values in reference.run_reference(model, pixels).items():
         np.testing.assert_array_equal(found[name], values)
 
 
@@ -89,7 +89,9 @@ def test_onnxruntime_makes_the_bytes_of_the_table(activation: Activation) -> Non
     quantization = Quantization(scales, pre_activations={"a": before})
     model = Model(network, parameters, Classification(("a",)), Preprocessing(), quantization)
     pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    np.testing.assert_array_equal(run(onnx_graph(model), pixels)["pool"], reference.run(model, pixels)["pool"])
+    np.testing.assert_array_equal(
+        run(onnx_graph(model), pixels)["pool"], reference.run_reference(model, pixels)["pool"]
+    )
 
 
 @pytest.mark.parametrize("same", [False, True])
@@ -108,7 +110,7 @@ def test_onnxruntime_multiplies_bit_for_bit(seed: int, same: bool) -> None:
     model = random_int8_model(rng, network)
     pixels = random_pixels(rng, network, 3)
     found = run(onnx_graph(model), pixels)
-    np.testing.assert_array_equal(found["classifier"], reference.run(model, pixels)["classifier"])
+    np.testing.assert_array_equal(found["classifier"], reference.run_reference(model, pixels)["classifier"])
 
 
 @pytest.mark.parametrize("asymmetric", [False, True])
@@ -117,7 +119,7 @@ def test_onnxruntime_agrees_on_random_int8_networks(seed: int, asymmetric: bool)
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
-    assert_alike(run(onnx_graph(model), pixels), reference.run(model, pixels))
+    assert_alike(run(onnx_graph(model), pixels), reference.run_reference(model, pixels))
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -127,7 +129,7 @@ def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> Non
     network = CATALOG[name](width_multiplier=0.25, resolution=96, classes=10)
     model = random_int8_model(rng, network) if int8 else random_model(rng, network)
     pixels = random_pixels(rng, network, 4)
-    found, expected = run(onnx_graph(model), pixels), reference.run(model, pixels)
+    found, expected = run(onnx_graph(model), pixels), reference.run_reference(model, pixels)
     for output, logits in expected.items():
         assert (found[output].argmax(axis=1) == logits.argmax(axis=1)).all()
 
@@ -137,7 +139,7 @@ def test_the_graph_can_read_normalized_floats_instead_of_pixels() -> None:
     model = random_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network)
     normal = model.preprocessing.normalize(pixels).transpose(0, 3, 1, 2)
-    assert_alike(run(onnx_graph(model, pixel_input=False), normal), reference.run(model, pixels))
+    assert_alike(run(onnx_graph(model, pixel_input=False), normal), reference.run_reference(model, pixels))
 
 
 def test_an_int8_model_reads_pixels_only() -> None:
