@@ -48,7 +48,7 @@ def optional_module(module: str, package: str | None = None) -> Any:
         raise MissingDependencyError(package or module, EXTRA) from None
 
 
-def channels_first(values: Array) -> Array:
+def to_nchw(values: Array) -> Array:
     """(N, H, W, C) as (N, C, H, W), contiguous."""
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
@@ -75,7 +75,7 @@ def onnxruntime_model(model: Model, calibration: Pixels) -> bytes:
         quantization.quantize_static(
             str(prepared),
             str(after),
-            _Reader(iter(channels_first(real.preprocessing.normalize(calibration)))),
+            _Reader(iter(to_nchw(real.preprocessing.normalize(calibration)))),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -113,7 +113,7 @@ def openvino_model(model: Model, calibration: Pixels) -> Any:
     with tempfile.TemporaryDirectory() as folder, _quiet():
         to_onnx(real, Path(folder) / "real.onnx", pixel_input=False)
         network = openvino.Core().read_model(str(Path(folder) / "real.onnx"))
-        images = channels_first(real.preprocessing.normalize(calibration))
+        images = to_nchw(real.preprocessing.normalize(calibration))
         return nncf.quantize(
             network,
             nncf.Dataset([image[None] for image in images]),

@@ -19,11 +19,11 @@ import numpy.typing as npt
 
 from mobilenets.benchmark.ncnn_files import write_ncnn
 from mobilenets.benchmark.quantizers import (
-    channels_first,
     litert_model,
     onnxruntime_model,
     openvino_model,
     optional_module,
+    to_nchw,
 )
 from mobilenets.engine.session import Session
 from mobilenets.errors import EngineError
@@ -106,7 +106,7 @@ class OnnxRuntime(Contestant):
         self._input = self._session.get_inputs()[0].name
 
     def prepare(self, pixels: Pixels) -> Array:
-        return channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         outputs: list[Array] = self._session.run(None, {self._input: prepared})
@@ -152,7 +152,7 @@ class OpenVino(Contestant):
     def prepare(self, pixels: Pixels) -> Array:
         if len(pixels) not in self._requests:
             self._requests[len(pixels)] = self._compile(len(pixels)).create_infer_request()
-        return channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         results = self._requests[len(prepared)].infer({0: prepared}, share_inputs=True)
@@ -238,7 +238,7 @@ class Ncnn(Contestant):
             self._net.load_model(str(Path(folder) / "model.bin"))
 
     def prepare(self, pixels: Pixels) -> Array:
-        return channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         rows = []
@@ -264,7 +264,7 @@ class Torch(Contestant):
         self._normalize = _normalizer(model)
 
     def prepare(self, pixels: Pixels) -> Array:
-        return channels_first(self._normalize(pixels)) if self._normalize else pixels
+        return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
     def run(self, prepared: Array) -> Array:
         logits: Array = self._runner.run(prepared)

@@ -95,7 +95,7 @@ def least_squares_range(histogram: Histogram) -> tuple[float, float]:
     return best[1], best[2]
 
 
-def affine(low: float, high: float) -> TensorQuantization:
+def affine_quantization(low: float, high: float) -> TensorQuantization:
     """Scale and zero point whose 256 levels span a range that is widened to include zero.
 
     >>> affine(0.0, 6.0).zero_point, affine(-1.0, 1.0).zero_point
@@ -162,6 +162,6 @@ def _lowest(activation: Activation, low: float) -> float:
 
 def _named(layer: Layer, low: float, high: float) -> TensorQuantization:
     try:
-        return affine(low, high)
+        return affine_quantization(low, high)
     except ModelError as error:
         raise CompressionError(f"{layer.name} spans {low:g} to {high:g}, which cannot be quantized: {error}") from None

@@ -64,7 +64,7 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
     return bytes(writer.builder.Output())
 
 
-def normalization(model: Model) -> tuple[float, float]:
+def mediapipe_normalization(model: Model) -> tuple[float, float]:
     """What an app takes from each byte of an image, and then divides it by, before a float graph reads it.
 
     One number each for all channels: more is what the metadata allows but MediaPipe refuses. (0, 1), pixels as they
@@ -101,7 +101,9 @@ class _Writer:
         size = self.table({}, numbers={0: network.width, 1: network.height})
         properties = self.table({1: size}, kinds={0: _RGB})
         content = self.table({1: properties}, kinds={0: _IMAGE_PROPERTIES})
-        mean, std = (self.builder.CreateNumpyVector(np.array([value], np.float32)) for value in normalization(model))
+        mean, std = (
+            self.builder.CreateNumpyVector(np.array([value], np.float32)) for value in mediapipe_normalization(model)
+        )
         unit = self.table({1: self.table({0: mean, 1: std})}, kinds={0: _NORMALIZATION_OPTIONS})
         return self.table({0: self.text("image"), 3: content, 4: self.tables([unit])})
 

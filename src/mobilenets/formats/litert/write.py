@@ -99,7 +99,7 @@ def litert_input(model: Model, pixels: Pixels, *, int8: bool = False) -> Array:
     """
     if model.quantization is not None:
         return (pixels.astype(np.int16) - 128).astype(np.int8) if int8 else pixels
-    mean, std = litert_metadata.normalization(model)
+    mean, std = litert_metadata.mediapipe_normalization(model)
     return ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
@@ -221,7 +221,7 @@ class _Writer:
         if self.numbers is None:
             index = self.graph.add(Tensor(INPUT, "FLOAT32", shape))
             self.graph.inputs.append(index)
-            if litert_metadata.normalization(self.model) == (0.0, 1.0):
+            if litert_metadata.mediapipe_normalization(self.model) == (0.0, 1.0):
                 index = self.normalized(index, shape)
         elif int8_input and self.numbers.kind == "INT8":
             index = self.graph.add(self.tensor(INPUT, shape, INPUT))
