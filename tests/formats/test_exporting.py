@@ -23,7 +23,7 @@ from mobilenets.formats.format import Options, Outputs
 from mobilenets.formats.onnx.run import run_onnx
 from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.formats.registry import FORMATS, format_of
-from mobilenets.formats.verification import compare
+from mobilenets.formats.verification import compare_outputs
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
@@ -213,12 +213,12 @@ def test_half_is_for_float_models(tmp_path: Path) -> None:
 
 def test_agreement_by_hand() -> None:
     task, expected = Classification(("cat", "dog")), {"a": np.array([[1.0, 2.0], [4.0, 3.0]])}
-    agreement = compare(task, expected, {"a": np.array([[1.0, 2.5], [3.0, 3.5]])})
+    agreement = compare_outputs(task, expected, {"a": np.array([[1.0, 2.5], [3.0, 3.5]])})
     assert agreement.largest_difference == 1
     assert agreement.relative_difference == 0.25
     assert agreement.same.value == 0.5
     with pytest.raises(FormatError, match="gives a the shape None"):
-        compare(task, expected, {})
+        compare_outputs(task, expected, {})
 
 
 def test_a_value_that_is_not_a_number_is_no_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,11 +40,11 @@ def test_the_official_uint8_network_answers_alike_in_every_format(tmp_path: Path
     to_c(model, tmp_path / "model.c")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("ai_edge_litert")
-    onnx = verification.compare(model.task, expected, run_onnx(model, tmp_path / "model.onnx", pixels))
-    c = verification.compare(model.task, expected, run_c(model, tmp_path / "model.c", pixels))
+    onnx = verification.compare_outputs(model.task, expected, run_onnx(model, tmp_path / "model.onnx", pixels))
+    c = verification.compare_outputs(model.task, expected, run_c(model, tmp_path / "model.c", pixels))
     assert (onnx.same.value, onnx.largest_difference) == (1, 0)
     assert (c.same.value, c.largest_difference) == (1, 0)
-    litert = verification.compare(model.task, expected, run_litert(model, tmp_path / "model.tflite", pixels))
+    litert = verification.compare_outputs(model.task, expected, run_litert(model, tmp_path / "model.tflite", pixels))
     assert litert.same.value == 1
     assert litert.relative_difference <= 1e-6
     # The published file's answers are bytes, of which several may be the largest.

@@ -204,7 +204,7 @@ def _verify(
         except (MissingDependencyError, NoCompilerError) as error:
             return _Verified(None, not_run=str(error))
         expected = computing.result()
-    agreement = verification.compare(model.task, expected, found)
+    agreement = verification.compare_outputs(model.task, expected, found)
     allowed = _tolerance(writer, model, options)
     finite = all(np.isfinite(values).all() for values in found.values())
     if not finite or not agreement.relative_difference <= allowed:
@@ -231,7 +231,7 @@ def _at_defaults(
     plain = writer.run_at_defaults(model, written, pixels)
     if all(np.array_equal(plain[name], values) for name, values in found.items()):
         return None
-    return verification.compare(model.task, expected, plain)
+    return verification.compare_outputs(model.task, expected, plain)
 
 
 def _move(made: Path, place: Path) -> Path:

@@ -19,7 +19,7 @@ from mobilenets.tasks.task import Agreement, Task
 Array = npt.NDArray[Any]
 
 
-def compare(task: Task, expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreement:
+def compare_outputs(task: Task, expected: Mapping[str, Array], found: Mapping[str, Array]) -> Agreement:
     """Compare the outputs of a file with those of the Model that it was written from.
 
     Args:
