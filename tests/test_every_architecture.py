@@ -11,7 +11,7 @@ from tests.support.random_models import random_int8_model, random_model, random_
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.cost import cost
-from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.encoding import decode_network, encode_network
 from mobilenets.architecture.network import Network
 from mobilenets.engine.session import Session
 from mobilenets.model import reference
@@ -58,7 +58,7 @@ def test_it_grows_with_width_resolution_and_classes(name: str) -> None:
 
 
 def test_it_survives_json(network: Network) -> None:
-    assert decode(json.loads(json.dumps(encode(network)))) == network
+    assert decode_network(json.loads(json.dumps(encode_network(network)))) == network
 
 
 def test_it_runs_the_same_after_being_saved_and_loaded(model: Model, tmp_path: Path) -> None:

@@ -12,25 +12,25 @@ from tests.support.hostile_json import HOSTILE, changed, places
 from tests.support.strategies import networks
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.encoding import LARGEST_INTEGER, MOST_LAYERS, MOST_VALUES, decode, encode
+from mobilenets.architecture.encoding import LARGEST_INTEGER, MOST_LAYERS, MOST_VALUES, decode_network, encode_network
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import ArchitectureError
 
 
 def through_json(network: Network) -> Any:
-    return json.loads(json.dumps(encode(network), allow_nan=False))
+    return json.loads(json.dumps(encode_network(network), allow_nan=False))
 
 
 @given(networks())
 def test_decoding_undoes_encoding(network: Network) -> None:
-    assert decode(through_json(network)) == network
+    assert decode_network(through_json(network)) == network
 
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_the_whole_catalogue_survives_json(name: str) -> None:
     network = CATALOG[name](width_multiplier=0.3, resolution=97, classes=7)
-    assert decode(through_json(network)) == network
+    assert decode_network(through_json(network)) == network
 
 
 @settings(max_examples=500)
@@ -41,12 +41,12 @@ def test_a_changed_encoding_gives_an_error_or_a_sound_network(network: Network, 
     change = data.draw(st.sampled_from(["replace", "remove", "add"]))
     hostile = changed(encoded, path, change, data.draw(st.sampled_from(HOSTILE)))
     try:
-        decoded = decode(hostile)
+        decoded = decode_network(hostile)
     except ArchitectureError as error:
         message = str(error)
     else:
         message = ""
-        assert decode(through_json(decoded)) == decoded
+        assert decode_network(through_json(decoded)) == decoded
         assert all(shape.size >= 1 for shape in decoded.shapes.values())
     assert len(message) < 600
 
@@ -54,7 +54,7 @@ def test_a_changed_encoding_gives_an_error_or_a_sound_network(network: Network, 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_no_other_value_is_a_network(value: Any) -> None:
     with pytest.raises(ArchitectureError):
-        decode(value)
+        decode_network(value)
 
 
 @pytest.mark.parametrize(
@@ -77,26 +77,26 @@ def test_no_other_value_is_a_network(value: Any) -> None:
 )
 def test_an_error_names_the_field(path: tuple[Any, ...], value: Any, message: str) -> None:
     with pytest.raises(ArchitectureError, match=message):
-        decode(changed(through_json(mobilenet_v1(resolution=32)), path, "replace", value))
+        decode_network(changed(through_json(mobilenet_v1(resolution=32)), path, "replace", value))
 
 
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(ArchitectureError, match=r"layer 0 \(Convolution\) lacks stride"):
-        decode(changed(through_json(mobilenet_v1(resolution=32)), ("layers", 0, "stride"), "remove", None))
+        decode_network(changed(through_json(mobilenet_v1(resolution=32)), ("layers", 0, "stride"), "remove", None))
 
 
 def test_more_layers_than_any_network_has_are_refused() -> None:
     encoded = through_json(mobilenet_v1(resolution=32))
     encoded["layers"] = encoded["layers"][:1] * (MOST_LAYERS + 1)
     with pytest.raises(ArchitectureError, match="network lists 10001 layers; at most 10000 are allowed"):
-        decode(encoded)
+        decode_network(encoded)
 
 
 def test_a_map_that_fits_in_no_memory_is_refused() -> None:
     encoded = through_json(mobilenet_v1(resolution=32))
     encoded["height"] = encoded["width"] = LARGEST_INTEGER
     with pytest.raises(ArchitectureError, match=f"more than the {MOST_VALUES} that are allowed"):
-        decode(encoded)
+        decode_network(encoded)
 
 
 def test_a_small_file_cannot_ask_for_a_large_memory() -> None:
@@ -108,4 +108,4 @@ def test_a_small_file_cannot_ask_for_a_large_memory() -> None:
     ]
     encoded["outputs"] = ["double59"]
     with pytest.raises(ArchitectureError, match=f"more than the {MOST_VALUES} that are allowed"):
-        decode(encoded)
+        decode_network(encoded)

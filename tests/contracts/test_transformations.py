@@ -9,7 +9,7 @@ import pytest
 from tests.support.random_models import random_int8_model, random_model, random_pixels
 from tests.support.samples import Sample, samples
 
-from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.encoding import decode_network, encode_network
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.errors import ArchitectureError
@@ -27,7 +27,7 @@ FIRST_CHANNELS_ONLY = {"Concatenate", "Convolution"}
 
 @pytest.mark.parametrize("sample", samples(), ids=str)
 def test_networks_are_encoded(sample: Sample) -> None:
-    assert decode(encode(sample.network)) == sample.network
+    assert decode_network(encode_network(sample.network)) == sample.network
 
 
 @pytest.mark.parametrize("integer", [False, True])

@@ -31,7 +31,7 @@ LONGEST_NAME = 200
 Member = TypeVar("Member", bound=StrEnum)
 
 
-def encode(network: Network) -> dict[str, Any]:
+def encode_network(network: Network) -> dict[str, Any]:
     """The network as JSON-ready values. ``decode(encode(network)) == network``."""
     return {
         "name": network.name,
@@ -46,8 +46,8 @@ def encode(network: Network) -> dict[str, Any]:
     }
 
 
-def decode(data: object) -> Network:
-    """The network that :func:`encode` wrote.
+def decode_network(data: object) -> Network:
+    """The network that :func:`encode_network` wrote.
 
     Raises:
         ArchitectureError: If anything is missing, unknown, of the wrong type or out of range.

@@ -62,7 +62,7 @@ class FileImage:
     def open(self, shortest_side: int | None = None) -> Image.Image:
         try:
             with open(self.path, "rb") as file:
-                return decode(file, self.name, shortest_side)
+                return decode_image(file, self.name, shortest_side)
         except OSError as error:
             raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
 
@@ -105,7 +105,7 @@ class BytesImage:
     content: bytes
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
-        return decode(io.BytesIO(self.content), self.name, shortest_side)
+        return decode_image(io.BytesIO(self.content), self.name, shortest_side)
 
     def digest(self) -> bytes:
         import hashlib
@@ -113,7 +113,7 @@ class BytesImage:
         return hashlib.sha256(self.content).digest()
 
 
-def decode(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
+def decode_image(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
     """Decode an image of any format that Pillow knows into upright RGB.
 
     EXIF orientation is applied, transparency is laid over white, 16-bit gray keeps its upper eight bits, and of an

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.architecture.encoding import encode
+from mobilenets.architecture.encoding import encode_network
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.cache import cache_folder, cache_key
 from mobilenets.base.processors import processor_name
@@ -137,4 +137,4 @@ def _read(path: Path) -> list[Choice]:
 
 def _key(model: Model, instruction_set: str, threads: int) -> str:
     precision = "float32" if model.quantization is None else "int8"
-    return cache_key(VERSION, instruction_set, processor_name(), threads, precision, encode(model.network))
+    return cache_key(VERSION, instruction_set, processor_name(), threads, precision, encode_network(model.network))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.encoding import decode_network, encode_network
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
 from mobilenets.formats.weights import NamedTensor, float32
@@ -36,7 +36,7 @@ def describe(model: Model) -> dict[str, str]:
         "task": model.task.encode(),
         **labels,
         "preprocessing": model.preprocessing.encode(),
-        "network": encode(model.network),
+        "network": encode_network(model.network),
         "quantization": model.quantization.encode() if model.quantization else None,
         "provenance": dict(model.provenance),
     }
@@ -59,7 +59,7 @@ class Description:
     def __init__(self, texts: Mapping[str, Any]) -> None:
         try:
             data = {name: json.loads(texts[name]) for name in FIELDS}
-            self.network: Network = decode(data["network"])
+            self.network: Network = decode_network(data["network"])
             self.preprocessing = Preprocessing.decode(data["preprocessing"])
             quantization = data["quantization"]
             self.quantization = None if quantization is None else Quantization.decode(quantization)

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from mobilenets.architecture.encoding import decode, encode
+from mobilenets.architecture.encoding import decode_network, encode_network
 from mobilenets.architecture.layers import (
     Activation,
     Add,
@@ -102,7 +102,7 @@ def _serialized(model: Model) -> bytes:
     metadata = {
         "format": FORMAT,
         "format_version": str(version),
-        "network": _to_json(encode(model.network)),
+        "network": _to_json(encode_network(model.network)),
         **task,
         "preprocessing": _to_json(model.preprocessing.encode()),
         "quantization": _to_json(model.quantization.encode() if model.quantization else None),
@@ -154,7 +154,7 @@ def load(path: str | PathLike[str]) -> Model:
                 f"{path} has format version {version!r:.40}; this package reads versions {', '.join(_VERSIONS)}"
             )
         subnets = take_subnets(mapped) if _VERSIONS[version] >= 2 else {}
-        network = decode(_from_json(metadata, "network"))
+        network = decode_network(_from_json(metadata, "network"))
         quantization = _quantization(metadata, _VERSIONS[version])
         task = _task(metadata, _VERSIONS[version])
         provenance = _from_json(metadata, "provenance")

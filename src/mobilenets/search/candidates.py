@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
-from mobilenets.architecture.encoding import encode
+from mobilenets.architecture.encoding import encode_network
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
@@ -227,5 +227,5 @@ def predicted_file_bytes(network: Network, precision: str) -> int:
             for shape in [layer.weight_shape(stored.input_shapes(layer))]
             for size in (math.prod(shape), 4 * shape[0], 4 * shape[0])
         ]
-    metadata = len(json.dumps(encode(stored), separators=(",", ":"))) * 1.15  # quoted once more as a string
+    metadata = len(json.dumps(encode_network(stored), separators=(",", ":"))) * 1.15  # quoted once more as a string
     return sum(sizes) + HEADER_BYTES_PER_TENSOR * len(sizes) + round(metadata)
