@@ -13,7 +13,7 @@ from PIL import Image
 from tests.cli.conftest import RunCommand
 from tests.support.quantization import CLASSES, Place, make_place, small_model, uneven_model
 
-from mobilenets.compression.evaluation import logits_of
+from mobilenets.compression.evaluation import compute_logits
 from mobilenets.data.dataset import load_dataset
 from mobilenets.model.file import load, save
 
@@ -77,7 +77,7 @@ def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: P
     """Plain calibration ruins uneven channels, other ranges do not help, equalization does; nothing is trained."""
     model, pixels = uneven_model(np.random.default_rng(4))
     save(model, tmp_path / "model.safetensors")
-    for number, label in enumerate(logits_of(model, pixels).argmax(axis=1)):
+    for number, label in enumerate(compute_logits(model, pixels).argmax(axis=1)):
         folder = tmp_path / "images" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[number]).save(folder / f"{number}.png")

@@ -10,7 +10,7 @@ import pytest
 from tests.support.random_models import random_model, random_pixels
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.evaluation import EvaluationSet, logits_of, with_costs
+from mobilenets.compression.evaluation import EvaluationSet, compute_logits, with_costs
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.errors import CompressionError
@@ -41,10 +41,10 @@ def test_logits_are_those_of_the_reference() -> None:
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 70)
     quantized = quantize_with_images(model, pixels).model
     np.testing.assert_array_equal(
-        logits_of(quantized, pixels[:3]), reference.run_reference(quantized, pixels[:3])["classifier"]
+        compute_logits(quantized, pixels[:3]), reference.run_reference(quantized, pixels[:3])["classifier"]
     )
-    assert logits_of(quantized, pixels).shape == (70, 6)
-    assert logits_of(quantized, pixels[:0]).shape == (0, 6)
+    assert compute_logits(quantized, pixels).shape == (70, 6)
+    assert compute_logits(quantized, pixels[:0]).shape == (0, 6)
 
 
 def test_costs_are_the_file_sizes_and_latencies_of_both_models(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.evaluation import logits_of
+from mobilenets.compression.evaluation import compute_logits
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -52,7 +52,7 @@ def varied_pixels(rng: np.random.Generator, model: Model, count: int) -> Pixels:
 def wavering_model(rng: np.random.Generator, pixels: Pixels) -> Model:
     """A small Model that gives each class to some of the images, and is sure of few: rounding changes its answers."""
     model = separating_model(rng)
-    said = logits_of(model, pixels)
+    said = compute_logits(model, pixels)
     parameters = dict(model.parameters)
     spread = said.std(axis=0).mean()
     centre = (said - parameters["classifier.bias"]).mean(axis=0)

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.compression.evaluation import logits_of
+from mobilenets.compression.evaluation import compute_logits
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
@@ -56,7 +56,7 @@ def uneven_model(rng: np.random.Generator) -> tuple[Model, Pixels]:
             factor /= np.sqrt(np.square(factor).mean())
             parameters[name] = (parameters[name] * factor).astype(np.float32)
     pixels = (rng.integers(0, 256, (90, 32, 32, 3)) * rng.uniform(0, 1, (90, 1, 1, 3))).astype(np.uint8)
-    logits = logits_of(model.with_parameters(parameters), pixels)
+    logits = compute_logits(model.with_parameters(parameters), pixels)
     spread = logits.std(axis=0).mean()
     centre = (logits - parameters["classifier.bias"]).mean(axis=0)
     parameters["classifier.weight"] = (4 * parameters["classifier.weight"] / spread).astype(np.float32)

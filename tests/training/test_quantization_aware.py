@@ -11,7 +11,7 @@ from tests.support.integer_training import NETWORK, planes, separating_model, va
 from tests.support.random_models import random_int8_model, random_model, random_pixels
 
 from mobilenets.compression.config import QuantizationConfig
-from mobilenets.compression.evaluation import EvaluationSet, logits_of
+from mobilenets.compression.evaluation import EvaluationSet, compute_logits
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.data.dataset import UNKNOWN
@@ -85,7 +85,7 @@ def test_labels_teach_what_the_teacher_does_not_know() -> None:
     """The labels are the teacher's answers with two classes exchanged; some images have none."""
     pixels = varied_pixels(np.random.default_rng(0), separating_model(np.random.default_rng(0)), 256)
     model = wavering_model(np.random.default_rng(0), pixels)
-    said = logits_of(model, pixels).argmax(axis=1)
+    said = compute_logits(model, pixels).argmax(axis=1)
     first, second = np.argsort(np.bincount(said, minlength=6))[-2:]
     labels = np.where(said == first, second, np.where(said == second, first, said))
     evaluation = EvaluationSet.of(model, pixels, labels)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.support.integer_training import separating_model, varied_pixels, wavering_model
 
-from mobilenets.compression.evaluation import EvaluationSet, logits_of
+from mobilenets.compression.evaluation import EvaluationSet, compute_logits
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.augmentation import UNDISTORTED, Augmentation
 from mobilenets.model.model import Model
@@ -69,7 +69,7 @@ def test_without_labels_the_float_models_answers_are_the_right_ones() -> None:
 
 def test_labels_are_compared_with_the_answers_to_distorted_views_too() -> None:
     _, held, evaluation = judged(0, 32)
-    targets = logits_of(held, evaluation.pixels).argmax(axis=1)
+    targets = compute_logits(held, evaluation.pixels).argmax(axis=1)
     right = Views(replace(evaluation, targets=targets), Augmentation(brightness=1.0)).score(held).right
     assert (right >= 1 / MOST_VIEWS).all()  # the image itself, whose label is what the Model says
     assert right.min() < 1  # and not of all views
@@ -80,7 +80,7 @@ def test_views_that_are_not_distorted_say_what_the_images_say() -> None:
     _, held, evaluation = judged(1, 16)
     labeled = replace(evaluation, targets=np.arange(16) % 6)
     score = Views(labeled, UNDISTORTED).score(held)
-    logits = logits_of(held, evaluation.pixels).astype(np.float64)
+    logits = compute_logits(held, evaluation.pixels).astype(np.float64)
     expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(16), labeled.targets]
     np.testing.assert_allclose(score.losses, expected, rtol=1e-5)
     np.testing.assert_array_equal(score.right, logits.argmax(axis=1) == labeled.targets)

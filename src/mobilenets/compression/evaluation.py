@@ -71,11 +71,11 @@ class EvaluationSet:
                 f"{len(targets)} labels from {targets.min()} to {targets.max()} for {len(pixels)} images; "
                 f"the Model has {classes} classes"
             )
-        return EvaluationSet(pixels, targets, logits_of(model, pixels, progress), calibration_overlap)
+        return EvaluationSet(pixels, targets, compute_logits(model, pixels, progress), calibration_overlap)
 
     def report(self, model: Model, layers: tuple[LayerSqnr, ...] = (), *, progress: Progress = SILENT) -> QualityReport:
         """Compare an int8 Model with the float one; file sizes and latencies are left to :func:`with_costs`."""
-        logits = logits_of(model, self.pixels, progress)
+        logits = compute_logits(model, self.pixels, progress)
         agreement = model.task.compare([logits], [self.logits])
         before, after = (
             (None, None) if self.targets is None else (top1(self.logits, self.targets), top1(logits, self.targets))
@@ -91,7 +91,7 @@ class EvaluationSet:
         )
 
 
-def logits_of(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:
+def compute_logits(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:
     """A Model's first output for images, float32 (N, classes)."""
     session = Session(model)
     parts = [np.empty((0, class_count(model.network)), np.float32)]

@@ -31,7 +31,7 @@ from mobilenets.training.recipe import Recipe, default_epochs, for_fine_tuning, 
 from mobilenets.training.result import Fit, provenance_of
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.run_folder import CHECKPOINT_FILE, claim, write
-from mobilenets.training.selection import Validation, logits_of, validated_epoch
+from mobilenets.training.selection import Validation, module_logits, validated_epoch
 from mobilenets.training.settings import (
     PREPROCESSING,
     Settings,
@@ -110,7 +110,7 @@ def fit(
         progress=progress,
     )
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
-    logits = logits_of(module, prepared.pixels, preprocessing, run)
+    logits = module_logits(module, prepared.pixels, preprocessing, run)
     evaluation = Classification(dataset.labels).metrics([logits], prepared.targets, skipped=prepared.skipped)
     run = replace(run, joined=trained.joined)
     history, best = trained.history, trained.best_epoch

@@ -261,13 +261,13 @@ class Validation:
 
     def __call__(self, module: NetworkModule) -> Totals:
         """The score of a module in evaluation mode."""
-        logits = logits_of(module, self.prepared.pixels, self.preprocessing, self.run)
+        logits = module_logits(module, self.prepared.pixels, self.preprocessing, self.run)
         targets = self.prepared.targets
         loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
         return Totals(top1(logits, targets).value, float(loss), self.images)
 
 
-def logits_of(
+def module_logits(
     module: NetworkModule, pixels: Pixels, preprocessing: Preprocessing, run: TrainingRun
 ) -> npt.NDArray[np.float32]:
     """Logits of a module in evaluation mode, float32 (N, classes), for pixels, uint8 (N, height, width, 3)."""
