@@ -31,7 +31,7 @@ from mobilenets.training.loop import TrainingState, train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.objectives import Objective, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
-from mobilenets.training.recalibration import recalibrated
+from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Validation
@@ -238,7 +238,7 @@ class Runs:
         """A subnet with recalibrated batch norms."""
         narrow = cut_subnet(supernet, width_multiplier=width, resolution=side)
         pixels = self.prepared("train", side).pixels
-        return recalibrated(narrow, pixels[spread(len(pixels), STATISTICS_IMAGES)])
+        return recalibrated_with_torch(narrow, pixels[spread(len(pixels), STATISTICS_IMAGES)])
 
     def fine_tuned(self, supernet: Model, width: float, side: int) -> tuple[float, Model]:
         """A subnet that was fine-tuned, the widest one teaching at first, and the processor seconds of it.

@@ -16,7 +16,7 @@ from mobilenets.engine.session import Session
 from mobilenets.training.batches import normalized
 from mobilenets.training.fit import fit
 from mobilenets.training.network import module_of
-from mobilenets.training.recalibration import recalibrated
+from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.settings import Settings
 
@@ -51,7 +51,9 @@ def test_statistics_estimated_there_are_those_estimated_here() -> None:
     rng = np.random.default_rng(1)
     model = random_model(rng, network)
     pixels = random_pixels(rng, network, 40)[spread(40, 32)]
-    here, there = (Session(recalibrated(model, pixels, device=device), 1).run(pixels) for device in (CPU, CUDA))
+    here, there = (
+        Session(recalibrated_with_torch(model, pixels, device=device), 1).run(pixels) for device in (CPU, CUDA)
+    )
     np.testing.assert_allclose(there, here, rtol=0.02, atol=0.02 * np.abs(here).max())  # TensorFloat-32 is allowed
 
 

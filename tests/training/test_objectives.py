@@ -12,7 +12,7 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.training.batches import Batch
 from mobilenets.training.network import NetworkModule, module_of
-from mobilenets.training.objectives import Distillation, resized
+from mobilenets.training.objectives import Distillation, resized_batch
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.supernet import MOST_FINE_TUNING, FineTuning
@@ -33,7 +33,7 @@ def test_labels_and_teacher_share_the_loss_and_later_labels_are_alone() -> None:
     objective = Distillation(teacher, student.network, share=0.25, until=0.4, label_smoothing=0.1)
     with torch.no_grad():
         images = _batch(64, 0).images
-        logits = student(resized(images, 48))
+        logits = student(resized_batch(images, 48))
         labels = functional.cross_entropy(logits, _batch(64, 0).targets, label_smoothing=0.1)
         taught = functional.cross_entropy(logits, teacher(images).softmax(dim=1))
         losses = [float(objective(student, _batch(64, step))[0]) for step in (0, 3)]

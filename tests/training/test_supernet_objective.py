@@ -18,7 +18,7 @@ from mobilenets.model.subnet import cut_subnet
 from mobilenets.training.batches import Batch, normalized
 from mobilenets.training.network import module_of
 from mobilenets.training.objectives import Sandwich
-from mobilenets.training.recalibration import recalibrated
+from mobilenets.training.recalibration import recalibrated_with_torch
 
 NETWORK = mobilenet_v1(resolution=64, classes=3)
 
@@ -126,7 +126,7 @@ def test_recalibrated_statistics_are_those_of_the_images() -> None:
     rng = np.random.default_rng(2)
     narrow = cut_subnet(random_model(rng, NETWORK), width_multiplier=0.5)
     pixels = random_pixels(rng, narrow.network, 8)
-    model = recalibrated(narrow, pixels, batch=8)
+    model = recalibrated_with_torch(narrow, pixels, batch=8)
     module = module_of(narrow)
     with torch.no_grad():
         stem = module.layer_module("stem")
@@ -142,7 +142,7 @@ def test_statistics_without_torch_are_the_same() -> None:
     rng = np.random.default_rng(3)
     narrow = cut_subnet(random_model(rng, NETWORK), width_multiplier=0.3, resolution=48)
     pixels = random_pixels(rng, narrow.network, 11)
-    expected = recalibrated(narrow, pixels, batch=4)
+    expected = recalibrated_with_torch(narrow, pixels, batch=4)
     found = statistics.recalibrated(narrow, pixels, batch=4)
     for name, values in expected.parameters.items():
         np.testing.assert_allclose(found.parameters[name], values, rtol=2e-3, atol=1e-5, err_msg=name)
@@ -164,4 +164,4 @@ def test_what_makes_no_sense_is_refused() -> None:
         Sandwich(NETWORK, narrowest=0.25, resolutions=(64, 96))
     model = random_model(np.random.default_rng(0), NETWORK)
     with pytest.raises(TrainingError, match="two images at least, not 1"):
-        recalibrated(model, random_pixels(np.random.default_rng(0), NETWORK, 1))
+        recalibrated_with_torch(model, random_pixels(np.random.default_rng(0), NETWORK, 1))

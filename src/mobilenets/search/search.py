@@ -46,7 +46,7 @@ from mobilenets.search.supernet import EvaluatedSupernet, check_validation, eval
 from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.image_cache import CachedImages, cache_images
 from mobilenets.training.quantize import quantize_fitted
-from mobilenets.training.recalibration import recalibrated
+from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.recipe import suited_to
 from mobilenets.training.result import provenance_of
 from mobilenets.training.run_folder import (
@@ -266,7 +266,7 @@ def _evaluate(request: SearchRequest, costs: Costs, supernet: Model) -> Evaluate
         sizes,
         request.precisions,
         partial(find_candidate, costs.candidates),
-        recalibrated,
+        recalibrated_with_torch,
         request.budget,
         progress=request.progress,
     )

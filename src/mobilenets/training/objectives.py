@@ -89,7 +89,7 @@ class Distillation:
             logits = module(batch.images).float()
             return self._from_labels(logits, batch), logits
         side = proportional_side(self._student.height, batch.images.shape[2], self._teacher.network.height)
-        logits = module(resized(batch.images, side)).float()
+        logits = module(resized_batch(batch.images, side)).float()
         with torch.no_grad():
             answers = self._teacher(batch.images).float().softmax(dim=1)
         from_teacher = functional.cross_entropy(logits, answers)
@@ -147,7 +147,7 @@ class Sandwich:
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss of the subnet whose turn it is, and its logits."""
         width, side = self.drawn(batch.step, batch.steps)
-        images = resized(batch.images, proportional_side(side, batch.images.shape[2], self._network.height))
+        images = resized_batch(batch.images, proportional_side(side, batch.images.shape[2], self._network.height))
         evenly = torch.full_like(batch.targets, 1 / batch.targets.shape[1])
         targets = torch.lerp(batch.targets, evenly, self._label_smoothing)
         if width == self.widths[-1]:  # whose running statistics are those that epochs are validated with
@@ -249,7 +249,7 @@ def proportional_side(wanted: int, side: int, largest: int) -> int:
     return max(32, round(wanted * side / largest))
 
 
-def resized(images: Tensor, side: int) -> Tensor:
+def resized_batch(images: Tensor, side: int) -> Tensor:
     """Images (N, 3, H, W) as (N, 3, side, side), without aliasing."""
     if tuple(images.shape[2:]) == (side, side):
         return images

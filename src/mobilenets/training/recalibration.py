@@ -14,7 +14,9 @@ from mobilenets.training.batches import normalized
 from mobilenets.training.network import module_of, parameters_of
 
 
-def recalibrated(model: Model, pixels: Pixels, *, batch: int = 64, device: torch.device | None = None) -> Model:
+def recalibrated_with_torch(
+    model: Model, pixels: Pixels, *, batch: int = 64, device: torch.device | None = None
+) -> Model:
     """A Model with batch-norm statistics measured on images, layer by layer, as they will be used.
 
     Args:
