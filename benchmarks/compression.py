@@ -37,7 +37,7 @@ from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.training.fit import fit
-from mobilenets.training.quantization_aware import train
+from mobilenets.training.quantization_aware import train_quantized
 from mobilenets.training.quantize import FITTED_CALIBRATION_IMAGES
 from mobilenets.training.settings import Settings
 
@@ -157,7 +157,9 @@ def small(name: str, data: Path, models: Path, epochs: int | None) -> None:
 
     def trained(bits: int) -> Quantized:
         config = QuantizationConfig(weight_bits=bits)
-        return train(model, pixels, calibration, config, epochs=epochs, targets=learned.targets, evaluation=choosing)
+        return train_quantized(
+            model, pixels, calibration, config, epochs=epochs, targets=learned.targets, evaluation=choosing
+        )
 
     rows: dict[str, Callable[[], Quantized]] = {
         "int8 post-training": lambda: quantize_with_images(model, calibration),

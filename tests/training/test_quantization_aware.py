@@ -17,7 +17,7 @@ from mobilenets.data.augmentation import UNDISTORTED
 from mobilenets.data.dataset import UNKNOWN
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model import reference
-from mobilenets.training.quantization_aware import Teacher, recipe_for, train
+from mobilenets.training.quantization_aware import Teacher, recipe_for, train_quantized
 from mobilenets.training.selection import is_better
 from mobilenets.training.views import Views
 
@@ -44,7 +44,7 @@ def test_training_brings_4_bit_weights_back_to_the_teacher() -> None:
     config = QuantizationConfig(weight_bits=4)
     evaluation = EvaluationSet.of(model, judges)
     before = evaluation.report(quantize_with_images(model, pixels[:64], config).model)
-    trained = train(model, pixels, pixels[:64], config, epochs=6, shift=0.0)
+    trained = train_quantized(model, pixels, pixels[:64], config, epochs=6, shift=0.0)
     after = evaluation.report(trained.model)
     assert trained.epoch
     assert after.logits_sqnr_db > before.logits_sqnr_db
@@ -59,7 +59,9 @@ def test_training_that_harms_gives_its_start_back() -> None:
     model = separating_model(rng)
     pixels = varied_pixels(rng, model, 96)
     start = quantize_with_images(model, pixels[:32])
-    trained = train(model, pixels, pixels[:32], recipe=replace(RECIPE, learning_rate=0.3), epochs=2, shift=0.0)
+    trained = train_quantized(
+        model, pixels, pixels[:32], recipe=replace(RECIPE, learning_rate=0.3), epochs=2, shift=0.0
+    )
     assert trained.epoch == 0
     assert trained.layers == start.layers
     for name, tensor in start.model.parameters.items():
@@ -74,7 +76,7 @@ def test_a_better_epoch_is_kept_and_its_error_measured() -> None:
     config = QuantizationConfig(weight_bits=4)
     by = Views(evaluation, UNDISTORTED)
     start = by.score(quantize_with_images(model, pixels[:64], config).model)
-    trained = train(model, pixels, pixels[:64], config, epochs=4, shift=0.0, evaluation=evaluation)
+    trained = train_quantized(model, pixels, pixels[:64], config, epochs=4, shift=0.0, evaluation=evaluation)
     assert trained.epoch in range(1, 5)
     assert is_better(by.score(trained.model), start)
     assert [layer.name for layer in trained.layers] == [layer.name for layer in model.network.layers]
@@ -94,7 +96,7 @@ def test_labels_teach_what_the_teacher_does_not_know() -> None:
     by = Views(evaluation, UNDISTORTED)
     start = by.score(quantize_with_images(model, pixels[:64]).model)
     taught = by.score(
-        train(
+        train_quantized(
             model, pixels, pixels[:64], recipe=recipe, epochs=6, label_share=1.0, targets=known, evaluation=evaluation
         ).model
     )
@@ -107,7 +109,7 @@ def test_images_without_labels_follow_the_teacher_alone() -> None:
     pixels = varied_pixels(np.random.default_rng(0), model, 32)
     recipe = replace(RECIPE, batch=8)
     alone, unknown = (
-        train(model, pixels, pixels, recipe=recipe, epochs=1, targets=targets).model.parameters
+        train_quantized(model, pixels, pixels, recipe=recipe, epochs=1, targets=targets).model.parameters
         for targets in (None, np.full(32, UNKNOWN))
     )
     for name, tensor in alone.items():
@@ -117,7 +119,9 @@ def test_images_without_labels_follow_the_teacher_alone() -> None:
 def test_the_same_seed_gives_the_same_model() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 16)
-    first, second = (train(model, pixels, pixels, recipe=replace(RECIPE, batch=8), epochs=1).model for _ in range(2))
+    first, second = (
+        train_quantized(model, pixels, pixels, recipe=replace(RECIPE, batch=8), epochs=1).model for _ in range(2)
+    )
     for name, tensor in first.parameters.items():
         np.testing.assert_array_equal(tensor, second.parameters[name])
 
@@ -126,19 +130,19 @@ def test_bad_input_is_refused() -> None:
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 4)
     with pytest.raises(CompressionError, match="1 are not enough"):
-        train(model, pixels[:1], pixels)
+        train_quantized(model, pixels[:1], pixels)
     with pytest.raises(CompressionError, match="int8 already"):
-        train(random_int8_model(rng, NETWORK), pixels, pixels)
+        train_quantized(random_int8_model(rng, NETWORK), pixels, pixels)
     with pytest.raises(CompressionError, match="3 targets from 0 to 0 for 4 training images; the Model has 6 classes"):
-        train(model, pixels, pixels, targets=np.zeros(3, np.int64))
+        train_quantized(model, pixels, pixels, targets=np.zeros(3, np.int64))
     for wrong in (6, -2):
         with pytest.raises(CompressionError, match=r"4 targets from .* -1 stands for an unknown one"):
-            train(model, pixels, pixels, targets=np.array([0, wrong, 1, 2]))
+            train_quantized(model, pixels, pixels, targets=np.array([0, wrong, 1, 2]))
     with pytest.raises(CompressionError, match="epochs must be at least 1, not 0"):
-        train(model, pixels, pixels, epochs=0)
+        train_quantized(model, pixels, pixels, epochs=0)
     with pytest.raises(TrainingError, match=r"from 0 to 1, not 1\.5"):
-        train(model, pixels, pixels, label_share=1.5)
+        train_quantized(model, pixels, pixels, label_share=1.5)
     with pytest.raises(CompressionError, match="diverged"):
-        train(model, pixels, pixels, recipe=replace(RECIPE, batch=2, learning_rate=1e30))
+        train_quantized(model, pixels, pixels, recipe=replace(RECIPE, batch=2, learning_rate=1e30))
     with pytest.raises(TrainingError, match="below 1, not 1"):
         replace(RECIPE, warmup=1)

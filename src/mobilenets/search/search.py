@@ -55,7 +55,7 @@ from mobilenets.training.run_folder import (
     SUPERNET_FILE,
     claim,
     fine_tuning_checkpoint,
-    write,
+    write_run,
 )
 from mobilenets.training.settings import Settings, default_resolution, set_up, specification
 from mobilenets.training.supernet import (
@@ -137,7 +137,7 @@ def search(
     record = _record(request, costs, network, evaluated.candidates, finished, latency)
     result = _result(request, network, finished, evaluation, record, phases, time.monotonic() - begun)
     if folder is not None:
-        write(result, folder)
+        write_run(result, folder)
         for one in evaluated.candidates:
             fine_tuning_checkpoint(folder, one.width_multiplier, one.resolution).unlink(missing_ok=True)
     return result

@@ -56,7 +56,7 @@ class CheckpointFile:
     resume: bool = False
 
 
-def write(path: Path, checkpoint: Checkpoint) -> None:
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, whole or not at all.
 
     Raises:
@@ -73,7 +73,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
-def read(path: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
+def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint | None:
     """Read a checkpoint, or None if there is none.
 
     Args:

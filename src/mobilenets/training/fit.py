@@ -30,7 +30,7 @@ from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipe import Recipe, default_epochs, for_fine_tuning, suited_to
 from mobilenets.training.result import Fit, provenance_of
 from mobilenets.training.run import TrainingRun
-from mobilenets.training.run_folder import CHECKPOINT_FILE, claim, write
+from mobilenets.training.run_folder import CHECKPOINT_FILE, claim, write_run
 from mobilenets.training.selection import Validation, module_logits, validated_epoch
 from mobilenets.training.settings import (
     PREPROCESSING,
@@ -119,7 +119,7 @@ def fit(
     model = Model(network, parameters_of(module), Classification(dataset.labels), preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, best, time.monotonic() - begun)
     if folder is not None:
-        write(result, folder)
+        write_run(result, folder)
     return result
 
 

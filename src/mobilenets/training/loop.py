@@ -242,7 +242,7 @@ class TrainingState(Generic[Trainable]):
             **checkpoints.tensors_of("best", self._best.tensors()),
             **checkpoints.optimizer_tensors(self.optimizer),
         }
-        checkpoints.write(file.path, Checkpoint(file.settings, figures, tensors))
+        checkpoints.write_checkpoint(file.path, Checkpoint(file.settings, figures, tensors))
         self._saved_at = time.monotonic()
 
     def restore(self, file: CheckpointFile) -> bool:
@@ -251,7 +251,7 @@ class TrainingState(Generic[Trainable]):
         Raises:
             TrainingError: If the checkpoint is damaged or of a run with other settings.
         """
-        saved = checkpoints.read(file.path, file.settings)
+        saved = checkpoints.read_checkpoint(file.path, file.settings)
         if saved is None:
             return False
         checkpoints.restore_tensors("module", self.module.tensors(), saved.tensors)

@@ -87,7 +87,7 @@ def recipe_for(labels: tuple[str, ...], weight_bits: int = 8, *, labeled: bool =
     )
 
 
-def train(
+def train_quantized(
     model: Model,
     pixels: Pixels,
     calibration: Pixels,

@@ -162,10 +162,10 @@ class _Training:
             MissingDependencyError: If PyTorch is not installed.
         """
         try:
-            from mobilenets.training.quantization_aware import train
+            from mobilenets.training.quantization_aware import train_quantized
         except ModuleNotFoundError as error:
             raise MissingDependencyError(error.name or "torch", "train") from None
-        return train(
+        return train_quantized(
             model,
             pixels,
             calibration,

@@ -64,7 +64,7 @@ def is_finished(folder: Path) -> bool:
     return (folder / MODEL_FILE).exists() and not (folder / CHECKPOINT_FILE).exists()
 
 
-def write(result: Fit, folder: Path) -> None:
+def write_run(result: Fit, folder: Path) -> None:
     """Write Model and figures into a folder, and then drop the checkpoint that led to them.
 
     Raises:
