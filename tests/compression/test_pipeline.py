@@ -12,7 +12,7 @@ from tests.support.quantization import Place, make_place, small_model
 from mobilenets.base.progress import Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
-from mobilenets.compression.pipeline import quantize, quantize_quickly
+from mobilenets.compression.pipeline import quantize_and_evaluate, quantize_quickly
 from mobilenets.compression.quantize import Quantized, quantize_with_images
 from mobilenets.compression.result import Method
 from mobilenets.compression.rounding import WeightRounding
@@ -54,7 +54,9 @@ class Trained:
 
 
 def test_a_result_says_how_the_model_was_made_and_what_it_lost(place: Place) -> None:
-    result = quantize(small_model(), calibration=place.images, data=place.images, calibration_images=8, max_drop=100)
+    result = quantize_and_evaluate(
+        small_model(), calibration=place.images, data=place.images, calibration_images=8, max_drop=100
+    )
     assert result.model.precision == "int8"
     assert result.method is Method.CALIBRATED
     assert result.refusal is None
@@ -68,7 +70,7 @@ def test_a_result_says_how_the_model_was_made_and_what_it_lost(place: Place) -> 
 
 def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(place: Place) -> None:
     dataset, train = load_dataset(place.images), Trained()
-    result = quantize(
+    result = quantize_and_evaluate(
         small_model(),
         data=dataset,
         techniques=(Technique.TRAINING,),
@@ -89,24 +91,26 @@ def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(place: Place) -> No
 
 def test_training_is_tried_only_if_the_model_lost_too_much(place: Place) -> None:
     dataset, train = load_dataset(place.images), Trained()
-    result = quantize(small_model(), data=dataset, techniques=(Technique.TRAINING,), max_drop=100, train=train)
+    result = quantize_and_evaluate(
+        small_model(), data=dataset, techniques=(Technique.TRAINING,), max_drop=100, train=train
+    )
     assert train.images == 0
     assert result.model.provenance["quantization"]["trained"] is False
 
 
 def test_a_model_can_be_trained_right_away(place: Place) -> None:
     train = Trained()
-    result = quantize(small_model(), data=load_dataset(place.images), method=Method.TRAINED, train=train)
+    result = quantize_and_evaluate(small_model(), data=load_dataset(place.images), method=Method.TRAINED, train=train)
     assert result.method is Method.TRAINED
     assert result.model.provenance["quantization"]["epoch"] == 3
 
 
 def test_the_data_free_model_of_no_images_is_refused_but_there(place: Place) -> None:
-    result = quantize(small_model(), method=Method.DATA_FREE)
+    result = quantize_and_evaluate(small_model(), method=Method.DATA_FREE)
     assert result.refusal == "there are no images to evaluate it on"
     assert result.next_steps == ("labeled images to evaluate on",)
     assert result.model.provenance["quantization"]["made_by"] == "data-free"
-    evaluated = quantize(small_model(), data=place.images, method=Method.DATA_FREE, max_drop=100)
+    evaluated = quantize_and_evaluate(small_model(), data=place.images, method=Method.DATA_FREE, max_drop=100)
     assert evaluated.report.agreement.total == 24
     assert len(evaluated.report.layers) == len(small_model().network.layers)
 
@@ -114,23 +118,23 @@ def test_the_data_free_model_of_no_images_is_refused_but_there(place: Place) -> 
 def test_arguments_that_contradict_each_other_are_refused(place: Place) -> None:
     model = small_model()
     with pytest.raises(CompressionError, match="calibration needs images"):
-        quantize(model)
+        quantize_and_evaluate(model)
     with pytest.raises(CompressionError, match="takes no calibration images"):
-        quantize(model, calibration=place.images, method=Method.DATA_FREE)
+        quantize_and_evaluate(model, calibration=place.images, method=Method.DATA_FREE)
     with pytest.raises(CompressionError, match="cannot use percentile ranges"):
-        quantize(model, method=Method.DATA_FREE, techniques=tuple(Technique))
+        quantize_and_evaluate(model, method=Method.DATA_FREE, techniques=tuple(Technique))
     for asked in ({"method": Method.TRAINED}, {"techniques": (Technique.TRAINING,)}):
         with pytest.raises(CompressionError, match="needs the argument train"):
-            quantize(model, calibration=place.images, **asked)
+            quantize_and_evaluate(model, calibration=place.images, **asked)
 
 
 def test_words_may_be_given_as_text(place: Place) -> None:
     words: Any = {"method": "calibrated", "techniques": "equalization"}
-    result = quantize(small_model(), calibration=place.images, **words)
+    result = quantize_and_evaluate(small_model(), calibration=place.images, **words)
     assert result.method is Method.CALIBRATED
     words = {"method": "data-free", "techniques": ["percentile ranges"]}
     with pytest.raises(CompressionError, match="cannot use percentile ranges"):
-        quantize(small_model(), **words)
+        quantize_and_evaluate(small_model(), **words)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +155,7 @@ def test_arguments_that_make_no_sense_are_refused_before_any_work(
     asked: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CompressionError, match=message):
-        quantize(small_model(), **{"calibration": tmp_path / "missing", **asked})
+        quantize_and_evaluate(small_model(), **{"calibration": tmp_path / "missing", **asked})
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Trainer(Protocol):
         """
 
 
-def quantize(
+def quantize_and_evaluate(
     model: Model,
     *,
     calibration: str | Path | None = None,

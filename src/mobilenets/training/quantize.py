@@ -88,7 +88,7 @@ def quantize(
     """
     if epochs is not None:
         check_integer("epochs", epochs, CompressionError, least=1)
-    return pipeline.quantize(
+    return pipeline.quantize_and_evaluate(
         model,
         calibration=calibration,
         data=data,
