@@ -156,18 +156,19 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
         r"Trained on \d+ images; epoch selected on \d+, and trained on too after epoch 4; tested once, on \d+",
         page.text,
     )
-    text = to_html(training.render(read_run(run)))
+    text = to_html(training.training_section(read_run(run)))
     assert "Epoch 5 was kept. After epoch 4, with 65.2\xa0% validation top-1, the validation images were" in text
     assert "validation 0.652" in text
 
 
-def test_a_pick_that_learnt_nothing_is_said_to_be_kept_as_it_was(tmp_path: Path) -> None:
+def test_a_subnet_whose_fine_tuning_gained_nothing_is_reported_as_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
-    assert "Epoch 4 of the chosen subnet was kept, selected by validation" in to_html(training.render(read_run(run)))
+    text = to_html(training.training_section(read_run(run)))
+    assert "Epoch 4 of the chosen subnet was kept, selected by validation" in text
     figures = json.loads((run / "metrics.json").read_text())
     figures["phases"][-1]["best_epoch"] = figures["best_epoch"] = 0
     (run / "metrics.json").write_text(json.dumps(figures))
-    text = to_html(training.render(read_run(run)))
+    text = to_html(training.training_section(read_run(run)))
     assert "no epoch of the chosen subnet was better than what it began as, which was kept" in text
     assert "<title>kept" not in text
     write_report(read_run(run), run / "report.html")

@@ -63,7 +63,8 @@ def run_numpy(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: Pro
         progress: Receives progress updates.
 
     Returns:
-        By output name, as :func:`mobilenets.model.reference.run`: (N, C) where the output is 1×1, else (N, C, H, W).
+        By output name, as :func:`mobilenets.model.reference.run_reference`: (N, C) where the output is 1×1, else
+        (N, C, H, W).
 
     Raises:
         ModelError: If the pixels do not fit the network's input.

@@ -21,7 +21,7 @@ def recalibrated(model: Model, pixels: Pixels, *, batch: int = BATCH, progress: 
     """The Model with batch-norm statistics measured on images, layer by layer, as they will be used.
 
     Each batch runs on its own statistics, as in training; means and unbiased variances are averaged over batches.
-    ``training.recalibration.recalibrated`` gives the same numbers, quicker, where PyTorch is installed.
+    ``training.recalibration.recalibrated_with_torch`` gives the same numbers, quicker, where PyTorch is installed.
 
     Args:
         model: A float32 Model, such as a subnet.

@@ -309,34 +309,34 @@ def document(run: Run, *, progress: Progress = SILENT) -> str:
 def _parts(run: Run, progress: Progress) -> list[Element]:
     models = [model for model in (run.float32, run.int8) if model is not None]
     costs = dict(zip((model.precision for model in models), measure_costs(models, progress=progress), strict=True))
-    chosen = [] if run.search is None else [frontier.render(run.search)]
+    chosen = [] if run.search is None else [frontier.frontier_section(run.search)]
     sections = [
         *chosen,
-        predictions.render(run.evaluation),
+        predictions.predictions_section(run.evaluation),
         _mistakes(run, progress),
-        training.render(run),
-        layers.render(layers.timed_layers(run.model)),
+        training.training_section(run),
+        layers.layers_section(layers.timed_layers(run.model)),
         _compression(run, costs),
-        usage.render(run),
-        usage.render_reproduction(run),
+        usage.usage_section(run),
+        usage.reproduction_section(run),
     ]
-    return [summary.render(run, costs[run.model.precision]), _contents(sections), *sections, _colophon()]
+    return [summary.summary_section(run, costs[run.model.precision]), _contents(sections), *sections, _colophon()]
 
 
 def _mistakes(run: Run, progress: Progress) -> Element:
     if run.dataset is None:
-        return mistakes.render_without_images()
+        return mistakes.section_without_images()
     found = mistakes.predict_all(run.model, run.dataset, progress=progress)
-    return mistakes.render(found, run.source)
+    return mistakes.mistakes_section(found, run.source)
 
 
 def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
-        return compression.render_uncompressed(f"mobilenets quantize {path} --calibration {source} --data {source}")
+        return compression.uncompressed_section(f"mobilenets quantize {path} --calibration {source} --data {source}")
     made = Provenance.of(run.int8).quantization or QuantizationProvenance()
     quality = run.metrics.get("compression") or made.quality or made.verdict or {}
-    return compression.render(quality, costs, trained=bool(made.trained))
+    return compression.compression_section(quality, costs, trained=bool(made.trained))
 
 
 def _contents(sections: list[Element]) -> Element:

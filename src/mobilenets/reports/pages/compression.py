@@ -15,13 +15,13 @@ GOOD_DB, CLEAN_DB = 10.0, 40.0
 """SQNR below which a layer's results are mostly quantization error, and above which the error is negligible."""
 
 
-def render_uncompressed(command: str) -> Element:
+def uncompressed_section(command: str) -> Element:
     """The section of a run that made no int8 Model."""
     words = "This Model is float32. As int8 it would need about a quarter of the space and at most half of the time:"
     return section("compression", "Quantization", tag("p", words), tag("pre", tag("code", command)))
 
 
-def render(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
+def compression_section(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
     """The section.
 
     Args:

@@ -15,7 +15,7 @@ from mobilenets.search.record import SearchRecord
 PRECISIONS = ("float32", "int8")
 
 
-def render(search: SearchRecord) -> Element:
+def frontier_section(search: SearchRecord) -> Element:
     """The section."""
     candidates, choice, budget = search.candidates, search.choice, search.budget
     present = [precision for precision in PRECISIONS if any(one.precision == precision for one in candidates)]

@@ -51,7 +51,7 @@ def timed_layers(model: Model) -> list[TimedLayer]:
     ]
 
 
-def render(found: Sequence[TimedLayer]) -> Element:
+def layers_section(found: Sequence[TimedLayer]) -> Element:
     """The section."""
     seconds = sum(layer.planned.seconds for layer in found)
     return section(

@@ -61,7 +61,7 @@ def predict_all(model: Model, dataset: Dataset, *, progress: Progress = SILENT) 
     return found
 
 
-def render(found: Sequence[LabeledPrediction], source: str) -> Element:
+def mistakes_section(found: Sequence[LabeledPrediction], source: str) -> Element:
     """The section.
 
     Args:
@@ -84,7 +84,7 @@ def render(found: Sequence[LabeledPrediction], source: str) -> Element:
     return section("mistakes", "Surest mistakes", parts)
 
 
-def render_without_images() -> Element:
+def section_without_images() -> Element:
     """The section where the images are not at hand."""
     return section("mistakes", "Surest mistakes", tag("p", "The images were not at hand when this report was written."))
 

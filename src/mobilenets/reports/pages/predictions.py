@@ -27,7 +27,7 @@ MOST_CLASSES = 12
 RIGHT, WRONG = (31, 95, 168), (196, 74, 18)
 
 
-def render(evaluation: ClassificationMetrics) -> Element:
+def predictions_section(evaluation: ClassificationMetrics) -> Element:
     """The section."""
     few = len(evaluation.labels) <= MOST_COUNTED
     return section(

@@ -97,7 +97,7 @@ def latency_of(run: Run, cost: ModelCost) -> ShownLatency:
     return ShownLatency(search.choice.latency_ms, f"predicted, on {threads}", where)
 
 
-def render(run: Run, cost: ModelCost) -> Element:
+def summary_section(run: Run, cost: ModelCost) -> Element:
     """The header: the summary in one sentence, and the figures in large."""
     evaluation, latency = run.evaluation, latency_of(run, cost)
     cards = (

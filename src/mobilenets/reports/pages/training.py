@@ -17,7 +17,7 @@ HALF = 370
 SERIES = (("training", "training (distorted images)"), ("validation", "validation"))
 
 
-def render(run: Run) -> Element:
+def training_section(run: Run) -> Element:
     """The section."""
     losses = [
         value for row in _rows(run.phases) for value in (row["loss"], row["validation_loss"]) if value is not None

@@ -23,7 +23,7 @@ def model_path(run: Run, *, smallest: bool = False) -> str:
     return f"{run.place.rstrip('/')}/{INT8_FILE if beside else MODEL_FILE}"
 
 
-def render(run: Run) -> Element:
+def usage_section(run: Run) -> Element:
     """How to run and export it."""
     model = shlex.quote(model_path(run))
     smallest = shlex.quote(model_path(run, smallest=True))
@@ -49,7 +49,7 @@ def render(run: Run) -> Element:
     )
 
 
-def render_reproduction(run: Run) -> Element:
+def reproduction_section(run: Run) -> Element:
     """What the run was, exactly."""
     provenance, made = run.provenance, run.provenance.training
     counts = run.metrics["images"]
