@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.provenance import untyped
 from tests.support.quantization import Place, make_place, small_model
 
 from mobilenets.base.progress import Progress
@@ -21,6 +22,7 @@ from mobilenets.data.dataset import Targets, load_dataset
 from mobilenets.errors import CompressionError, GateError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.provenance import Provenance
 
 
 @pytest.fixture
@@ -63,9 +65,11 @@ def test_a_result_says_how_the_model_was_made_and_what_it_lost(place: Place) -> 
     result.check()
     assert result.report.agreement.total == 16
     assert result.report.bytes_after is not None
-    entry = result.model.provenance["quantization"]
-    assert (entry["made_by"], entry["calibration_images"], entry["trained"]) == ("calibrated", 8, False)
-    assert entry["quality"] == result.report.provenance()
+    entry = Provenance.of(result.model).quantization
+    assert entry is not None
+    assert (entry.made_by, entry.calibration_images, entry.trained) == ("calibrated", 8, False)
+    assert entry.quality == result.report.provenance()
+    assert untyped(result.model) == []
 
 
 def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(place: Place) -> None:

@@ -27,6 +27,7 @@ from mobilenets.formats.tf_slim import from_tf_slim
 from mobilenets.formats.timm import from_timm
 from mobilenets.model import reference
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count
 
 
@@ -200,7 +201,8 @@ def test_tf_slim_prefers_moving_averages(tmp_path: Path, snappy: bool) -> None:
     step = {"global_step": np.array(7, np.int64)}
     foreign.write_tensor_bundle(tmp_path / "v1_0.25_128.ckpt", raw | averages | slots | step, snappy=snappy)
     for name in ("v1_0.25_128.ckpt", "v1_0.25_128.ckpt.index", "v1_0.25_128.ckpt.data-00000-of-00001", ""):
-        assert_same(model, from_tf_slim(tmp_path / name))
+        assert_same(model, read := from_tf_slim(tmp_path / name))
+        assert Provenance.of(read).imported == Imported("tf-slim", "v1_0.25_128.ckpt.index", moving_averages=True)
 
 
 @pytest.mark.parametrize("width", [1.0, 1.25])
@@ -218,6 +220,8 @@ def test_timm_folder(tmp_path: Path, width: float) -> None:
     assert_same(model, read)
     assert read.labels == tuple(names)
     assert read.preprocessing.crop_fraction == 0.95
+    expected = Imported("timm", "model.safetensors", architecture="mobilenetv1_100")
+    assert Provenance.of(read).imported == expected
 
 
 def test_timm_head(tmp_path: Path) -> None:

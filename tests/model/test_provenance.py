@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.random_models import random_model, random_network
 
-from mobilenets.model.provenance import Data, Imported, Provenance, QuantizationProvenance, Training, TrainingMetrics
+from mobilenets.model.provenance import (
+    Conversion,
+    Data,
+    Imported,
+    Provenance,
+    QuantizationProvenance,
+    Training,
+    TrainingMetrics,
+)
 
 FITTED: dict[str, Any] = {
     "made_by": "fit",
@@ -28,6 +36,8 @@ FITTED: dict[str, Any] = {
     "quantization": {"made_by": "calibrated", "trained": False, "weight_bits": 4, "rounding": "nearest"},
     "imported": {"from": "keras", "file": "a.h5", "configuration": True},
     "budget": {"max_latency_ms": 5},
+    "sliced_from": "1-224",
+    "machine": "b",
 }
 
 NESTED = ("source", "fingerprint", "from", "format", "file", "test_top1", "weight_bits", "trained", "others")
@@ -41,12 +51,14 @@ def test_what_is_known_is_typed() -> None:
     found = Provenance.read(FITTED)
     assert found.data == Data("photos", "0a1b", 7, others={"shards": 3})
     assert found.data.is_complete
-    assert found.training == Training({"name": "paper", "epochs": 2}, 7, 2, 1, None, "cpu", "float32", 2)
+    recipe, budget = {"name": "paper", "epochs": 2}, {"max_latency_ms": 5}
+    assert found.training == Training("fit", recipe, 7, 2, 1, None, "cpu", "float32", 2, budget=budget)
     assert found.metrics == TrainingMetrics(0.5, 1)
-    assert found.quantization == QuantizationProvenance("calibrated", False, 4, others={"rounding": "nearest"})
-    assert found.imported == Imported("keras", "a.h5", others={"configuration": True})
+    assert found.quantization == QuantizationProvenance("calibrated", False, 4, rounding="nearest")
+    assert found.imported == Imported("keras", "a.h5", configuration=True)
     assert found.versions == {"mobilenets": "0.1.0"}
-    assert found.others == {"made_by": "fit", "validation_joined": None, "budget": {"max_latency_ms": 5}}
+    assert found.conversion == Conversion("1-224")
+    assert found.others == {"validation_joined": None, "machine": "b"}
 
 
 def test_a_model_without_provenance_has_none() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.provenance import untyped
 from tests.support.random_models import random_int8_model, random_model, random_network, without_batch_norm
 
 from mobilenets.architecture.catalog import Specification
@@ -23,6 +24,7 @@ from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training import loop
 from mobilenets.training.fit import fit
@@ -58,6 +60,7 @@ def test_it_writes_model_and_figures_and_nothing_else(fitted: tuple[Fit, Path]) 
     assert [row["label"] for row in metrics["test"]["classes"]] == ["blue", "green", "red"]
     assert np.array(metrics["test"]["confusion"]).sum() == metrics["images"]["test"] == 6
     assert len(metrics["epochs"]) == 16
+    assert untyped(result.model) == []
 
 
 def test_the_model_on_disk_is_the_model_that_was_tested(fitted: tuple[Fit, Path]) -> None:
@@ -235,7 +238,7 @@ def test_validation_images_are_trained_on_in_the_last_third(colours: Path, tmp_p
     assert result.model.provenance["metrics"]["validation_top1"] == result.history[1].validation_top1
     apart = fit(colours, None, replace(settings, validation_apart=True))
     assert None not in [epoch.validation_top1 for epoch in apart.history]
-    assert apart.model.provenance["validation_joined"] is None
+    assert Provenance.of(apart.model).training.validation_joined is None
 
 
 def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +248,7 @@ def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: 
     result = fit(colours, None, settings)
     assert [epoch.validation_top1 for epoch in result.history] == [1.0, 0.1, 0.2]
     assert result.best_epoch == 0
-    assert result.model.provenance["validation_joined"] is None
+    assert Provenance.of(result.model).training.validation_joined is None
 
 
 def test_a_single_epoch_does_not_see_the_validation_images(colours: Path) -> None:

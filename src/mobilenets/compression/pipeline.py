@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from mobilenets.base.arguments import check_integer, is_number, word_of
 from mobilenets.base.progress import SILENT, Progress
@@ -37,6 +37,7 @@ from mobilenets.errors import CompressionError
 from mobilenets.model.folding import check_finite, refuse_int8
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.provenance import Provenance, QuantizationProvenance
 
 CALIBRATION_IMAGES = 64
 """Images that calibrate, unless told otherwise."""
@@ -302,23 +303,22 @@ def _next_steps(
 
 def _with_provenance(attempt: _Attempt, calibration_images: int) -> Model:
     model, config = attempt.made.model, attempt.config
-    entry: dict[str, Any] = {
-        "made_by": str(attempt.method),
-        "trained": attempt.method is Method.TRAINED,
-        "weight_bits": config.weight_bits,
-        "equalize": config.equalize,
-        "absorb": config.absorb,
-        "bias_correction": config.bias_correction,
-    }
+    made = QuantizationProvenance(
+        made_by=str(attempt.method),
+        trained=attempt.method is Method.TRAINED,
+        weight_bits=config.weight_bits,
+        equalize=config.equalize,
+        absorb=config.absorb,
+        bias_correction=config.bias_correction,
+        epoch=attempt.made.epoch,
+        quality=attempt.report.provenance() if attempt.report.evaluated else None,
+    )
     if attempt.method is not Method.DATA_FREE:
-        entry |= {
-            "deviation_correction": config.deviation_correction,
-            "ranges": str(config.ranges),
-            "rounding": str(config.rounding),
-            "calibration_images": calibration_images,
-        }
-    if attempt.made.epoch is not None:
-        entry["epoch"] = attempt.made.epoch
-    if attempt.report.evaluated:
-        entry["quality"] = attempt.report.provenance()
-    return replace(model, provenance={**model.provenance, "quantization": entry})
+        made = replace(
+            made,
+            deviation_correction=config.deviation_correction,
+            ranges=str(config.ranges),
+            rounding=str(config.rounding),
+            calibration_images=calibration_images,
+        )
+    return replace(model, provenance=replace(Provenance.of(model), quantization=made).encode())

@@ -18,7 +18,7 @@ from mobilenets.formats.published import imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.model import Model
-from mobilenets.model.provenance import Provenance
+from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Task
 
@@ -64,11 +64,11 @@ def import_model(
     if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
         names = imagenet_labels(len(model.task.labels))
         model = replace(model, task=Classification(names)) if names else model
-    before = model.provenance.get("imported")  # of a file's own description, so of any type
-    imported = {**(before if isinstance(before, dict) else {}), "source": origin}
+    provenance = Provenance.of(model)
+    imported = replace(provenance.imported or Imported(), source=origin)
     if path.is_file():
-        imported["sha256"] = hashlib.sha256(found.data).hexdigest()
-    return replace(model, provenance={**model.provenance, "imported": imported})
+        imported = replace(imported, sha256=hashlib.sha256(found.data).hexdigest())
+    return replace(model, provenance=replace(provenance, imported=imported).encode())
 
 
 def _find(source: str, progress: Progress) -> tuple[Path, str]:

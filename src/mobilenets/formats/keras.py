@@ -30,6 +30,7 @@ from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.provenance import Imported
 
 Value = TypeVar("Value")
 
@@ -89,7 +90,7 @@ def from_keras(
             paddings=_paddings(config),
             preprocessing=config.preprocessing,
             labels=labels,
-            provenance={"imported": {"from": "keras", "file": name, "configuration": config_text is not None}},
+            imported=Imported("keras", name, configuration=config_text is not None),
         ),
     )
 

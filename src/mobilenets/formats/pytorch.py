@@ -20,6 +20,7 @@ from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.provenance import Imported
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 NAMES = MOBILENET_V1["pytorch"]
@@ -70,7 +71,7 @@ def from_pytorch_tensors(
             padding_policy=PaddingPolicy.SYMMETRIC,
             preprocessing=IMAGENET,
             labels=labels,
-            provenance={"imported": {"from": "pytorch", "file": file_name}},
+            imported=Imported("pytorch", file_name),
         ),
     )
 

@@ -23,6 +23,7 @@ from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
+from mobilenets.model.provenance import Imported
 
 AVERAGE = "/ExponentialMovingAverage"
 NAMES = MOBILENET_V1["tf-slim"]
@@ -66,13 +67,7 @@ def from_tf_slim(
         ImportOptions(
             resolution=resolution or resolution_in_name(index.name) or 224,
             labels=labels,
-            provenance={
-                "imported": {
-                    "from": "tf-slim",
-                    "file": index.name,
-                    "moving_averages": any(name.endswith(AVERAGE) for name in tensors),
-                }
-            },
+            imported=Imported("tf-slim", index.name, moving_averages=any(name.endswith(AVERAGE) for name in tensors)),
         ),
     )
 

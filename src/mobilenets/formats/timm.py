@@ -21,6 +21,7 @@ from mobilenets.formats.source import WEIGHTS_FILES, Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
+from mobilenets.model.provenance import Imported
 
 CONFIG_FILE = "config.json"
 DEFAULTS = Preprocessing(interpolation=Interpolation.BICUBIC)
@@ -62,8 +63,9 @@ def from_timm_tensors(
     labels: tuple[str, ...] | None = None,
 ) -> Model:
     """A Model from tensors under timm's names. See :func:`from_timm`."""
-    if "architecture" in config and not str(config["architecture"]).startswith("mobilenetv1_"):
-        raise FormatError(f"the configuration says {config['architecture']!r}; MobileNet V1 is called mobilenetv1_…")
+    architecture = config.get("architecture")
+    if architecture is not None and not str(architecture).startswith("mobilenetv1_"):
+        raise FormatError(f"the configuration says {architecture!r}; MobileNet V1 is called mobilenetv1_…")
     size, preprocessing, names = _read_config(config)
     return mobilenet_v1_from_tensors(
         unique(translated for name, value in tensors.items() if (translated := _translate(name, value)) is not None),
@@ -74,7 +76,7 @@ def from_timm_tensors(
             padding_policy=PaddingPolicy.SYMMETRIC,
             preprocessing=preprocessing,
             labels=labels or names,
-            provenance={"imported": {"from": "timm", "file": file_name, "architecture": config.get("architecture")}},
+            imported=Imported("timm", file_name, architecture=None if architecture is None else str(architecture)),
         ),
     )
 

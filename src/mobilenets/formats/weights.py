@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from mobilenets.errors import ArchitectureError, FormatError, ModelError
 from mobilenets.formats.names import HEAD
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification
 
 _VARIANTS = {13: ("mobilenet_v1", TABLE_1), 8: ("mobilenet_v1_shallow", SHALLOW)}
@@ -48,7 +48,7 @@ class ImportOptions:
         paddings: Padding of single layers, by this package's names, where the file says it and it is not the policy's.
         preprocessing: How images become input.
         labels: Class names; numbered where there are none.
-        provenance: What is to be remembered of where the weights came from.
+        imported: Where the weights came from.
     """
 
     resolution: int | tuple[int, int] = 224
@@ -58,7 +58,7 @@ class ImportOptions:
     paddings: Mapping[str, Padding] = field(default_factory=dict)
     preprocessing: Preprocessing = Preprocessing()
     labels: tuple[str, ...] | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    imported: Imported | None = None
 
 
 def unique(translated: Iterable[tuple[str, NamedTensor]]) -> dict[str, NamedTensor]:
@@ -97,7 +97,7 @@ def mobilenet_v1_from_tensors(tensors: Mapping[str, NamedTensor], options: Impor
             parameters=parameters,
             task=Classification(labels) if labels else Classification.numbered(network),
             preprocessing=options.preprocessing,
-            provenance=options.provenance,
+            provenance=Provenance(imported=options.imported).encode(),
         )
     except ModelError as error:
         raise FormatError(str(error)) from None

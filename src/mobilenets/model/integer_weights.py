@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mobilenets.model.model import Model, Tensor
+from mobilenets.model.provenance import Provenance
 
 
 def symmetric_weights(model: Model) -> Model:
@@ -42,7 +43,9 @@ def symmetric_weights(model: Model) -> Model:
         parameters |= dict(
             zip(names, (rounded.astype(np.int8), coarser, np.rint(bias * change).astype(np.int32)), strict=True)
         )
-    return replace(model, parameters=parameters, provenance={**model.provenance, "symmetric_weights": True})
+    before = Provenance.of(model)
+    provenance = replace(before, conversion=replace(before.conversion, symmetric_weights=True))
+    return replace(model, parameters=parameters, provenance=provenance.encode())
 
 
 def dequantize(model: Model) -> Model:
@@ -70,5 +73,6 @@ def dequantize(model: Model) -> Model:
         bias = model.parameters[f"{layer.name}.bias"] * (source * scale)
         parameters[f"{layer.name}.weight"] = (weight * scale.reshape(axes)).astype(np.float32)
         parameters[f"{layer.name}.bias"] = bias.astype(np.float32)
-    provenance = {**model.provenance, "dequantized": True}
-    return replace(model, parameters=parameters, quantization=None, provenance=provenance)
+    before = Provenance.of(model)
+    provenance = replace(before, conversion=replace(before.conversion, dequantized=True))
+    return replace(model, parameters=parameters, quantization=None, provenance=provenance.encode())

@@ -2,7 +2,8 @@
 
 ``Model.provenance`` holds plain JSON values, so that a file keeps whatever another release wrote. :class:`Provenance`
 is the typed view of them. Reading never fails: what is missing is None, and what has another name or type than expected
-stays in ``others``, so that ``Provenance.read(data).encode()`` equals ``data`` for every JSON object.
+stays in ``others``, so that ``Provenance.read(data).encode()`` equals ``data`` for every JSON object. What writes
+provenance fills the typed view too, and gives a Model its ``encode()``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class _Part:
     def encode(self) -> dict[str, Any]:
         """JSON-ready values; those that are None are left out."""
         known = {self.NAMES.get(name, name): getattr(self, name) for name in self.TYPES}
-        return {**{key: value for key, value in known.items() if value is not None}, **self.others}
+        return {**self.others, **{key: value for key, value in known.items() if value is not None}}
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Training(_Part):
     """How a Model was trained.
 
     Attributes:
+        made_by: What trained it, such as ``fit``.
         recipe: Every value of the recipe.
         seed: Random seed.
         epochs: Number of epochs.
@@ -85,9 +87,13 @@ class Training(_Part):
         device: Kind of device, such as ``cpu``.
         precision: Of the arithmetic, such as ``float32``.
         threads: Number of threads.
+        supernet: Of a supernet, its ``narrowest`` width and its ``resolutions``.
+        supernet_epochs: Of a subnet, the number of epochs of its supernet.
+        budget: Of a search, its limits.
     """
 
     TYPES: ClassVar = {
+        "made_by": str,
         "recipe": dict,
         "seed": int,
         "epochs": int,
@@ -96,8 +102,12 @@ class Training(_Part):
         "device": str,
         "precision": str,
         "threads": int,
+        "supernet": dict,
+        "supernet_epochs": int,
+        "budget": dict,
     }
 
+    made_by: str | None = None
     recipe: Json | None = None
     seed: int | None = None
     epochs: int | None = None
@@ -106,6 +116,9 @@ class Training(_Part):
     device: str | None = None
     precision: str | None = None
     threads: int | None = None
+    supernet: Json | None = None
+    supernet_epochs: int | None = None
+    budget: Json | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,12 @@ class QuantizationProvenance(_Part):
         weight_bits: Bits per weight.
         calibration_images: Number of images that its ranges come from.
         epoch: The epoch of quantization-aware training that was kept.
+        equalize: Whether its layers were equalized.
+        absorb: Whether high biases were absorbed.
+        bias_correction: Whether the mean of each channel was corrected.
+        deviation_correction: Whether the standard deviation of each channel was corrected.
+        ranges: How its activation ranges were chosen.
+        rounding: How its weights were rounded.
         quality: What it lost.
         verdict: The same, as releases before file format version 3 called it.
     """
@@ -143,6 +162,12 @@ class QuantizationProvenance(_Part):
         "weight_bits": int,
         "calibration_images": int,
         "epoch": int,
+        "equalize": bool,
+        "absorb": bool,
+        "bias_correction": bool,
+        "deviation_correction": bool,
+        "ranges": str,
+        "rounding": str,
         "quality": dict,
         "verdict": dict,
     }
@@ -152,6 +177,12 @@ class QuantizationProvenance(_Part):
     weight_bits: int | None = None
     calibration_images: int | None = None
     epoch: int | None = None
+    equalize: bool | None = None
+    absorb: bool | None = None
+    bias_correction: bool | None = None
+    deviation_correction: bool | None = None
+    ranges: str | None = None
+    rounding: str | None = None
     quality: Json | None = None
     verdict: Json | None = None
 
@@ -165,15 +196,53 @@ class Imported(_Part):
         file: Name of the file.
         source: What was asked for: a path, an address or a short name.
         sha256: Hash of the file.
+        configuration: Whether a Keras file described its network.
+        architecture: Name that timm gives the network.
+        moving_averages: Whether a TF-slim checkpoint held averaged weights, which are taken.
+        logits_scale: Scale that a LiteRT file has for its first output, whose values are real here.
+        logits_zero_point: Zero point that it has for it.
     """
 
-    TYPES: ClassVar = {"format": str, "file": str, "source": str, "sha256": str}
+    TYPES: ClassVar = {
+        "format": str,
+        "file": str,
+        "source": str,
+        "sha256": str,
+        "configuration": bool,
+        "architecture": str,
+        "moving_averages": bool,
+        "logits_scale": _NUMBER,
+        "logits_zero_point": int,
+    }
     NAMES: ClassVar = {"format": "from"}
 
     format: str | None = None
     file: str | None = None
     source: str | None = None
     sha256: str | None = None
+    configuration: bool | None = None
+    architecture: str | None = None
+    moving_averages: bool | None = None
+    logits_scale: float | None = None
+    logits_zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class Conversion(_Part):
+    """What was made of a trained or imported Model since.
+
+    Attributes:
+        subnet_of: The supernet that it was extracted from, as width and side: ``1-224``.
+        symmetric_weights: Whether weights with zero points were requantized without.
+        dequantized: Whether an int8 Model became float32.
+    """
+
+    TYPES: ClassVar = {"subnet_of": str, "symmetric_weights": bool, "dequantized": bool}
+    NAMES: ClassVar = {"subnet_of": "sliced_from"}
+
+    subnet_of: str | None = None
+    symmetric_weights: bool | None = None
+    dequantized: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +252,7 @@ class Provenance:
     Attributes:
         data: What it was fitted to.
         training: How it was trained.
+        conversion: What was made of it since.
         metrics: What it reached then.
         quantization: How it was quantized.
         imported: Where its weights came from.
@@ -192,6 +262,7 @@ class Provenance:
 
     data: Data | None = None
     training: Training = Training()
+    conversion: Conversion = Conversion()
     metrics: TrainingMetrics | None = None
     quantization: QuantizationProvenance | None = None
     imported: Imported | None = None
@@ -207,15 +278,17 @@ class Provenance:
     def read(data: Json) -> Provenance:
         """The values of a JSON object."""
         objects = {name: data[name] for name in _OBJECTS if isinstance(data.get(name), dict)}
-        flat = Training.read({name: value for name, value in data.items() if name not in objects})
+        training = Training.read({name: value for name, value in data.items() if name not in objects})
+        conversion = Conversion.read(training.others)
         return Provenance(
             data=Data.read(objects["data"]) if "data" in objects else None,
-            training=replace(flat, others={}),
+            training=replace(training, others={}),
+            conversion=replace(conversion, others={}),
             metrics=TrainingMetrics.read(objects["metrics"]) if "metrics" in objects else None,
             quantization=QuantizationProvenance.read(objects["quantization"]) if "quantization" in objects else None,
             imported=Imported.read(objects["imported"]) if "imported" in objects else None,
             versions=objects.get("versions"),
-            others=flat.others,
+            others=conversion.others,
         )
 
     def encode(self) -> dict[str, Any]:
@@ -229,7 +302,7 @@ class Provenance:
         encoded = {name: part.encode() for name, part in parts.items() if part is not None}
         if self.versions is not None:
             encoded["versions"] = dict(self.versions)
-        return {**encoded, **self.training.encode(), **self.others}
+        return {**self.others, **self.training.encode(), **encoded, **self.conversion.encode()}
 
 
 _OBJECTS = ("data", "metrics", "quantization", "imported", "versions")

@@ -13,6 +13,7 @@ from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model, normalized_layers
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.provenance import Provenance
 from mobilenets.model.recalibration import recalibrated
 
 Tensor = npt.NDArray[Any]
@@ -44,7 +45,9 @@ def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *,
         )
     subnet = cut_subnet(supernet, width_multiplier=width_multiplier, resolution=resolution)
     whole = f"{supernet.network.width_multiplier:g}-{supernet.network.height}"
-    subnet = replace(subnet, provenance={**supernet.provenance, "sliced_from": whole})
+    before = Provenance.of(supernet)
+    provenance = replace(before, conversion=replace(before.conversion, subnet_of=whole))
+    subnet = replace(subnet, provenance=provenance.encode())
     if pixels is not None:
         return recalibrated(subnet, pixels)
     statistics = supernet.subnets.get((width_multiplier, resolution))

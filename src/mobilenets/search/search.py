@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
@@ -28,6 +27,7 @@ from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Provenance
 from mobilenets.search.budget import Budget, affordable
 from mobilenets.search.candidates import (
     Candidate,
@@ -359,11 +359,10 @@ def _result(
 ) -> SearchResult:
     """The Models with the provenance of the run, and its figures."""
     dataset, tuned, recipe = request.dataset, finished.fine_tuned, request.training.recipe
-    provenance: Mapping[str, Any] = {
-        **provenance_of(dataset, recipe, tuned.run, tuned.best_epoch, finished.validation_top1, evaluation),
-        "supernet_epochs": supernet_epochs(request.training.usual_epochs(dataset, supernet)),
-        "budget": asdict(request.budget),
-    }
+    provenance = provenance_of(dataset, recipe, tuned.run, tuned.best_epoch, finished.validation_top1, evaluation)
+    epochs = supernet_epochs(request.training.usual_epochs(dataset, supernet))
+    training = replace(provenance.training, supernet_epochs=epochs, budget=asdict(request.budget))
+    provenance = replace(provenance, training=training)
     return SearchResult(
         _recorded(finished.model, provenance),
         dataset,
@@ -378,7 +377,7 @@ def _result(
     )
 
 
-def _recorded(model: Model, provenance: Mapping[str, Any]) -> Model:
+def _recorded(model: Model, provenance: Provenance) -> Model:
     """A Model with the provenance of the run; what compression wrote into its own stays."""
-    quantization = {name: value for name, value in model.provenance.items() if name == "quantization"}
-    return replace(model, provenance={**provenance, **quantization})
+    provenance = replace(provenance, quantization=Provenance.of(model).quantization)
+    return replace(model, provenance=provenance.encode())

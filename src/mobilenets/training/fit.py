@@ -115,7 +115,7 @@ def fit(
     run = replace(run, joined=trained.joined)
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best).validation_top1
-    provenance = provenance_of(dataset, recipe, run, best, validated, evaluation)
+    provenance = provenance_of(dataset, recipe, run, best, validated, evaluation).encode()
     model = Model(network, parameters_of(module), Classification(dataset.labels), preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, best, time.monotonic() - begun)
     if folder is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from mobilenets import __version__
 from mobilenets.compression.quality import QualityReport
 from mobilenets.data.dataset import Dataset
 from mobilenets.model.model import Model
-from mobilenets.model.provenance import Data
+from mobilenets.model.provenance import Data, Provenance, Training, TrainingMetrics
 from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
@@ -51,10 +51,11 @@ class Fit:
         Epochs are numbered from 1; ``best_epoch`` is 0 where the start was kept. Where the Model is int8,
         ``compression`` says what that lost.
         """
+        metrics = Provenance.of(self.model).metrics
         found: dict[str, Any] = {
             "test": self.evaluation.to_json(),
             "best_epoch": self.best_epoch + 1,
-            "validation_top1": self.model.provenance["metrics"]["validation_top1"],
+            "validation_top1": metrics and metrics.validation_top1,
             "epochs": epochs_to_json(self.history),
             "seconds": round(self.seconds, 1),
             "images": {name: len(self.dataset.part(name)) for name in ("train", "validation", "test")},
@@ -78,24 +79,26 @@ def provenance_of(
     best_epoch: int,
     validation_top1: float | None,
     evaluation: ClassificationMetrics,
-) -> Mapping[str, Any]:
+) -> Provenance:
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
-    return {
-        "made_by": "fit",
-        "data": Data(dataset.source, dataset.fingerprint, run.seed).encode(),
-        "recipe": asdict(recipe),
-        "seed": run.seed,
-        "epochs": run.epochs,
-        "best_epoch": best_epoch + 1,
-        "validation_joined": None if run.joined is None else run.joined + 1,
-        "device": run.device.type,
-        "precision": run.precision,
-        "threads": torch.get_num_threads(),
-        "metrics": {"validation_top1": validation_top1, "test_top1": evaluation.top1},
-        "versions": {
+    return Provenance(
+        data=Data(dataset.source, dataset.fingerprint, run.seed),
+        training=Training(
+            made_by="fit",
+            recipe=asdict(recipe),
+            seed=run.seed,
+            epochs=run.epochs,
+            best_epoch=best_epoch + 1,
+            validation_joined=None if run.joined is None else run.joined + 1,
+            device=run.device.type,
+            precision=run.precision,
+            threads=torch.get_num_threads(),
+        ),
+        metrics=TrainingMetrics(validation_top1, evaluation.top1),
+        versions={
             "mobilenets": __version__,
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
-    }
+    )

@@ -15,7 +15,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.model.model import Model
-from mobilenets.model.provenance import Data
+from mobilenets.model.provenance import Data, Provenance, Training
 from mobilenets.model.subnet import extract_subnet
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training.batches import Batches
@@ -184,16 +184,18 @@ def train_supernet(
     validation = _validation(dataset, network, run, progress)
     file = _checkpoint_file(checkpoint, dataset, network, network, run, how, resume)
     trained = _train(module, images, objective, how, run, validation, file, progress)
-    provenance = {
-        "made_by": "fit",
-        "supernet": {"narrowest": narrowest, "resolutions": resolutions},
-        "data": Data(dataset.source, dataset.fingerprint, how.seed).encode(),
-        "recipe": asdict(how.recipe),
-        "seed": how.seed,
-        "epochs": epochs,
-    }
+    provenance = Provenance(
+        data=Data(dataset.source, dataset.fingerprint, how.seed),
+        training=Training(
+            made_by="fit",
+            recipe=asdict(how.recipe),
+            seed=how.seed,
+            epochs=epochs,
+            supernet={"narrowest": narrowest, "resolutions": resolutions},
+        ),
+    )
     task = Classification(dataset.labels)
-    model = Model(network, parameters_of(module), task, PREPROCESSING, provenance=provenance)
+    model = Model(network, parameters_of(module), task, PREPROCESSING, provenance=provenance.encode())
     history, best = trained.history, trained.best_epoch
     return TrainedModel(model, history, best, run, history[best].validation_top1)
 

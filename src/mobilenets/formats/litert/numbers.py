@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -109,9 +108,9 @@ def _check_bias_scale(bias: NamedTensor, tensor: TfliteTensor, source: float, sc
         raise FormatError(f"{bias.source} has a scale that is not its layer's input scale times its weights' scale")
 
 
-def logits_quantization(network: Network, made: Mapping[str, TfliteTensor]) -> dict[str, Any]:
-    """Scale and zero point of the first output in the file."""
+def logits_quantization(network: Network, made: Mapping[str, TfliteTensor]) -> tuple[float, int] | None:
+    """Scale and zero point of the first output in the file; None if its values are real."""
     tensor = made.get(network.outputs[0])
     if tensor is None or not tensor.quantized or tensor.scales.size != 1 or tensor.zero_points.size != 1:
-        return {}
-    return {"logits_scale": float(tensor.scales[0]), "logits_zero_point": int(tensor.zero_points[0])}
+        return None
+    return float(tensor.scales[0]), int(tensor.zero_points[0])

@@ -34,6 +34,7 @@ from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.model.quantization import TensorQuantization
 from mobilenets.tasks.classification import Classification
 
@@ -153,17 +154,25 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     tensors = renamed_tensors(tensors, names)
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
     before = {names.get(layer, layer): file.tensor(index) for layer, index in reader.pre_activations.items()}
-    provenance = {"imported": {"from": "tflite", "file": file_name}}
+    imported = Imported("tflite", file_name)
     weights = [found.value.dtype.kind for name, found in tensors.items() if name.endswith(".weight")]
     try:
         task = Classification(labels) if labels else Classification.numbered(network)
         if weights and all(kind == "f" for kind in weights):
             parameters = _checked(network, {name: NamedTensor(f.source, float32(f)) for name, f in tensors.items()})
-            return Model(network, parameters, task, _float_preprocessing(reader), provenance=provenance)
+            return Model(
+                network,
+                parameters,
+                task,
+                _float_preprocessing(reader),
+                provenance=Provenance(imported=imported).encode(),
+            )
         constants = _constants(file)
         network, parameters, quantization = quantized_parameters(network, tensors, made, before, constants)
-        provenance["imported"].update(logits_quantization(network, made))
+        if (logits := logits_quantization(network, made)) is not None:
+            imported = replace(imported, logits_scale=logits[0], logits_zero_point=logits[1])
         preprocessing = pixel_preprocessing(quantization.activations[INPUT])
+        provenance = Provenance(imported=imported).encode()
         return Model(network, parameters, task, preprocessing, quantization, provenance)
     except ModelError as error:
         raise FormatError(str(error)) from None

@@ -20,6 +20,7 @@ from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification
 
 _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
@@ -116,7 +117,7 @@ class _Reader:
                 raise FormatError(f"{found.source} has shape {found.value.shape}; it needs {needed.get(tensor)}")
             parameters[tensor] = float32(found)
         try:
-            provenance = {"imported": {"from": "onnx", "file": file_name}}
+            provenance = Provenance(imported=Imported("onnx", file_name)).encode()
             return Model(network, parameters, Classification.numbered(network), provenance=provenance)
         except ModelError as error:
             raise FormatError(str(error)) from None
