@@ -76,7 +76,12 @@ def from_timm_tensors(
             padding_policy=PaddingPolicy.SYMMETRIC,
             preprocessing=preprocessing,
             labels=labels or names,
-            imported=Imported("timm", file_name, architecture=None if architecture is None else str(architecture)),
+            imported=Imported(
+                "timm",
+                file_name,
+                architecture=None if architecture is None else str(architecture),
+                known=_known(config),
+            ),
         ),
     )
 
@@ -122,6 +127,14 @@ def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocess
         return (int(height), int(width)), preprocessing, labels
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, ModelError) as error:
         raise FormatError(f"the configuration is not readable: {error}") from None
+
+
+def _known(config: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of the preprocessing that a configuration says."""
+    details = config.get("pretrained_cfg", {})
+    keys = {"input_scaling": ("mean", "std"), "crop": ("crop_pct",), "resize": ("crop_mode", "crop_pct")}
+    keys["interpolation"] = ("interpolation",)
+    return {part: CONFIG_FILE for part, needed in keys.items() if any(key in details for key in needed)}
 
 
 def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor] | None:
