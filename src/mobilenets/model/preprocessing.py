@@ -101,7 +101,7 @@ class Preprocessing:
         """Crop and resize in one call.
 
         Args:
-            image: An upright RGB image (see :func:`mobilenets.data.image.decode_image`).
+            image: An upright RGB image (see :func:`mobilenets.data.decoding.decode_image`).
             height: Input height of the network, in pixels.
             width: Input width of the network, in pixels.
 
