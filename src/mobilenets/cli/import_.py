@@ -12,7 +12,7 @@ from mobilenets.formats.assumed import ASSUMED, PARTS, SCALING_HELP, sources
 from mobilenets.formats.importing import import_model, read_labels, recognition
 from mobilenets.formats.published import SHORT_NAMES
 from mobilenets.formats.registry import readable
-from mobilenets.model.file import save
+from mobilenets.model.file import check_model_path, save
 from mobilenets.model.preprocessing import Interpolation, ResizeMode
 
 _FORMATS = ", ".join(f"{row.title} ({', '.join(row.suffixes)})" for row, _ in readable().values())
@@ -30,7 +30,9 @@ _OPEN = ", ".join(row.title for row, reader in readable().values() if reader.ope
     """,
 )
 @click.argument("source")
-@click.option("-o", "--output", type=OutputFile(), required=True, help="Where to write the Model.")
+@click.option(
+    "-o", "--output", type=OutputFile(check=check_model_path), required=True, help="Where to write the Model."
+)
 @click.option(
     "--resolution", type=click.IntRange(min=32), help=f"Input side in pixels, where SOURCE leaves it open ({_OPEN})."
 )
