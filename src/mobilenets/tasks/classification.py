@@ -41,6 +41,11 @@ class ClassPrediction:
         """Probability of the likeliest label."""
         return self.labels[0][1]
 
+    @property
+    def summary(self) -> str:
+        """The labels with their probabilities in percent, likeliest first."""
+        return "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in self.labels)
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
         labels = [{"label": label, "probability": probability} for label, probability in self.labels]
