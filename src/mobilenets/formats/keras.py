@@ -29,7 +29,7 @@ from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported
 
 Value = TypeVar("Value")
@@ -255,7 +255,7 @@ def _input_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
     shape = config.get("batch_shape") or config.get("batch_input_shape")
     if shape is None or len(shape) != 4 or shape[1] is None or shape[2] is None:
         return None
-    if shape[3] != 3:
+    if shape[3] != RGB_CHANNELS:
         raise FormatError(f"the Keras model's input is {shape}; this package reads RGB in channels-last order")
     return int(shape[1]), int(shape[2])
 

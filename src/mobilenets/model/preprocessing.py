@@ -20,6 +20,8 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 
+RGB_CHANNELS = 3
+"""Channels of an image."""
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -158,7 +160,7 @@ def normalization(
     Returns:
         float64 (channels,), twice.
     """
-    if channels == 3:
+    if channels == RGB_CHANNELS:
         return np.array(preprocessing.mean, dtype=np.float64), np.array(preprocessing.std, dtype=np.float64)
     return np.zeros(channels), np.ones(channels)
 
