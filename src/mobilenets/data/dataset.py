@@ -42,6 +42,9 @@ class Subset:
     images: tuple[ImageSource, ...]
     targets: Targets
 
+    def __repr__(self) -> str:
+        return f"Subset({plural(len(self.images), 'image')})"
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -69,6 +72,10 @@ class Collection:
     parts: Mapping[str, Subset]
     source: str
     class_indices: tuple[int, ...] | None = None
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {len(subset)}" for name, subset in self.parts.items())
+        return f"Collection({self.source!r}, {len(self.labels)} classes, images: {parts})"
 
     @property
     def everything(self) -> Subset:
@@ -102,6 +109,10 @@ class Dataset:
     source: str
     made_parts: tuple[str, ...] = ()
     skipped: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.train)} train, {len(self.validation)} validation and {len(self.test)} test images"
+        return f"Dataset({self.source!r}, {len(self.labels)} classes, {parts})"
 
     def part(self, name: str) -> Subset:
         """``train``, ``validation`` or ``test``."""

@@ -14,7 +14,7 @@ from mobilenets.data.dataset import Collection, Dataset, Subset, dataset_fitted_
 from mobilenets.data.loading import Prepared, check_skipped
 from mobilenets.engine.predictor import Classifier, Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
-from mobilenets.errors import DataError, EngineError
+from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
 from mobilenets.tasks.metrics import Counts
@@ -138,7 +138,7 @@ def labeled_images(model: Model, data: LabeledImages, split: str | None = None) 
             source = fspath(data)
             collection = load_collection(source)
         case _:
-            raise DataError(
+            raise InputTypeError(
                 "labeled images are a folder, a CSV, a Subset, or what load_collection or load_dataset gives, "
                 f"not a value of type {type(data).__name__}"
             )

@@ -52,6 +52,9 @@ class Predictor:
         self.session = Session(self.model, threads)
         self._assumed: set[str] = set()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model.summary})"
+
     def predict(self, image: GivenImage, *, top: int = 5, channel_order: str = "rgb") -> Prediction:
         """Predict one image.
 

@@ -198,7 +198,8 @@ def check_pixels(network: Network, pixels: object) -> None:
     needed = f"{network.name} needs uint8 (N, {', '.join(map(str, expected))})"
     if not isinstance(pixels, np.ndarray):
         raise ModelError(f"pixels must be a NumPy array, not {type(pixels).__name__}; {needed}")
-    raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {needed}, from 0 to 255 and not normalized")
+    hint = "; give a single image as pixels[None]" if pixels.shape == expected else ""
+    raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {needed}, from 0 to 255 and not normalized{hint}")
 
 
 def _three(value: Any) -> tuple[float, float, float]:
