@@ -157,7 +157,7 @@ def test_what_is_no_folder_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,kind\na,b\n", "needs the columns file and class"),
+        ("image,kind,color\na,b,c\n", "which of its columns is the class cannot be told"),
         ("file,class\na.png,\n", "line 2: file or class is empty"),
         ("file,class,index\na.png,a,one\n", "index must be an integer"),
         ("file,class,split\na.png,a,train\nb.png,b,\n", "some rows name a split and some do not"),
@@ -230,3 +230,19 @@ def test_images_are_those_that_a_model_was_fitted_to_where_their_content_is(two_
         reload_dataset(replace(data, fingerprint="0"))
     with pytest.raises(DataError, match="does not say what it was fitted to"):
         reload_dataset(Data())
+
+
+def test_the_split_of_an_ordinary_folder_is_the_same_for_ever(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(12):
+            red = number if label == "cat" else 100 + number
+            (tmp_path / label / f"{number:02}.ppm").write_bytes(b"P6 1 1 255\n" + bytes([red, 0, 0]))
+    dataset = load_dataset(tmp_path)
+    assert dataset.fingerprint == "90ba5a6bac26def1df66beaad0770510"
+    drawn = [
+        Path(name).relative_to(tmp_path).as_posix()
+        for part in ("validation", "test")
+        for name in sorted(names(dataset, part))
+    ]
+    assert drawn == ["cat/11.ppm", "dog/01.ppm", "cat/09.ppm", "dog/11.ppm"]

@@ -14,7 +14,9 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.description import described_dataset
+from mobilenets.data.reading import Reading
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
@@ -76,6 +78,7 @@ def compare(
     output: str | Path,
     settings: Settings,
     *,
+    reading: Reading = Reading(),
     minutes: float | None = None,
     resume: bool = False,
     replace_existing: bool = False,
@@ -91,6 +94,7 @@ def compare(
         output: Folder that gets one folder per network.
         settings: Recipe, seed and threads of all trainings. Its resolution replaces those of the names; its epochs, if
             given, are those of every network.
+        reading: What the source does not say itself.
         minutes: Training time of each network. How many epochs that is, is measured before any training. Without
             minutes and epochs, each network gets the epochs that ``fit`` would give it.
         resume: Continue an unfinished comparison in the output folder; networks that are trained are kept.
@@ -110,13 +114,11 @@ def compare(
         raise TrainingError("give either minutes or epochs: one of them follows from the other")
     if len(set(models)) < len(models) or not models:
         raise TrainingError("name every network once, and one at least")
-    from mobilenets.training.run_folder import check_run_path
     from mobilenets.training.settings import default_resolution
     from mobilenets.training.step_timing import planned_epochs
 
-    check_run_path(folder)
     _networks(models, settings, classes=2, default=None)  # what cannot be built is said before anything is read
-    dataset = load_dataset(source, seed=settings.seed, progress=progress)
+    dataset = described_dataset(source, settings.seed, reading, progress)
     asked = _asked(dataset, models, settings, minutes)
     epochs = _begun(folder, asked, resume=resume, replace_existing=replace_existing)
     networks = _networks(models, settings, classes=len(dataset.labels), default=default_resolution(dataset.train))
@@ -125,7 +127,7 @@ def compare(
         _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs})
     for name, network in networks.items():
         chosen = replace(settings, architecture=name, resolution=network.height, epochs=epochs[name], batch_norm=True)
-        _train(source, folder / name, chosen, anew=replace_existing and not resume, progress=progress)
+        _train(dataset, folder / name, chosen, anew=replace_existing and not resume, progress=progress)
     compared = _compared(folder, models, progress)
     figures = [one.to_json() for one in compared]
     _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs, "results": figures})
@@ -196,7 +198,7 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 # The training ---------------------------------------------------------------------------------------------------------
 
 
-def _train(source: str | Path, folder: Path, settings: Settings, *, anew: bool, progress: Progress) -> None:
+def _train(dataset: Dataset, folder: Path, settings: Settings, *, anew: bool, progress: Progress) -> None:
     """Train one network, go on with it, or leave it as it is where it is done."""
     from mobilenets.training.fit import fit
 
@@ -204,7 +206,7 @@ def _train(source: str | Path, folder: Path, settings: Settings, *, anew: bool, 
         progress.note(f"{settings.architecture} is trained already")
         return
     progress.note(f"{settings.architecture}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
-    fit(source, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
+    fit(dataset, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
 
 
 def _compared(folder: Path, models: Sequence[str], progress: Progress) -> list[ComparedNetwork]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.data_options import data_options
+from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--published", is_flag=True, help="Also draw the published ImageNet figures.")
 @click.option("--resume", is_flag=True, help="Continue the unfinished comparison in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
+@data_options
 @json_option
 @quiet_option
 def command(
@@ -57,6 +60,7 @@ def command(
     published: bool,
     resume: bool,
     force: bool,
+    reading: Reading | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -80,6 +84,7 @@ def command(
             models,
             output,
             settings,
+            reading=reading or Reading(),
             minutes=minutes_each,
             resume=resume,
             replace_existing=force,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.data_options import data_options
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.data.augmentation import Flip
+from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError, MobileNetsError
 
 if TYPE_CHECKING:
@@ -84,20 +86,38 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option("--resume", is_flag=True, help="Continue the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
 @click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained with quantization if needed.")
+@click.option("--dry-run", is_flag=True, help="Print what DATA is understood as, and train nothing.")
+@data_options
 @json_option
 @quiet_option
 def command(
-    data: str, output: Path, resume: bool, force: bool, int8: bool, as_json: bool, quiet: bool, **options: Any
+    data: str,
+    output: Path,
+    resume: bool,
+    force: bool,
+    int8: bool,
+    dry_run: bool,
+    reading: Reading | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Train a classifier on the labeled images of DATA.
 
     DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
-    not give are split off. The test images are evaluated once, at the end.
+    not give are split off. The test images are evaluated once, at the end. What DATA is understood as is printed first;
+    where it could be meant in several ways, --parts and the options after it say how.
 
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
     width, the resolution and the precision are chosen by it: one supernet is trained for all of them, its subnets are
     compared on the validation images, and the one that is chosen is fine-tuned.
     """
+    reading = reading or Reading()
+    if dry_run:
+        from mobilenets.cli.dataset import print_dataset
+
+        print_dataset(data, options["seed"], reading, as_json=as_json, quiet=quiet)
+        return
     try:
         from mobilenets.search.search import search
         from mobilenets.training.fit import fit
@@ -115,7 +135,7 @@ def command(
     )
     progress = progress_to_stderr(quiet=quiet)
     try:
-        how: dict[str, Any] = {"resume": resume, "replace_existing": force, "progress": progress}
+        how: dict[str, Any] = {"reading": reading, "resume": resume, "replace_existing": force, "progress": progress}
         result = (
             fit(data, output, settings, **how)
             if wanted is None
@@ -219,6 +239,8 @@ def _print(result: Fit, output: Path) -> None:
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
         f"on {evaluation.images} images"
     )
+    if (leak := result.dataset.duplicates.leak("test")) is not None:
+        click.echo(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
     others = [] if found is None else [SUPERNET_FILE, PROFILE_FILE]
     if result.float_model is not None:
         others.insert(0, FLOAT_FILE)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, results
+from mobilenets.cli.data_options import data_options
+from mobilenets.data.reading import Reading
 from mobilenets.tasks.classification import Classification, class_count
 
 if TYPE_CHECKING:
@@ -18,23 +20,39 @@ if TYPE_CHECKING:
     from mobilenets.model.model import Model
 
 MODEL_SUFFIX = ".safetensors"
+DATA_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 
 @click.command()
-@click.argument("name", metavar="NAME|MODEL")
+@click.argument("name", metavar="NAME|MODEL|DATA")
 @click.option("--width", type=float, help="Width multiplier α.  [default: the architecture's]")
 @click.option("--resolution", type=int, help="Side of the square input in pixels.  [default: the architecture's]")
 @click.option("--classes", type=int, help="Outputs of the last layer.  [default: 1000]")
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine runs a MODEL: steps, bytes, measured time.")
+@data_options
 @json_option
 def command(
-    name: str, width: float | None, resolution: int | None, classes: int | None, with_plan: bool, as_json: bool
+    name: str,
+    width: float | None,
+    resolution: int | None,
+    classes: int | None,
+    with_plan: bool,
+    reading: Reading | None,
+    as_json: bool,
 ) -> None:
     """Print the layers of a network with their shapes, Mult-Adds and parameters, and what they cost in total.
 
     NAME is an architecture such as mobilenet_v1, or mobilenet_v1@0.5-160 for its width and resolution; MODEL is a
-    Model file, of which labels, preprocessing and provenance are printed too.
+    Model file, of which labels, preprocessing and provenance are printed too. Of DATA, a folder or table of labeled
+    images, the parts and classes are printed that fit would train on.
     """
+    if _is_data(name):
+        from mobilenets.cli.dataset import print_dataset
+
+        print_dataset(name, 0, reading or Reading(), as_json=as_json, quiet=False)
+        return
+    if reading is not None:
+        raise click.UsageError(f"--parts and the options after it go with a folder or table of images, not with {name}")
     from mobilenets.architecture.cost import cost
 
     model: Model | None = None
@@ -115,6 +133,15 @@ def _is_file(name: str) -> bool:
     from mobilenets.architecture.catalog import CATALOG
 
     return name not in CATALOG and (name.endswith(MODEL_SUFFIX) or Path(name).exists())
+
+
+def _is_data(name: str) -> bool:
+    from mobilenets.training.run_folder import MODEL_FILE
+
+    path = Path(name)
+    if path.is_dir():
+        return not (path / MODEL_FILE).exists()
+    return path.suffix.lower() in DATA_SUFFIXES and path.is_file()
 
 
 def _network(name: str, width: float | None, resolution: int | None, classes: int | None) -> Network:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.data.dataset import UNKNOWN, Collection, Dataset, Subset, dataset_fitted_to, load_collection, spread
+from mobilenets.data.dataset import (
+    UNKNOWN,
+    Collection,
+    Dataset,
+    Subset,
+    dataset_fitted_to,
+    load_collection,
+    reading_of,
+    spread,
+)
 from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.sources import images_of
 from mobilenets.engine.evaluate import match_labels
@@ -83,7 +92,7 @@ def choose_images(
                 trained_on=trained_on,
             )
         return _labeled(collection, collection.parts, indices, found, count, trains=trains, trained_on=trained_on)
-    collection = load_collection(data)
+    collection = load_collection(data, reading_of(model, data))
     indices = match_labels(collection, model.labels)
     given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
     fitted_to = dataset_fitted_to(model, data) if _joined(model) or not given else None

@@ -7,16 +7,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from types import MappingProxyType
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.image import FileImage, ImageSource
+from mobilenets.data.duplicates import Duplicates, find_duplicates
+from mobilenets.data.findings import Finding
+from mobilenets.data.image import ImageSource
+from mobilenets.data.label_files import ALL
+from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
-from mobilenets.data.sources import DIGITS, MANIFEST, PARTS, class_folders, digits, part_folders, read_manifest
+from mobilenets.data.reading import Reading
+from mobilenets.data.reconcile import reconciled
+from mobilenets.data.sources import DIGITS, digits
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
@@ -42,9 +49,6 @@ class Subset:
     images: tuple[ImageSource, ...]
     targets: Targets
 
-    def __repr__(self) -> str:
-        return f"Subset({plural(len(self.images), 'image')})"
-
     def __len__(self) -> int:
         return len(self.images)
 
@@ -66,16 +70,21 @@ class Collection:
         source: Where they come from.
         class_indices: For each class, its number in the set that it was taken from, if the source says so. Lets a
             part of ImageNet be met with a network of 1,000 classes.
+        layout: What the source looks like, in a few words.
+        places: Part → where in the source it was found.
+        findings: What the source's owner should know of: images that are left out, and what could have been meant in
+            another way.
+        reading: How the source was read.
     """
 
     labels: tuple[str, ...]
     parts: Mapping[str, Subset]
     source: str
     class_indices: tuple[int, ...] | None = None
-
-    def __repr__(self) -> str:
-        parts = ", ".join(f"{name} {len(subset)}" for name, subset in self.parts.items())
-        return f"Collection({self.source!r}, {len(self.labels)} classes, images: {parts})"
+    layout: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    reading: Reading = Reading()
 
     @property
     def everything(self) -> Subset:
@@ -99,6 +108,11 @@ class Dataset:
         source: Where the images come from.
         made_parts: The parts that the source did not give.
         skipped: Images that could not be read at all.
+        layout: What the source looks like, in a few words.
+        places: Part → where in the source it was found.
+        findings: What the source's owner should know of.
+        duplicates: Images that are equal to the last byte.
+        reading: How the source was read.
     """
 
     labels: tuple[str, ...]
@@ -109,57 +123,72 @@ class Dataset:
     source: str
     made_parts: tuple[str, ...] = ()
     skipped: tuple[str, ...] = field(default=())
-
-    def __repr__(self) -> str:
-        parts = f"{len(self.train)} train, {len(self.validation)} validation and {len(self.test)} test images"
-        return f"Dataset({self.source!r}, {len(self.labels)} classes, {parts})"
+    layout: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    duplicates: Duplicates = Duplicates()
+    reading: Reading = Reading()
 
     def part(self, name: str) -> Subset:
         """``train``, ``validation`` or ``test``."""
         return cast("Subset", getattr(self, name))
 
 
-def load_collection(source: str | Path) -> Collection:
+def load_collection(source: str | Path, reading: Reading = Reading()) -> Collection:
     """Find the labeled images of a source.
 
     Args:
-        source: A folder of class folders; a folder of train/val[/test] folders of class folders; a CSV file of
-            file,class (also as ``labels.csv`` in a folder of images); or ``"digits"``.
+        source: A folder of class folders, of folders of parts that hold class folders, or of images with a label file;
+            a label file (CSV, TSV, JSON or JSON lines); or ``"digits"``.
+        reading: What the source does not say itself.
 
     Raises:
-        DataError: If the source does not exist, is of no known form, or holds fewer than two classes.
+        DataError: If the source does not exist, is of no known form, could be read in several ways, or holds fewer than
+            two classes.
     """
     path = Path(source)
     if str(source) == DIGITS and not path.exists():
-        return _collection({"all": digits()}, DIGITS)
+        return _collection({ALL: digits()}, DIGITS, layout="the bundled sample")
     if not path.exists():
         raise DataError(f"{path} does not exist; expected a folder of class folders, a CSV file, or {DIGITS}")
     try:
-        if not path.is_dir():
-            if path.suffix.lower() != ".csv":
-                raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class")
-            return _from_manifest(path)
-        parts = part_folders(path)
-        if parts:
-            return _collection({part: class_folders(folder) for part, folder in parts.items()}, str(source))
-        classes = class_folders(path)
-        if not any(classes.values()) and (path / MANIFEST).is_file():
-            return _from_manifest(path / MANIFEST)
+        layout = find_layout(path, reading)
+        parts, indices, findings = reconciled(layout, reading, str(source))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return _collection({"all": classes}, str(source))
+    return _collection(
+        parts,
+        str(source),
+        indices,
+        layout=layout.kind,
+        places=layout.places,
+        findings=(*layout.findings, *findings),
+        reading=reading,
+    )
 
 
-def _collection(parts: Mapping[str, Mapping[str, Sequence[ImageSource]]], source: str) -> Collection:
+def _collection(
+    parts: Mapping[str, Mapping[str, Sequence[ImageSource]]],
+    source: str,
+    indices: Mapping[str, int] = MappingProxyType({}),
+    **facts: Any,
+) -> Collection:
     labels = tuple(sorted({label for classes in parts.values() for label, images in classes.items() if images}))
     if not labels:
-        raise DataError(f"{source} holds no images in class folders; expected {source}/<class>/<image>")
+        raise DataError(
+            f"{source} holds no images in class folders; expected {source}/<class>/<image>, "
+            "or a CSV of file,class that says which image is of which class"
+        )
     if len(labels) == 1:
         raise DataError(f"{source} holds one class only ({labels[0]!r}); two or more are needed")
     for label in labels:
         if not is_label(label):
             raise DataError(f"class {label!r:.80} of {source} holds a control character or is not Unicode; rename it")
-    return Collection(labels, {part: _subset(classes, labels) for part, classes in parts.items()}, source)
+    numbered = len(labels) == len([label for label in labels if label in indices])
+    chosen = tuple(indices[label] for label in labels) if numbered else None
+    return Collection(
+        labels, {part: _subset(classes, labels) for part, classes in parts.items()}, source, chosen, **facts
+    )
 
 
 def _subset(classes: Mapping[str, Sequence[ImageSource]], labels: Sequence[str]) -> Subset:
@@ -172,27 +201,9 @@ def _subset(classes: Mapping[str, Sequence[ImageSource]], labels: Sequence[str])
     return Subset(tuple(images), np.array(targets, dtype=np.int64))
 
 
-def _from_manifest(path: Path) -> Collection:
-    rows, column = read_manifest(path)
-    parts: dict[str, dict[str, list[ImageSource]]] = {}
-    indices: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
-        part = PARTS.get((row.get("split") or "").lower(), "all")
-        parts.setdefault(part, {}).setdefault(row[column], []).append(FileImage(path.parent / row["file"]))
-        if row.get("index"):
-            if not row["index"].isdecimal():
-                raise DataError(f"{path}, line {number}: index must be an integer, not {row['index']!r}")
-            indices[row[column]] = int(row["index"])
-    if len(parts) > 1 and "all" in parts:
-        raise DataError(f"{path}: some rows name a split and some do not")
-    collection = _collection(parts, str(path))
-    if len(indices) < len(collection.labels):
-        return collection
-    chosen = tuple(indices[label] for label in collection.labels)
-    return Collection(collection.labels, collection.parts, collection.source, chosen)
-
-
-def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILENT) -> Dataset:
+def load_dataset(
+    source: str | Path, *, seed: int = 0, reading: Reading = Reading(), progress: Progress = SILENT
+) -> Dataset:
     """Find labeled images and make the parts that the source does not give.
 
     A part that has to be made is drawn class by class: a tenth of the images each for validation and test. Which ones
@@ -201,13 +212,14 @@ def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILE
     Args:
         source: As for :func:`load_collection`.
         seed: Another seed draws other images.
+        reading: What the source does not say itself.
         progress: Receives progress updates.
 
     Raises:
         DataError: As :func:`load_collection`, or if a class has too few images to be split, or more than a tenth of
             all images cannot be read.
     """
-    collection = load_collection(source)
+    collection = load_collection(source, reading)
     digests, unreadable = _digests(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))
     readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
@@ -222,7 +234,21 @@ def load_dataset(source: str | Path, *, seed: int = 0, progress: Progress = SILE
         source=str(source),
         made_parts=made,
         skipped=tuple(sorted(unreadable)),
+        layout=collection.layout,
+        places=collection.places,
+        findings=collection.findings,
+        duplicates=find_duplicates(parts, collection.labels, digests),
+        reading=reading,
     )
+
+
+def reading_of(model: Model, source: str | Path) -> Reading:
+    """How a source was read when a Model was fitted to it; as usual where it was fitted to another."""
+    data = Provenance.of(model).data
+    if data is None or data.reading is None or data.source is None:
+        return Reading()
+    same = Path(data.source).resolve() == Path(source).resolve()
+    return Reading.decode(data.reading) if same else Reading()
 
 
 def dataset_fitted_to(model: Model, source: str | Path, *, progress: Progress = SILENT) -> Dataset | None:
@@ -254,7 +280,8 @@ def reload_dataset(data: Data, source: str | Path | None = None, *, progress: Pr
     if data.source is None or data.seed is None:
         raise DataError("the Model does not say what it was fitted to")
     source = data.source if source is None else source
-    dataset = load_dataset(source, seed=data.seed, progress=progress)
+    reading = Reading() if data.reading is None else Reading.decode(data.reading)
+    dataset = load_dataset(source, seed=data.seed, reading=reading, progress=progress)
     if dataset.fingerprint != data.fingerprint:
         raise DataError(
             f"{source} is not what the Model was fitted to: its fingerprint is {dataset.fingerprint}, "

@@ -1,8 +1,7 @@
-"""Finding images: in folders of class folders or of parts, in CSV files, or anywhere; and the bundled samples."""
+"""Finding images anywhere below a folder; and the bundled samples."""
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mobilenets.data.image import ArrayImage, FileImage
+from mobilenets.data.system_files import is_system_name
 from mobilenets.errors import DataError, MissingDependencyError
 
 IMAGE_SUFFIXES = frozenset(
@@ -20,13 +20,6 @@ IMAGE_SUFFIXES = frozenset(
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
 """First bytes of images, for files whose suffix says something else."""
 
-PARTS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation"}
-PARTS |= {"test": "test", "testing": "test"}
-"""Folder name → the part of the data that it holds."""
-
-CLASS_COLUMNS = ("class", "label", "name")
-MANIFEST = "labels.csv"
-
 DIGITS = "digits"
 """Name of the sample that :func:`digits` gives."""
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
@@ -35,12 +28,13 @@ PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 def images_under(folder: Path) -> list[FileImage]:
     """Every image below a folder, in order of path. Links are followed, and loops of links end.
 
-    Hidden files are passed over; so are files that neither are called nor begin like an image.
+    Hidden files and those of operating systems are passed over; so are files that neither are called nor begin like an
+    image.
 
     Raises:
         DataError: If the folder cannot be listed.
     """
-    return [FileImage(path) for path in sorted(_files(folder, set())) if _looks_like_image(path)]
+    return [FileImage(path) for path in sorted(_files(folder, set())) if looks_like_image(path)]
 
 
 def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
@@ -53,7 +47,7 @@ def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     except OSError as error:
         raise DataError(f"{folder} cannot be listed: {error.strerror}") from None
     for entry in entries:
-        if entry.name.startswith("."):
+        if is_system_name(entry.name):
             continue
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
@@ -65,7 +59,8 @@ def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def _looks_like_image(path: Path) -> bool:
+def looks_like_image(path: Path) -> bool:
+    """Whether a file is called like an image, or begins like one."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
@@ -96,50 +91,6 @@ def images_of(sources: str | Path | Iterable[str | Path]) -> list[FileImage]:
     if not found:
         raise DataError(f"no images in {', '.join(map(str, names)) or 'nothing'}")
     return found
-
-
-def class_folders(folder: Path) -> dict[str, list[FileImage]]:
-    """Class name → images, for a folder of class folders. Classes without images are kept, and empty."""
-    subfolders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return {path.name: images_under(path) for path in subfolders}
-
-
-def part_folders(folder: Path) -> dict[str, Path]:
-    """Part name → folder, where a folder holds train/val[/test] folders; empty where it does not."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        part = PARTS.get(path.name.lower())
-        if part is not None and path.is_dir():
-            if part in found:
-                raise DataError(f"{folder} holds both {found[part].name} and {path.name}; keep one")
-            found[part] = path
-    return found if "train" in found or {"validation", "test"} <= set(found) else {}
-
-
-def read_manifest(path: Path) -> tuple[list[dict[str, str]], str]:
-    """Rows of a CSV of images, and the name of its class column.
-
-    The header must name ``file`` and one of ``class``, ``label`` or ``name``; ``split`` and ``index`` are understood.
-
-    Raises:
-        DataError: If the file is no such CSV.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = reader.fieldnames or []
-            column = next((name for name in CLASS_COLUMNS if name in header), None)
-            if "file" not in header or column is None:
-                raise DataError(f"{path} needs the columns file and class; its header is {','.join(header)[:100]!r}")
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a readable CSV file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    for number, row in enumerate(rows, start=2):
-        if not row.get("file") or not row.get(column):
-            raise DataError(f"{path}, line {number}: file or {column} is empty")
-    return rows, column
 
 
 def digits() -> dict[str, list[ArrayImage]]:

@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
+from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.engine.session import Session
 from mobilenets.engine.timing import time_sessions
@@ -76,6 +77,7 @@ def search(
     budget: Budget = Budget(),
     settings: Settings = Settings(),
     *,
+    reading: Reading = Reading(),
     precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
     device: DeviceProfile | str | Path | None = None,
@@ -92,6 +94,7 @@ def search(
         budget: Limits, and the accuracy to reach; if empty, the knee of the frontier is chosen.
         settings: Its width and resolution are the largest that are considered; its epochs are those of an ordinary run,
             which those of the supernet and of fine-tuning are in proportion to.
+        reading: What the source does not say itself.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image when the Model is used.
         device: A profile of the machine that the Model is used on, or its path; None to measure this machine.
@@ -111,7 +114,7 @@ def search(
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)
     recipe, processor, precision = set_up(settings)
-    dataset = load_dataset(source, seed=settings.seed, progress=progress)
+    dataset = described_dataset(source, settings.seed, reading, progress)
     check_validation(dataset)
     training = SupernetTraining(
         recipe=suited_to(recipe, dataset.labels, settings.flip),
@@ -313,7 +316,7 @@ def _test(request: SearchRequest, finished: Finished) -> tuple[ClassificationMet
     prepared = prepare(
         request.dataset.test, model.preprocessing, network.height, network.width, progress=request.progress
     )
-    evaluation = cast("ClassificationMetrics", evaluate_prepared(model, prepared))  # of a Model that was fitted
+    evaluation = evaluate_prepared(model, prepared)
     if request.device is not None:
         return evaluation, None
     (spent,) = time_sessions([Session(model, request.threads)], progress=request.progress)

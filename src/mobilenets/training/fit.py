@@ -13,8 +13,10 @@ from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
+from mobilenets.data.reading import Reading
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
@@ -49,10 +51,11 @@ JOINED_SHARE = 1 / 3
 
 
 def fit(
-    source: str | Path,
+    source: str | Path | Dataset,
     output: str | Path | None = None,
     settings: Settings = Settings(),
     *,
+    reading: Reading = Reading(),
     resume: bool = False,
     replace_existing: bool = False,
     progress: Progress = SILENT,
@@ -60,9 +63,11 @@ def fit(
     """Train a classifier on labeled images, and evaluate it once on the test images.
 
     Args:
-        source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``.
+        source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``; or the
+            Dataset that :func:`~mobilenets.data.dataset.load_dataset` made of one with the same seed.
         output: Folder for ``model.safetensors`` and ``metrics.json``; None to write nothing.
         settings: What to train and how.
+        reading: What the source does not say itself.
         resume: Go on from the checkpoint in the output folder, if there is one.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
         progress: Receives progress updates.
@@ -78,7 +83,7 @@ def fit(
     start = None if settings.weights is None else _starting_model(settings)
     if start is None:
         specification(settings).network(classes=2)  # a bad α is refused before anything is read
-    dataset = load_dataset(source, seed=settings.seed, progress=progress)
+    dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
     if start is not None:
         recipe = for_fine_tuning(recipe)

@@ -13,6 +13,7 @@ import torch
 from mobilenets import __version__
 from mobilenets.compression.quality import QualityReport
 from mobilenets.data.dataset import Dataset
+from mobilenets.data.description import dataset_to_json
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance, Training, TrainingMetrics
 from mobilenets.tasks.classification import ClassificationMetrics
@@ -45,9 +46,6 @@ class Fit:
     float_model: Model | None = None
     quality: QualityReport | None = None
 
-    def __repr__(self) -> str:
-        return f"Fit({self.model!r}, {self.evaluation!r}, epoch {self.best_epoch + 1} of {len(self.history)})"
-
     def to_json(self) -> dict[str, Any]:
         """JSON-ready figures of the run: of the test images, of every epoch, and how long it took.
 
@@ -63,6 +61,7 @@ class Fit:
             "seconds": round(self.seconds, 1),
             "images": {name: len(self.dataset.part(name)) for name in ("train", "validation", "test")},
             "skipped": list(self.dataset.skipped),
+            "data": dataset_to_json(self.dataset),
             "provenance": dict(self.model.provenance),
         }
         if self.quality is not None:
@@ -85,7 +84,7 @@ def provenance_of(
 ) -> Provenance:
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
     return Provenance(
-        data=Data(dataset.source, dataset.fingerprint, run.seed),
+        data=Data(dataset.source, dataset.fingerprint, run.seed, dataset.reading.encode() or None),
         training=Training(
             made_by="fit",
             recipe=asdict(recipe),

@@ -1,0 +1,22 @@
+"""What labeled images are understood as, printed as a result: ``fit --dry-run`` and ``show`` of a folder of images."""
+
+from __future__ import annotations
+
+import click
+
+from mobilenets.cli.console import print_json, progress_to_stderr, results
+from mobilenets.data.dataset import load_dataset
+from mobilenets.data.description import dataset_lines, dataset_to_json
+from mobilenets.data.reading import Reading
+
+NARROWEST = 60
+
+
+def print_dataset(data: str, seed: int, reading: Reading, *, as_json: bool, quiet: bool) -> None:
+    """Print the layout, parts, classes, what is left out and what is wrong."""
+    dataset = load_dataset(data, seed=seed, reading=reading, progress=progress_to_stderr(quiet=quiet))
+    if as_json:
+        print_json(dataset_to_json(dataset))
+        return
+    for line in dataset_lines(dataset, max(NARROWEST, min(results().width, 100))):
+        click.echo(line)

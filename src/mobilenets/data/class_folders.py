@@ -1,0 +1,163 @@
+"""Which folders are the classes: those at the top, or those within them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobilenets.base.text import plural
+from mobilenets.data.findings import Finding, Kind, examples_of, listed
+from mobilenets.data.masks import has_mask_word, holds_masks, mask_files
+from mobilenets.data.parts import GENERIC, part_name, tokens_of
+from mobilenets.data.reading import Reading
+from mobilenets.data.tree import Folder
+from mobilenets.errors import DataError
+
+SHOOTING_WORDS = GENERIC | frozenset(
+    str.split(
+        "raw original originals color colour rgb gray grey crop cropped crops resized session batch take seq "
+        "sequence clip video frame frames cam camera scene day date front back left right top side subject person "
+        "user old new more other misc"
+    )
+)
+"""Words of folders that say how or when images were made, not what they show."""
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Class folders, with their images in order of path.
+
+    Attributes:
+        images: Name of the folder → images.
+        level: ``top`` or ``leaf``: which folders they are.
+        findings: What their owner should know of.
+    """
+
+    images: dict[str, list[Path]]
+    level: str
+    findings: tuple[Finding, ...]
+
+
+def unwrapped(node: Folder) -> Folder:
+    """The folder that class folders or parts lie in: ``archive/photos`` for ``archive``, if that holds nothing else.
+
+    A folder is no wrapper if it holds images or label files, or if the one in it is a class, whose images lie in it.
+    """
+    while not node.images and not node.label_files and len(node.filled) == 1:
+        inner, part = node.filled[0], part_name(node.filled[0].name)
+        outer = part_name(node.name)
+        twice = part is not None and outer is not None and part.part == outer.part  # train/train
+        if inner.images or not inner.filled or (part is not None and not twice):
+            break
+        node = inner
+    return node
+
+
+def mask_folders(node: Folder) -> list[Folder]:
+    """The folders in a folder that hold masks of the images in the others."""
+    beside = [*node.filled, *([Folder(node.path, node.images)] if node.images else [])]
+    if len(beside) < 2:
+        return []
+    return [folder for folder in node.filled if holds_masks(folder, beside)]
+
+
+def find_classes(node: Folder, reading: Reading, level: str | None = None) -> Classes:
+    """Find the class folders in a folder.
+
+    Args:
+        node: The folder.
+        reading: Says whether the top or the leaf folders are the classes, if it cannot be told.
+        level: The same, as it was found for another part of the data.
+
+    Raises:
+        DataError: If it cannot be told.
+    """
+    findings: list[Finding] = []
+    masks = mask_folders(node)
+    if masks:
+        findings.append(_masks_left_out(masks))
+    tops = [folder for folder in node.filled if folder not in masks]
+    findings += [_mask_word(folder) for folder in tops if has_mask_word(folder.name)]
+    level = reading.classes_from or level or _level(node, tops)
+    chosen = tops if level == "top" else [leaf for top in tops for leaf in top.leaves]
+    images: dict[str, list[Path]] = defaultdict(list)
+    masked: list[Path] = []
+    for folder in chosen:
+        own = sorted(folder.images) if level == "leaf" else _images_of_class(folder, findings, masked)
+        images[folder.name] += own
+    if masked:
+        message = f"{plural(len(masked), 'mask')} of images beside them"
+        findings.append(Finding(Kind.LEFT_OUT, message, len(masked), examples_of(masked)))
+    if node.images:
+        message = f"{plural(len(node.images), 'image')} directly in {node.path}, in no class folder"
+        findings.append(Finding(Kind.LEFT_OUT, message, len(node.images), examples_of(sorted(node.images))))
+    return Classes(dict(images), level, tuple(findings))
+
+
+def _images_of_class(folder: Folder, findings: list[Finding], masked: list[Path]) -> list[Path]:
+    """All images of a class at any depth, without masks."""
+    found: list[Path] = []
+    for inner in folder.walk():
+        masks = mask_folders(inner)
+        for mask in masks:
+            masked += mask.all_images
+        inner.folders = [one for one in inner.folders if one not in masks]
+        files = mask_files(inner)
+        masked += sorted(files)
+        found += [image for image in inner.images if image not in files]
+    within = len(found) - len(folder.images)
+    if folder.images and within > 0:
+        message = f"{plural(within, 'image')} in folders within {folder.path} count as {folder.name}"
+        findings.append(Finding(Kind.NOTE, message, within))
+    return sorted(found)
+
+
+def _level(node: Folder, tops: Sequence[Folder]) -> str:
+    """Whether the classes are the top folders; refused where the folders within them may be the classes."""
+    deep = [top for top in tops if not top.images and len(_leaves_without_masks(top)) > 1]
+    if not deep:
+        return "top"
+    leaves = [leaf for top in deep for leaf in _leaves_without_masks(top)]
+    if all(_says_how(leaf.name) for leaf in leaves):
+        return "top"
+    names = sorted({leaf.name for top in tops for leaf in _leaves_without_masks(top)})
+    shown = [leaf.path.relative_to(node.path).as_posix() for leaf in leaves]
+    raise DataError(
+        f"{node.path} holds folders within folders: {listed(shown)}. A class may be the outer folder "
+        f"({plural(len(tops), 'class', 'classes')}: {listed([top.name for top in tops])}) or the inner one "
+        f"({plural(len(names), 'class', 'classes')}: {listed(names)}); say --classes-from top or --classes-from leaf"
+    )
+
+
+def _leaves_without_masks(top: Folder) -> list[Folder]:
+    masks = {id(mask) for inner in top.walk() for mask in mask_folders(inner)}
+    return [leaf for leaf in top.leaves if id(leaf) not in masks]
+
+
+def _says_how(name: str) -> bool:
+    """Whether a folder's name says how or when images were made, and nothing of what they show.
+
+    >>> [_says_how(name) for name in ("2019-05-01", "session 3", "images", "owl", "7")]
+    [True, True, True, False, False]
+    """
+    if _DATE.fullmatch(name):
+        return True
+    words = [token for token in tokens_of(name) if not token.isdecimal()]
+    return bool(words) and SHOOTING_WORDS.issuperset(words)
+
+
+def _masks_left_out(masks: Sequence[Folder]) -> Finding:
+    count = sum(mask.count for mask in masks)
+    message = f"{plural(count, 'image')} in {listed([mask.path for mask in masks])}: segmentation masks, no class"
+    return Finding(Kind.LEFT_OUT, message, count)
+
+
+def _mask_word(folder: Folder) -> Finding:
+    return Finding(
+        Kind.NOTE,
+        f"{folder.name} is taken for a class; if it holds segmentation masks, say --exclude {folder.name}",
+    )

@@ -1,0 +1,306 @@
+"""How a source of labeled images is laid out: which folders and files are its parts and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mobilenets.base.text import plural
+from mobilenets.data.class_folders import Classes, find_classes, mask_folders, unwrapped
+from mobilenets.data.findings import Finding, Kind, examples_of, listed
+from mobilenets.data.label_files import ALL, LabelFile, read_label_file
+from mobilenets.data.part_folders import PartFolders, find_parts
+from mobilenets.data.parts import PARTS, part_name
+from mobilenets.data.reading import Reading
+from mobilenets.data.tables import TABLE_SUFFIXES
+from mobilenets.data.tree import Folder, scan
+from mobilenets.errors import DataError
+
+MANIFESTS = (
+    "labels.csv",
+    "_classes.csv",
+    "metadata.csv",
+    "metadata.jsonl",
+    "labels.tsv",
+    "labels.json",
+    "labels.jsonl",
+)
+"""Label files that are read without being named, in a folder of images that has no class folders."""
+MOST_LABEL_FILES = 20
+"""With more files that may hold labels, they are annotations of single images."""
+MOST_LABEL_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Images of a source by part and class, as they were found.
+
+    Attributes:
+        parts: ``train``, ``validation`` and ``test`` as far as the source gives them, or ``all``; each class by class.
+            A class may be empty.
+        kind: What the layout is, in a few words.
+        places: Part → where it was found, from the source on.
+        class_indices: Class → its number in the set that it was taken from, if the source says so.
+        findings: What the source's owner should know of.
+    """
+
+    parts: Mapping[str, Mapping[str, list[Path]]]
+    kind: str
+    places: Mapping[str, str] = field(default_factory=dict)
+    class_indices: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def find_layout(path: Path, reading: Reading) -> Layout:
+    """Find out how a source is laid out.
+
+    Args:
+        path: A folder or a label file.
+        reading: What cannot be told from it.
+
+    Raises:
+        DataError: If it has no known form, or could be read in several ways.
+    """
+    if not path.is_dir():
+        if path.suffix.lower() not in TABLE_SUFFIXES:
+            raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class")
+        return _of_label_file(read_label_file(path, reading))
+    root = scan(path, reading.exclude)
+    found = _of_given_parts(root, reading) if reading.parts is not None else _of_folder(root, reading)
+    before = _system_folders(root)
+    return Layout(found.parts, found.kind, found.places, found.class_indices, (*before, *found.findings))
+
+
+def _system_folders(root: Folder) -> tuple[Finding, ...]:
+    names = sorted({folder.name for folder in root.system_folders})
+    if not names:
+        return ()
+    count = len(root.system_folders)
+    return (Finding(Kind.LEFT_OUT, f"{plural(count, 'folder')} of the system or of programs: {listed(names, 5)}"),)
+
+
+def _of_label_file(labels: LabelFile, name: str = "") -> Layout:
+    kind = f"{'label file ' + name if name else 'label file'} ({labels.words})"
+    return Layout(labels.parts, kind, labels.part_words, labels.class_indices, labels.findings)
+
+
+# Folders -------------------------------------------------------------------------------------------------------------
+
+
+def _of_folder(root: Folder, reading: Reading) -> Layout:
+    node = unwrapped(root)
+    named = [node.path / name for name in MANIFESTS if node.path / name in node.label_files]
+    masks = mask_folders(node)
+    found = find_parts(node, masks) if reading.find_parts else PartFolders({})
+    if found.parts:
+        return _of_parts(root, node, found, masks, reading)
+    tops = [folder for folder in node.filled if folder not in masks]
+    if len(tops) < 2:
+        tables = _part_tables(node)
+        if "train" in tables and len(tables) > 1:
+            return _of_part_tables(tables, reading)
+        labels = _only_label_file(node, named)
+        if labels is not None:
+            return _of_label_file(read_label_file(labels, reading), labels.name)
+    inside = _parts_within_classes(tops, reading)
+    if inside is not None:
+        return inside
+    classes = find_classes(node, reading)
+    _refuse_other_labels(node, classes, reading)
+    place = "" if node is root else f" in {node.path.relative_to(root.path).as_posix()}"
+    kind = f"class folders{place}" if classes.level == "top" else f"innermost folders as classes{place}"
+    return Layout({ALL: classes.images}, kind, findings=(*found.findings, *classes.findings))
+
+
+def _of_parts(root: Folder, node: Folder, found: PartFolders, masks: Sequence[Folder], reading: Reading) -> Layout:
+    findings = [*found.findings]
+    if not any(unwrapped(folder).filled or folder.label_files for folder in found.parts.values()):
+        labels = _only_label_file(node, (), strict="train" not in _part_tables(node))
+        if labels is not None and part_name(labels.stem) is None:
+            return _of_label_file(read_label_file(labels, reading), labels.name)
+    parts, places, kinds, level = {}, {}, set(), None
+    for part in PARTS:
+        folder = found.parts.get(part)
+        if folder is None:
+            continue
+        classes = _labels_of_part(part, folder, node, reading, level, findings)
+        if classes is None:
+            continue
+        parts[part], kind, level = classes.images, classes.kind, classes.level or level
+        places[part] = classes.place.relative_to(root.path).as_posix()
+        kinds.add(kind)
+    for folder in found.empty:
+        findings.append(Finding(Kind.NOTE, f"{folder.path} holds no images"))
+    left = [folder for folder in (*found.others, *masks) if folder.count]
+    for folder in left:
+        message = f"{plural(folder.count, 'image')} in {folder.path}, beside the parts of the data"
+        findings.append(Finding(Kind.LEFT_OUT, message, folder.count, examples_of(folder.all_images)))
+    if node.images:
+        message = f"{plural(len(node.images), 'image')} directly in {node.path}, in no part and no class"
+        findings.append(Finding(Kind.LEFT_OUT, message, len(node.images), examples_of(sorted(node.images))))
+    in_order = {part: parts[part] for part in sorted(parts, key=lambda part: found.parts[part].name)}
+    return Layout(in_order, f"part folders of {' and '.join(sorted(kinds))}", places, findings=tuple(findings))
+
+
+@dataclass(frozen=True)
+class _Part:
+    images: dict[str, list[Path]]
+    kind: str
+    level: str | None
+    place: Path
+
+
+def _labels_of_part(
+    part: str, folder: Folder, node: Folder, reading: Reading, level: str | None, findings: list[Finding]
+) -> _Part | None:
+    """The classes of a part: of its class folders, or of a label file in it or called like it; None if it has none."""
+    inner = unwrapped(folder)
+    if inner.filled:
+        classes = find_classes(inner, reading, level)
+        findings += classes.findings
+        return _Part(classes.images, "class folders", classes.level, inner.path)
+    for path in (_only_label_file(inner, (), strict=part == "train"), _part_tables(node).get(part)):
+        if path is None:
+            continue
+        try:
+            labels = read_label_file(path, reading, inner.path)
+        except DataError:
+            if part == "train":
+                raise
+            continue
+        findings += labels.findings
+        return _Part(_together(labels), f"images with a label file ({labels.words})", None, path)
+    if part == "train":
+        raise _no_classes(inner.path)
+    message = f"{plural(inner.count, 'image')} in {inner.path}, in no class folder: taken for unlabeled"
+    findings.append(Finding(Kind.LEFT_OUT, message, inner.count, examples_of(inner.all_images)))
+    return None
+
+
+def _no_classes(path: Path) -> DataError:
+    return DataError(
+        f"{path} holds no images in class folders; expected {path}/<class>/<image>, or a CSV of file,class that says "
+        "which image is of which class"
+    )
+
+
+def _of_given_parts(root: Folder, reading: Reading) -> Layout:
+    findings: list[Finding] = []
+    parts, places, level = {}, {}, None
+    for part in PARTS:
+        given = (reading.parts or {}).get(part)
+        if given is None:
+            continue
+        path = root.path / given
+        if not path.exists():
+            raise DataError(f"{path}, which is to hold the {part} images, does not exist")
+        if path.is_dir():
+            inner = unwrapped(scan(path, reading.exclude))
+            classes = find_classes(inner, reading, level)
+            level, images = classes.level, classes.images
+            findings += classes.findings
+        else:
+            labels = read_label_file(path, reading)
+            findings += labels.findings
+            images = _together(labels)
+        parts[part], places[part] = images, given
+    return Layout(parts, "parts as they were named", places, findings=tuple(findings))
+
+
+def _parts_within_classes(tops: Sequence[Folder], reading: Reading) -> Layout | None:
+    """The parts of a source whose class folders hold them: ``cat/train``, ``cat/test``, ``dog/train`` …"""
+    if not reading.find_parts or len(tops) < 2:
+        return None
+    parts: dict[str, dict[str, list[Path]]] = {}
+    for top in tops:
+        named = [(inner, part_name(inner.name)) for inner in top.filled]
+        if top.images or len(named) < 2 or any(name is None or name.rest or inner.filled for inner, name in named):
+            return None
+        for inner, name in named:
+            if name is not None:
+                parts.setdefault(name.part, {}).setdefault(top.name, []).extend(inner.all_images)
+    if "train" not in parts:
+        return None
+    return Layout(parts, "class folders of part folders", {part: f"<class>/{part}" for part in parts})
+
+
+# Label files beside folders ------------------------------------------------------------------------------------------
+
+
+def _only_label_file(node: Folder, named: Sequence[Path], *, strict: bool = True) -> Path | None:
+    """The label file of a folder of images without class folders.
+
+    Raises:
+        DataError: If there are several, and ``strict``.
+    """
+    known = [*named, *(node.path / name for name in MANIFESTS if node.path / name in node.label_files)]
+    if known:
+        return known[0]
+    if len(node.label_files) == 1:
+        return node.label_files[0]
+    if strict and 1 < len(node.label_files) <= MOST_LABEL_FILES and not node.filled[1:]:
+        first = node.label_files[0]
+        names = listed([file.name for file in node.label_files], 4)
+        raise DataError(f"{node.path} holds no class folders, but several tables: {names}; name one, such as {first}")
+    return None
+
+
+def _part_tables(node: Folder) -> dict[str, Path]:
+    """Part → the label file in a folder that is called like it, if no other is."""
+    found: dict[str, list[Path]] = {}
+    for file in node.label_files:
+        name = part_name(file.stem)
+        if name is not None:
+            found.setdefault(name.part, []).append(file)
+    return {part: files[0] for part, files in found.items() if len(files) == 1}
+
+
+def _of_part_tables(tables: Mapping[str, Path], reading: Reading) -> Layout:
+    """Parts by label files that are called like them; one that gives no classes, as in competitions, is left out."""
+    findings: list[Finding] = []
+    parts, places = {}, {}
+    for part, path in tables.items():
+        try:
+            labels = read_label_file(path, reading)
+        except DataError as error:
+            if part == "train":
+                raise
+            findings.append(Finding(Kind.LEFT_OUT, f"{path.name}, which gives no images with classes ({error})"))
+            continue
+        findings += labels.findings
+        parts[part], places[part] = _together(labels), path.name
+    return Layout(parts, f"label files {listed(sorted(places.values()))}", places, findings=tuple(findings))
+
+
+def _together(labels: LabelFile) -> dict[str, list[Path]]:
+    """The images of a label file by class, whatever part it says."""
+    images: dict[str, list[Path]] = {}
+    for by_class in labels.parts.values():
+        for label, found in by_class.items():
+            images[label] = images.get(label, []) + found
+    return images
+
+
+def _refuse_other_labels(node: Folder, classes: Classes, reading: Reading) -> None:
+    """Raise if a label file in a folder of class folders gives their images other classes."""
+    if len(node.label_files) > MOST_LABEL_FILES:
+        return
+    folder_of = {image: name for name, images in classes.images.items() for image in images}
+    for file in node.label_files:
+        try:
+            labels = read_label_file(file, reading) if file.stat().st_size <= MOST_LABEL_BYTES else None
+        except (DataError, OSError):
+            continue  # it is about something else
+        pairs = {
+            (folder_of.get(image, ""), label)
+            for by_class in (labels.parts.values() if labels else ())
+            for label, images in by_class.items()
+            for image in images
+        } - {("", "")}
+        if len({folder for folder, _ in pairs}) < len(pairs) or len({label for _, label in pairs}) < len(pairs):
+            raise DataError(
+                f"{node.path} holds the folders {listed(list(classes.images))}, and {file.name} gives their images "
+                f"other classes: {listed(sorted({label for _, label in pairs}))}; name {file} to use it, or say "
+                f"--exclude {file.name} to use the folders"
+            )
