@@ -22,7 +22,7 @@ def test_every_public_class_and_function_has_a_name_of_its_own() -> None:
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}
 
 
-def public_names(tree: ast.Module) -> list[str]:
+def public_names(tree: ast.Module) -> set[str]:
     """Names of the classes and functions at the top of a module, those for its own use left out."""
     kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    return {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}

@@ -12,8 +12,11 @@
     │   └── GateError           a compressed Model that lost more than it may
     ├── FormatError             a foreign file that cannot be read or written
     ├── EngineError             a Model or input that the runtime cannot take
+    │   └── InputTypeError      an image of a type that is not taken; a DataError and a TypeError too
     ├── PlanningError           a budget or device profile that makes no sense, or that nothing meets
     └── MissingDependencyError  an optional package that the request needs is not installed
+
+An AssumptionWarning is no error: it says, once, what was assumed of images whose files do not say it.
 
 A message says what was wrong, what was expected and what came. The command line prints it as it is, so it
 must read well without a traceback.
@@ -60,6 +63,10 @@ class EngineError(MobileNetsError):
     """A Model or input that the runtime cannot take."""
 
 
+class InputTypeError(EngineError, DataError, TypeError):
+    """An image, or pixels, of a type that is not taken."""
+
+
 class PlanningError(MobileNetsError):
     """A budget or device profile that makes no sense, or that nothing meets."""
 
@@ -76,3 +83,7 @@ class MissingDependencyError(MobileNetsError):
         super().__init__(f"{package} is not installed; install it with: pip install 'mobilenets[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+class AssumptionWarning(UserWarning):
+    """Something of an image that its file does not say, and what was assumed of it."""

@@ -14,11 +14,15 @@ def test_a_network_carries_the_name_it_has_in_the_catalogue(name: str) -> None:
     assert architecture(name)(width_multiplier=0.25, resolution=96, classes=4).name == name
 
 
+RESOLUTIONS = {"alexnet": 227, "squeezenet": 227, "mobilenet_v4_conv_medium": 256, "mobilenet_v4_conv_large": 384}
+"""Of those that are not 224."""
+
+
 @pytest.mark.parametrize("name", CATALOG)
 def test_defaults_are_those_of_the_literature(name: str) -> None:
     network = architecture(name)()
     assert (network.width_multiplier, class_count(network)) == (1.0, 1000)
-    assert network.height == network.width == (227 if name in ("alexnet", "squeezenet") else 224)
+    assert network.height == network.width == RESOLUTIONS.get(name, 224)
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:

@@ -95,7 +95,7 @@ def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunComm
     assert (outcome.code, outcome.err) == (1, "error: C99 has no option half; it has name, example\n")
 
 
-def test_a_model_of_another_task_is_shown_imported_and_exported_in_its_own_words(
+def test_a_model_of_another_task_is_shown_run_imported_and_exported_in_its_own_words(
     tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mobilenets.tasks.catalog.TASKS", {"strongest-channel": lambda data: StrongestChannel()})
@@ -111,3 +111,8 @@ def test_a_model_of_another_task_is_shown_imported_and_exported_in_its_own_words
     imported = mobilenets("import", path, "-o", tmp_path / "copy.safetensors", "--json").json
     assert imported["task"] == mobilenets("show", path, "--json").json["task"] == "strongest-channel"
     assert "finder of the strongest channel" in mobilenets("show", path).out
+    Image.new("RGB", (40, 32), "red").save(tmp_path / "image.png")
+    assert "image.png  channel " in mobilenets("predict", path, tmp_path / "image.png").out
+    refused = mobilenets("evaluate", path, "digits")
+    assert refused.code == 1
+    assert "its task is strongest-channel" in refused.err

@@ -67,3 +67,24 @@ def test_every_format_and_short_name_is_in_the_help(capsys: pytest.CaptureFixtur
     for row, _ in readable().values():
         assert f"{row.title} ({', '.join(row.suffixes)})" in text
     assert "keras:0.25-224" in text
+
+
+def test_how_images_are_prepared_can_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = shared("weights/mobilenet_v1_0.25_224.h5"), tmp_path / "model.safetensors"
+    options = ["--input-scaling", "-1..1", "--crop", "1", "--resize", "squash", "--json"]
+    assert run(["import", str(source), "-o", str(output), *options]) == 0
+    found = json.loads(capsys.readouterr().out)["preprocessing"]
+    assert found["input_scaling"] == {"value": "-1..1", "from": "given"}
+    assert found["interpolation"] == {"value": "bilinear", "from": "assumed"}
+    assert load(output).preprocessing.crop_fraction == 1
+    assert load(output).provenance["imported"]["preprocessing"] == found
+
+
+def test_what_is_assumed_is_printed_with_the_options_that_change_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = shared("weights/mobilenet_v1_0.25_224.h5")
+    assert run(["import", str(source), "-o", str(tmp_path / "model.safetensors")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["crop", "0.875", "[assumed]"] for line in lines)
+    assert lines[-1] == "[assumed]: say it with --input-scaling, --crop, --resize, --interpolation"

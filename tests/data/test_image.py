@@ -37,11 +37,6 @@ def test_every_mode_becomes_rgb(tmp_path: Path) -> None:
     assert max(green, blue) < 60
 
 
-def test_sixteen_bit_grey_keeps_its_upper_byte(tmp_path: Path) -> None:
-    values = np.array([[0, 256 * 100, 65535]], dtype=np.uint16)
-    assert opened(Image.fromarray(values), tmp_path / "deep.png")[0, :, 0].tolist() == [0, 100, 255]
-
-
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     image = Image.new("RGBA", (2, 1), (*RED, 0))
     image.putpixel((1, 0), (*RED, 255))

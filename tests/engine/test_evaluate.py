@@ -11,7 +11,7 @@ import pytest
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Collection, Subset
+from mobilenets.data.dataset import Collection, Subset, load_collection, load_dataset
 from mobilenets.data.image import ArrayImage, BytesImage
 from mobilenets.data.loading import Prepared
 from mobilenets.engine.evaluate import evaluate, evaluate_prepared, match_labels
@@ -20,6 +20,7 @@ from mobilenets.engine.session import Session
 from mobilenets.errors import DataError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,38 @@ def test_a_broken_image_is_skipped_and_named(model: Model) -> None:
 def test_nothing_to_evaluate_on_is_an_error(model: Model) -> None:
     with pytest.raises(DataError, match="no images"):
         evaluate(model, Subset((), np.zeros(0, np.int64)))
-    several: list[Any] = [[], None, "folder"]
+    several: list[Any] = [[], None, 5]
     for given in several:
-        with pytest.raises(DataError, match=f"evaluated on a Subset, .*not on a value of type {type(given).__name__}"):
+        with pytest.raises(
+            DataError, match=f"labeled images are a folder, .*not a value of type {type(given).__name__}"
+        ):
             evaluate(model, given)
+
+
+def test_a_folder_is_evaluated_on_its_test_images_unless_another_split_is_named(colours: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = random_model(np.random.default_rng(0), network, task=Classification(("red", "green", "blue")))
+    collection, dataset = load_collection(colours), load_dataset(colours)
+    assert evaluate(model, colours).images == evaluate(model, collection).images == 60
+    assert evaluate(model, dataset).images == len(dataset.test)
+    assert evaluate(model, dataset, split="all").to_json() == evaluate(model, str(colours)).to_json()
+    labels = np.array([model.labels.index(label) for label in dataset.labels])
+    expected = evaluate(model, replace(dataset.validation, targets=labels[dataset.validation.targets]))
+    assert evaluate(model, dataset, split="validation").to_json() == expected.to_json()
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "message"),
+    [
+        ("nowhere", None, "nowhere does not exist; expected a folder"),
+        ("digits", "eval", "no split is called 'eval'; known are train, validation, test, all"),
+        ("digits", "train", "digits gives no train images, and the model was not fitted to it; use split all"),
+        (Subset((), np.zeros(0, np.int64)), "test", "a Subset is evaluated as a whole; it has no split test"),
+    ],
+)
+def test_images_that_are_not_there_are_refused(model: Model, data: Any, split: str | None, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate(model, data, split=split)
 
 
 def collection(labels: tuple[str, ...], indices: tuple[int, ...] | None = None) -> Collection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.encoded_images import photo
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.image import ArrayImage, BytesImage
 from mobilenets.data.sources import images_of
 from mobilenets.engine.predictor import Classifier, Predictor
-from mobilenets.errors import DataError, EngineError, ModelFileError
+from mobilenets.errors import AssumptionWarning, DataError, EngineError, InputTypeError, ModelFileError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 
@@ -72,9 +74,28 @@ def test_a_model_file_is_loaded(model: Model, folder: Path, tmp_path: Path) -> N
         Classifier(tmp_path / "none.safetensors")
 
 
-def test_pixels_of_another_type_are_refused(model: Model) -> None:
-    with pytest.raises(DataError, match=r"must be uint8 \(H, W, 3\), not float64"):
-        Classifier(model).predict(np.zeros((4, 4, 3)))  # type: ignore[arg-type]
+def test_pixels_of_every_usual_type_get_the_same_answer(model: Model) -> None:
+    pixels = photo()
+    classifier = Classifier(model)
+    expected = classifier.predict(pixels)
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    for given in (pixels / 255, (pixels / 255).astype(np.float32), pixels.astype(np.uint16) * 257, opaque):
+        assert classifier.predict(given) == expected
+    assert classifier.predict(pixels[..., ::-1].copy(), channel_order="bgr") == expected
+    (one,) = classifier.predict_many([pixels[..., ::-1]], channel_order="bgr")
+    assert not isinstance(one, DataError)
+    assert one.labels == expected.labels
+    with pytest.raises(DataError, match="no channel order is called 'bgrx'; known are rgb, bgr"):
+        classifier.predict_many([pixels], channel_order="bgrx")
+
+
+def test_what_a_file_does_not_say_is_said_once(model: Model) -> None:
+    twelve_bits = photo().astype(np.uint16) * 16
+    for classifier in (Classifier(model), Predictor(model)):
+        with pytest.warns(AssumptionWarning, match="^image: 16-bit samples are read as 12-bit, 0 to 4095"):
+            first = classifier.predict(twelve_bits)
+        assert classifier.predict(twelve_bits) == first
+        assert len(list(classifier.predict_many([twelve_bits] * 9))) == 9
 
 
 def test_a_prediction_is_json(model: Model, folder: Path) -> None:
@@ -117,18 +138,46 @@ def test_many_images_may_be_anything_that_one_image_may_be(model: Model, folder:
 
 @pytest.mark.parametrize("given", [[[0, 0, 0]], None, 3, {"path": "a.png"}])
 def test_what_is_no_image_is_refused_with_what_is_taken(model: Model, folder: Path, given: Any) -> None:
-    message = r"must be a path, the bytes of an encoded image, a Pillow image or RGB pixels .*, not a value of type "
-    with pytest.raises(DataError, match=message + type(given).__name__):
+    kind = "None" if given is None else f"a value of type {type(given).__name__}"
+    with pytest.raises(TypeError, match=f"image must be a path, .* or a NumPy array of pixels, not {kind}"):
         Classifier(model).predict(given)
     broken, good = Classifier(model).predict_many([given, folder / "00.png"])
+    assert isinstance(broken, InputTypeError)
     assert str(broken).startswith("image 1 must be a path")
     assert not isinstance(good, DataError)
 
 
-@pytest.mark.parametrize("given", ["a.png", Path("a.png"), b"...", Image.new("RGB", (4, 4)), 3, None])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "a.png",
+        Path("a.png"),
+        b"...",
+        bytearray(b"..."),
+        io.BytesIO(b"..."),
+        Image.new("RGB", (4, 4)),
+        3,
+        None,
+        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((4, 4), np.uint8),
+    ],
+)
 def test_one_image_is_not_many(model: Model, given: Any) -> None:
-    with pytest.raises(DataError, match="takes several images, such as a list of paths, not a value of type"):
+    with pytest.raises(TypeError, match="predict_many takes several images, such as "):
         Classifier(model).predict_many(given)
+
+
+def test_no_images_have_no_predictions(model: Model) -> None:
+    assert list(Classifier(model).predict_many([])) == []
+    assert list(Classifier(model).predict_many(np.zeros((0, 4, 4, 3), np.uint8))) == []
+
+
+def test_a_mixed_list_is_answered_one_by_one(model: Model, folder: Path) -> None:
+    path = folder / "00.png"
+    given: list[Any] = [path, None, path.read_bytes(), "gone.png", io.BytesIO(path.read_bytes()), np.zeros((0, 0, 3))]
+    answers = list(Classifier(model).predict_many(given))
+    assert [isinstance(answer, DataError) for answer in answers] == [False, True, False, True, False, True]
+    assert len({answer.labels for answer in answers if not isinstance(answer, DataError)}) == 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(0, 5), (5, 0), (0, 0)])

@@ -104,3 +104,22 @@ except EngineError as error:
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "run `make native` in a source tree" in result.stdout
+
+
+@pytest.mark.parametrize("given", [None, "cat.jpg", b"...", [[0]], 3])
+def test_pixels_of_another_kind_are_a_type_error(given: Any) -> None:
+    rng = np.random.default_rng(4)
+    session = Session(random_model(rng, random_network(rng)))
+    with pytest.raises(
+        TypeError, match=r"must be a NumPy array, uint8 \(N, height, width, 3\), not .*a Classifier takes"
+    ):
+        session.run(given)
+    with pytest.raises(EngineError):
+        session.outputs(given)
+
+
+def test_a_single_image_is_told_to_be_a_batch() -> None:
+    rng = np.random.default_rng(4)
+    model = random_model(rng, random_network(rng))
+    with pytest.raises(EngineError, match=r"give a single image as pixels\[None\]"):
+        Session(model).run(random_pixels(rng, model.network, 1)[0])

@@ -16,13 +16,14 @@ from mobilenets.architecture.layers import GlobalAveragePool, PointwiseConvoluti
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import Progress
+from mobilenets.base.suffixes import EXPORTED, SUFFIXES
 from mobilenets.errors import DataError, FormatError, MissingDependencyError, ModelError
 from mobilenets.formats import registry
 from mobilenets.formats.exporting import export
 from mobilenets.formats.format import Options, Outputs
 from mobilenets.formats.onnx.run import run_onnx
 from mobilenets.formats.onnx.write import to_onnx
-from mobilenets.formats.registry import FORMATS, format_of
+from mobilenets.formats.registry import FORMATS, format_of, writable
 from mobilenets.formats.verification import compare_outputs
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -135,11 +136,34 @@ def test_without_a_compiler_the_c_file_is_written_and_the_reason_said(
 
 def test_the_ending_says_the_format() -> None:
     assert format_of(Path("a/model.tflite")) == "litert"
-    assert format_of(Path("a/model.tflite"), "onnx") == "onnx"
+    assert format_of(Path("a/model.v2"), "onnx") == "onnx"
+    assert format_of(Path("a/MODEL.TFLITE")) == "litert"
     with pytest.raises(FormatError, match=r"end it in \.tflite \(litert\), \.onnx"):
         format_of(Path("model.bin"))
     with pytest.raises(FormatError, match="no format is called 'keras'"):  # which is only read
         format_of(Path("model.h5"), "keras")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "way_out"),
+    [
+        ("a.tflite", "onnx", r"a LiteRT file.*end it in \.onnx, or for a LiteRT file say --to litert"),
+        ("a.ONNX", "c", r"an ONNX file.*--to onnx"),
+        ("a.safetensors", "litert", r"a Model file.*end it in \.tflite$"),
+        ("a.h5", "openvino", r"a Keras file.*end it in \.xml$"),
+    ],
+)
+def test_nothing_is_exported_under_the_name_of_another_format(
+    name: str, asked: str, way_out: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError, match=way_out):
+        export(small_model(), tmp_path / name, asked)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_suffix_of_a_format_says_what_it_is() -> None:
+    assert {Path(suffix).suffix or suffix for row in FORMATS.values() for suffix in row.suffixes} <= set(SUFFIXES)
+    assert {row.suffixes[0] for row, _ in writable().values()} == set(EXPORTED)
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -27,7 +27,7 @@ from mobilenets.formats.onnx.read import from_onnx
 from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.model.model import Model, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
 from mobilenets.tasks.classification import Classification
 
 pytest.importorskip("onnx")
@@ -78,14 +78,16 @@ def quick_int8_model(rng: np.random.Generator, network: Network) -> Model:
             scales[layer.name] = scales[layer.inputs[0]]
         elif layer.name not in real:
             scales[layer.name] = TensorQuantization(float(rng.uniform(0.01, 0.1)), int(rng.integers(0, 99)))
+    before = {name: TensorQuantization(float(rng.uniform(0.01, 0.1)), 128) for name in needed_pre_activations(network)}
+    quantization = Quantization(scales, pre_activations=before)
     kinds = {"weight": np.int8, "bias": np.int32}
     parameters = {}
-    for name, (dtype, shape) in parameter_types(network, Quantization(scales)).items():
+    for name, (dtype, shape) in parameter_types(network, quantization).items():
         if name.endswith("_zero_point"):
             continue
         integers = rng.integers(-127, 128, shape).astype(kinds.get(name.rpartition(".")[2], np.int8))
         parameters[name] = integers if dtype != np.float32 else rng.uniform(0.001, 0.01, shape).astype(np.float32)
-    return Model(network, parameters, Classification.numbered(network), IMAGENET, Quantization(scales))
+    return Model(network, parameters, Classification.numbered(network), IMAGENET, quantization)
 
 
 @st.composite

@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
+from mobilenets.errors import DataError
 from mobilenets.tasks.metrics import Share, decibels
-from mobilenets.tasks.task import Agreement, Geometry, Outputs
+from mobilenets.tasks.task import Agreement, Geometry, Metric, Outputs
+
+
+@record(frozen=True)
+class FoundChannel:
+    """The strongest channel of one image."""
+
+    name: str
+    channel: int
+
+    @property
+    def summary(self) -> str:
+        """The channel."""
+        return f"channel {self.channel}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"image": self.name, "channel": self.channel}
+
+
+@record(frozen=True)
+class ChannelMetrics:
+    """Share of the images whose strongest channel is the expected one."""
+
+    right: Share
+    skipped: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return self.right.total
+
+    @property
+    def primary(self) -> Metric:
+        """The share."""
+        return Metric("strongest_channel", self.right.value, self.right.interval)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {"images": self.images, "strongest_channel": self.right.value, "skipped": list(self.skipped)}
 
 
 @record(frozen=True)
 class StrongestChannel:
-    """For networks with any outputs; only what files of other formats need is there."""
+    """For networks with any outputs, of which the first is read."""
 
     kind: str = "strongest-channel"
     description: str = "finder of the strongest channel"
@@ -25,13 +64,16 @@ class StrongestChannel:
     def check(self, network: Network) -> None:
         """Any network will do."""
 
-    def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> NoReturn:
-        """Not needed by any file."""
-        raise AssertionError("files are not decoded")
+    def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> tuple[FoundChannel, ...]:
+        """The strongest channel of each image."""
+        found = _strongest(outputs[0]).tolist()
+        return tuple(FoundChannel(image.name, channel) for image, channel in zip(geometry, found, strict=True))
 
-    def metrics(self, outputs: Outputs, targets: Any, *, skipped: Sequence[str] = ()) -> NoReturn:
-        """Not needed by any file."""
-        raise AssertionError("files are not measured")
+    def metrics(self, outputs: Outputs, targets: Any, *, skipped: Sequence[str] = ()) -> ChannelMetrics:
+        """Compare the strongest channels with the expected ones, (N,)."""
+        if not len(targets):
+            raise DataError("there are no images to evaluate on")
+        return ChannelMetrics(Share.of(_strongest(outputs[0]) == targets), tuple(skipped))
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the channel of the largest value of each output."""
@@ -54,9 +96,10 @@ class StrongestChannel:
         """The kind only."""
         return {"kind": self.kind}
 
-
-def _real(outputs: Outputs) -> list[npt.NDArray[np.float64]]:
-    return [values.astype(np.float64) for values in outputs]
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> StrongestChannel:
+        """What :meth:`encode` wrote."""
+        return StrongestChannel()
 
 
 def _strongest(values: Any) -> Any:

@@ -16,6 +16,9 @@ from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.baselines import alexnet, googlenet, squeezenet, vgg16
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v2 import mobilenet_v2
+from mobilenets.architecture.networks.mobilenet_v3 import RE, SMALL_HIDDEN, TABLE_1, TABLE_2, minimalistic, mobilenet_v3
+from mobilenets.architecture.networks.mobilenet_v4 import LARGE, MEDIUM, mobilenet_v4
 from mobilenets.errors import ArchitectureError
 
 
@@ -36,6 +39,23 @@ CATALOG: dict[str, Architecture] = {
     "mobilenet_v1": mobilenet_v1,
     "mobilenet_v1_shallow": partial(mobilenet_v1, rows=SHALLOW, name="mobilenet_v1_shallow"),
     "mobilenet_v1_full_convolution": partial(mobilenet_v1, full_convolution=True, name="mobilenet_v1_full_convolution"),
+    "mobilenet_v1_h": partial(mobilenet_v1, head=True, name="mobilenet_v1_h"),
+    "mobilenet_v2": mobilenet_v2,
+    "mobilenet_v3_small": partial(mobilenet_v3, rows=TABLE_2, hidden=SMALL_HIDDEN, name="mobilenet_v3_small"),
+    "mobilenet_v3_large": mobilenet_v3,
+    "mobilenet_v3_small_minimalistic": partial(
+        mobilenet_v3,
+        rows=minimalistic(TABLE_2),
+        hidden=SMALL_HIDDEN,
+        activation=RE,
+        name="mobilenet_v3_small_minimalistic",
+    ),
+    "mobilenet_v3_large_minimalistic": partial(
+        mobilenet_v3, rows=minimalistic(TABLE_1), activation=RE, name="mobilenet_v3_large_minimalistic"
+    ),
+    "mobilenet_v4_conv_small": mobilenet_v4,
+    "mobilenet_v4_conv_medium": partial(mobilenet_v4, variant=MEDIUM, resolution=256, name="mobilenet_v4_conv_medium"),
+    "mobilenet_v4_conv_large": partial(mobilenet_v4, variant=LARGE, resolution=384, name="mobilenet_v4_conv_large"),
     "alexnet": alexnet,
     "vgg16": vgg16,
     "googlenet": googlenet,

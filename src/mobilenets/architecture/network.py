@@ -59,6 +59,14 @@ class Network:
                 f"{self.name}: output {output!r} is not a layer of the network",
             )
 
+    @property
+    def summary(self) -> str:
+        """Its name, width and input: ``mobilenet_v1, width 0.25, 32×32``."""
+        return f"{self.name}, width {self.width_multiplier:g}, {self.height}×{self.width}"
+
+    def __repr__(self) -> str:
+        return f"Network({self.summary}, {len(self.layers)} layers)"
+
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Shape of the input and of every layer's output, by name."""

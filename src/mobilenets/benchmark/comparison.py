@@ -114,9 +114,11 @@ def compare(
         raise TrainingError("give either minutes or epochs: one of them follows from the other")
     if len(set(models)) < len(models) or not models:
         raise TrainingError("name every network once, and one at least")
+    from mobilenets.training.run_folder import check_run_path
     from mobilenets.training.settings import default_resolution
     from mobilenets.training.step_timing import planned_epochs
 
+    check_run_path(folder)
     _networks(models, settings, classes=2, default=None)  # what cannot be built is said before anything is read
     dataset = described_dataset(source, settings.seed, reading, progress)
     asked = _asked(dataset, models, settings, minutes)

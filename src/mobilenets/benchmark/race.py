@@ -12,6 +12,7 @@ from mobilenets.benchmark.runtimes import Contestant
 from mobilenets.engine.session import Logits
 from mobilenets.engine.timing import Times, repeat
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import best_class, top1
 
 SLOT_SECONDS = 0.02
 """One contestant runs at least this long before the next has its turn."""
@@ -147,4 +148,4 @@ def _difference(logits: Logits, ours: Logits, *, own: bool) -> float:
 
 
 def _agreement(logits: Logits, ours: Logits) -> float:
-    return float((logits.argmax(axis=-1) == ours.argmax(axis=-1)).mean())
+    return top1(logits, best_class(ours)).value

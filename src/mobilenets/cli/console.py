@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ import click
 
 from mobilenets.base.progress import SILENT, Progress, ProgressTask
 from mobilenets.base.text import per_second
+from mobilenets.errors import AssumptionWarning
 
 if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labeled
     from rich.console import Console
@@ -49,6 +51,7 @@ def results() -> Console:
 def progress_to_stderr(*, quiet: bool) -> Progress:
     """A bar on a terminal, plain lines elsewhere, nothing when quiet."""
     if quiet:
+        warnings.filterwarnings("ignore", category=AssumptionWarning)
         return SILENT
     if not sys.stderr.isatty():
         return _Lines()

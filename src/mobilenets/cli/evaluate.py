@@ -11,16 +11,13 @@ from rich.table import Table
 from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
-from mobilenets.data.dataset import Collection, Subset, dataset_fitted_to, load_collection, reading_of
+from mobilenets.data.dataset import load_collection, reading_of
 from mobilenets.data.reading import Reading
-from mobilenets.engine.evaluate import evaluate as evaluate_subset
-from mobilenets.engine.evaluate import match_labels
+from mobilenets.engine.evaluate import SPLITS, labeled_images
+from mobilenets.engine.evaluate import evaluate as evaluate_images
 from mobilenets.engine.predictor import Classifier
-from mobilenets.errors import DataError
-from mobilenets.model.model import Model
 from mobilenets.tasks.classification import ClassificationMetrics
 
-PARTS = ("train", "validation", "test", "all")
 MOST_CONFUSION_COLUMNS = 12
 MOST_CLASSES = 40
 
@@ -28,7 +25,7 @@ MOST_CLASSES = 40
 @click.command("evaluate")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("data")
-@click.option("--split", type=click.Choice(PARTS), help="Which images.  [default: test, or all]")
+@click.option("--split", type=click.Choice(SPLITS), help="Which images.  [default: test, or all]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @data_options
 @json_option
@@ -49,29 +46,15 @@ def command(
     """
     classifier = Classifier(model, threads)
     progress = progress_to_stderr(quiet=quiet)
-    collection = load_collection(data, reading_of(classifier.model, data) if reading is None else reading)
+    collection = load_collection(data, reading or reading_of(classifier.model, data))
     for finding in collection.findings:
         progress.note(finding.line)
-    part, subset = _choose(classifier.model, collection, data, split)
-    indices = match_labels(collection, classifier.model.labels)
-    evaluation = evaluate_subset(classifier, Subset(subset.images, indices[subset.targets]), progress=progress)
+    part, subset = labeled_images(classifier.model, collection, split)
+    evaluation = evaluate_images(classifier, subset, progress=progress)
     if as_json:
         print_json({"model": str(model), "data": data, "split": part, **evaluation.to_json()})
     else:
         _print(evaluation, part)
-
-
-def _choose(model: Model, collection: Collection, data: str, split: str | None) -> tuple[str, Subset]:
-    """The images to evaluate on, and the name of that part."""
-    wanted = split or "test"
-    if wanted in collection.parts:
-        return wanted, collection.parts[wanted]
-    dataset = dataset_fitted_to(model, data) if split != "all" else None
-    if dataset is not None:
-        return wanted, dataset.part(wanted)
-    if split not in (None, "all"):
-        raise DataError(f"{data} gives no {split} images, and the model was not fitted to it; use --split all")
-    return "all", collection.everything
 
 
 def _print(evaluation: ClassificationMetrics, part: str) -> None:

@@ -69,7 +69,8 @@ def command(
     """
     if output is None and format_name is None:
         raise click.UsageError("say where to write with -o FILE, or which format with --to")
-    row, _ = writable()[format_of(output or model, format_name)]
+    name = format_name if output is None and format_name is not None else format_of(output or model, format_name)
+    row, _ = writable()[name]
     output = output or model.with_suffix(row.suffixes[0])
     loaded = load(model)
     given = {name: value for name, value in options.items() if value is not None}

@@ -10,11 +10,12 @@ import importlib
 import io
 import keyword
 import sys
+import warnings
 from typing import Any
 
 import click
 
-from mobilenets.errors import MobileNetsError
+from mobilenets.errors import AssumptionWarning, MobileNetsError
 
 COMMANDS: dict[str, str] = {
     "fit": "Train a model on labeled images, within a budget if one is given",
@@ -64,10 +65,21 @@ def group() -> None:
     """From a folder of images and a budget to the best small model that meets it."""
 
 
+def _formatted(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
+    """A warning as a line for people: where in the code it stands says nothing to them."""
+    if issubclass(category, AssumptionWarning):
+        return f"note: {message}\n"
+    return _python_format(message, category, filename, lineno, line)
+
+
+_python_format = warnings.formatwarning
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line and exit. Commands find their own words in the context's object."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show must not end the command
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _formatted
     words = sys.argv[1:] if arguments is None else arguments
     try:
         group.main(args=words, prog_name="mobilenets", standalone_mode=False, obj=("mobilenets", *words))

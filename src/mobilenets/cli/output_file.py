@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+from mobilenets.errors import MobileNetsError
 
 
 class OutputFile(click.Path):
@@ -14,11 +17,12 @@ class OutputFile(click.Path):
     Args:
         endings: Those that its name may have; any, if there are none.
         folder: Whether a folder may stand in its place, for formats that are one.
+        check: Raises if a file of that name would be taken for another thing than what is written.
     """
 
-    def __init__(self, *endings: str, folder: bool = False) -> None:
+    def __init__(self, *endings: str, folder: bool = False, check: Callable[[Path], None] | None = None) -> None:
         super().__init__(dir_okay=folder, path_type=Path)
-        self._endings = endings
+        self._endings, self._check = endings, check
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path, if it can be written to."""
@@ -27,4 +31,9 @@ class OutputFile(click.Path):
             self.fail(f"{path} cannot be written: there is no folder {path.parent}", param, ctx)
         if self._endings and path.suffix.lower() not in self._endings:
             self.fail(f"{path} must end in {' or '.join(self._endings)}", param, ctx)
+        if self._check is not None:
+            try:
+                self._check(path)
+            except MobileNetsError as error:
+                self.fail(str(error), param, ctx)
         return path

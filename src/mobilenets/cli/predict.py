@@ -1,4 +1,4 @@
-"""``mobilenets predict``: the likeliest labels of images."""
+"""``mobilenets predict``: what a Model says of images."""
 
 from __future__ import annotations
 
@@ -12,36 +12,35 @@ from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.data.image import BytesImage, ImageSource
 from mobilenets.data.sources import images_of
-from mobilenets.engine.predictor import Classifier
+from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError
-from mobilenets.tasks.classification import ClassPrediction
+from mobilenets.tasks.task import Prediction
 
 
 @click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True)
-@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Labels per image.")
+@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Results per image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @json_option
 @quiet_option
 def command(model: Path, images: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
-    """Print the likeliest labels of IMAGES, one line each.
+    """Print what MODEL says of IMAGES, one line each: of a classifier, the likeliest labels.
 
     IMAGES are files, folders, or - for an image on standard input.
     """
-    classifier = Classifier(model, threads)
+    predictor = Predictor(model, threads)
     found = list(_find(images))
     progress = progress_to_stderr(quiet=quiet)
-    done: list[ClassPrediction] = []
+    done: list[Prediction] = []
     width = min(40, max(len(image.name) for image in found))
-    for result in classifier.predict_many(found, top=top):
+    for result in predictor.predict_many(found, top=top):
         if isinstance(result, DataError):
             progress.note(f"skipped: {result}")
             continue
         done.append(result)
         if not as_json:
-            labels = "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in result.labels)
-            click.echo(f"{result.name:{width}}  {labels}")
+            click.echo(f"{result.name:{width}}  {result.summary}")
     if as_json:
         print_json([prediction.to_json() for prediction in done])
     if not done:

@@ -11,14 +11,16 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.cli.options import precision_list, thread_list
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.search.measuring import measure_profile
-from mobilenets.search.profile import DeviceProfile
+from mobilenets.search.profile import DeviceProfile, check_profile_path
 
 DISTURBED = 1.5
 """A median so many times the shortest time was not measured on an idle machine."""
 
 
 @click.command("profile")
-@click.option("-o", "--output", type=OutputFile(), help="Write the device profile to this file.")
+@click.option(
+    "-o", "--output", type=OutputFile(check=check_profile_path), help="Write the device profile to this file."
+)
 @click.option("--threads", default="1", show_default=True, callback=thread_list, help="Thread counts, such as 1,2.")
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @json_option

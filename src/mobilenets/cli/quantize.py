@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.output_file import OutputFile
+from mobilenets.model.file import check_model_path
 
 NEEDS_IMAGES = {
     "calibration": "--calibration",
@@ -32,7 +33,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.option("--data-free", is_flag=True, help="Calibrate without images, from batch-norm parameters.")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
 @click.option("--data", help="Labeled images to evaluate on: a folder of class folders, or a CSV.")
-@click.option("-o", "--output", type=OutputFile(), help="[default: MODEL with .int8 in its name]")
+@click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL with .int8 in its name]")
 @click.option("--max-drop", type=float, default=1.0, show_default=True, help="Points of top-1 that may be lost.")
 @click.option("--force", is_flag=True, help="Write the Model even if it lost too much.")
 @click.option("--auto", is_flag=True, help="Try further techniques, up to training, until the Model is good enough.")

@@ -13,7 +13,7 @@ from mobilenets.cli.output_file import OutputFile
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--data", help="The images of the run.  [default: where they were]")
-@click.option("-o", "--output", type=OutputFile(), help="The file.  [default: report.html in RUN]")
+@click.option("-o", "--output", type=OutputFile(".html", ".htm"), help="The file.  [default: report.html in RUN]")
 @quiet_option
 def command(run: Path, data: str | None, output: Path | None, quiet: bool) -> None:
     """Write the report of a finished fit: result, mistakes, training, time by layer, and how to reproduce it.

@@ -192,18 +192,18 @@ def absorb(model: Model, seen: Mapping[str, SomeRange]) -> tuple[Model, dict[str
 
 
 def _lower_outputs(layer: Layer, amount: Vector, parameters: dict[str, Tensor]) -> None:
-    name = f"{layer.name}.bias" if layer.batch_norm is None else f"{layer.name}.batch_norm.bias"
+    name = f"{layer.name}.bias" if layer.batch_norm is None else layer.batch_norm_names[1]
     parameters[name] = (parameters[name] - amount).astype(np.float32)
 
 
 def _scale_outputs(layer: Layer, gain: Vector, parameters: dict[str, Tensor]) -> None:
-    normalized = layer.batch_norm is not None
-    names = ["batch_norm.weight", "batch_norm.bias"] if normalized else ["weight"]
-    if not normalized and layer.bias:
-        names.append("bias")
+    if layer.batch_norm is not None:
+        names = layer.batch_norm_names[:2]
+    else:
+        names = (f"{layer.name}.weight", f"{layer.name}.bias")[: 2 if layer.bias else 1]
     for name in names:
-        tensor = parameters[f"{layer.name}.{name}"]
-        parameters[f"{layer.name}.{name}"] = (tensor * along(gain, tensor, axis=0)).astype(np.float32)
+        tensor = parameters[name]
+        parameters[name] = (tensor * along(gain, tensor, axis=0)).astype(np.float32)
 
 
 def _scale_inputs(layer: Layer, factor: Vector, parameters: dict[str, Tensor]) -> None:

@@ -49,6 +49,9 @@ class Subset:
     images: tuple[ImageSource, ...]
     targets: Targets
 
+    def __repr__(self) -> str:
+        return f"Subset({plural(len(self.images), 'image')})"
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -85,6 +88,10 @@ class Collection:
     places: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     reading: Reading = Reading()
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {len(subset)}" for name, subset in self.parts.items())
+        return f"Collection({self.source!r}, {len(self.labels)} classes, images: {parts})"
 
     @property
     def everything(self) -> Subset:
@@ -128,6 +135,10 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
     duplicates: Duplicates = Duplicates()
     reading: Reading = Reading()
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.train)} train, {len(self.validation)} validation and {len(self.test)} test images"
+        return f"Dataset({self.source!r}, {len(self.labels)} classes, {parts})"
 
     def part(self, name: str) -> Subset:
         """``train``, ``validation`` or ``test``."""

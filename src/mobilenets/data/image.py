@@ -1,25 +1,25 @@
-"""One image: where it is, and how it becomes upright RGB."""
+"""One image: where it is. Every source gives the same upright RGB pixels."""
 
 from __future__ import annotations
 
 import io
-import warnings
 from os import PathLike
-from typing import IO, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from mobilenets.base.arguments import word_of
 from mobilenets.base.records import record
-from mobilenets.errors import DataError
+from mobilenets.data.array_image import ChannelOrder, image_of_array
+from mobilenets.data.decoding import ASSUMPTION, decode_image, decode_pillow_image
+from mobilenets.errors import DataError, InputTypeError
 
-JPEG_SIGNATURE = b"\xff\xd8\xff"
-ORIENTATION, UPRIGHT = 0x0112, 1
-"""EXIF tag that says how the camera was held, and its usual value."""
-
-LARGEST_IMAGE = 178_956_970
-"""Pixels beyond which an image is refused: decoded, it would take half a gigabyte."""
+ACCEPTED = (
+    "a path, an encoded image (bytes, or a file opened in binary mode), a Pillow image or a NumPy array of pixels"
+)
+"""What :func:`image_source` takes, in words."""
 
 
 @runtime_checkable
@@ -63,8 +63,8 @@ class FileImage:
         try:
             with open(self.path, "rb") as file:
                 return decode_image(file, self.name, shortest_side)
-        except OSError as error:
-            raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.name} cannot be read: {_reason(error)}") from None
 
     def digest(self) -> bytes:
         import hashlib
@@ -72,29 +72,46 @@ class FileImage:
         try:
             with open(self.path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").digest()
-        except OSError as error:
-            raise DataError(f"{self.name} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.name} cannot be read: {_reason(error)}") from None
 
 
 @record(frozen=True, eq=False)
 class ArrayImage:
-    """An image in memory: uint8 (H, W, 3), neither side zero; anything else cannot be opened."""
+    """An image in memory, as an array of pixels.
+
+    Attributes:
+        name: What to call it in messages.
+        pixels: What :func:`~mobilenets.data.array_image.image_of_array` takes, such as uint8 RGB (H, W, 3).
+        channel_order: ``"rgb"`` or ``"bgr"``.
+
+    Raises:
+        DataError: If there is no such order of channels.
+    """
 
     name: str
-    pixels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[Any]
+    channel_order: str = "rgb"
+
+    def __post_init__(self) -> None:
+        word_of(ChannelOrder, self.channel_order, "channel order", DataError)
+
+    def __repr__(self) -> str:
+        return f"ArrayImage({self.name!r}, {self.pixels.dtype} {self.pixels.shape})"
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
-        pixels = self.pixels
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise DataError(f"{self.name}: pixels must be uint8 (H, W, 3), not {pixels.dtype} {pixels.shape}")
-        if not pixels.size:
-            raise DataError(f"{self.name} must have at least one pixel, not {pixels.shape[0]}×{pixels.shape[1]}")
-        return Image.fromarray(pixels)
+        image, assumption = image_of_array(self.pixels, self.name, ChannelOrder(self.channel_order))
+        if assumption is not None:
+            image.info[ASSUMPTION] = assumption
+        return image
 
     def digest(self) -> bytes:
         import hashlib
 
-        return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).digest()
+        kind = repr(self.pixels.shape)
+        if self.pixels.dtype != np.uint8 or self.channel_order != ChannelOrder.RGB:
+            kind += f"{self.pixels.dtype.str} {self.channel_order}"
+        return hashlib.sha256(kind.encode() + self.pixels.tobytes()).digest()
 
 
 @record(frozen=True, eq=False)
@@ -103,6 +120,9 @@ class BytesImage:
 
     name: str
     content: bytes
+
+    def __repr__(self) -> str:
+        return f"BytesImage({self.name!r}, {len(self.content)} bytes)"
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
         return decode_image(io.BytesIO(self.content), self.name, shortest_side)
@@ -113,77 +133,101 @@ class BytesImage:
         return hashlib.sha256(self.content).digest()
 
 
-def decode_image(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
-    """Decode an image of any format that Pillow knows into upright RGB.
+@record(frozen=True, eq=False)
+class PillowImage:
+    """An image that Pillow has opened or made."""
 
-    EXIF orientation is applied, transparency is laid over white, 16-bit gray keeps its upper eight bits, and of an
-    animation the first frame is taken.
+    name: str
+    image: Image.Image
+
+    def open(self, shortest_side: int | None = None) -> Image.Image:
+        return decode_pillow_image(self.image, self.name, shortest_side)
+
+    def digest(self) -> bytes:
+        import hashlib
+
+        image = self.open()
+        return hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
+
+
+def image_source(given: object, name: str = "image", channel_order: str = "rgb") -> ImageSource:
+    """Whatever a caller has, as the source of an image.
+
+    Args:
+        given: A path, the bytes of an encoded image, a binary file that is open, a Pillow image, an array of pixels
+            (NumPy's, or anything that NumPy can take as one), or a source already.
+        name: What messages call an image that has no name of its own.
+        channel_order: Of arrays: ``"rgb"`` or ``"bgr"``.
 
     Raises:
-        DataError: If the content is not an image, is damaged or is too large.
+        InputTypeError: If it is none of these.
+        DataError: If a file cannot be read, or there is no such order of channels.
     """
+    match given:
+        case str():
+            return _file_image(given)
+        case PathLike():
+            return FileImage(given)
+        case bytes() | bytearray() | memoryview():
+            return BytesImage(name, bytes(given))
+        case Image.Image():
+            return PillowImage(name, given)
+        case np.ndarray():
+            return ArrayImage(name, given, channel_order)
+        case ImageSource():
+            return given
+        case list() | tuple():
+            hint = ": give several images to predict_many, and pixels as a NumPy array"
+        case None:
+            hint = ": a camera or a video that has no frame gives None"
+        case _ if hasattr(given, "read"):
+            return _bytes_of_file(given, name)
+        case _ if hasattr(given, "__array__"):
+            return ArrayImage(name, _as_array(given, name), channel_order)
+        case _:
+            hint = ""
+    raise InputTypeError(f"{name} must be {ACCEPTED}, not {kind_of(given)}{hint}")
+
+
+def kind_of(given: object) -> str:
+    """What a message calls a thing of the wrong kind."""
+    return "None" if given is None else f"a value of type {type(given).__name__}"
+
+
+def _file_image(path: str) -> FileImage:
+    if path.startswith(("http://", "https://")):
+        raise DataError(f"{path} is an address, which is not fetched; download it and give its bytes or path")
+    if path.startswith("data:"):
+        raise DataError("a data URL is not a path; give the bytes: base64.b64decode(url.partition(',')[2])")
+    return FileImage(path)
+
+
+def _bytes_of_file(file: Any, name: str) -> BytesImage:
+    """What a file holds from its beginning, or all that is left of a stream; its position stays where it was."""
+    own_name = file.name if isinstance(getattr(file, "name", None), str) else name
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of what is checked or raised here anyway
-            image = _open(file)
-            if image.width * image.height > LARGEST_IMAGE:
-                raise Image.DecompressionBombError
-            if shortest_side is not None:
-                image.draft("RGB", (shortest_side, shortest_side))
-            image.load()
-            return _upright(_to_rgb(image))
-    except Image.DecompressionBombError:
-        raise DataError(
-            f"{name} has more than {LARGEST_IMAGE // 1_000_000} million pixels and is not decoded"
-        ) from None
-    except UnidentifiedImageError:
-        raise DataError(f"{name} is not an image of a format that can be read{_hint(name)}") from None
-    except Exception as error:  # damaged images raise whatever the format's plugin stumbles over
-        raise DataError(f"{name} is damaged: {error or type(error).__name__}") from None
+        seekable = hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable())
+        position = file.tell() if seekable else 0
+        if seekable:
+            file.seek(0)
+        content = file.read()
+        if seekable:
+            file.seek(position)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{own_name} cannot be read: {_reason(error)}") from None
+    if isinstance(content, bytes | bytearray | memoryview):
+        return BytesImage(own_name, bytes(content))
+    if isinstance(content, str):
+        raise InputTypeError(f"{own_name} is open as text; open it as open(path, 'rb')")
+    raise InputTypeError(f"{own_name}.read() gave {kind_of(content)}, not bytes; give the bytes themselves")
 
 
-def _hint(name: str) -> str:
-    return "; convert it to JPEG first" if name.lower().endswith((".heic", ".heif", ".raw", ".dng")) else ""
+def _as_array(given: Any, name: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(given)
+    except Exception as error:  # a tensor on a GPU, or one that needs its gradient: the library says what to do
+        raise InputTypeError(f"{name} cannot be taken as a NumPy array: {error}") from None
 
 
-def _open(file: IO[bytes]) -> Image.Image:
-    """An image of which the header has been read."""
-    signature = file.read(len(JPEG_SIGNATURE))
-    file.seek(0)
-    if signature == JPEG_SIGNATURE:
-        # Image.open would first import all the common formats, which takes as long as decoding one photograph.
-        from PIL import JpegImagePlugin
-
-        try:
-            return JpegImagePlugin.JpegImageFile(file)
-        except SyntaxError:  # Pillow's word for a broken header
-            raise UnidentifiedImageError from None
-    return Image.open(file)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF data says that the camera was held."""
-    if image.getexif().get(ORIENTATION, UPRIGHT) == UPRIGHT:
-        return image
-    from PIL import ImageOps
-
-    return ImageOps.exif_transpose(image)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB pixels, with the EXIF data still attached."""
-    if image.mode == "RGB":
-        return image
-    exif = image.getexif()
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image).astype(np.float64)
-        deep = image.mode.startswith("I;16") or values.max(initial=0) > 255
-        converted = Image.fromarray(np.clip(values / (256 if deep else 1), 0, 255).astype(np.uint8)).convert("RGB")
-    elif image.has_transparency_data:
-        transparent = image.convert("RGBA")
-        converted = Image.new("RGB", image.size, "white")
-        converted.paste(transparent, mask=transparent.getchannel("A"))
-    else:
-        converted = image.convert("RGB")
-    converted.info["exif"] = exif.tobytes() if exif else b""
-    return converted
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -18,6 +18,8 @@ from PIL import Image
 from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.records import record
+from mobilenets.base.text import plural
+from mobilenets.data.decoding import ASSUMPTION
 from mobilenets.data.image import ImageSource
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
@@ -80,17 +82,25 @@ def prepare(
     kept: list[int] = []
     names: list[str] = []
     skipped: list[str] = []
+    assumptions: list[str | None] = []
+
+    def prepared(source: ImageSource) -> tuple[Pixels, str | None]:
+        image = source.open(source_side(preprocessing, height, width))
+        return preprocessing.apply(image, height, width), image.info.get(ASSUMPTION)
+
     with progress.task("decoding", len(subset), "images") as task:
-        work = each(subset.images, lambda image: prepare_image(image, preprocessing, height, width))
+        work = each(subset.images, prepared)
         for index, (image, result) in enumerate(work):
             task.advance()
             if isinstance(result, DataError):
                 skipped.append(image.name)
                 progress.note(f"skipped: {result}")
             else:
-                pixels[len(kept)] = result
+                pixels[len(kept)], assumption = result
+                assumptions.append(assumption)
                 kept.append(index)
                 names.append(image.name)
+    _note_assumptions(assumptions, progress)
     check_skipped(skipped, len(subset))
     return Prepared(pixels[: len(kept)], subset.targets[kept], tuple(names), tuple(skipped))
 
@@ -103,16 +113,24 @@ def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILEN
     """
     images: list[Pixels] = []
     kept, skipped = [], []
+    assumptions: list[str | None] = []
+
+    def shrunk(source: ImageSource) -> tuple[Pixels, str | None]:
+        image = source.open(shortest_side)
+        return _shrink(image, shortest_side), image.info.get(ASSUMPTION)
+
     with progress.task("decoding", len(subset), "images") as task:
-        work = each(subset.images, lambda image: _shrink(image.open(shortest_side), shortest_side))
+        work = each(subset.images, shrunk)
         for index, (image, result) in enumerate(work):
             task.advance()
             if isinstance(result, DataError):
                 skipped.append(image.name)
                 progress.note(f"skipped: {result}")
             else:
-                images.append(result)
+                images.append(result[0])
+                assumptions.append(result[1])
                 kept.append(index)
+    _note_assumptions(assumptions, progress)
     check_skipped(skipped, len(subset))
     return Decoded(images, subset.targets[kept], np.array(kept, np.int64), tuple(skipped))
 
@@ -136,6 +154,13 @@ def check_skipped(skipped: Sequence[str], total: int) -> None:
             f"{len(skipped)} of {total} images cannot be decoded, more than {MOST_BROKEN:.0%}: "
             f"{', '.join(skipped[:3])}{' …' if len(skipped) > 3 else ''}"
         )
+
+
+def _note_assumptions(assumptions: Sequence[str | None], progress: Progress) -> None:
+    """Say what was assumed of images whose files do not say it, and of how many."""
+    for text in dict.fromkeys(assumptions):
+        if text is not None:
+            progress.note(f"{plural(assumptions.count(text), 'image')}: {text}")
 
 
 def source_side(preprocessing: Preprocessing, height: int, width: int) -> int:

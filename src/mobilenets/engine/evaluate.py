@@ -3,89 +3,164 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike
+from dataclasses import replace
+from os import PathLike, fspath
+from typing import overload
 
 import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Collection, Subset
+from mobilenets.data.dataset import Collection, Dataset, Subset, dataset_fitted_to, load_collection, reading_of
 from mobilenets.data.loading import Prepared, check_skipped
-from mobilenets.engine.predictor import Outputs, Predictor
+from mobilenets.engine.predictor import Classifier, Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
-from mobilenets.errors import DataError, EngineError
+from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
 from mobilenets.tasks.metrics import Counts
+from mobilenets.tasks.task import Metrics
+
+SPLITS = ("train", "validation", "test", "all")
+LabeledImages = Subset | Collection | Dataset | str | PathLike[str]
+"""Images with their right answers; a path is what :func:`~mobilenets.data.dataset.load_collection` takes."""
 
 
+@overload
 def evaluate(
-    model: Predictor | Model | str | PathLike[str], subset: Subset, *, progress: Progress = SILENT
-) -> ClassificationMetrics:
-    """Evaluate a classifier on labeled images.
+    model: Classifier, data: LabeledImages, *, split: str | None = None, progress: Progress = SILENT
+) -> ClassificationMetrics: ...
+@overload
+def evaluate(
+    model: Predictor | Model | str | PathLike[str],
+    data: LabeledImages,
+    *,
+    split: str | None = None,
+    progress: Progress = SILENT,
+) -> Metrics: ...
+def evaluate(
+    model: Predictor | Model | str | PathLike[str],
+    data: LabeledImages,
+    *,
+    split: str | None = None,
+    progress: Progress = SILENT,
+) -> Metrics:
+    """Evaluate a Model of any task on images whose right answers are known.
 
     Args:
         model: The Model, the path of its file, or what predicts with it.
-        subset: Images whose targets are indices into the Model's labels (see :func:`match_labels`).
+        data: Images with their classes, as a folder, a CSV, ``"digits"`` or what was loaded from them, for a
+            classifier. Or a Subset whose targets are what the Model's task takes (for a classifier, indices into its
+            labels), used as it is.
+        split: ``train``, ``validation``, ``test`` or ``all``. By default the test images where ``data`` has them, or
+            where the Model was fitted to ``data``; else all images.
         progress: Receives progress updates.
 
     Returns:
-        Top-1 with its interval, top-5, precision and recall of every class, and the confusion matrix.
+        Metrics of the Model's task. Those of a classifier are top-1 with its interval, top-5, precision and recall of
+        every class, and the confusion matrix: :class:`~mobilenets.tasks.classification.ClassificationMetrics`.
 
     Raises:
-        DataError: If there are no labeled images, or more than a tenth of them are broken.
+        DataError: If there are no labeled images, a class is not one of the Model's, or more than a tenth of the
+            images are broken.
         ModelFileError: If the file cannot be read.
-        EngineError: If the Model cannot be run, or is no classifier.
+        EngineError: If the Model cannot be run, or classes of images say nothing about its task.
     """
-    if not isinstance(subset, Subset):
-        raise DataError(
-            "a Model is evaluated on a Subset, such as load_dataset(folder).test, "
-            f"not on a value of type {type(subset).__name__}"
-        )
     predictor = model if isinstance(model, Predictor) else Predictor(model)
-    task = _classification(predictor.model)
+    _, subset = labeled_images(predictor.model, data, split)
     rows: list[Outputs] = []
-    targets, skipped = [], []
+    kept: list[int] = []
+    skipped = []
     with progress.task("evaluating", len(subset), "images") as bar:
-        for (image, outputs), target in zip(predictor.outputs_many(subset.images), subset.targets, strict=True):
+        for number, (image, outputs) in enumerate(predictor.outputs_many(subset.images)):
             bar.advance()
             if isinstance(outputs, DataError):
                 skipped.append(image.name)
                 progress.note(f"skipped: {outputs}")
             else:
                 rows.append(outputs)
-                targets.append(target)
+                kept.append(number)
     check_skipped(skipped, len(subset))
     if not rows:
         raise DataError("there are no images to evaluate on")
     together = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-    return task.metrics(together, np.array(targets, np.int64), skipped=skipped)
+    return predictor.model.task.metrics(together, subset.take(kept).targets, skipped=skipped)
 
 
-def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None = None) -> ClassificationMetrics:
-    """Evaluate a classifier on labeled images that are in memory, as the network takes them.
+def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None = None) -> Metrics:
+    """Evaluate a Model on images that are in memory, as the network takes them.
 
     Args:
         model: The Model.
-        prepared: Images of the network's size, whose targets are indices into the Model's labels.
+        prepared: Images of the network's size, whose targets are what the Model's task takes.
         threads: Threads to use; by default the cores that this process may use.
 
     Raises:
         DataError: If there are no images.
-        EngineError: If the Model cannot be run, or is no classifier.
+        EngineError: If the Model cannot be run.
     """
-    task, session = _classification(model), Session(model, threads)
+    session = Session(model, threads)
     batches = [
         tuple(session.outputs(prepared.pixels[begin : begin + BATCH]).values())
         for begin in range(0, len(prepared.pixels), BATCH)
     ]
     outputs = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    return task.metrics(outputs, prepared.targets, skipped=prepared.skipped)
+    return model.task.metrics(outputs, prepared.targets, skipped=prepared.skipped)
 
 
-def _classification(model: Model) -> Classification:
+def labeled_images(model: Model, data: LabeledImages, split: str | None = None) -> tuple[str, Subset]:
+    """The images to evaluate a Model on, with targets as its task takes them.
+
+    Args:
+        model: The Model.
+        data: As for :func:`evaluate`.
+        split: As for :func:`evaluate`.
+
+    Returns:
+        The name of the split (``all`` for a Subset), and its images.
+
+    Raises:
+        DataError: If the images cannot be found, have no such split, or are of a class that the Model does not know.
+        EngineError: If classes of images are given for a Model that is no classifier.
+    """
+    if split is not None and split not in SPLITS:
+        raise DataError(f"no split is called {split!r}; known are {', '.join(SPLITS)}")
+    match data:
+        case Subset():
+            if split is not None:
+                raise DataError(f"a Subset is evaluated as a whole; it has no split {split}")
+            return "all", data
+        case Collection():
+            source, collection = data.source, data
+        case Dataset():
+            parts = {name: data.part(name) for name in SPLITS if name != "all"}
+            source, collection = data.source, Collection(data.labels, parts, data.source)
+        case str() | PathLike():
+            source = fspath(data)
+            collection = load_collection(source, reading_of(model, source))
+        case _:
+            raise InputTypeError(
+                "labeled images are a folder, a CSV, a Subset, or what load_collection or load_dataset gives, "
+                f"not a value of type {type(data).__name__}"
+            )
     if not isinstance(model.task, Classification):
-        raise EngineError(f"labeled images evaluate classifiers; the Model's task is {model.task.kind}")
-    return model.task
+        raise EngineError(
+            f"the classes of {source} evaluate a classifier, and this Model's task is {model.task.kind}; "
+            "pass a Subset whose targets are those of the task"
+        )
+    name, subset = _split_of(model, collection, source, split)
+    return name, replace(subset, targets=match_labels(collection, model.task.labels)[subset.targets])
+
+
+def _split_of(model: Model, collection: Collection, source: str, split: str | None) -> tuple[str, Subset]:
+    wanted = split or "test"
+    if wanted in collection.parts:
+        return wanted, collection.parts[wanted]
+    dataset = dataset_fitted_to(model, source) if split != "all" else None
+    if dataset is not None:
+        return wanted, dataset.part(wanted)
+    if split not in (None, "all"):
+        raise DataError(f"{source} gives no {split} images, and the model was not fitted to it; use split all")
+    return "all", collection.everything
 
 
 def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from os import PathLike
-from typing import TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from mobilenets.base.arguments import check_integer
-from mobilenets.data.image import ArrayImage, BytesImage, FileImage, ImageSource
+from mobilenets.base.arguments import check_integer, word_of
+from mobilenets.data.array_image import ChannelOrder
+from mobilenets.data.decoding import ASSUMPTION
+from mobilenets.data.image import ImageSource, image_source, kind_of
 from mobilenets.data.loading import each, source_side
 from mobilenets.data.resizing import resized
 from mobilenets.engine.session import Logits, Session
-from mobilenets.errors import DataError, EngineError
+from mobilenets.errors import AssumptionWarning, DataError, EngineError, InputTypeError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification, ClassPrediction
 from mobilenets.tasks.task import Geometry, Prediction
 
 Item = TypeVar("Item")
 Outputs = tuple[Logits, ...]
 """A network's outputs for one image, each with a leading axis of 1."""
-GivenImage = str | PathLike[str] | bytes | Image.Image | Pixels | ImageSource
-"""An image as callers have it: a path, an encoded image, a Pillow image, RGB pixels, or a source of one."""
+GivenImage = (
+    str | PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.NDArray[Any] | ImageSource
+)
+"""An image as callers have it: a path, the bytes of an encoded image, a file opened in binary mode, a Pillow image, an
+array of pixels, or a source of one."""
 
 
 class Predictor:
@@ -44,45 +50,57 @@ class Predictor:
     def __init__(self, model: Model | str | PathLike[str], threads: int | None = None) -> None:
         self.model = model if isinstance(model, Model) else load(model)
         self.session = Session(self.model, threads)
+        self._assumed: set[str] = set()
 
-    def predict(self, image: GivenImage, *, top: int = 5) -> Prediction:
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model.summary})"
+
+    def predict(self, image: GivenImage, *, top: int = 5, channel_order: str = "rgb") -> Prediction:
         """Predict one image.
 
         Args:
-            image: A path, the bytes of an encoded image, a Pillow image, RGB pixels of any size as uint8 (H, W, 3), or
-                a source of an image.
+            image: A path, the bytes of an encoded image, a file opened in binary mode, a Pillow image, or an array of
+                pixels of any size: uint8 (H, W, 3), or what
+                :func:`~mobilenets.data.array_image.image_of_array` takes.
             top: Largest number of results, at least 1.
+            channel_order: Of an array: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Raises:
-            DataError: If the image is none of these, or cannot be decoded.
+            InputTypeError: If the image is none of these; it is a TypeError and a DataError.
+            DataError: If it cannot be decoded.
             EngineError: If ``top`` makes no sense.
         """
         _check_top(top)
-        return self._decode(*self._run(_as_image(image, "image"), None), top)
+        return self._decode(*self._run(image_source(image, "image", channel_order), None), top)
 
-    def predict_many(self, images: Iterable[GivenImage], *, top: int = 5) -> Iterator[Prediction | DataError]:
+    def predict_many(
+        self, images: Iterable[GivenImage], *, top: int = 5, channel_order: str = "rgb"
+    ) -> Iterator[Prediction | DataError]:
         """Predict many images, in order, on all cores.
 
         Args:
             images: What :meth:`predict` takes, many times.
             top: Largest number of results for each, at least 1.
+            channel_order: Of arrays: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Returns:
             For each image its prediction, or the error that says why there is none.
 
         Raises:
-            DataError: If a single image is given.
+            InputTypeError: If a single image is given, or none.
             EngineError: If ``top`` makes no sense.
         """
         _check_top(top)
-        if isinstance(images, str | bytes | PathLike | Image.Image) or not isinstance(images, Iterable):
-            raise DataError(f"predict_many takes several images, such as a list of paths, not {_kind(images)}")
-        ran_many = self._run_many(enumerate(images, 1), lambda one: _as_image(one[1], f"image {one[0]}"))
+        _check_many(images)
+        word_of(ChannelOrder, channel_order, "channel order", DataError)
+        ran_many = self._run_many(
+            enumerate(images, 1), lambda one: image_source(one[1], f"image {one[0]}", channel_order)
+        )
         return (ran if isinstance(ran, DataError) else self._decode(*ran, top) for _, ran in ran_many)
 
     def outputs_many(self, images: Iterable[ImageSource]) -> Iterator[tuple[ImageSource, Outputs | DataError]]:
         """Each image with the network's outputs, in order, or with the error that says why there are none."""
-        for image, ran in self._run_many(images, lambda one: one):
+        for image, ran in self._run_many(images, image_source):
             yield image, ran if isinstance(ran, DataError) else ran[0]
 
     def _decode(self, outputs: Outputs, geometry: Geometry, top: int) -> Prediction:
@@ -105,6 +123,10 @@ class Predictor:
     def _run(self, image: ImageSource, threads: int | None) -> tuple[Outputs, Geometry]:
         network, preprocessing = self.model.network, self.model.preprocessing
         opened = image.open(source_side(preprocessing, network.height, network.width))
+        assumption = opened.info.get(ASSUMPTION)
+        if assumption is not None and assumption not in self._assumed:
+            self._assumed.add(assumption)
+            warnings.warn(f"{image.name}: {assumption}", AssumptionWarning, stacklevel=2)
         pixels = resized(opened, preprocessing, network.height, network.width, self.session.instruction_set)
         outputs = self.session.outputs(pixels[None], threads=threads)
         box = preprocessing.box(opened.size, network.height, network.width)
@@ -128,60 +150,56 @@ class Classifier(Predictor):
         if not isinstance(self.model.task, Classification):
             raise EngineError(f"the Model is no classifier: its task is {self.model.task.kind}")
 
-    def predict(self, image: GivenImage, *, top: int = 5) -> ClassPrediction:
+    def predict(self, image: GivenImage, *, top: int = 5, channel_order: str = "rgb") -> ClassPrediction:
         """Find the likeliest labels of one image.
 
         Args:
-            image: A path, the bytes of an encoded image, a Pillow image, RGB pixels of any size as uint8 (H, W, 3), or
-                a source of an image.
+            image: A path, the bytes of an encoded image, a file opened in binary mode, a Pillow image, or an array of
+                pixels of any size: uint8 (H, W, 3), or what
+                :func:`~mobilenets.data.array_image.image_of_array` takes.
             top: Number of labels, at least 1.
+            channel_order: Of an array: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Raises:
-            DataError: If the image is none of these, or cannot be decoded.
+            InputTypeError: If the image is none of these; it is a TypeError and a DataError.
+            DataError: If it cannot be decoded.
             EngineError: If ``top`` makes no sense.
         """
-        return cast("ClassPrediction", super().predict(image, top=top))
+        return cast("ClassPrediction", super().predict(image, top=top, channel_order=channel_order))
 
-    def predict_many(self, images: Iterable[GivenImage], *, top: int = 5) -> Iterator[ClassPrediction | DataError]:
+    def predict_many(
+        self, images: Iterable[GivenImage], *, top: int = 5, channel_order: str = "rgb"
+    ) -> Iterator[ClassPrediction | DataError]:
         """Find the likeliest labels of many images, in order, on all cores.
 
         Args:
             images: What :meth:`predict` takes, many times.
             top: Number of labels for each, at least 1.
+            channel_order: Of arrays: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Returns:
             For each image its prediction, or the error that says why there is none.
 
         Raises:
-            DataError: If a single image is given.
+            InputTypeError: If a single image is given, or none.
             EngineError: If ``top`` makes no sense.
         """
-        return cast("Iterator[ClassPrediction | DataError]", super().predict_many(images, top=top))
+        predictions = super().predict_many(images, top=top, channel_order=channel_order)
+        return cast("Iterator[ClassPrediction | DataError]", predictions)
 
 
-def _as_image(image: GivenImage, name: str) -> ImageSource:
-    """What a caller gave as a source; ``name`` is what messages call an image that has no name of its own."""
-    match image:
-        case str() | PathLike():
-            return FileImage(image)
-        case bytes():
-            return BytesImage(name, image)
-        case Image.Image():
-            return ArrayImage(name, np.asarray(image.convert("RGB")))
-        case np.ndarray():
-            return ArrayImage(name, image)
-        case ImageSource():
-            return image
-        case _:
-            raise DataError(
-                f"{name} must be a path, the bytes of an encoded image, a Pillow image or RGB pixels as a NumPy array "
-                f"of uint8 (H, W, 3), not {_kind(image)}"
-            )
-
-
-def _kind(given: object) -> str:
-    """What a message calls a thing of the wrong kind."""
-    return f"a value of type {type(given).__name__}"
+def _check_many(images: object) -> None:
+    """Refuse a single image: an array of one would be taken for as many images as it has rows."""
+    single = isinstance(images, str | bytes | bytearray | memoryview | PathLike | Image.Image) or hasattr(
+        images, "read"
+    )
+    if single or not isinstance(images, Iterable):
+        raise InputTypeError(f"predict_many takes several images, such as a list of paths, not {kind_of(images)}")
+    if isinstance(images, np.ndarray) and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))):
+        raise InputTypeError(
+            f"predict_many takes several images, such as an array (N, H, W, 3), not {images.shape}; "
+            "predict takes a single one"
+        )
 
 
 def _check_top(top: int) -> None:

@@ -14,7 +14,7 @@ from mobilenets.base.arguments import check_integer
 from mobilenets.base.processors import cores
 from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
-from mobilenets.errors import EngineError, ModelError
+from mobilenets.errors import EngineError, InputTypeError, ModelError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.native import _native
@@ -95,7 +95,7 @@ def measured_peak(instruction_set: str, *, integer: bool) -> float:
 
 
 class Session:
-    """Runs one Model on pixels. May be used by several threads at once.
+    """Runs one Model on pixels. May be used by several threads at once, pickled and copied.
 
     The results are the same bits for every number of threads. Several Sessions share one set of threads, so that
     together they never run more of them than there are cores.
@@ -118,6 +118,7 @@ class Session:
 
     def __init__(self, model: Model, threads: int | None = None, *, tune: bool | None = None) -> None:
         _check_threads(threads)
+        self._asked = threads, tune
         self.model = model
         self.threads = threads or cores()
         self.instruction_set = chosen_instruction_set()
@@ -132,6 +133,15 @@ class Session:
             from mobilenets.engine.tuning import tune_once  # few ask, and it needs to hash and to write files
 
             tune_once(self._runner, model, self.instruction_set, self.threads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process plans again: for its own cores, where no number of threads was asked for."""
+        threads, tune = self._asked
+        return _made_again, (type(self), self.model, threads, tune)
+
+    def __repr__(self) -> str:
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{type(self).__name__}({self.model.summary}; {threads}, {self.instruction_set})"
 
     def run(self, pixels: npt.NDArray[Any], *, threads: int | None = None) -> Logits:
         """The network's (first) output.
@@ -212,11 +222,21 @@ class Session:
         return self._runner.packed_bytes
 
     def _check(self, pixels: npt.NDArray[Any]) -> Pixels:
+        if not isinstance(pixels, np.ndarray):
+            raise InputTypeError(
+                f"pixels must be a NumPy array, uint8 (N, height, width, 3), not {type(pixels).__name__}; "
+                "a Classifier takes paths, bytes and images of any size"
+            )
         try:
             check_pixels(self.model.network, pixels)
         except ModelError as error:
             raise EngineError(str(error)) from None
         return np.ascontiguousarray(pixels)
+
+
+def _made_again(kind: type[Session], model: Model, threads: int | None, tune: bool | None) -> Session:
+    """A Session as it was pickled or copied."""
+    return kind(model, threads, tune=tune)
 
 
 def _check_threads(threads: int | None) -> None:

@@ -27,12 +27,11 @@ from mobilenets.formats.c.run import NoCompilerError
 from mobilenets.formats.format import Footprint, Format, Options, Outputs, Writer
 from mobilenets.formats.registry import format_of, writable
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels, check_pixels
+from mobilenets.model.preprocessing import RGB_CHANNELS, Pixels, check_pixels
 from mobilenets.tasks.task import Agreement
 
 MOST_IMAGES = 8
 """Real images that a written file is run on; of more, a selection spread evenly."""
-RGB_CHANNELS = 3
 FLOAT_TOLERANCE = 1e-4
 """Largest difference of a float32 file's outputs, as a share of the largest value. Ten times what is seen."""
 HALF_TOLERANCE = 0.02

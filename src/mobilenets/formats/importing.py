@@ -11,12 +11,25 @@ from typing import Any
 from mobilenets.architecture.layers import Activation
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError
+from mobilenets.formats.assumed import (
+    PreprocessingOptions,
+    Scaling,
+    assumption,
+    formula,
+    known_parts,
+    scaling_name,
+    scaling_of,
+    sources,
+    with_known,
+)
 from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.download import fetch, fetch_from_hub
 from mobilenets.formats.format import Resolution
-from mobilenets.formats.published import imagenet_labels, published_source
+from mobilenets.formats.input_statistics import scaling_by_statistics
+from mobilenets.formats.published import KERAS_ADDRESS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification
@@ -30,19 +43,33 @@ def import_model(
     *,
     resolution: Resolution | None = None,
     labels: tuple[str, ...] | None = None,
+    input_scaling: Scaling | None = None,
+    crop: float | None = None,
+    resize: str | None = None,
+    interpolation: str | None = None,
+    dequantized: bool = False,
     progress: Progress = SILENT,
 ) -> Model:
     """Read published or foreign weights into a Model.
 
     The format is recognized by content, not by name. The file's SHA-256 and where it came from are kept in the Model's
-    provenance, under ``imported``.
+    provenance, under ``imported``, and so is, for every part of the preprocessing, whether the file says it or it is
+    assumed. Few files do; a network that was trained on otherwise scaled pixels answers wrongly until it is said.
 
     Args:
         source: A file or folder; ``https://…``; ``hub:owner/name`` or ``hub:owner/name@revision``; or a published
             network by its short name (see :func:`~mobilenets.formats.published.published_source`).
         resolution: Input side in pixels, or (height, width), where the source leaves it open.
         labels: Class names. By default those in the source; else ImageNet's for 1,000 or 1,001 classes; else numbers.
-        progress: Receives progress updates of downloads.
+        input_scaling: How pixels are scaled for the network: ``"-1..1"``, ``"0..1"``, ``"imagenet"``, ``"0..255"``,
+            ``"MEAN/STD"`` or (mean, std), on the scale where white is 1. By default what the source says, else what is
+            usual for its format; likewise the next three.
+        crop: Share of the largest centred box that is kept, by side.
+        resize: ``"crop"``, or ``"squash"`` for the whole image, stretched.
+        interpolation: Filter of the resize: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"box"``.
+        dequantized: Whether to make an int8 network float32 (see
+            :func:`~mobilenets.model.integer_weights.dequantize`).
+        progress: Receives progress updates of downloads, and a note where the input scaling is assumed.
 
     Returns:
         A float32 Model, or an int8 one where the source is quantized. Its session reads uint8 images
@@ -58,17 +85,36 @@ def import_model(
         ...
     mobilenets.errors.FormatError: 'keras:0.25-100' is not published; known are keras:WIDTH-RESOLUTION, ...
     """
+    preprocessing = PreprocessingOptions(input_scaling, crop, resize, interpolation)
+    preprocessing.check()
     path, origin = _find(str(source), progress)
     found = Source(path)
     model = _read(found, resolution, labels)
     if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
         names = imagenet_labels(len(model.task.labels))
         model = replace(model, task=Classification(names)) if names else model
+    if origin.startswith(KERAS_ADDRESS):
+        model = with_known(model, {"input_scaling": "Keras, which published it"})
+    model = preprocessing.apply(dequantize(_with_evidence(model)) if dequantized else _with_evidence(model))
     provenance = Provenance.of(model)
     imported = replace(provenance.imported or Imported(), source=origin)
     if path.is_file():
         imported = replace(imported, sha256=hashlib.sha256(found.data).hexdigest())
+    if doubt := assumption(model):
+        progress.note(doubt)
     return replace(model, provenance=replace(provenance, imported=imported).encode())
+
+
+def _with_evidence(model: Model) -> Model:
+    """A Model as its reader gives it, with the input scaling that its statistics fit where the file says none."""
+    if "input_scaling" in known_parts(model):
+        return model
+    fitting = scaling_by_statistics(model)
+    if fitting is None:
+        return model
+    mean, std = scaling_of(fitting)
+    scaled = replace(model, preprocessing=replace(model.preprocessing, mean=mean, std=std))
+    return with_known(scaled, {"input_scaling": "fits the first batch norm"})
 
 
 def _find(source: str, progress: Progress) -> tuple[Path, str]:
@@ -114,7 +160,6 @@ def recognition(model: Model) -> dict[str, Any]:
     network, imported = model.network, Provenance.of(model).imported
     epsilons = sorted({norm.epsilon for layer in network.layers if (norm := layer.batch_norm)})
     activations = sorted({layer.activation for layer in network.layers} - {Activation.NONE})
-    preprocessing = model.preprocessing
     return {
         "family": (imported and imported.format) or "mobilenets",
         "network": network.name,
@@ -125,9 +170,22 @@ def recognition(model: Model) -> dict[str, Any]:
         "padding": str(network.padding_policy),
         "batch_norm": ", ".join(f"ε {epsilon:g}" for epsilon in epsilons) or "folded",
         "activation": ", ".join(activations) or "none",
-        "input_scaling": f"(pixel / 255 − {_short(preprocessing.mean)}) / {_short(preprocessing.std)}",
+        **_preprocessing_facts(model),
         "precision": model.precision,
     }
+
+
+def _preprocessing_facts(model: Model) -> dict[str, str]:
+    """Each part of the preprocessing, and in brackets where it comes from."""
+    preprocessing, known = model.preprocessing, sources(model)
+    name, computed = scaling_name(preprocessing), formula(preprocessing)
+    values = {
+        "input_scaling": computed if name == computed else f"{name}: {computed}",
+        "crop": f"{preprocessing.crop_fraction:.4g}",
+        "resize": str(preprocessing.fit),
+        "interpolation": str(preprocessing.interpolation),
+    }
+    return {part: f"{value} [{known[part]}]" if part in known else value for part, value in values.items()}
 
 
 def _meaning(task: Task) -> dict[str, Any]:
@@ -136,10 +194,6 @@ def _meaning(task: Task) -> dict[str, Any]:
         return {"task": task.kind}
     labels = "numbered" if task.is_numbered else f"{task.labels[0]!r} to {task.labels[-1]!r}"
     return {"classes": len(task.labels), "labels": labels}
-
-
-def _short(values: tuple[float, ...]) -> str:
-    return f"{values[0]:.4g}" if len(set(values)) == 1 else f"({', '.join(f'{value:.4g}' for value in values)})"
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported
 
 Value = TypeVar("Value")
@@ -88,9 +88,14 @@ def from_keras(
             epsilon=config.epsilon,
             activation=config.activation,
             paddings=_paddings(config),
-            preprocessing=config.preprocessing,
+            preprocessing=config.preprocessing or Preprocessing(),
             labels=labels,
-            imported=Imported("keras", name, configuration=config_text is not None),
+            imported=Imported(
+                "keras",
+                name,
+                configuration=config_text is not None,
+                known={"input_scaling": "a Rescaling layer"} if config.preprocessing else {},
+            ),
         ),
     )
 
@@ -174,14 +179,14 @@ class KerasConfig:
         epsilon: Of every batch norm.
         activation: After every layer but the last.
         padding: By the name of the Keras layer that it applies to; None where Keras's ``same`` applies.
-        preprocessing: From a ``Rescaling`` layer where there is one.
+        preprocessing: From a ``Rescaling`` layer; None where there is none.
     """
 
     resolution: tuple[int, int] | None = None
     epsilon: float = 1e-3
     activation: Activation = Activation.RELU6
     padding: Mapping[str, Padding | None] = field(default_factory=dict)
-    preprocessing: Preprocessing = Preprocessing()
+    preprocessing: Preprocessing | None = None
 
 
 def read_config(text: str | bytes) -> KerasConfig:
@@ -213,7 +218,7 @@ def _configured(layers: list[tuple[str, str, dict[str, Any]]]) -> KerasConfig:
     epsilons: dict[float, str] = {}
     activations: dict[Activation, str] = {}
     padding: dict[str, Padding | None] = {}
-    preprocessing = Preprocessing()
+    preprocessing: Preprocessing | None = None
     pending: Padding | None = None
     for kind, name, config in layers:
         if kind == "InputLayer" and resolution is None:
@@ -250,7 +255,7 @@ def _input_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
     shape = config.get("batch_shape") or config.get("batch_input_shape")
     if shape is None or len(shape) != 4 or shape[1] is None or shape[2] is None:
         return None
-    if shape[3] != 3:
+    if shape[3] != RGB_CHANNELS:
         raise FormatError(f"the Keras model's input is {shape}; this package reads RGB in channels-last order")
     return int(shape[1]), int(shape[2])
 

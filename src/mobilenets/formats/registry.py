@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from mobilenets.base.suffixes import taken_for
 from mobilenets.errors import FormatError
 from mobilenets.formats.c.run import run_c
 from mobilenets.formats.c.write import COptions, write_c
@@ -191,7 +192,7 @@ def format_of(path: Path, name: str | None = None) -> str:
         name: A name of :data:`FORMATS`; by default the path's suffix tells.
 
     Raises:
-        FormatError: If no format that is written has that name or suffix.
+        FormatError: If no format that is written has that name or suffix, or the suffix is that of another format.
 
     >>> format_of(Path("model.tflite"))
     'litert'
@@ -200,9 +201,22 @@ def format_of(path: Path, name: str | None = None) -> str:
     if name is not None:
         if name not in known:
             raise FormatError(f"no format is called {name!r}; known are {', '.join(known)}")
+        _check_suffix(path, known[name][0])
         return name
     for each, (row, _) in known.items():
-        if path.suffix in row.suffixes:
+        if path.suffix.lower() in row.suffixes:
             return each
     suffixes = ", ".join(f"{row.suffixes[0]} ({each})" for each, (row, _) in known.items())
     raise FormatError(f"{path} does not say its format; name one, or end it in {suffixes}")
+
+
+def _check_suffix(path: Path, row: Format) -> None:
+    """Raise if a path has the suffix of another kind of file than that of the format that is asked for."""
+    other = taken_for(path, row.suffixes)
+    if other is None:
+        return
+    by_suffix = [name for name, (each, _) in writable().items() if path.suffix.lower() in each.suffixes]
+    instead = f", or for {other} say --to {by_suffix[0]}" if by_suffix else ""
+    raise FormatError(
+        f"{path} has the name of {other}, and {row.title} is to be written: end it in {row.suffixes[0]}{instead}"
+    )

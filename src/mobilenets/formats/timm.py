@@ -20,7 +20,7 @@ from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import WEIGHTS_FILES, Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
+from mobilenets.model.preprocessing import RGB_CHANNELS, Interpolation, Preprocessing, ResizeMode
 from mobilenets.model.provenance import Imported
 
 CONFIG_FILE = "config.json"
@@ -76,7 +76,12 @@ def from_timm_tensors(
             padding_policy=PaddingPolicy.SYMMETRIC,
             preprocessing=preprocessing,
             labels=labels or names,
-            imported=Imported("timm", file_name, architecture=None if architecture is None else str(architecture)),
+            imported=Imported(
+                "timm",
+                file_name,
+                architecture=None if architecture is None else str(architecture),
+                known=_known(config),
+            ),
         ),
     )
 
@@ -105,9 +110,9 @@ def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocess
     """Resolution, preprocessing and class names of a configuration."""
     try:
         details = config.get("pretrained_cfg", {})
-        channels, height, width = details.get("input_size", (3, 224, 224))
-        if channels != 3:
-            raise FormatError(f"the configuration says {channels} input channels; 3 are read")
+        channels, height, width = details.get("input_size", (RGB_CHANNELS, 224, 224))
+        if channels != RGB_CHANNELS:
+            raise FormatError(f"the configuration says {channels} input channels; {RGB_CHANNELS} are read")
         mean, std = details.get("mean", DEFAULTS.mean), details.get("std", DEFAULTS.std)
         preprocessing = Preprocessing(
             mean=(float(mean[0]), float(mean[1]), float(mean[2])),
@@ -122,6 +127,14 @@ def _read_config(config: Mapping[str, Any]) -> tuple[tuple[int, int], Preprocess
         return (int(height), int(width)), preprocessing, labels
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, ModelError) as error:
         raise FormatError(f"the configuration is not readable: {error}") from None
+
+
+def _known(config: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of the preprocessing that a configuration says."""
+    details = config.get("pretrained_cfg", {})
+    keys = {"input_scaling": ("mean", "std"), "crop": ("crop_pct",), "resize": ("crop_mode", "crop_pct")}
+    keys["interpolation"] = ("interpolation",)
+    return {part: CONFIG_FILE for part, needed in keys.items() if any(key in details for key in needed)}
 
 
 def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor] | None:

@@ -157,7 +157,7 @@ def _adapted(network: Network, tensors: Mapping[str, NamedTensor], options: Impo
         layers.pop()
     elif "classifier.bias" not in tensors:
         layers[-1] = replace(layers[-1], bias=False)  # type: ignore[call-arg]
-    name = f"{network.name}_{HEAD}" if f"{HEAD}.weight" in tensors else network.name
+    name = f"{network.name}_h" if f"{HEAD}.weight" in tensors else network.name
     return replace(network, name=name, layers=tuple(layers), outputs=(layers[-1].name,))
 
 

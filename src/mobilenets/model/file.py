@@ -21,6 +21,7 @@ import json
 import mmap
 from collections.abc import Mapping
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.suffixes import EXPORTED, taken_for
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.packing import BFLOAT16, pack, read_only, take_subnets, unpack
@@ -71,14 +73,35 @@ LARGEST_METADATA = 32 << 20
 _TYPES = {"F32": np.float32, "I8": np.int8, "U8": np.uint8, "I32": np.int32, "I16": np.int16, "BF16": BFLOAT16}
 
 
+SUFFIX = ".safetensors"
+"""Of a Model file."""
+
+
+def check_model_path(path: str | PathLike[str]) -> None:
+    """Raise if a file of this name would be taken for another thing than a Model file.
+
+    Raises:
+        ModelFileError: Naming what it would be taken for, and how that is made.
+    """
+    target = Path(path)
+    other = taken_for(target, (SUFFIX,))
+    if other is None:
+        return
+    named = target.with_suffix(SUFFIX)
+    then = f", and then: mobilenets export {named} -o {target}" if target.suffix.lower() in EXPORTED else ""
+    raise ModelFileError(f"{target} has the name of {other}, and a Model file is to be written: write {named}{then}")
+
+
 def save(model: Model, path: str | PathLike[str]) -> None:
     """Write a Model file atomically.
 
     Raises:
+        ModelFileError: If the path has the suffix of another kind of file, such as ``.tflite``.
         ModelError: If :func:`load` would refuse the task, the provenance holds what JSON cannot, or weights are
             declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
     """
+    check_model_path(path)
     write_atomically(fspath(path), _serialized(model))
 
 

@@ -216,6 +216,7 @@ def check_finite(model: Model) -> None:
         CompressionError: Naming the first tensor that holds a NaN, an infinity, a negative variance, or a number so
             large that products of a few of them are none any more.
     """
+    variances = {layer.batch_norm_names[-1] for layer in model.network.layers if layer.batch_norm is not None}
     for name, tensor in model.parameters.items():
         wrong = int(np.count_nonzero(~np.isfinite(tensor)))
         if wrong:
@@ -225,7 +226,7 @@ def check_finite(model: Model) -> None:
             raise CompressionError(
                 f"{name} holds {largest:g}; parameters beyond {LARGEST_PARAMETER:g} overflow when they are multiplied"
             )
-        if name.endswith("running_var") and tensor.min(initial=0) < 0:
+        if name in variances and tensor.min(initial=0) < 0:
             raise CompressionError(f"{name} holds the negative variance {tensor.min()}; the Model is broken")
 
 

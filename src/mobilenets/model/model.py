@@ -18,6 +18,7 @@ from mobilenets.architecture.multipliers import check_resolution
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_width
 from mobilenets.base.records import record
+from mobilenets.base.text import size
 from mobilenets.errors import ModelError
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
@@ -91,6 +92,14 @@ class Model:
         if not isinstance(self.task, Classification):
             raise ModelError(f"only a classifier has labels; this Model's task is {self.task.kind}")
         return self.task.labels
+
+    @property
+    def summary(self) -> str:
+        """What it is, in a line: ``mobilenet_v1, width 0.25, 32×32, int8, 240 kB, image classifier over 3 classes``."""
+        return f"{self.network.summary}, {self.precision}, {size(self.parameter_bytes)}, {self.task.description}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary})"
 
     @property
     def precision(self) -> str:

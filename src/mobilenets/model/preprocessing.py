@@ -20,6 +20,8 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 
+RGB_CHANNELS = 3
+"""Channels of an image."""
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -101,7 +103,7 @@ class Preprocessing:
         """Crop and resize in one call.
 
         Args:
-            image: An upright RGB image (see :func:`mobilenets.data.image.decode_image`).
+            image: An upright RGB image (see :func:`mobilenets.data.decoding.decode_image`).
             height: Input height of the network, in pixels.
             width: Input width of the network, in pixels.
 
@@ -158,7 +160,7 @@ def normalization(
     Returns:
         float64 (channels,), twice.
     """
-    if channels == 3:
+    if channels == RGB_CHANNELS:
         return np.array(preprocessing.mean, dtype=np.float64), np.array(preprocessing.std, dtype=np.float64)
     return np.zeros(channels), np.ones(channels)
 
@@ -196,7 +198,8 @@ def check_pixels(network: Network, pixels: object) -> None:
     needed = f"{network.name} needs uint8 (N, {', '.join(map(str, expected))})"
     if not isinstance(pixels, np.ndarray):
         raise ModelError(f"pixels must be a NumPy array, not {type(pixels).__name__}; {needed}")
-    raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {needed}, from 0 to 255 and not normalized")
+    hint = "; give a single image as pixels[None]" if pixels.shape == expected else ""
+    raise ModelError(f"pixels are {pixels.dtype} {pixels.shape}; {needed}, from 0 to 255 and not normalized{hint}")
 
 
 def _three(value: Any) -> tuple[float, float, float]:

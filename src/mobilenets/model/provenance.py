@@ -203,6 +203,8 @@ class Imported(_Part):
         moving_averages: Whether a TF-slim checkpoint held averaged weights, which are taken.
         logits_scale: Scale that a LiteRT file has for its first output, whose values are real here.
         logits_zero_point: Zero point that it has for it.
+        known: What said each part of the preprocessing that the file says, as a reader found it.
+        preprocessing: The value of each part, and whether it was known, given or assumed.
     """
 
     TYPES: ClassVar = {
@@ -215,6 +217,8 @@ class Imported(_Part):
         "moving_averages": bool,
         "logits_scale": _NUMBER,
         "logits_zero_point": int,
+        "known": dict,
+        "preprocessing": dict,
     }
     NAMES: ClassVar = {"format": "from"}
 
@@ -227,6 +231,8 @@ class Imported(_Part):
     moving_averages: bool | None = None
     logits_scale: float | None = None
     logits_zero_point: int | None = None
+    known: Json | None = None
+    preprocessing: Json | None = None
 
 
 @dataclass(frozen=True)

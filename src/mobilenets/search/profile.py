@@ -15,6 +15,7 @@ import numpy as np
 
 from mobilenets.architecture.network import Network
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.suffixes import taken_for
 from mobilenets.errors import PlanningError
 from mobilenets.tasks.classification import class_count
 
@@ -220,7 +221,12 @@ class DeviceProfile:
         return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
 
     def save(self, path: str | Path) -> None:
-        """Write the profile as JSON, atomically."""
+        """Write the profile as JSON, atomically.
+
+        Raises:
+            PlanningError: If the path has the suffix of another kind of file, such as ``.safetensors``.
+        """
+        check_profile_path(Path(path))
         write_atomically(Path(path), (json.dumps(self.to_json(), indent=1) + "\n").encode())
 
     @staticmethod
@@ -257,6 +263,18 @@ class DeviceProfile:
         if not points:
             raise PlanningError(f"{path} is a device profile without a single measurement")
         return profile
+
+
+def check_profile_path(path: Path) -> None:
+    """Raise if a file of this name would be taken for another thing than a device profile.
+
+    Raises:
+        PlanningError: Naming what it would be taken for.
+    """
+    other = taken_for(path, (".json",))
+    if other is not None:
+        named = path.with_suffix(".json")
+        raise PlanningError(f"{path} has the name of {other}, and a device profile is JSON: write {named}")
 
 
 def _point(data: dict[str, Any]) -> Point:

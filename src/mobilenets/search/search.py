@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
@@ -316,7 +317,7 @@ def _test(request: SearchRequest, finished: Finished) -> tuple[ClassificationMet
     prepared = prepare(
         request.dataset.test, model.preprocessing, network.height, network.width, progress=request.progress
     )
-    evaluation = evaluate_prepared(model, prepared)
+    evaluation = cast("ClassificationMetrics", evaluate_prepared(model, prepared))  # of a Model that was fitted
     if request.device is not None:
         return evaluation, None
     (spent,) = time_sessions([Session(model, request.threads)], progress=request.progress)

@@ -110,7 +110,7 @@ class Subnet:
 
 def accuracy_on(model: Model, prepared: Prepared) -> float:
     """Top-1 of a Model on prepared images, as a share of 1."""
-    return evaluate_prepared(model, prepared).top1
+    return evaluate_prepared(model, prepared).primary.value
 
 
 def evaluate_subnets(

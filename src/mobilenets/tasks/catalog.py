@@ -9,7 +9,7 @@ from mobilenets.errors import ModelError
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Task
 
-TASKS: Mapping[str, Callable[[Mapping[str, Any]], Task]] = {
+TASKS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "classification": Classification.from_json,
 }
 """What reads each task's :meth:`~mobilenets.tasks.task.Task.encode`."""

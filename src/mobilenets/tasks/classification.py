@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
+from mobilenets.base.text import percent
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.metrics import Counts, Share, confusion_matrix, decibels
 from mobilenets.tasks.task import Agreement, Array, Geometry, Metric, Outputs
 
 CONFIDENT = 0.5
 """Probability of the likeliest class from which on a Model is called confident."""
+SHOWN_LABELS = 3
+"""Labels that the representation of a task shows."""
 
 
 @record(frozen=True)
@@ -31,6 +34,10 @@ class ClassPrediction:
     name: str
     labels: tuple[tuple[str, float], ...]
 
+    def __repr__(self) -> str:
+        labels = ", ".join(f"{label} {percent(probability)}" for label, probability in self.labels)
+        return f"ClassPrediction({self.name!r}: {labels})"
+
     @property
     def label(self) -> str:
         """The likeliest label."""
@@ -40,6 +47,11 @@ class ClassPrediction:
     def probability(self) -> float:
         """Probability of the likeliest label."""
         return self.labels[0][1]
+
+    @property
+    def summary(self) -> str:
+        """The labels with their probabilities in percent, likeliest first."""
+        return "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in self.labels)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -94,6 +106,10 @@ class ClassificationMetrics:
     confusion: Counts
     top5_correct: int
     skipped: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        share = f"top-1 {percent(self.top1)}" if self.images else "no images"
+        return f"ClassificationMetrics({share}, {self.images} images, {len(self.labels)} classes)"
 
     @property
     def images(self) -> int:
@@ -210,6 +226,10 @@ class Classification:
     """
 
     labels: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(label) for label in self.labels[:SHOWN_LABELS])
+        return f"Classification({len(self.labels)} labels: {shown}{' …' * (len(self.labels) > SHOWN_LABELS)})"
 
     def __post_init__(self) -> None:
         if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):

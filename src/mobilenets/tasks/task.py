@@ -56,6 +56,10 @@ class Prediction(Protocol):
     def name(self) -> str:
         """What the image is called."""
 
+    @property
+    def summary(self) -> str:
+        """One line for people, without the name: ``cat 98.1 %  dog 1.2 %``."""
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
 

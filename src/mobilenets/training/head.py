@@ -8,6 +8,7 @@ from mobilenets.architecture.layers import GlobalAveragePool, Layer, Linear, Poi
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import RGB_CHANNELS
 
 
 def with_classes(network: Network, classes: int) -> Network:
@@ -81,5 +82,5 @@ def check_classifier(model: Model) -> None:
     if model.quantization is not None:
         raise TrainingError("the weights are int8; training starts from a float32 Model")
     output_layer(model.network)
-    if model.network.channels != 3:
-        raise TrainingError(f"{model.network.name} takes {model.network.channels} channels; images have 3")
+    if model.network.channels != RGB_CHANNELS:
+        raise TrainingError(f"{model.network.name} takes {model.network.channels} channels; images have {RGB_CHANNELS}")

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import TrainingError
+from mobilenets.tasks.classification import top1
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, BatchSource
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile
@@ -182,7 +183,7 @@ class TrainingState(Generic[Trainable]):
                 f"try a learning rate below {self.recipe.learning_rate}"
             )
         self.sums.loss += value * len(batch.images)
-        self.sums.right += int((logits.detach().argmax(1) == batch.targets.argmax(1)).sum())
+        self.sums.right += top1(logits.detach().float().cpu().numpy(), batch.targets.argmax(1).cpu().numpy()).count
         self.sums.images += len(batch.images)
 
     def learning_rate(self, step: int | None = None) -> float:

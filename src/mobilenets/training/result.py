@@ -46,6 +46,9 @@ class Fit:
     float_model: Model | None = None
     quality: QualityReport | None = None
 
+    def __repr__(self) -> str:
+        return f"Fit({self.model!r}, {self.evaluation!r}, epoch {self.best_epoch + 1} of {len(self.history)})"
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready figures of the run: of the test images, of every epoch, and how long it took.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.suffixes import EXPORTED, taken_for
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import save
 
@@ -30,14 +31,34 @@ def fine_tuning_checkpoint(folder: Path, width: float, resolution: int) -> Path:
     return folder / f"fine-tune-{width:g}-{resolution}.checkpoint.safetensors"
 
 
+def check_run_path(folder: Path) -> None:
+    """Raise if the output of a run is a file, or would be taken for one.
+
+    Raises:
+        TrainingError: Naming the folder to give instead.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise TrainingError(f"{folder} is a file; the output must be a folder")
+    other = None if folder.exists() else taken_for(folder, ())
+    if other is not None:
+        stem = folder.with_suffix("")
+        then = (
+            f", and then: mobilenets export {stem / MODEL_FILE} -o {folder}"
+            if folder.suffix.lower() in EXPORTED
+            else ""
+        )
+        raise TrainingError(
+            f"{folder} has the name of {other}, and the output is a folder with {MODEL_FILE} in it: give {stem}{then}"
+        )
+
+
 def claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
     """Make the output folder and check that it can be written to, before any work is done.
 
     Raises:
         TrainingError: If it cannot, or holds what must not be overwritten.
     """
-    if folder.exists() and not folder.is_dir():
-        raise TrainingError(f"{folder} is a file; the output must be a folder")
+    check_run_path(folder)
     model, unfinished = folder / MODEL_FILE, folder / CHECKPOINT_FILE
     if not replace_existing and not resume:
         if unfinished.exists():

@@ -59,6 +59,22 @@ def test_the_shallow_network_lacks_the_five_equal_blocks() -> None:
     assert (round(shallow.macs / 1e6), round(shallow.parameters / 1e6, 1)) == (307, 2.9)
 
 
+@pytest.mark.parametrize(
+    ("changes", "macs", "parameters"),
+    [({"head": True}, 620_120_576, 5_282_600), ({"width_multiplier": 1.25}, 879_516_800, 6_270_840)],
+)
+def test_exact_cost_of_timms_variants(changes: dict[str, Any], macs: int, parameters: int) -> None:
+    total = cost(mobilenet_v1(**changes))
+    assert (total.macs, total.parameters) == (macs, parameters)
+
+
+def test_the_extra_head_stands_before_the_pool_and_is_never_narrowed() -> None:
+    network = mobilenet_v1(head=True, width_multiplier=0.5)
+    assert [layer.name for layer in network.layers[-4:]] == ["block13.pointwise", "head", "pool", "classifier"]
+    assert str(network.shapes["head"]) == "1024×7×7"
+    assert mobilenet_v1(head=True, width_multiplier=1.25).shapes["head"].channels == 1280
+
+
 def test_twenty_eight_layers_have_weights() -> None:
     assert sum(layer.has_weight for layer in mobilenet_v1().layers) == 28
 

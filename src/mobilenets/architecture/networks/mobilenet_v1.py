@@ -12,8 +12,6 @@ from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding, check_resolution
 from mobilenets.architecture.network import Network
-from mobilenets.base.arguments import is_integer
-from mobilenets.errors import ArchitectureError
 
 
 class Row(NamedTuple):
@@ -24,6 +22,7 @@ class Row(NamedTuple):
 
 
 STEM_CHANNELS = 32
+HEAD_CHANNELS = 1024
 
 TABLE_1 = (
     Row(stride=1, channels=64),
@@ -52,6 +51,7 @@ def mobilenet_v1(
     classes: int = 1000,
     rows: tuple[Row, ...] = TABLE_1,
     full_convolution: bool = False,
+    head: bool = False,
     rounding: Rounding = ONE_FOR_ONE,
     padding_policy: PaddingPolicy = PaddingPolicy.SAME,
     activation: Activation = Activation.RELU,
@@ -66,6 +66,8 @@ def mobilenet_v1(
         classes: Outputs of the last layer.
         rows: The depthwise separable blocks.
         full_convolution: Put one standard 3×3 convolution in the place of each block (Table 4's comparison).
+        head: Put one more pointwise convolution between the last block and the pool, as timm's ``mobilenetv1_100h``
+            does: of 1024 channels, which α widens and does not narrow.
         rounding: How α becomes channel counts.
         padding_policy: How maps are padded.
         activation: After every layer but the last: ReLU in the paper, ReLU6 in the released weights.
@@ -80,8 +82,6 @@ def mobilenet_v1(
     (16, '512×5×5')
     """
     height, width = check_resolution(resolution)
-    if not (is_integer(classes) and classes >= 1):
-        raise ArchitectureError(f"a classifier needs at least one class, not {classes!r}")
     body = Body(
         height=height,
         width=width,
@@ -97,5 +97,7 @@ def mobilenet_v1(
             body.convolution(f"block{number}", row.channels, stride=row.stride)
         else:
             body.depthwise_separable(f"block{number}", row.channels, stride=row.stride)
+    if head:
+        body.pointwise("head", HEAD_CHANNELS, multiplier=max(width_multiplier, 1.0))
     body.classifier(classes)
     return body.network(name)

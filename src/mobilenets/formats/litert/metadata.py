@@ -18,6 +18,7 @@ import numpy as np
 
 from mobilenets.errors import MissingDependencyError
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import RGB_CHANNELS
 from mobilenets.tasks.classification import Classification
 
 NAME = "TFLITE_METADATA"
@@ -71,7 +72,7 @@ def mediapipe_normalization(model: Model) -> tuple[float, float]:
     are, where the channels differ; the graph then normalizes them itself.
     """
     mean, std = model.preprocessing.mean, model.preprocessing.std
-    if len(set(mean)) > 1 or len(set(std)) > 1 or model.network.channels != 3:
+    if len(set(mean)) > 1 or len(set(std)) > 1 or model.network.channels != RGB_CHANNELS:
         return 0.0, 1.0
     return 255 * mean[0], 255 * std[0]
 

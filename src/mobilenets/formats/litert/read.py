@@ -160,29 +160,39 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
         task = Classification(labels) if labels else Classification.numbered(network)
         if weights and all(kind == "f" for kind in weights):
             parameters = _checked(network, {name: NamedTensor(f.source, float32(f)) for name, f in tensors.items()})
-            return Model(
-                network,
-                parameters,
-                task,
-                _float_preprocessing(reader),
-                provenance=Provenance(imported=imported).encode(),
-            )
+            preprocessing, known = _preprocessing(reader)
+            provenance = Provenance(imported=replace(imported, known=known)).encode()
+            return Model(network, parameters, task, preprocessing, provenance=provenance)
         constants = _constants(file)
         network, parameters, quantization = quantized_parameters(network, tensors, made, before, constants)
         if (logits := logits_quantization(network, made)) is not None:
             imported = replace(imported, logits_scale=logits[0], logits_zero_point=logits[1])
         preprocessing = pixel_preprocessing(quantization.activations[INPUT])
-        provenance = Provenance(imported=imported).encode()
+        provenance = Provenance(imported=replace(imported, known={"input_scaling": "its quantized input"})).encode()
         return Model(network, parameters, task, preprocessing, quantization, provenance)
     except ModelError as error:
         raise FormatError(str(error)) from None
 
 
-def _float_preprocessing(reader: GraphReader) -> Preprocessing:
-    if not reader.normalization:
-        return _metadata_preprocessing(reader.file.metadata.get(METADATA, b"")) or Preprocessing()
-    scale = reader.normalization["scale"]
-    offset = reader.normalization.get("offset", np.zeros(3))
+def _preprocessing(reader: GraphReader) -> tuple[Preprocessing, dict[str, str]]:
+    """The preprocessing of a float network, and what said its parts."""
+    if reader.normalization:
+        return _graph_preprocessing(reader.normalization), {"input_scaling": "the graph"}
+    found = _metadata_preprocessing(reader.file.metadata.get(METADATA, b""))
+    if found is not None:
+        return found, {"input_scaling": "its metadata"}
+    (index,) = reader.file.inputs
+    scales, zero_points = reader.file.tensor(index).scales, reader.file.tensor(index).zero_points
+    if scales.size == 1 and zero_points.size == 1 and scales[0] > 0 and 0 <= zero_points[0] <= 255:
+        # Training in simulated integers leaves the scale of the bytes on the float input.
+        quantization = TensorQuantization(float(scales[0]), int(zero_points[0]))
+        return pixel_preprocessing(quantization), {"input_scaling": "its quantized input"}
+    return Preprocessing(), {}
+
+
+def _graph_preprocessing(normalization: Mapping[str, Tensor]) -> Preprocessing:
+    scale = normalization["scale"]
+    offset = normalization.get("offset", np.zeros(3))
     if scale.min() <= 0:
         raise FormatError(f"the image is multiplied by {scale.tolist()}; positive numbers were expected")
     std = [float(np.round(value, 7)) for value in 1 / (255 * scale)]

@@ -19,7 +19,7 @@ from mobilenets.formats.pytorch import IMAGENET
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification
 
@@ -97,8 +97,10 @@ class _Reader:
             raise FormatError(f"the input {name!r} has shape {shape}; (N, 3, height, width) was expected")
         channels, height, width = (size or 0 for size in shape[1:])
         self.graph = Graph(height=height, width=width, channels=channels)
-        if channels != 3:
-            raise FormatError(f"the input {name!r} has shape {shape}; 3 channels in the second place were expected")
+        if channels != RGB_CHANNELS:
+            raise FormatError(
+                f"the input {name!r} has shape {shape}; {RGB_CHANNELS} channels in the second place were expected"
+            )
         self.values[name] = Value(INPUT)
         self.constants = dict(self.file.constants)
         self.readers: dict[str, int] = {}

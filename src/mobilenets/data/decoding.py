@@ -1,0 +1,249 @@
+"""Decoding: an encoded image, or one that Pillow has opened, becomes upright RGB. There is no other way to pixels."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from mobilenets.errors import DataError
+
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+ORIENTATION, UPRIGHT = 0x0112, 1
+"""EXIF tag that says how the camera was held, and its usual value."""
+
+LARGEST_IMAGE = 178_956_970
+"""Pixels beyond which an image is refused: decoded, it would take half a gigabyte."""
+
+ASSUMPTION = "assumption"
+"""Key of ``Image.info`` under which a decoded image says what was assumed of it, if anything was."""
+
+_PROGRAMS = ("EPS", "WMF")
+"""Formats that Pillow draws by starting another program, or by the system's own code."""
+
+_WIDE = tuple((name, f"16{order}") for name in ("RGB", "RGBA", "RGBX", "LA") for order in "BLN")
+"""Pillow's raw modes of 16-bit color, of which it keeps the upper eight bits."""
+
+
+def decode_image(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
+    """Decode an image of any format that Pillow or pillow-heif knows into upright RGB.
+
+    EXIF orientation is applied, transparency is laid over white, samples of more than eight bits are brought to eight
+    (see :mod:`mobilenets.data.sample_range`), and of an animation the first frame is taken.
+
+    Args:
+        file: Its content, which can be sought.
+        name: What messages call it.
+        shortest_side: A JPEG may be decoded at a fraction of its size as long as its shorter side keeps this many
+            pixels.
+
+    Raises:
+        DataError: If the content is not an image, is damaged or is too large.
+    """
+
+    def opened() -> Image.Image:
+        file.seek(0)
+        return _open(file)
+
+    with _errors_named(name, file):
+        image = opened()
+        _check_size(image)
+        if image.format in _PROGRAMS:
+            raise DataError(f"is {image.format}, a format of drawings, which is not read; convert it to PNG first")
+        if shortest_side is not None:
+            image.draft("RGB", (shortest_side, shortest_side))
+        return _upright(_to_rgb(image, opened))
+
+
+def decode_pillow_image(image: Image.Image, name: str, shortest_side: int | None = None) -> Image.Image:
+    """What :func:`decode_image` makes of the file, from an image that Pillow has opened or made.
+
+    An image that has not been read yet is decoded from its file, and stays as it is: the pixels are those that its path
+    would give.
+
+    Args:
+        image: Of any mode.
+        name: What messages call it.
+        shortest_side: As for :func:`decode_image`, where the image has not been read.
+
+    Raises:
+        DataError: If it has no pixels, is damaged or is too large.
+    """
+    if not image.width * image.height:
+        raise DataError(f"{name} must have at least one pixel, not {image.height}×{image.width}")
+    unread = isinstance(image, ImageFile.ImageFile) and image.tile and image.fp is not None and not image.tell()
+    if unread and isinstance(image, ImageFile.ImageFile) and image.fp is not None:
+        position = image.fp.tell()
+        try:
+            image.fp.seek(0)
+            content = image.fp.read()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{name} cannot be read: {error}") from None
+        image.fp.seek(position)
+        return decode_image(io.BytesIO(content), name, shortest_side)
+    with _errors_named(name, None):
+        _check_size(image)
+        return _upright(_to_rgb(image, None))
+
+
+@contextmanager
+def _errors_named(name: str, file: IO[bytes] | None) -> Iterator[None]:
+    """Whatever is raised becomes a DataError that begins with the image's name, and Pillow's warnings are not shown."""
+    try:
+        with _pillow_warnings_ignored():
+            yield
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(
+            f"{name} has more than {LARGEST_IMAGE // 1_000_000} million pixels and is not decoded"
+        ) from None
+    except UnidentifiedImageError:
+        from mobilenets.data.unreadable import AN_IMAGE_FORMAT, HEAD_BYTES, what_it_is
+
+        if file is None:
+            raise DataError(f"{name} {AN_IMAGE_FORMAT}") from None
+        file.seek(0)
+        raise DataError(f"{name} {what_it_is(file.read(HEAD_BYTES), name)}") from None
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    except MemoryError:
+        raise DataError(f"{name} is too large for the memory that there is") from None
+    except Exception as error:  # damaged images raise whatever the format's plugin stumbles over
+        raise DataError(f"{name} is damaged: {error or type(error).__name__}") from None
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > LARGEST_IMAGE:
+        raise Image.DecompressionBombError
+    if not image.width * image.height:
+        raise DataError(f"it must have at least one pixel, not {image.height}×{image.width}")
+
+
+def _open(file: IO[bytes]) -> Image.Image:
+    """An image of which the header has been read."""
+    head = file.read(12)
+    file.seek(0)
+    if head.startswith(JPEG_SIGNATURE):
+        # Image.open would first import all the common formats, which takes as long as decoding one photograph.
+        from PIL import JpegImagePlugin
+
+        try:
+            return JpegImagePlugin.JpegImageFile(file)
+        except SyntaxError:  # Pillow's word for a broken header
+            raise UnidentifiedImageError from None
+    if head[4:8] == b"ftyp":
+        from mobilenets.data.unreadable import is_heif
+
+        if is_heif(head):
+            return _open_heif(file)
+    return Image.open(file)
+
+
+def _open_heif(file: IO[bytes]) -> Image.Image:
+    """A phone's image; the library turns it upright itself."""
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        raise UnidentifiedImageError from None
+    image: Image.Image = pillow_heif.open_heif(file).to_pillow()
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF data says that the camera was held."""
+    if image.getexif().get(ORIENTATION, UPRIGHT) == UPRIGHT:
+        return image
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
+
+
+def _to_rgb(image: Image.Image, reopen: Callable[[], Image.Image] | None) -> Image.Image:
+    """RGB pixels, with the EXIF data still attached."""
+    raw_mode = None if reopen is None else _wide_raw_mode(image)
+    image.load()
+    if image.mode == "RGB" and raw_mode is None and "transparency" not in image.info:
+        return image
+    exif, assumption = image.getexif(), None
+    if raw_mode is not None or image.mode == "F" or image.mode.startswith("I"):
+        from mobilenets.data.deep_image import deep_to_eight_bits
+
+        eight_bits, assumption = deep_to_eight_bits(image, raw_mode, reopen)
+    else:
+        eight_bits = image
+    converted = _opaque(eight_bits)
+    converted.info["exif"] = exif.tobytes() if exif else b""
+    if assumption is not None:
+        converted.info[ASSUMPTION] = assumption
+    return converted
+
+
+def _wide_raw_mode(image: Image.Image) -> str | None:
+    """How an image that was opened but not read stores 16-bit color, as Pillow names it: ``RGB;16B``; else None."""
+    for tile in image.tile if isinstance(image, ImageFile.ImageFile) else ():
+        raw_mode = str(tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0])
+        if raw_mode.partition(";")[::2] in _WIDE:
+            return raw_mode
+        if raw_mode == "R" and isinstance(image, ImageFile.ImageFile):
+            from mobilenets.data.deep_image import separate_planes_raw_mode
+
+            return separate_planes_raw_mode(image)
+    return None
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """An image of eight bits as RGB, what is transparent laid over white."""
+    if image.has_transparency_data:
+        transparent = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(transparent, mask=transparent.getchannel("A"))
+        return white
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        converted = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        return image if converted is None else converted
+    return image.convert("RGB")
+
+
+_lock = threading.Lock()
+_decoding = 0
+_filters = warnings.catch_warnings()
+
+
+@contextmanager
+def _pillow_warnings_ignored() -> Iterator[None]:
+    """Pillow warns of what is checked or raised here anyway. Filters belong to the process, and threads overlap."""
+    global _decoding, _filters
+    with _lock:
+        _decoding += 1
+        if _decoding == 1:
+            _filters = warnings.catch_warnings()
+            _filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+    try:
+        yield
+    finally:
+        with _lock:
+            _decoding -= 1
+            if _decoding == 0:
+                _filters.__exit__(None, None, None)
+
+
+def _forget_other_threads() -> None:
+    """Threads that decode while the process forks are not there in the child."""
+    global _lock, _decoding
+    if _decoding:
+        _filters.__exit__(None, None, None)
+    _lock, _decoding = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
