@@ -26,6 +26,7 @@ PUBLIC_NAMES = {
     "export",
     "extract_subnet",
     "fit",
+    "calibrate",
     "import_model",
     "load",
     "load_collection",

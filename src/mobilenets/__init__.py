@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mobilenets.benchmark.benchmark import benchmark as benchmark
     from mobilenets.data.dataset import load_collection as load_collection
     from mobilenets.data.dataset import load_dataset as load_dataset
+    from mobilenets.engine.calibrate import calibrate as calibrate
     from mobilenets.engine.evaluate import evaluate as evaluate
     from mobilenets.engine.predictor import Classifier as Classifier
     from mobilenets.engine.session import Session as Session
@@ -51,6 +52,7 @@ _HOMES = {
     "Session": "engine.session",
     "Settings": "training.settings",
     "benchmark": "benchmark.benchmark",
+    "calibrate": "engine.calibrate",
     "cost": "architecture.cost",
     "evaluate": "engine.evaluate",
     "export": "formats.exporting",

@@ -469,7 +469,7 @@ def test_what_older_readers_do_not_know_needs_version_3(tmp_path: Path) -> None:
         ('{"labels": []}', "a task must be an object with its kind"),
         ('{"kind": ["classification"]}', "a task must be an object with its kind"),
         ('{"kind": "astrology"}', "the task is 'astrology'; known are classification"),
-        ('{"kind": "classification"}', "must hold exactly kind and labels"),
+        ('{"kind": "classification"}', "must hold kind and labels"),
         ('{"kind": "classification", "labels": {"0": "a"}}', "labels must be a list of strings"),
         ('{"kind": "classification", "labels": ["a"]}', "1 labels for a network of 3 classes"),
         ('{"kind": "classification", "labels": ["a", "b", "\\u001b"]}', "control character"),

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mobilenets.compression.config import QuantizationConfig
-from mobilenets.compression.quantize import calibrate, quantize_layers
+from mobilenets.compression.quantize import calibrate_ranges, quantize_layers
 from mobilenets.training.batches import Batch
 from mobilenets.training.integer_network import IntegerNetwork, unfold
 from mobilenets.training.network import module_of
@@ -40,7 +40,7 @@ def objective_of(name: str) -> tuple[Objective, nn.Module, Batch]:
     targets = torch.eye(6)[:4]
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     if name == "quantization-aware":
-        calibrated = calibrate(model, pixels, QuantizationConfig())
+        calibrated = calibrate_ranges(model, pixels, QuantizationConfig())
         int8 = quantize_layers(model, calibrated, pixels, QuantizationConfig()).model
         network = IntegerNetwork(unfold(int8, calibrated.unfolded), int8).train()
         return QuantizationAware(Teacher(model)), network, Batch(planes(pixels), targets, 62, 100)

@@ -73,6 +73,14 @@ def test_the_model_on_disk_is_the_model_that_was_tested(fitted: tuple[Fit, Path]
     np.testing.assert_array_equal(again.confusion, result.evaluation.confusion)
 
 
+def test_the_model_has_the_temperature_of_the_epoch_that_was_kept(fitted: tuple[Fit, Path]) -> None:
+    result, folder = fitted
+    task = load(folder / "model.safetensors").task
+    assert isinstance(task, Classification)
+    assert task.temperature == result.history[result.best_epoch].validation_temperature != 1
+    assert json.loads((folder / "metrics.json").read_text())["test"]["expected_calibration_error"] is not None
+
+
 def test_the_same_seed_gives_the_same_file(colours: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         fit(colours, tmp_path / name, replace(SMALL, epochs=2))

@@ -14,7 +14,7 @@ from torch.nn import functional
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, PointwiseConvolution
 from mobilenets.architecture.network import Network
 from mobilenets.compression.config import QuantizationConfig
-from mobilenets.compression.quantize import calibrate, quantize_layers
+from mobilenets.compression.quantize import calibrate_ranges, quantize_layers
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.quantization import Quantization, TensorQuantization
@@ -35,7 +35,7 @@ def test_the_forward_pass_is_the_reference_bit_for_bit(seed: int, bits: int, tra
     model, pixels = random_model(rng, network), random_pixels(rng, network, 4)
     assume(is_alive(model, pixels))
     config = QuantizationConfig(weight_bits=bits)
-    calibrated = calibrate(model, pixels, config)
+    calibrated = calibrate_ranges(model, pixels, config)
     held = quantize_layers(model, calibrated, pixels, config).model
     student = IntegerNetwork(unfold(held, calibrated.unfolded), held).train(training)
     if seed % 2:
@@ -116,7 +116,7 @@ def test_training_starts_from_the_post_training_model(bits: int, room: float) ->
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
     config = QuantizationConfig(weight_bits=bits)
-    calibrated = calibrate(model, pixels, config)
+    calibrated = calibrate_ranges(model, pixels, config)
     held = quantize_layers(model, calibrated, pixels, config).model
     start = IntegerNetwork(unfold(held, calibrated.unfolded, room), held).to_model(model)
     for name, tensor in held.parameters.items():
@@ -129,7 +129,7 @@ def test_weights_begin_as_near_to_the_real_ones_as_their_whole_numbers_allow() -
     rng = np.random.default_rng(0)
     model, pixels = random_model(rng, NETWORK), random_pixels(rng, NETWORK, 8)
     config = QuantizationConfig(weight_bits=4, equalize=False, absorb=False)
-    calibrated = calibrate(model, pixels, config)
+    calibrated = calibrate_ranges(model, pixels, config)
     held = quantize_layers(model, calibrated, pixels, config).model
     real, whole = calibrated.unfolded.parameters, unfold(held, calibrated.unfolded).parameters
     for name, weight in unfold(held, calibrated.unfolded, 0.3).parameters.items():
@@ -147,7 +147,7 @@ def test_weights_begin_as_near_to_the_real_ones_as_their_whole_numbers_allow() -
 def test_running_statistics_follow_the_images_when_asked() -> None:
     rng = np.random.default_rng(0)
     model, pixels = separating_model(rng), random_pixels(rng, NETWORK, 32)[:, :16, :16]
-    calibrated = calibrate(model, pixels, QuantizationConfig())
+    calibrated = calibrate_ranges(model, pixels, QuantizationConfig())
     held = quantize_layers(model, calibrated, pixels, QuantizationConfig()).model
     student = IntegerNetwork(unfold(held, calibrated.unfolded), held).train()
     stem = student.layer_module("stem")

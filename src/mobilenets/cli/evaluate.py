@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mobilenets.base.text import plural
+from mobilenets.cli.calibrate import confidence_line
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.data.dataset import load_collection, reading_of
@@ -39,7 +40,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Print top-1, top-5, precision and recall per class, and the confusion matrix.
+    """Print top-1, top-5, calibration of the probabilities, precision and recall per class, and the confusion matrix.
 
     DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits". By default the test
     images are used where DATA has them, or where MODEL was fitted to DATA; else all images.
@@ -64,6 +65,8 @@ def _print(evaluation: ClassificationMetrics, part: str) -> None:
     top5 = f", top-5 {100 * evaluation.top5:.2f} %" if len(evaluation.labels) > 5 else ""
     console.print(f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}){top5}")
     console.print(f"on {plural(evaluation.images, 'image')} ({part})")
+    if evaluation.reliability:
+        console.print(confidence_line(evaluation))
     if evaluation.skipped:
         console.print(f"{plural(len(evaluation.skipped), 'unreadable image')} skipped")
     _print_classes(console, evaluation)

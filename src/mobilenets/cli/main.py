@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "compare": "Train several networks on the same images and compare them",
     "report": "Write the report of a finished run as one HTML file",
     "evaluate": "Measure a model's accuracy on labeled images",
+    "calibrate": "Fit a model's probabilities to how often it is right",
     "predict": "Print the most probable labels of images",
     "quantize": "Convert a model to int8 and report what it costs",
     "benchmark": "Measure a model's latency, beside other runtimes",

@@ -10,16 +10,20 @@ import numpy.typing as npt
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.quality import LayerSqnr, QualityReport
+from mobilenets.data.dataset import spread
 from mobilenets.engine.session import Session
 from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import CompressionError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import class_count, top1
+from mobilenets.tasks.classification import Classification, class_count, top1
+from mobilenets.tasks.temperature import fit_temperature
 
 Logits = npt.NDArray[np.float32]
 
+TEMPERATURE_IMAGES = 2000
+"""Of more images than that, evenly spread ones fit a temperature."""
 _TOGETHER = 64
 """Images between two progress updates."""
 _TURNS = 3
@@ -89,6 +93,25 @@ class EvaluationSet:
             layers=layers,
             calibration_overlap=self.calibration_overlap,
         )
+
+
+def with_temperature(model: Model, evaluation: EvaluationSet | None) -> Model:
+    """An int8 Model at the temperature that its own logits need, where labeled images that calibrated nothing tell it.
+
+    A float Model without a temperature has int8 Models without.
+
+    Args:
+        model: int8, at the temperature of the float Model.
+        evaluation: What it was evaluated on, if on anything.
+    """
+    task = model.task
+    if evaluation is None or evaluation.targets is None or evaluation.calibration_overlap:
+        return model
+    if not isinstance(task, Classification) or task.temperature == 1:
+        return model
+    some = spread(len(evaluation.pixels), TEMPERATURE_IMAGES)
+    logits = compute_logits(model, evaluation.pixels[some])
+    return replace(model, task=replace(task, temperature=fit_temperature(logits, evaluation.targets[some])))
 
 
 def compute_logits(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:

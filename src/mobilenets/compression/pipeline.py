@@ -17,7 +17,7 @@ from mobilenets.base.arguments import check_integer, is_number, word_of
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import quantize_without_images
-from mobilenets.compression.evaluation import EvaluationSet, with_costs
+from mobilenets.compression.evaluation import EvaluationSet, with_costs, with_temperature
 from mobilenets.compression.images import QuantizationImages, choose_images
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport, measure_sqnr
 from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, quantize_with_images
@@ -136,6 +136,7 @@ def quantize_and_evaluate(
     )
     attempt = maker.first_good_enough(maker.attempt(method, config), techniques, max_drop)
     made = _with_provenance(attempt, len(images.calibration) and len(maker.pixels))
+    made = with_temperature(made, maker.evaluation)
     steps = _next_steps(attempt, config, techniques, evaluated=maker.evaluation is not None)
     found, untrained = maker.explained(attempt) if explain else ([], None)
     report = with_costs(attempt.report, model, made)

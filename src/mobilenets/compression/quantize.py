@@ -103,11 +103,13 @@ def quantize_with_images(
         CompressionError: If the Model is int8 already or broken, or the images cannot calibrate it.
         ModelError: If the pixels do not fit the network's input.
     """
-    calibrated = calibrate(model, pixels, config, progress=progress)
+    calibrated = calibrate_ranges(model, pixels, config, progress=progress)
     return quantize_layers(model, calibrated, pixels, config, progress=progress)
 
 
-def calibrate(model: Model, pixels: Pixels, config: QuantizationConfig, *, progress: Progress = SILENT) -> Calibrated:
+def calibrate_ranges(
+    model: Model, pixels: Pixels, config: QuantizationConfig, *, progress: Progress = SILENT
+) -> Calibrated:
     """Fold, equalize and observe: everything that comes before the weights are rounded.
 
     Args:

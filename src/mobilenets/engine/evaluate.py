@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -67,6 +67,27 @@ def evaluate(
     """
     predictor = model if isinstance(model, Predictor) else Predictor(model)
     _, subset = labeled_images(predictor.model, data, split)
+    outputs, targets, skipped = collect_outputs(predictor, subset, progress=progress)
+    return predictor.model.task.metrics(outputs, targets, skipped=skipped)
+
+
+def collect_outputs(
+    predictor: Predictor, subset: Subset, *, progress: Progress = SILENT
+) -> tuple[Outputs, Any, tuple[str, ...]]:
+    """Run a Model on labeled images.
+
+    Args:
+        predictor: Runs the Model.
+        subset: The images.
+        progress: Receives progress updates.
+
+    Returns:
+        The outputs and the targets of the images that could be decoded, and the names of the others.
+
+    Raises:
+        DataError: If there are no images, or more than a tenth of them are broken.
+        EngineError: If the Model cannot be run.
+    """
     rows: list[Outputs] = []
     kept: list[int] = []
     skipped = []
@@ -82,8 +103,8 @@ def evaluate(
     check_skipped(skipped, len(subset))
     if not rows:
         raise DataError("there are no images to evaluate on")
-    together = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-    return predictor.model.task.metrics(together, subset.take(kept).targets, skipped=skipped)
+    together = tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
+    return together, subset.take(kept).targets, tuple(skipped)
 
 
 def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None = None) -> Metrics:

@@ -125,6 +125,8 @@ def _program(model: Model, target: Any) -> Any:
         if not isinstance(model.task, Classification):
             return tuple(_output(Builder, network, name, values[name]) for name in network.outputs)
         logits = Builder.reshape(x=values[network.outputs[0]], shape=[1, class_count(network)])
+        if model.task.temperature != 1:
+            logits = Builder.mul(x=logits, y=np.float32(1 / model.task.temperature))
         return Builder.softmax(x=logits, axis=1, name=PROBABILITIES)
 
     return Builder.program(input_specs=[image], opset_version=target)(program)

@@ -32,7 +32,7 @@ from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Imported, Provenance
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import Classification, with_labels
 from mobilenets.tasks.task import Task
 
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
@@ -92,7 +92,7 @@ def import_model(
     model = _read(found, resolution, labels)
     if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
         names = imagenet_labels(len(model.task.labels))
-        model = replace(model, task=Classification(names)) if names else model
+        model = replace(model, task=with_labels(model.task, names)) if names else model
     if origin.startswith(KERAS_ADDRESS):
         model = with_known(model, {"input_scaling": "Keras, which published it"})
     model = preprocessing.apply(dequantize(_with_evidence(model)) if dequantized else _with_evidence(model))

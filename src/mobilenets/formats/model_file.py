@@ -9,7 +9,7 @@ from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.source import Source, source_of
 from mobilenets.model.file import FORMAT, load
 from mobilenets.model.model import Model
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import with_labels
 
 
 def is_model_file(source: Source) -> bool:
@@ -33,6 +33,6 @@ def from_model_file(source: str | Path | Source, *, labels: tuple[str, ...] | No
         raise FormatError(f"{source.path} holds no Model file")
     model = load(source.file)
     try:
-        return model if labels is None else replace(model, task=Classification(labels))
+        return model if labels is None else replace(model, task=with_labels(model.task, labels))
     except ModelError as error:
         raise FormatError(str(error)) from None

@@ -8,8 +8,8 @@ A file has the lowest version whose readers understand all that is in it:
 
 1. float32 classifiers of the first layer types and activations;
 2. also statistics of subnets (see :mod:`mobilenets.model.packing`);
-3. also int8, with its arithmetic stated, and every other task (``task`` takes the place of ``labels``), layer type and
-   activation.
+3. also int8, with its arithmetic stated, a classifier's temperature and every other task (``task`` takes the place of
+   ``labels``), layer type and activation.
 
 int8 Models were once written as versions 1 and 2 (which added bfloat16 scales and int16 biases), for multipliers that
 were the float32 nearest to the exact quotient; their numbers are read for today's arithmetic.
@@ -136,8 +136,13 @@ def _serialized(model: Model) -> bytes:
 
 def _lowest_version(model: Model) -> int:
     """The first version whose readers know all that the Model has."""
-    known = isinstance(model.task, Classification) and all(
-        isinstance(layer, _FIRST_LAYERS) and layer.activation in _FIRST_ACTIVATIONS for layer in model.network.layers
+    known = (
+        isinstance(model.task, Classification)
+        and model.task.temperature == 1
+        and all(
+            isinstance(layer, _FIRST_LAYERS) and layer.activation in _FIRST_ACTIVATIONS
+            for layer in model.network.layers
+        )
     )
     if model.quantization is not None or not known:
         return 3

@@ -243,14 +243,16 @@ class Conversion(_Part):
         subnet_of: The supernet that it was extracted from, as width and side: ``1-224``.
         symmetric_weights: Whether weights with zero points were requantized without.
         dequantized: Whether an int8 Model became float32.
+        temperature_images: Number of images that its temperature was fitted on since.
     """
 
-    TYPES: ClassVar = {"subnet_of": str, "symmetric_weights": bool, "dequantized": bool}
+    TYPES: ClassVar = {"subnet_of": str, "symmetric_weights": bool, "dequantized": bool, "temperature_images": int}
     NAMES: ClassVar = {"subnet_of": "sliced_from"}
 
     subnet_of: str | None = None
     symmetric_weights: bool | None = None
     dequantized: bool | None = None
+    temperature_images: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import is_number
 from mobilenets.base.records import record
 from mobilenets.base.text import percent
 from mobilenets.errors import DataError, ModelError
-from mobilenets.tasks.metrics import Counts, Share, confusion_matrix, decibels
-from mobilenets.tasks.task import Agreement, Array, Geometry, Metric, Outputs
+from mobilenets.tasks.metrics import (
+    Counts,
+    ReliabilityBin,
+    Share,
+    confusion_matrix,
+    decibels,
+    expected_calibration_error,
+    reliability,
+)
+from mobilenets.tasks.task import Agreement, Array, Geometry, Metric, Outputs, Task
 
+LARGEST_NUMBER = 1e6
+"""What no temperature reaches."""
 CONFIDENT = 0.5
 """Probability of the likeliest class from which on a Model is called confident."""
 SHOWN_LABELS = 3
@@ -100,12 +111,14 @@ class ClassificationMetrics:
         confusion: int64 (classes, classes): images of the class of the row that were given the class of the column.
         top5_correct: Images whose class is among the five likeliest.
         skipped: Names of the images that could not be decoded.
+        reliability: Confidence beside accuracy; empty in figures of releases that did not compute it.
     """
 
     labels: tuple[str, ...]
     confusion: Counts
     top5_correct: int
     skipped: tuple[str, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
 
     def __repr__(self) -> str:
         share = f"top-1 {percent(self.top1)}" if self.images else "no images"
@@ -140,6 +153,18 @@ class ClassificationMetrics:
     def top5(self) -> float:
         """Share of images whose class is among the five likeliest."""
         return Share(self.top5_correct, self.images).value
+
+    @property
+    def expected_calibration_error(self) -> float | None:
+        """Mean distance of confidence from accuracy, from 0 to 1; None where it was not computed."""
+        return expected_calibration_error(self.reliability) if self.reliability else None
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """Mean probability of the class that each image was given; None where it was not computed."""
+        if not self.reliability:
+            return None
+        return sum(one.images * one.confidence for one in self.reliability) / self.images
 
     @property
     def primary(self) -> Metric:
@@ -185,6 +210,9 @@ class ClassificationMetrics:
             "top1": self.top1,
             "top1_interval": list(self.top1_interval),
             "top5": self.top5,
+            "mean_confidence": self.mean_confidence,
+            "expected_calibration_error": self.expected_calibration_error,
+            "reliability": [dict(vars(one)) for one in self.reliability],
             "classes": [dict(vars(one)) for one in self.classes],
             "confusion": self.confusion[np.ix_(kept, kept)].tolist(),
         }
@@ -208,7 +236,15 @@ class ClassificationMetrics:
         if not 0 <= data["top5"] <= 1:
             raise ValueError(f"a top-5 of {data['top5']!r:.40}; it must be from 0 to 1")
         top5_correct = round(data["top5"] * int(confusion.sum()))
-        return ClassificationMetrics(labels, confusion, top5_correct, tuple(map(str, data["skipped"])))
+        bins = tuple(_reliability_bin(row) for row in data.get("reliability", ()))
+        return ClassificationMetrics(labels, confusion, top5_correct, tuple(map(str, data["skipped"])), bins)
+
+
+def _reliability_bin(data: Mapping[str, Any]) -> ReliabilityBin:
+    one = ReliabilityBin(int(data["images"]), float(data["confidence"]), float(data["accuracy"]))
+    if one.images < 1 or not 0 <= one.confidence <= 1 or not 0 <= one.accuracy <= 1:
+        raise ValueError(f"reliability of {one.images} images, {one.confidence} sure and {one.accuracy} right")
+    return one
 
 
 @record(frozen=True)
@@ -217,21 +253,27 @@ class Classification:
 
     Attributes:
         labels: Name of each class, in the order of the logits.
+        temperature: What logits are divided by before the softmax makes probabilities of them; see
+            :func:`~mobilenets.tasks.temperature.fit_temperature`. It changes no answer, only how sure it is said to be.
 
     Raises:
-        ModelError: If there are no labels, or one cannot be printed (see :func:`is_label`).
+        ModelError: If there are no labels, one cannot be printed (see :func:`is_label`), or the temperature is not
+            above 0.
 
     >>> Classification(("cat", "dog")).description
     'image classifier over 2 classes'
     """
 
     labels: tuple[str, ...]
+    temperature: float = 1.0
 
     def __repr__(self) -> str:
         shown = ", ".join(repr(label) for label in self.labels[:SHOWN_LABELS])
         return f"Classification({len(self.labels)} labels: {shown}{' …' * (len(self.labels) > SHOWN_LABELS)})"
 
     def __post_init__(self) -> None:
+        if not is_number(self.temperature) or not 0 < self.temperature < LARGEST_NUMBER:
+            raise ModelError(f"a temperature must be a number above 0, not {self.temperature!r:.40}")
         if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
             raise ModelError("labels must be a tuple of strings")
         for label in self.labels:
@@ -287,7 +329,7 @@ class Classification:
         )
 
     def _likeliest(self, logits: Array, top: int) -> tuple[tuple[str, float], ...]:
-        probabilities = softmax(logits)
+        probabilities = softmax(logits / self.temperature)
         order = [probabilities.argmax()] if top == 1 else likeliest(probabilities, top)  # sorting takes far longer
         return tuple((self.labels[index], float(probabilities[index])) for index in order)
 
@@ -305,9 +347,11 @@ class Classification:
         if len(targets) == 0:
             raise DataError("there are no images to evaluate on")
         logits = logits_of(outputs)
-        confusion = confusion_matrix(targets, best_class(logits), len(self.labels))
+        best = best_class(logits)
+        confusion = confusion_matrix(targets, best, len(self.labels))
         among_five = (likeliest(logits, 5) == targets[:, None]).any(axis=1)
-        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped))
+        bins = reliability(softmax(logits / self.temperature).max(axis=-1), best == targets)
+        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped), bins)
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the likeliest classes and the logits; the difference is the largest of all outputs."""
@@ -317,15 +361,16 @@ class Classification:
         pairs = list(zip(outputs, expected, strict=True))
         return Agreement(
             same=Share.of(same),
-            same_where_confident=Share.of(same[is_confident(wanted)]),
+            same_where_confident=Share.of(same[is_confident(wanted / self.temperature)]),
             largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in pairs),
             largest_value=max(float(np.abs(other).max(initial=0)) for _, other in pairs),
             sqnr_db=decibels(float(np.square(wanted, dtype=np.float64).sum()), float(error)),
         )
 
     def encode(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {"kind": self.kind, "labels": list(self.labels)}
+        """JSON-ready values; a temperature of 1 is left out."""
+        temperature = {} if self.temperature == 1 else {"temperature": self.temperature}
+        return {"kind": self.kind, "labels": list(self.labels), **temperature}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Classification:
@@ -334,12 +379,21 @@ class Classification:
         Raises:
             ModelError: If it is something else.
         """
-        if set(data) != {"kind", "labels"}:
-            raise ModelError("a classification task must hold exactly kind and labels")
+        if set(data) - {"temperature"} != {"kind", "labels"}:
+            raise ModelError("a classification task must hold kind and labels, and may hold a temperature")
         labels = data["labels"]
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise ModelError("labels must be a list of strings")
-        return Classification(tuple(labels))
+        return Classification(tuple(labels), data.get("temperature", 1.0))
+
+
+def with_labels(task: Task, labels: tuple[str, ...]) -> Classification:
+    """Classification over other labels; of a classifier, at its temperature.
+
+    Raises:
+        ModelError: As :class:`Classification`.
+    """
+    return Classification(labels, task.temperature if isinstance(task, Classification) else 1.0)
 
 
 def class_count(network: Network) -> int:

@@ -81,6 +81,57 @@ class Share:
         return f"{100 * self.value:.1f} % of {self.total} (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 
+RELIABILITY_BINS = 15
+"""Bins of equal width that confidences are sorted into."""
+
+
+@record(frozen=True)
+class ReliabilityBin:
+    """Images whose answers are about equally confident.
+
+    Attributes:
+        images: How many.
+        confidence: Mean probability of the class that each was given.
+        accuracy: Share of them that were given the right class.
+    """
+
+    images: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
+    """Confidence beside accuracy, in :data:`RELIABILITY_BINS` bins of equal width; empty bins are left out.
+
+    Source: Guo et al. 2017, arXiv:1706.04599, section 2.
+
+    Args:
+        confidence: Probability of the class that each image was given, (N,).
+        right: Whether that class is the right one, (N,).
+
+    >>> reliability(np.array([0.9, 0.9, 0.3]), np.array([True, False, False]))[-1]
+    ReliabilityBin(images=2, confidence=0.9, accuracy=0.5)
+    """
+    places = np.clip(np.ceil(confidence * RELIABILITY_BINS).astype(int) - 1, 0, RELIABILITY_BINS - 1)
+    return tuple(
+        # Summed exactly, so that the order of the images does not show.
+        ReliabilityBin(
+            int(inside.sum()), math.fsum(confidence[inside].tolist()) / int(inside.sum()), float(right[inside].mean())
+        )
+        for inside in (places == place for place in np.unique(places))
+    )
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Mean distance of confidence from accuracy, each bin weighted by its images; NaN of no images.
+
+    >>> round(expected_calibration_error([ReliabilityBin(9, 0.9, 1.0), ReliabilityBin(1, 0.5, 0.0)]), 3)
+    0.14
+    """
+    total = sum(one.images for one in bins)
+    return sum(one.images * abs(one.confidence - one.accuracy) for one in bins) / total if total else math.nan
+
+
 def confusion_matrix(targets: Counts, answers: Counts, classes: int) -> Counts:
     """Images of the class of the row that were given the class of the column.
 

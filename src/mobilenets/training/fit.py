@@ -116,12 +116,13 @@ def fit(
     )
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
     logits = module_logits(module, prepared.pixels, preprocessing, run)
-    evaluation = Classification(dataset.labels).metrics([logits], prepared.targets, skipped=prepared.skipped)
-    run = replace(run, joined=trained.joined)
     history, best = trained.history, trained.best_epoch
-    validated = validated_epoch(history, best).validation_top1
-    provenance = provenance_of(dataset, recipe, run, best, validated, evaluation).encode()
-    model = Model(network, parameters_of(module), Classification(dataset.labels), preprocessing, provenance=provenance)
+    validated = validated_epoch(history, best)
+    task = Classification(dataset.labels, validated.validation_temperature or 1.0)
+    evaluation = task.metrics([logits], prepared.targets, skipped=prepared.skipped)
+    run = replace(run, joined=trained.joined)
+    provenance = provenance_of(dataset, recipe, run, best, validated.validation_top1, evaluation).encode()
+    model = Model(network, parameters_of(module), task, preprocessing, provenance=provenance)
     result = Fit(model, dataset, evaluation, history, best, time.monotonic() - begun)
     if folder is not None:
         write_run(result, folder)

@@ -201,6 +201,7 @@ class TrainingState(Generic[Trainable]):
         epoch = Epoch(number, resolution, rate, sums.loss / sums.images, sums.right / sums.images)
         if score is not None:
             epoch = replace(epoch, validation_loss=score.loss, validation_top1=score.top1)
+            epoch = replace(epoch, validation_temperature=score.temperature)
         self.history.append(epoch)
 
     def keep(self, epoch: int) -> None:

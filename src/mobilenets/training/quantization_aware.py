@@ -23,7 +23,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
-from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate, quantize_layers
+from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate_ranges, quantize_layers
 from mobilenets.data.dataset import UNKNOWN, Targets
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import fold
@@ -129,7 +129,7 @@ def train_quantized(
         check_integer("epochs", epochs, CompressionError, least=1)
     targets = _checked(targets, len(pixels), class_count(model.network))
     bits, labeled = config.weight_bits, targets is not None
-    calibrated = calibrate(model, calibration, config, progress=progress)
+    calibrated = calibrate_ranges(model, calibration, config, progress=progress)
     start = quantize_layers(model, calibrated, calibration, config, progress=progress)
     if evaluation is None:
         chosen = _held_out(len(pixels))

@@ -20,6 +20,7 @@ from mobilenets.data.loading import Prepared
 from mobilenets.errors import TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.tasks.classification import top1
+from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.training.batches import normalized
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.run import TrainingRun
@@ -59,6 +60,10 @@ class Score(Protocol):
     def loss(self) -> float:
         """Mean loss, in nats."""
 
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that its logits need on those images; None where it was not fitted."""
+
     def minus(self, other: Score) -> Difference:
         """The difference to another network's score on the same images."""
 
@@ -71,11 +76,13 @@ class Totals:
         top1: Share of the images that are classified rightly.
         loss: Mean loss, in nats.
         images: Number of images.
+        temperature: The temperature that the logits need on those images; None where it was not fitted.
     """
 
     top1: float
     loss: float
     images: int
+    temperature: float | None = None
 
     def minus(self, other: Score) -> Difference:
         """The difference to another score; its standard error is that of the larger share alone."""
@@ -94,6 +101,8 @@ class Answers:
 
     right: npt.NDArray[np.float64]
     losses: npt.NDArray[np.float64]
+
+    temperature = None
 
     @property
     def top1(self) -> float:
@@ -179,6 +188,7 @@ class Epoch:
         top1: Share of them that was classified rightly.
         validation_loss: Mean loss over the validation images; None where it was not validated.
         validation_top1: Share of them that was classified rightly; None where it was not validated.
+        validation_temperature: The temperature that the logits need on them; None where it was not validated.
     """
 
     number: int
@@ -188,6 +198,7 @@ class Epoch:
     top1: float
     validation_loss: float | None = None
     validation_top1: float | None = None
+    validation_temperature: float | None = None
 
     def score(self, images: int) -> Totals:
         """The validation score, on so many images; zeros where the epoch was not validated."""
@@ -264,7 +275,7 @@ class Validation:
         logits = module_logits(module, self.prepared.pixels, self.preprocessing, self.run)
         targets = self.prepared.targets
         loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
-        return Totals(top1(logits, targets).value, float(loss), self.images)
+        return Totals(top1(logits, targets).value, float(loss), self.images, fit_temperature(logits, targets))
 
 
 def module_logits(

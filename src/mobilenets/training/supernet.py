@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +194,9 @@ def train_supernet(
             supernet={"narrowest": narrowest, "resolutions": resolutions},
         ),
     )
-    task = Classification(dataset.labels)
-    model = Model(network, parameters_of(module), task, PREPROCESSING, provenance=provenance.encode())
     history, best = trained.history, trained.best_epoch
+    task = Classification(dataset.labels, history[best].validation_temperature or 1.0)
+    model = Model(network, parameters_of(module), task, PREPROCESSING, provenance=provenance.encode())
     return TrainedModel(model, history, best, run, history[best].validation_top1)
 
 
@@ -245,9 +245,11 @@ def fine_tune_subnet(
     trained = _train(module, images, plan.objective, how, run, validation, file, progress)
     history, best = trained.history, trained.best_epoch
     if not is_better(before, history[best].score(before.images)):
-        model = start.with_parameters(parameters_of(module))
+        task = Classification(dataset.labels, history[best].validation_temperature or 1.0)
+        model = replace(start.with_parameters(parameters_of(module)), task=task)
         return TrainedModel(model, history, best, run, history[best].validation_top1)
     progress.note("fine-tuning made it no better: the subnet is kept as it was")
+    start = replace(start, task=Classification(dataset.labels, before.temperature or 1.0))
     return TrainedModel(start, history, -1, run, before.top1)
 
 

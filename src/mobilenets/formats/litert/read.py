@@ -36,7 +36,7 @@ from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.model.quantization import TensorQuantization
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import Classification, with_labels
 
 METADATA = "TFLITE_METADATA"
 """Name of the metadata that apps read: what the image means, and which class is which."""
@@ -68,7 +68,7 @@ def from_tflite(source: str | Path | Source, *, labels: tuple[str, ...] | None =
         return _read(file, labels or packed_labels(source.data), source.path.name)
     model = _described(file)
     try:
-        return model if labels is None else replace(model, task=Classification(labels))
+        return model if labels is None else replace(model, task=with_labels(model.task, labels))
     except ModelError as error:
         raise FormatError(str(error)) from None
 

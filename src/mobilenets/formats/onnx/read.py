@@ -21,7 +21,7 @@ from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import Classification, with_labels
 
 _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
 """Operators that change no value; where they change a shape, the layers' own shapes are checked instead."""
@@ -59,7 +59,7 @@ def from_onnx(
             preprocessing = Preprocessing() if Activation.RELU6 in activations else IMAGENET
     try:
         if labels is not None:
-            model = replace(model, task=Classification(labels))
+            model = replace(model, task=with_labels(model.task, labels))
         return model if preprocessing is None else replace(model, preprocessing=preprocessing)
     except ModelError as error:
         raise FormatError(str(error)) from None
