@@ -18,6 +18,8 @@ const Kernel kKernels[] = {
      no_scratch, pointwise_grain, pointwise_run},
     {"f32_depthwise_3x3_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
+    {"f32_depthwise_5x5_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_5x5, depthwise_packed_bytes,
+     depthwise_pack, no_scratch, depthwise_grain, depthwise_5x5_run},
     {"f32_depthwise_8_avx2", Kind::kDepthwise, Type::kFloat32, fits_all, depthwise_packed_bytes, depthwise_pack,
      no_scratch, depthwise_grain, depthwise_run},
     {"f32_stem_6x16_avx2", Kind::kStem, Type::kFloat32, fits_stem, stem_packed_bytes, stem_pack, stem_scratch_bytes,

@@ -21,6 +21,8 @@ const Kernel kKernels[] = {
      narrow_depthwise_packed_bytes, narrow_depthwise_pack, no_scratch, narrow_grain, narrow_depthwise_run},
     {"f32_depthwise_3x3_2x4x16_avx512", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
+    {"f32_depthwise_5x5_2x4x16_avx512", Kind::kDepthwise, Type::kFloat32, fits_depthwise_5x5, depthwise_packed_bytes,
+     depthwise_pack, no_scratch, depthwise_grain, depthwise_5x5_run},
     {"f32_depthwise_16_avx512", Kind::kDepthwise, Type::kFloat32, fits_all, depthwise_packed_bytes, depthwise_pack,
      no_scratch, depthwise_grain, depthwise_run},
     {"f32_stem_16x8_avx512", Kind::kStem, Type::kFloat32, fits_narrow_stem, narrow_stem_packed_bytes, narrow_stem_pack,

@@ -25,6 +25,12 @@ struct DepthwiseTask {
     float low = 0, high = 0;
 };
 
+// A number as a type.
+template <int kValue>
+struct Count {
+    static constexpr int value = kValue;
+};
+
 using DepthwiseTile = void (*)(const DepthwiseTask&);
 
 // 3×3 filters, `Rows` × `Columns` outputs, all channels of the task. `Left` and `Right` say that the first and the last
@@ -154,13 +160,97 @@ DepthwiseTask depthwise_task(const Operation& op, const void* packed, const Task
     return all;
 }
 
+// 5×5 filters, `Rows` × `Columns` outputs, all channels of the task, whose windows begin at column `first`. `Edge` says
+// that columns may lie outside the map: they count as zero.
+template <int Stride, int Rows, int Columns, bool Edge>
+void depthwise_5x5_tile(const DepthwiseTask& task, int32_t first, int32_t in_width) {
+    constexpr int kInputs = (Columns - 1) * Stride + 5;
+    const Vector::Floats low = Vector::broadcast(task.low), high = Vector::broadcast(task.high);
+    for (int32_t channel = task.channel_begin; channel < task.channel_end; channel += Vector::kWidth) {
+        const float* weights = task.packed + static_cast<ptrdiff_t>(channel) * 26;
+        const Vector::Floats bias = Vector::load(weights);
+        Vector::Floats sums[Rows][Columns];
+        MOBILENETS_UNROLL
+        for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
+        for (int c = 0; c < Columns; ++c) sums[r][c] = bias;
+        MOBILENETS_UNROLL
+        for (int i = 0; i < 5; ++i) {
+            Vector::Floats weight[5];
+            MOBILENETS_UNROLL
+            for (int j = 0; j < 5; ++j) {
+                weight[j] = Vector::load(weights + (1 + 5 * i + j) * Vector::kWidth);
+                Vector::pin(weight[j]);
+            }
+            MOBILENETS_UNROLL
+            for (int r = 0; r < Rows; ++r) {
+                const float* row =
+                    static_cast<const float*>(task.rows[r * Stride + i]) + first * task.in_stride + channel;
+                MOBILENETS_UNROLL
+                for (int x = 0; x < kInputs; ++x) {
+                    if (Edge && (first + x < 0 || first + x >= in_width)) continue;
+                    const Vector::Floats value = Vector::load(row + x * task.in_stride);
+                    MOBILENETS_UNROLL
+                    for (int c = 0; c < Columns; ++c)
+                        if (x >= c * Stride && x < c * Stride + 5)
+                            sums[r][c] = Vector::multiply_add(value, weight[x - c * Stride], sums[r][c]);
+                }
+            }
+        }
+        const int32_t lanes = task.channel_end - channel;
+        MOBILENETS_UNROLL
+        for (int r = 0; r < Rows; ++r) MOBILENETS_UNROLL
+        for (int c = 0; c < Columns; ++c) {
+            const Vector::Floats result = Vector::min(Vector::max(sums[r][c], low), high);
+            float* out = task.out + r * task.out_row_stride + c * task.out_stride + channel;
+            if (lanes < Vector::kWidth)
+                Vector::store_first(out, result, lanes);
+            else
+                Vector::store(out, result);
+        }
+    }
+}
+
+using Depthwise5x5Tile = void (*)(const DepthwiseTask&, int32_t, int32_t);
+
+template <int Stride, int Rows, int Columns = kTileColumns>
+Depthwise5x5Tile depthwise_5x5_tile_of(int32_t columns, bool edge) {
+    if constexpr (Columns > 1)
+        if (columns < Columns) return depthwise_5x5_tile_of<Stride, Rows, Columns - 1>(columns, edge);
+    return edge ? depthwise_5x5_tile<Stride, Rows, Columns, true> : depthwise_5x5_tile<Stride, Rows, Columns, false>;
+}
+
+// One or two rows of outputs, all columns, in tiles of nearly equal width.
+template <int Stride, int Rows>
+void depthwise_5x5_rows(const Operation& op, DepthwiseTask task) {
+    const int32_t tiles = (op.out_width + kTileColumns - 1) / kTileColumns;
+    const int32_t size = op.out_width / tiles, larger = op.out_width % tiles;
+    int32_t first = -op.pad_left;
+    for (int32_t tile = 0; tile < tiles; ++tile) {
+        const int32_t columns = tile < larger ? size + 1 : size;
+        const bool edge = first < 0 || first + (columns - 1) * Stride + 5 > op.in_width;
+        depthwise_5x5_tile_of<Stride, Rows>(columns, edge)(task, first, op.in_width);
+        first += columns * Stride;
+        task.out += columns * task.out_stride;
+    }
+}
+
+bool fits_depthwise_5x5(const Operation& op) {
+    return op.kernel == 5 && op.stride <= 2;
+}
+
 // Channels are taken in groups so narrow that the input rows of a tile stay in the first-level cache from one tile to
 // the next, to the right and below.
-template <int Stride>
-void depthwise_3x3(const Operation& op, const void* packed, const Task& task) {
+template <int Kernel, int Stride>
+void depthwise_grouped(const Operation& op, const void* packed, const Task& task) {
     constexpr int32_t kFirstLevelFloats = 6 * 1024;
-    const int32_t fitting = kFirstLevelFloats / (op.in_width * (Stride + 3)) / 64 * 64,
+    const int32_t fitting = kFirstLevelFloats / (op.in_width * (Stride + Kernel)) / 64 * 64,
                   group = fitting < 64 ? 64 : fitting;
+    const auto rows = [&](auto count, const DepthwiseTask& part) {
+        if constexpr (Kernel == 3)
+            depthwise_rows<Stride, decltype(count)::value>(op, part);
+        else
+            depthwise_5x5_rows<Stride, decltype(count)::value>(op, part);
+    };
     for (int32_t channel = task.channel_begin; channel < task.channel_end; channel += group) {
         DepthwiseTask part = depthwise_task(op, packed, task);
         part.channel_begin = channel;
@@ -169,18 +259,19 @@ void depthwise_3x3(const Operation& op, const void* packed, const Task& task) {
             part.rows = task.rows + y * Stride;
             part.out = static_cast<float*>(task.out) + y * part.out_row_stride;
             if (task.count - y >= kTileRows)
-                depthwise_rows<Stride, kTileRows>(op, part);
+                rows(Count<kTileRows>(), part);
             else
-                depthwise_rows<Stride, 1>(op, part);
+                rows(Count<1>(), part);
         }
     }
 }
 
 void depthwise_3x3_run(const Operation& op, const void* packed, const Task& task) {
-    if (op.stride == 1)
-        depthwise_3x3<1>(op, packed, task);
-    else
-        depthwise_3x3<2>(op, packed, task);
+    (op.stride == 1 ? depthwise_grouped<3, 1> : depthwise_grouped<3, 2>)(op, packed, task);
+}
+
+void depthwise_5x5_run(const Operation& op, const void* packed, const Task& task) {
+    (op.stride == 1 ? depthwise_grouped<5, 1> : depthwise_grouped<5, 2>)(op, packed, task);
 }
 
 // Filters of any size: one output at a time.

@@ -15,6 +15,8 @@ const Kernel kKernels[] = {
      no_scratch, pointwise_grain, pointwise_run},
     {"f32_depthwise_3x3_2x4x4_neon", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
+    {"f32_depthwise_5x5_2x4x4_neon", Kind::kDepthwise, Type::kFloat32, fits_depthwise_5x5, depthwise_packed_bytes,
+     depthwise_pack, no_scratch, depthwise_grain, depthwise_5x5_run},
     {"f32_depthwise_4_neon", Kind::kDepthwise, Type::kFloat32, fits_all, depthwise_packed_bytes, depthwise_pack,
      no_scratch, depthwise_grain, depthwise_run},
     {"f32_stem_14x8_neon", Kind::kStem, Type::kFloat32, fits_stem, stem_packed_bytes, stem_pack, stem_scratch_bytes,

@@ -66,6 +66,8 @@ const Kernel kKernels[] = {
     u8_depthwise_flat<Simd, 16, 2>("u8_depthwise_3x3s2_flat16_avx2"),
     u8_depthwise<Simd, 1>("u8_depthwise_3x3s1_32_avx2"),
     u8_depthwise<Simd, 2>("u8_depthwise_3x3s2_32_avx2"),
+    u8_depthwise_5x5<Simd, 1>("u8_depthwise_5x5s1_32_avx2"),
+    u8_depthwise_5x5<Simd, 2>("u8_depthwise_5x5s2_32_avx2"),
     u8_depthwise_any<Simd>("u8_depthwise_32_avx2"),
     u8_stem_rows<Simd, 6, 2, best_vectors>("u8_stem_3x3_6x16_avx2"),
     u8_stem_rows<Simd, 12, 1, best_vectors>("u8_stem_3x3_12x8_avx2"),

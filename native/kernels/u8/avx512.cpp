@@ -24,6 +24,8 @@ const Kernel kKernels[] = {
     u8_depthwise_flat<Simd, 32, 2>("u8_depthwise_3x3s2_flat32_avx512"),
     u8_depthwise<Simd, 1>("u8_depthwise_3x3s1_64_avx512"),
     u8_depthwise<Simd, 2>("u8_depthwise_3x3s2_64_avx512"),
+    u8_depthwise_5x5<Simd, 1>("u8_depthwise_5x5s1_64_avx512"),
+    u8_depthwise_5x5<Simd, 2>("u8_depthwise_5x5s2_64_avx512"),
     u8_depthwise_any<Simd>("u8_depthwise_64_avx512"),
     u8_stem<Simd>("u8_stem_3x3s2_16_avx512"),
     u8_stem_gathered<Simd, 12, 2>("u8_stem_12x32_avx512"),

@@ -20,6 +20,8 @@ const Kernel kKernels[] = {
     u8_depthwise_flat<Simd, 16, 2>("u8_depthwise_3x3s2_flat16_avxvnni"),
     u8_depthwise<Simd, 1>("u8_depthwise_3x3s1_32_avxvnni"),
     u8_depthwise<Simd, 2>("u8_depthwise_3x3s2_32_avxvnni"),
+    u8_depthwise_5x5<Simd, 1>("u8_depthwise_5x5s1_32_avxvnni"),
+    u8_depthwise_5x5<Simd, 2>("u8_depthwise_5x5s2_32_avxvnni"),
     u8_depthwise_any<Simd>("u8_depthwise_32_avxvnni"),
     u8_stem<Simd>("u8_stem_3x3s2_8_avxvnni"),
     u8_stem_gathered<Simd, 6, 2>("u8_stem_6x16_avxvnni"),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "depthwise.h"
+#include "depthwise_5x5.h"
 #include "depthwise_any.h"
 #include "depthwise_flat.h"
 #include "elementwise.h"
@@ -51,6 +52,10 @@ constexpr Kernel u8_linear(const char* name) {
 template <class S, int kStride>
 constexpr Kernel u8_depthwise(const char* name) {
     return u8_kernel<S, DepthwiseWide<S, kStride>, Kind::kDepthwise>(name);
+}
+template <class S, int kStride>
+constexpr Kernel u8_depthwise_5x5(const char* name) {
+    return u8_kernel<S, Depthwise5x5<S, kStride>, Kind::kDepthwise>(name);
 }
 template <class S>
 constexpr Kernel u8_depthwise_any(const char* name) {
