@@ -180,7 +180,7 @@ def write_models(folder: Path) -> dict[str, Path]:
         save(model_of(SIZE, name), path)
     model = load(paths["int8"])
     paths |= {"litert": folder / "int8.tflite", "onnx": folder / "int8.onnx"}
-    to_litert(model, paths["litert"])
+    to_litert(model, paths["litert"], uint8_input=True, float_output=True)
     paths["onnx"].write_bytes(onnx_graph(model, pixel_input=True).SerializeToString())
     return paths
 

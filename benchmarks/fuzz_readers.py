@@ -252,6 +252,7 @@ def _graphs(folder: Path, model: Model, folded: Model) -> Iterator[Sample]:
     to_litert(folded, folder / "float32.tflite")
     to_litert(folded, folder / "float16.tflite", weights="float16")
     to_litert(int8, folder / "int8.tflite")
+    to_litert(int8, folder / "int8-float-output.tflite", float_output=True)
     to_onnx(model, folder / "float32.onnx", pixel_input=False)
     to_onnx(int8, folder / "int8.onnx")
     to_onnx(random_model(np.random.default_rng(0), squeeze_excite_network()), folder / "hard.onnx", pixel_input=False)

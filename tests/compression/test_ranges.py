@@ -10,10 +10,11 @@ from tests.support.random_models import is_alive, random_model, random_network, 
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.observation import BINS, Histogram, observe
-from mobilenets.compression.ranges import RangeMethod, affine_quantization, choose_ranges, least_squares_range
+from mobilenets.compression.ranges import RangeMethod, choose_ranges, least_squares_range
 from mobilenets.errors import CompressionError
 from mobilenets.model import reference
 from mobilenets.model.folding import fold, fold_input
+from mobilenets.model.quantization import TensorQuantization
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=5)
 
@@ -62,9 +63,9 @@ def test_the_least_squares_range_cuts_off_an_outlier_but_no_bulk() -> None:
 
 
 def test_bytes_span_a_range_that_holds_zero() -> None:
-    assert affine_quantization(2.0, 4.0).scale == pytest.approx(4 / 255)
-    assert affine_quantization(-3.0, -1.0).zero_point == 255
-    assert affine_quantization(-0.5, 1.5).zero_point == 64
+    assert TensorQuantization.spanning(2.0, 4.0).scale == pytest.approx(4 / 255)
+    assert TensorQuantization.spanning(-3.0, -1.0).zero_point == 255
+    assert TensorQuantization.spanning(-0.5, 1.5).zero_point == 64
 
 
 @pytest.mark.parametrize("method", list(RangeMethod))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
 FLOAT32_TOLERANCE = 1e-5
-INT8_TOLERANCES = {"c": 0.0, "onnx": 1e-6, "litert": 0.01, "openvino": 0.01}
+INT8_TOLERANCES = {"c": 0.0, "onnx": 1e-6, "litert": 0.02, "openvino": 0.01}
 """Largest difference of a file's outputs from the reference's, as a share of the largest value."""
 
 SAMPLES = [sample for sample in samples() if not sample.last or sample.kind in ("PointwiseConvolution", "Linear")]
 
 
 def written(model: Model, pixels: Pixels, name: str, folder: Path) -> Exported:
+    if model.quantization is not None:  # the ranges of its outputs then come from the images that the file is run on
+        model = replace(model, quantization=replace(model.quantization, outputs={}))
     suffix = writable()[name][0].suffixes[0]
     try:
         return export(model, folder / f"model{suffix}", name, images=pixels)

@@ -36,7 +36,7 @@ def test_the_official_uint8_network_answers_alike_in_every_format(tmp_path: Path
     expected = verification.expected_outputs(model, pixels)
     (logits,) = expected.values()
     to_onnx(model, tmp_path / "model.onnx")
-    to_litert(model, tmp_path / "model.tflite")
+    to_litert(model, tmp_path / "model.tflite", float_output=True)
     to_c(model, tmp_path / "model.c")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("ai_edge_litert")

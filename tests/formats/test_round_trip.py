@@ -79,7 +79,8 @@ def quick_int8_model(rng: np.random.Generator, network: Network) -> Model:
         elif layer.name not in real:
             scales[layer.name] = TensorQuantization(float(rng.uniform(0.01, 0.1)), int(rng.integers(0, 99)))
     before = {name: TensorQuantization(float(rng.uniform(0.01, 0.1)), 128) for name in needed_pre_activations(network)}
-    quantization = Quantization(scales, pre_activations=before)
+    outputs = {name: TensorQuantization(float(rng.uniform(0.01, 0.1)), int(rng.integers(0, 99))) for name in real}
+    quantization = Quantization(scales, pre_activations=before, outputs=outputs)
     kinds = {"weight": np.int8, "bias": np.int32}
     parameters = {}
     for name, (dtype, shape) in parameter_types(network, quantization).items():
@@ -154,10 +155,10 @@ def without_description(path: Path) -> Path:
     return stripped
 
 
-@pytest.mark.parametrize("int8", [False, True])
-def test_a_graph_without_its_description_is_read_all_the_same(tmp_path: Path, int8: bool) -> None:
+@pytest.mark.parametrize(("int8", "float_output"), [(False, False), (True, False), (True, True)])
+def test_a_graph_without_its_description_is_read_all_the_same(tmp_path: Path, int8: bool, float_output: bool) -> None:
     model = any_model("mobilenet_v1", 0.25, (128, 96), 5, int8=int8, folded=True)
-    to_litert(model, tmp_path / "model.tflite")
+    to_litert(model, tmp_path / "model.tflite", float_output=float_output)
     read = from_tflite(without_description(tmp_path / "model.tflite"))
     assert read.network == model.network
     assert read.labels == model.labels
@@ -170,6 +171,7 @@ def test_a_graph_without_its_description_is_read_all_the_same(tmp_path: Path, in
         assert model.quantization is not None
         assert read.quantization is not None
         assert dict(read.quantization.activations) == dict(model.quantization.activations)
+        assert read.quantization.outputs == ({} if float_output else model.quantization.outputs)
 
 
 def test_the_metadata_that_apps_read_tells_the_normalization(tmp_path: Path) -> None:

@@ -263,7 +263,8 @@ def random_int8_model(
             unit = scales[layer.inputs[0]].scale * integers[f"{layer.name}.weight_scale"].astype(np.float64)
             integers[f"{layer.name}.bias"] = np.rint(reals[f"{layer.name}.bias"] / unit).astype(np.int32)
     kept = {name: scale for name, scale in scales.items() if name not in real_outputs(network)}
-    return Model(network, integers, task, preprocessing, Quantization(kept, pre_activations=before))
+    outputs = {name: replace(scales[name], scale=1.5 * scales[name].scale) for name in real_outputs(network)}
+    return Model(network, integers, task, preprocessing, Quantization(kept, pre_activations=before, outputs=outputs))
 
 
 def _scales(

@@ -25,8 +25,11 @@ from mobilenets.benchmark.quantizers import (
     optional_module,
     to_nchw,
 )
+from mobilenets.engine.output_ranges import with_output_ranges
 from mobilenets.engine.session import Session
+from mobilenets.engine.timing import random_pixels
 from mobilenets.errors import EngineError
+from mobilenets.formats.litert.options import RANGE_IMAGES
 from mobilenets.formats.litert.write import litert_input, to_litert
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -194,7 +197,7 @@ class LiteRt(Contestant):
             self._interpreter.allocate_tensors()
             self._batch = len(pixels)
         if self._normalize is None:
-            return litert_input(self._model, pixels, int8=self._reads_int8)
+            return litert_input(self._model, pixels, uint8=not self._reads_int8)
         if not self.own:
             return self._normalize(pixels)
         scale, zero_point = self._input_scale
@@ -295,9 +298,11 @@ def _normalizer(model: Model, *, own: bool = False) -> Callable[[Pixels], Array]
 
 
 def _litert_file(model: Model) -> bytes:
+    if model.quantization is not None:
+        model = with_output_ranges(model, random_pixels(model.network, RANGE_IMAGES))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        to_litert(model, path, int8_input=True)
+        to_litert(model, path)
         return path.read_bytes()
 
 

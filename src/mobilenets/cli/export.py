@@ -90,6 +90,8 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
     if exported.footprint is not None:
         footprint = exported.footprint
         click.echo(f"needs {footprint.flash_bytes:,} bytes of flash for weights and {footprint.ram_bytes:,} of RAM")
+    for note in exported.notes:
+        click.echo(note)
     agreement = exported.agreement
     if agreement is None:
         click.echo(f"not verified: {exported.not_run}")
@@ -99,6 +101,14 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
         f"largest difference {agreement.largest_difference:.2g} of {agreement.largest_value:.3g}, "
         f"same {model.task.compared_by} for {100 * agreement.same.value:.0f} %"
     )
+    second, also = exported.second, writable()[exported.format.name][1].also
+    if also is not None and second is not None:
+        click.echo(
+            f"{also.title} too: largest difference {second.largest_difference:.2g}, same {model.task.compared_by} for "
+            f"{second.same.count} of {second.same.total} images; its arena takes {exported.second_bytes:,} bytes here"
+        )
+    elif exported.second_refusal:
+        click.echo(f"not for microcontrollers: {exported.second_refusal}")
     if exported.at_defaults is not None:
         plain = exported.at_defaults
         click.echo(
@@ -120,9 +130,20 @@ def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]
         "at_default_settings": _agreement_to_json(exported.at_defaults, model.task),
         "setting": exported.advice or None,
         "not_verified": exported.not_run or None,
+        "notes": list(exported.notes),
+        "second_runtime": _second_to_json(exported, model.task),
         "flash_bytes": footprint.flash_bytes if footprint else None,
         "ram_bytes": footprint.ram_bytes if footprint else None,
     }
+
+
+def _second_to_json(exported: Exported, task: Task) -> dict[str, Any] | None:
+    also = writable()[exported.format.name][1].also
+    agreement = _agreement_to_json(exported.second, task)
+    if also is None or (agreement is None and not exported.second_refusal):
+        return None
+    refusal = exported.second_refusal or None
+    return {"runtime": also.title, "verified": agreement, "ram_bytes": exported.second_bytes, "refusal": refusal}
 
 
 def _agreement_to_json(agreement: Agreement | None, task: Task) -> dict[str, Any] | None:

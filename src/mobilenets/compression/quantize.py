@@ -33,6 +33,7 @@ from mobilenets.compression.ranges import choose_ranges
 from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
 from mobilenets.data.dataset import spread
+from mobilenets.engine.output_ranges import with_output_ranges
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
 from mobilenets.model.model import Model, Tensor
 from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, float_layer, input_map, integer_layer
@@ -188,7 +189,8 @@ def quantize_layers(
                 if last_reader[name] == layer.name:
                     del reals[name], integers[name]
             task.advance()
-    result = assemble(model, network, parameters, calibrated.quantization, config)
+    made = assemble(model, network, parameters, calibrated.quantization, config)
+    result = with_output_ranges(made, pixels)
     return Quantized(result, calibrated.model, tuple(found), calibrated.absorbed_channels)
 
 

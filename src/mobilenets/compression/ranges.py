@@ -95,17 +95,6 @@ def least_squares_range(histogram: Histogram) -> tuple[float, float]:
     return best[1], best[2]
 
 
-def affine_quantization(low: float, high: float) -> TensorQuantization:
-    """Scale and zero point whose 256 levels span a range that is widened to include zero.
-
-    >>> affine(0.0, 6.0).zero_point, affine(-1.0, 1.0).zero_point
-    (0, 128)
-    """
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / 255, 1e-12)
-    return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
-
-
 class LayerRanges(NamedTuple):
     """Ranges that one layer's 256 levels should span.
 
@@ -162,6 +151,6 @@ def _lowest(activation: Activation, low: float) -> float:
 
 def _named(layer: Layer, low: float, high: float) -> TensorQuantization:
     try:
-        return affine_quantization(low, high)
+        return TensorQuantization.spanning(low, high)
     except ModelError as error:
         raise CompressionError(f"{layer.name} spans {low:g} to {high:g}, which cannot be quantized: {error}") from None

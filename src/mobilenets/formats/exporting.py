@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mobilenets.data.sources import images_of, photographs
 from mobilenets.errors import DataError, FormatError, MissingDependencyError
 from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError
-from mobilenets.formats.format import Footprint, Format, Options, Outputs, Writer
+from mobilenets.formats.format import Footprint, Format, Options, Outputs, SecondRuntime, Writer
 from mobilenets.formats.registry import format_of, writable
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import RGB_CHANNELS, Pixels, check_pixels
@@ -55,6 +55,10 @@ class Exported:
         at_defaults: How the file's outputs compare at the runtime's default settings on this processor; None if they
             are the same there.
         advice: The settings that gave ``agreement``, where the default ones do not.
+        notes: What to know to use the file, one line each.
+        second: How the outputs of a further runtime compare, where one was at hand.
+        second_bytes: What that runtime takes of the memory that it is given for tensors.
+        second_refusal: Why that runtime does not run the file.
     """
 
     format: Format
@@ -66,6 +70,10 @@ class Exported:
     footprint: Footprint | None = None
     at_defaults: Agreement | None = None
     advice: str = ""
+    notes: tuple[str, ...] = ()
+    second: Agreement | None = None
+    second_bytes: int = 0
+    second_refusal: str = ""
 
 
 def export(
@@ -117,6 +125,8 @@ def export(
     row, writer = writable()[format_of(path, format_name)]
     chosen = _options(row, writer, options, model)
     check_folder_of(path)
+    if writer.prepare is not None:
+        model = writer.prepare(model, chosen, lambda most: _some_images(model, images, progress, most), progress)
     real = _real_images(model, images, progress) if verify else None
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
@@ -136,6 +146,10 @@ def export(
         footprint,
         verified.at_defaults,
         writer.advice if verified.at_defaults is not None else "",
+        () if writer.notes is None else writer.notes(model, chosen),
+        verified.second,
+        verified.second_bytes,
+        verified.second_refusal,
     )
 
 
@@ -152,8 +166,21 @@ def _options(row: Format, writer: Writer, given: dict[str, Any], model: Model) -
     return writer.options(**given)
 
 
+def _some_images(
+    model: Model, images: str | Path | Iterable[str | Path] | Pixels | None, progress: Progress, most: int
+) -> Pixels:
+    """Real images as far as there are some, and synthetic ones where they are few."""
+    real, synthetic = _real_images(model, images, progress, most), verification.synthetic_images(model.network)
+    if real is None:
+        return synthetic
+    return real if len(real) >= most else np.concatenate([real, synthetic])
+
+
 def _real_images(
-    model: Model, images: str | Path | Iterable[str | Path] | Pixels | None, progress: Progress
+    model: Model,
+    images: str | Path | Iterable[str | Path] | Pixels | None,
+    progress: Progress,
+    most: int = MOST_IMAGES,
 ) -> Pixels | None:
     """Real images as the network takes them, or None where there are none."""
     network = model.network
@@ -173,7 +200,7 @@ def _real_images(
     except MissingDependencyError:
         progress.note("no photographs are at hand (--images, or scikit-learn's); synthetic images must do")
         return None
-    chosen = [found[index] for index in spread(len(found), MOST_IMAGES)]
+    chosen = [found[index] for index in spread(len(found), most)]
     return np.stack([prepare_image(image, model.preprocessing, network.height, network.width) for image in chosen])
 
 
@@ -185,6 +212,9 @@ class _Verified:
     real_images: int = 0
     not_run: str = ""
     at_defaults: Agreement | None = None
+    second: Agreement | None = None
+    second_bytes: int = 0
+    second_refusal: str = ""
 
 
 def _verify(
@@ -206,13 +236,46 @@ def _verify(
     agreement = verification.compare_outputs(model.task, expected, found)
     allowed = _tolerance(writer, model, options)
     finite = all(np.isfinite(values).all() for values in found.values())
-    if not finite or not agreement.relative_difference <= allowed:
+    bounded = _bounded(writer, model, options, expected)
+    within = verification.compare_outputs(model.task, bounded, found)
+    if not finite or not within.relative_difference <= allowed:
         raise FormatError(
             f"the {row.title} file's outputs are not the Model's: values differ by up to "
-            f"{agreement.largest_difference:.3g} of {agreement.largest_value:.3g}; {allowed:g} of that is allowed"
+            f"{within.largest_difference:.3g} of {within.largest_value:.3g}; {allowed:g} of that is allowed"
         )
     at_defaults = _at_defaults(writer, model, written, pixels, expected, found)
-    return _Verified(agreement, 0 if real is None else len(real), at_defaults=at_defaults)
+    verified = _Verified(agreement, 0 if real is None else len(real), at_defaults=at_defaults)
+    if writer.also is None or model.quantization is None:
+        return verified
+    return _verified_by(writer.also, verified, model, written, pixels, bounded)
+
+
+def _bounded(writer: Writer, model: Model, options: Options, expected: Outputs) -> Outputs:
+    """The Model's outputs within what the file can give."""
+    if writer.bounds is None:
+        return expected
+    bounds = writer.bounds(model, options)
+    return {name: np.clip(values, *bounds[name]) if name in bounds else values for name, values in expected.items()}
+
+
+def _verified_by(
+    runtime: SecondRuntime, verified: _Verified, model: Model, written: Path, pixels: Pixels, expected: Outputs
+) -> _Verified:
+    """Run what was written by a further runtime too; raises if its outputs are far from the Model's."""
+    try:
+        run = runtime.run(model, written, pixels[: runtime.most_images])
+    except MissingDependencyError:
+        return verified
+    except FormatError as error:
+        return replace(verified, second_refusal=str(error))
+    some = {name: values[: runtime.most_images] for name, values in expected.items()}
+    agreement = verification.compare_outputs(model.task, some, run.outputs)
+    if not agreement.relative_difference <= runtime.tolerance:
+        raise FormatError(
+            f"{runtime.title} computes something else from the file: values differ by up to "
+            f"{agreement.largest_difference:.3g} of {agreement.largest_value:.3g}"
+        )
+    return replace(verified, second=agreement, second_bytes=run.ram_bytes)
 
 
 def _tolerance(writer: Writer, model: Model, options: Options) -> float:

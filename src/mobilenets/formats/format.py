@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from mobilenets.base.progress import Progress
 from mobilenets.formats.source import Source
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -58,6 +59,37 @@ class Footprint:
     ram_bytes: int
 
 
+@dataclass(frozen=True, eq=False)
+class SecondRun:
+    """What a further runtime makes of a written file.
+
+    Attributes:
+        outputs: Real outputs by name.
+        ram_bytes: What it takes of the memory that it is given for tensors.
+    """
+
+    outputs: Outputs
+    ram_bytes: int
+
+
+@dataclass(frozen=True)
+class SecondRuntime:
+    """A further runtime that a written int8 file is run by, where it is installed.
+
+    Attributes:
+        title: What people call it.
+        run: Runs a written file on pixels.
+        most_images: On how many; reference kernels are slow.
+        tolerance: Largest difference of the outputs, as a share of the largest value. Its arithmetic may be other than
+            the Model's, so this only tells a wrong file from a right one.
+    """
+
+    title: str
+    run: Callable[[Model, Path, Pixels], SecondRun]
+    most_images: int = 2
+    tolerance: float = 0.25
+
+
 @dataclass(frozen=True)
 class Reader:
     """How a format is imported.
@@ -92,6 +124,12 @@ class Writer:
         run_at_defaults: The same as ``run`` at the runtime's default settings, where it needs other settings to compute
             int8 networks exactly.
         advice: What those settings are.
+        prepare: Completes a Model by what it gives for images, before it is written: takes the Model, the options, a
+            function that loads at most so many images, and the progress.
+        bounds: Lowest and highest number that a written file can give, by output; what lies outside comes out as the
+            nearer bound.
+        notes: What a person must know to use a written file, one line each.
+        also: A further runtime that int8 files are run by.
     """
 
     write: Callable[[Model, Path, Any], Footprint | None]
@@ -103,6 +141,10 @@ class Writer:
     int8_tolerance: float = 0.05
     run_at_defaults: Callable[[Model, Path, Pixels], Outputs] | None = None
     advice: str = ""
+    prepare: Callable[[Model, Any, Callable[[int], Pixels], Progress], Model] | None = None
+    bounds: Callable[[Model, Any], Mapping[str, tuple[float, float]]] | None = None
+    notes: Callable[[Model, Any], tuple[str, ...]] | None = None
+    also: SecondRuntime | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mobilenets.architecture.layers import (
     INPUT,
     Activation,
@@ -83,6 +86,7 @@ class Graph:
         channels: Input channels.
         layers: Layers so far, by name, in order.
         tensors: Weights, biases and batch norms by this package's names.
+        channel_scales: Factors of the channels of layers whose weights are integers, by layer.
     """
 
     height: int
@@ -90,6 +94,7 @@ class Graph:
     channels: int
     layers: dict[str, Layer] = field(default_factory=dict)
     tensors: dict[str, NamedTensor] = field(default_factory=dict)
+    channel_scales: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if min(self.height, self.width, self.channels) < 1:
@@ -254,6 +259,56 @@ class Graph:
         """Give a layer its bias."""
         self._change(layer, bias=True)
         self.tensors[f"{layer}.bias"] = bias
+
+    def scale_channels(self, node: str, layer: str, factors: npt.NDArray[np.float64], *, readers: int) -> None:
+        """Multiply the result of a layer with weights by a constant for each channel, or for all.
+
+        Args:
+            node: Its name in the file.
+            layer: The layer.
+            factors: (channels,) or (1,).
+            readers: How many nodes read the layer's own result.
+
+        Raises:
+            FormatError: If another node reads the result, or an activation function stands between.
+        """
+        self._check_linear(node, layer, readers)
+        weight = self.tensors[f"{layer}.weight"]
+        factors = np.broadcast_to(factors, (weight.value.shape[0],))
+        if weight.value.dtype.kind == "f":
+            axes = (-1, *[1] * (weight.value.ndim - 1))
+            value = (weight.value * factors.reshape(axes)).astype(np.float32)
+            self.tensors[f"{layer}.weight"] = replace(weight, value=value)
+        else:
+            self.channel_scales[layer] = self.channel_scales.get(layer, np.ones(1)) * factors
+        bias = self.tensors.get(f"{layer}.bias")
+        if bias is not None and bias.value.any():
+            if bias.value.dtype.kind != "f":
+                raise FormatError(f"{node} multiplies sums of integers that have a bias already")
+            self.tensors[f"{layer}.bias"] = replace(bias, value=(bias.value * factors).astype(np.float32))
+
+    def shift_channels(self, node: str, layer: str, offsets: npt.NDArray[np.float64], *, readers: int) -> None:
+        """Add a constant to each channel of the result of a layer with weights, or one to all.
+
+        Args:
+            node: Its name in the file.
+            layer: The layer.
+            offsets: (channels,) or (1,).
+            readers: How many nodes read the layer's own result.
+
+        Raises:
+            FormatError: As :meth:`scale_channels`.
+        """
+        self._check_linear(node, layer, readers)
+        channels = self.shape(layer).channels
+        bias = self.tensors.get(f"{layer}.bias", NamedTensor(node, np.zeros(channels, np.float32)))
+        if bias.value.dtype.kind != "f":
+            raise FormatError(f"{node} adds real numbers to integers")
+        self.bias(layer, replace(bias, value=(bias.value + offsets).astype(np.float32)))
+
+    def _check_linear(self, node: str, layer: str, readers: int) -> None:
+        if readers != 1 or self.layers[layer].activation is not Activation.NONE or self.layers[layer].batch_norm:
+            raise FormatError(f"{node} changes the channels of {layer}, whose result is used elsewhere or activated")
 
     def batch_norm(self, layer: str, epsilon: float, statistics: Mapping[str, NamedTensor]) -> None:
         """Give a layer its batch norm, whose tensors are ``weight``, ``bias``, ``running_mean``, ``running_var``."""

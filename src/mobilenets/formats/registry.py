@@ -15,11 +15,12 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.c.run import run_c
 from mobilenets.formats.c.write import COptions, write_c
 from mobilenets.formats.coreml import CoreMLOptions, write_coreml
-from mobilenets.formats.format import Format, Reader, Writer
+from mobilenets.formats.format import Format, Reader, SecondRuntime, Writer
 from mobilenets.formats.keras import from_keras, is_keras
+from mobilenets.formats.litert.micro import run_micro
+from mobilenets.formats.litert.options import LiteRTOptions, litert_notes, output_bounds, with_ranges, write_litert
 from mobilenets.formats.litert.read import from_tflite, is_tflite
 from mobilenets.formats.litert.run import run_litert
-from mobilenets.formats.litert.write import LiteRTOptions, write_litert
 from mobilenets.formats.model_file import from_model_file, is_model_file
 from mobilenets.formats.onnx.read import from_onnx, is_onnx
 from mobilenets.formats.onnx.run import EXACT_INTEGERS, run_onnx, run_onnx_at_defaults
@@ -101,9 +102,13 @@ _ROWS = (
             write_litert,
             run_litert,
             float32="batch norms folded; also `--half`",
-            int8="per channel, the Model's numbers less 128; mostly within 1e-6",
-            runtime="ai-edge-litert",
+            int8="integers only, int8 in and out, within one step; also `--float-output`, mostly within 1e-6",
+            runtime="ai-edge-litert; also tflite-micro",
             options=LiteRTOptions,
+            prepare=with_ranges,
+            bounds=output_bounds,
+            notes=litert_notes,
+            also=SecondRuntime("TensorFlow Lite Micro", run_micro),
         ),
     ),
     Format(

@@ -49,6 +49,25 @@ class TensorQuantization:
         if not 0 <= self.zero_point <= 255:
             raise ModelError(f"an activation's zero point must be in 0 to 255, not {self.zero_point!r:.40}")
 
+    @staticmethod
+    def spanning(low: float, high: float) -> TensorQuantization:
+        """Scale and zero point whose 256 levels span a range that is widened to include zero.
+
+        Raises:
+            ModelError: If the range is too wide, or is none.
+
+        >>> TensorQuantization.spanning(0.0, 6.0).zero_point, TensorQuantization.spanning(-1.0, 1.0).zero_point
+        (0, 128)
+        """
+        low, high = min(low, 0.0), max(high, 0.0)
+        scale = max((high - low) / 255, SMALLEST_SCALE)
+        return TensorQuantization(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest real number that a byte can hold."""
+        return -self.zero_point * self.scale, (255 - self.zero_point) * self.scale
+
     def clamp(self, activation: Activation) -> tuple[int, int]:
         """Lowest and highest byte that an activation function leaves.
 
@@ -103,11 +122,14 @@ class Quantization:
         weight_bits: By layer name, the bits its weights use, where that is not 8.
         pre_activations: Scale and zero point of what the activation function reads, by the name of every layer whose
             result is quantized and whose activation is no clamp.
+        outputs: Scale and zero point with which a runtime that knows integers only holds a real output, by the name
+            of its layer, where they are known. The engine does not use them: its outputs are float32.
     """
 
     activations: Mapping[str, TensorQuantization]
     weight_bits: Mapping[str, int] = field(default_factory=dict)
     pre_activations: Mapping[str, TensorQuantization] = field(default_factory=dict)
+    outputs: Mapping[str, TensorQuantization] = field(default_factory=dict)
 
     def bits(self, layer: str) -> int:
         """Bits per weight of a layer: 8, or 4."""
@@ -125,6 +147,8 @@ class Quantization:
         _check_names(set(self.activations), needed, f"quantized activations of {network.name}")
         tabled = needed_pre_activations(network)
         _check_names(set(self.pre_activations), tabled, f"quantized pre-activations of {network.name}")
+        for name in sorted(set(self.outputs) - real):
+            raise ModelError(f"{name!r} does not belong in the real outputs of {network.name}")
         for name, bits in self.weight_bits.items():
             if name not in needed | real or not network[name].has_weight or bits not in (4, 8):
                 raise ModelError(
@@ -154,6 +178,8 @@ class Quantization:
         }
         if self.pre_activations:
             encoded["pre_activations"] = _encoded(self.pre_activations)
+        if self.outputs:
+            encoded["outputs"] = _encoded(self.outputs)
         return encoded
 
     @staticmethod
@@ -163,11 +189,11 @@ class Quantization:
         Raises:
             ModelError: If a field is missing, unknown or out of range.
         """
-        optional = {"arithmetic", "pre_activations"}
+        optional = {"arithmetic", "pre_activations", "outputs"}
         if not isinstance(data, dict) or set(data) - optional != {"activations", "weight_bits"}:
             raise ModelError(
-                "quantization must hold activations and weight_bits, may hold arithmetic and pre_activations, and "
-                "nothing else"
+                "quantization must hold activations and weight_bits, may hold arithmetic, pre_activations and outputs, "
+                "and nothing else"
             )
         if data.get("arithmetic", ARITHMETIC) != ARITHMETIC:
             raise ModelError(f"quantization: the arithmetic is {data['arithmetic']!r:.40}; known is {ARITHMETIC!r}")
@@ -180,6 +206,7 @@ class Quantization:
             activations=_decoded("activations", data["activations"]),
             weight_bits=weight_bits,
             pre_activations=_decoded("pre_activations", data.get("pre_activations", {})),
+            outputs=_decoded("outputs", data.get("outputs", {})),
         )
 
 

@@ -25,6 +25,7 @@ from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
 from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate_ranges, quantize_layers
 from mobilenets.data.dataset import UNKNOWN, Targets
+from mobilenets.engine.output_ranges import with_output_ranges
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
@@ -153,7 +154,7 @@ def train_quantized(
     if trained.best_epoch < 0:
         progress.note(f"no epoch of training beats its start on {validation.images} images: the start is kept")
         return replace(start, epoch=0)
-    best = student.to_model(model)
+    best = with_output_ranges(student.to_model(model), calibration)
     layers = measure_sqnr(calibrated.model, best, calibration[:LAYERWISE_IMAGES])
     return Quantized(best, calibrated.model, layers, calibrated.absorbed_channels, trained.best_epoch + 1)
 

@@ -84,19 +84,20 @@ def test_int8_networks_without_branches_are_equal_but_for_the_rounding_of_float3
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, random_network(rng, branches=False), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
-    to_litert(model, tmp_path / "model.tflite")
+    to_litert(model, tmp_path / "model.tflite", float_output=True, uint8_input=True)
     assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 2e-6)
 
 
-def test_an_int8_file_can_read_bytes_less_128(tmp_path: Path) -> None:
+@pytest.mark.parametrize("float_output", [False, True])
+def test_an_int8_file_reads_bytes_less_128_or_pixels(float_output: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     model = random_int8_model(rng, random_network(rng, branches=False))
     pixels = random_pixels(rng, model.network, 3)
     answers = []
-    for int8 in (False, True):
-        to_litert(model, tmp_path / "model.tflite", int8_input=int8)
-        answers.append(run(tmp_path / "model.tflite", litert_input(model, pixels, int8=int8)))
-    assert litert_input(model, pixels, int8=True).dtype == np.int8
+    for uint8 in (False, True):
+        to_litert(model, tmp_path / "model.tflite", uint8_input=uint8, float_output=float_output)
+        answers.append(run(tmp_path / "model.tflite", litert_input(model, pixels, uint8=uint8)))
+    assert litert_input(model, pixels).dtype == np.int8
     for name, values in answers[0].items():
         np.testing.assert_array_equal(answers[1][name], values)
 
@@ -106,7 +107,7 @@ def test_int8_networks_with_branches_are_equal_but_for_steps_where_branches_meet
     rng = np.random.default_rng(seed)
     model = random_int8_model(rng, random_network(rng))
     pixels = random_pixels(rng, model.network, 3)
-    to_litert(model, tmp_path / "model.tflite")
+    to_litert(model, tmp_path / "model.tflite", float_output=True, uint8_input=True)
     # LiteRT rounds sums, products and the parts of a concatenation otherwise: one step of their bytes.
     assert_alike(run(tmp_path / "model.tflite", pixels), expected_outputs(model, pixels), 0.03)
 
@@ -118,7 +119,7 @@ def test_every_architecture_gives_the_same_logits(name: str, int8: bool, tmp_pat
     network = without_batch_norm(CATALOG[name](width_multiplier=0.25, resolution=96, classes=10))
     model = random_int8_model(rng, network) if int8 else random_model(rng, network)
     pixels = random_pixels(rng, network, 2)
-    to_litert(model, tmp_path / "model.tflite")
+    to_litert(model, tmp_path / "model.tflite", float_output=True)
     found, expected = run(tmp_path / "model.tflite", litert_input(model, pixels)), expected_outputs(model, pixels)
     branches = any(len(layer.inputs) > 1 for layer in network.layers)
     assert_alike(found, expected, 0.02 if int8 and branches else 1e-5)

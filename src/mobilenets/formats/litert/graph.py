@@ -193,6 +193,11 @@ class GraphReader:
             if operator.code != Code.MUL:
                 raise FormatError(f"{node} divides by a tensor, which no Model does")
             made = self.graph.multiply(node, source, self.value(second, node))
+        elif self._scales_channels(source, constant):
+            factors = self._per_channel(constant)
+            factors = 1 / np.where(factors == 0, np.nan, factors) if operator.code == Code.DIV else factors
+            self.graph.scale_channels(node, source.layer, factors, readers=self._readers(first))
+            made = Value(source.layer)
         else:
             factor = self._number(node, constant)
             factor = 1 / (factor or 1) if operator.code == Code.DIV else factor
@@ -203,11 +208,26 @@ class GraphReader:
             self.made[made.layer] = operator.output
         self.values[operator.output] = made
 
-    def _number(self, node: str, constant: TfliteTensor) -> float:
-        """A constant of one number, quantized or not."""
+    def _scales_channels(self, source: Value, constant: TfliteTensor) -> bool:
+        """Whether a constant is of one number per channel of a layer with weights, and no step of a hard-sigmoid."""
+        layer = self.graph.layers.get(source.layer)
+        if source.step is not Step.NONE or layer is None or not layer.has_weight:
+            return False
+        values = constant.value().ravel()
+        if values.size == 1 and math.isclose(self._number("", constant), 1 / 6, rel_tol=1e-3):
+            return False
+        return values.size == self.graph.shape(source.layer).channels or values.size == 1
+
+    def _per_channel(self, constant: TfliteTensor) -> Tensor:
+        """A constant, as real numbers."""
         value = constant.value().ravel().astype(np.float64)
         if constant.quantized and constant.scales.size == constant.zero_points.size == 1:
             value = (value - constant.zero_points) * constant.scales
+        return value
+
+    def _number(self, node: str, constant: TfliteTensor) -> float:
+        """A constant of one number, quantized or not."""
+        value = self._per_channel(constant)
         if value.size != 1:
             raise FormatError(f"{node} takes {constant.name} of shape {constant.shape}; one number was expected")
         return float(value[0])
@@ -263,6 +283,13 @@ class GraphReader:
 
     def _constant_sum(self, node: str, operator: TfliteOperator) -> Value:
         source = self.value(operator.inputs[0], node)
+        if source.layer != INPUT and self._shifts_channels(source, operator):
+            layer = source.layer
+            offsets = self._per_channel(self.file.tensor(operator.inputs[1]))
+            self.graph.shift_channels(node, layer, offsets, readers=self._readers(operator.inputs[0]))
+            self._fused(node, layer, operator.options, 0)
+            self.made[layer] = operator.output
+            return Value(layer)
         if source.layer != INPUT:
             return self._shifted(node, operator, source)
         if "scale" not in self.normalization or "offset" in self.normalization:
@@ -272,6 +299,16 @@ class GraphReader:
         self.normalization["offset"] = np.broadcast_to(value, (3,)).astype(np.float64)
         self.made[INPUT] = operator.output
         return Value(INPUT)
+
+    def _shifts_channels(self, source: Value, operator: TfliteOperator) -> bool:
+        """Whether a constant is added to the channels of a layer with weights; a hard-sigmoid adds 3."""
+        constant, layer = self.file.tensor(operator.inputs[1]), self.graph.layers.get(source.layer)
+        if source.step is not Step.NONE or layer is None or not layer.has_weight:
+            return False
+        values = constant.value().ravel()
+        if values.size == 1 and math.isclose(self._number("", constant), 3, rel_tol=1e-2):
+            return False
+        return values.size in (1, self.graph.shape(source.layer).channels)
 
     def _fused(self, node: str, layer: str, options: FlatbufferTable | None, slot: int) -> None:
         number = options.i8(slot) if options else 0

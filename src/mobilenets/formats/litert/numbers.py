@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mobilenets.architecture.layers import INPUT
+from mobilenets.architecture.layers import INPUT, Layer
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.litert.file import TfliteTensor
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
-from mobilenets.model.quantization import Quantization, needed_pre_activations, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
 
 
 def quantized_parameters(
@@ -22,6 +22,7 @@ def quantized_parameters(
     made: Mapping[str, TfliteTensor],
     before: Mapping[str, TfliteTensor],
     constants: Mapping[str, TfliteTensor],
+    channel_scales: Mapping[str, Tensor],
 ) -> tuple[Network, dict[str, Tensor], Quantization]:
     """The parameters and scales of a quantized graph.
 
@@ -31,6 +32,7 @@ def quantized_parameters(
         made: The last tensor of each layer, and of ``"input"``.
         before: The tensor that each activation function which is no clamp reads, by its layer.
         constants: The file's constants by name.
+        channel_scales: Factors of the channels of layers that are computed in float32, by layer.
 
     Returns:
         The network with a bias in every layer with weights, its parameters, and its scales.
@@ -50,6 +52,8 @@ def quantized_parameters(
         weight = tensors[f"{layer.name}.weight"]
         channels = weight.value.shape[0]
         scale, zero_point = weight_scale(weight, constants[weight.source], channels)
+        if layer.name in channel_scales:
+            scale = _scaled(layer, scale, channel_scales[layer.name], is_real=layer.name in real)
         parameters[f"{layer.name}.weight_scale"] = scale
         value, shift = signed_weight(weight.value)
         parameters[f"{layer.name}.weight"] = np.ascontiguousarray(value)
@@ -60,14 +64,29 @@ def quantized_parameters(
             bias = NamedTensor(bias.source, _integers(bias, activations[layer.inputs[0]].scale, scale))
         if bias.value.dtype != np.int32:
             raise FormatError(f"{bias.source} holds {bias.value.dtype}; the bias of an 8-bit layer holds int32")
-        if bias.source:
+        if bias.source in constants:
             _check_bias_scale(bias, constants[bias.source], activations[layer.inputs[0]].scale, scale)
         parameters[f"{layer.name}.bias"] = np.ascontiguousarray(bias.value)
     return (
         replace(network, layers=tuple(layers)),
         parameters,
-        Quantization(activations, pre_activations=pre_activations),
+        Quantization(activations, pre_activations=pre_activations, outputs=_outputs(real, made)),
     )
+
+
+def _scaled(layer: Layer, scale: Tensor, factors: Tensor, *, is_real: bool) -> Tensor:
+    """Scales of weights whose sums are multiplied by a constant for each channel."""
+    if not is_real:
+        raise FormatError(f"{layer.name} multiplies its channels in bytes, which no int8 Model does")
+    scaled = (scale * factors).astype(np.float32)
+    if not (np.isfinite(scaled).all() and scaled.min() > 0):
+        raise FormatError(f"{layer.name} multiplies a channel by what is not a positive number")
+    return scaled
+
+
+def _outputs(real: set[str], made: Mapping[str, TfliteTensor]) -> dict[str, TensorQuantization]:
+    """Scales and zero points that the file holds real outputs with, as far as it does."""
+    return {name: made[name].activation() for name in sorted(real) if name in made and made[name].quantized}
 
 
 def _integers(bias: NamedTensor, source: float, scales: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ exactly, by its description.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,9 @@ def _described(file: TfliteFile) -> Model:
         weight, bias = constants.get(f"{layer.name}.weight"), constants.get(f"{layer.name}.bias")
         if weight is not None:
             tensors |= _weights(description.network, layer.name, weight)
+        scale = constants.get(f"{layer.name}.weight_scale")
+        if scale is not None:
+            tensors[f"{layer.name}.weight_scale"] = NamedTensor(scale.name, scale.value())
         if bias is not None:
             tensors[f"{layer.name}.bias"] = NamedTensor(bias.name, bias.value())
     operators = sum(operator.code in WEIGHTED for operator in file.operators)
@@ -132,6 +136,8 @@ def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, Nam
     layer, value = network[name], weight.value()
     if isinstance(layer, Linear):
         (shape,) = network.input_shapes(layer)
+        if value.ndim == 4:  # a convolution of the whole map
+            value = value.reshape(value.shape[0], math.prod(value.shape[1:]))
         value = channels_first(weight, value, shape.channels, shape.height, shape.width)
     elif value.ndim == 4:
         value = np.transpose(value, (3, 0, 1, 2) if isinstance(layer, DepthwiseConvolution) else (0, 3, 1, 2))
@@ -164,7 +170,14 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
             provenance = Provenance(imported=replace(imported, known=known)).encode()
             return Model(network, parameters, task, preprocessing, provenance=provenance)
         constants = _constants(file)
-        network, parameters, quantization = quantized_parameters(network, tensors, made, before, constants)
+        network, parameters, quantization = quantized_parameters(
+            network,
+            tensors,
+            made,
+            before,
+            constants,
+            {names.get(layer, layer): scale for layer, scale in reader.graph.channel_scales.items()},
+        )
         if (logits := logits_quantization(network, made)) is not None:
             imported = replace(imported, logits_scale=logits[0], logits_zero_point=logits[1])
         preprocessing = pixel_preprocessing(quantization.activations[INPUT])

@@ -29,10 +29,21 @@ def run_litert(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
         raise MissingDependencyError("ai-edge-litert", RUNTIMES_EXTRA) from None
     interpreter = Interpreter(str(path))
     (source,) = interpreter.get_input_details()
-    values = litert_input(model, pixels, int8=source["dtype"] == np.int8)
+    values = litert_input(model, pixels, uint8=source["dtype"] == np.uint8)
     interpreter.resize_tensor_input(source["index"], values.shape)
     interpreter.allocate_tensors()
     interpreter.set_tensor(source["index"], values)
     interpreter.invoke()
-    found = {output["name"]: interpreter.get_tensor(output["index"]) for output in interpreter.get_output_details()}
+    found = {
+        output["name"]: real_values(interpreter.get_tensor(output["index"]), *output["quantization"])
+        for output in interpreter.get_output_details()
+    }
     return {name: value if value.ndim == 2 else value.transpose(0, 3, 1, 2) for name, value in found.items()}
+
+
+def real_values(output: Array, scale: float, zero_point: int) -> Array:
+    """The real numbers of an output: of bytes by their scale and zero point, else what it is."""
+    if output.dtype.kind == "f":
+        return output
+    real: Array = (output.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
+    return real

@@ -2,9 +2,14 @@
 
 Maps are (N, height, width, channels) here. An int8 Model's numbers go over as they are, less 128, with one weight scale
 per channel; one with weight zero points goes over as uint8 with one scale per layer, the only form in which LiteRT
-knows them. Its output layers give real numbers, which LiteRT's integer kernels cannot: bytes would make ties of classes
-that lie close. So the input of such a layer is turned into float32, and its weights too, when the file is loaded; they
-are stored as the bytes they are. Every output is then the Model's but for the rounding of float32.
+knows them.
+
+All of such a file is integers, its input and its outputs too, as microcontrollers and accelerators need it. Linear
+layers are convolutions of the whole map: a convolution has one scale per channel in every runtime, while releases of
+TensorFlow Lite Micro exist that take the first scale of a FULLY_CONNECTED for all of them. Where float32 outputs are
+asked for, an output layer computes in float32 from weights that are stored as bytes. These are dequantized with one
+scale, 1, and the sums multiplied by the scales of the channels, because TensorFlow Lite Micro also takes the first
+scale of a DEQUANTIZE for all.
 """
 
 from __future__ import annotations
@@ -37,14 +42,12 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError
 from mobilenets.formats.description import describe
-from mobilenets.formats.format import SYMMETRIC, Options, option
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
 from mobilenets.model.folding import fold
-from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
-from mobilenets.model.quantization import Quantization, TensorQuantization
+from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
 
 DESCRIPTION_NAME = "mobilenets"
 """Under this name the metadata holds :func:`~mobilenets.formats.description.describe`'s texts, as one JSON object."""
@@ -58,28 +61,33 @@ def to_litert(
     path: str | Path,
     *,
     weights: Literal["float32", "float16"] = "float32",
-    int8_input: bool = False,
+    uint8_input: bool = False,
+    float_output: bool = False,
 ) -> None:
     """Write a Model as a LiteRT file.
 
-    The file reads what :func:`litert_input` gives: uint8 pixels for an int8 Model, else float32 ones normalized as its
-    metadata says, (N, height, width, 3) for any N. Outputs are float32, (N, C) where a map is 1×1, else (N, H, W, C).
+    The file reads what :func:`litert_input` gives, (N, height, width, channels) for any N: pixels less 128 as int8 for
+    an int8 Model, else float32 ones normalized as its metadata says. Outputs are (N, C) where a map is 1×1, else
+    (N, H, W, C): bytes with the scale and zero point of their tensor for an int8 Model, else float32.
 
     Args:
         model: float32 or int8; batch norms are folded, which LiteRT does not know.
         path: Where to.
         weights: How a float32 Model's weights are stored. An int8 Model's are stored as they are.
-        int8_input: Whether the file of an int8 Model reads pixels less 128 as int8, as LiteRT's own converter has it,
-            instead of the pixels. A Model with weight zero points reads pixels in either case.
+        uint8_input: Whether the file of an int8 Model reads the pixels themselves, at the cost of a conversion. That of
+            a Model with weight zero points does so in either case.
+        float_output: Whether the file of an int8 Model gives float32 outputs, which are the engine's but for the
+            rounding of float32; its output layers then compute in float32.
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
-        FormatError: If the Model has weight zero points that differ between channels.
+        FormatError: If the Model has weight zero points that differ between channels, or its outputs have no scales
+            (see :func:`~mobilenets.engine.output_ranges.with_output_ranges`) and are to be bytes.
         MissingDependencyError: If flatbuffers or tflite is not installed.
         OSError: If the file cannot be written.
     """
     model = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
-    graph = litert_graph(model, weights=weights, int8_input=int8_input)
+    graph = litert_graph(model, weights=weights, uint8_input=uint8_input, float_output=float_output)
     outputs = [graph.tensors[index].name for index in graph.outputs]
     metadata = {
         litert_metadata.NAME: litert_metadata.metadata(model, outputs),
@@ -89,21 +97,23 @@ def to_litert(
     write_atomically(Path(path), content + litert_metadata.labels_archive(model))
 
 
-def litert_input(model: Model, pixels: Pixels, *, int8: bool = False) -> Array:
-    """What to give the file that :func:`to_litert` writes for pixels, uint8 (N, height, width, 3).
+def litert_input(model: Model, pixels: Pixels, *, uint8: bool = False) -> Array:
+    """What to give the file that :func:`to_litert` writes for pixels, uint8 (N, height, width, channels).
 
     Args:
         model: What was written.
         pixels: The images.
-        int8: Whether the file reads int8.
+        uint8: Whether the file reads uint8.
     """
     if model.quantization is not None:
-        return (pixels.astype(np.int16) - 128).astype(np.int8) if int8 else pixels
+        return pixels if uint8 else (pixels.astype(np.int16) - 128).astype(np.int8)
     mean, std = litert_metadata.mediapipe_normalization(model)
     return ((pixels - np.float32(mean)) / np.float32(std)).astype(np.float32)
 
 
-def litert_graph(model: Model, *, weights: str = "float32", int8_input: bool = False) -> Subgraph:
+def litert_graph(
+    model: Model, *, weights: str = "float32", uint8_input: bool = False, float_output: bool = False
+) -> Subgraph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
         if layer.batch_norm is not None:
@@ -111,8 +121,8 @@ def litert_graph(model: Model, *, weights: str = "float32", int8_input: bool = F
     if model.quantization is None:
         writer = _Writer(model, half=weights == "float16")
     else:
-        writer = _Writer(model, numbers=_Numbers(model, model.quantization))
-    writer.read_input(int8_input)
+        writer = _Writer(model, numbers=_Numbers(model, model.quantization, float_output=float_output))
+    writer.read_input(uint8_input)
     for layer in model.network.layers:
         writer.write(layer)
     writer.finish()
@@ -122,13 +132,21 @@ def litert_graph(model: Model, *, weights: str = "float32", int8_input: bool = F
 class _Numbers:
     """How the integers of an int8 Model are said in LiteRT: as INT8 less 128, or as UINT8."""
 
-    def __init__(self, model: Model, quantization: Quantization) -> None:
+    def __init__(self, model: Model, quantization: Quantization, *, float_output: bool) -> None:
         asymmetric = any(name.endswith(".weight_zero_point") for name in model.parameters)
         self.kind = "UINT8" if asymmetric else "INT8"
         self.per_channel = not asymmetric
         self.offset = 0 if asymmetric else 128
         self.dtype = np.uint8 if asymmetric else np.int8
-        self.scales = quantization.activations
+        self.float_output = float_output
+        self.scales = dict(quantization.activations)
+        if not float_output:
+            for name in sorted(real_outputs(model.network) - set(quantization.outputs)):
+                raise FormatError(
+                    f"{name} has no range for its output as bytes: the Model was quantized before that was kept; "
+                    "export it with images, or with float32 outputs (float_output)"
+                )
+            self.scales |= quantization.outputs
         self.before = quantization.pre_activations
 
     def tensor(self, name: str, shape: tuple[int, ...], held: TensorQuantization) -> Tensor:
@@ -136,8 +154,8 @@ class _Numbers:
         zero_point = np.array([held.zero_point - self.offset], np.int64)
         return Tensor(name, self.kind, shape, scale=np.array([held.scale], np.float32), zero_point=zero_point)
 
-    def weight(self, model: Model, layer: Weighted, values: Array, axis: int) -> Tensor:
-        """A weight tensor, laid out already."""
+    def weight(self, model: Model, layer: Weighted, values: Array, axis: int, *, unscaled: bool = False) -> Tensor:
+        """A weight tensor, laid out already; with the scale 1 for all channels if ``unscaled``."""
         name = f"{layer.name}.weight"
         scale = model.parameters[f"{name}_scale"]
         zero_point = model.parameters.get(f"{name}_zero_point", np.zeros(len(scale), np.int8)).astype(np.int64)
@@ -149,6 +167,8 @@ class _Numbers:
                 )
             scale, zero_point, axis = scale[:1], zero_point[:1] + 128, 0
             values = (values.astype(np.int16) + 128).astype(np.uint8)
+        if unscaled:
+            scale, zero_point, axis = np.ones(1, np.float32), zero_point[:1], 0
         return Tensor(name, self.kind, values.shape, values, scale, zero_point, axis)
 
     def bias(self, model: Model, layer: Weighted) -> Tensor:
@@ -196,8 +216,14 @@ class _Writer:
         return self.numbers.tensor(name, shape, self.numbers.scales[source])
 
     def is_real(self, layer: Layer) -> bool:
-        """Whether a layer of an int8 Model gives real numbers, and so is computed in float32."""
-        return self.numbers is not None and layer.name not in self.numbers.scales
+        """Whether a layer of an int8 Model is computed in float32.
+
+        Those are the layers that give real numbers, and an output whose activation function is no clamp.
+        """
+        if self.numbers is None:
+            return False
+        tabled = not layer.activation.is_clamp
+        return layer.name not in self.numbers.scales or (tabled and layer.name not in self.numbers.before)
 
     def real(self, index: int, name: str) -> int:
         """A tensor of bytes as float32."""
@@ -210,11 +236,11 @@ class _Writer:
 
     # Into the network, and out of it
 
-    def read_input(self, int8_input: bool) -> None:
+    def read_input(self, uint8_input: bool) -> None:
         """The image; bytes of pixels become INT8 where the graph computes in that.
 
-        By way of real numbers, as XNNPACK takes both of these operators, and not the one that would go from UINT8 to
-        INT8: the whole graph is then its own.
+        In a graph that gives real numbers they do so by way of real numbers: XNNPACK takes both of these operators,
+        and not the one that would go from UINT8 to INT8, so that the whole graph is its own.
         """
         network = self.model.network
         shape = (1, network.height, network.width, network.channels)
@@ -223,7 +249,7 @@ class _Writer:
             self.graph.inputs.append(index)
             if litert_metadata.mediapipe_normalization(self.model) == (0.0, 1.0):
                 index = self.normalized(index, shape)
-        elif int8_input and self.numbers.kind == "INT8":
+        elif self.numbers.kind == "UINT8" or not uint8_input:
             index = self.graph.add(self.tensor(INPUT, shape, INPUT))
             self.graph.inputs.append(index)
         else:
@@ -231,10 +257,9 @@ class _Writer:
             scale, zero_point = np.array([held.scale], np.float32), np.array([held.zero_point], np.int64)
             index = self.graph.add(Tensor(INPUT, "UINT8", shape, scale=scale, zero_point=zero_point))
             self.graph.inputs.append(index)
-            if self.numbers.kind == "INT8":
-                index = self.quantized(
-                    self.real(index, f"{INPUT}/real"), self.tensor(f"{INPUT}/quantize", shape, INPUT)
-                )
+            if self.numbers.float_output:
+                index = self.real(index, f"{INPUT}/real")
+            index = self.quantized(index, self.tensor(f"{INPUT}/quantize", shape, INPUT))
         self.values[INPUT] = _Value(index)
 
     def normalized(self, index: int, shape: tuple[int, ...]) -> int:
@@ -247,13 +272,13 @@ class _Writer:
         return self.operator("ADD", [scaled, offset], made, "AddOptions")
 
     def finish(self) -> None:
-        """Give each output its name and shape, as float32."""
+        """Give each output its name and shape."""
         for name in self.model.network.outputs:
             value, shape = self.values[name], self.model.network.shapes[name]
             index = value.tensor
             if shape[1:] == (1, 1) and not value.flat:
                 index = self.reshape(index, (shape.channels,), self.tensor(f"{name}/flat", (1, shape.channels), name))
-            if self.numbers is not None and name in self.numbers.scales:
+            if self.numbers is not None and self.numbers.float_output and name in self.numbers.scales:
                 index = self.real(index, f"{name}/real")
             if self.graph.tensors[index].name != name:
                 self.graph.tensors[value.tensor].name = f"{name}/map"
@@ -269,7 +294,8 @@ class _Writer:
         """One input of a layer, as a map unless the layer is linear; float32 where the layer is."""
         source = layer.inputs[number]
         value, index = self.values[source], self.values[source].tensor
-        if value.flat and not isinstance(layer, Linear):
+        in_bytes = self.numbers is not None and not self.is_real(layer)
+        if value.flat and (in_bytes or not isinstance(layer, Linear)):
             channels = self.model.network.shapes[source].channels
             output = self.tensor(f"{layer.name}/input{number}", (1, 1, 1, channels), source)
             index = self.reshape(index, (1, 1, channels), output)
@@ -280,32 +306,39 @@ class _Writer:
     def write(self, layer: Layer) -> None:
         """Append a layer."""
         shape = self.model.network.shapes[layer.name]
-        flat = isinstance(layer, Linear)
+        flat = isinstance(layer, Linear) and (self.numbers is None or self.is_real(layer))
         made = self.tensor(layer.name, (1, shape.channels) if flat else _map(shape), layer.name)
-        output = made if layer.activation.is_clamp else self.before_activation(layer, made)
+        held = made
+        if self.is_real(layer) and made.kind != "FLOAT32":
+            held = Tensor(f"{layer.name}/unquantized", "FLOAT32", made.shape)
+        output = held if layer.activation.is_clamp else self.before_activation(layer, held)
+        index = self.computed(layer, output)
+        if output is not held:
+            index = self.activated(layer, index, held)
+        if held is not made:
+            index = self.quantized(index, made)
+        self.values[layer.name] = _Value(index, flat)
+
+    def computed(self, layer: Layer, output: Tensor) -> int:
+        """Append what a layer computes before an activation function that is no clamp."""
         match layer:
-            case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
-                index = self.convolution(layer, output)
-            case Linear():
-                inputs = [self.read(layer), *self.weights(layer)]
-                inputs += [-1] * (3 - len(inputs))
-                index = self.operator("FULLY_CONNECTED", inputs, output, "FullyConnectedOptions", **_fused(layer))
+            case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
+                return self.real_weighted(layer, output) if self.is_real(layer) else self.weighted(layer, output)
             case MaxPool():
-                index = self.max_pool(layer, output)
+                return self.max_pool(layer, output)
             case GlobalAveragePool():
                 axes = self.constant(f"{layer.name}/axes", "INT32", np.array([1, 2], np.int32))
-                index = self.operator("MEAN", [self.read(layer), axes], output, "ReducerOptions", KeepDims=True)
+                return self.operator("MEAN", [self.read(layer), axes], output, "ReducerOptions", KeepDims=True)
             case Add():
-                index = self.add(layer, output)
+                return self.add(layer, output)
             case Concatenate():
                 parts = [self.requantized(layer, number) for number in range(len(layer.inputs))]
-                index = self.operator("CONCATENATION", parts, output, "ConcatenationOptions", Axis=3)
+                return self.operator("CONCATENATION", parts, output, "ConcatenationOptions", Axis=3)
             case Multiply():
                 factors = [self.read(layer, 0), self.read(layer, 1)]
-                index = self.operator("MUL", factors, output, "MulOptions", **_fused(layer))
+                return self.operator("MUL", factors, output, "MulOptions", **_fused(layer))
             case _:
                 raise FormatError(f"{layer.name} is of a kind that LiteRT export does not know: {type(layer).__name__}")
-        self.values[layer.name] = _Value(index if output is made else self.activated(layer, index, made), flat)
 
     def before_activation(self, layer: Layer, made: Tensor) -> Tensor:
         """What a layer makes where no option of its operator is its activation."""
@@ -344,20 +377,48 @@ class _Writer:
                 assert_never(layer.activation)
         return self.quantized(index, made) if in_bytes else index
 
-    def convolution(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution, output: Tensor) -> int:
-        """A convolution and its activation."""
-        if isinstance(layer, PointwiseConvolution):
-            source, stride, padding = self.read(layer), 1, _VALID
-        else:
-            source, padding = self.padded(layer)
-            stride = layer.stride
-        settings = {"StrideH": stride, "StrideW": stride, "Padding": padding, **_fused(layer)}
-        inputs = [source, *self.weights(layer)]
+    def weighted(self, layer: Weighted, output: Tensor) -> int:
+        """A layer with weights and its activation function."""
+        return self.products(layer, self.weights(layer), output, **_fused(layer))
+
+    def real_weighted(self, layer: Weighted, output: Tensor) -> int:
+        """A layer of an int8 Model, in float32: products with the integers of its weights, scaled by channel."""
+        if self.numbers is None:
+            raise FormatError(f"{layer.name} of a float32 Model has no integers")
+        values, axis = self.laid_out(layer)
+        stored = self.graph.add(self.numbers.weight(self.model, layer, values, axis, unscaled=True))
+        bias = self.numbers.bias(self.model, layer)
+        self.graph.add(bias)  # nothing computes with its integers, but the Model can be read back from them
+        inputs = [self.real(stored, f"{layer.name}.weight/real")]
+        if not isinstance(layer, Linear):  # LiteRT's convolutions cannot be without one
+            inputs.append(self.constant(f"{layer.name}/no_bias", "FLOAT32", np.zeros(output.shape[-1], np.float32)))
+        products = Tensor(f"{layer.name}/products", "FLOAT32", output.shape)
+        index = self.products(layer, inputs, products, FusedActivationFunction=0)
+        scale = self.model.parameters[f"{layer.name}.weight_scale"]
+        unit = np.broadcast_to(bias.scale.astype(np.float64), scale.shape)
+        real = (self.model.parameters[f"{layer.name}.bias"] * unit).astype(np.float32)
+        factors = [index, self.constant(f"{layer.name}.weight_scale", "FLOAT32", scale)]
+        index = self.operator("MUL", factors, Tensor(f"{layer.name}/scaled", "FLOAT32", output.shape), "MulOptions")
+        terms = [index, self.constant(f"{layer.name}.bias/real", "FLOAT32", real)]
+        return self.operator("ADD", terms, output, "AddOptions", **_fused(layer))
+
+    def products(self, layer: Weighted, weights: list[int], output: Tensor, **fused: int) -> int:
+        """The operator of a layer with weights."""
+        match layer:
+            case Linear() if self.numbers is None or self.is_real(layer):
+                inputs = [self.read(layer), *weights, -1][:3]
+                return self.operator("FULLY_CONNECTED", inputs, output, "FullyConnectedOptions", **fused)
+            case Linear() | PointwiseConvolution():
+                source, stride, padding = self.read(layer), 1, _VALID
+            case Convolution() | DepthwiseConvolution():
+                (source, padding), stride = self.padded(layer), layer.stride
+            case _:
+                assert_never(layer)
+        settings = {"StrideH": stride, "StrideW": stride, "Padding": padding, **fused}
         if isinstance(layer, DepthwiseConvolution):
-            return self.operator(
-                "DEPTHWISE_CONV_2D", inputs, output, "DepthwiseConv2DOptions", **settings, DepthMultiplier=1
-            )
-        return self.operator("CONV_2D", inputs, output, "Conv2DOptions", **settings)
+            settings["DepthMultiplier"] = 1
+            return self.operator("DEPTHWISE_CONV_2D", [source, *weights], output, "DepthwiseConv2DOptions", **settings)
+        return self.operator("CONV_2D", [source, *weights], output, "Conv2DOptions", **settings)
 
     def max_pool(self, layer: MaxPool, output: Tensor) -> int:
         """A max pool; what pads it is the lowest value, so that it never wins."""
@@ -413,26 +474,31 @@ class _Writer:
         output = self.tensor(f"{layer.name}/part{number}", self.graph.tensors[part].shape, layer.name)
         return self.quantized(part, output)
 
+    def laid_out(self, layer: Weighted) -> tuple[Array, int]:
+        """A weight in LiteRT's layout, and the axis of its output channels.
+
+        (out, height, width, in); of a depthwise convolution (1, height, width, channels); of a linear layer
+        (out, height · width · in) where it is fully connected, else that of a convolution of the whole map.
+        """
+        values = self.model.parameters[f"{layer.name}.weight"]
+        match layer:
+            case DepthwiseConvolution():
+                return values.transpose(1, 2, 3, 0), 3
+            case Linear():
+                source = self.model.network.input_shapes(layer)[0]
+                held = values.reshape(len(values), *source).transpose(0, 2, 3, 1)
+                return (held.reshape(values.shape) if self.numbers is None or self.is_real(layer) else held), 0
+            case Convolution() | PointwiseConvolution():
+                return values.transpose(0, 2, 3, 1), 0
+            case _:
+                assert_never(layer)
+
     def weights(self, layer: Weighted) -> list[int]:
-        """Weight and bias in LiteRT's layouts: (out, height, width, in), depthwise (1, height, width, channels)."""
-        values, axis = self.model.parameters[f"{layer.name}.weight"], 0
-        if isinstance(layer, DepthwiseConvolution):
-            values, axis = values.transpose(1, 2, 3, 0), 3
-        elif isinstance(layer, Linear):
-            source = self.model.network.input_shapes(layer)[0]
-            values = values.reshape(len(values), *source).transpose(0, 2, 3, 1).reshape(values.shape)
-        else:
-            values = values.transpose(0, 2, 3, 1)
+        """Weight and bias of a layer that is computed in the numbers in which they are stored."""
+        values, axis = self.laid_out(layer)
         if self.numbers is not None:
             weight = self.graph.add(self.numbers.weight(self.model, layer, values, axis))
-            bias = self.numbers.bias(self.model, layer)
-            kept = self.graph.add(bias)
-            if not self.is_real(layer):
-                return [weight, kept]
-            # Nothing computes with the integers of the bias then, but the Model can be read back from them.
-            real = (self.model.parameters[f"{layer.name}.bias"] * bias.scale.astype(np.float64)).astype(np.float32)
-            name = f"{layer.name}.bias/real"
-            return [self.real(weight, f"{layer.name}.weight/real"), self.constant(name, "FLOAT32", real)]
+            return [weight, self.graph.add(self.numbers.bias(self.model, layer))]
         found = [self.real_constant(f"{layer.name}.weight", values)]
         if layer.bias:
             found.append(self.real_constant(f"{layer.name}.bias", self.model.parameters[f"{layer.name}.bias"]))
@@ -478,25 +544,7 @@ def _version(code: str, sources: list[Tensor], output: Tensor) -> int:
     """The first version of an operator that takes these numbers, as LiteRT's own converter would say."""
     kinds = {tensor.kind for tensor in (*sources, output)}
     if code == "DEQUANTIZE":
-        per_channel = sources[0].scale.size > 1
-        return {"FLOAT16": 3, "INT8": 5 if per_channel else 2}.get(sources[0].kind, 1)
+        return {"FLOAT16": 3, "INT8": 2}.get(sources[0].kind, 1)
     if "INT8" not in kinds:
         return 1
-    # 12 is the version of fully connected layers with one scale per channel.
-    return {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 12, "RESHAPE": 1}.get(code, 2)
-
-
-@dataclass(frozen=True)
-class LiteRTOptions(Options):
-    """Options of :func:`write_litert`."""
-
-    half: bool = option(False, "Store float weights as float16", float32_only=True)
-    int8_input: bool = option(False, "Let an int8 file read pixels less 128 as int8, which saves a conversion")
-    symmetric_weights: bool = option(False, SYMMETRIC)
-
-
-def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
-    """:func:`to_litert`, as the registry of formats calls it."""
-    if options.symmetric_weights:
-        model = symmetric_weights(model)
-    to_litert(model, path, weights="float16" if options.half else "float32", int8_input=options.int8_input)
+    return {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "RESHAPE": 1}.get(code, 2)
