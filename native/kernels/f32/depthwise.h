@@ -243,6 +243,7 @@ bool fits_depthwise_5x5(const Operation& op) {
 template <int Kernel, int Stride>
 void depthwise_grouped(const Operation& op, const void* packed, const Task& task) {
     constexpr int32_t kFirstLevelFloats = 6 * 1024;
+    constexpr int kRows = Kernel == 5 && Stride == 2 ? 1 : kTileRows;  // g++ spills the sums of two such rows
     const int32_t fitting = kFirstLevelFloats / (op.in_width * (Stride + Kernel)) / 64 * 64,
                   group = fitting < 64 ? 64 : fitting;
     const auto rows = [&](auto count, const DepthwiseTask& part) {
@@ -255,11 +256,11 @@ void depthwise_grouped(const Operation& op, const void* packed, const Task& task
         DepthwiseTask part = depthwise_task(op, packed, task);
         part.channel_begin = channel;
         part.channel_end = task.channel_end - channel < group ? task.channel_end : channel + group;
-        for (int32_t y = 0; y < task.count; y += kTileRows) {
+        for (int32_t y = 0; y < task.count; y += kRows) {
             part.rows = task.rows + y * Stride;
             part.out = static_cast<float*>(task.out) + y * part.out_row_stride;
-            if (task.count - y >= kTileRows)
-                rows(Count<kTileRows>(), part);
+            if (task.count - y >= kRows)
+                rows(Count<kRows>(), part);
             else
                 rows(Count<1>(), part);
         }
