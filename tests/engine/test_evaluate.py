@@ -60,7 +60,7 @@ def test_nothing_to_evaluate_on_is_an_error(model: Model) -> None:
     several: list[Any] = [[], None, 5]
     for given in several:
         with pytest.raises(
-            DataError, match=f"labeled images are a folder, .*not a value of type {type(given).__name__}"
+            DataError, match=f"data must be labeled images: a folder, .*not a value of type {type(given).__name__}"
         ):
             evaluate(model, given)
 

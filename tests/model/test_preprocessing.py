@@ -121,8 +121,8 @@ def test_decoding_undoes_encoding(preprocessing: Preprocessing) -> None:
     ("changes", "message"),
     [
         ({"std": (0.5, 0.0, 0.5)}, "standard deviations above 0"),
-        ({"mean": (0.5, float("nan"), 0.5)}, "three finite means"),
-        ({"mean": (0.5, 0.5)}, "three finite means"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "three finite means|mean must be 3 values, each a number"),
+        ({"mean": (0.5, 0.5)}, "three finite means|mean must be 3 values, each a number"),
         ({"crop_fraction": 0.0}, "crop_fraction must be above 0 and at most 1, not 0.0"),
         ({"crop_fraction": 1.5}, "crop_fraction must be above 0 and at most 1, not 1.5"),
     ],

@@ -293,7 +293,7 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
         ({"seed": 1.5}, TrainingError, "seed must be an integer, not 1.5"),
         ({"threads": "2"}, TrainingError, "threads must be an integer, not '2'"),
         ({"flip": "bogus"}, TrainingError, "no flip is called 'bogus'; known are none, horizontal, any"),
-        ({"architecture": "mobilenet_v9"}, ArchitectureError, "did you mean mobilenet_v1"),
+        ({"architecture": "mobilenet_v9"}, ArchitectureError, "did you mean mobilenet_v"),
         ({"recipe": "papper"}, TrainingError, "did you mean paper"),
         ({"device": "abacus"}, TrainingError, "no device is called 'abacus'"),
         ({"precision": "float8"}, TrainingError, "no precision is called 'float8'"),

@@ -10,8 +10,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mobilenets.architecture.layers import INPUT, Layer, Shape
+from mobilenets.architecture.layers import INPUT, Layer, Shape, check
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import typed
 from mobilenets.errors import ArchitectureError
 
 
@@ -144,6 +145,7 @@ def _largest_step(layers: Iterable[LayerCost]) -> int:
     return max(step(layer) for layer in layers)
 
 
+@typed(ArchitectureError)
 def cost(network: Network, *, bytes_per_weight: float = 4, bytes_per_activation: int = 4) -> Cost:
     """Cost of a network, layer by layer.
 
@@ -157,6 +159,8 @@ def cost(network: Network, *, bytes_per_weight: float = 4, bytes_per_activation:
     >>> total.macs, total.parameters
     (568740352, 4231976)
     """
+    for name, width in (("bytes_per_weight", bytes_per_weight), ("bytes_per_activation", bytes_per_activation)):
+        check(0 < width < math.inf, f"{name} must be above 0, not {width}")
     return Cost(
         layers=tuple(_layer_cost(network, layer, bytes_per_weight, bytes_per_activation) for layer in network.layers),
         peak_activation_bytes=_peak(network) * bytes_per_activation,

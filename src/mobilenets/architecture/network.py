@@ -7,11 +7,13 @@ follow from the layers and the input size and are never stored beside them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
 from mobilenets.architecture.layers import INPUT, Layer, Shape, check
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
+from mobilenets.base.arguments import check_fields
 from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
 
@@ -46,6 +48,8 @@ class Network:
     padding_policy: PaddingPolicy = PaddingPolicy.SAME
 
     def __post_init__(self) -> None:
+        check_fields(self, ArchitectureError)
+        check(0 < self.width_multiplier < math.inf, f"width_multiplier must be above 0, not {self.width_multiplier}")
         check(
             min(self.height, self.width, self.channels) >= 1,
             f"{self.name}: input must be at least 1×1×1, got {self.channels}×{self.height}×{self.width}",

@@ -1,11 +1,20 @@
-"""Checks of what callers pass: words of an enumeration, integers and numbers."""
+"""Checks of what callers pass: types, words of an enumeration, integers and numbers."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from os import PathLike
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -50,3 +59,127 @@ def is_integer(given: object) -> bool:
 def is_number(given: object) -> bool:
     """Whether a value is a real number, which a bool and a text are not; NaN and infinity are."""
     return isinstance(given, Real) and not isinstance(given, bool)
+
+
+def typed(error: type[Exception]) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
+    """Make a public function refuse arguments that are not of the annotated types.
+
+    Args:
+        error: What is raised; the message names the argument, what it must be and what came.
+
+    >>> @typed(ValueError)
+    ... def repeat(text: str, times: int = 2) -> str:
+    ...     return text * times
+    >>> repeat("ab", "3")
+    Traceback (most recent call last):
+    ...
+    ValueError: times must be an integer, not '3'
+    """
+
+    def decorate(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checked(*values: Parameters.args, **named: Parameters.kwargs) -> Returned:
+            hints = _hints(function)
+            for name, value in signature.bind(*values, **named).arguments.items():
+                kind = signature.parameters[name].kind
+                if name in hints and kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                    check_type(name, value, hints[name], error)
+            return function(*values, **named)
+
+        return checked
+
+    return decorate
+
+
+def check_fields(instance: Any, error: type[Exception]) -> None:
+    """Refuse fields of a dataclass or record that are not of the annotated types."""
+    hints = _hints(typing.cast("Callable[..., Any]", type(instance)))
+    for name, value in vars(instance).items():
+        if name in hints:
+            check_type(name, value, hints[name], error)
+
+
+def check_type(name: str, given: object, expected: Any, error: type[Exception]) -> None:
+    """Refuse what is not of a type.
+
+    Args:
+        name: Of the argument.
+        given: What the caller passed.
+        expected: A type as annotations have it. A path is any path-like object, a number any real number but no bool.
+            What cannot be checked is let through.
+        error: What is raised.
+    """
+    if not _fits(given, expected):
+        raise error(f"{name} must be {_described(expected)}, not {_came(given)}")
+
+
+@functools.cache
+def _hints(owner: Callable[..., Any]) -> dict[str, Any]:
+    return typing.get_type_hints(owner)
+
+
+def _fits(given: object, expected: Any) -> bool:
+    origin, parts = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(given, part) for part in parts)
+    if origin is tuple and (not parts or parts[-1] is not Ellipsis):
+        return isinstance(given, tuple | list) and len(given) == len(parts) and all(map(_fits, given, parts))
+    if origin in _SEVERAL:
+        if isinstance(given, str | bytes) or not isinstance(given, origin):
+            return False
+        return not isinstance(given, Sequence) or all(_fits(one, parts[0]) for one in given)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(given, Mapping) and all(_fits(one, parts[1]) for one in given.values())
+    if isinstance(origin, type):
+        return isinstance(given, origin)
+    return not isinstance(expected, type) or _is_instance(given, expected)
+
+
+def _is_instance(given: object, expected: type) -> bool:
+    if expected is Any:
+        return True
+    if expected is float:
+        return is_number(given)
+    if expected is int:
+        return is_integer(given)
+    if getattr(expected, "_is_protocol", False):
+        return all(hasattr(given, name) for name in vars(expected) if not name.startswith("_"))
+    return isinstance(given, PathLike if issubclass(expected, Path) else expected)
+
+
+def _described(expected: Any) -> str:
+    origin, parts = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        named = [part for part in parts if not (part is str and any(_is_path(other) for other in parts))]
+        words = dict.fromkeys(_described(part) for part in named if part is not type(None))
+        *first, last = words
+        return f"{', '.join(first)} or {last}" if first else last
+    if expected in _WORDS:
+        return _WORDS[expected]
+    if origin in _SEVERAL:
+        several = "a sequence" if parts[1:] in ((), (...,)) else f"{len(parts)} values"
+        return f"{several}, each {_described(parts[0])}"
+    kind = origin or expected
+    if _is_path(kind):
+        return "a path"
+    name = {"ndarray": "NumPy array", "Mapping": "mapping"}.get(kind.__name__, kind.__name__)
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _is_path(kind: Any) -> bool:
+    kind = typing.get_origin(kind) or kind
+    return isinstance(kind, type) and issubclass(kind, PathLike)
+
+
+def _came(given: object) -> str:
+    if given is None or isinstance(given, str | Real):
+        return f"{given!r:.60}"
+    if isinstance(given, list | tuple) and given:
+        return f"a {type(given).__name__} of {', '.join(sorted({type(one).__name__ for one in given}))}"
+    return f"a value of type {type(given).__name__}"
+
+
+_SEVERAL = (tuple, list, Sequence, Iterable)
+_WORDS = {int: "an integer", float: "a number", str: "text", bool: "True or False", type(None): "None", bytes: "bytes"}

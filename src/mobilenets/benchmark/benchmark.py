@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.cost import cost
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.processors import cores, processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
@@ -50,6 +52,7 @@ class BenchmarkResult:
         return asdict(self)
 
 
+@typed(EngineError)
 def benchmark(
     model: Model | str | Path,
     *,
@@ -81,6 +84,11 @@ def benchmark(
     for name in against:
         if name not in CONTESTANTS:
             raise EngineError(f"{name!r} is not a runtime that is known here; known are {', '.join(CONTESTANTS)}")
+    check_integer("batch", batch, EngineError, least=1)
+    for count in threads:
+        check_integer("threads", count, EngineError, least=1)
+    if not (seconds >= 0 and math.isfinite(seconds)):
+        raise EngineError(f"seconds must be at least 0, not {seconds}")
     loaded = model if isinstance(model, Model) else load(model)
     images = random_pixels(loaded.network, max(CALIBRATION_IMAGES, batch)) if images is None else images
     runs: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.duplicates import Duplicates, find_duplicates
@@ -145,6 +146,7 @@ class Dataset:
         return cast("Subset", getattr(self, name))
 
 
+@typed(DataError)
 def load_collection(source: str | Path, reading: Reading = Reading()) -> Collection:
     """Find the labeled images of a source.
 
@@ -212,6 +214,7 @@ def _subset(classes: Mapping[str, Sequence[ImageSource]], labels: Sequence[str])
     return Subset(tuple(images), np.array(targets, dtype=np.int64))
 
 
+@typed(DataError)
 def load_dataset(
     source: str | Path, *, seed: int = 0, reading: Reading = Reading(), progress: Progress = SILENT
 ) -> Dataset:
@@ -230,6 +233,7 @@ def load_dataset(
         DataError: As :func:`load_collection`, or if a class has too few images to be split, or more than a tenth of
             all images cannot be read.
     """
+    check_integer("seed", seed, DataError, least=0)
     collection = load_collection(source, reading)
     digests, unreadable = _digests(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Subset
@@ -64,6 +65,7 @@ class TemperatureFit:
         }
 
 
+@typed(DataError)
 def calibrate(
     model: Predictor | Model | str | PathLike[str],
     data: LabeledImages,

@@ -160,8 +160,8 @@ def labeled_images(model: Model, data: LabeledImages, split: str | None = None) 
             collection = load_collection(source, reading_of(model, source))
         case _:
             raise InputTypeError(
-                "labeled images are a folder, a CSV, a Subset, or what load_collection or load_dataset gives, "
-                f"not a value of type {type(data).__name__}"
+                "data must be labeled images: a folder, a CSV, a Subset, or what load_collection or load_dataset gives,"
+                f" not a value of type {type(data).__name__}"
             )
     if not isinstance(model.task, Classification):
         raise EngineError(

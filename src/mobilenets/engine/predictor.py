@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mobilenets.base.arguments import check_integer, word_of
+from mobilenets.base.arguments import check_integer, typed, word_of
 from mobilenets.data.array_image import ChannelOrder
 from mobilenets.data.decoding import ASSUMPTION
 from mobilenets.data.image import ImageSource, image_source, kind_of
@@ -47,6 +47,7 @@ class Predictor:
         EngineError: If the Model cannot be run.
     """
 
+    @typed(EngineError)
     def __init__(self, model: Model | str | PathLike[str], threads: int | None = None) -> None:
         self.model = model if isinstance(model, Model) else load(model)
         self.session = Session(self.model, threads)
@@ -145,6 +146,7 @@ class Classifier(Predictor):
         EngineError: If the Model cannot be run, or is no classifier.
     """
 
+    @typed(EngineError)
     def __init__(self, model: Model | str | PathLike[str], threads: int | None = None) -> None:
         super().__init__(model, threads)
         if not isinstance(self.model.task, Classification):

@@ -5,16 +5,18 @@ from __future__ import annotations
 import atexit
 import os
 from functools import cache
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.base.arguments import check_integer
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.processors import cores
 from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
 from mobilenets.errors import EngineError, InputTypeError, ModelError
+from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.native import _native
@@ -101,7 +103,7 @@ class Session:
     together they never run more of them than there are cores.
 
     Args:
-        model: float32 or int8.
+        model: A Model, float32 or int8, or the path of a Model file.
         threads: Most threads of one run; by default the cores that this process may use.
         tune: Measure tiles and thread splits on this machine for under a second, the first time that this network is
             run on it, and remember the best. By default only where ``MOBILENETS_TUNE`` is 1.
@@ -112,18 +114,22 @@ class Session:
         instruction_set: The one whose kernels run.
 
     Raises:
+        ModelFileError: If the file cannot be read.
         EngineError: If the number of threads makes no sense, ``MOBILENETS_ISA`` names an instruction set that is not
             to be had, or the engine cannot take the Model.
     """
 
-    def __init__(self, model: Model, threads: int | None = None, *, tune: bool | None = None) -> None:
+    @typed(EngineError)
+    def __init__(
+        self, model: Model | str | PathLike[str], threads: int | None = None, *, tune: bool | None = None
+    ) -> None:
         _check_threads(threads)
         self._asked = threads, tune
-        self.model = model
+        self.model = model if isinstance(model, Model) else load(model)
         self.threads = threads or cores()
         self.instruction_set = chosen_instruction_set()
         self._runner = lower(
-            model,
+            self.model,
             instruction_set=self.instruction_set,
             threads=self.threads,
             # A caller who asks for more threads than there are cores gets them: tests of threads do.
@@ -132,7 +138,7 @@ class Session:
         if os.environ.get(TUNE_VARIABLE) == "1" if tune is None else tune:
             from mobilenets.engine.tuning import tune_once  # few ask, and it needs to hash and to write files
 
-            tune_once(self._runner, model, self.instruction_set, self.threads)
+            tune_once(self._runner, self.model, self.instruction_set, self.threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy in another process plans again: for its own cores, where no number of threads was asked for."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
@@ -76,6 +77,7 @@ class Exported:
     second_refusal: str = ""
 
 
+@typed(FormatError)
 def export(
     model: Model,
     path: str | Path,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.layers import Activation
+from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError
 from mobilenets.formats.assumed import (
@@ -38,6 +39,7 @@ from mobilenets.tasks.task import Task
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
 
 
+@typed(FormatError)
 def import_model(
     source: str | Path,
     *,

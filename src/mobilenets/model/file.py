@@ -40,6 +40,7 @@ from mobilenets.architecture.layers import (
     MaxPool,
     PointwiseConvolution,
 )
+from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.suffixes import EXPORTED, taken_for
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
@@ -92,6 +93,7 @@ def check_model_path(path: str | PathLike[str]) -> None:
     raise ModelFileError(f"{target} has the name of {other}, and a Model file is to be written: write {named}{then}")
 
 
+@typed(ModelError)
 def save(model: Model, path: str | PathLike[str]) -> None:
     """Write a Model file atomically.
 
@@ -164,6 +166,7 @@ def _finished(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
+@typed(ModelFileError)
 def load(path: str | PathLike[str]) -> Model:
     """Read a Model file. Tensors are views of the mapped file, read as they are first used, and cannot be written to.
 

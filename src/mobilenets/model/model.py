@@ -17,6 +17,7 @@ from mobilenets.architecture.layers import Layer
 from mobilenets.architecture.multipliers import check_resolution
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_width
+from mobilenets.base.arguments import check_fields
 from mobilenets.base.records import record
 from mobilenets.base.text import size
 from mobilenets.errors import ModelError
@@ -59,6 +60,7 @@ class Model:
     subnets: Mapping[tuple[float, int], Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self, ModelError)
         self.task.check(self.network)
         if self.quantization is not None:
             self.quantization.check(self.network)

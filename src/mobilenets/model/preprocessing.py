@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import check_fields
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 
@@ -73,6 +74,7 @@ class Preprocessing:
     interpolation: Interpolation = Interpolation.BILINEAR
 
     def __post_init__(self) -> None:
+        check_fields(self, ModelError)
         numbers = (*self.mean, *self.std, self.crop_fraction)
         if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(number) for number in numbers):
             raise ModelError(f"preprocessing needs three finite means and standard deviations, got {self}")

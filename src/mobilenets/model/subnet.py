@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.rescale import with_resolution, with_width
+from mobilenets.base.arguments import typed
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model, normalized_layers
 from mobilenets.model.preprocessing import Pixels
@@ -19,6 +20,7 @@ from mobilenets.model.recalibration import recalibrated
 Tensor = npt.NDArray[Any]
 
 
+@typed(ModelError)
 def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *, pixels: Pixels | None = None) -> Model:
     """Extract an ordinary Model of a smaller width and resolution from a supernet.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenets import __version__
+from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of, write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
@@ -204,6 +205,7 @@ def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
 # The page -----------------------------------------------------------------------------------------------------------
 
 
+@typed(DataError)
 def report(
     run: str | Path,
     output: str | Path | None = None,
@@ -229,7 +231,8 @@ def report(
         OSError: If the file cannot be written.
     """
     path = Path(run) / REPORT_FILE if output is None else Path(output)
-    check_folder_of(path)
+    if output is not None:
+        check_folder_of(path)
     write_report(read_run(run, data, progress=progress), path, progress=progress)
     return path
 

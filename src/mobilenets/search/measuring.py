@@ -13,10 +13,12 @@ from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import INPUT
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.engine.session import Session
 from mobilenets.engine.timing import ROUNDS, time_sessions
+from mobilenets.errors import PlanningError
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import Model, parameter_types
 from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
@@ -38,6 +40,7 @@ FEW_CLASSES = 10
 """Measured beside them at the smallest resolution, since most networks that people train have a small last layer."""
 
 
+@typed(PlanningError)
 def measure_profile(
     *,
     widths: Sequence[float] = EIGHTHS,

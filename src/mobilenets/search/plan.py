@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
+from mobilenets.base.arguments import typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
@@ -70,6 +71,7 @@ class PlanResult:
         }
 
 
+@typed(PlanningError)
 def plan(
     budget: Budget = Budget(),
     *,

@@ -19,6 +19,7 @@ from typing import cast
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.description import described_dataset
@@ -27,7 +28,7 @@ from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.engine.session import Session
 from mobilenets.engine.timing import time_sessions
-from mobilenets.errors import TrainingError
+from mobilenets.errors import PlanningError, TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
@@ -72,6 +73,7 @@ from mobilenets.training.supernet import (
 MEASURING_ROUNDS = 8
 
 
+@typed(PlanningError)
 def search(
     source: str | Path,
     output: str | Path | None = None,

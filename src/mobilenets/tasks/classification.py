@@ -275,7 +275,7 @@ class Classification:
         if not is_number(self.temperature) or not 0 < self.temperature < LARGEST_NUMBER:
             raise ModelError(f"a temperature must be a number above 0, not {self.temperature!r:.40}")
         if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
-            raise ModelError("labels must be a tuple of strings")
+            raise ModelError(f"labels must be a tuple of strings, not {self.labels!r:.80}")
         for label in self.labels:
             if not is_label(label):
                 raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")

@@ -12,6 +12,7 @@ import torch
 from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
+from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.description import described_dataset
@@ -50,6 +51,7 @@ JOINED_SHARE = 1 / 3
 """Share of the epochs of fine-tuning, at the end, in which the validation images are trained on too."""
 
 
+@typed(TrainingError)
 def fit(
     source: str | Path | Dataset,
     output: str | Path | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobilenets.base.arguments import check_integer
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression import pipeline
 from mobilenets.compression.config import QuantizationConfig
@@ -29,14 +29,15 @@ FITTED_CALIBRATION_IMAGES = 128
 """Training images, evenly spread, that calibrate a Model that was fitted to them."""
 
 
+@typed(CompressionError)
 def quantize(
     model: Model,
     *,
     calibration: str | Path | None = None,
     data: str | Path | Dataset | None = None,
-    method: Method = Method.CALIBRATED,
+    method: Method | str = Method.CALIBRATED,
     config: QuantizationConfig = QuantizationConfig(),
-    techniques: Sequence[Technique] = (),
+    techniques: str | Sequence[str] = (),
     calibration_images: int = CALIBRATION_IMAGES,
     max_drop: float = DEFAULT_MAX_DROP,
     epochs: int | None = None,

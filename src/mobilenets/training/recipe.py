@@ -255,7 +255,7 @@ GLYPH_AREA = 0.6
 """Smallest crop of an image of a single character: a smaller part of one is another one, or none."""
 
 
-def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | None = None) -> Recipe:
+def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | str | None = None) -> Recipe:
     """The recipe with augmentations that preserve the classes, chosen by their labels.
 
     Where all labels are single characters, images are not mirrored and keep more of themselves: a mirrored digit is
@@ -274,4 +274,4 @@ def suited_to(recipe: Recipe, labels: tuple[str, ...], flip: Flip | None = None)
     if glyphs:
         area = max(augmentation.smallest_area, GLYPH_AREA)
         augmentation = replace(augmentation, flip=Flip.NONE, smallest_area=area)
-    return replace(recipe, augmentation=augmentation if flip is None else replace(augmentation, flip=flip))
+    return replace(recipe, augmentation=augmentation if flip is None else replace(augmentation, flip=Flip(flip)))

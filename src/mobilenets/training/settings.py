@@ -14,7 +14,7 @@ import torch
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes, with_resolution
-from mobilenets.base.arguments import check_integer, is_integer, word_of
+from mobilenets.base.arguments import check_fields, check_integer, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Subset
@@ -59,7 +59,7 @@ class Settings:
             last third, when they have measured how well it goes: few images are what limits such a run most.
 
     Raises:
-        TrainingError: If ``flip`` is unknown. :func:`set_up` checks the others.
+        TrainingError: If ``flip`` is unknown, or a number is out of range. :func:`set_up` checks the other words.
     """
 
     architecture: str = "mobilenet_v1"
@@ -68,7 +68,7 @@ class Settings:
     epochs: int | None = None
     seed: int = 0
     recipe: str | Recipe = "default"
-    flip: Flip | None = None
+    flip: Flip | str | None = None
     weights: Model | str | Path | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -77,8 +77,13 @@ class Settings:
     validation_apart: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, TrainingError)
         if self.flip is not None:
             object.__setattr__(self, "flip", word_of(Flip, self.flip, "flip", TrainingError))
+        check_integer("seed", self.seed, TrainingError, least=0)
+        for name in ("resolution", "epochs", "threads"):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), TrainingError, least=1)
 
 
 def specification(settings: Settings) -> Specification:
@@ -101,12 +106,6 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    if not is_integer(settings.seed):
-        raise TrainingError(f"seed must be an integer, not {settings.seed!r}")
-    if settings.epochs is not None:
-        check_integer("epochs", settings.epochs, TrainingError, least=1)
-    if settings.threads is not None:
-        check_integer("threads", settings.threads, TrainingError, least=1)
     torch.set_num_threads(settings.threads or cores())
     torch.backends.cudnn.deterministic = True  # the same seed gives the same Model on a GPU too
     return recipe, device, precision

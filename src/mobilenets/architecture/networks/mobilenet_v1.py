@@ -12,6 +12,8 @@ from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding, check_resolution
 from mobilenets.architecture.network import Network
+from mobilenets.base.arguments import typed
+from mobilenets.errors import ArchitectureError
 
 
 class Row(NamedTuple):
@@ -44,6 +46,7 @@ SHALLOW = TABLE_1[:6] + TABLE_1[11:]
 """Table 5's shallow network: without the five 14×14×512 blocks."""
 
 
+@typed(ArchitectureError)
 def mobilenet_v1(
     *,
     width_multiplier: float = 1.0,
