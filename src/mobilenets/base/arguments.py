@@ -82,7 +82,11 @@ def typed(error: type[Exception]) -> Callable[[Callable[Parameters, Returned]], 
         @functools.wraps(function)
         def checked(*values: Parameters.args, **named: Parameters.kwargs) -> Returned:
             hints = _hints(function)
-            for name, value in signature.bind(*values, **named).arguments.items():
+            try:
+                given = signature.bind(*values, **named).arguments
+            except TypeError:  # in the words of Python, with the name of the function
+                return function(*values, **named)
+            for name, value in given.items():
                 kind = signature.parameters[name].kind
                 if name in hints and kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
                     check_type(name, value, hints[name], error)
