@@ -16,7 +16,7 @@ MULTIPLES_OF_8 = Rounding(divisor=8)
 """How V2 and its successors apply α: in the paper's own code and in every port."""
 
 
-class Row(NamedTuple):
+class BottleneckRow(NamedTuple):
     """A sequence of inverted residuals, in the letters of Table 2."""
 
     t: int
@@ -33,13 +33,13 @@ STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 
 TABLE_2 = (
-    Row(t=1, c=16, n=1, s=1),
-    Row(t=6, c=24, n=2, s=2),
-    Row(t=6, c=32, n=3, s=2),
-    Row(t=6, c=64, n=4, s=2),
-    Row(t=6, c=96, n=3, s=1),
-    Row(t=6, c=160, n=3, s=2),
-    Row(t=6, c=320, n=1, s=1),
+    BottleneckRow(t=1, c=16, n=1, s=1),
+    BottleneckRow(t=6, c=24, n=2, s=2),
+    BottleneckRow(t=6, c=32, n=3, s=2),
+    BottleneckRow(t=6, c=64, n=4, s=2),
+    BottleneckRow(t=6, c=96, n=3, s=1),
+    BottleneckRow(t=6, c=160, n=3, s=2),
+    BottleneckRow(t=6, c=320, n=1, s=1),
 )
 
 
@@ -48,7 +48,7 @@ def mobilenet_v2(
     width_multiplier: float = 1.0,
     resolution: int | tuple[int, int] = 224,
     classes: int = 1000,
-    rows: tuple[Row, ...] = TABLE_2,
+    rows: tuple[BottleneckRow, ...] = TABLE_2,
     rounding: Rounding = MULTIPLES_OF_8,
     padding_policy: PaddingPolicy = PaddingPolicy.SAME,
     activation: Activation = Activation.RELU6,

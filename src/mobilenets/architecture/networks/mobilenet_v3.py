@@ -18,7 +18,7 @@ from mobilenets.architecture.networks.mobilenet_v2 import MULTIPLES_OF_8
 RE, HS = Activation.RELU, Activation.HARD_SWISH
 
 
-class Row(NamedTuple):
+class BneckRow(NamedTuple):
     """One inverted residual, in the columns of Tables 1 and 2."""
 
     kernel: int
@@ -38,36 +38,36 @@ class Row(NamedTuple):
 STEM_CHANNELS = 16
 
 TABLE_1 = (
-    Row(kernel=3, exp_size=16, out=16, se=False, nl=RE, s=1),
-    Row(kernel=3, exp_size=64, out=24, se=False, nl=RE, s=2),
-    Row(kernel=3, exp_size=72, out=24, se=False, nl=RE, s=1),
-    Row(kernel=5, exp_size=72, out=40, se=True, nl=RE, s=2),
-    Row(kernel=5, exp_size=120, out=40, se=True, nl=RE, s=1),
-    Row(kernel=5, exp_size=120, out=40, se=True, nl=RE, s=1),
-    Row(kernel=3, exp_size=240, out=80, se=False, nl=HS, s=2),
-    Row(kernel=3, exp_size=200, out=80, se=False, nl=HS, s=1),
-    Row(kernel=3, exp_size=184, out=80, se=False, nl=HS, s=1),
-    Row(kernel=3, exp_size=184, out=80, se=False, nl=HS, s=1),
-    Row(kernel=3, exp_size=480, out=112, se=True, nl=HS, s=1),
-    Row(kernel=3, exp_size=672, out=112, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=672, out=160, se=True, nl=HS, s=2),
-    Row(kernel=5, exp_size=960, out=160, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=960, out=160, se=True, nl=HS, s=1),
+    BneckRow(kernel=3, exp_size=16, out=16, se=False, nl=RE, s=1),
+    BneckRow(kernel=3, exp_size=64, out=24, se=False, nl=RE, s=2),
+    BneckRow(kernel=3, exp_size=72, out=24, se=False, nl=RE, s=1),
+    BneckRow(kernel=5, exp_size=72, out=40, se=True, nl=RE, s=2),
+    BneckRow(kernel=5, exp_size=120, out=40, se=True, nl=RE, s=1),
+    BneckRow(kernel=5, exp_size=120, out=40, se=True, nl=RE, s=1),
+    BneckRow(kernel=3, exp_size=240, out=80, se=False, nl=HS, s=2),
+    BneckRow(kernel=3, exp_size=200, out=80, se=False, nl=HS, s=1),
+    BneckRow(kernel=3, exp_size=184, out=80, se=False, nl=HS, s=1),
+    BneckRow(kernel=3, exp_size=184, out=80, se=False, nl=HS, s=1),
+    BneckRow(kernel=3, exp_size=480, out=112, se=True, nl=HS, s=1),
+    BneckRow(kernel=3, exp_size=672, out=112, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=672, out=160, se=True, nl=HS, s=2),
+    BneckRow(kernel=5, exp_size=960, out=160, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=960, out=160, se=True, nl=HS, s=1),
 )
 """The large network."""
 
 TABLE_2 = (
-    Row(kernel=3, exp_size=16, out=16, se=True, nl=RE, s=2),
-    Row(kernel=3, exp_size=72, out=24, se=False, nl=RE, s=2),
-    Row(kernel=3, exp_size=88, out=24, se=False, nl=RE, s=1),
-    Row(kernel=5, exp_size=96, out=40, se=True, nl=HS, s=2),
-    Row(kernel=5, exp_size=240, out=40, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=240, out=40, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=120, out=48, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=144, out=48, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=288, out=96, se=True, nl=HS, s=2),
-    Row(kernel=5, exp_size=576, out=96, se=True, nl=HS, s=1),
-    Row(kernel=5, exp_size=576, out=96, se=True, nl=HS, s=1),
+    BneckRow(kernel=3, exp_size=16, out=16, se=True, nl=RE, s=2),
+    BneckRow(kernel=3, exp_size=72, out=24, se=False, nl=RE, s=2),
+    BneckRow(kernel=3, exp_size=88, out=24, se=False, nl=RE, s=1),
+    BneckRow(kernel=5, exp_size=96, out=40, se=True, nl=HS, s=2),
+    BneckRow(kernel=5, exp_size=240, out=40, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=240, out=40, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=120, out=48, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=144, out=48, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=288, out=96, se=True, nl=HS, s=2),
+    BneckRow(kernel=5, exp_size=576, out=96, se=True, nl=HS, s=1),
+    BneckRow(kernel=5, exp_size=576, out=96, se=True, nl=HS, s=1),
 )
 """The small network."""
 
@@ -99,7 +99,7 @@ TIMM_ENDS = Ends(stem_from=0.75, hidden_from=math.inf, head_of_the_table=True)
 TORCHVISION_ENDS = Ends(stem_from=0.0, hidden_from=0.0, head_of_the_table=False)
 
 
-def minimalistic(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def minimalistic(rows: tuple[BneckRow, ...]) -> tuple[BneckRow, ...]:
     """The rows of the minimalistic variant of a network.
 
     >>> minimalistic(TABLE_2)[3]
@@ -113,7 +113,7 @@ def mobilenet_v3(
     width_multiplier: float = 1.0,
     resolution: int | tuple[int, int] = 224,
     classes: int = 1000,
-    rows: tuple[Row, ...] = TABLE_1,
+    rows: tuple[BneckRow, ...] = TABLE_1,
     hidden: int = LARGE_HIDDEN,
     activation: Activation = HS,
     ends: Ends = KERAS_ENDS,
