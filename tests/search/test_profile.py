@@ -192,7 +192,7 @@ def test_an_unknown_precision_is_refused_before_any_work(asked: Any, tmp_path: P
         lambda: measure_profile(precisions=asked),
         lambda: published_candidates(quadratic_profile(), precisions=asked, threads=1),
     ):
-        with pytest.raises(PlanningError, match=r"float32, int8|precisions must be text or a sequence"):
+        with pytest.raises(PlanningError, match="float32, int8"):
             ask()
     assert not (tmp_path / "out").exists()
 

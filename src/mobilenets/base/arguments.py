@@ -61,11 +61,14 @@ def is_number(given: object) -> bool:
     return isinstance(given, Real) and not isinstance(given, bool)
 
 
-def typed(error: type[Exception]) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
+def typed(
+    error: type[Exception], *, but: tuple[str, ...] = ()
+) -> Callable[[Callable[Parameters, Returned]], Callable[Parameters, Returned]]:
     """Make a public function refuse arguments that are not of the annotated types.
 
     Args:
         error: What is raised; the message names the argument, what it must be and what came.
+        but: Arguments that the function checks itself, in words of its own.
 
     >>> @typed(ValueError)
     ... def repeat(text: str, times: int = 2) -> str:
@@ -88,7 +91,11 @@ def typed(error: type[Exception]) -> Callable[[Callable[Parameters, Returned]], 
                 return function(*values, **named)
             for name, value in given.items():
                 kind = signature.parameters[name].kind
-                if name in hints and kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                if (
+                    name in hints
+                    and name not in but
+                    and kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+                ):
                     check_type(name, value, hints[name], error)
             return function(*values, **named)
 

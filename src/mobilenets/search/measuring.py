@@ -40,7 +40,7 @@ FEW_CLASSES = 10
 """Measured beside them at the smallest resolution, since most networks that people train have a small last layer."""
 
 
-@typed(PlanningError)
+@typed(PlanningError, but=("precisions",))
 def measure_profile(
     *,
     widths: Sequence[float] = EIGHTHS,

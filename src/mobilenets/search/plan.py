@@ -71,7 +71,7 @@ class PlanResult:
         }
 
 
-@typed(PlanningError)
+@typed(PlanningError, but=("precisions",))
 def plan(
     budget: Budget = Budget(),
     *,

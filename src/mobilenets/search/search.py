@@ -73,7 +73,7 @@ from mobilenets.training.supernet import (
 MEASURING_ROUNDS = 8
 
 
-@typed(PlanningError)
+@typed(PlanningError, but=("precisions",))
 def search(
     source: str | Path,
     output: str | Path | None = None,

@@ -46,7 +46,7 @@ SHALLOW = TABLE_1[:6] + TABLE_1[11:]
 """Table 5's shallow network: without the five 14×14×512 blocks."""
 
 
-@typed(ArchitectureError)
+@typed(ArchitectureError, but=("width_multiplier", "resolution", "classes"))
 def mobilenet_v1(
     *,
     width_multiplier: float = 1.0,
