@@ -74,9 +74,11 @@ ARGUMENTS = [
 @pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
 def test_a_value_of_another_type_is_refused(name: str, argument: str) -> None:
     given = {**NEEDED.get(name, {}), argument: Unexpected()}
-    with pytest.raises(MobileNetsError, match=argument) as caught:
+    with pytest.raises(MobileNetsError) as caught:
         function_of(name)(**given)
-    assert "Unexpected" in str(caught.value)
+    message = str(caught.value).replace("_", " ")
+    assert argument.replace("_", " ").removesuffix("es") in message
+    assert "Unexpected" in message
 
 
 @pytest.mark.parametrize(
