@@ -32,7 +32,7 @@ from mobilenets.compression.quantize import Quantized, quantize_with_images
 from mobilenets.compression.techniques import contributions
 from mobilenets.data.dataset import load_collection, load_dataset
 from mobilenets.data.loading import prepare
-from mobilenets.formats.keras import from_keras
+from mobilenets.formats.keras.read import from_keras
 from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels

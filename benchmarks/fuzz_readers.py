@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 import tracemalloc
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,30 +181,30 @@ def samples(folder: Path, data: Path) -> Iterator[Sample]:
 def _keras(folder: Path, model: Model) -> Iterator[Sample]:
     import h5py
     from tests.support import foreign
+    from tests.support.keras_files import KerasLayer, KerasNested, Part, base_layers, batch_norm, dense, write_keras
 
-    layers = [{"class_name": "InputLayer", "config": {"name": "in", "batch_input_shape": [None, 64, 64, 3]}}]
-    for number in (1, 2, 3):
-        settings = {"name": f"conv_dw_{number}", "padding": "same", "strides": [1, 1], "dilation_rate": [1, 1]}
-        layers.append({"class_name": "BatchNormalization", "config": {"name": f"b{number}", "epsilon": 1e-3}})
-        layers.append({"class_name": "ReLU", "config": {"name": f"r{number}", "max_value": 6.0}})
-        if number != 2:  # which has strides of 2
-            layers.append({"class_name": "DepthwiseConv2D", "config": settings})
-    config = json.dumps({"class_name": "Functional", "config": {"name": "m", "layers": layers}})
     for generation in (1, 2):
         tensors = foreign.keras_tensors(model, generation=generation)
         with h5py.File(folder / f"keras{generation}.h5", "w") as file:
             for path, value in tensors.items():
                 file.create_dataset(path, data=value)
-            if generation == 2:
-                file.attrs["model_config"] = config
         yield Sample(f"keras-h5-generation-{generation}", folder / f"keras{generation}.h5")
     with h5py.File(folder / "model.weights.h5", "w") as file:
         for path, value in foreign.keras3_tensors(model).items():
             file.create_dataset(path, data=value)
     yield Sample("keras-weights-h5", folder / "model.weights.h5")
-    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
-        archive.writestr("config.json", config)
-        archive.write(folder / "model.weights.h5", "model.weights.h5")
+    width = model.network.shapes["pool"].channels
+    head = dense("out", np.ones((width, 5), np.float32), np.ones(5, np.float32), "softmax")
+    whole: list[Part] = [
+        KerasLayer("Rescaling", "scale", {"scale": 1 / 255, "offset": 0.0}),
+        KerasNested("base", base_layers(model)),
+        batch_norm("bn", [np.ones(width, np.float32)] * 4),
+        KerasLayer("GlobalAveragePooling2D", "pool"),
+        head,
+    ]
+    for name in ("whole.h5", "model.keras"):
+        write_keras(folder / name, whole, (64, 64, 3), loss="categorical_crossentropy")
+    yield Sample("keras-whole-h5", folder / "whole.h5")
     yield Sample("keras-archive", folder / "model.keras", damage=damaged_member)
 
 

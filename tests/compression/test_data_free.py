@@ -33,7 +33,7 @@ from mobilenets.data.dataset import Subset
 from mobilenets.data.loading import prepare
 from mobilenets.data.sources import images_of
 from mobilenets.errors import CompressionError
-from mobilenets.formats.keras import from_keras
+from mobilenets.formats.keras.read import from_keras
 from mobilenets.model import reference
 from mobilenets.model.folding import fold, fold_input
 

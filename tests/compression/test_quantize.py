@@ -31,7 +31,7 @@ from mobilenets.data.loading import prepare
 from mobilenets.data.sources import images_of
 from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError, ModelError
-from mobilenets.formats.keras import from_keras
+from mobilenets.formats.keras.read import from_keras
 from mobilenets.model import numpy_runtime, reference
 from mobilenets.model.file import file_bytes, load, save
 from mobilenets.model.folding import fold, fold_input

@@ -11,7 +11,7 @@ from tests.conftest import shared
 from mobilenets.formats import verification
 from mobilenets.formats.c.run import run_c
 from mobilenets.formats.c.write import to_c
-from mobilenets.formats.keras import from_keras
+from mobilenets.formats.keras.read import from_keras
 from mobilenets.formats.litert.read import from_tflite
 from mobilenets.formats.litert.run import run_litert
 from mobilenets.formats.litert.write import to_litert

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +17,11 @@ from tests.support.random_models import random_pixels
 from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
-from mobilenets.architecture.networks.mobilenet_v1 import TABLE_1, mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
+from mobilenets.formats.assumed import PARTS
 from mobilenets.formats.containers.hdf5 import read_hdf5
-from mobilenets.formats.keras import from_keras
+from mobilenets.formats.keras.read import from_keras
 from mobilenets.formats.pytorch import from_pytorch
 from mobilenets.formats.tf_slim import from_tf_slim
 from mobilenets.formats.timm import from_timm
@@ -138,59 +138,6 @@ def test_hdf5_of_the_newest_library(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found.datasets[name], value)
 
 
-def keras_config(*, relu: float | None, epsilon: float, padding: list[list[int]], rescaling: bool) -> dict[str, Any]:
-    def layer(kind: str, name: str, **config: Any) -> dict[str, Any]:
-        return {"class_name": kind, "config": {"name": name, **config}}
-
-    layers = [layer("InputLayer", "input_1", batch_shape=[None, 96, 64, 3])]
-    if rescaling:
-        layers.append(layer("Rescaling", "rescaling", scale=1 / 255, offset=0.0))
-    for number, stride in enumerate([2, *(row.stride for row in TABLE_1)]):
-        name = f"conv_dw_{number}" if number else "conv1"
-        if stride == 2:
-            layers.append(layer("ZeroPadding2D", f"pad_{number}", padding=padding))
-        convolution = {"strides": [stride, stride], "padding": "valid" if stride == 2 else "same"}
-        layers.append(layer("DepthwiseConv2D" if number else "Conv2D", name, **convolution))
-        layers.append(layer("BatchNormalization", f"{name}_bn", epsilon=epsilon))
-        layers.append(layer("ReLU", f"{name}_relu", max_value=relu))
-    layers.append(layer("GlobalAveragePooling2D", "pool"))
-    return {"class_name": "Functional", "config": {"name": "mobilenet", "layers": layers}}
-
-
-def test_keras_configuration_is_believed(tmp_path: Path) -> None:
-    model = tensorflow_born()
-    config = keras_config(relu=None, epsilon=1e-4, padding=[[1, 1], [1, 1]], rescaling=True)
-    tensors = {f"model_weights/{name}": value for name, value in foreign.keras_tensors(model).items()}
-    read = from_keras(write_hdf5(tmp_path / "w.h5", tensors, model_config=json.dumps(config)))
-    expected = mobilenet_v1(
-        width_multiplier=0.25, resolution=(96, 64), classes=7, batch_norm=BatchNorm(1e-4), activation=Activation.RELU
-    )
-    strided = [layer.name for layer in expected.layers if getattr(layer, "stride", 1) == 2]
-    assert [tuple(read.network[name].padding) for name in strided] == [(1, 1, 1, 1)] * 5  # type: ignore[attr-defined]
-    unpadded = [layer for layer in read.network.layers if layer.name not in strided]
-    assert unpadded == [layer for layer in expected.layers if layer.name not in strided]
-    assert read.preprocessing.mean == (0, 0, 0)
-    assert read.preprocessing.std == (1, 1, 1)
-
-
-def test_keras_archive(tmp_path: Path) -> None:
-    model = tensorflow_born(resolution=(96, 64))
-    config = keras_config(relu=6.0, epsilon=1e-3, padding=[[0, 1], [0, 1]], rescaling=False)
-    write_hdf5(tmp_path / "w.h5", foreign.keras3_tensors(model))
-    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
-        archive.writestr("config.json", json.dumps(config))
-        archive.write(tmp_path / "w.h5", "model.weights.h5")
-    assert_same(model, from_keras(tmp_path / "model.keras"))
-
-
-def test_a_layer_that_mobilenet_does_not_have_is_refused_by_name(tmp_path: Path) -> None:
-    config = keras_config(relu=6.0, epsilon=1e-3, padding=[[0, 1], [0, 1]], rescaling=False)
-    config["config"]["layers"].append({"class_name": "LSTM", "config": {"name": "memory"}})
-    path = write_hdf5(tmp_path / "w.h5", foreign.keras_tensors(tensorflow_born()), model_config=json.dumps(config))
-    with pytest.raises(FormatError, match="layer 'memory' is a LSTM"):
-        from_keras(path)
-
-
 @pytest.mark.parametrize("snappy", [False, True])
 def test_tf_slim_prefers_moving_averages(tmp_path: Path, snappy: bool) -> None:
     model = tensorflow_born(resolution=128)
@@ -220,7 +167,8 @@ def test_timm_folder(tmp_path: Path, width: float) -> None:
     assert_same(model, read)
     assert read.labels == tuple(names)
     assert read.preprocessing.crop_fraction == 0.95
-    expected = Imported("timm", "model.safetensors", architecture="mobilenetv1_100")
+    known = dict.fromkeys(PARTS, "config.json")
+    expected = Imported("timm", "model.safetensors", architecture="mobilenetv1_100", known=known)
     assert Provenance.of(read).imported == expected
 
 

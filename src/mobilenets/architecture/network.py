@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 
-from mobilenets.architecture.layers import INPUT, Layer, Shape, check
+from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool, Shape, check
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
 from mobilenets.base.arguments import check_fields
 from mobilenets.base.records import record
@@ -105,6 +105,21 @@ class Network:
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.layers}
+
+    @property
+    def gives_features(self) -> bool:
+        """Whether the first output is a pool of activated maps, with no classifier behind it.
+
+        >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+        >>> mobilenet_v1().gives_features
+        False
+        """
+        layer = self[self.outputs[0]]
+        if not isinstance(layer, GlobalAveragePool | MaxPool):
+            return False
+        while not (layer.has_weight or layer.inputs[0] == INPUT):
+            layer = self[layer.inputs[0]]
+        return layer.activation is not Activation.NONE or layer.batch_norm is not None
 
     def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
         """Shapes of what a layer of this network reads."""

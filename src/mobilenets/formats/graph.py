@@ -1,8 +1,7 @@
 """From the graph of a foreign file to a Network: what the readers of graphs have in common.
 
 A reader walks its nodes and calls one method per operator. Padding nodes, batch norms and activation functions that
-stand alone in the graph are taken into the layer that they belong to. Where the finished network is one of the
-catalog's, it gets the catalog's name, layer names and width.
+stand alone in the graph are taken into the layer that they belong to.
 """
 
 from __future__ import annotations
@@ -33,14 +32,10 @@ from mobilenets.architecture.layers import (
     Padding,
     PointwiseConvolution,
     Shape,
-    Windowed,
 )
-from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
-from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError
-from mobilenets.formats.names import HEAD
-from mobilenets.formats.weights import NamedTensor, width_multiplier_of
+from mobilenets.formats.weights import NamedTensor
 
 MOST_LAYERS = 2048
 NO_PADDING = Padding()
@@ -310,6 +305,11 @@ class Graph:
         if readers != 1 or self.layers[layer].activation is not Activation.NONE or self.layers[layer].batch_norm:
             raise FormatError(f"{node} changes the channels of {layer}, whose result is used elsewhere or activated")
 
+    def widen(self, layer: str, features: int) -> None:
+        """Give a fully connected layer that nothing reads another number of outputs; its tensors are the caller's."""
+        self._change(layer, out_features=features)
+        self._shapes[layer] = Shape(features, 1, 1)
+
     def batch_norm(self, layer: str, epsilon: float, statistics: Mapping[str, NamedTensor]) -> None:
         """Give a layer its batch norm, whose tensors are ``weight``, ``bias``, ``running_mean``, ``running_var``."""
         with _checked(layer):
@@ -404,87 +404,3 @@ def renamed_tensors(tensors: Mapping[str, NamedTensor], names: Mapping[str, str]
         layer = next(name for name in longest_first if tensor.startswith(f"{name}."))
         renamed[names[layer] + tensor.removeprefix(layer)] = found
     return renamed
-
-
-def recognized(network: Network) -> tuple[Network, dict[str, str]]:
-    """The catalog's form of a network that was read from a graph.
-
-    Returns:
-        The network with the catalog's names and width if it is MobileNet V1 (or its shallow, full-convolution or
-        headed relative), else unchanged; and the new layer names by the old.
-    """
-    names = _v1_names(network)
-    if names is None:
-        return network, {layer.name: layer.name for layer in network.layers}
-    renamed = renamed_network(network, names)
-    blocks = [layer for layer in renamed.layers if layer.name.startswith("block") and not _is_depthwise(layer)]
-    rows = {13: TABLE_1, 8: SHALLOW}.get(len(blocks))
-    if rows is None:
-        return network, {layer.name: layer.name for layer in network.layers}
-    full = isinstance(blocks[0], Convolution)
-    counts = [(STEM_CHANNELS, renamed.shapes["stem"].channels)]
-    counts += [(row.channels, renamed.shapes[layer.name].channels) for row, layer in zip(rows, blocks, strict=True)]
-    width = width_multiplier_of(counts)
-    if width is None:
-        return network, {layer.name: layer.name for layer in network.layers}
-    alpha, rounding = width
-    family = "mobilenet_v1_full_convolution" if full else "mobilenet_v1" if rows is TABLE_1 else "mobilenet_v1_shallow"
-    family += f"_{HEAD}" if HEAD in renamed.shapes else ""
-    for policy in PaddingPolicy:
-        ideal = mobilenet_v1(
-            width_multiplier=alpha,
-            rounding=rounding,
-            resolution=(renamed.height, renamed.width),
-            rows=rows,
-            full_convolution=full,
-            padding_policy=policy,
-        )
-        if all(_window(renamed, layer) == _window(ideal, layer) for layer in ideal.layers):
-            return replace(
-                renamed, name=family, width_multiplier=alpha, rounding=rounding, padding_policy=policy
-            ), names
-    return network, {layer.name: layer.name for layer in network.layers}
-
-
-def _is_depthwise(layer: Layer) -> bool:
-    return isinstance(layer, DepthwiseConvolution)
-
-
-def _window(network: Network, layer: Layer) -> object:
-    """What V1's layers must agree in: kind, window, channels."""
-    if layer.name not in network.shapes or layer.name == "classifier":
-        return None
-    mine = network[layer.name]
-    window = (mine.kernel, mine.stride, mine.padding) if isinstance(mine, Windowed) else None
-    return type(mine), window, network.shapes[layer.name]
-
-
-def _v1_names(network: Network) -> dict[str, str] | None:
-    """V1's names for a chain of its kinds of layers, or None if it is not such a chain."""
-    previous, names = INPUT, {}
-    block, state = 0, "start"
-    smallest = min(network.height, network.width)
-    for layer in network.layers:
-        if layer.inputs != (previous,) or smallest < 32:
-            return None
-        previous = layer.name
-        kind = type(layer)
-        if state == "start" and kind is Convolution:
-            names[layer.name], state = "stem", "body"
-        elif state == "body" and kind is DepthwiseConvolution:
-            block += 1
-            names[layer.name], state = f"block{block}.depthwise", "depthwise"
-        elif state == "depthwise" and kind is PointwiseConvolution:
-            names[layer.name], state = f"block{block}.pointwise", "body"
-        elif state == "body" and kind is Convolution:
-            block += 1
-            names[layer.name] = f"block{block}"
-        elif state == "body" and kind is PointwiseConvolution:
-            names[layer.name], state = HEAD, "head"
-        elif state in ("body", "head") and kind is GlobalAveragePool:
-            names[layer.name], state = "pool", "pool"
-        elif state == "pool" and kind is Linear:
-            names[layer.name], state = "classifier", "end"
-        else:
-            return None
-    return names if network.outputs == (previous,) and state in ("pool", "end") else None

@@ -33,8 +33,7 @@ from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Imported, Provenance
-from mobilenets.tasks.classification import Classification, with_labels
-from mobilenets.tasks.task import Task
+from mobilenets.tasks.classification import Classification, class_count, with_labels
 
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
 
@@ -92,9 +91,10 @@ def import_model(
     path, origin = _find(str(source), progress)
     found = Source(path)
     model = _read(found, resolution, labels)
-    if labels is None and isinstance(model.task, Classification) and model.task.is_numbered:
-        names = imagenet_labels(len(model.task.labels))
-        model = replace(model, task=with_labels(model.task, names)) if names else model
+    task = model.task
+    if labels is None and isinstance(task, Classification) and task.is_numbered and not model.network.gives_features:
+        names = imagenet_labels(len(task.labels))
+        model = replace(model, task=with_labels(task, names)) if names else model
     if origin.startswith(KERAS_ADDRESS):
         model = with_known(model, {"input_scaling": "Keras, which published it"})
     model = preprocessing.apply(dequantize(_with_evidence(model)) if dequantized else _with_evidence(model))
@@ -167,12 +167,13 @@ def recognition(model: Model) -> dict[str, Any]:
         "network": network.name,
         "width_multiplier": network.width_multiplier,
         "resolution": f"{network.height}×{network.width}",
-        **_meaning(model.task),
+        **_meaning(model),
         "output": ", ".join(network.outputs),
         "padding": str(network.padding_policy),
         "batch_norm": ", ".join(f"ε {epsilon:g}" for epsilon in epsilons) or "folded",
         "activation": ", ".join(activations) or "none",
         **_preprocessing_facts(model),
+        **({"assumed": str(imported.others["assumed"])} if imported and "assumed" in imported.others else {}),
         "precision": model.precision,
     }
 
@@ -190,8 +191,11 @@ def _preprocessing_facts(model: Model) -> dict[str, str]:
     return {part: f"{value} [{known[part]}]" if part in known else value for part, value in values.items()}
 
 
-def _meaning(task: Task) -> dict[str, Any]:
-    """Number and names of a classifier's classes; the kind of another task."""
+def _meaning(model: Model) -> dict[str, Any]:
+    """Number and names of a classifier's classes, or of features where it has none; the kind of another task."""
+    task = model.task
+    if model.network.gives_features:
+        return {"features": f"{class_count(model.network)}: the network has no top, so it gives no classes"}
     if not isinstance(task, Classification):
         return {"task": task.kind}
     labels = "numbered" if task.is_numbered else f"{task.labels[0]!r} to {task.labels[-1]!r}"

@@ -16,7 +16,8 @@ from mobilenets.formats.c.run import run_c
 from mobilenets.formats.c.write import COptions, write_c
 from mobilenets.formats.coreml import CoreMLOptions, write_coreml
 from mobilenets.formats.format import Format, Reader, SecondRuntime, Writer
-from mobilenets.formats.keras import from_keras, is_keras
+from mobilenets.formats.keras.file import is_keras
+from mobilenets.formats.keras.read import from_keras
 from mobilenets.formats.litert.micro import run_micro
 from mobilenets.formats.litert.options import LiteRTOptions, litert_notes, output_bounds, with_ranges, write_litert
 from mobilenets.formats.litert.read import from_tflite, is_tflite
@@ -56,10 +57,10 @@ _ROWS = (
         Reader(
             is_keras,
             from_keras,
-            covers="all 16 published networks, with and without top, as Keras 1 to 3 name them; whole saved models, "
-            "also with one new `Dense` head",
-            assumes="without a configuration: SAME padding, ε 1e-3, ReLU6, pixels to −1 … 1; the resolution from the "
-            "name, else 224",
+            covers="whole models of Keras 1 to 3, fitted or not, of layers that this package has; weights alone of "
+            "MobileNet V1 and V2, with or without a head",
+            assumes="pixels to −1 … 1 where no layer scales them; of weights alone: SAME padding, ε 1e-3, ReLU6, and "
+            "what `assumed` names; the resolution from the name, else 224",
             open_resolution=True,
         ),
     ),

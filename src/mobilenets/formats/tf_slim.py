@@ -18,7 +18,7 @@ import numpy as np
 from mobilenets.architecture.layers import BATCH_NORM_TENSORS
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.tensor_bundle import read_tensor_bundle
-from mobilenets.formats.keras import resolution_in_name
+from mobilenets.formats.keras.read import resolution_in_name
 from mobilenets.formats.names import MOBILENET_V1
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique

@@ -89,7 +89,7 @@ def mobilenet_v1_from_tensors(tensors: Mapping[str, NamedTensor], options: Impor
             nowhere; the tensor is named as the file names it.
     """
     network = _network(tensors, options)
-    parameters = _checked(tensors, network)
+    parameters = checked_parameters(tensors, network)
     labels = options.labels
     try:
         return Model(
@@ -186,11 +186,18 @@ def _width(tensors: Mapping[str, NamedTensor], rows: tuple[Row, ...]) -> tuple[f
     return guess
 
 
-def width_multiplier_of(counts: list[tuple[int, int]]) -> tuple[float, Rounding] | None:
+ROUNDINGS = (ONE_FOR_ONE, Rounding(minimum=1), Rounding(divisor=8))
+"""How α is applied in the ports of V1."""
+
+
+def width_multiplier_of(
+    counts: list[tuple[int, int]], roundings: tuple[Rounding, ...] = ROUNDINGS
+) -> tuple[float, Rounding] | None:
     """The width multiplier with the fewest decimals that explains some channel counts.
 
     Args:
         counts: Pairs of the channels at α = 1 and the channels found.
+        roundings: How α may have been applied.
 
     Returns:
         α and its rounding, or None if there is no such α.
@@ -200,7 +207,7 @@ def width_multiplier_of(counts: list[tuple[int, int]]) -> tuple[float, Rounding]
     >>> width_multiplier_of([(32, 8), (64, 18)]) is None
     True
     """
-    for rounding in (ONE_FOR_ONE, Rounding(minimum=1), Rounding(divisor=8)):
+    for rounding in roundings:
         # The widest layer says most. Its count bounds α; within the bounds, people choose short decimals.
         base, count = max(counts)
         slack = rounding.divisor if rounding.divisor > 1 else 0
@@ -216,7 +223,12 @@ def width_multiplier_of(counts: list[tuple[int, int]]) -> tuple[float, Rounding]
     return None
 
 
-def _checked(tensors: Mapping[str, NamedTensor], network: Network) -> dict[str, Tensor]:
+def checked_parameters(tensors: Mapping[str, NamedTensor], network: Network) -> dict[str, Tensor]:
+    """The parameters of a network, float32.
+
+    Raises:
+        FormatError: If one is missing, has another shape, is not finite or belongs nowhere.
+    """
     parameters: dict[str, Tensor] = {}
     needed = network.parameter_shapes()
     variances = {layer.batch_norm_names[-1] for layer in network.layers if layer.batch_norm is not None}

@@ -27,10 +27,11 @@ from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.description import Description
-from mobilenets.formats.graph import recognized, renamed_tensors
+from mobilenets.formats.graph import renamed_tensors
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
+from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor

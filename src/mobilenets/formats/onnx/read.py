@@ -13,9 +13,10 @@ from pathlib import Path
 from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Padding
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.description import FIELDS, Description
-from mobilenets.formats.graph import Graph, Step, Value, recognized, renamed_tensors
+from mobilenets.formats.graph import Graph, Step, Value, renamed_tensors
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.pytorch import IMAGENET
+from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor

@@ -1,0 +1,1 @@
+"""Keras: networks of Keras 1 to 3, whole saved models and weights alone, read without Keras."""
