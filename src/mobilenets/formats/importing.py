@@ -13,6 +13,7 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError
 from mobilenets.formats.assumed import (
+    PARTS,
     PreprocessingOptions,
     Scaling,
     assumption,
@@ -27,7 +28,7 @@ from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.download import fetch, fetch_from_hub
 from mobilenets.formats.format import Resolution
 from mobilenets.formats.input_statistics import scaling_by_statistics
-from mobilenets.formats.published import KERAS_ADDRESS, imagenet_labels, published_source
+from mobilenets.formats.published import KERAS_ADDRESS, TORCHVISION_CROPS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.integer_weights import dequantize
@@ -84,7 +85,7 @@ def import_model(
     >>> import_model("keras:0.25-100")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    mobilenets.errors.FormatError: 'keras:0.25-100' is not published; known are keras:WIDTH-RESOLUTION, ...
+    mobilenets.errors.FormatError: 'keras:0.25-100' is not published; did you mean keras:0.25-160? Known are ...
     """
     preprocessing = PreprocessingOptions(input_scaling, crop, resize, interpolation)
     preprocessing.check()
@@ -95,8 +96,7 @@ def import_model(
     if labels is None and isinstance(task, Classification) and task.is_numbered and not model.network.gives_features:
         names = imagenet_labels(len(task.labels))
         model = replace(model, task=with_labels(task, names)) if names else model
-    if origin.startswith(KERAS_ADDRESS):
-        model = with_known(model, {"input_scaling": "Keras, which published it"})
+    model = _as_published(model, origin)
     model = preprocessing.apply(dequantize(_with_evidence(model)) if dequantized else _with_evidence(model))
     provenance = Provenance.of(model)
     imported = replace(provenance.imported or Imported(), source=origin)
@@ -105,6 +105,17 @@ def import_model(
     if doubt := assumption(model):
         progress.note(doubt)
     return replace(model, provenance=replace(provenance, imported=imported).encode())
+
+
+def _as_published(model: Model, origin: str) -> Model:
+    """A Model with what its publisher says of its preprocessing."""
+    if origin.startswith(KERAS_ADDRESS):
+        return with_known(model, {"input_scaling": "Keras, which published it"})
+    if origin in TORCHVISION_CROPS:
+        preprocessing = replace(model.preprocessing, crop_fraction=TORCHVISION_CROPS[origin])
+        said = dict.fromkeys(PARTS, "torchvision, which published it")
+        return with_known(replace(model, preprocessing=preprocessing), said)
+    return model
 
 
 def _with_evidence(model: Model) -> Model:

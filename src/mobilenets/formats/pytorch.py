@@ -1,21 +1,27 @@
-"""PyTorch: a plain state_dict of MobileNet V1 as it is commonly re-implemented, read without PyTorch.
+"""PyTorch: state_dicts of torchvision's MobileNets, and of MobileNet V1 as it is commonly re-implemented.
 
-The common form is ``nn.Sequential`` of ``nn.Sequential``: ``model.0`` is the stem (convolution, batch norm, ReLU), and
-``model.1`` to ``model.13`` hold depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU.
-``features`` is as good a name as ``model``; the classifier is ``fc``, ``classifier`` or ``linear``. A state_dict says
-nothing of padding, ε, activation and normalization: those of the common form are taken (1 pixel on every side, 1e-5,
-ReLU, ImageNet's mean and standard deviation).
+torchvision has V2 and V3, small and large; a file of theirs is known by the names of its tensors. The common form of V1
+is ``nn.Sequential`` of ``nn.Sequential``: ``model.0`` is the stem (convolution, batch norm, ReLU), and ``model.1`` to
+``model.13`` hold depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU. ``features`` is as
+good a name as ``model``; the classifier is ``fc``, ``classifier`` or ``linear``.
+
+A state_dict says nothing of padding, ε, activation and normalization: 1 pixel on every side (2 around 5×5 filters),
+1e-5 (1e-3 in torchvision's V3), V1's ReLU, and ImageNet's mean and standard deviation are taken.
+
+Source: torchvision/models/mobilenetv2.py and mobilenetv3.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from mobilenets.architecture.layers import BATCH_NORM_TENSORS, Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError
-from mobilenets.formats.names import MOBILENET_V1
+from mobilenets.formats.checkpoint import model_of_checkpoint, recognize, share_of_known_names
+from mobilenets.formats.names import MOBILENET_V1, torchvision_names
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
@@ -61,19 +67,29 @@ def from_pytorch_tensors(
     resolution: int | tuple[int, int] | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> Model:
-    """A Model from tensors under the common form's names. See :func:`from_pytorch`."""
+    """A Model from tensors under torchvision's or the common form's names. See :func:`from_pytorch`."""
+    options = ImportOptions(
+        resolution=resolution or 224,
+        epsilon=1e-5,
+        activation=Activation.RELU,
+        padding_policy=PaddingPolicy.SYMMETRIC,
+        preprocessing=IMAGENET,
+        labels=labels,
+        imported=Imported("pytorch", file_name),
+    )
+    if share_of_known_names(tensors, torchvision_names()) > _share_of_common_names(tensors):
+        found = recognize(tensors, torchvision_names(), "torchvision")
+        v3 = found.checkpoint.network.startswith("mobilenet_v3")
+        return model_of_checkpoint(found, replace(options, epsilon=1e-3 if v3 else 1e-5))
     return mobilenet_v1_from_tensors(
         unique(_translate(name, value) for name, value in tensors.items() if not name.endswith(".num_batches_tracked")),
-        ImportOptions(
-            resolution=resolution or 224,
-            epsilon=1e-5,
-            activation=Activation.RELU,
-            padding_policy=PaddingPolicy.SYMMETRIC,
-            preprocessing=IMAGENET,
-            labels=labels,
-            imported=Imported("pytorch", file_name),
-        ),
+        options,
     )
+
+
+def _share_of_common_names(tensors: Mapping[str, Tensor]) -> float:
+    known = [NAMES.layer(name.rpartition(".")[0]) is not None for name in tensors]
+    return sum(known) / max(len(known), 1)
 
 
 def _translate(name: str, value: Tensor) -> tuple[str, NamedTensor]:

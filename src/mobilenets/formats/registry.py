@@ -71,9 +71,10 @@ _ROWS = (
         Reader(
             is_timm,
             from_timm,
-            covers="`mobilenetv1_100`, `_125`, `_100h`: a file, or a folder as on the hub with its `config.json`",
-            assumes="1 pixel of padding on every side, ε 1e-5, ReLU6; without `config.json`: 224, bicubic, pixels to "
-            "−1 … 1",
+            covers="all MobileNets from V1 (`mobilenetv1_…`) to V4's convolutional ones (`mobilenetv4_conv_…`), of any "
+            "width: a file, or a folder as on the hub with its `config.json`",
+            assumes="padding on every side, ε 1e-5 (as TensorFlow does and 1e-3 in `tf_…`); without `config.json`: "
+            "224, bicubic, ImageNet's mean and standard deviation, V1's pixels to −1 … 1",
             open_resolution=True,
         ),
     ),
@@ -84,8 +85,10 @@ _ROWS = (
         Reader(
             is_pytorch,
             from_pytorch,
-            covers="a state_dict named `model.N.M` (or `features.N.M`) and `fc`, `classifier` or `linear`",
-            assumes="1 pixel of padding on every side, ε 1e-5, ReLU, ImageNet's mean and standard deviation, 224",
+            covers="torchvision's MobileNet V2 and V3, of any width; V1 as a state_dict named `model.N.M` (or "
+            "`features.N.M`) and `fc`, `classifier` or `linear`",
+            assumes="padding on every side, ε 1e-5 (1e-3 in torchvision's V3), V1's ReLU, ImageNet's mean and standard "
+            "deviation, 224",
             open_resolution=True,
         ),
     ),

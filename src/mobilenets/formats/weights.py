@@ -88,7 +88,16 @@ def mobilenet_v1_from_tensors(tensors: Mapping[str, NamedTensor], options: Impor
         FormatError: If a tensor is missing, has an unexpected shape, holds what is not a finite number, or belongs
             nowhere; the tensor is named as the file names it.
     """
-    network = _network(tensors, options)
+    return model_of_tensors(_network(tensors, options), tensors, options)
+
+
+def model_of_tensors(network: Network, tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Model:
+    """A float32 Model of a network whose parameters are the tensors.
+
+    Raises:
+        FormatError: If a tensor is missing, has an unexpected shape, holds what is not a finite number, or belongs
+            nowhere; the tensor is named as the file names it.
+    """
     parameters = checked_parameters(tensors, network)
     labels = options.labels
     try:
