@@ -13,6 +13,7 @@ from tests.support.random_models import random_int8_model, random_model
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.compression.quality import LayerSqnr, QualityReport
 from mobilenets.data.dataset import load_dataset
+from mobilenets.data.description import dataset_to_json
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
 from mobilenets.model.file import save
@@ -75,6 +76,7 @@ def make_run(folder: Path, labels: tuple[str, ...], *, images: int = 12, search:
         "seconds": 12.3,
         "images": {name: len(dataset.part(name)) for name in ("train", "validation", "test")},
         "skipped": [],
+        "data": dataset_to_json(dataset),
         "provenance": provenance,
     }
     if search:

@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.data.class_names import label_of
 from mobilenets.data.dataset import Collection, Dataset, Subset, dataset_fitted_to, load_collection, reading_of
 from mobilenets.data.loading import Prepared, check_skipped
 from mobilenets.engine.predictor import Classifier, Outputs, Predictor
@@ -187,14 +188,18 @@ def _split_of(model: Model, collection: Collection, source: str, split: str | No
 def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:
     """For each class of some data, its index among a Model's labels.
 
-    Classes are matched by name; failing that, by the number that the data gives them, shifted by one where the Model
-    has 1,001 classes of which the first is the background.
+    Classes are matched by name, whatever blanks are around it and however its accents are encoded; failing that, by the
+    number that the data gives them, shifted by one where the Model has 1,001 classes of which the first is the
+    background.
 
     Raises:
         DataError: If a class of the data is not one of the Model's.
     """
     if set(collection.labels) <= set(labels):
         return np.array([labels.index(label) for label in collection.labels], np.int64)
+    positions = {label_of(label): index for index, label in enumerate(labels)}
+    if len(positions) == len(labels) and all(label_of(label) in positions for label in collection.labels):
+        return np.array([positions[label_of(label)] for label in collection.labels], np.int64)
     if collection.class_indices is not None:
         shift = 1 if len(labels) == 1001 and max(collection.class_indices) < 1000 else 0
         if max(collection.class_indices) + shift < len(labels):

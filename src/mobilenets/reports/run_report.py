@@ -28,6 +28,7 @@ from mobilenets.reports.pages import (
     training,
     usage,
 )
+from mobilenets.reports.pages.data import DataFacts, data_section
 from mobilenets.reports.pages.markup import Element, tag, to_html
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
@@ -78,6 +79,7 @@ class Run:
         metrics: Everything that ``metrics.json`` holds.
         dataset: The images; None where they are not at hand.
         place: Folder that the Models lie in, as commands should name it.
+        data_facts: What the images were understood as; None for a run of an older release.
     """
 
     model: Model
@@ -89,6 +91,7 @@ class Run:
     metrics: Mapping[str, Any]
     dataset: Dataset | None
     place: str
+    data_facts: DataFacts | None = None
 
     @property
     def provenance(self) -> Provenance:
@@ -176,6 +179,7 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
             metrics=metrics,
             dataset=dataset,
             place=place,
+            data_facts=DataFacts.read(metrics["data"]) if "data" in metrics else None,
         )
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, PlanningError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
@@ -317,6 +321,7 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
         *chosen,
         predictions.predictions_section(run.evaluation),
         _mistakes(run, progress),
+        *([] if run.data_facts is None else [data_section(run.data_facts, run.source)]),
         training.training_section(run),
         layers.layers_section(layers.timed_layers(run.model)),
         _compression(run, costs),

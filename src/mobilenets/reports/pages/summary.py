@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mobilenets.base.text import GAP, interval, macs, milliseconds, percent, plural, size
 from mobilenets.model.model import Model
+from mobilenets.reports.pages.data import leak_warning
 from mobilenets.reports.pages.markup import Child, Element, name, tag
 from mobilenets.search.budget import Budget
 from mobilenets.search.costs import ModelCost
@@ -112,6 +113,7 @@ def summary_section(run: Run, cost: ModelCost) -> Element:
         tag("p", "Report on ", name(run.source), class_="overline"),
         tag("h1", sentence(run, latency, cost.file_bytes)),
         tag("p", _images(run), class_="lede"),
+        leak_warning(run.data_facts, evaluation.images),
         tag("dl", [_card(*card) for card in cards], class_="cards"),
         tag("p", latency.where, class_="quiet"),
     )
