@@ -56,9 +56,11 @@ enum class Kind : uint8_t {
     // Mean of `count` contiguous pixels. uint8: float(Σ q + bias[0]) · multiplier[0] and then as above;
     // float32: Σ x · multiplier[0]. One output pixel.
     kAveragePool,
-    // Element-wise sum of `inputs` ≥ 1 activations, `count` contiguous pixels each, rows[i] the i-th. uint8: rint of
-    // Σ_i float(q_i − bias[i]) · multiplier[i], from left to right with every product and sum rounded to float32, then
-    // zero point and clamp. With one input it requantizes or copies (concatenation). float32: Σ x, then clamp.
+    // Element-wise sum of `inputs` ≥ 1 activations, `count` contiguous pixels each, rows[i] the i-th. uint8, two: rint of
+    // fma(q₀, multiplier[0], fma(q₁, multiplier[1], multiplier[2])), then clamp; multiplier[2] holds the zero points.
+    // uint8, more: Σ_i float(q_i − bias[i]) · multiplier[i], from left to right with every product and sum rounded to
+    // float32, divided by multiplier[inputs]; then rint, zero point and clamp. float32: Σ x, then clamp; with one input
+    // it copies (concatenation).
     kSum,
     // Element-wise product of two activations: rows[0] of `count` contiguous pixels, and rows[1] of as many or, where
     // `per_channel`, of one for all. uint8: float((q₀ − bias[0]) · (q₁ − bias[1])) · multiplier[0] + out_zero_point

@@ -120,8 +120,10 @@ void check_activation(const Check& check, const Layer& layer, Type type) {
             check(layer.activation == Activation::kNone, "has an activation, which its kind does not take");
             break;
     }
-    const bool tabled = type == Type::kUint8 && !layer.real_output && !is_clamp(layer.activation);
-    check(layer.table.count == (tabled ? 256 : 0), "has a table of its activation if and only if it needs one");
+    const bool of_activation = type == Type::kUint8 && !layer.real_output && !is_clamp(layer.activation);
+    const bool of_inputs = type == Type::kUint8 && layer.kind == LayerKind::kConcatenate;
+    const size_t tables = of_inputs ? layer.inputs.size() : of_activation ? 1 : 0;
+    check(layer.table.count == 256 * tables, "has a table of its activation, or of each part, where it needs one");
 }
 
 void check_weights(const Check& check, const Layer& layer, int64_t taps, const Map& out, Type type) {
@@ -158,10 +160,11 @@ void check_numbers(const Check& check, const Layer& layer, const Map& in, const 
                   "a product has one multiplier, and one zero point for each input");
             break;
         case LayerKind::kAdd:
-        case LayerKind::kConcatenate:
             check(type == Type::kFloat32 ||
-                      (layer.multiplier.count == layer.inputs.size() && layer.bias.count == layer.inputs.size()),
-                  "a sum has one multiplier and one zero point for each input");
+                      (layer.multiplier.count == layer.inputs.size() + 1 && layer.bias.count == layer.inputs.size()),
+                  "a sum has one multiplier and one zero point for each input, and one more number");
+            break;
+        case LayerKind::kConcatenate:
             break;
     }
     check(layer.low >= 0 && layer.low <= layer.high && layer.high <= 255 && layer.out_zero_point >= 0 &&

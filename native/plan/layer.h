@@ -44,7 +44,8 @@ struct Layer {
     bool bounded = true;       // see native/kernels.h
     int32_t in_zero_point = 0, out_zero_point = 0, low = 0, high = 255;
     Array weight, bias, multiplier, weight_zero_point;
-    Array table;  // of a quantized layer whose activation is no clamp: 256 bytes, by the clamped byte that it makes
+    Array table;  // of a quantized layer whose activation is no clamp: 256 bytes, by the clamped byte that it makes; of
+                  // a quantized concatenation: 256 bytes for each input, by the input's byte
 };
 
 // One activation: the input or what a layer makes.

@@ -310,12 +310,12 @@ void Plan::add_single(const Layer& layer, const std::vector<int32_t>& inputs, in
             break;
         case LayerKind::kConcatenate: {
             step.kind = StepKind::kConcatenate;
-            op.kind = Kind::kSum;
+            const bool quantized = out.type == Type::kUint8;  // bytes by a table; floats by a sum of one
+            op.kind = quantized ? Kind::kActivation : Kind::kSum;
             int32_t first = 0;
             for (size_t i = 0; i < inputs.size(); ++i) {
                 op.in_channels = op.out_channels = maps_[static_cast<size_t>(inputs[i])].channels;
-                if (layer.bias.count) weights.bias = static_cast<const int32_t*>(layer.bias.data) + i;
-                if (layer.multiplier.count) weights.multiplier = static_cast<const float*>(layer.multiplier.data) + i;
+                if (quantized) weights.weight = static_cast<const uint8_t*>(layer.table.data) + 256 * i;
                 step.parts.push_back(pack(op, weights, first));
                 first += op.out_channels;
             }

@@ -298,6 +298,7 @@ void run_range(const Plan& plan, const Step& step, size_t index, Context& contex
     }
     Task task;
     task.rows = rows;
+    task.in = rows[0];
     task.in_stride = static_cast<ptrdiff_t>(in_pixel);
     task.out = context.map(step.output) + first * out.pixel_bytes() +
                static_cast<size_t>(part.first_channel) * out.value_bytes();

@@ -91,6 +91,11 @@ Example::Example(const Operation& op, int32_t pixels, uint32_t seed) : op_(op), 
     // Exact ties show whether rounding goes to even.
     if (op.kind != Kind::kAveragePool)
         for (size_t c = 0; c < biases; c += 3) multiplier_[c] = std::exp2(std::round(std::log2(multiplier_[c])));
+    if (op.kind == Kind::kSum) {  // the constant of two, which holds the zero points; the divisor of more
+        float constant = static_cast<float>(op.out_zero_point);
+        for (size_t c = 0; c < biases; ++c) constant -= multiplier_[c] * static_cast<float>(bias[c]);
+        multiplier_.push_back(op.inputs == 2 ? constant : 0.75f);
+    }
     bias_.assign(reinterpret_cast<uint8_t*>(bias.data()), reinterpret_cast<uint8_t*>(bias.data() + biases));
 }
 

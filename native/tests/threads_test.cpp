@@ -61,7 +61,7 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
                 weighted = true;
                 break;
             case LayerKind::kAdd:
-                multiplier.assign(layer.inputs.size(), 0.7f);
+                multiplier.assign(layer.inputs.size() + 1, 0.7f);
                 integers.assign(layer.inputs.size(), 0);
                 break;
             case LayerKind::kMultiply:

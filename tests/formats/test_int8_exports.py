@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import shared
+from tests.support.random_models import random_model
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.sources import images_of
-from mobilenets.engine.session import Session
+from mobilenets.engine.session import Session, instruction_sets
 from mobilenets.formats.importing import import_model
 from mobilenets.formats.litert.run import run_litert
 from mobilenets.formats.litert.write import to_litert
-from mobilenets.formats.onnx.run import run_onnx
+from mobilenets.formats.onnx.run import run_onnx, run_onnx_at_defaults, saturates
 from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.formats.openvino import to_openvino
 from mobilenets.model.model import Model
@@ -36,6 +38,30 @@ def test_onnxruntime_answers_bit_for_bit(model_and_photographs: tuple[Model, Pix
     to_onnx(model, tmp_path / "model.onnx")
     (found,) = run_onnx(model, tmp_path / "model.onnx", pixels).values()
     np.testing.assert_array_equal(found, Session(model).run(pixels))
+
+
+@pytest.fixture(scope="module", params=["mobilenet_v2", "mobilenet_v3_small"])
+def newer_model_and_photographs(request: pytest.FixtureRequest) -> tuple[Model, Pixels]:
+    """Sums of maps; with V3 also products by channel and hard-swish: random weights, quantized on photographs."""
+    network = CATALOG[request.param](width_multiplier=0.35, resolution=96, classes=20)
+    model = random_model(np.random.default_rng(0), network)
+    found = images_of([shared("imagenet-sample")])[::2]
+    pixels = np.stack([model.preprocessing.apply(image.open(), 96, 96) for image in found])
+    return quantize_with_images(model, pixels[:8]).model, pixels
+
+
+def test_onnxruntime_at_its_defaults_answers_newer_networks_bit_for_bit(
+    newer_model_and_photographs: tuple[Model, Pixels], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    model, pixels = newer_model_and_photographs
+    if saturates(instruction_sets()):
+        pytest.skip("at its defaults, ONNX Runtime saturates sums of products on this processor")
+    to_onnx(model, tmp_path / "model.onnx")
+    (found,) = run_onnx_at_defaults(model, tmp_path / "model.onnx", pixels).values()
+    ours = Session(model).run(pixels)
+    assert len(np.unique(ours, axis=0)) == len(pixels)
+    np.testing.assert_array_equal(found, ours)
 
 
 def test_litert_answers_within_one_step_of_a_float_output(

@@ -15,7 +15,8 @@ from mobilenets.model.quantization import (
     average_multiplier,
     product_multiplier,
     requantization_multiplier,
-    rescale_multiplier,
+    rescaling_table,
+    sum_multipliers,
 )
 
 SCALE = TensorQuantization(0.5, 3)
@@ -53,8 +54,25 @@ def test_multipliers_are_rounded_to_float32_at_every_step() -> None:
     assert requantization_multiplier(0.1, [0.3], None).tolist() == [first * second]
     assert average_multiplier(0.1, 49, 0.7).tolist() == [first / (target * np.float32(49))]
     assert average_multiplier(0.1, 49, None).tolist() == [first / np.float32(49)]
-    assert rescale_multiplier(0.1, 0.7) == first / target
     assert product_multiplier(0.1, 0.3, 0.7) == (first * second) / target
+
+
+def test_the_constant_of_a_sum_holds_three_zero_points() -> None:
+    first, second, target = (TensorQuantization(scale, point) for scale, point in ((0.1, 3), (0.3, 200), (0.7, 11)))
+    of_first, of_second, constant = sum_multipliers((first, second), target)
+    assert (of_first, of_second) == (np.float32(0.1) / np.float32(0.7), np.float32(0.3) / np.float32(0.7))
+    assert constant == pytest.approx(11 - (0.1 * 3 + 0.3 * 200) / 0.7, rel=1e-6)
+    zeros = sum_multipliers((TensorQuantization(0.1), TensorQuantization(0.3)), TensorQuantization(0.7))
+    assert [float(each) for each in zeros] == [of_first, of_second, 0]
+
+
+def test_a_rescaling_table_holds_every_byte_at_another_scale() -> None:
+    source, target = TensorQuantization(0.5, 10), TensorQuantization(1.0, 3)
+    table = rescaling_table(source, target)
+    assert table.dtype == np.uint8
+    # −5, −0.5, 0, 0.5 and 1.5 steps go to the even neighbor; then the zero point is added, and bytes begin at 0
+    assert table[[0, 9, 10, 11, 13, 255]].tolist() == [0, 3, 3, 3, 5, 125]
+    assert rescaling_table(source, source).tolist() == list(range(256))
 
 
 def test_layers_with_a_table_need_a_pre_activation() -> None:

@@ -243,6 +243,21 @@ def test_halves_go_to_the_even_neighbour() -> None:
     assert reference.activations(model, pixel(1, 3, 5))["a"].ravel().tolist() == [0, 2, 2]
 
 
+def test_a_sum_of_two_is_rounded_with_its_zero_point() -> None:
+    layers = (MaxPool("m", (INPUT,), kernel=1), Add("a", (INPUT, "m"), activation=Activation.RELU))
+    model = int8_model(layers, {}, {INPUT: (1.0, 2), "m": (1.0, 2), "a": (4.0, 11)}, ("a",))
+    # 2·(q − 2)/4 + 11 for q = 3, 5, 255: 11.5 and 12.5 go to the even 12; 137.5 goes to 138
+    assert reference.activations(model, pixel(3, 5, 255))["a"].ravel().tolist() == [12, 12, 138]
+    assert reference.activations(model, pixel(1, 0, 2))["a"].ravel().tolist() == [11, 11, 11]
+
+
+def test_a_sum_of_three_is_rounded_before_its_zero_point() -> None:
+    layers = (Add("a", (INPUT, INPUT, INPUT)),)
+    model = int8_model(layers, {}, {INPUT: (1.0, 2), "a": (2.0, 11)}, ("a",))
+    # 3·(q − 2)/2 for q = 3, 5, 1: 1.5, 4.5 and −1.5 go to 2, 4 and −2
+    assert reference.activations(model, pixel(3, 5, 1))["a"].ravel().tolist() == [13, 15, 9]
+
+
 def test_concatenation_brings_inputs_to_one_scale() -> None:
     layers = (
         Add("a", (INPUT, INPUT)),

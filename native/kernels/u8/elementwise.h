@@ -72,57 +72,52 @@ struct AveragePool {
     }
 };
 
-// Packed memory: bias and multiplier of each input.
+// Of two. Packed memory: two multipliers and the constant.
 template <class S>
 struct Sum {
-    struct Input {
-        int32_t bias;
-        float multiplier;
-    };
-
-    static bool fits(const Operation&) { return true; }
-    static size_t packed_bytes(const Operation& op) { return static_cast<size_t>(op.inputs) * sizeof(Input); }
+    static bool fits(const Operation& op) { return op.inputs == 2; }
+    static size_t packed_bytes(const Operation&) { return 3 * sizeof(float); }
     static size_t scratch_bytes(const Operation&) { return 0; }
     static Grain grain(const Operation&) { return {1, S::kBytes}; }
 
-    static void pack(const Operation& op, const Weights& weights, void* packed) {
-        for (int i = 0; i < op.inputs; ++i)
-            static_cast<Input*>(packed)[i] = {static_cast<const int32_t*>(weights.bias)[i], weights.multiplier[i]};
+    static void pack(const Operation&, const Weights& weights, void* packed) {
+        std::memcpy(packed, weights.multiplier, 3 * sizeof(float));
+    }
+
+    // Adds kBytes products to what is there.
+    static MOBILENETS_INLINE void add_products(const uint8_t* from, float multiplier, typename S::Float (&total)[4]) {
+        typename S::Int v[4];  // bytes interleaved with zeros are int32
+        S::interleave(S::load(from), S::zero(), S::zero(), S::zero(), v);
+        const auto factor = S::fill_float(multiplier);
+        MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) total[m] = S::multiply_add(S::to_float(v[m]), factor, total[m]);
     }
 
     // kBytes values from `offset` on, `count` of which exist.
-    static MOBILENETS_INLINE void block(const Operation& op, const Input* inputs, const void* const* rows,
+    static MOBILENETS_INLINE void block(const Operation& op, const float* multipliers, const void* const* rows,
                                         ptrdiff_t offset, uint8_t* out, int count) {
         typename S::Float total[4];
-        MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) total[m] = S::fill_float(0);
-        for (int i = 0; i < op.inputs; ++i) {
-            typename S::Int v[4];  // bytes interleaved with zeros are int32
-            S::interleave(S::load(static_cast<const uint8_t*>(rows[i]) + offset), S::zero(), S::zero(), S::zero(), v);
-            const auto bias = S::fill(inputs[i].bias);
-            const auto multiplier = S::fill_float(inputs[i].multiplier);
-            MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) total[m] =
-                S::add_float(total[m], S::multiply(S::to_float(S::subtract(v[m], bias)), multiplier));
-        }
-        const auto zero_point = S::fill_words(op.out_zero_point);
-        const auto ab = S::add_words(S::pack_words(S::round(total[0]), S::round(total[1])), zero_point);
-        const auto cd = S::add_words(S::pack_words(S::round(total[2]), S::round(total[3])), zero_point);
+        MOBILENETS_UNROLL for (int m = 0; m < 4; ++m) total[m] = S::fill_float(multipliers[2]);
+        add_products(static_cast<const uint8_t*>(rows[1]) + offset, multipliers[1], total);
+        add_products(static_cast<const uint8_t*>(rows[0]) + offset, multipliers[0], total);
+        const auto ab = S::pack_words(S::round(total[0]), S::round(total[1]));
+        const auto cd = S::pack_words(S::round(total[2]), S::round(total[3]));
         S::store_bytes(out, S::clamp_bytes(S::pack_bytes(ab, cd), S::fill_bytes(op.low), S::fill_bytes(op.high)),
                        count);
     }
 
     static void run(const Operation& op, const void* packed, const Task& task) {
-        const auto* inputs = static_cast<const Input*>(packed);
+        const auto* multipliers = static_cast<const float*>(packed);
         const ptrdiff_t channels = op.in_channels;
         auto* out = static_cast<uint8_t*>(task.out);
         if (task.out_stride == channels && task.channel_begin == 0 && task.channel_end == channels) {
             const ptrdiff_t size = task.count * channels;
             for (ptrdiff_t i = 0; i < size; i += S::kBytes)
-                block(op, inputs, task.rows, i, out + i, static_cast<int>(size - i < S::kBytes ? size - i : S::kBytes));
+                block(op, multipliers, task.rows, i, out + i, static_cast<int>(size - i < S::kBytes ? size - i : S::kBytes));
             return;
         }
         for (ptrdiff_t pixel = 0; pixel < task.count; ++pixel)
             for (int c = task.channel_begin; c < task.channel_end; c += S::kBytes)
-                block(op, inputs, task.rows, pixel * channels + c, out + pixel * task.out_stride + c,
+                block(op, multipliers, task.rows, pixel * channels + c, out + pixel * task.out_stride + c,
                       task.channel_end - c);
     }
 };

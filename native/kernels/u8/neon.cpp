@@ -58,6 +58,8 @@ const Kernel kKernels[] = {
      no_scratch, eight_channels, depthwise_run},
     {"u8_max_pool_16_neon", Kind::kMaxPool, Type::kUint8, fits_all, packs_nothing, pack_nothing, no_scratch,
      sixteen_channels, max_pool_run},
+    {"u8_sum_16_neon", Kind::kSum, Type::kUint8, fits_two, sum_packed_bytes, sum_pack, no_scratch, sixteen_channels,
+     sum_run},
     {"u8_product_16_neon", Kind::kProduct, Type::kUint8, fits_all, product_packed_bytes, product_pack, no_scratch,
      sixteen_channels, product_run},
     u8_table<Lookup>("u8_activation_16_neon"),

@@ -1,4 +1,4 @@
-// uint8 products and tables for plain NEON.
+// uint8 sums, products and tables for plain NEON.
 #pragma once
 
 #include <arm_neon.h>
@@ -11,6 +11,46 @@
 
 namespace mobilenets {
 namespace {
+
+bool fits_two(const Operation& op) {
+    return op.inputs == 2;
+}
+
+// Packed memory: two multipliers and the constant.
+size_t sum_packed_bytes(const Operation&) {
+    return 3 * sizeof(float);
+}
+
+void sum_pack(const Operation&, const Weights& weights, void* packed) {
+    std::memcpy(packed, weights.multiplier, 3 * sizeof(float));
+}
+
+// Sixteen sums, `count` of which exist.
+void sum_block(const Operation& op, const float* multipliers, const uint8_t* first, const uint8_t* second, uint8_t* out,
+               int32_t count) {
+    const float32x4_t constant = vdupq_n_f32(multipliers[2]);
+    const auto quarter = [&](uint16x4_t a, uint16x4_t b) {
+        const float32x4_t inner = vfmaq_n_f32(constant, vcvtq_f32_u32(vmovl_u16(b)), multipliers[1]);
+        return vcvtnq_s32_f32(vfmaq_n_f32(inner, vcvtq_f32_u32(vmovl_u16(a)), multipliers[0]));
+    };
+    const auto half = [&](uint16x8_t a, uint16x8_t b) {
+        return clamped(op, quarter(vget_low_u16(a), vget_low_u16(b)), quarter(vget_high_u16(a), vget_high_u16(b)));
+    };
+    const uint8x16_t a = vld1q_u8(first), b = vld1q_u8(second);
+    const uint8x8_t low = half(vmovl_u8(vget_low_u8(a)), vmovl_u8(vget_low_u8(b)));
+    store_bytes(out, vcombine_u8(low, half(vmovl_u8(vget_high_u8(a)), vmovl_u8(vget_high_u8(b)))), count);
+}
+
+void sum_run(const Operation& op, const void* packed, const Task& task) {
+    const auto* multipliers = static_cast<const float*>(packed);
+    const auto *first = static_cast<const uint8_t*>(task.rows[0]), *second = static_cast<const uint8_t*>(task.rows[1]);
+    auto* out = static_cast<uint8_t*>(task.out);
+    for (int32_t pixel = 0; pixel < task.count; ++pixel, first += op.in_channels, second += op.in_channels) {
+        for (int32_t c = task.channel_begin; c < task.channel_end; c += 16)
+            sum_block(op, multipliers, first + c, second + c, out + c, task.channel_end - c);
+        out += task.out_stride;
+    }
+}
 
 // Packed memory: two zero points and a multiplier.
 struct ProductNumbers {

@@ -25,7 +25,6 @@ size_t channels_of(const Operation& op) {
         case Kind::kAveragePool:
             return 1;
         case Kind::kSum:
-            return static_cast<size_t>(op.inputs);
         case Kind::kMaxPool:
         case Kind::kProduct:
         case Kind::kActivation:
@@ -76,6 +75,17 @@ void pack(const Operation& op, const Weights& weights, void* memory) {
     std::memcpy(packed.multiplier, weights.multiplier, channels * 4);
     for (size_t c = 0; c < channels; ++c) packed.zero_point[c] = weights.zero_point ? weights.zero_point[c] : 0;
     if (weights_of(op)) std::memcpy(packed.weight, weights.weight, weights_of(op));
+}
+
+// A sum has one multiplier and one zero point for each input, and one float more.
+size_t sum_packed_bytes(const Operation& op) {
+    return 4 * (2 * static_cast<size_t>(op.inputs) + 1);
+}
+
+void pack_sum(const Operation& op, const Weights& weights, void* memory) {
+    const auto inputs = static_cast<size_t>(op.inputs);
+    std::memcpy(memory, weights.bias, inputs * sizeof(int32_t));
+    std::memcpy(static_cast<int32_t*>(memory) + inputs, weights.multiplier, (inputs + 1) * sizeof(float));
 }
 
 // A product has one multiplier and two zero points.
@@ -230,19 +240,40 @@ void average_pool(const Operation& op, const void* memory, const Task& task) {
     }
 }
 
+uint8_t clamped(const Operation& op, float rounded) {
+    const auto low = static_cast<float>(op.low), high = static_cast<float>(op.high);
+    return static_cast<uint8_t>(rounded < low ? low : rounded > high ? high : rounded);
+}
+
+void sum_of_two(const Operation& op, const float* multipliers, const Task& task) {
+    const auto* first = static_cast<const uint8_t*>(task.rows[0]);
+    const auto* second = static_cast<const uint8_t*>(task.rows[1]);
+    for (int32_t pixel = 0; pixel < task.count; ++pixel) {
+        auto* out = static_cast<uint8_t*>(task.out) + pixel * task.out_stride;
+        for (int32_t c = task.channel_begin; c < task.channel_end; ++c) {
+            const float inner = std::fma(static_cast<float>(second[c]), multipliers[1], multipliers[2]);
+            out[c] = clamped(op, std::nearbyintf(std::fma(static_cast<float>(first[c]), multipliers[0], inner)));
+        }
+        first += op.in_channels;
+        second += op.in_channels;
+    }
+}
+
 void sum(const Operation& op, const void* memory, const Task& task) {
-    const Packed packed = view(op, memory);
+    const auto* zero_points = static_cast<const int32_t*>(memory);
+    const auto* multipliers = reinterpret_cast<const float*>(zero_points + op.inputs);
+    if (op.inputs == 2) return sum_of_two(op, multipliers, task);
     for (int32_t pixel = 0; pixel < task.count; ++pixel) {
         auto* out = static_cast<uint8_t*>(task.out) + pixel * task.out_stride;
         for (int32_t c = task.channel_begin; c < task.channel_end; ++c) {
             float total = 0;
             for (int32_t i = 0; i < op.inputs; ++i) {
                 const auto* in = static_cast<const uint8_t*>(task.rows[i]);
-                const int q = in[static_cast<ptrdiff_t>(pixel) * op.in_channels + c] - packed.bias[i];
-                const float term = static_cast<float>(q) * packed.multiplier[i];
+                const int q = in[static_cast<ptrdiff_t>(pixel) * op.in_channels + c] - zero_points[i];
+                const float term = static_cast<float>(q) * multipliers[i];
                 total = i == 0 ? term : total + term;
             }
-            out[c] = round_and_clamp(op, total);
+            out[c] = round_and_clamp(op, total / multipliers[op.inputs]);
         }
     }
 }
@@ -254,14 +285,12 @@ void product_of_two(const Operation& op, const void* memory, const Task& task) {
     const auto* first = static_cast<const uint8_t*>(task.rows[0]);
     const auto* second = static_cast<const uint8_t*>(task.rows[1]);
     const auto zero_point = static_cast<float>(op.out_zero_point);
-    const auto low = static_cast<float>(op.low), high = static_cast<float>(op.high);
     for (int32_t pixel = 0; pixel < task.count; ++pixel) {
         auto* out = static_cast<uint8_t*>(task.out) + pixel * task.out_stride;
         for (int32_t c = task.channel_begin; c < task.channel_end; ++c) {
             const int32_t exact = (first[c] - zero_points[0]) * (second[c] - zero_points[1]);
             const float scaled = static_cast<float>(exact) * multiplier;
-            const float rounded = std::nearbyintf(scaled + zero_point);
-            out[c] = static_cast<uint8_t>(rounded < low ? low : rounded > high ? high : rounded);
+            out[c] = clamped(op, std::nearbyintf(scaled + zero_point));
         }
         first += op.in_channels;
         if (!op.per_channel) second += op.in_channels;
@@ -287,7 +316,7 @@ const Kernel kKernels[] = {
      max_pool},
     {"u8_average_pool_1_portable", Kind::kAveragePool, Type::kUint8, fits, packed_bytes, pack, no_scratch, single,
      average_pool},
-    {"u8_sum_1_portable", Kind::kSum, Type::kUint8, fits, packed_bytes, pack, no_scratch, single, sum},
+    {"u8_sum_1_portable", Kind::kSum, Type::kUint8, fits, sum_packed_bytes, pack_sum, no_scratch, single, sum},
     {"u8_product_1_portable", Kind::kProduct, Type::kUint8, fits, product_packed_bytes, pack_product, no_scratch,
      single, product_of_two},
     {"u8_activation_1_portable", Kind::kActivation, Type::kUint8, fits, table_bytes, pack_table, no_scratch, single,

@@ -37,7 +37,8 @@ from mobilenets.model.quantization import (
     average_multiplier,
     product_multiplier,
     requantization_multiplier,
-    rescale_multiplier,
+    rescaling_table,
+    sum_multipliers,
 )
 from mobilenets.native import _native
 
@@ -234,10 +235,14 @@ def _set_integer_numbers(lowered: _native.Layer, model: Model, quantization: Qua
     match layer:
         case MaxPool():
             pass
-        case Add() | Concatenate():
+        case Add():
             if target is None:
                 raise EngineError(f"{layer.name} has no scale")
             _set_sum_numbers(lowered, sources, target)
+        case Concatenate():
+            if target is None:
+                raise EngineError(f"{layer.name} has no scale")
+            lowered.table = np.concatenate([rescaling_table(source, target) for source in sources])
         case Multiply():
             if target is None:
                 raise EngineError(f"{layer.name} has no scale")
@@ -251,10 +256,12 @@ def _set_integer_numbers(lowered: _native.Layer, model: Model, quantization: Qua
 
 
 def _set_sum_numbers(lowered: _native.Layer, sources: list[TensorQuantization], target: TensorQuantization) -> None:
-    ratios = [rescale_multiplier(source.scale, target.scale) for source in sources]
     lowered.bias = np.array([source.zero_point for source in sources], np.int32)
-    lowered.multiplier = np.array(ratios, np.float32)
-    lowered.bounded = bool(sum(ratios) * 255 < _LARGEST_PRODUCT)
+    if len(sources) == 2:
+        lowered.multiplier = np.array(sum_multipliers(sources, target), np.float32)
+    else:
+        lowered.multiplier = np.array([*(source.scale for source in sources), target.scale], np.float32)
+    lowered.bounded = sum(source.scale for source in sources) / target.scale * 255 + 255 < _LARGEST_PRODUCT
 
 
 def _set_product_numbers(lowered: _native.Layer, sources: list[TensorQuantization], target: TensorQuantization) -> None:

@@ -130,7 +130,7 @@ _ROWS = (
             write_onnx,
             run_onnx,
             float32="batch norms kept, opset 17; within 1e-5",
-            int8="quantize-dequantize pairs, per channel; bit for bit; sums and products within one step",
+            int8="quantize-dequantize pairs, per channel; bit for bit",
             runtime="onnxruntime",
             options=OnnxOptions,
             run_at_defaults=run_onnx_at_defaults,

@@ -33,6 +33,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
 from mobilenets.model.folding import factor_and_shift
+from mobilenets.model.fused import multiply_add
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.model.quantization import (
@@ -41,7 +42,8 @@ from mobilenets.model.quantization import (
     average_multiplier,
     product_multiplier,
     requantization_multiplier,
-    rescale_multiplier,
+    rescaling_table,
+    sum_multipliers,
 )
 
 Map = npt.NDArray[Any]
@@ -424,27 +426,61 @@ def _combine(
     target: TensorQuantization,
     activation: Activation,
 ) -> Map:
-    terms = [
-        values.astype(np.float32) - np.float32(source.zero_point) for values, source in zip(maps, sources, strict=True)
-    ]
     match layer:
+        case Add() if len(maps) == 2:
+            index = maps[0].astype(np.uint16)
+            index <<= 8
+            index |= maps[1]
+            return pair_table(sources, target, *target.clamp(activation))[index]
         case Add():
-            for term, source in zip(terms, sources, strict=True):
-                term *= rescale_multiplier(source.scale, target.scale)
+            terms = [_dequantized(values, source) for values, source in zip(maps, sources, strict=True)]
             for term in terms[1:]:
                 terms[0] += term
+            terms[0] /= np.float32(target.scale)
             return _to_bytes(terms[0], target, activation)
         case Concatenate():
-            for term, source in zip(terms, sources, strict=True):
-                term *= rescale_multiplier(source.scale, target.scale)
-            return np.concatenate([_to_bytes(term, target, activation) for term in terms], axis=3)
+            parts = [
+                part if source == target else rescaling_table(source, target)[part]
+                for part, source in zip(maps, sources, strict=True)
+            ]
+            return np.concatenate(parts, axis=3)
         case Multiply():
-            terms[0] *= terms[1]  # below 2¹⁶, so exact
-            terms[0] *= product_multiplier(sources[0].scale, sources[1].scale, target.scale)
-            terms[0] += np.float32(target.zero_point)  # before rounding, as ONNX Runtime does
-            return _clamped_to_bytes(np.rint(terms[0], out=terms[0]), target, activation)
+            product, other = (
+                values.astype(np.float32) - np.float32(source.zero_point)
+                for values, source in zip(maps, sources, strict=True)
+            )
+            product *= other  # below 2¹⁶, so exact
+            product *= product_multiplier(sources[0].scale, sources[1].scale, target.scale)
+            product += np.float32(target.zero_point)  # before rounding, as ONNX Runtime does
+            return _clamped_to_bytes(np.rint(product, out=product), target, activation)
         case _:
             assert_never(layer)
+
+
+def pair_table(
+    sources: Sequence[TensorQuantization], target: TensorQuantization, low: int, high: int
+) -> npt.NDArray[np.uint8]:
+    """What Add makes of every pair of bytes: uint8 (65,536,), by ``256 · first + second``.
+
+    Args:
+        sources: Scale and zero point of both inputs.
+        target: Scale and zero point of the sum.
+        low: Lowest byte of the sum.
+        high: Highest byte of the sum.
+    """
+    of_first, of_second, constant = sum_multipliers(sources, target)
+    every = np.arange(256, dtype=np.float32)
+    inner = multiply_add(every, of_second, constant)
+    total = np.rint(multiply_add(every[:, None], of_first, inner))
+    table: npt.NDArray[np.uint8] = np.clip(total, low, high).astype(np.uint8).reshape(-1)
+    return table
+
+
+def _dequantized(values: Map, source: TensorQuantization) -> Map:
+    real: Map = values.astype(np.float32)
+    real -= np.float32(source.zero_point)
+    real *= np.float32(source.scale)
+    return real
 
 
 def _to_bytes(values: Map, target: TensorQuantization, activation: Activation) -> Map:

@@ -9,7 +9,7 @@ computed with all of them is defined by :mod:`mobilenets.model.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, assert_never
 
@@ -21,6 +21,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
+from mobilenets.model.fused import multiply_add
 
 Multipliers = npt.NDArray[np.float32]
 
@@ -228,7 +229,8 @@ def _decoded(field_name: str, data: object) -> dict[str, TensorQuantization]:
 
 
 # Multipliers. Every step is rounded to float32, in the order that ONNX Runtime's kernels take them; an export can then
-# answer bit for bit as the Model does. Nobody else computes them.
+# answer bit for bit as the Model does. Nobody else computes them. Sources: onnxruntime 1.32, mlas/lib/qladd_avx2.cpp,
+# qlmul.cpp, qlinear_concat.cc; tests/formats/onnx/test_exact.py runs its kernels over every pair of bytes.
 
 
 def requantization_multiplier(source: float, weight: npt.ArrayLike, target: float | None) -> Multipliers:
@@ -261,9 +263,41 @@ def average_multiplier(source: float, pixels: int, target: float | None) -> Mult
     return np.atleast_1d(np.float32(source) / divisor)
 
 
-def rescale_multiplier(source: float, target: float) -> np.float32:
-    """Multiplier that takes one input of Add or Concatenate to the output's scale: ``source / target``."""
-    return np.float32(source) / np.float32(target)
+def sum_multipliers(sources: Sequence[TensorQuantization], target: TensorQuantization) -> tuple[np.float32, ...]:
+    """Multipliers of the two bytes that Add sums, and the constant that holds all three zero points.
+
+    The sum is ``fma(q₀, m₀, fma(q₁, m₁, constant))``; ``fma`` rounds once
+    (:func:`~mobilenets.model.fused.multiply_add`).
+
+    Args:
+        sources: Scale and zero point of both inputs.
+        target: Scale and zero point of the sum.
+
+    Returns:
+        Three: ``m₀ = first / target``, ``m₁ = second / target`` and ``zero_point − fma(m₀, z₀, m₁ · z₁)``.
+    """
+    first, second = sources
+    scale = np.float32(target.scale)
+    multipliers = np.float32(first.scale) / scale, np.float32(second.scale) / scale
+    shift = multiply_add(np.float32(first.zero_point), multipliers[0], multipliers[1] * np.float32(second.zero_point))
+    return *multipliers, np.float32(target.zero_point) - np.float32(shift)
+
+
+def rescaling_table(source: TensorQuantization, target: TensorQuantization) -> npt.NDArray[np.uint8]:
+    """The bytes that Concatenate makes of every byte of one input.
+
+    Args:
+        source: Scale and zero point of the input.
+        target: Scale and zero point of the concatenation.
+
+    Returns:
+        uint8 (256,): ``clamp(rint((q − zero_point) · scale / target scale) + target zero point, 0, 255)`` for q from 0
+        to 255, every step in float32.
+    """
+    real = (np.arange(256, dtype=np.float32) - np.float32(source.zero_point)) * np.float32(source.scale)
+    rounded = np.rint(real / np.float32(target.scale)) + np.float32(target.zero_point)
+    table: npt.NDArray[np.uint8] = np.clip(rounded, 0, 255).astype(np.uint8)
+    return table
 
 
 def product_multiplier(first: float, second: float, target: float) -> np.float32:

@@ -11,8 +11,12 @@ integers, as follows; the native engine, quantization-aware training and the C e
 - Layers that give real numbers (:func:`~mobilenets.model.quantization.real_outputs`):
   ``float32(acc) · (scale_in · weight_scale[c])``, then the activation function.
 - Global average pool: the same with ``acc = Σ (q − zero_point_in)`` and ``scale_in / (scale_out · H · W)``.
-- Max pool: bytes. Add: ``clamp(rint(Σᵢ float32(qᵢ − zᵢ) · mᵢ) + zero_point_out)`` with
-  ``mᵢ = scaleᵢ / scale_out`` in float32, float32 sums from left to right. Concatenate: that rule for each input alone.
+- Max pool: bytes. Concatenate: each input's :func:`~mobilenets.model.quantization.rescaling_table`; bytes where the
+  scales and zero points are the same.
+- Add of two: ``clamp(rint(fma(q₀, m₀, fma(q₁, m₁, constant))))`` with the numbers of
+  :func:`~mobilenets.model.quantization.sum_multipliers`; ``fma(a, b, c)`` is ``a · b + c`` rounded to float32 once. Add
+  of more: ``clamp(rint((Σᵢ float32(qᵢ − zᵢ) · scaleᵢ) / scale_out) + zero_point_out)``, with every product, every sum
+  from left to right, and the quotient rounded to float32.
 - Multiply: ``clamp(rint(float32((qₐ − zₐ) · (q_b − z_b)) · m + zero_point_out))`` with the product exact in int32 and
   ``m = (scaleₐ · scale_b) / scale_out`` in float32; an input of (C, 1, 1) meets every pixel.
 - An activation function that is no clamp: the rules above without an activation, to the layer's own pre-activation
@@ -46,6 +50,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
+from mobilenets.model.fused import multiply_add
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels, normalization
 from mobilenets.model.quantization import (
@@ -55,7 +60,8 @@ from mobilenets.model.quantization import (
     average_multiplier,
     product_multiplier,
     requantization_multiplier,
-    rescale_multiplier,
+    rescaling_table,
+    sum_multipliers,
 )
 
 Array = npt.NDArray[Any]
@@ -331,26 +337,31 @@ def _combine(
     target: TensorQuantization,
     activation: Activation,
 ) -> Array:
-    steps = [values.astype(np.int32) - source.zero_point for values, source in zip(inputs, sources, strict=True)]
-    ratios = [rescale_multiplier(source.scale, target.scale) for source in sources]
-    result: Array
+    low, high = target.clamp(activation)
     match layer:
-        case Add():
-            terms = [values.astype(np.float32) * ratio for values, ratio in zip(steps, ratios, strict=True)]
-            result = sum(terms[1:], start=terms[0])
         case Concatenate():
-            terms = [values.astype(np.float32) * ratio for values, ratio in zip(steps, ratios, strict=True)]
-            result = np.concatenate(terms, axis=1)
+            parts = [rescaling_table(source, target)[part] for part, source in zip(inputs, sources, strict=True)]
+            return np.concatenate(parts, axis=1)
+        case Add() if len(inputs) == 2:
+            first, second, constant = sum_multipliers(sources, target)
+            inner = multiply_add(inputs[1], second, constant)
+            return _to_bytes(np.rint(multiply_add(inputs[0], first, inner)), low, high)
+        case Add():
+            terms = [
+                (values.astype(np.float32) - np.float32(source.zero_point)) * np.float32(source.scale)
+                for values, source in zip(inputs, sources, strict=True)
+            ]
+            total = sum(terms[1:], start=terms[0]) / np.float32(target.scale)
+            return _to_bytes(np.rint(total) + np.float32(target.zero_point), low, high)
         case Multiply():
-            first, second = sources
-            multiplier = product_multiplier(first.scale, second.scale, target.scale)
-            scaled = (steps[0] * steps[1]).astype(np.float32) * multiplier
-            # As ONNX Runtime does: rounded with the zero point in it.
-            return _to_bytes(np.rint(scaled + np.float32(target.zero_point)), *target.clamp(activation))
+            one, other = (
+                values.astype(np.int32) - source.zero_point for values, source in zip(inputs, sources, strict=True)
+            )
+            multiplier = product_multiplier(sources[0].scale, sources[1].scale, target.scale)
+            scaled = (one * other).astype(np.float32) * multiplier
+            return _to_bytes(np.rint(scaled + np.float32(target.zero_point)), low, high)
         case _:
             assert_never(layer)
-    low, high = target.clamp(activation)
-    return _to_bytes(np.rint(result) + np.float32(target.zero_point), low, high)
 
 
 def _to_bytes(rounded: Array, low: int, high: int) -> Array:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, assert_never, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,6 +39,7 @@ from mobilenets.compression.weights import integer_bias, settled_scales
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import affine, along, factor_and_shift, folded_network
 from mobilenets.model.model import Model
+from mobilenets.model.numpy_runtime import pair_table
 from mobilenets.model.quantization import (
     LARGEST_SCALE,
     Multipliers,
@@ -48,7 +50,7 @@ from mobilenets.model.quantization import (
     product_multiplier,
     real_outputs,
     requantization_multiplier,
-    rescale_multiplier,
+    rescaling_table,
 )
 from mobilenets.training.network import TrainableNetwork
 from mobilenets.training.recipe import Recipe
@@ -341,7 +343,8 @@ class IntegerNetwork(TrainableNetwork):
             case Add() | Concatenate() | Multiply():
                 if target is None:
                     raise TrainingError(f"{layer.name} ({layer.kind}) has no scale")
-                return _combined(layer, centered, scales, target)
+                zero_points = [self.start[name].zero_point for name in layer.inputs]
+                return _combined(layer, centered, scales, zero_points, target)
         raise TrainingError(f"{layer.name} is of a kind that cannot be trained in integers: {layer.kind}")
 
     def _weighted(self, layer: Layer, centered: Tensor, scale_in: Tensor, target: Target | None) -> Tensor:
@@ -375,7 +378,7 @@ class IntegerNetwork(TrainableNetwork):
         )
         real = _activate((values - before) * pre_scale.float(), layer.activation)
         steps = (real / scale.float() + after).clamp(0, 255)
-        return exactly(steps, torch.from_numpy(table.astype(np.float32))[values.detach().long()])
+        return exactly(steps, _looked_up(table, values.detach().long()))
 
     def to_model(self, original: Model) -> Model:
         """The int8 Model that computes what :meth:`forward` does.
@@ -421,7 +424,11 @@ def _max_pool(layer: MaxPool, values: Tensor) -> Tensor:
 
 
 def _combined(
-    layer: Add | Concatenate | Multiply, centered: list[Tensor], scales: list[Tensor], target: Target
+    layer: Add | Concatenate | Multiply,
+    centered: list[Tensor],
+    scales: list[Tensor],
+    zero_points: list[int],
+    target: Target,
 ) -> Tensor:
     """Bytes of a layer that reads several tensors."""
     if isinstance(layer, Multiply):
@@ -430,21 +437,31 @@ def _combined(
         multiplier = exactly(first * second / target.scale, torch.tensor(exact)).float()
         moved = centered[0] * centered[1] * multiplier + target.zero_point
         return exactly(moved, torch.round(moved.detach())).clamp(target.low, target.high)
-    terms = [
-        values
-        * exactly(scale / target.scale, torch.tensor(rescale_multiplier(scale.item(), target.scale.item()))).float()
-        for values, scale in zip(centered, scales, strict=True)
-    ]
+    # Gradients are those of the real sum; the bytes are the int8 Model's.
+    terms = [values * (scale / target.scale).float() for values, scale in zip(centered, scales, strict=True)]
+    sources = [TensorQuantization(scale.item(), zero) for scale, zero in zip(scales, zero_points, strict=True)]
+    made = TensorQuantization(target.scale.item(), target.zero_point)
+    bytes_of = [values.detach().long() + zero for values, zero in zip(centered, zero_points, strict=True)]
     match layer:
+        case Add() if len(centered) == 2:
+            table = pair_table(sources, made, target.low, target.high)
+            result, looked_up = terms[0] + terms[1], _looked_up(table, 256 * bytes_of[0] + bytes_of[1])
         case Add():
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
-            return _to_bytes(total, target)
+            reals = [values.detach() * scale.detach().float() for values, scale in zip(centered, scales, strict=True)]
+            steps = sum(reals[1:], start=reals[0]) / target.scale.detach().float()
+            result, looked_up = sum(terms[1:], start=terms[0]), torch.round(steps) + target.zero_point
         case Concatenate():
-            return _to_bytes(torch.cat(terms, dim=1), target)
+            tables = [rescaling_table(source, made) for source in sources]
+            parts = [_looked_up(table, index) for table, index in zip(tables, bytes_of, strict=True)]
+            result, looked_up = torch.cat(terms, dim=1), torch.cat(parts, dim=1)
         case _:
             assert_never(layer)
+    within = (result + target.zero_point).clamp(target.low, target.high)
+    return exactly(within, looked_up.clamp(target.low, target.high))
+
+
+def _looked_up(table: npt.NDArray[np.uint8], index: Tensor) -> Tensor:
+    return torch.from_numpy(table.astype(np.float32))[index]
 
 
 def _requantized(layer: Layer, sums: Tensor, scale: Tensor, exact: Multipliers, target: Target | None) -> Tensor:

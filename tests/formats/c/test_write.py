@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from tests.support.byte_pairs import CASES, every_pair, pair_models
 from tests.support.random_models import (
     random_int8_model,
     random_model,
@@ -21,12 +23,23 @@ from tests.support.random_models import (
     without_batch_norm,
 )
 
+from mobilenets.architecture.layers import (
+    Activation,
+    Add,
+    Concatenate,
+    Layer,
+    Linear,
+    Multiply,
+    PointwiseConvolution,
+)
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
+from mobilenets.formats.c.text import sections
 from mobilenets.formats.c.write import to_c
 from mobilenets.model import reference
 from mobilenets.model.folding import fold
+from mobilenets.model.fused import multiply_add
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
@@ -93,6 +106,46 @@ def test_no_optimization_changes_a_bit(options: list[str], tmp_path: Path) -> No
     found = run_c(model, pixels, tmp_path, *options)
     for name, values in reference.run_reference(model, pixels).items():
         np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize(("kind", "activation"), CASES)
+@pytest.mark.parametrize("options", [["-O2"], ["-O3", "-march=native", "-ffp-contract=fast"]], ids=["plain", "native"])
+def test_every_pair_of_bytes_is_joined_as_the_reference_does(
+    kind: str, activation: Activation, options: list[str], tmp_path: Path
+) -> None:
+    """Once with instructions for fused multiplication and addition, once without, on processors that have them."""
+    for number, model in enumerate(list(pair_models(kind, activation))[::3]):
+        (tmp_path / str(number)).mkdir()
+        found = run_c(model, every_pair(), tmp_path / str(number), *options)
+        for name, values in reference.run_reference(model, every_pair()).items():
+            np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("options", [[], ["-march=native"]], ids=["plain", "native"])
+def test_a_fused_sum_is_rounded_once(options: list[str], tmp_path: Path) -> None:
+    kernels = files("mobilenets.formats").joinpath("c", "int8.c").read_text(encoding="utf-8")
+    kernel = sections(kernels[kernels.index("//@") :], {"fused"}).replace("static", "")
+    (tmp_path / "fused.c").write_text(f"#include <math.h>\n#include <stdint.h>\n{kernel}")
+    subprocess.run(
+        [tool("cc"), *WARNINGS, "-O2", *options, "-shared", "-fPIC", "fused.c", "-o", "fused.so", "-lm"],
+        cwd=tmp_path,
+        check=True,
+    )
+    fused = ctypes.CDLL(str(tmp_path / "fused.so")).fused
+    fused.restype, fused.argtypes = ctypes.c_float, [ctypes.c_float] * 3
+    rng = np.random.default_rng(0)
+    count = 5000
+    byte = rng.integers(0, 256, count).astype(np.float32)
+    factor = (rng.normal(size=count) * 2.0 ** rng.integers(-40, 4, count)).astype(np.float32)
+    constant = (rng.normal(size=count) * 255).astype(np.float32)
+    # 65 · 16519105 = 2³⁰ + 1: half of the last bit of what it is added to, and less more than float64 can say.
+    byte[::2], factor[::2] = 65, 16519105 * 2.0**-60
+    constant[::2] = rng.integers(1 << 23, 1 << 24, count // 2) * 2.0**-29
+    constant[::4] *= -1
+    twice = (byte.astype(np.float64) * factor + constant).astype(np.float32)
+    assert (twice != multiply_add(byte, factor, constant)).mean() > 0.1
+    found = [fused(*values) for values in zip(byte.tolist(), factor.tolist(), constant.tolist(), strict=True)]
+    assert found == multiply_add(byte, factor, constant).tolist()
 
 
 def small_network() -> Network:
@@ -165,9 +218,20 @@ def test_the_example_shrinks_larger_images_and_refuses_others(tmp_path: Path) ->
     assert subprocess.run(run, cwd=tmp_path, capture_output=True, check=False).returncode == 2
 
 
-def test_a_cortex_m4_gives_the_bits_of_the_reference(tmp_path: Path) -> None:
+def joined_network() -> Network:
+    """Sums of two and of three maps, a product and a concatenation, on a processor without floating point."""
+    shared: dict[str, Any] = {"bias": True, "out_channels": 6}
+    layers: list[Layer] = [PointwiseConvolution(name, ("input",), **shared) for name in ("a", "b")]
+    layers += [Add("two", ("a", "b")), Add("three", ("two", "a", "b"), activation=Activation.RELU)]
+    layers += [Multiply("product", ("three", "b")), Concatenate("all", ("product", "two"))]
+    layers += [Linear("classifier", ("all",), out_features=2, bias=True)]
+    return Network("joined", 24, 32, tuple(layers), ("classifier",))
+
+
+@pytest.mark.parametrize("network", [small_network(), joined_network()], ids=lambda network: network.name)
+def test_a_cortex_m4_gives_the_bits_of_the_reference(network: Network, tmp_path: Path) -> None:
     compiler, emulator = tool("arm-none-eabi-gcc"), tool("qemu-system-arm")
-    model = random_int8_model(np.random.default_rng(0), small_network())
+    model = random_int8_model(np.random.default_rng(0), network)
     pixels = random_pixels(np.random.default_rng(1), model.network, 1)
     classify(model, tmp_path, pixels[0])
     target = ["-O2", "-mcpu=cortex-m4", "-mthumb", "--specs=rdimon.specs", "-T", str(CORTEX_M / "mps2.ld")]

@@ -16,6 +16,8 @@ from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import (
     INPUT,
     Activation,
+    Add,
+    Concatenate,
     GlobalAveragePool,
     Layer,
     Linear,
@@ -54,6 +56,13 @@ def assert_alike(found: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDA
         np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-5 * max(1, np.abs(values).max()))
 
 
+def assert_same(found: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDArray[Any]]) -> None:
+    """Same names, same shapes, same bits."""
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
 @pytest.mark.parametrize("seed", range(15))
 def test_onnxruntime_agrees_on_random_float_networks(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -66,12 +75,31 @@ def test_onnxruntime_agrees_on_random_float_networks(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(15))
 def test_onnxruntime_answers_bit_for_bit_on_random_int8_networks(seed: int, asymmetric: bool) -> None:
     rng = np.random.default_rng(seed)
-    network = random_network(rng, branches=False)
-    model = random_int8_model(rng, network, asymmetric_weights=asymmetric)
+    model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
     pixels = random_pixels(rng, model.network, 3)
-    found = run(onnx_graph(model), pixels)
-    for name, values in reference.run_reference(model, pixels).items():
-        np.testing.assert_array_equal(found[name], values)
+    assert_same(run(onnx_graph(model), pixels), reference.run_reference(model, pixels))
+
+
+@pytest.mark.parametrize("activation", [Activation.RELU, Activation.RELU6])
+@pytest.mark.parametrize("layer", ["convolution", "sum", "product"])
+def test_a_relu_whose_zero_point_is_not_0_is_clipped_off_the_bytes(layer: str, activation: Activation) -> None:
+    rng = np.random.default_rng(5)
+    shared: dict[str, Any] = {"bias": True, "out_channels": 5}
+    layers: list[Layer] = [PointwiseConvolution(name, (INPUT,), **shared) for name in ("a", "b")]
+    tested: dict[str, Layer] = {
+        "convolution": PointwiseConvolution("tested", ("a",), activation=activation, **shared),
+        "sum": Add("tested", ("a", "b"), activation=activation),
+        "product": Multiply("tested", ("a", "b"), activation=activation),
+    }
+    layers += [tested[layer], Linear("classifier", ("tested",), out_features=4, bias=True)]
+    model = random_int8_model(rng, Network("clipped", 7, 9, tuple(layers), ("classifier",)))
+    assert model.quantization is not None
+    moved = {**model.quantization.activations, "tested": TensorQuantization(0.03, 37)}
+    model = replace(model, quantization=Quantization(moved))
+    pixels = random_pixels(rng, model.network, 3)
+    values = reference.activations(model, pixels)["tested"]
+    assert values.min() == 37
+    assert_same(run(onnx_graph(model), pixels), reference.run_reference(model, pixels))
 
 
 @pytest.mark.parametrize("activation", [Activation.HARD_SIGMOID, Activation.HARD_SWISH])
@@ -113,15 +141,6 @@ def test_onnxruntime_multiplies_bit_for_bit(seed: int, same: bool) -> None:
     np.testing.assert_array_equal(found["classifier"], reference.run_reference(model, pixels)["classifier"])
 
 
-@pytest.mark.parametrize("asymmetric", [False, True])
-@pytest.mark.parametrize("seed", range(15))
-def test_onnxruntime_agrees_on_random_int8_networks(seed: int, asymmetric: bool) -> None:
-    rng = np.random.default_rng(seed)
-    model = random_int8_model(rng, random_network(rng), asymmetric_weights=asymmetric)
-    pixels = random_pixels(rng, model.network, 3)
-    assert_alike(run(onnx_graph(model), pixels), reference.run_reference(model, pixels))
-
-
 @pytest.mark.parametrize("name", CATALOG)
 @pytest.mark.parametrize("int8", [False, True])
 def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> None:
@@ -130,6 +149,8 @@ def test_every_architecture_names_the_same_classes(name: str, int8: bool) -> Non
     model = random_int8_model(rng, network) if int8 else random_model(rng, network)
     pixels = random_pixels(rng, network, 4)
     found, expected = run(onnx_graph(model), pixels), reference.run_reference(model, pixels)
+    if int8:
+        assert_same(found, expected)
     for output, logits in expected.items():
         assert (found[output].argmax(axis=1) == logits.argmax(axis=1)).all()
 
@@ -173,6 +194,19 @@ def test_onnxruntime_runs_int8_mobilenet_in_integers_from_end_to_end(tmp_path: P
     network = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=10, activation=Activation.RELU)
     operators = fused_operators(random_int8_model(np.random.default_rng(0), network), tmp_path)
     assert operators == {"Transpose", "QLinearConv", "QLinearGlobalAveragePool", "Flatten", "QGemm"}
+
+
+@pytest.mark.parametrize("activation", [Activation.NONE, Activation.RELU])
+def test_onnxruntime_joins_maps_in_integers(activation: Activation, tmp_path: Path) -> None:
+    shared: dict[str, Any] = {"bias": True, "out_channels": 8}
+    layers: list[Layer] = [PointwiseConvolution(name, (INPUT,), **shared) for name in ("a", "b")]
+    layers += [Add("sum", ("a", "b"), activation=activation), Multiply("product", ("sum", "b"), activation=activation)]
+    layers += [Concatenate("all", ("product", "a")), GlobalAveragePool("pool", ("all",))]
+    layers.append(Linear("classifier", ("pool",), out_features=3, bias=True))
+    network = Network("joins", 8, 8, tuple(layers), ("classifier",))
+    operators = fused_operators(random_int8_model(np.random.default_rng(0), network), tmp_path)
+    assert {"QLinearAdd", "QLinearMul", "QLinearConcat"} <= operators
+    assert not operators & {"Add", "Mul", "Concat", "DequantizeLinear", "QuantizeLinear"}
 
 
 def test_only_processors_without_vnni_need_exact_kernels_to_be_asked_for() -> None:

@@ -17,14 +17,18 @@ struct layer {
     const int32_t *bias;           /* one per output channel */
     const float *multiplier;       /* one per output channel (average: one): sum -> output */
 };
-//@ to_byte
-static uint8_t to_byte(float value, int zero, int low, int high)
+//@ clamped
+static uint8_t clamped(float rounded, int low, int high)
 {
-    const float rounded = rintf(value) + (float)zero;
     if (rounded <= (float)low) {
         return (uint8_t)low;
     }
     return rounded >= (float)high ? (uint8_t)high : (uint8_t)rounded;
+}
+//@ to_byte: clamped
+static uint8_t to_byte(float value, int zero, int low, int high)
+{
+    return clamped(rintf(value) + (float)zero, low, high);
 }
 //@ activate
 static float between(float value, float low, float high)
@@ -166,23 +170,54 @@ static void average_pool(const struct layer *layer, const uint8_t *in, uint8_t *
         store(layer, sum, layer->multiplier[0], bytes, reals, channel);
     }
 }
-//@ add: to_byte
-/* inputs[i] has zero point zeros[i] and scale / output scale = multipliers[i]. */
-static void add(const uint8_t *const *inputs, const int *zeros, const float *multipliers, int count, uint8_t *bytes,
-                int size, int zero, int low, int high, const uint8_t *table)
+//@ fused
+/* a * b + c, rounded once, for a byte a. Processors with an instruction for it take that. Others add in double, in which
+   the product is exact, and make an inexact sum odd, so that rounding it to float rounds as if it were exact. */
+static float fused(float a, float b, float c)
+{
+#ifdef __FP_FAST_FMAF
+    return fmaf(a, b, c);
+#else
+    const double product = (double)a * b, sum = product + c;
+    const double part = sum - product, error = (product - (sum - part)) + (c - part);
+    union {
+        double value;
+        int64_t bits;
+    } odd = {sum};
+    if (error != 0.0 && odd.bits % 2 == 0) {
+        odd.bits += (error > 0.0) == (sum > 0.0) ? 1 : -1;
+    }
+    return (float)odd.value;
+#endif
+}
+//@ add: clamped fused
+/* Bytes of two inputs with what they are multiplied by; the constant holds all zero points. */
+static void add(const uint8_t *first, float first_multiplier, const uint8_t *second, float second_multiplier,
+                float constant, uint8_t *bytes, int size, int low, int high, const uint8_t *table)
 {
     for (int i = 0; i < size; i++) {
-        float total = (float)(inputs[0][i] - zeros[0]) * multipliers[0];
-        for (int j = 1; j < count; j++) {
-            /* volatile, or a compiler may fuse the product into the sum and round once instead of twice */
-            volatile float term = (float)(inputs[j][i] - zeros[j]) * multipliers[j];
-            total += term;
-        }
-        const uint8_t byte = to_byte(total, zero, low, high);
+        const float inner = fused((float)second[i], second_multiplier, constant);
+        const uint8_t byte = clamped(rintf(fused((float)first[i], first_multiplier, inner)), low, high);
         bytes[i] = table ? table[byte] : byte;
     }
 }
-//@ multiply: to_byte
+//@ add_many: to_byte
+/* More than two inputs: inputs[i] has zero point zeros[i] and scales[i]; scales[count] is that of the output. */
+static void add_many(const uint8_t *const *inputs, const int *zeros, const float *scales, int count, uint8_t *bytes,
+                     int size, int zero, int low, int high, const uint8_t *table)
+{
+    for (int i = 0; i < size; i++) {
+        float total = (float)(inputs[0][i] - zeros[0]) * scales[0];
+        for (int j = 1; j < count; j++) {
+            /* volatile, or a compiler may fuse the product into the sum and round once instead of twice */
+            volatile float term = (float)(inputs[j][i] - zeros[j]) * scales[j];
+            total += term;
+        }
+        const uint8_t byte = to_byte(total / scales[count], zero, low, high);
+        bytes[i] = table ? table[byte] : byte;
+    }
+}
+//@ multiply: clamped
 /* Products of two maps, or of a map and one number per channel: then `channels` is not 0. */
 static void multiply(const uint8_t *first, int first_zero, const uint8_t *second, int second_zero, int channels,
                      float multiplier, uint8_t *bytes, int size, int zero, int low, int high, const uint8_t *table)
@@ -190,19 +225,19 @@ static void multiply(const uint8_t *first, int first_zero, const uint8_t *second
     for (int i = 0; i < size; i++) {
         const int product = (first[i] - first_zero) * (second[channels ? i % channels : i] - second_zero);
         volatile float scaled = (float)product * multiplier; /* volatile: not fused into the sum */
-        const uint8_t byte = to_byte(scaled + (float)zero, 0, low, high); /* rounded with the zero point in it */
+        const uint8_t byte = clamped(rintf(scaled + (float)zero), low, high); /* rounded with the zero point in it */
         bytes[i] = table ? table[byte] : byte;
     }
 }
-//@ concatenate: to_byte
-/* One part of a concatenation: `channels` of the `out_channels` of every pixel. */
-static void concatenate(const uint8_t *in, int channels, int in_zero, float multiplier, uint8_t *bytes,
-                        int out_channels, int pixels, int zero)
+//@ concatenate
+/* One part of a concatenation: `channels` of the `out_channels` of every pixel, by a table unless scales are the same. */
+static void concatenate(const uint8_t *in, int channels, const uint8_t *table, uint8_t *bytes, int out_channels,
+                        int pixels)
 {
     for (int i = 0; i < pixels; i++) {
         for (int j = 0; j < channels; j++) {
-            const float value = (float)(in[i * channels + j] - in_zero) * multiplier;
-            bytes[i * out_channels + j] = to_byte(value, zero, 0, 255);
+            const uint8_t byte = in[i * channels + j];
+            bytes[i * out_channels + j] = table ? table[byte] : byte;
         }
     }
 }

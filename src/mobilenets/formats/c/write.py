@@ -2,7 +2,8 @@
 
 The file holds the weights in constant arrays, the kernels that the network needs, and one static array for all
 activations, planned by :mod:`mobilenets.formats.c.arena`. It allocates nothing and needs of the mathematical library
-only ``rintf``. An int8 Model gives the bits of :mod:`mobilenets.model.reference`.
+only ``rintf``, and ``fmaf`` where the processor has an instruction for it. An int8 Model gives the bits of
+:mod:`mobilenets.model.reference`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, assert_never
 
+import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.layers import (
@@ -53,7 +55,8 @@ from mobilenets.model.quantization import (
     product_multiplier,
     real_outputs,
     requantization_multiplier,
-    rescale_multiplier,
+    rescaling_table,
+    sum_multipliers,
 )
 from mobilenets.tasks.classification import Classification
 
@@ -255,13 +258,18 @@ class _Writer:
             case Multiply():
                 self.multiply(number, layer, out)
             case Concatenate():
-                self.concatenate(layer, out)
+                self.concatenate(number, layer, out)
             case _:
                 raise FormatError(f"{layer.name} is of a kind that C export does not know: {type(layer).__name__}")
 
     def call(self, kernel: str, *arguments: object) -> None:
         self.kernels.add(kernel)
         self.calls.append(f"{kernel}({', '.join(map(str, arguments))});")
+
+    def block(self, kernel: str, lines: list[str], *arguments: object) -> None:
+        """A call in a block of its own, behind what it declares."""
+        self.call(kernel, *arguments)
+        self.calls.append("\n".join(["{", *(f"    {line}" for line in (*lines, self.calls.pop())), "}"]))
 
     def place(self, name: str) -> str:
         """Where an activation lies, as an expression in C."""
@@ -378,27 +386,29 @@ class _Writer:
         return before, 0, 255, self.array(f"table_{number}", table)
 
     def add(self, number: int, layer: Add, out: str) -> None:
-        """A sum, in a block of its own for the list of its inputs."""
-        size, count = self.model.network.shapes[layer.name].size, len(layer.inputs)
-        kind = "uint8_t" if self.integer else "float"
-        places = ", ".join(self.place(name) for name in layer.inputs)
-        lines = [f"const {kind} *const inputs[] = {{{places}}};"]
+        """A sum; but for two maps of bytes in a block of its own, for the list of its inputs."""
+        size, places = self.model.network.shapes[layer.name].size, [self.place(name) for name in layer.inputs]
         if self.quantization is None:
-            lines.append(f"add(inputs, {count}, {out}, {size}, {_activation_number(layer.activation)});")
-        else:
-            sources = [self.quantization.activations[name] for name in layer.inputs]
-            target, low, high, table = self.result(number, layer, self.quantization)
-            if target is None:
-                raise FormatError(f"{layer.name} has no scale")
-            multipliers = (float_literal(rescale_multiplier(source.scale, target.scale)) for source in sources)
-            lines += [
-                f"const int zeros[] = {{{', '.join(str(source.zero_point) for source in sources)}}};",
-                f"const float multipliers[] = {{{', '.join(multipliers)}}};",
-                f"add(inputs, zeros, multipliers, {count}, {out}, {size}, {target.zero_point}, {low}, {high}, "
-                f"{table or '0'});",
-            ]
-        self.kernels.add("add")
-        self.calls.append("\n".join(["{", *(f"    {line}" for line in lines), "}"]))
+            inputs = f"const float *const inputs[] = {{{', '.join(places)}}};"
+            arguments = (len(places), out, size, _activation_number(layer.activation))
+            self.block("add", [inputs], "inputs", *arguments)
+            return
+        sources = [self.quantization.activations[name] for name in layer.inputs]
+        target, low, high, table = self.result(number, layer, self.quantization)
+        if target is None:
+            raise FormatError(f"{layer.name} has no scale")
+        if len(sources) == 2:
+            first, second, constant = (float_literal(value) for value in sum_multipliers(sources, target))
+            self.call("add", places[0], first, places[1], second, constant, out, size, low, high, table or "0")
+            return
+        scales = [float_literal(np.float32(one.scale)) for one in (*sources, target)]
+        lines = [
+            f"const uint8_t *const inputs[] = {{{', '.join(places)}}};",
+            f"const int zeros[] = {{{', '.join(str(source.zero_point) for source in sources)}}};",
+            f"const float scales[] = {{{', '.join(scales)}}};",
+        ]
+        numbers_of_sum = (len(places), out, size, target.zero_point, low, high, table or "0")
+        self.block("add_many", lines, "inputs", "zeros", "scales", *numbers_of_sum)
 
     def multiply(self, number: int, layer: Multiply, out: str) -> None:
         """A product of two maps, or of a map and one number per channel."""
@@ -417,7 +427,7 @@ class _Writer:
         operands = (places[0], one.zero_point, places[1], other.zero_point, channels, multiplier)
         self.call("multiply", *operands, out, made.size, target.zero_point, low, high, table or "0")
 
-    def concatenate(self, layer: Concatenate, out: str) -> None:
+    def concatenate(self, number: int, layer: Concatenate, out: str) -> None:
         """A concatenation, one part after the other."""
         network, begin = self.model.network, 0
         made = network.shapes[layer.name]
@@ -425,13 +435,13 @@ class _Writer:
         for name in layer.inputs:
             channels = network.shapes[name].channels
             arguments: list[object] = [self.place(name), channels]
-            if self.quantization is None:
-                arguments += [f"{out} + {begin}", made.channels, pixels]
-            else:
+            if self.quantization is not None:
                 source, target = self.quantization.activations[name], self.quantization.activations[layer.name]
-                multiplier = float_literal(rescale_multiplier(source.scale, target.scale))
-                arguments += [source.zero_point, multiplier, f"{out} + {begin}", made.channels, pixels]
-                arguments.append(target.zero_point)
+                table = (
+                    "0" if source == target else self.array(f"part_{number}_{begin}", rescaling_table(source, target))
+                )
+                arguments.append(table)
+            arguments += [f"{out} + {begin}", made.channels, pixels]
             self.call("concatenate", *arguments)
             begin += channels
 

@@ -39,11 +39,14 @@ from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
+from mobilenets.model.reference import sum_multiplier
 
 OPSET = 17
 IR_VERSION = 8
 """The version of the file format that came with opset 17: the oldest runtimes that know the operators can read it."""
 BATCH = "batch"
+
+_EXACT_FLOAT32 = 1 << 24
 
 Array = npt.NDArray[Any]
 
@@ -160,7 +163,9 @@ class _Writer:
     def constant(self, name: str, values: Array) -> str:
         """An initializer; written once, however often it is asked for."""
         if name not in self.initializers:
-            self.initializers[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), name)
+            # Scalars stay scalars, unlike with numpy.ascontiguousarray: ONNX Runtime adds and multiplies in integers
+            # only where scales and zero points have no dimensions.
+            self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), name)
         return name
 
     def parameter(self, layer: Layer, kind: str) -> str:
@@ -262,15 +267,17 @@ class _Writer:
             tensor = self.requantized(layer, tensor, target)
         elif target is not None:
             tensor = self.quantized(name, tensor, target)
-            if layer.activation is Activation.RELU6 and not self.integer_units and not self.saturates_at_six(layer):
+            if not self.integer_units and layer.activation.is_clamp and target.clamp(layer.activation) != (0, 255):
                 low, high = (np.array(bound, np.uint8) for bound in target.clamp(layer.activation))
                 bounds = [self.constant(f"{name}.low", low), self.constant(f"{name}.high", high)]
                 tensor = self.node("Clip", [tensor, *bounds], f"{name}/Clip")
         self.values[name] = _Value(name, tensor, flat, target)
 
     def in_units(self, layer: Layer) -> bool:
-        """Whether a layer's sums are in units of their own: see :func:`onnx_graph`."""
+        """Whether a layer's sums are in units of their own: see :func:`onnx_graph`, and :meth:`sums`."""
         quantization = self.model.quantization
+        if self.gives_sums(layer):
+            return True
         target = quantization.activations.get(layer.name) if self.integer_units and quantization else None
         if target is None or not layer.has_weight or isinstance(layer, Linear):
             return False
@@ -302,12 +309,17 @@ class _Writer:
         match layer:
             case PointwiseConvolution() if self.is_real_vector(layer):
                 tensor = self.product(layer)
+            case PointwiseConvolution() if self.is_real_map(layer):
+                tensor = self.product_of_pixels(layer)
             case Convolution() | DepthwiseConvolution() | PointwiseConvolution():
                 tensor = self.convolution(layer)
             case Linear():
                 tensor = self.product(layer)
             case MaxPool():
                 tensor = self.node("MaxPool", [self.read(layer)], f"{name}/MaxPool", **_window(layer))
+            case GlobalAveragePool() if self.gives_sums(layer):
+                axes = self.constant("/map_axes", np.array([2, 3], np.int64))
+                tensor = self.scaled(layer, self.node("ReduceSum", [self.read(layer), axes], f"{name}/ReduceSum"))
             case GlobalAveragePool():
                 tensor = self.node("GlobalAveragePool", [self.read(layer)], f"{name}/GlobalAveragePool")
             case Add():
@@ -333,6 +345,27 @@ class _Writer:
             return False
         return isinstance(layer, PointwiseConvolution)
 
+    def is_real_map(self, layer: Layer) -> bool:
+        """Whether a pointwise layer of an int8 Model makes a map of real numbers, for ONNX Runtime: see above."""
+        quantization = self.model.quantization
+        is_real = quantization is not None and layer.name not in quantization.activations
+        return is_real and isinstance(layer, PointwiseConvolution) and not self.integer_units
+
+    def product_of_pixels(self, layer: PointwiseConvolution) -> str:
+        """A pointwise convolution as the product of a matrix, a row a pixel, and a matrix."""
+        name, value, made = layer.name, self.values[layer.inputs[0]], self.model.network.shapes[layer.name]
+        rows = value.tensor
+        if not value.pixels:
+            rows = self.node("Transpose", [rows], f"{name}/rows/Transpose", perm=[0, 2, 3, 1])
+        channels = self.model.network.input_shapes(layer)[0].channels
+        shape = self.constant(f"{name}/rows/shape", np.array([-1, channels], np.int64))
+        rows = self.node("Reshape", [rows, shape], f"{name}/rows/Reshape")
+        real = self.real(_Value(value.source, rows, True, value.quantization), f"{name}/input0")
+        product = self.node("Gemm", [real, *self.weights(layer)], f"{name}/Gemm", transB=1)
+        shape = self.constant(f"{name}/map/shape", np.array([-1, made.height, made.width, made.channels], np.int64))
+        pixels = self.node("Reshape", [product, shape], f"{name}/map/Reshape")
+        return self.node("Transpose", [pixels], f"{name}/map/Transpose", perm=[0, 3, 1, 2])
+
     def product(self, layer: Linear | PointwiseConvolution) -> str:
         """A product of a vector and a matrix."""
         inputs = [self.read(layer, flat=True), *self.weights(layer)]
@@ -348,6 +381,8 @@ class _Writer:
         window = {"kernel_shape": [1, 1]} if isinstance(layer, PointwiseConvolution) else _window(layer)
         inputs = [self.read(layer), *self.weights(layer)]
         tensor = self.node("Conv", inputs, f"{layer.name}/Conv", group=groups, **window)
+        if self.gives_sums(layer):
+            return self.scaled(layer, tensor)
         if layer.batch_norm is None:
             return tensor
         return self.node(
@@ -356,6 +391,45 @@ class _Writer:
             f"{layer.name}/BatchNormalization",
             epsilon=layer.batch_norm.epsilon,
         )
+
+    def gives_sums(self, layer: Layer) -> bool:
+        """Whether a layer gives its integer sums as float32, which :meth:`scaled` then multiplies.
+
+        So do layers of an int8 Model whose result is real and which ONNX Runtime would compute in real numbers,
+        rounding at every step. Integers below 2²⁴ are float32 without rounding.
+        """
+        quantization = self.model.quantization
+        if quantization is None or layer.name in quantization.activations or self.integer_units:
+            return False
+        match layer:
+            case GlobalAveragePool():
+                shape = self.model.network.input_shapes(layer)[0]
+                return 255 * shape.height * shape.width < _EXACT_FLOAT32
+            case Convolution() | DepthwiseConvolution():
+                weight = self.model.parameters[f"{layer.name}.weight"].astype(np.int64)
+                weight = weight.reshape(len(weight), -1)
+                zero_point = self.model.parameters.get(f"{layer.name}.weight_zero_point")
+                if zero_point is not None:
+                    weight = weight - zero_point.astype(np.int64)[:, None]
+                bias = np.abs(self.model.parameters[f"{layer.name}.bias"].astype(np.int64))
+                return bool((255 * np.abs(weight).sum(axis=1) + bias).max() < _EXACT_FLOAT32)
+            case _:
+                return False
+
+    def scaled(self, layer: Layer, sums: str) -> str:
+        """The sums of a layer as real numbers."""
+        quantization, name, source = self.model.quantization, layer.name, layer.inputs[0]
+        if quantization is None:
+            raise FormatError(f"{name} has no scale")
+        if isinstance(layer, GlobalAveragePool):
+            multiplier = sum_multiplier(self.model, layer, quantization.activations[source], None)
+            factor = self.constant(f"{name}.multiplier", multiplier.reshape(1, 1, 1))
+        else:  # computed in the graph, so that the scales stay the Model's tensors
+            scales = [self.parameter(layer, "weight_scale"), self.scale(source, quantization.activations[source])[0]]
+            axes = self.constant("/channel_axes", np.array([1, 2], np.int64))
+            factor = self.node("Mul", scales, f"{name}/multiplier/Mul")
+            factor = self.node("Unsqueeze", [factor, axes], f"{name}/multiplier/Unsqueeze")
+        return self.node("Mul", [sums, factor], f"{name}/scaled/Mul")
 
     def weights(self, layer: Convolution | DepthwiseConvolution | PointwiseConvolution | Linear) -> list[str]:
         """Weight and bias as float32 tensors; from integers through DequantizeLinear, one scale per channel."""
@@ -372,7 +446,7 @@ class _Writer:
             sums = requantization_multiplier(source.scale, scale, None)
             bias_scale = self.constant(f"{name}.bias_scale", sums)
         weight = self.parameter(layer, "weight")
-        if self.is_real_vector(layer):
+        if self.is_real_vector(layer) or self.is_real_map(layer):
             weight = self.node("Flatten", [weight], f"{name}/weight/Flatten")
         weight_inputs = [
             weight,
@@ -388,12 +462,14 @@ class _Writer:
     def activate(self, layer: Layer, tensor: str) -> str:
         """The activation function. Runtimes drop it again where the clamp of the following quantization does it.
 
-        ONNX Runtime computes a convolution in integers under a Relu, but not under a Clip to six: where bytes go beyond
-        six they are clipped instead, see :meth:`held`. OpenVINO takes a Clip, and computes in integers.
+        ONNX Runtime computes in integers under a Relu whose bytes begin at 0, but not under another or a Clip to six:
+        there bytes are clipped instead, see :meth:`held`. OpenVINO takes a Clip, and computes in integers.
         """
         activation = layer.activation
         match activation:
             case Activation.NONE:
+                return tensor
+            case Activation.RELU | Activation.RELU6 if self.begins_above_zero(layer):
                 return tensor
             case Activation.RELU:
                 return self.node("Relu", [tensor], f"{layer.name}/Relu")
@@ -421,6 +497,12 @@ class _Writer:
         quantization = self.model.quantization
         is_held = quantization is not None and layer.name in quantization.activations
         return is_held and (not self.integer_units or self.saturates_at_six(layer))
+
+    def begins_above_zero(self, layer: Layer) -> bool:
+        """Whether bytes are clipped to the lowest one that a ReLU leaves, which is not 0."""
+        quantization = self.model.quantization
+        held = quantization.activations.get(layer.name) if quantization is not None else None
+        return held is not None and held.zero_point > 0 and not self.integer_units
 
 
 def _reciprocal(multiplier: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
