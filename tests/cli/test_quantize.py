@@ -87,7 +87,7 @@ def test_auto_goes_up_only_as_far_as_it_must(mobilenets: RunCommand, tmp_path: P
     arguments = ("quantize", tmp_path / "model.safetensors", *images, "--max-drop", 30, *plain)
     refused = mobilenets(*arguments, "-q")
     assert refused.code == 1
-    assert "points; at most 30 are allowed; lowest SQNR in " in refused.err
+    assert "; at most 30 are allowed; lowest SQNR in " in refused.err
     assert "Try percentile ranges (--ranges percentile), equalization, reconstructed rounding" in refused.err
     outcome = mobilenets(*arguments, "--auto", "--json")
     assert outcome.code == 0

@@ -74,7 +74,7 @@ def test_a_better_epoch_is_kept_and_its_error_measured() -> None:
     model = wavering_model(np.random.default_rng(0), pixels)
     evaluation = EvaluationSet.of(model, judges)
     config = QuantizationConfig(weight_bits=4)
-    by = Views(evaluation, UNDISTORTED)
+    by = Views(model, evaluation, UNDISTORTED)
     start = by.score(quantize_with_images(model, pixels[:64], config).model)
     trained = train_quantized(model, pixels, pixels[:64], config, epochs=4, shift=0.0, evaluation=evaluation)
     assert trained.epoch in range(1, 5)
@@ -93,7 +93,7 @@ def test_labels_teach_what_the_teacher_does_not_know() -> None:
     evaluation = EvaluationSet.of(model, pixels, labels)
     recipe = replace(recipe_for(model.labels), learning_rate=3e-3)
     known = np.where(np.arange(256) % 4, labels, UNKNOWN)
-    by = Views(evaluation, UNDISTORTED)
+    by = Views(model, evaluation, UNDISTORTED)
     start = by.score(quantize_with_images(model, pixels[:64]).model)
     taught = by.score(
         train_quantized(

@@ -152,6 +152,24 @@ def command(
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
     _report(result, output, quantized, words, progress)
+    _check_int8(result, output, quantized)
+
+
+def _check_int8(result: Fit, output: Path, quantized: CompressionResult | None) -> None:
+    """Raise if an int8 Model is not good enough, when all that there is has been written."""
+    from mobilenets.errors import GateError
+    from mobilenets.search.result import SearchResult
+    from mobilenets.training.run_folder import FLOAT_FILE, MODEL_FILE
+
+    if isinstance(result, SearchResult) and result.refusal is not None:
+        raise GateError(
+            f"{result.refusal}: {output / MODEL_FILE} is it, and {output / FLOAT_FILE} what it was made from"
+        )
+    if quantized is not None and quantized.refusal is not None:
+        try:
+            quantized.check()
+        except GateError as error:
+            raise GateError(f"{error}. The float32 Model is written: {output / MODEL_FILE}") from None
 
 
 def _search_options(options: dict[str, Any]) -> dict[str, Any] | None:
@@ -194,6 +212,8 @@ def _quantize(result: Fit, output: Path, progress: Progress, *, as_json: bool) -
 
     quantized = quantize_fitted(result.model, result.dataset, progress=progress)
     path = output / INT8_FILE
+    if quantized.refusal is not None:
+        return quantized
     save(quantized.model, path)
     if not as_json:
         drop = quantized.report.drop or 0

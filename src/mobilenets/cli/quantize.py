@@ -120,6 +120,8 @@ def command(
         save(result.model, path)
     if not as_json:
         print_report(result)
+    if result.doubt is not None:
+        progress.note(f"accepted, though {result.doubt}; more labeled images would tell (--data)")
     if refused:
         try:
             result.check(steps_with_options(result, all_tried=auto or train_it))

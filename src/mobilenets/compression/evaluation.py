@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.answers import Answers, answers_to
 from mobilenets.compression.quality import LayerSqnr, QualityReport
 from mobilenets.data.dataset import spread
 from mobilenets.engine.session import Session
@@ -17,7 +18,7 @@ from mobilenets.errors import CompressionError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification, class_count, top1
+from mobilenets.tasks.classification import Classification, best_class, class_count, top1
 from mobilenets.tasks.temperature import fit_temperature
 
 Logits = npt.NDArray[np.float32]
@@ -79,11 +80,24 @@ class EvaluationSet:
 
     def report(self, model: Model, layers: tuple[LayerSqnr, ...] = (), *, progress: Progress = SILENT) -> QualityReport:
         """Compare an int8 Model with the float one; file sizes and latencies are left to :func:`with_costs`."""
+        return self.judge(model, layers, progress=progress)[0]
+
+    def judge(
+        self, model: Model, layers: tuple[LayerSqnr, ...] = (), *, progress: Progress = SILENT
+    ) -> tuple[QualityReport, Answers]:
+        """Compare an int8 Model with the float one, in figures and image by image."""
         logits = compute_logits(model, self.pixels, progress)
+        return self._report(model, logits, layers), answers_to(logits, self.logits, self.targets)
+
+    def _report(self, model: Model, logits: Logits, layers: tuple[LayerSqnr, ...]) -> QualityReport:
         agreement = model.task.compare([logits], [self.logits])
         before, after = (
             (None, None) if self.targets is None else (top1(self.logits, self.targets), top1(logits, self.targets))
         )
+        lost = gained = None
+        if self.targets is not None:
+            right_before, right_after = (best_class(one) == self.targets for one in (self.logits, logits))
+            lost, gained = int((right_before & ~right_after).sum()), int((~right_before & right_after).sum())
         return QualityReport(
             agreement=agreement.same,
             sure_agreement=agreement.same_where_confident,
@@ -92,6 +106,8 @@ class EvaluationSet:
             top1_after=after,
             layers=layers,
             calibration_overlap=self.calibration_overlap,
+            lost=lost,
+            gained=gained,
         )
 
 

@@ -15,6 +15,7 @@ from typing import Protocol, assert_never
 
 from mobilenets.base.arguments import check_integer, is_number, word_of
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.answers import Answers, prefers
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import quantize_without_images
 from mobilenets.compression.evaluation import EvaluationSet, with_costs, with_temperature
@@ -169,6 +170,13 @@ class _Attempt:
     config: QuantizationConfig
     method: Method
     report: QualityReport
+    answers: Answers | None = None
+
+    def is_better_than(self, other: _Attempt) -> bool:
+        """Whether it is the better Model, as far as the images tell; see :mod:`mobilenets.compression.answers`."""
+        if self.answers is None or other.answers is None:
+            return False
+        return prefers(self.answers.minus(other.answers), doubt=0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,18 +195,18 @@ class _Maker:
         made = self._made(method, config)
         if self.evaluation is None:
             return _Attempt(made, config, method, QualityReport())
-        return _Attempt(made, config, method, self.evaluation.report(made.model, made.layers))
+        return _Attempt(made, config, method, *self.evaluation.judge(made.model, made.layers))
 
     def first_good_enough(self, best: _Attempt, techniques: Sequence[Technique], max_drop: float) -> _Attempt:
         """The first attempt that is good enough, or else the best one of all."""
         for technique, changed in fallbacks(best.config, techniques):
-            refusal = best.report.refusal(max_drop)
-            if refusal is None:
+            shortfall = best.report.shortfall(max_drop)
+            if shortfall is None:
                 break
-            self.progress.note(f"{refusal}; trying {technique}")
+            self.progress.note(f"{shortfall}; trying {technique}")
             method = Method.TRAINED if technique is Technique.TRAINING else best.method
             tried = self.attempt(method, changed)
-            if tried.report.merit > best.report.merit:
+            if tried.is_better_than(best):
                 best = tried
         return best
 

@@ -17,7 +17,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.numpy_runtime import BATCH, Map, layers
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import TensorQuantization
-from mobilenets.tasks.metrics import Share, decibels
+from mobilenets.tasks.metrics import Share, decibels, paired_interval
 
 LEAST_SURE_AGREEMENT = 0.97
 """Without labels, the share of the images on which the float Model is sure that int8 must answer alike."""
@@ -101,6 +101,8 @@ class QualityReport:
         logits_sqnr_db: SQNR of the logits, in dB; 0 where there were no images.
         top1_before: Images that the float Model classifies correctly; None without labels.
         top1_after: Images that the int8 Model classifies correctly.
+        lost: Images that only the float Model classifies correctly; None where that was not counted.
+        gained: Images that only the int8 Model classifies correctly.
         layers: SQNR of each layer; empty where there were no images.
         calibration_overlap: Whether images that calibrated the Model are among those that evaluated it.
         bytes_before: Size of the float Model's file; None where it was not measured, as the next three.
@@ -120,6 +122,8 @@ class QualityReport:
     bytes_after: int | None = None
     latency_before_ms: float | None = None
     latency_after_ms: float | None = None
+    lost: int | None = None
+    gained: int | None = None
 
     @property
     def evaluated(self) -> bool:
@@ -134,18 +138,22 @@ class QualityReport:
         return 100 * (self.top1_before.value - self.top1_after.value)
 
     @property
+    def drop_interval(self) -> tuple[float, float] | None:
+        """95 % confidence interval of :attr:`drop`, in percentage points; None without labels."""
+        if self.drop is None:
+            return None
+        if self.lost is None or self.gained is None:
+            return self.drop, self.drop
+        low, high = paired_interval(self.lost, self.gained, self.agreement.total)
+        return 100 * low, 100 * high
+
+    @property
     def worst(self) -> tuple[LayerSqnr, ...]:
         """The layers with the lowest SQNR."""
         return tuple(sorted(self.layers, key=lambda layer: layer.sqnr_db)[:_WORST])
 
-    @property
-    def merit(self) -> tuple[float, float]:
-        """What orders Models by quality: top-1, or agreement where there are no labels; then the SQNR of the logits."""
-        share = self.top1_after or self.sure_agreement
-        return (share.value if share.total else self.agreement.value, self.logits_sqnr_db)
-
-    def refusal(self, max_drop: float = DEFAULT_MAX_DROP) -> str | None:
-        """Why the Model is not good enough, or None if it is.
+    def shortfall(self, max_drop: float = DEFAULT_MAX_DROP) -> str | None:
+        """What the Model lost too much on these images, beyond doubt or not; None where it lost no more than it may.
 
         Args:
             max_drop: Percentage points of top-1 that may be lost, where there are labels.
@@ -155,16 +163,49 @@ class QualityReport:
         if self.drop is not None:
             if self.drop <= max_drop:
                 return None
-            return f"top-1 falls by {self.drop:.2f} points; at most {max_drop:g} are allowed"
-        needed = f"without labels {LEAST_SURE_AGREEMENT:.0%} are needed"
-        if not self.sure_agreement.total:
-            # A float Model that is never sure must be followed on every image.
-            if self.agreement.value >= LEAST_SURE_AGREEMENT:
-                return None
-            return f"the Models agree on {self.agreement}; {needed}"
-        if self.sure_agreement.value >= LEAST_SURE_AGREEMENT:
+            ends = ""
+            if self.lost is not None and self.drop_interval is not None:
+                low, high = self.drop_interval
+                ends = f" (95 % interval {low:.1f} to {high:.1f})"
+            return f"top-1 falls by {self.drop:.2f} points{ends}; at most {max_drop:g} are allowed"
+        if self._followed.value >= LEAST_SURE_AGREEMENT:
             return None
-        return f"where the float Model is sure, the Models agree on {self.sure_agreement}; {needed}"
+        # A float Model that is never sure must be followed on every image.
+        where = "where the float Model is sure, " if self.sure_agreement.total else ""
+        return f"{where}the Models agree on {self._followed}; without labels {LEAST_SURE_AGREEMENT:.0%} are needed"
+
+    def refusal(self, max_drop: float = DEFAULT_MAX_DROP) -> str | None:
+        """Why the Model is not good enough, or None if it is, or may be.
+
+        A loss that so few images do not tell from an allowed one is no reason: see :meth:`doubt`.
+
+        Args:
+            max_drop: Percentage points of top-1 that may be lost, where there are labels.
+        """
+        return None if self._is_undecided(max_drop) else self.shortfall(max_drop)
+
+    def doubt(self, max_drop: float = DEFAULT_MAX_DROP) -> str | None:
+        """What these images show and do not prove: a loss that is larger than allowed, but may be chance.
+
+        Args:
+            max_drop: Percentage points of top-1 that may be lost, where there are labels.
+        """
+        shortfall = self.shortfall(max_drop)
+        if shortfall is None or not self._is_undecided(max_drop):
+            return None
+        return f"{shortfall}, but {self.agreement.total} images cannot tell that from chance"
+
+    def _is_undecided(self, max_drop: float) -> bool:
+        """Whether the true loss may be an allowed one, whatever it is on these images."""
+        if not self.evaluated:
+            return False
+        if self.drop_interval is not None:
+            return self.drop_interval[0] <= max_drop
+        return self._followed.interval[1] >= LEAST_SURE_AGREEMENT
+
+    @property
+    def _followed(self) -> Share:
+        return self.sure_agreement if self.sure_agreement.total else self.agreement
 
     def provenance(self) -> dict[str, Any]:
         """JSON-ready metrics that a Model's provenance keeps.
@@ -192,6 +233,9 @@ class QualityReport:
             "top1_before": None if self.top1_before is None else self.top1_before.to_json(),
             "top1_after": None if self.top1_after is None else self.top1_after.to_json(),
             "drop": self.drop,
+            "drop_interval": None if self.drop_interval is None else list(self.drop_interval),
+            "lost": self.lost,
+            "gained": self.gained,
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,
             "latency_before_ms": self.latency_before_ms,

@@ -55,6 +55,11 @@ class CompressionResult:
         """Why the Model is not good enough, or None if it is."""
         return self.report.refusal(self.max_drop)
 
+    @property
+    def doubt(self) -> str | None:
+        """What the images show against the Model and do not prove; None where they show nothing."""
+        return self.report.doubt(self.max_drop)
+
     def check(self, next_steps: Sequence[str] | None = None) -> None:
         """Raise if the Model is not good enough.
 

@@ -35,6 +35,7 @@ class Finished:
         validation_top1: Its top-1 on the validation images, as a share of 1.
         quality: What quantization lost, where the choice is int8.
         phases: The phases of all that, in order.
+        refusal: Why the int8 Model is not good enough, where there was nothing else to choose; else None.
     """
 
     choice: Candidate
@@ -44,6 +45,7 @@ class Finished:
     validation_top1: float | None
     quality: QualityReport | None
     phases: tuple[Phase, ...]
+    refusal: str | None = None
 
 
 def finish(
@@ -56,7 +58,8 @@ def finish(
 ) -> Finished:
     """Choose a candidate, fine-tune it, and quantize it if it is int8.
 
-    Where quantization loses too much, another is chosen among those in float32.
+    Where quantization loses too much, another is chosen among those in float32. Where none of them meets the budget,
+    the int8 Model is what there is.
 
     Args:
         candidates: To choose from.
@@ -67,7 +70,6 @@ def finish(
 
     Raises:
         PlanningError: If none meets the budget or reaches the accuracy.
-        GateError: If quantization loses too much and there is no candidate in float32.
     """
     choice = _choice(candidates, budget)
     progress.note(f"chose {choice}: top-1 {100 * choice.accuracy:.1f} % on the validation images")
@@ -75,17 +77,33 @@ def finish(
     reason = explain(candidates, budget, choice)
     if choice.precision == "float32":
         return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
-    try:
-        result, compressing = timed("compress", partial(compress, tuned.model))
-    except GateError as error:
-        others = [one for one in candidates if one.precision == "float32"]
-        if not others:
-            raise
-        progress.note(f"{error}; choosing again, in float32")
+    result, compressing = timed("compress", partial(compress, tuned.model))
+    if result.refusal is not None and (others := _in_float32(candidates, budget)):
+        progress.note(f"the int8 Model is not good enough: {result.refusal}; choosing again, in float32")
         again = finish(others, budget, fine_tune, compress, progress=progress)
         return replace(again, phases=(tuning, *again.phases))
     top1 = None if result.report.top1_after is None else result.report.top1_after.value
-    return Finished(choice, reason, tuned, result.model, top1, result.report, (tuning, compressing))
+    phases = (tuning, compressing)
+    return Finished(choice, reason, tuned, result.model, top1, result.report, phases, _refused(result))
+
+
+def _in_float32(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:
+    """The candidates in float32, if one of them can be chosen."""
+    others = [one for one in candidates if one.precision == "float32"]
+    try:
+        choose(others, budget)
+    except PlanningError:
+        return []
+    return others
+
+
+def _refused(result: CompressionResult) -> str | None:
+    """What is wrong with an int8 Model that nothing can take the place of; None where nothing is."""
+    try:
+        result.check()
+    except GateError as error:
+        return f"{error}. It is kept because no network in float32 meets the budget"
+    return None
 
 
 def _choice(candidates: Sequence[Candidate], budget: Budget) -> Candidate:

@@ -48,15 +48,17 @@ class SearchResult(Fit):
     Attributes:
         search: How the network was chosen.
         phases: The parts of the search, in order. ``history`` is that of the fine-tuning.
+        refusal: Why the int8 Model is not good enough, where nothing else meets the budget; else None.
     """
 
     search: SearchRecord
     phases: tuple[Phase, ...]
+    refusal: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Figures as those of a :class:`~mobilenets.training.result.Fit`, and those of the search and its phases."""
         phases = [phase.to_json() for phase in self.phases]
-        return super().to_json() | {"search": self.search.to_json(), "phases": phases}
+        return super().to_json() | {"search": self.search.to_json(), "phases": phases, "refusal": self.refusal}
 
 
 def timed(name: str, work: Callable[[], T]) -> tuple[T, Phase]:

@@ -381,6 +381,7 @@ def _result(
         finished.quality,
         search=record,
         phases=phases,
+        refusal=finished.refusal,
     )
 
 

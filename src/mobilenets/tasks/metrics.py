@@ -132,6 +132,25 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(one.images * abs(one.confidence - one.accuracy) for one in bins) / total if total else math.nan
 
 
+def paired_interval(more: int, less: int, total: int) -> tuple[float, float]:
+    """95 % confidence interval of the difference of two shares of the same images.
+
+    Source: Agresti and Min 2005, Wald's interval with half an image added to each of the four counts.
+
+    Args:
+        more: Images that count in the first share only.
+        less: Images that count in the second share only.
+        total: Of how many.
+
+    >>> [round(end, 2) for end in paired_interval(2, 0, 12)], [round(end, 3) for end in paired_interval(40, 13, 900)]
+    ([-0.09, 0.37], [0.014, 0.046])
+    """
+    difference = (more - less) / (total + 2)
+    spread = (more + less + 1) / (total + 2) - difference * difference
+    half = 1.959964 * math.sqrt(spread / (total + 2))
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
 def confusion_matrix(targets: Counts, answers: Counts, classes: int) -> Counts:
     """Images of the class of the row that were given the class of the column.
 

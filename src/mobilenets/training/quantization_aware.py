@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mobilenets.base.arguments import check_integer
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.answers import Answers
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
@@ -38,7 +39,7 @@ from mobilenets.training.network import module_of
 from mobilenets.training.objectives import QuantizationAware
 from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
-from mobilenets.training.selection import Answers, Selection
+from mobilenets.training.selection import Selection
 from mobilenets.training.views import Views
 
 _DIVERGED = "quantization-aware training diverged: its loss or weights are NaN or infinite; lower the learning rate"
@@ -142,7 +143,7 @@ def train_quantized(
     )
     batches = PixelBatches(pixels, targets, class_count(model.network), recipe, seed=seed, shift=shift)
     objective = QuantizationAware(Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing)
-    validation = IntegerValidation(model, Views(evaluation, recipe.augmentation, seed))
+    validation = IntegerValidation(model, Views(model, evaluation, recipe.augmentation, seed))
     selection = Selection(validation.views.score(start.model), DOUBT[bits])
     run = TrainingRun(epochs or (LABELLED_EPOCHS if labeled else EPOCHS[bits]), seed=seed)
     try:

@@ -7,7 +7,7 @@ gets one. PyTorch is imported when that function is called, so all that needs no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobilenets.base.arguments import check_integer, typed
@@ -25,6 +25,8 @@ from mobilenets.errors import CompressionError, MissingDependencyError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
+FITTED_STEPS = ("more epochs of training", "a wider network")
+"""What is left to try for a Model that was fitted here."""
 FITTED_CALIBRATION_IMAGES = 128
 """Training images, evenly spread, that calibrate a Model that was fitted to them."""
 
@@ -123,8 +125,11 @@ def quantize_fitted(
         epochs: Epochs of quantization-aware training; None leaves them to its recipe.
         progress: Receives progress updates.
 
+    Returns:
+        The best int8 Model, and what it lost. Whether that is too much is in
+        :attr:`~mobilenets.compression.result.CompressionResult.refusal`.
+
     Raises:
-        GateError: If it lost more than it may even after training.
         CompressionError: If the Model cannot be quantized.
     """
     result = quantize(
@@ -136,8 +141,9 @@ def quantize_fitted(
         epochs=epochs,
         progress=progress,
     )
-    result.check(["more epochs of training", "a wider network"])
-    return result
+    if result.doubt is not None:
+        progress.note(f"the int8 Model is kept: {result.doubt}")
+    return replace(result, next_steps=FITTED_STEPS)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Which network is kept: the one rule by which training prefers one set of weights to another.
 
-By accuracy where the two are more than a standard error apart. Within that, counting right answers tells nothing, and
-the loss decides, which weighs how sure each answer is. The later of two that are as good is kept.
+By accuracy where that tells the two apart. Where it does not, counting right answers says nothing, and the loss
+decides, which weighs how sure each answer is, or the divergence from a float Model (see
+:mod:`mobilenets.compression.answers`). The later of two that are as good is kept.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from mobilenets.compression.answers import DOUBT, Difference, prefers
 from mobilenets.data.loading import Prepared
-from mobilenets.errors import TrainingError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.tasks.classification import top1
 from mobilenets.tasks.temperature import fit_temperature
@@ -25,28 +26,9 @@ from mobilenets.training.batches import normalized
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.run import TrainingRun
 
-DOUBT = 2.0
-"""Standard errors by which one loss must lie below another to be the better one, where they are known."""
 VALIDATION_BATCH = 64
 
 Validated = TypeVar("Validated", contravariant=True)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Accuracy and loss of one network minus those of another, on the same images.
-
-    Attributes:
-        top1: Difference of the shares of right answers, from -1 to 1.
-        top1_error: Its standard error.
-        loss: Difference of the mean losses, in nats.
-        loss_error: Its standard error; 0 where it is not known.
-    """
-
-    top1: float
-    top1_error: float
-    loss: float
-    loss_error: float = 0.0
 
 
 class Score(Protocol):
@@ -85,51 +67,9 @@ class Totals:
     temperature: float | None = None
 
     def minus(self, other: Score) -> Difference:
-        """The difference to another score; its standard error is that of the larger share alone."""
-        error = _standard_error(max(self.top1, other.top1), self.images)
+        """The difference to another score; that of accuracy counts beyond the standard error of the larger share."""
+        error = _standard_error(max(self.top1, other.top1), self.images) / DOUBT
         return Difference(self.top1 - other.top1, error, self.loss - other.loss)
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """A score of which the result of every image is known, so that it is compared with another image by image.
-
-    Attributes:
-        right: Share of each image's views that are classified rightly, (N,).
-        losses: Mean loss over each image's views, in nats, (N,).
-    """
-
-    right: npt.NDArray[np.float64]
-    losses: npt.NDArray[np.float64]
-
-    temperature = None
-
-    @property
-    def top1(self) -> float:
-        """Share of right answers."""
-        return float(self.right.mean())
-
-    @property
-    def loss(self) -> float:
-        """Mean loss, in nats."""
-        return float(self.losses.mean())
-
-    def minus(self, other: Score) -> Difference:
-        """The difference to the answers of another network; its standard errors are those of the paired differences.
-
-        Raises:
-            TrainingError: If the other score does not say what became of every image.
-        """
-        if not isinstance(other, Answers):
-            raise TrainingError("answers to single images can only be compared with answers to the same images")
-        gained, losses = self.right - other.right, self.losses - other.losses
-        count = len(gained)
-        return Difference(
-            float(gained.mean()),
-            math.sqrt(float(np.square(gained).sum())) / count,
-            float(losses.mean()),
-            float(losses.std()) / math.sqrt(count),
-        )
 
 
 def _standard_error(share: float, images: int) -> float:
@@ -137,17 +77,14 @@ def _standard_error(share: float, images: int) -> float:
 
 
 def is_better(score: Score, other: Score, doubt: float = DOUBT) -> bool:
-    """Whether a score is better than another beyond doubt.
+    """Whether a score is better than another beyond doubt; see :func:`mobilenets.compression.answers.prefers`.
 
     Args:
         score: The score.
         other: What it is compared with, on the same images.
-        doubt: Standard errors that the loss must be lower by where accuracy does not decide.
+        doubt: Standard errors that it must be better by where accuracy does not decide.
     """
-    difference = score.minus(other)
-    if abs(difference.top1) > difference.top1_error:
-        return difference.top1 > 0
-    return difference.loss < -doubt * difference.loss_error
+    return prefers(score.minus(other), doubt)
 
 
 @dataclass
@@ -217,7 +154,7 @@ class Sums:
 def is_as_accurate(epoch: Epoch, best: Epoch, images: int) -> bool:
     """Whether an epoch is at most a standard error below another in accuracy, both validated on so many images."""
     difference = epoch.score(images).minus(best.score(images))
-    return -difference.top1 <= difference.top1_error
+    return -difference.top1 <= DOUBT * difference.top1_error
 
 
 def joined_after(run: TrainingRun, history: Sequence[Epoch], images: int) -> int | None:

@@ -7,17 +7,15 @@ images are further evidence: of the same things, so an image counts once, by the
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from mobilenets.compression.evaluation import EvaluationSet
+from mobilenets.compression.answers import Answers, answers_to
+from mobilenets.compression.evaluation import EvaluationSet, compute_logits
 from mobilenets.data.augmentation import Augmentation
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import best_class
 from mobilenets.training.batches import distorted
-from mobilenets.training.selection import Answers
 
 MOST_VIEWS, MOST_VIEWED = 8, 2048
 """Views of each image, itself among them, and images of all views together: what time and memory allow."""
@@ -28,35 +26,36 @@ class Views:
     """Images that int8 Models are compared on, each in several distorted views.
 
     Where they have labels a right answer is the label, and the loss its cross-entropy. Without, there is one view; a
-    right answer is the float Model's, and the loss the Kullback-Leibler divergence from it.
+    right answer is the float Model's, and the loss the divergence from it. See :class:`Answers`.
 
     Args:
+        model: The float Model.
         evaluation: The images, and the float Model's answers.
         augmentation: How views are distorted.
         seed: Random seed of the views.
     """
 
-    def __init__(self, evaluation: EvaluationSet, augmentation: Augmentation, seed: int = 0) -> None:
+    def __init__(self, model: Model, evaluation: EvaluationSet, augmentation: Augmentation, seed: int = 0) -> None:
         self._evaluation, self.images = evaluation, len(evaluation.pixels)
         views = min(MOST_VIEWS, max(1, MOST_VIEWED // self.images)) if evaluation.targets is not None else 1
         random = np.random.default_rng(seed)
         others = [_view(evaluation.pixels, augmentation, random) for _ in range(views - 1)]
         self._pixels = np.concatenate([evaluation.pixels, *others])
         self._views = views
+        self._float_logits = np.concatenate([evaluation.logits, *(compute_logits(model, some) for some in others)])
 
     def score(self, model: Model) -> Answers:
         """The score of a Model, run by the engine."""
-        logits = Session(model, torch.get_num_threads()).run(self._pixels)
-        given = _log_probabilities(logits)
-        if self._evaluation.targets is not None:
-            targets = np.tile(self._evaluation.targets, self._views)
-            right, loss = best_class(logits) == targets, -given[np.arange(len(given)), targets]
-        else:
-            wanted = _log_probabilities(self._evaluation.logits)
-            right = best_class(logits) == best_class(self._evaluation.logits)
-            loss = (np.exp(wanted) * (wanted - given)).sum(axis=1)
+        targets = self._evaluation.targets
+        given = Session(model, torch.get_num_threads()).run(self._pixels)
+        one = answers_to(given, self._float_logits, None if targets is None else np.tile(targets, self._views))
         shape = (self._views, self.images)
-        return Answers(right.reshape(shape).mean(axis=0), loss.reshape(shape).mean(axis=0))
+        means = [
+            values.reshape(shape).mean(axis=0)
+            for values in (one.right, one.losses, one.divergences)
+            if values is not None
+        ]
+        return Answers(*means)
 
 
 def _view(pixels: Pixels, augmentation: Augmentation, random: np.random.Generator) -> Pixels:
@@ -66,9 +65,3 @@ def _view(pixels: Pixels, augmentation: Augmentation, random: np.random.Generato
         changed = distorted(maps, augmentation, random)
         seen[begin : begin + _TOGETHER] = changed.permute(0, 2, 3, 1).to(torch.uint8).numpy()
     return seen
-
-
-def _log_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    logs: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return logs

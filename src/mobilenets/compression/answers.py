@@ -1,0 +1,141 @@
+"""What a Model says of every image of a set, so that two Models are compared image by image.
+
+A handful of right answers more or fewer says little: of 36 images, two Models that are equally good differ by four as
+often as not. So a count of right answers decides between two Models only where it is beyond doubt; then the mean loss,
+which weighs how sure each answer is, where that is; and otherwise how far the answers lie from the float Model's, which
+every image says something about, and which therefore holds for other images too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.errors import CompressionError
+from mobilenets.tasks.classification import best_class
+
+Values = npt.NDArray[np.float64]
+
+DOUBT = 2.0
+"""Standard errors of a paired difference within which it may be none."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy and loss of one Model minus those of another, on the same images.
+
+    Attributes:
+        top1: Difference of the shares of right answers, from -1 to 1.
+        top1_error: Its standard error.
+        loss: Difference of the mean losses, in nats.
+        loss_error: Its standard error; 0 where it is not known.
+        divergence: Difference of the mean divergences from the float Model, in nats; None where it is not known.
+        divergence_error: Its standard error.
+    """
+
+    top1: float
+    top1_error: float
+    loss: float
+    loss_error: float = 0.0
+    divergence: float | None = None
+    divergence_error: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """A score of which the result of every image is known, so that it is compared with another image by image.
+
+    Attributes:
+        right: Share of each image's views that are classified rightly, (N,).
+        losses: Mean loss over each image's views, in nats, (N,).
+        divergences: Mean Kullback-Leibler divergence of the answers from the float Model's over each image's views, in
+            nats, (N,); None where there is no float Model to compare with.
+    """
+
+    right: Values
+    losses: Values
+    divergences: Values | None = None
+
+    temperature = None
+
+    @property
+    def top1(self) -> float:
+        """Share of right answers."""
+        return float(self.right.mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, in nats."""
+        return float(self.losses.mean())
+
+    def minus(self, other: object) -> Difference:
+        """The difference to the answers of another Model; its standard errors are those of the paired differences.
+
+        Raises:
+            CompressionError: If the other score does not say what became of every image.
+        """
+        if not isinstance(other, Answers) or len(other.right) != len(self.right):
+            raise CompressionError("answers to single images can only be compared with answers to the same images")
+        gained = self.right - other.right
+        found = Difference(
+            float(gained.mean()),
+            math.sqrt(float(np.square(gained).sum())) / len(gained),
+            *_mean_and_error(self.losses - other.losses),
+        )
+        if self.divergences is None or other.divergences is None:
+            return found
+        divergence, error = _mean_and_error(self.divergences - other.divergences)
+        return Difference(found.top1, found.top1_error, found.loss, found.loss_error, divergence, error)
+
+
+def prefers(difference: Difference, doubt: float = DOUBT) -> bool:
+    """Whether the first of two Models is better than the second, by the difference of their answers.
+
+    Args:
+        difference: The first minus the second.
+        doubt: Standard errors that it must be better by where neither accuracy nor loss tell the two apart.
+    """
+    if abs(difference.top1) > DOUBT * difference.top1_error:
+        return difference.top1 > 0
+    if difference.divergence is None:
+        return difference.loss < -doubt * difference.loss_error
+    if abs(difference.loss) > DOUBT * difference.loss_error:
+        return difference.loss < 0
+    return difference.divergence < -doubt * difference.divergence_error
+
+
+def answers_to(
+    logits: npt.NDArray[np.float32], float_logits: npt.NDArray[np.float32], targets: npt.NDArray[np.int64] | None
+) -> Answers:
+    """The answers that logits are, one image a row.
+
+    Args:
+        logits: Of an int8 Model, (N, classes).
+        float_logits: Of the float Model, for the same images.
+        targets: int64 (N,), the right classes. Without them a right answer is the float Model's, and the loss is the
+            divergence from it.
+    """
+    given, wanted = log_probabilities(logits), log_probabilities(float_logits)
+    divergences: Values = (np.exp(wanted) * (wanted - given)).sum(axis=1)
+    if targets is None:
+        return Answers(_as_values(best_class(logits) == best_class(float_logits)), divergences, divergences)
+    return Answers(_as_values(best_class(logits) == targets), -given[np.arange(len(given)), targets], divergences)
+
+
+def log_probabilities(logits: npt.NDArray[np.float32]) -> Values:
+    """Logarithms of the softmax along the last axis."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    logs: Values = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logs
+
+
+def _as_values(hits: npt.NDArray[Any]) -> Values:
+    return hits.astype(np.float64)
+
+
+def _mean_and_error(differences: Values) -> tuple[float, float]:
+    return float(differences.mean()), float(differences.std()) / math.sqrt(len(differences))
