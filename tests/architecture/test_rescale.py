@@ -36,10 +36,52 @@ def test_a_network_that_flattens_a_map_says_that_it_cannot() -> None:
         with_resolution(mobilenet_v1(), 16, 64)
 
 
-@pytest.mark.parametrize("width", [0.25, 0.3, 0.55, 0.75, 1.0])
-@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v1_shallow", "mobilenet_v1_full_convolution"])
+@pytest.mark.parametrize("width", [0.3, 0.35, 0.55, 0.75, 1.0])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("mobilenet_v1", "mobilenet_v1_shallow", "mobilenet_v1_full_convolution", "mobilenet_v1_h"),
+        *("mobilenet_v2", "mobilenet_v4_conv_small", "mobilenet_v4_conv_medium"),
+    ],
+)
 def test_a_thinned_network_is_the_narrow_one(name: str, width: float) -> None:
     assert with_width(CATALOG[name](classes=7), width) == CATALOG[name](width_multiplier=width, classes=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "added"),
+    [
+        ("mobilenet_v2", 0.25, "block1.add"),
+        ("mobilenet_v3_small", 0.5, "block7.add"),
+        ("mobilenet_v3_small", 0.75, None),
+        ("mobilenet_v3_large", 0.75, None),
+    ],
+)
+def test_a_thinned_network_has_the_channels_of_the_narrow_one_and_the_shortcuts_of_the_wide_one(
+    name: str, width: float, added: str | None
+) -> None:
+    wide, narrow = CATALOG[name](), CATALOG[name](width_multiplier=width)
+    thin = with_width(wide, width)
+    assert thin.parameter_shapes() == narrow.parameter_shapes()
+    names = [layer.name for layer in thin.layers]
+    assert names == [layer.name for layer in wide.layers] == [one.name for one in narrow.layers if one.name != added]
+
+
+def test_where_a_shortcut_would_go_all_channels_are_thinned_in_proportion() -> None:
+    # The stem of the large V3 keeps its 16 channels below α = 1, but its first block, to which it is added, does not.
+    thin = with_width(CATALOG["mobilenet_v3_large"](), 0.5)
+    assert [thin.shapes[name].channels for name in ("stem", "block1.project", "block1.add", "hidden")] == [8, 8, 8, 640]
+
+
+def test_a_network_of_other_channels_than_its_architecture_is_thinned_in_proportion() -> None:
+    network = mobilenet_v1(resolution=64)
+    wider = replace(network, layers=(replace(network.layers[0], out_channels=48), *network.layers[1:]))  # type: ignore[call-arg]
+    assert with_width(wider, 0.5).shapes["stem"].channels == 24
+
+
+def test_a_narrow_v2_is_thinned_as_far_as_it_goes() -> None:
+    half = CATALOG["mobilenet_v2"](width_multiplier=0.5)
+    assert with_width(half, 0.35) == CATALOG["mobilenet_v2"](width_multiplier=0.35)
 
 
 def test_what_cannot_be_thinned_says_so() -> None:

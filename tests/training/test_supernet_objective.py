@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.support.random_models import random_model, random_pixels
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.rescale import with_resolution, with_width
@@ -24,12 +25,16 @@ NETWORK = mobilenet_v1(resolution=64, classes=3)
 
 
 @pytest.mark.parametrize(("width", "side"), [(0.25, 64), (0.6, 48), (1.0, 33)])
-def test_a_subnet_in_training_is_the_cut_model_on_batch_statistics(width: float, side: int) -> None:
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "mobilenet_v4_conv_small"]
+)
+def test_a_subnet_in_training_is_the_cut_model_on_batch_statistics(name: str, width: float, side: int) -> None:
     rng = np.random.default_rng(0)
-    model = random_model(rng, NETWORK)
+    whole = CATALOG[name](resolution=64, classes=3)
+    model = random_model(rng, whole)
     narrow = cut_subnet(model, width_multiplier=width, resolution=side)
     images = normalized(random_pixels(rng, narrow.network, 6), model.preprocessing, torch.device("cpu"))
-    network = with_width(with_resolution(NETWORK, side, side), width)
+    network = with_width(with_resolution(whole, side, side), width)
     assert network == narrow.network
     with torch.no_grad():
         shared = module_of(model).train()(images, subnet=network)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import (
     INPUT,
     Add,
@@ -83,8 +85,10 @@ def _padded(layer: Windowed, policy: PaddingPolicy, old: Shape, new: Shape) -> L
 def with_width(network: Network, width_multiplier: float) -> Network:
     """The network thinned to a smaller α: its layers hold the first channels of the wide one's.
 
-    A layer of c channels gets as many as the network's rounding makes of c · α / α₀, where α₀ is the network's own
-    width. For networks of width 1 that is what the architecture itself would give.
+    A network of the catalog gets the channels that its architecture has at α: some layers do not follow α, and others
+    follow from what they read. In any other, a layer of c channels gets as many as the network's rounding makes of
+    c · α / α₀, where α₀ is the network's own width. The layers stay the same ones. An architecture may have more: where
+    α makes the input and the output of a block equal, which are not in the wide network, it has one shortcut more.
 
     Args:
         network: A chain of layers, or one with sums and products. Its outputs keep their channels, and so do layers
@@ -105,9 +109,14 @@ def with_width(network: Network, width_multiplier: float) -> Network:
         )
     share = width_multiplier / network.width_multiplier
     fixed = _as_wide_as_the_ends(network)
+    of_the_architecture = _channels_of_the_architecture(network, width_multiplier, fixed)
 
     def channels(layer: Layer, wide: int) -> int:
-        return wide if layer.name in fixed else network.rounding.apply(wide, share)
+        if layer.name in fixed:
+            return wide
+        if of_the_architecture:
+            return of_the_architecture[layer.name]
+        return network.rounding.apply(wide, share)
 
     def thinned(layer: Layer) -> Layer:
         match layer:
@@ -123,6 +132,26 @@ def with_width(network: Network, width_multiplier: float) -> Network:
                 raise ArchitectureError(f"{layer.name} ({layer.kind}) cannot be thinned by keeping its first channels")
 
     return replace(network, layers=tuple(map(thinned, network.layers)), width_multiplier=width_multiplier)
+
+
+def _channels_of_the_architecture(network: Network, width_multiplier: float, fixed: set[str]) -> dict[str, int]:
+    """Channels at α of the layers of a network of the catalog; none of a network that is not as the catalog has it.
+
+    Args:
+        network: The wide network.
+        width_multiplier: α.
+        fixed: Layers that are as the network has them, whatever the catalog says: outputs may be other ones.
+    """
+    if network.name not in CATALOG:
+        return {}
+    build = partial(CATALOG[network.name], resolution=(network.height, network.width))
+    wide, narrow = (build(width_multiplier=each) for each in (network.width_multiplier, width_multiplier))
+    inner = [name for name in network.shapes if name not in fixed]
+    same = wide.rounding == network.rounding and all(
+        name in wide.shapes and name in narrow.shapes and wide.shapes[name].channels == network.shapes[name].channels
+        for name in inner
+    )
+    return {name: narrow.shapes[name].channels for name in inner} if same else {}
 
 
 def _as_wide_as_the_ends(network: Network) -> set[str]:
