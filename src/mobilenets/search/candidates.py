@@ -14,7 +14,8 @@ from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import RELEASED_MODELS
-from mobilenets.errors import PlanningError
+from mobilenets.architecture.rescale import with_width
+from mobilenets.errors import ArchitectureError, PlanningError
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import parameter_types
 from mobilenets.search.profile import EIGHTHS, DeviceProfile, check_precision, precisions_of
@@ -84,6 +85,35 @@ def search_widths(widest: float) -> tuple[float, ...]:
     ((0.25, 0.375, 0.5), (0.25, 0.3))
     """
     return tuple(sorted({width for width in EIGHTHS if width <= widest} | {widest}))
+
+
+def widths_of_subnets(architecture: Specification, widths: Sequence[float]) -> tuple[float, ...]:
+    """Of some widths, those whose networks are subnets of the widest: its layers, with the first of their channels.
+
+    A network may have a shortcut at one width that it does not have at another, as V2 does at 0.25 and V3 at 0.5.
+
+    Args:
+        architecture: Its own width does not count.
+        widths: Values of α, narrowest first.
+
+    Raises:
+        ArchitectureError: If the widest is out of range.
+
+    >>> widths_of_subnets(Specification("mobilenet_v2"), (0.25, 0.375, 0.5, 1.0))
+    (0.375, 0.5, 1.0)
+    """
+
+    def at(width: float) -> Network:
+        return replace(architecture, width_multiplier=width).network()
+
+    def is_subnet(width: float) -> bool:
+        try:
+            return with_width(widest, width) == at(width)
+        except ArchitectureError:
+            return False
+
+    widest = at(max(widths))
+    return tuple(width for width in widths if is_subnet(width))
 
 
 def networks_of_sizes(

@@ -40,6 +40,7 @@ from mobilenets.search.candidates import (
     predicted_candidates,
     search_resolutions,
     search_widths,
+    widths_of_subnets,
 )
 from mobilenets.search.finishing import Finished, allowed_drop, finish
 from mobilenets.search.measuring import measure_profile
@@ -121,7 +122,7 @@ def search(
     check_validation(dataset)
     training = SupernetTraining(
         recipe=suited_to(recipe, dataset.labels, settings.flip),
-        widths=search_widths(architecture.width_multiplier or max(EIGHTHS)),
+        widths=_searched_widths(architecture),
         resolutions=search_resolutions(architecture.resolution or default_resolution(dataset.train)),
         device=processor,
         precision=precision,
@@ -156,7 +157,7 @@ class SearchRequest:
 
     Attributes:
         dataset: Images of all three parts.
-        architecture: MobileNet V1; its width and resolution do not count.
+        architecture: Its width and resolution do not count.
         training: How the supernet is trained, and the sizes that are considered.
         budget: Limits, and the accuracy to reach.
         precisions: ``float32``, ``int8`` or both.
@@ -192,13 +193,21 @@ def largest_architecture(settings: Settings) -> Specification:
     chosen = named if settings.width is None else settings.width
     widest = max(EIGHTHS) if chosen is None else chosen
     largest = replace(specification(settings), width_multiplier=widest)
-    if largest.name != ARCHITECTURE:
-        raise TrainingError(f"a budget is met by subnets of {ARCHITECTURE}; {largest.name} was asked for")
+    if not _searched_widths(largest):
+        raise TrainingError(
+            f"a budget is met by subnets, and {largest.name} has none: its narrower networks are not the first "
+            f"channels of the wide one; {ARCHITECTURE} has, and so have its successors"
+        )
     if settings.weights is not None:
         raise TrainingError("a run within a budget trains its supernet from scratch; it takes no weights")
     if widest < min(EIGHTHS):
         raise TrainingError(f"the smallest width that is trained is {min(EIGHTHS):g}; {widest:g} is below it")
     return largest
+
+
+def _searched_widths(architecture: Specification) -> tuple[float, ...]:
+    """Every α that is considered up to the architecture's own."""
+    return widths_of_subnets(architecture, search_widths(architecture.width_multiplier or max(EIGHTHS)))
 
 
 @dataclass(frozen=True)
@@ -302,6 +311,7 @@ def _measured_profile(request: SearchRequest) -> DeviceProfile:
     if request.resume and kept is not None and kept.exists():
         return DeviceProfile.load(kept)
     return measure_profile(
+        architecture=request.architecture.name,
         widths=request.training.widths,
         resolutions=request.training.resolutions,
         precisions=request.precisions,
