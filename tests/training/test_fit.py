@@ -17,7 +17,7 @@ from tests.support.random_models import random_int8_model, random_model, random_
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import Linear
-from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.networks.mobilenet_v1 import TABLE_1, mobilenet_v1
 from mobilenets.data.augmentation import UNDISTORTED, Flip
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
@@ -379,3 +379,30 @@ def test_nothing_is_overwritten_unasked(fitted: tuple[Fit, Path], colours: Path)
     with pytest.raises(TrainingError, match="there is nothing to resume"):
         fit(colours, folder, SMALL, resume=True)
     assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_network_of_ones_own_is_trained(colours: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.5, resolution=64, classes=1000, rows=TABLE_1[:6])
+    found = fit(colours, settings=replace(SMALL, architecture=network, width=0.25, epochs=1)).model
+    assert class_count(found.network) == 3
+    assert (found.network.width_multiplier, found.network.height) == (0.25, 32)
+    assert len(found.network.layers) == len(network.layers)
+    own = fit(colours, settings=replace(SMALL, architecture=network, width=None, resolution=None, epochs=1)).model
+    assert (own.network.width_multiplier, own.network.height) == (0.5, 64)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"architecture": mobilenet_v1}, "architecture"),
+        ({"architecture": 3}, "architecture"),
+        ({"architecture": mobilenet_v1(), "batch_norm": True}, "a Network has the layers that it has"),
+        ({"architecture": replace(mobilenet_v1(), channels=1)}, "takes 1 channels; images have 3"),
+        ({"architecture": mobilenet_v1(width_multiplier=0.25), "width": 0.5}, "0.5"),
+    ],
+)
+def test_architectures_that_cannot_be_trained_are_refused_before_anything_is_read(
+    changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((TrainingError, ArchitectureError), match=message):
+        fit("nowhere", settings=replace(SMALL, **({"width": None} | changed)))

@@ -1,10 +1,11 @@
-"""How many processors this process may use."""
+"""How many processors this process may use, and how much of them others do."""
 
 from __future__ import annotations
 
 import math
 import os
 import platform
+import time
 from os import PathLike
 
 
@@ -35,9 +36,47 @@ def cgroup_quota(root: str | PathLike[str] = "/sys/fs/cgroup") -> float | None:
     return quota / period if quota > 0 and period > 0 else None
 
 
-def _read(path: str) -> str:
+def _read(path: str | PathLike[str]) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
+
+
+class OtherWork:
+    """How many of our processors other processes keep busy.
+
+    Attributes:
+        processors: How many this process may run on.
+
+    Args:
+        path: Where the kernel counts the busy time of every processor; where it does not, nobody is busy.
+    """
+
+    _BUSY = (0, 1, 2, 5, 6, 7)
+    """Places of user, nice, system, irq, softirq and steal time among the counts of a processor."""
+
+    def __init__(self, path: str | PathLike[str] = "/proc/stat") -> None:
+        self._path = path
+        self._names = {f"cpu{number}" for number in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else ()
+        self.processors = len(self._names) or os.cpu_count() or 1
+        self._last = self._look()
+
+    def cores_in_use(self) -> float:
+        """Cores' worth of time that others have had since this was last asked, or since the beginning."""
+        busy, own, now = self._look()
+        (busy_before, own_before, before), self._last = self._last, (busy, own, now)
+        return max(0.0, (busy - busy_before) - (own - own_before)) / max(now - before, 1e-3)
+
+    def _look(self) -> tuple[float, float, float]:
+        """Busy seconds of our processors, those of this process among them, and the time."""
+        ticks = 0
+        try:
+            for line in _read(self._path).splitlines():
+                name, *counts = line.split()
+                if name in self._names:
+                    ticks += sum(int(counts[place]) for place in self._BUSY)
+        except (OSError, ValueError, IndexError):
+            return 0.0, 0.0, time.monotonic()
+        return ticks / os.sysconf("SC_CLK_TCK"), time.process_time(), time.monotonic()
 
 
 def processor_name() -> str:

@@ -55,6 +55,9 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
     help="Passes over the images; with a budget, three times as many for its supernet.  [default: by their number]",
 )
 @click.option(
+    "--batch-size", type=click.IntRange(min=2), help="Images in a step; fewer take less memory.  [default: 64]"
+)
+@click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
     default=0,

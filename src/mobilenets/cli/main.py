@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from mobilenets.base.memory import is_out_of_memory
 from mobilenets.errors import AssumptionWarning, MobileNetsError
 
 COMMANDS: dict[str, str] = {
@@ -35,6 +36,10 @@ COMMANDS: dict[str, str] = {
 }
 """Name of a command → its line in ``--help``. The command itself is ``command`` in ``mobilenets.cli.<name>``,
 or ``mobilenets.cli.<name>_`` where Python keeps the name for itself."""
+
+
+LESS_MEMORY = "use fewer or smaller images, a lower resolution or batch size, or close other programs"
+"""What to do where memory runs out in a place that knows no better."""
 
 
 class _Commands(click.Group):
@@ -95,4 +100,11 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(0)
     except (MobileNetsError, OSError) as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        # Said where nobody nearer knew what to lower.
+        detail = str(error).strip().partition("\n")[0]
+        click.echo(f"error: there is not enough memory{detail and f' ({detail})'}; {LESS_MEMORY}", err=True)
         sys.exit(1)

@@ -111,8 +111,8 @@ def _errors_named(name: str, file: IO[bytes] | None) -> Iterator[None]:
         raise DataError(f"{name} {what_it_is(file.read(HEAD_BYTES), name)}") from None
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-    except MemoryError:
-        raise DataError(f"{name} is too large for the memory that there is") from None
+    except MemoryError:  # nothing is wrong with the image, so it is not skipped
+        raise MemoryError(f"decoding {name}") from None
     except Exception as error:  # damaged images raise whatever the format's plugin stumbles over
         raise DataError(f"{name} is damaged: {error or type(error).__name__}") from None
 

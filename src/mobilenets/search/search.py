@@ -189,6 +189,8 @@ def largest_architecture(settings: Settings) -> Specification:
     Raises:
         TrainingError: If the settings ask for what a search cannot do.
     """
+    if not isinstance(settings.architecture, str):
+        raise TrainingError(f"a budget is met by subnets of {ARCHITECTURE}; {settings.architecture!r} was given")
     named = Specification.parse(settings.architecture).width_multiplier
     chosen = named if settings.width is None else settings.width
     widest = max(EIGHTHS) if chosen is None else chosen

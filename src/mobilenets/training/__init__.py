@@ -2,8 +2,10 @@
 
 import os
 
-# How long OpenMP's threads wait for each other awake, in turns of a loop: some tens of microseconds, then they sleep.
-# Threads that sleep at once make small networks train at the rate of one core; threads that never sleep make training
-# ten times slower as soon as other work wants the cores. It is read when torch is first imported.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# How long OpenMP's threads wait for each other awake, in turns of a loop: half a millisecond or less, then they sleep.
+# It is read when torch is first imported; thread_waits.py has them sleep at once where other processes want the cores.
+_SPIN_COUNT = "20000"
+SPIN_COUNT_IS_OURS = (
+    "OMP_WAIT_POLICY" not in os.environ and os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT) == _SPIN_COUNT
+)
+"""Whether nobody has said otherwise."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.arguments import typed
@@ -38,11 +37,10 @@ from mobilenets.training.selection import Validation, module_logits, validated_e
 from mobilenets.training.settings import (
     PREPROCESSING,
     Settings,
-    default_resolution,
     fine_tuning_network,
     fine_tuning_side,
+    network_for,
     set_up,
-    specification,
 )
 
 HEAD_SHARE = 0.15
@@ -84,7 +82,7 @@ def fit(
     recipe, device, precision = set_up(settings)
     start = None if settings.weights is None else _starting_model(settings)
     if start is None:
-        specification(settings).network(classes=2)  # a bad α is refused before anything is read
+        network_for(settings, 2)  # a bad α is refused before anything is read
     dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
     if start is not None:
@@ -157,10 +155,7 @@ def _network_for(dataset: Dataset, settings: Settings, start: Model | None) -> N
     classes = len(dataset.labels)
     if start is not None:
         return start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
-    chosen = specification(settings)
-    if chosen.resolution is None:
-        chosen = replace(chosen, resolution=default_resolution(dataset.train))
-    return chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
+    return network_for(settings, classes, dataset.train)
 
 
 def _module(network: Network, recipe: Recipe, seed: int, start: Model | None, labels: tuple[str, ...]) -> NetworkModule:

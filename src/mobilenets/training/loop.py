@@ -16,6 +16,7 @@ from typing import Any, Generic
 import torch
 from torch import Tensor
 
+from mobilenets.base.memory import out_of_memory_as
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import top1
@@ -30,6 +31,7 @@ from mobilenets.training.optimization import Average, make_optimizer
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch, Score, Selection, Sums, Validator, joined_after
+from mobilenets.training.thread_waits import thread_waits
 
 CHECKPOINT_SECONDS = 15.0
 """A kill loses about this much work at most."""
@@ -78,10 +80,35 @@ def train(
         progress: Receives progress updates.
 
     Raises:
-        TrainingError: If the loss becomes NaN or infinite, or a checkpoint cannot be read or written.
+        TrainingError: If the loss becomes NaN or infinite, a checkpoint cannot be read or written, or memory runs out.
     """
+    with out_of_memory_as(TrainingError, _what_to_lower(module, recipe, checkpoint)):
+        return _train(
+            module, batches, objective, recipe, run, validation, selection or Selection(), checkpoint, progress
+        )
+
+
+def _what_to_lower(module: TrainableNetwork, recipe: Recipe, checkpoint: CheckpointFile | None) -> str:
+    size = f"{module.network.height}×{module.network.width}"
+    resumed = "" if checkpoint is None else "; where memory becomes free, --resume goes on from the last checkpoint"
+    return (
+        f"to train {module.network.name} with {recipe.batch} images of {size} in a step; "
+        f"lower the batch size (--batch-size), the resolution or the width{resumed}"
+    )
+
+
+def _train(
+    module: Trainable,
+    batches: BatchSource,
+    objective: Objective,
+    recipe: Recipe,
+    run: TrainingRun,
+    validation: Validator[Trainable],
+    selection: Selection,
+    checkpoint: CheckpointFile | None,
+    progress: Progress,
+) -> Trained:
     state = TrainingState(module, recipe, run, batches.steps_per_epoch)
-    selection = selection or Selection()
     if checkpoint is not None and checkpoint.resume and state.restore(checkpoint):
         progress.note(f"going on after {len(state.history)} of {run.epochs} epochs")
         if state.best_epoch >= 0 and state.history[state.best_epoch].validation_top1 is not None:
@@ -89,7 +116,8 @@ def train(
     if state.step == 0:
         state.save(checkpoint)
     images = state.steps * min(recipe.batch, batches.count)
-    with progress.task("training", images, "images") as task:
+    watched = thread_waits(torch.get_num_threads(), on_cpu=run.device.type == "cpu")
+    with progress.task("training", images, "images") as task, watched as waits:
         display = Display(task, progress, run.epochs, state.steps_left)
         display.skip(state.step * (images // max(1, state.steps)))
         while state.step < state.steps:
@@ -99,8 +127,10 @@ def train(
             mixed = number < run.epochs * (1 - recipe.unmixed) and number >= run.head_epochs
             with_validation = joined is not None and number >= joined
             set_trainable(module, run, number)
+            waits.begin()
             for batch in batches.epoch(number, size, first=first, mixed=mixed, everything=with_validation):
                 state.train_step(batch, objective)
+                waits.step()
                 display.advance(len(batch.images), state.step, number, state.sums)
                 if state.step % batches.steps_per_epoch and state.is_due():
                     state.save(checkpoint)

@@ -12,15 +12,17 @@ import numpy as np
 import torch
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
-from mobilenets.architecture.rescale import takes, with_resolution
+from mobilenets.architecture.rescale import takes, with_resolution, with_width
 from mobilenets.base.arguments import check_fields, check_integer, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
+from mobilenets.training.head import with_classes
 from mobilenets.training.recipe import Recipe, recipe_named
 
 PREPROCESSING = Preprocessing(crop_fraction=1.0)
@@ -42,9 +44,11 @@ class Settings:
     """Settings of a run; None leaves a choice to the defaults of this module.
 
     Attributes:
-        architecture: A name of the catalog, alone or with its width and resolution: ``mobilenet_v1@0.5-160``.
-        width: α; goes before the one in the name.
-        resolution: Side of the input in pixels; goes before the one in the name.
+        architecture: A name of the catalog, alone or with its width and resolution: ``mobilenet_v1@0.5-160``. Or a
+            Network: its layers, with an output for each class of the data.
+        width: α; goes before the architecture's.
+        resolution: Side of the input in pixels; goes before the architecture's.
+        batch_size: Images in a step; None for the recipe's. Fewer take less memory.
         epochs: Passes over the training images.
         seed: Random seed of the split of the data, the initial weights and training.
         recipe: How to train: a name, or a recipe of one's own.
@@ -62,9 +66,10 @@ class Settings:
         TrainingError: If ``flip`` is unknown, or a number is out of range. :func:`set_up` checks the other words.
     """
 
-    architecture: str = "mobilenet_v1"
+    architecture: str | Network = "mobilenet_v1"
     width: float | None = None
     resolution: int | None = None
+    batch_size: int | None = None
     epochs: int | None = None
     seed: int = 0
     recipe: str | Recipe = "default"
@@ -84,10 +89,19 @@ class Settings:
         for name in ("resolution", "epochs", "threads"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), TrainingError, least=1)
+        if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, TrainingError, least=2)
 
 
 def specification(settings: Settings) -> Specification:
-    """What is to be trained, as far as the settings name it."""
+    """What is to be trained, as far as the settings name it.
+
+    Raises:
+        ArchitectureError: If the name is unknown.
+        TrainingError: If they give a Network in place of a name.
+    """
+    if not isinstance(settings.architecture, str):
+        raise TrainingError(f"a name of the catalog is needed here; {settings.architecture!r} was given")
     named = Specification.parse(settings.architecture)
     widths = (settings.width, named.width_multiplier, WIDTH)
     return replace(
@@ -97,6 +111,39 @@ def specification(settings: Settings) -> Specification:
     )
 
 
+def network_for(settings: Settings, classes: int, images: Subset | None = None) -> Network:
+    """The network that is trained from scratch.
+
+    Args:
+        settings: Say which, and at which width and resolution.
+        classes: Its outputs.
+        images: What the resolution follows where the settings leave it open; None for the architecture's own.
+
+    Raises:
+        ArchitectureError: If the name is unknown, or the width or resolution is out of range.
+        TrainingError: If a Network was given that classifies no color images.
+        DataError: If none of the images can be decoded.
+    """
+    if isinstance(settings.architecture, Network):
+        return _given_network(settings.architecture, settings, classes)
+    chosen = specification(settings)
+    if chosen.resolution is None and images is not None:
+        chosen = replace(chosen, resolution=default_resolution(images))
+    return chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
+
+
+def _given_network(network: Network, settings: Settings, classes: int) -> Network:
+    if settings.batch_norm:
+        raise TrainingError("batch_norm goes with the name of an architecture; a Network has the layers that it has")
+    if network.channels != RGB_CHANNELS:
+        raise TrainingError(f"{network.name} takes {network.channels} channels; images have {RGB_CHANNELS}")
+    if settings.width is not None:
+        network = with_width(network, settings.width)
+    if settings.resolution is not None:
+        network = with_resolution(network, settings.resolution, settings.resolution)
+    return with_classes(network, classes)
+
+
 def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     """The recipe, device and precision of training, with PyTorch set to its threads.
 
@@ -104,6 +151,8 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
         TrainingError: If the settings contradict each other or name what is not there.
     """
     recipe = recipe_named(settings.recipe) if isinstance(settings.recipe, str) else settings.recipe
+    if settings.batch_size is not None:
+        recipe = replace(recipe, batch=settings.batch_size)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     torch.set_num_threads(settings.threads or cores())

@@ -1,0 +1,46 @@
+"""Memory that runs out in training: one line that says what to lower, and the checkpoint is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mobilenets.errors import TrainingError
+from mobilenets.training import loop
+from mobilenets.training.fit import fit
+from mobilenets.training.run_folder import CHECKPOINT_FILE
+from mobilenets.training.settings import Settings, set_up
+
+
+def test_memory_runs_out_in_a_step(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, train_step = [], loop.TrainingState.train_step
+
+    def hungry(self: Any, *arguments: Any) -> None:
+        steps.append(1)
+        if len(steps) == 4:
+            torch.empty(1 << 55, dtype=torch.uint8)
+        train_step(self, *arguments)
+
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    settings = Settings(width=0.25, resolution=32, epochs=2, threads=1, batch_size=8)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.TrainingState, "train_step", hungry)
+        with pytest.raises(TrainingError) as caught:
+            fit(colours, tmp_path / "run", settings)
+    message = str(caught.value)
+    assert message.startswith("there is not enough memory to train mobilenet_v1 with 8 images of 32×32 in a step; ")
+    assert "lower the batch size (--batch-size), the resolution or the width" in message
+    assert message.endswith("--resume goes on from the last checkpoint")
+    assert (tmp_path / "run" / CHECKPOINT_FILE).exists()
+    assert len(fit(colours, tmp_path / "run", settings, resume=True).history) == 2
+
+
+def test_the_batch_size_of_the_settings_goes_before_the_recipe_s() -> None:
+    assert set_up(Settings(batch_size=8, threads=1))[0].batch == 8
+    assert set_up(Settings(threads=1))[0].batch == 64
+    for wrong in (1, 0, 2.5):
+        with pytest.raises(TrainingError, match="batch_size must be"):
+            Settings(batch_size=wrong)  # type: ignore[arg-type]
