@@ -42,11 +42,23 @@ def archive(**members: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (archive(a__data_dot_pkl=b"\x80\x02" + b"(" * 300_000 + b"."), "more than 100000 instructions"),
+        (archive(a__data_dot_pkl=b"\x80\x02" + b"(" * 500_000 + b"."), "more than 400000 instructions"),
         (archive(a__data_dot_pkl=b"\x80\x02X\xff\xff\xff\x7fabc."), "2147483647 bytes were to follow"),
         (archive(a__data_dot_pkl=b"\x80\x02N."), "holds a NoneType, not a state_dict"),
         # A tuple of one tuple twice, sixty times over, as a key: hashing it would take 2^60 steps.
-        (archive(a__data_dot_pkl=b"\x80\x02})" + b"q\0h\0\x86" * 60 + b"Ns."), "a key of type tuple"),
+        (archive(a__data_dot_pkl=b"\x80\x02})" + b"q\0h\0\x86" * 60 + b"Ns."), "holds no weights"),
+        # A dictionary of a thousand items, copied a thousand times.
+        (
+            archive(
+                a__data_dot_pkl=b"\x80\x02]("
+                + b"".join(b"K%cK\x01\x86" % (n % 256) for n in range(1000))
+                + b"eq\0"
+                + b"ccollections\nOrderedDict\nq\1"
+                + b"h\1h\0\x85R" * 1000
+                + b"."
+            ),
+            "copied over and over",
+        ),
         (
             archive(a__data_dot_pkl=b"\x80\x02}.", **{f"a__data__{number}": bytes(900_000) for number in range(9)}),
             "claims to unpack to 900000 bytes",

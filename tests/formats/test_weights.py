@@ -219,19 +219,6 @@ def test_pytorch_half_precisions_and_strides(tmp_path: Path) -> None:
     assert_same(exact, from_pytorch(tmp_path / "half.pt"))
 
 
-def test_a_checkpoint_that_would_run_code_is_refused_unread(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-
-    class Harm:
-        def __reduce__(self) -> Any:
-            return Path.touch, (tmp_path / "harm",)
-
-    torch.save({"model.0.0.weight": Harm()}, tmp_path / "hostile.pth")
-    with pytest.raises(FormatError, match=r"refers to .*; only dictionaries of tensors are read"):
-        from_pytorch(tmp_path / "hostile.pth")
-    assert not (tmp_path / "harm").exists()
-
-
 def broken(tensors: dict[str, Any], change: str) -> dict[str, Any]:
     tensors = dict(tensors)
     name = "model.7.3.weight"

@@ -51,13 +51,19 @@ def from_pytorch(
         labels: Class names; numbers if not given.
 
     Raises:
-        FormatError: If the file is damaged, refers to more than tensors, or holds a tensor that the common form does
-            not have; it is named.
+        FormatError: If the file is damaged, or holds a tensor that the common form does not
+            have; it is named.
     """
     source = source_of(source)
     if source.state_dict is None:
         raise FormatError(f"{source.path} is neither a PyTorch checkpoint nor a safetensors file")
-    return from_pytorch_tensors(source.state_dict[0], source.path.name, resolution=resolution, labels=labels)
+    return from_pytorch_tensors(
+        source.state_dict[0],
+        source.path.name,
+        resolution=resolution,
+        labels=labels,
+        averaged=source.holds_averages,
+    )
 
 
 def from_pytorch_tensors(
@@ -66,6 +72,7 @@ def from_pytorch_tensors(
     *,
     resolution: int | tuple[int, int] | None = None,
     labels: tuple[str, ...] | None = None,
+    averaged: bool = False,
 ) -> Model:
     """A Model from tensors under torchvision's or the common form's names. See :func:`from_pytorch`."""
     options = ImportOptions(
@@ -75,7 +82,7 @@ def from_pytorch_tensors(
         padding_policy=PaddingPolicy.SYMMETRIC,
         preprocessing=IMAGENET,
         labels=labels,
-        imported=Imported("pytorch", file_name),
+        imported=Imported("pytorch", file_name, moving_averages=averaged or None),
     )
     if share_of_known_names(tensors, torchvision_names()) > _share_of_common_names(tensors):
         found = recognize(tensors, torchvision_names(), "torchvision")

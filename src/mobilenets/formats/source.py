@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.containers.safetensors_file import read_safetensors
-from mobilenets.formats.containers.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.containers.torch_checkpoint import AVERAGES, is_torch_checkpoint, read_torch_checkpoint
 from mobilenets.formats.containers.zip_members import ZipMembers
+from mobilenets.formats.prefixes import without_prefix
 from mobilenets.model.model import Tensor
 
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -56,14 +57,24 @@ class Source:
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
         """Tensors by name and metadata, where the file is a PyTorch checkpoint or of safetensors.
 
+        What wrappers put before the names is taken off (see :func:`~mobilenets.formats.prefixes.without_prefix`). Of a
+        checkpoint, the metadata say under ``taken`` which of its parts the tensors are.
+
         Raises:
-            FormatError: If it is damaged, or holds more than tensors.
+            FormatError: If it is damaged, holds no weights, or those of two networks.
         """
         if is_torch_checkpoint(self.data):
-            return read_torch_checkpoint(self.data), {}
+            tensors, taken = read_torch_checkpoint(self.data)
+            return without_prefix(tensors), {"taken": taken}
         if self.data[8:9] == b"{":
-            return read_safetensors(self.data)
+            tensors, metadata = read_safetensors(self.data)
+            return without_prefix(tensors), metadata
         return None
+
+    @property
+    def holds_averages(self) -> bool:
+        """Whether a checkpoint's moving averages of the weights are taken."""
+        return self.state_dict is not None and self.state_dict[1].get("taken") in AVERAGES
 
 
 def source_of(source: str | Path | Source) -> Source:

@@ -57,7 +57,14 @@ def from_timm(
     if source.state_dict is None:
         raise FormatError(f"{source.file} is neither a PyTorch checkpoint nor a safetensors file")
     config = _config(source.file.parent / CONFIG_FILE)
-    return from_timm_tensors(source.state_dict[0], config, source.file.name, resolution=resolution, labels=labels)
+    return from_timm_tensors(
+        source.state_dict[0],
+        config,
+        source.file.name,
+        resolution=resolution,
+        labels=labels,
+        averaged=source.holds_averages,
+    )
 
 
 def from_timm_tensors(
@@ -67,6 +74,7 @@ def from_timm_tensors(
     *,
     resolution: int | tuple[int, int] | None = None,
     labels: tuple[str, ...] | None = None,
+    averaged: bool = False,
 ) -> Model:
     """A Model from tensors under timm's names. See :func:`from_timm`."""
     architecture = None if config.get("architecture") is None else str(config["architecture"])
@@ -84,7 +92,9 @@ def from_timm_tensors(
             padding_policy=PaddingPolicy.SAME if (architecture or "").startswith("tf_") else PaddingPolicy.SYMMETRIC,
             preprocessing=preprocessing,
             labels=labels or names,
-            imported=Imported("timm", file_name, architecture=architecture, known=_known(config)),
+            imported=Imported(
+                "timm", file_name, architecture=architecture, moving_averages=averaged or None, known=_known(config)
+            ),
         ),
         changed=_before_v3 if _is_before_v3(found) else None,
     )

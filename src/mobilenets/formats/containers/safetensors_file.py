@@ -18,7 +18,7 @@ from mobilenets.model.model import Tensor
 LARGEST_HEADER = 1 << 20
 """Bytes of header beyond which a file is refused; a MobileNet's takes some 20,000."""
 
-_TYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"} | {
+_TYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8", "BOOL": "u1"} | {
     f"{sign.upper()}{8 * size}": f"<{sign}{size}" for sign in "iu" for size in (1, 2, 4, 8)
 }
 

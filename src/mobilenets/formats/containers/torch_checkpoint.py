@@ -12,53 +12,92 @@ import numpy as np
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.safetensors_file import decoded
-from mobilenets.formats.containers.torch_pickle import Storage, StoredTensor, load_pickle
+from mobilenets.formats.containers.torch_pickle import Foreign, Storage, StoredTensor, load_pickle
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.model.model import Tensor
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "net", "state_dict_ema")
-"""Keys under which training scripts put the weights beside the rest of their state."""
+AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
+"""Keys under which training scripts put moving averages of the weights, which are what they evaluate."""
+WRAPPERS = (*AVERAGES, "state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
+"""Keys under which they put the weights beside the rest of their state; of several, the first is taken."""
 
-MOST_DICTIONARIES = 64
-"""Within each other; the state of an optimizer has one for each parameter, and no weights."""
+MOST_WRAPPERS = 4
+"""Within each other."""
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-_SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8, "I32": 4, "U8": 1, "I8": 1}
+_LEGACY_START = b"\x8a\x0a" + _LEGACY_MAGIC.to_bytes(10, "little")
+"""The magic number as a pickle writes it, behind the protocol's number and, from protocol 4 on, a frame's."""
+_SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8, "I32": 4, "U8": 1, "I8": 1, "I16": 2, "BOOL": 1}
 
 
 def is_torch_checkpoint(data: bytes) -> bool:
     """Whether a file looks like one."""
-    return data.startswith(_LEGACY_START) or (data[:2] == b"PK" and b"data.pkl" in data[:512])
+    legacy = data[:1] == b"\x80" and _LEGACY_START in data[:32]
+    return legacy or (data[:2] == b"PK" and b"data.pkl" in data[:512])
 
 
-def read_torch_checkpoint(data: bytes) -> dict[str, Tensor]:
-    """Tensors of a state_dict by name, in the file's order, without prefixes that wrappers of modules add.
+def read_torch_checkpoint(data: bytes) -> tuple[dict[str, Tensor], str]:
+    """Tensors of a state_dict by name, in the file's order, and the key of the checkpoint that they stand under.
+
+    Whatever else the checkpoint holds (an optimizer's state, arguments, metrics) is passed over.
 
     Raises:
-        FormatError: If the file is damaged, refers to anything but tensors, or holds no state_dict.
+        FormatError: If the file is damaged, or holds no state_dict.
     """
     if data[:2] == b"PK":
         state, storages = _archive(data)
     else:
         state, storages = _legacy(data)
-    for wrapper in WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-            break
-    if not isinstance(state, dict):
-        raise FormatError(f"the checkpoint holds a {type(state).__name__}, not a state_dict")
+    found, key = _state_dict(state)
     tensors: dict[str, Tensor] = {}
     total = 0
-    for name, stored in state.items():
+    for name, stored in found.items():
         if not isinstance(stored, StoredTensor) or not isinstance(name, str):
-            raise FormatError(f"{name!r:.80} in the checkpoint is not a tensor; a plain state_dict was expected")
+            continue
         values = _values(name, stored, storages)
         total += values.nbytes
         if total > 2 * len(data):
             raise FormatError(f"{name}: the tensors take more than the file")
-        tensors[name.removeprefix("module.")] = values
-    return tensors
+        tensors[name] = values
+    return tensors, key
+
+
+def _state_dict(state: Any) -> tuple[dict[str, Any], str]:
+    """The dictionary of tensors within a checkpoint, and its key, empty where it is the checkpoint itself.
+
+    Raises:
+        FormatError: If there is none.
+    """
+    key = ""
+    for _ in range(MOST_WRAPPERS):
+        if isinstance(state, Foreign):
+            raise _is_a_module(state)
+        if not isinstance(state, dict):
+            raise FormatError(f"the checkpoint holds a {type(state).__name__}, not a state_dict")
+        if any(isinstance(value, StoredTensor) and str(name).endswith(".weight") for name, value in state.items()):
+            return state, key
+        inner = [name for name in WRAPPERS if isinstance(state.get(name), dict) and state[name]]
+        modules = [state[name] for name in WRAPPERS if isinstance(state.get(name), Foreign)]
+        if not inner and modules:
+            raise _is_a_module(modules[0])
+        if not inner:
+            break
+        key, state = inner[0], state[inner[0]]
+    if any(isinstance(value, StoredTensor) for value in state.values()):
+        return state, key
+    held = ", ".join(f"{name!s:.30} ({_kind(value)})" for name, value in list(state.items())[:6])
+    raise FormatError(f"the checkpoint holds no weights; it holds {held or 'nothing'}. Save model.state_dict()")
+
+
+def _is_a_module(found: Foreign) -> FormatError:
+    return FormatError(
+        f"the checkpoint is a whole pickled object ({found!s:.80}), which only its own Python code can build, and no "
+        "code of a file is run here. Load it there, and save its weights: torch.save(model.state_dict(), 'weights.pt')"
+    )
+
+
+def _kind(value: Any) -> str:
+    return f"{value!s:.60}" if isinstance(value, Foreign) else type(value).__name__
 
 
 def _archive(data: bytes) -> tuple[Any, dict[str, tuple[Storage | None, memoryview]]]:
@@ -78,7 +117,6 @@ def _archive(data: bytes) -> tuple[Any, dict[str, tuple[Storage | None, memoryvi
 
 def _legacy(data: bytes) -> tuple[Any, dict[str, tuple[Storage | None, memoryview]]]:
     file = Bytes(data, "the PyTorch checkpoint")
-    file.expect(0, _LEGACY_START[:2])
     magic, at = load_pickle(file)
     if magic != _LEGACY_MAGIC:
         raise file.error(0, "this is not a PyTorch checkpoint")
@@ -86,36 +124,30 @@ def _legacy(data: bytes) -> tuple[Any, dict[str, tuple[Storage | None, memoryvie
     system, at = load_pickle(file, at)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise file.error(at, "the PyTorch checkpoint is in big-endian order")
-    state, at = load_pickle(file, at)
+    kinds: dict[str, Storage] = {}
+    state, at = load_pickle(file, at, kinds)
     keys, at = load_pickle(file, at)
     if not isinstance(keys, list):
         raise file.error(at, "the list of storages is missing")
-    kinds = {stored.storage.key: stored.storage for stored in _tensors(state, set())}
     storages: dict[str, tuple[Storage | None, memoryview]] = {}
     for key in keys:
         if not isinstance(key, str) or key not in kinds:
             name = key if isinstance(key, str) else f"of type {type(key).__name__}"
             raise file.error(at, f"storage {name:.40} belongs to no tensor")
         count = int.from_bytes(file.take(at, 8), "little", signed=True)
+        if kinds[key].kind not in _SIZES:
+            raise file.error(at, f"storage {key:.40} is a {kinds[key].kind:.40}, whose numbers are not known")
         size = count * _SIZES[kinds[key].kind]
         storages[key] = (kinds[key], file.take(at + 8, size))
         at += 8 + size
     return state, storages
 
 
-def _tensors(state: Any, seen: set[int]) -> list[StoredTensor]:
-    """All tensors in nested dictionaries, each of which is looked into once."""
-    if isinstance(state, StoredTensor):
-        return [state]
-    if not isinstance(state, dict) or id(state) in seen or len(seen) > MOST_DICTIONARIES:
-        return []
-    seen.add(id(state))
-    return [tensor for value in state.values() for tensor in _tensors(value, seen)]
-
-
 def _values(name: str, stored: StoredTensor, storages: dict[str, tuple[Storage | None, memoryview]]) -> Tensor:
     if stored.storage.key not in storages:
         raise FormatError(f"{name} lies in storage {stored.storage.key!r:.40}, which the checkpoint does not hold")
+    if stored.storage.kind not in _SIZES:
+        raise FormatError(f"{name} holds a {stored.storage.kind:.40}, whose numbers are not known")
     raw = storages[stored.storage.key][1]
     size = _SIZES[stored.storage.kind]
     stored_count = len(raw) // size

@@ -1,8 +1,9 @@
 """The pickle inside a PyTorch checkpoint, read without running anything.
 
-Unpickling in general calls whatever the file names. This reader knows the few instructions that PyTorch writes for
-dictionaries of tensors, and the few names that they may refer to; it builds plain data and refuses the rest. Memory
-stays in proportion to the file.
+Unpickling in general calls whatever the file names. This reader calls nothing: it knows the names that tensors and
+dictionaries are written with, builds plain data for them, and puts a :class:`Foreign` in the place of every other
+object (a scheduler's state, the arguments of a training script), whose content it passes over. Memory stays in
+proportion to the file.
 
 Source: the opcodes as documented in CPython's pickletools; ``torch/serialization.py`` for the names.
 """
@@ -10,13 +11,14 @@ Source: the opcodes as documented in CPython's pickletools; ``torch/serializatio
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mobilenets.formats.containers.binary import Bytes
 
-MOST_INSTRUCTIONS = 100_000
-"""A MobileNet's checkpoint takes some 4,000."""
+MOST_INSTRUCTIONS = 400_000
+"""A MobileNet's weights take some 4,000; with their averages and an optimizer's state, up to 100,000."""
 
 _STORAGES = {
     "FloatStorage": "F32",
@@ -27,10 +29,13 @@ _STORAGES = {
     "IntStorage": "I32",
     "ByteStorage": "U8",
     "CharStorage": "I8",
+    "ShortStorage": "I16",
+    "BoolStorage": "BOOL",
 }
 _TENSORS = {("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_tensor")}
-_PARAMETER = ("torch._utils", "_rebuild_parameter")
-_DICTIONARY = ("collections", "OrderedDict")
+_PARAMETERS = {("torch._utils", "_rebuild_parameter"), ("torch._utils", "_rebuild_parameter_with_state")}
+_SUBCLASS = ("torch._tensor", "_rebuild_from_type_v2")
+_DICTIONARIES = {("collections", "OrderedDict"), ("collections", "defaultdict"), ("builtins", "dict")}
 
 
 @dataclass(frozen=True)
@@ -59,35 +64,52 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
-class _Name:
+class Foreign:
+    """An object that is no plain data, or a name: nothing of it is read but what it is called.
+
+    Attributes:
+        module: Where its class or function is defined.
+        name: What that is called.
+    """
+
     module: str
     name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+_UNNAMED = Foreign("an object", "of no name")
 
 
 class _Mark:
     """Where a run of items on the stack begins."""
 
 
-def load_pickle(data: Bytes, offset: int = 0) -> tuple[Any, int]:
-    """Run one pickle.
+def load_pickle(data: Bytes, offset: int = 0, storages: dict[str, Storage] | None = None) -> tuple[Any, int]:
+    """Read one pickle.
 
     Args:
         data: Where it lies.
         offset: Where it begins.
+        storages: Receives every storage that it refers to, by key.
 
     Returns:
-        Plain data (dictionaries, lists, tuples, text, numbers, :class:`StoredTensor`), and the offset behind its end.
+        Plain data (dictionaries, lists, tuples, text, numbers, :class:`StoredTensor`, and :class:`Foreign` for all
+        else), and the offset behind its end. Items of dictionaries whose key is neither text nor an integer are left
+        out.
 
     Raises:
-        FormatError: If it is damaged, or holds anything but plain data and tensors.
+        FormatError: If it is damaged.
     """
-    return _Machine(data, offset).run()
+    return _Machine(data, offset, {} if storages is None else storages).run()
 
 
 class _Machine:
-    def __init__(self, data: Bytes, offset: int) -> None:
-        self._data, self._at = data, offset
+    def __init__(self, data: Bytes, offset: int, storages: dict[str, Storage]) -> None:
+        self._data, self._at, self._storages = data, offset, storages
         self._stack: list[Any] = []
+        self._copied = 0
         self._memo: dict[int, Any] = {}
 
     def run(self) -> tuple[Any, int]:
@@ -177,22 +199,20 @@ class _Machine:
         items = [self._pop() for _ in range(count)]
         self.push(tuple(reversed(items)))
 
+    def skip(self, width: int) -> None:
+        """Pass over bytes, whose number comes first."""
+        size = self._number(width)
+        self._data.take(self._at, size)
+        self._at += size
+        self.push(_UNNAMED)
+
     def global_name(self) -> None:
         module = self._line()
-        self.push(self._allowed(_Name(module, self._line())))
+        self.push(Foreign(module, self._line()))
 
     def stack_global(self) -> None:
         name, module = self._pop(), self._pop()
-        self.push(self._allowed(_Name(str(_key(module)), str(_key(name)))))
-
-    def _allowed(self, name: _Name) -> _Name:
-        pair = (name.module, name.name)
-        storage = name.module in ("torch", "torch.storage") and name.name in _STORAGES
-        if pair in _TENSORS or pair in (_PARAMETER, _DICTIONARY) or storage:
-            return name
-        raise self._data.error(
-            self._at, f"the checkpoint refers to {name.module}.{name.name}; only dictionaries of tensors are read"
-        )
+        self.push(Foreign(str(_key(module)), str(_key(name))))
 
     def put(self, width: int) -> None:
         self._memo[self._number(width)] = self._stack[-1]
@@ -207,44 +227,96 @@ class _Machine:
         what, storage, key, _location, count, *_ = self._pop()
         if what != "storage" or type(count) is not int or count < 0:
             raise ValueError("not a storage")
-        self.push(Storage(str(_key(key)), _STORAGES[storage.name], count))
+        found = Storage(str(_key(key)), _STORAGES.get(storage.name, storage.name), count)
+        self._storages[found.key] = found
+        self.push(found)
 
     def reduce(self) -> None:
+        """Put what a call would make: a tensor or a dictionary; whatever else is called is foreign, and is not."""
         arguments, function = self._pop(), self._pop()
-        pair = (function.module, function.name)
-        if pair == _DICTIONARY:
-            self.push({_key(name): value for name, value in arguments[0]} if arguments else {})
-        elif pair == _PARAMETER:
-            self.push(arguments[0])
-        elif pair in _TENSORS:
-            self.push(_stored_tensor(*arguments[:4]))
-        else:
-            raise ValueError(f"{function.name} is not a function")
+        if not isinstance(function, Foreign):
+            raise ValueError("what is called has no name")
+        made = _made(function, arguments)
+        if isinstance(made, dict):  # a copy, of which a short file could ask for a great many
+            self._copied += len(made)
+            if self._copied > len(self._data):
+                raise self._data.error(self._at, "dictionaries are copied over and over")
+        self.push(made)
+
+    def new_object(self, parts: int) -> None:
+        """An object of a class, whose arguments are passed over."""
+        for _ in range(parts - 1):
+            self._pop()
+        kind = self._pop()
+        if not isinstance(kind, Foreign):
+            raise ValueError("a class has no name")
+        self.push({} if (kind.module, kind.name) in _DICTIONARIES else kind)
 
     def build(self) -> None:
         self._pop()  # attributes of the object below, which plain data has none of
 
     def append(self) -> None:
         value = self._pop()
-        self._stack[-1].append(value)
+        self._extend([value])
 
     def appends(self) -> None:
-        items = self._run_of_items()
-        self._stack[-1].extend(items)
+        self._extend(self._run_of_items())
+
+    def _extend(self, items: list[Any]) -> None:
+        if not isinstance(self._stack[-1], Foreign):
+            self._stack[-1].extend(items)
 
     def set_item(self) -> None:
         value, key = self._pop(), self._pop()
-        self._stack[-1][_key(key)] = value
+        self._update([key, value])
 
     def set_items(self) -> None:
-        items = self._run_of_items()
-        self._stack[-1].update(zip(map(_key, items[0::2]), items[1::2], strict=True))
+        self._update(self._run_of_items())
+
+    def _update(self, items: list[Any]) -> None:
+        if len(items) % 2:
+            raise ValueError("a key without a value")
+        if not isinstance(self._stack[-1], Foreign):
+            self._stack[-1].update(_items(zip(items[0::2], items[1::2], strict=True)))
+
+    def set_of_items(self) -> None:
+        self._run_of_items()
+        self.push(_UNNAMED)
+
+    def duplicate(self) -> None:
+        self.push(self._stack[-1])
+
+
+def _made(function: Foreign, arguments: Any) -> Any:
+    """What a call of a function is to this reader."""
+    pair = (function.module, function.name)
+    if pair in _DICTIONARIES:
+        given = [argument for argument in arguments if isinstance(argument, list | dict)]
+        pairs = given[0].items() if given and isinstance(given[0], dict) else given[0] if given else []
+        return dict(_items(pairs))
+    if pair in _PARAMETERS:
+        return arguments[0]
+    if pair in _TENSORS:
+        return _stored_tensor(*arguments[:4])
+    if pair == _SUBCLASS and (arguments[0].module, arguments[0].name) in _TENSORS:
+        return _stored_tensor(*arguments[2][:4])
+    return function
+
+
+def _items(pairs: Iterable[Any]) -> Iterator[tuple[str | int, Any]]:
+    """Items of a dictionary, less those whose key is of another type than checkpoints have.
+
+    A tuple of one tuple twice, forty times over, would never be done hashing.
+    """
+    for key, value in pairs:
+        if isinstance(key, str | int):
+            yield key, value
 
 
 def _key(value: Any) -> str | int:
-    """A key as checkpoints have them. A tuple of one tuple twice, forty times over, would never be done hashing."""
+    """A name as checkpoints have them."""
     if not isinstance(value, str | int):
-        raise TypeError(f"a key of type {type(value).__name__}")
+        raise TypeError(f"a name of type {type(value).__name__}")
     return value
 
 
@@ -272,6 +344,21 @@ _STEPS = {
     0x47: _Machine.real,
     0x58: lambda machine: machine.text(4),
     0x8C: lambda machine: machine.text(1),
+    0x8D: lambda machine: machine.text(8),
+    0x42: lambda machine: machine.skip(4),
+    0x43: lambda machine: machine.skip(1),
+    0x54: lambda machine: machine.skip(4),
+    0x55: lambda machine: machine.skip(1),
+    0x8E: lambda machine: machine.skip(8),
+    0x96: lambda machine: machine.skip(8),
+    0x8B: lambda machine: machine.skip(4),
+    0x8F: lambda machine: machine.push(_UNNAMED),
+    0x90: lambda machine: machine.appends(),
+    0x91: _Machine.set_of_items,
+    0x32: _Machine.duplicate,
+    0x31: lambda machine: machine._run_of_items() and None,
+    0x81: lambda machine: machine.new_object(2),
+    0x92: lambda machine: machine.new_object(3),
     0x5D: lambda machine: machine.push([]),
     0x7D: lambda machine: machine.push({}),
     0x29: lambda machine: machine.push(()),
