@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import csv
 
+import pytest
+from tests.conftest import shared
+
+from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.published import (
     LATER_RESULTS,
     MACS,
@@ -11,6 +15,7 @@ from mobilenets.architecture.published import (
     PUBLISHED_TABLES,
     RELEASED_MODELS,
     TOP1,
+    WEIGHTS,
     PublishedTable,
 )
 from mobilenets.errors import ArchitectureError
@@ -44,6 +49,25 @@ def test_the_sixteen_released_networks_lose_little_to_eight_bits() -> None:
     assert len({(model.width_multiplier, model.resolution) for model in RELEASED_MODELS}) == 16
     assert all(0 < model.top1 - model.int8_top1 < 2.5 for model in RELEASED_MODELS)
     assert all(model.top5 > model.top1 and model.int8_top5 > model.int8_top1 for model in RELEASED_MODELS)
+
+
+def test_published_weights_are_of_networks_of_the_catalog() -> None:
+    for one in WEIGHTS:
+        assert Specification.parse(one.network).network(classes=2).height >= 96
+        assert 40 < one.top1 < (one.top5 or 100)
+    assert len({(one.short_name, one.network) for one in WEIGHTS}) == len(WEIGHTS)
+
+
+def test_accuracies_are_those_of_timms_results() -> None:
+    figures = {(one.short_name, one.network.rpartition("-")[2]): (one.top1, one.top5) for one in WEIGHTS}
+    known = 0
+    with shared("timm-results.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = (f"timm:{row['model']}", row["img_size"])
+            if key in figures:
+                known += 1
+                assert figures[key] == (float(row["top1"]), float(row["top5"]))
+    assert known >= sum(name.startswith("timm:") for name, _ in figures)
 
 
 def test_every_later_result_names_its_source() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mobilenets.architecture.published import MACS, PARAMETERS, Figure
 from mobilenets.errors import ArchitectureError
+from mobilenets.formats.published import published_source
 from mobilenets.reports.tables import COMPUTED_MACS, COMPUTED_PARAMETERS, FOOTNOTES, TABLE_NAMES, Table, TableRow, table
 
 UNIT = {MACS: 1e6, PARAMETERS: 1e6}
@@ -37,6 +38,31 @@ def test_a_figure_is_confirmed_or_has_a_footnote(number: int) -> None:
                 agrees = confirmed(row.published[published], row.computed.get(computed), published)
                 assert agrees or noted(row, shown, published), (row.label, published)
     assert compared >= 2 * len(shown.rows)
+
+
+@pytest.mark.parametrize("name", ["v2", "v3", "v4"])
+def test_a_figure_of_a_successor_is_confirmed_or_has_a_footnote(name: str) -> None:
+    shown = table(name)
+    for row in shown.rows:
+        for published, computed in shown.columns:
+            if published and computed:
+                agrees = confirmed(row.published[published], row.computed.get(computed), published)
+                assert agrees or noted(row, shown, published), (row.label, published)
+
+
+def test_successors_are_shown_with_what_they_cost() -> None:
+    rows = {row.label: row for name in ("v2", "v3", "v4") for row in table(name).rows}
+    assert len(rows) == 22 + 6 + 3
+    large = rows["large 0.75-224"]
+    assert (large.published["top1_percent"], large.computed) == (73.3, {"macs": 154_560_624, "parameters": 3_993_528})
+
+
+def test_weights_are_listed_by_the_names_that_import_takes() -> None:
+    rows = table("weights").rows
+    assert [row.label for row in rows if row.label == published_source(row.label)] == []
+    best = next(row for row in rows if row.label == "timm:mobilenetv4_conv_small.e2400_r224_in1k")
+    assert best.published == {"resolution": 224, "top1_percent": 73.8}
+    assert best.computed == {"macs_computed_millions": 186}
 
 
 def unconfirmed() -> list[tuple[int, str, str]]:

@@ -29,6 +29,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import (
+    FAMILY_TABLES,
     FILTER,
     INPUT_SIZE,
     LATER_RESULTS,
@@ -41,6 +42,8 @@ from mobilenets.architecture.published import (
     RELEASED_SOURCE,
     STRIDE,
     TOP1,
+    WEIGHTS,
+    FamilyTable,
     Figure,
     PublishedRow,
     PublishedTable,
@@ -50,6 +53,7 @@ from mobilenets.errors import ArchitectureError
 Figures = Mapping[str, Figure]
 """Figures by name."""
 
+MACS_COMPUTED_MILLIONS = "macs_computed_millions"
 COMPUTED_MACS, COMPUTED_PARAMETERS = "macs", "parameters"
 """Exact counts, in ones, beside published millions."""
 
@@ -83,7 +87,7 @@ class Table:
     """One table, ready to be printed.
 
     Attributes:
-        name: Number in the paper, or ``released`` or ``later``.
+        name: Number in the paper, or one of the other :data:`TABLE_NAMES`.
         caption: What it is about.
         source: Where the published figures come from.
         columns: What the columns hold, in order.
@@ -120,16 +124,16 @@ class Table:
         }
 
 
-RELEASED, LATER = "released", "later"
+RELEASED, LATER, FETCHED = "released", "later", "weights"
 TOP5, INT8_TOP1, INT8_TOP5 = "top5_percent", "int8_top1_percent", "int8_top5_percent"
 WIDTH, RESOLUTION = "width_multiplier", "resolution"
 
-TABLE_NAMES = (*map(str, PUBLISHED_TABLES), RELEASED, LATER)
-"""Every table there is: 1 to 14, the sixteen released networks, and later results."""
+TABLE_NAMES = (*map(str, PUBLISHED_TABLES), RELEASED, LATER, *FAMILY_TABLES, FETCHED)
+"""Every table there is: 1 to 14, the sixteen released networks, later results, V2 to V4, and weights to be fetched."""
 
 
 def table(name: str) -> Table:
-    """A table by its number in the paper, or ``released`` or ``later``.
+    """A table by its number in the paper, or ``released``, ``later``, ``v2``, ``v3``, ``v4`` or ``weights``.
 
     Raises:
         ArchitectureError: If there is no such table.
@@ -141,6 +145,10 @@ def table(name: str) -> Table:
         return _released()
     if name == LATER:
         return _later()
+    if name in FAMILY_TABLES:
+        return _family(FAMILY_TABLES[name])
+    if name == FETCHED:
+        return _weights()
     if not name.isdecimal() or int(name) not in PUBLISHED_TABLES:
         raise ArchitectureError(f"there is no table {name!r}; known are {', '.join(TABLE_NAMES)}")
     published = PUBLISHED_TABLES[int(name)]
@@ -238,6 +246,103 @@ def _later() -> Table:
         caption="Later ImageNet results on the same architecture",
         source="named in the footnotes",
         columns=tuple(map(Column, (WIDTH, RESOLUTION, MACS, TOP1))),
+        rows=tuple(rows),
+        notes=tuple(sources),
+        column_notes={},
+    )
+
+
+_OF_TIMM = "Counted beside it is the network that timm has weights of, which follows the authors' own code."
+
+_FAMILY_NOTES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "v2": (
+        ("", MACS, "Cut off behind the millions, not rounded."),
+        ("", PARAMETERS, "Without γ and β of the batch norms, which are counted beside it."),
+    ),
+    "v3": (
+        ("large 1-224", PARAMETERS, "The exact count is 5.5 million."),
+        ("small 1-224", MACS, "Its paper, in Table 3, has 56 million, and 2.5 million parameters."),
+        ("small 1-224", PARAMETERS, "Its paper, in Table 3, has 56 million, and 2.5 million parameters."),
+        ("small 0.75-224", MACS, "The exact count is 43 million."),
+        ("small 0.75-224", PARAMETERS, "Its paper, in Table 3, has 2.0 million."),
+        ("small minimalistic 1-224", MACS, "The exact count is 52 million."),
+    ),
+    "v4": (
+        ("", MACS, "Printed in billions, to one digit behind the point."),
+        ("conv medium 1-256", PARAMETERS, _OF_TIMM),
+        ("conv large 1-384", MACS, _OF_TIMM),
+        ("conv large 1-384", PARAMETERS, _OF_TIMM),
+    ),
+}
+"""Footnotes of each family's table: (row or empty for the whole column, column, text)."""
+
+
+def _family(family: FamilyTable) -> Table:
+    """What the authors of a successor published, and what is counted."""
+    notes = list(dict.fromkeys(text for _, _, text in _FAMILY_NOTES[family.name]))
+    places: dict[str, dict[str, tuple[int, ...]]] = {}
+    for label, column, text in _FAMILY_NOTES[family.name]:
+        places.setdefault(label, {})[column] = (notes.index(text) + 1,)
+    rows = [
+        TableRow(
+            label=_in_family(one.network),
+            published={
+                TOP1: one.top1,
+                TOP5: one.top5,
+                MACS: one.million_macs,
+                PARAMETERS: one.million_parameters,
+            },
+            computed=counts(cost(Specification.parse(one.network).network())),
+            notes=places.get(_in_family(one.network), {}),
+        )
+        for one in family.rows
+    ]
+    with_top5 = any(one.top5 is not None for one in family.rows)
+    return Table(
+        name=family.name,
+        caption=family.caption,
+        source=family.source,
+        columns=(
+            Column(TOP1),
+            *([Column(TOP5)] if with_top5 else []),
+            Column(MACS, COMPUTED_MACS),
+            Column(PARAMETERS, COMPUTED_PARAMETERS),
+        ),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        column_notes=places.get("", {}),
+    )
+
+
+def _in_family(network: str) -> str:
+    """What a network is called among its family's.
+
+    >>> _in_family("mobilenet_v3_large_minimalistic@1-224"), _in_family("mobilenet_v2@0.5-96")
+    ('large minimalistic 1-224', '0.5-96')
+    """
+    name, _, size = network.partition("@")
+    return " ".join([*name.split("_")[2:], size])
+
+
+def _weights() -> Table:
+    """Weights that can be fetched, by family and cost; what they cost is counted."""
+    sources = list(dict.fromkeys(one.source for one in WEIGHTS))
+    rows = []
+    for one in WEIGHTS:
+        network = Specification.parse(one.network).network()
+        rows.append(
+            TableRow(
+                label=one.short_name,
+                published={RESOLUTION: network.height, TOP1: round(one.top1, 1)},
+                computed={MACS_COMPUTED_MILLIONS: round(cost(network).macs / 1e6)},
+                notes={"": (sources.index(one.source) + 1,)},
+            )
+        )
+    return Table(
+        name=FETCHED,
+        caption="Weights of all families on ImageNet, by the names that import takes",
+        source="named in the footnotes; the resolution is that of the test",
+        columns=(Column(RESOLUTION), Column(TOP1), Column(None, MACS_COMPUTED_MILLIONS)),
         rows=tuple(rows),
         notes=tuple(sources),
         column_notes={},
