@@ -16,6 +16,7 @@ import numpy as np
 
 from mobilenets.base.arguments import is_number, word_of
 from mobilenets.errors import FormatError, ModelError
+from mobilenets.formats.normalizing_layer import inner_scaling, with_inner_scaling
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
 from mobilenets.model.provenance import Imported, Provenance
@@ -72,12 +73,18 @@ class PreprocessingOptions:
         Raises:
             FormatError: If a value is no such thing, or contradicts the integers of an int8 Model.
         """
-        preprocessing, before = self._applied(model.preprocessing), model.preprocessing
-        if model.quantization is not None:
+        inside, before = inner_scaling(model), model.preprocessing
+        preprocessing = self._applied(before if inside is None else replace(before, mean=inside.mean, std=inside.std))
+        scaling = preprocessing
+        if inside is not None:
+            if self.input_scaling is not None:
+                model = with_inner_scaling(model, preprocessing)
+            preprocessing = replace(preprocessing, mean=before.mean, std=before.std)
+        elif model.quantization is not None:
             if not _same_scaling(preprocessing, before):
                 raise _contradiction(before)
             preprocessing = replace(preprocessing, mean=before.mean, std=before.std)
-        known, values = known_parts(model), _values(preprocessing)
+        known, values = known_parts(model), _values(scaling)
         parts = {
             part: {"value": values[part], "from": GIVEN if vars(self)[part] is not None else known.get(part, ASSUMED)}
             for part in PARTS
@@ -175,8 +182,9 @@ def assumption(model: Model) -> str | None:
     """What is to be said where the scaling of an imported network's pixels is assumed; None where it is not."""
     if sources(model).get("input_scaling") != ASSUMED:
         return None
+    scaling = scaling_name(inner_scaling(model) or model.preprocessing)
     return (
-        f"the file does not say how pixels are scaled; {scaling_name(model.preprocessing)} is assumed. If the network "
+        f"the file does not say how pixels are scaled; {scaling} is assumed. If the network "
         "was trained on another scaling its answers are wrong: say it with --input-scaling"
     )
 

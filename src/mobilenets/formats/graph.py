@@ -326,7 +326,10 @@ class Graph:
         """
         if activation is Activation.NONE:
             return
-        if layer not in self.layers or self.layers[layer].activation is not Activation.NONE:
+        before = self.layers[layer].activation if layer in self.layers else None
+        if before is Activation.RELU and activation in (Activation.RELU, Activation.RELU6):
+            before = Activation.NONE  # which they contain
+        if before is not Activation.NONE:
             raise FormatError(f"{node}: no layer can take this activation function")
         self._change(layer, activation=activation)
 

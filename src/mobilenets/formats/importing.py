@@ -28,6 +28,7 @@ from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.download import fetch, fetch_from_hub
 from mobilenets.formats.format import Resolution
 from mobilenets.formats.input_statistics import scaling_by_statistics
+from mobilenets.formats.normalizing_layer import inner_scaling
 from mobilenets.formats.published import KERAS_ADDRESS, TORCHVISION_CROPS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
@@ -97,7 +98,11 @@ def import_model(
         names = imagenet_labels(len(task.labels))
         model = replace(model, task=with_labels(task, names)) if names else model
     model = _as_published(model, origin)
-    model = preprocessing.apply(dequantize(_with_evidence(model)) if dequantized else _with_evidence(model))
+    model = _with_evidence(model)
+    # Where the first layer holds the scaling of pixels, only its integers know it.
+    scaled_inside = inner_scaling(model) is not None
+    model = preprocessing.apply(dequantize(model) if dequantized and not scaled_inside else model)
+    model = dequantize(model) if dequantized else model
     provenance = Provenance.of(model)
     imported = replace(provenance.imported or Imported(), source=origin)
     if path.is_file():
@@ -192,7 +197,8 @@ def recognition(model: Model) -> dict[str, Any]:
 def _preprocessing_facts(model: Model) -> dict[str, str]:
     """Each part of the preprocessing, and in brackets where it comes from."""
     preprocessing, known = model.preprocessing, sources(model)
-    name, computed = scaling_name(preprocessing), formula(preprocessing)
+    scaling = inner_scaling(model) or preprocessing
+    name, computed = scaling_name(scaling), formula(scaling)
     values = {
         "input_scaling": computed if name == computed else f"{name}: {computed}",
         "crop": f"{preprocessing.crop_fraction:.4g}",

@@ -122,8 +122,8 @@ _ROWS = (
         Reader(
             is_onnx,
             from_onnx,
-            covers="what this package writes; MobileNet V1 as torch exports it (by either exporter, batch norms folded "
-            "or not)",
+            covers="what this package writes; MobileNets as torch exports them (by either exporter, batch norms folded "
+            "or not), and as `quantize_static` quantizes them (QDQ)",
             assumes="input scaling: −1 … 1 where there is ReLU6, ImageNet's where there is ReLU",
         ),
         Writer(

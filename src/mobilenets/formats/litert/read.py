@@ -31,6 +31,7 @@ from mobilenets.formats.graph import renamed_tensors
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
+from mobilenets.formats.normalizing_layer import pixel_preprocessing
 from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
@@ -233,12 +234,6 @@ def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | Non
             red_std, green_std, blue_std = (float(np.round(value / 255, 7)) for value in np.broadcast_to(std, 3))
             return Preprocessing(mean=(red, green, blue), std=(red_std, green_std, blue_std))
     return None
-
-
-def pixel_preprocessing(quantization: TensorQuantization) -> Preprocessing:
-    """The normalization under which an input's bytes are the pixels themselves."""
-    mean, std = quantization.zero_point / 255, 1 / (255 * quantization.scale)
-    return Preprocessing(mean=(mean, mean, mean), std=(std, std, std))
 
 
 def _with_linear_classifier(

@@ -1,8 +1,9 @@
-"""ONNX → Model: the graphs that this project writes, and MobileNet V1 as torch exports it.
+"""ONNX → Model: the graphs that this project writes, and MobileNets as torch exports and onnxruntime quantizes them.
 
 A graph of this project comes back exactly, int8 included, by its description. Any other is read node by node: float32
 (N, 3, height, width) goes in, and padding, batch norm and activation may stand alone or be folded already. Such a graph
-does not say how images were normalized; see :func:`from_onnx`.
+does not say how images were normalized; see :func:`from_onnx`. One with pairs of QuantizeLinear and DequantizeLinear
+becomes an int8 Model with its integers, whose outputs are real: see :mod:`mobilenets.formats.onnx.quantized`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Padding
+from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Layer, Padding
+from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.description import FIELDS, Description
 from mobilenets.formats.graph import Graph, Step, Value, renamed_tensors
+from mobilenets.formats.normalizing_layer import UNSCALED, pixel_preprocessing, with_normalized_input
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
+from mobilenets.formats.onnx.quantized import (
+    Made,
+    Numbers,
+    is_quantized,
+    layer_numbers,
+    model_parameters,
+    quantization,
+    rectified,
+    without_pairs,
+)
 from mobilenets.formats.pytorch import IMAGENET
 from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
-from mobilenets.model.model import Model, Tensor
+from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, with_labels
@@ -51,13 +64,16 @@ def from_onnx(
     """
     source = source_of(source)
     graph = read_onnx(source.data)
-    if set(FIELDS) <= graph.metadata.keys():
-        model = _described(graph)
+    description = Description(graph.metadata) if set(FIELDS) <= graph.metadata.keys() else None
+    if description is None:
+        model = _undescribed(graph, source.path.name, preprocessing)
+        preprocessing = None
+    elif description.quantization is None and is_quantized(graph):
+        # A float32 file of this project that something else has quantized: what images and classes mean still holds.
+        model = _undescribed(graph, source.path.name, preprocessing or description.preprocessing, known=True)
+        model, preprocessing = _meaning(model, description), None
     else:
-        model = _Reader(graph).model(source.path.name)
-        if preprocessing is None:
-            activations = {layer.activation for layer in model.network.layers}
-            preprocessing = Preprocessing() if Activation.RELU6 in activations else IMAGENET
+        model = _described(graph, description)
     try:
         if labels is not None:
             model = replace(model, task=with_labels(model.task, labels))
@@ -66,8 +82,40 @@ def from_onnx(
         raise FormatError(str(error)) from None
 
 
-def _described(graph: OnnxGraph) -> Model:
-    description = Description(graph.metadata)
+def _undescribed(
+    graph: OnnxGraph, file_name: str, preprocessing: Preprocessing | None, *, known: bool = False
+) -> Model:
+    """The Model of a graph whose nodes nobody described.
+
+    Args:
+        graph: The graph.
+        file_name: The file's name.
+        preprocessing: How images become input; None for what is usual.
+        known: Whether the file says so.
+    """
+    if is_quantized(graph):
+        graph, numbers = without_pairs(graph)
+        return _Reader(graph, numbers).quantized_model(file_name, preprocessing, known=known)
+    model = _Reader(graph).model(file_name)
+    return replace(model, preprocessing=preprocessing or _usual_preprocessing(model.network))
+
+
+def _usual_preprocessing(network: Network) -> Preprocessing:
+    activations = {layer.activation for layer in network.layers}
+    return Preprocessing() if Activation.RELU6 in activations else IMAGENET
+
+
+def _meaning(model: Model, description: Description) -> Model:
+    """A Model with the task of a description, and its way to crop and resize."""
+    described = description.preprocessing
+    kept = replace(described, mean=model.preprocessing.mean, std=model.preprocessing.std)
+    try:
+        return replace(model, task=description.task, preprocessing=kept)
+    except ModelError as error:
+        raise FormatError(str(error)) from None
+
+
+def _described(graph: OnnxGraph, description: Description) -> Model:
     model = description.model(graph.constants)
     weighted = sum(layer.has_weight for layer in model.network.layers)
     operators = sum(node.operator in ("Conv", "Gemm", "MatMul") for node in graph.nodes)
@@ -84,18 +132,59 @@ def _described(graph: OnnxGraph) -> Model:
 @dataclass
 class _Reader:
     file: OnnxGraph
+    numbers: Numbers = field(default_factory=Numbers)
+    """Scales and zero points of a quantized graph."""
     values: dict[str, Value] = field(default_factory=dict)
     """What a tensor stands for, by its name."""
     shapes: set[str] = field(default_factory=set)
     """Tensors that hold shapes."""
+    made: list[Made] = field(default_factory=list)
+    """Activations in the order in which they were read."""
 
     def model(self, file_name: str) -> Model:
         """Read everything."""
+        network, tensors = self.read()
+        parameters = {tensor: float32(found) for tensor, found in tensors.items()}
+        try:
+            provenance = Provenance(imported=Imported("onnx", file_name)).encode()
+            return Model(network, parameters, Classification.numbered(network), provenance=provenance)
+        except ModelError as error:
+            raise FormatError(str(error)) from None
+
+    def quantized_model(self, file_name: str, preprocessing: Preprocessing | None, *, known: bool = False) -> Model:
+        """Read everything, with the integers of weights and the scales of activations."""
+        network, tensors = self.read()
+        after, before = layer_numbers(network, self.made, self.numbers)
+        network = rectified(network, after)
+        parameters = model_parameters(network, tensors, self.numbers, after)
+        biased = tuple(_with_bias(layer) for layer in network.layers)
+        network, held = replace(network, layers=biased), quantization(network, after, before)
+        logits, imported = after.get(network.outputs[0]), Imported("onnx", file_name)
+        if logits is not None and network.outputs[0] not in held.activations:
+            imported = replace(imported, logits_scale=logits.scale, logits_zero_point=logits.zero_point)
+        if self.numbers.float_input:
+            scaling = preprocessing or _usual_preprocessing(network)
+            network, parameters, held = with_normalized_input(network, parameters, held, scaling)
+            scaled = UNSCALED
+            imported = replace(imported, known={"input_scaling": "the Model that was quantized"} if known else None)
+        else:
+            scaled = pixel_preprocessing(held.activations[INPUT])
+            imported = replace(imported, known={"input_scaling": "its quantized input"})
+        try:
+            task, provenance = Classification.numbered(network), Provenance(imported=imported).encode()
+            return Model(network, parameters, task, scaled, held, provenance)
+        except ModelError as error:
+            raise FormatError(str(error)) from None
+
+    def read(self) -> tuple[Network, dict[str, NamedTensor]]:
+        """The network and its tensors, under the catalog's names where it is one of them."""
         if len(self.file.inputs) != 1 or not self.file.outputs:
             raise FormatError(f"the ONNX graph has inputs {', '.join(self.file.inputs)}; one image goes in")
         ((name, shape),) = self.file.inputs.items()
         if len(shape) != 4 or None in shape[1:]:
             raise FormatError(f"the input {name!r} has shape {shape}; (N, 3, height, width) was expected")
+        if self._is_channels_last(name):
+            shape = (shape[0], shape[3], *shape[1:3])
         channels, height, width = (size or 0 for size in shape[1:])
         self.graph = Graph(height=height, width=width, channels=channels)
         if channels != RGB_CHANNELS:
@@ -103,6 +192,7 @@ class _Reader:
                 f"the input {name!r} has shape {shape}; {RGB_CHANNELS} channels in the second place were expected"
             )
         self.values[name] = Value(INPUT)
+        self.made.append(Made(name, INPUT, Activation.NONE, partial=False))
         self.constants = dict(self.file.constants)
         self.readers: dict[str, int] = {}
         for node in self.file.nodes:
@@ -114,16 +204,15 @@ class _Reader:
         network, names = recognized(self.graph.network(self.file.name, outputs))
         tensors = renamed_tensors(self.graph.tensors, names)
         needed = network.parameter_shapes()
-        parameters: dict[str, Tensor] = {}
         for tensor, found in tensors.items():
             if found.value.shape != needed.get(tensor):
                 raise FormatError(f"{found.source} has shape {found.value.shape}; it needs {needed.get(tensor)}")
-            parameters[tensor] = float32(found)
-        try:
-            provenance = Provenance(imported=Imported("onnx", file_name)).encode()
-            return Model(network, parameters, Classification.numbered(network), provenance=provenance)
-        except ModelError as error:
-            raise FormatError(str(error)) from None
+        self.made = [replace(one, layer=names.get(one.layer, one.layer)) for one in self.made]
+        return network, tensors
+
+    def _is_channels_last(self, name: str) -> bool:
+        """Whether the input is (N, height, width, 3): a node turns it to the layout that networks read."""
+        return any(node.operator == "Transpose" and name in node.inputs for node in self.file.nodes)
 
     def _value(self, tensor: str, node: str) -> Value:
         if tensor not in self.values:
@@ -175,11 +264,15 @@ class _Reader:
                 made = Value(self._average(node))
             case "Softmax":
                 made = self._softmax(node)
+            case "Transpose" if self._source(node) == Value(INPUT) and node.attributes.get("perm") == [0, 3, 1, 2]:
+                made = self._source(node)
             case operator if operator in _PASSED:
                 made = self._value(node.input(0), node.name)
             case _:
                 raise FormatError(f"{node.name} is a {node.operator}, which this package does not read")
         self.values[out] = made
+        activation = Activation.NONE if made.layer == INPUT else self.graph.layers[made.layer].activation
+        self.made.append(Made(out, made.layer, activation, partial=made.step is not Step.NONE))
 
     def _is_shape(self, node: Node) -> bool:
         """Whether a node computes a shape and not an activation."""
@@ -199,6 +292,7 @@ class _Reader:
 
     def _convolution(self, node: Node) -> str:
         weight = self._constant(node, 1)
+        self.numbers.check_axis(node, weight, 0)
         name, stride, padding = _layer_name(node), *self._window(node, weight.value.shape[2:])
         groups = node.attributes.get("group", 1)
         if not isinstance(groups, int) or groups < 1:
@@ -300,6 +394,7 @@ class _Reader:
         attributes = node.attributes
         if attributes.get("transA") or attributes.get("alpha", 1.0) != 1 or attributes.get("beta", 1.0) != 1:
             raise FormatError(f"{node.name} scales or transposes what it reads, which no Model does")
+        self.numbers.check_axis(node, weight, 0 if attributes.get("transB") else 1)
         if not attributes.get("transB"):
             weight = replace(weight, value=weight.value.T)
         layer = self.graph.linear(_layer_name(node), source, weight)
@@ -362,6 +457,10 @@ class _Reader:
         if node.outputs[0] not in self.file.outputs:
             raise FormatError(f"{node.name} is a softmax in the middle of the network")
         return self._source(node)
+
+
+def _with_bias(layer: Layer) -> Layer:
+    return replace(layer, bias=True) if layer.has_weight else layer  # type: ignore[call-arg]
 
 
 def _layer_name(node: Node) -> str:
