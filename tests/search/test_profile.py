@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,16 @@ from tests.support.profiles import quadratic_profile
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.cli.main import main
 from mobilenets.engine.session import Session
+from mobilenets.engine.steadiness import Steadiness
 from mobilenets.errors import PlanningError
 from mobilenets.model.file import save
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import predicted_file_bytes, published_candidates
 from mobilenets.search.frontier import choose
 from mobilenets.search.measuring import measure_profile, synthetic_model
-from mobilenets.search.plan import plan
+from mobilenets.search.plan import check_trusted, plan
 from mobilenets.search.profile import DeviceProfile, Point
 from mobilenets.search.search import search
 
@@ -62,6 +66,34 @@ def test_a_smaller_last_layer_is_quicker_by_what_was_measured() -> None:
 def test_a_profile_survives_its_file(tmp_path: Path) -> None:
     quadratic_profile().save(tmp_path / "device.json")
     assert DeviceProfile.load(tmp_path / "device.json") == quadratic_profile()
+    measured = replace(quadratic_profile(), steadiness=Steadiness(500, 40, 1, 1.4, 2, 1))
+    measured.save(tmp_path / "device.json")
+    assert DeviceProfile.load(tmp_path / "device.json") == measured
+    older = {name: value for name, value in measured.to_json().items() if name != "steadiness"}
+    (tmp_path / "device.json").write_text(json.dumps(older))
+    assert DeviceProfile.load(tmp_path / "device.json") == quadratic_profile()
+    (tmp_path / "device.json").write_text(json.dumps(older | {"steadiness": {"runs": "many"}}))
+    with pytest.raises(PlanningError, match="damaged device profile"):
+        DeviceProfile.load(tmp_path / "device.json")
+
+
+def test_latencies_that_say_nothing_of_a_network_choose_none() -> None:
+    calm, crowded = Steadiness(500, 0, 0, 0.2, 2, 1), Steadiness(500, 0, 0, 1.9, 2, 2)
+    check_trusted(calm)
+    check_trusted(None)
+    check_trusted(replace(crowded, threads=1))
+    with pytest.raises(PlanningError, match=r"used 1.9 of 2 processors.*not to be trusted.*--device"):
+        check_trusted(crowded)
+
+
+def test_plan_says_what_was_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = replace(quadratic_profile(), steadiness=Steadiness(500, 40, 1, 1.9, 2, 1))
+    profile.save(tmp_path / "device.json")
+    with suppress(SystemExit):
+        main(["plan", "--device", str(tmp_path / "device.json"), "--precision", "float32"])
+    assert "measured while other processes were in the way" in " ".join(capsys.readouterr().out.split())
+    result = plan(precisions="float32", device=profile)
+    assert result.to_json()["steadiness"]["by_processor_time"] == 1
 
 
 def test_a_profile_names_the_architecture_that_it_measured(tmp_path: Path) -> None:

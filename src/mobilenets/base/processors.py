@@ -36,6 +36,34 @@ def cgroup_quota(root: str | PathLike[str] = "/sys/fs/cgroup") -> float | None:
     return quota / period if quota > 0 and period > 0 else None
 
 
+def affine_processors() -> set[int]:
+    """Numbers of the processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def other_processes_seconds(stat: str | PathLike[str] = "/proc/stat") -> float | None:
+    """Processor time that other processes have used on the processors that this one may run on, since some moment.
+
+    Args:
+        stat: Where Linux counts it.
+
+    Returns:
+        Seconds, of which differences mean something; None where nothing counts them.
+    """
+    try:
+        lines = _read(stat).splitlines()
+        counts = {line.split()[0]: [int(value) for value in line.split()[1:]] for line in lines if line[:3] == "cpu"}
+        own = [counts[f"cpu{number}"] for number in affine_processors()]
+        # user, nice, system, idle, iowait, irq, softirq, steal
+        ticks = sum(sum(values[:3]) + sum(values[5:8]) for values in own)
+        used = os.times()
+        return ticks / os.sysconf("SC_CLK_TCK") - used.user - used.system
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+
+
 def _read(path: str | PathLike[str]) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()

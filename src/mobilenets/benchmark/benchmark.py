@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mobilenets.benchmark.peak_memory import peak_megabytes
 from mobilenets.benchmark.race import Timing, fastest_peers, race
 from mobilenets.benchmark.runtimes import CONTESTANTS, OURS, QUANTIZERS, Contestant
 from mobilenets.engine.session import Session, chosen_instruction_set, measured_peak
+from mobilenets.engine.steadiness import Surroundings
 from mobilenets.engine.timing import random_pixels
 from mobilenets.errors import EngineError, MobileNetsError
 from mobilenets.model.file import load, save
@@ -40,12 +41,14 @@ class BenchmarkResult:
             it is the faster of the runtime's models (``fastest``).
         not_timed: Those that answer differently.
         layers: Time of every layer on one thread, where that was asked for.
+        warnings: What was in the way, where other processes wanted the processors too.
     """
 
     machine: dict[str, Any]
     runs: list[dict[str, Any]]
     not_timed: list[dict[str, Any]]
     layers: list[dict[str, Any]]
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """All parts by name."""
@@ -93,10 +96,14 @@ def benchmark(
     images = random_pixels(loaded.network, max(CALIBRATION_IMAGES, batch)) if images is None else images
     runs: list[dict[str, Any]] = []
     not_timed: list[dict[str, Any]] = []
+    warnings: list[str] = []
     for count in threads:
         contestants = gather(loaded, against, count, images, progress)
         pixels, integer = random_pixels(loaded.network, batch), loaded.quantization is not None
+        surroundings = Surroundings()
         timings = race(contestants, pixels, seconds=seconds * len(contestants), integer=integer, images=images)
+        if (warning := surroundings.steadiness([], count).warning) is not None:
+            warnings.append(f"on {plural(count, 'thread')} {warning}")
         fastest = fastest_peers(timings)
         for timing in timings:
             if timing.timed:
@@ -105,7 +112,7 @@ def benchmark(
                 not_timed.append(_identity(timing, count))
                 progress.note(f"{timing.label} answers differently on {plural(count, 'thread')} and is not timed")
     _measure_memory(loaded, model, runs)
-    return BenchmarkResult(_machine(loaded), runs, not_timed, _layers(loaded) if layers else [])
+    return BenchmarkResult(_machine(loaded), runs, not_timed, _layers(loaded) if layers else [], warnings)
 
 
 def gather(

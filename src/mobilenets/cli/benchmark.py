@@ -66,6 +66,8 @@ def command(
         print_json(result.to_json())
         return
     _print(result.machine, result.runs, result.not_timed)
+    for warning in result.warnings:
+        results().print(f"Warning: {warning}.", highlight=False, width=80)
     if result.layers:
         _print_layers(result.layers)
 

@@ -106,4 +106,6 @@ def _print(result: PlanResult) -> None:
         )
     console.print(f"{result.device}; {result.accuracy_of}")
     console.print(table)
+    if result.steadiness is not None and result.steadiness.warning is not None:
+        console.print(f"\nmeasured while {result.steadiness.warning}", highlight=False)
     console.print(f"\n· on the frontier   → {result.choice}: {result.reason}")

@@ -13,9 +13,6 @@ from mobilenets.cli.output_file import OutputFile
 from mobilenets.search.measuring import measure_profile
 from mobilenets.search.profile import DeviceProfile, check_profile_path
 
-DISTURBED = 1.5
-"""A median so many times the shortest time was not measured on an idle machine."""
-
 
 @click.command("profile")
 @click.option(
@@ -61,9 +58,5 @@ def _print(profile: DeviceProfile) -> None:
     error = profile.interpolation_error
     if error is not None:
         console.print(f"\nBetween these sizes, interpolation errs by {100 * error:.1f} % at the median.")
-    slower = [point.median_ms / point.minimum_ms for point in profile.points]
-    if sum(factor > DISTURBED for factor in slower) > len(slower) / 10:
-        console.print(
-            f"Other work was in the way: medians are up to {max(slower):.1f} times the shortest times. Measure again "
-            "when the machine is idle."
-        )
+    if profile.steadiness is not None and profile.steadiness.warning is not None:
+        console.print(f"\nMeasured while {profile.steadiness.warning}.", highlight=False)

@@ -11,6 +11,7 @@ import numpy as np
 
 from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.engine.steadiness import RunTimes, Steadiness, Surroundings
 from mobilenets.model.preprocessing import Pixels
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 10
 """Turns of every Session."""
+EXTRA_ROUNDS = 2
+"""Times as many turns again, at most, for what is interrupted in nearly every run."""
 SECONDS_PER_TURN = 0.025
 """One Session runs at least this long before the next has its turn."""
 
@@ -86,27 +89,53 @@ def repeat(run: Callable[[], object], *, seconds: float, warm_up: int = 1) -> li
             return times
 
 
+@dataclass(frozen=True)
+class SessionTimes:
+    """Times of single images through several Sessions.
+
+    Attributes:
+        ms: For each Session, the milliseconds of every image that counts; see :class:`RunTimes`.
+        steadiness: What was in the way.
+    """
+
+    ms: list[list[float]]
+    steadiness: Steadiness
+
+
 def time_sessions(
     sessions: Sequence[Session], *, rounds: int = ROUNDS, progress: Progress = SILENT
 ) -> list[list[float]]:
+    """Time single images through each Session; see :func:`measure_sessions`.
+
+    Returns:
+        For each Session, the milliseconds of every image that counts.
+    """
+    return measure_sessions(sessions, rounds=rounds, progress=progress).ms
+
+
+def measure_sessions(sessions: Sequence[Session], *, rounds: int = ROUNDS, progress: Progress = SILENT) -> SessionTimes:
     """Time single images through each Session. The Sessions take turns, so that other work hits all of them alike.
+
+    Runs that another process interrupts do not count. A Session with hardly any others has up to twice as many turns
+    more, and then the processor time of its runs counts.
 
     Args:
         sessions: Those to measure.
         rounds: Turns of each.
         progress: Receives progress updates.
-
-    Returns:
-        For each Session, the milliseconds of every image.
     """
-    times: list[list[float]] = [[] for _ in sessions]
+    times = [RunTimes(used=[] if session.threads == 1 else None) for session in sessions]
+    surroundings = Surroundings()
     with progress.task("measuring", rounds * len(sessions), "turns") as task:
-        for _ in range(rounds):
+        for number in range(rounds * (1 + EXTRA_ROUNDS)):
             for session, spent in zip(sessions, times, strict=True):
-                pixels = random_pixels(session.model.network)
-                spent.extend(1e3 * seconds for seconds in repeat(_runner(session, pixels), seconds=SECONDS_PER_TURN))
-                task.advance()
-    return times
+                if number < rounds or not spent.enough:
+                    run = _runner(session, random_pixels(session.model.network))
+                    spent.repeat(run, seconds=SECONDS_PER_TURN)
+                if number < rounds:
+                    task.advance()
+    steadiness = surroundings.steadiness(times, max((session.threads for session in sessions), default=1))
+    return SessionTimes([[1e3 * seconds for seconds in spent.trusted] for spent in times], steadiness)
 
 
 def _runner(session: Session, pixels: Pixels) -> Callable[[], object]:

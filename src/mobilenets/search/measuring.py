@@ -17,7 +17,8 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.engine.session import Session
-from mobilenets.engine.timing import ROUNDS, time_sessions
+from mobilenets.engine.steadiness import Steadiness
+from mobilenets.engine.timing import ROUNDS, measure_sessions
 from mobilenets.errors import PlanningError
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import Model, parameter_types
@@ -80,7 +81,7 @@ def measure_profile(
         grid += [(width, min(resolutions), *setting, few) for width in widths for setting in settings]
     places = _between(sorted(widths), sorted(resolutions)) if checked else []
     between = [(*place, *setting, few) for place in places for setting in settings]
-    points = measure([*grid, *between], architecture=architecture, rounds=rounds, progress=progress)
+    points, steadiness = measure([*grid, *between], architecture=architecture, rounds=rounds, progress=progress)
     return DeviceProfile(
         device=processor_name(),
         engine=Session(
@@ -89,6 +90,7 @@ def measure_profile(
         architecture=architecture,
         points=tuple(points[: len(grid)]),
         checks=tuple(points[len(grid) :]),
+        steadiness=steadiness,
     )
 
 
@@ -110,18 +112,19 @@ def measure(
     architecture: str = ARCHITECTURE,
     rounds: int = ROUNDS,
     progress: Progress = SILENT,
-) -> list[Point]:
-    """Measure the latency of one image for each (α, resolution, precision, threads, classes)."""
+) -> tuple[list[Point], Steadiness]:
+    """Measure the latency of one image for each (α, resolution, precision, threads, classes), and how steadily."""
     wanted = list(settings)
     sessions = [
         Session(synthetic_model(Specification(architecture, width, side).network(classes=classes), precision), threads)
         for width, side, precision, threads, classes in wanted
     ]
-    times = time_sessions(sessions, rounds=rounds, progress=progress)
-    return [
+    times = measure_sessions(sessions, rounds=rounds, progress=progress)
+    points = [
         Point(width, side, precision, threads, min(spent), statistics.median(spent), classes)
-        for (width, side, precision, threads, classes), spent in zip(wanted, times, strict=True)
+        for (width, side, precision, threads, classes), spent in zip(wanted, times.ms, strict=True)
     ]
+    return points, times.steadiness
 
 
 def synthetic_model(network: Network, precision: str) -> Model:

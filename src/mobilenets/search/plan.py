@@ -14,7 +14,8 @@ from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
 from mobilenets.engine.session import Session
-from mobilenets.engine.timing import time_sessions
+from mobilenets.engine.steadiness import Steadiness
+from mobilenets.engine.timing import measure_sessions
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
@@ -39,6 +40,7 @@ class PlanResult:
         device: Name of the processor that the latencies hold for.
         threads: Threads that share one image.
         accuracy_of: What the accuracies are, for a caption.
+        steadiness: What was in the way when the latencies were measured; None where a profile does not say.
     """
 
     budget: Budget
@@ -47,6 +49,7 @@ class PlanResult:
     device: str
     threads: int
     accuracy_of: str
+    steadiness: Steadiness | None = None
 
     @property
     def frontier(self) -> list[Candidate]:
@@ -66,6 +69,7 @@ class PlanResult:
         return {
             "device": self.device,
             "accuracy": self.accuracy_of,
+            "steadiness": None if self.steadiness is None else self.steadiness.to_json(),
             "candidates": [{**asdict(one), "on_frontier": one in best} for one in self.candidates],
             "choice": asdict(self.choice),
         }
@@ -103,7 +107,7 @@ def plan(
 
     Raises:
         PlanningError: If a precision is unknown, nothing meets the budget or reaches the accuracy, the profile does not
-            cover the candidates, or the Model is not a supernet.
+            cover the candidates, the Model is not a supernet, or the machine is too busy to measure several threads.
         DataError: If the images cannot be read, or are not those that the supernet was trained on.
         ModelFileError: If the supernet cannot be read.
     """
@@ -119,24 +123,21 @@ def plan(
             threads=(threads,),
             progress=progress,
         )
+        steadiness = profile.steadiness
+        if device is None:
+            check_trusted(steadiness)
         candidates = published_candidates(profile, precisions=precisions, threads=threads)
         accuracy_of = "top-1 as published for ImageNet"
     else:
         model = supernet if isinstance(supernet, Model) else load(supernet)
         dataset = dataset_of(model, data, progress=progress)
-        candidates = subnet_candidates(
-            model,
-            dataset,
-            sizes=sizes,
-            precisions=precisions,
-            budget=budget,
-            threads=threads,
-            profile=profile,
-            progress=progress,
+        candidates, steadiness = _subnet_candidates(
+            model, dataset, sizes, precisions, budget, threads, profile, progress
         )
         accuracy_of = f"top-1 on {len(dataset.validation)} validation images of {dataset.source}"
     name = processor_name() if profile is None else profile.device
-    return PlanResult(budget, tuple(candidates), choose(candidates, budget), name, threads, accuracy_of)
+    choice = choose(candidates, budget)
+    return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness)
 
 
 # Subnets of a finished supernet --------------------------------------------------------------------------------------
@@ -193,6 +194,32 @@ def subnet_candidates(
         ArchitectureError: If a width or resolution cannot be had.
         DataError: If there are no validation images.
     """
+    return _subnet_candidates(supernet, dataset, sizes, precisions, budget, threads, profile, progress)[0]
+
+
+def check_trusted(steadiness: Steadiness | None) -> None:
+    """Raise if latencies were measured that say nothing of the networks.
+
+    Raises:
+        PlanningError: With what was in the way, and the way out.
+    """
+    if steadiness is not None and not steadiness.trusted:
+        raise PlanningError(
+            f"{steadiness.warning}, on one thread, whose interruptions are seen, or with the profile of a machine "
+            "(--device)"
+        )
+
+
+def _subnet_candidates(
+    supernet: Model,
+    dataset: Dataset,
+    sizes: Sequence[Size],
+    precisions: str | Sequence[str],
+    budget: Budget,
+    threads: int,
+    profile: DeviceProfile | None,
+    progress: Progress,
+) -> tuple[list[Candidate], Steadiness | None]:
     precisions = precisions_of(precisions)
     if not supernet.subnets:
         raise PlanningError(
@@ -209,32 +236,33 @@ def subnet_candidates(
 
     subnets = evaluate_subnets(list(sizes) or sorted(supernet.subnets), subnet_at, images, progress=progress)
     models = {size: subnet.model for size, subnet in subnets.items()}
-    cost = (
+    cost, steadiness = (
         _measured_cost(models, precisions, threads, progress)
         if profile is None
-        else _predicted_cost(models, profile, threads)
+        else (_predicted_cost(models, profile, threads), profile.steadiness)
     )
     found = candidates_in_precisions(subnets, precisions, cost, images, budget, every=bool(sizes), progress=progress)
-    return [replace(candidate, file_bytes=file_bytes(model)) for candidate, model in found]
+    return [replace(candidate, file_bytes=file_bytes(model)) for candidate, model in found], steadiness
 
 
 def _measured_cost(
     models: Mapping[Size, Model], precisions: Sequence[str], threads: int, progress: Progress
-) -> CostFunction:
+) -> tuple[CostFunction, Steadiness]:
     """Measure here. In int8 with random weights, which cost the same, so that not every subnet must be quantized."""
     timed = {
         (*size, precision): model if precision == "float32" else synthetic_model(model.network, precision)
         for precision in precisions
         for size, model in models.items()
     }
-    times = time_sessions([Session(model, threads) for model in timed.values()], progress=progress)
-    medians = {place: statistics.median(spent) for place, spent in zip(timed, times, strict=True)}
+    times = measure_sessions([Session(model, threads) for model in timed.values()], progress=progress)
+    check_trusted(times.steadiness)
+    medians = {place: statistics.median(spent) for place, spent in zip(timed, times.ms, strict=True)}
 
     def cost(width: float, side: int, precision: str) -> Candidate:
         latency_ms = medians[width, side, precision]
         return candidate_of(models[width, side].network, precision, accuracy=0.0, latency_ms=latency_ms)
 
-    return cost
+    return cost, times.steadiness
 
 
 def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> CostFunction:

@@ -16,6 +16,7 @@ import numpy as np
 from mobilenets.architecture.network import Network
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.suffixes import taken_for
+from mobilenets.engine.steadiness import Steadiness
 from mobilenets.errors import PlanningError
 from mobilenets.tasks.classification import class_count
 
@@ -97,6 +98,7 @@ class DeviceProfile:
         architecture: The architecture that was measured, by its name in the catalog.
         points: What was measured: a whole grid for one number of classes, and for every width some point with another.
         checks: Points that lie between those, measured to see how far interpolation errs.
+        steadiness: What was in the way when it was measured; None in profiles that do not say.
     """
 
     device: str
@@ -104,6 +106,7 @@ class DeviceProfile:
     architecture: str
     points: tuple[Point, ...]
     checks: tuple[Point, ...] = field(default=())
+    steadiness: Steadiness | None = None
 
     def latency_of(self, network: Network, precision: str, threads: int) -> float:
         """Median latency of a network, in milliseconds.
@@ -218,7 +221,8 @@ class DeviceProfile:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}
+        steadiness = None if self.steadiness is None else self.steadiness.to_json()
+        return {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self), "steadiness": steadiness}
 
     def save(self, path: str | Path) -> None:
         """Write the profile as JSON, atomically.
@@ -255,7 +259,8 @@ class DeviceProfile:
         try:
             points, checks = (tuple(_point(item) for item in data[name]) for name in ("points", "checks"))
             device, engine, architecture = (str(data[name]) for name in ("device", "engine", "architecture"))
-            profile = DeviceProfile(device, engine, architecture, points, checks)
+            steadiness = None if data.get("steadiness") is None else Steadiness.from_json(data["steadiness"])
+            profile = DeviceProfile(device, engine, architecture, points, checks, steadiness)
         except KeyError as error:
             raise PlanningError(f"{path} is a damaged device profile: {error} is missing") from None
         except (AttributeError, TypeError, ValueError) as error:

@@ -44,6 +44,7 @@ from mobilenets.search.candidates import (
 )
 from mobilenets.search.finishing import Finished, allowed_drop, finish
 from mobilenets.search.measuring import measure_profile
+from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
@@ -312,7 +313,7 @@ def _measured_profile(request: SearchRequest) -> DeviceProfile:
     kept = None if request.folder is None else request.folder / PROFILE_FILE
     if request.resume and kept is not None and kept.exists():
         return DeviceProfile.load(kept)
-    return measure_profile(
+    profile = measure_profile(
         architecture=request.architecture.name,
         widths=request.training.widths,
         resolutions=request.training.resolutions,
@@ -323,6 +324,10 @@ def _measured_profile(request: SearchRequest) -> DeviceProfile:
         checked=False,
         progress=request.progress,
     )
+    check_trusted(profile.steadiness)
+    if profile.steadiness is not None and profile.steadiness.warning is not None:
+        request.progress.note(f"latencies were measured while {profile.steadiness.warning}")
+    return profile
 
 
 def _test(request: SearchRequest, finished: Finished) -> tuple[ClassificationMetrics, MeasuredLatency | None]:
