@@ -37,3 +37,6 @@ def test_it_says_what_it_did_and_evaluate_shows_it(tmp_path: Path, mobilenets: R
     printed = mobilenets("evaluate", tmp_path / "warm.safetensors", images).out
     assert "expected calibration error" in printed
     assert mobilenets("calibrate", path, images, "--json").json["temperature"] == calibrate(model, images).temperature
+    exported = mobilenets("export", tmp_path / "warm.safetensors", "-o", tmp_path / "warm.onnx", "--no-verify")
+    temperature = calibrate(model, images).temperature
+    assert f"it gives logits; probabilities are softmax(logits / {temperature:.4g})" in exported.out

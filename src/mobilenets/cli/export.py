@@ -16,6 +16,7 @@ from mobilenets.formats.exporting import Exported, export
 from mobilenets.formats.registry import format_of, writable
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Agreement, Task
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -92,6 +93,8 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
         click.echo(f"needs {footprint.flash_bytes:,} bytes of flash for weights and {footprint.ram_bytes:,} of RAM")
     for note in exported.notes:
         click.echo(note)
+    if (probabilities := _probabilities(exported, model)) is not None:
+        click.echo(probabilities)
     agreement = exported.agreement
     if agreement is None:
         click.echo(f"not verified: {exported.not_run}")
@@ -118,12 +121,20 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
         )
 
 
+def _probabilities(exported: Exported, model: Model) -> str | None:
+    """How an app gets the Model's probabilities from what the file gives, where that is not the plain softmax."""
+    if not isinstance(model.task, Classification) or model.task.temperature == 1 or exported.format.name == "coreml":
+        return None
+    return f"it gives logits; probabilities are softmax(logits / {model.task.temperature:.4g})"
+
+
 def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]:
     footprint = exported.footprint
     return {
         "files": [str(path) for path in exported.paths],
         "format": exported.format.title,
         "precision": model.precision,
+        "temperature": model.task.temperature if isinstance(model.task, Classification) else None,
         "bytes": exported.bytes,
         "seconds": round(seconds, 3),
         "verified": _agreement_to_json(exported.agreement, model.task),

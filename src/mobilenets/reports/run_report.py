@@ -20,6 +20,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance, QuantizationProvenance
 from mobilenets.reports.pages import (
     compression,
+    confidence,
     frontier,
     layers,
     mistakes,
@@ -32,7 +33,7 @@ from mobilenets.reports.pages.data import DataFacts, data_section
 from mobilenets.reports.pages.markup import Element, tag, to_html
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification import Classification, ClassificationMetrics
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, add_metrics, read_metrics
 
 if TYPE_CHECKING:
@@ -320,6 +321,7 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
     sections = [
         *chosen,
         predictions.predictions_section(run.evaluation),
+        *_confidence(run),
         _mistakes(run, progress),
         *([] if run.data_facts is None else [data_section(run.data_facts, run.source)]),
         training.training_section(run),
@@ -329,6 +331,14 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
         usage.reproduction_section(run),
     ]
     return [summary.summary_section(run, costs[run.model.precision]), _contents(sections), *sections, _colophon()]
+
+
+def _confidence(run: Run) -> list[Element]:
+    """How sure the Model is; nothing of a run of a release that did not measure it."""
+    if not run.evaluation.reliability or not isinstance(run.model.task, Classification):
+        return []
+    command = f"mobilenets calibrate {shlex.quote(usage.model_path(run))} {shlex.quote(run.source)}"
+    return [confidence.confidence_section(run.evaluation, run.model.task.temperature, command)]
 
 
 def _mistakes(run: Run, progress: Progress) -> Element:

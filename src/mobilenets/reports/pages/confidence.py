@@ -1,0 +1,58 @@
+"""How far the probabilities of a Model can be believed: the reliability diagram of the test images."""
+
+from __future__ import annotations
+
+from mobilenets.base.text import GAP, percent, plural
+from mobilenets.reports.charts import NARROW, Axis, Chart, figure, legend
+from mobilenets.reports.pages.markup import Element, section, tag
+from mobilenets.tasks.classification import ClassificationMetrics
+
+HALF = 370
+"""CSS pixels of the chart."""
+SERIES = (("validation", "test images"), ("training", "as sure as right"))
+GOOD = 0.05
+"""Expected calibration error up to which probabilities are called true."""
+
+
+def confidence_section(evaluation: ClassificationMetrics, temperature: float, command: str) -> Element:
+    """The section.
+
+    Args:
+        evaluation: Of the test images, with their reliability.
+        temperature: Of the Model.
+        command: What fits one.
+    """
+    error, sure = evaluation.expected_calibration_error or 0.0, evaluation.mean_confidence or 0.0
+    words = (
+        f"It is {percent(sure)} sure on average and right for {percent(evaluation.top1)}. The expected calibration "
+        f"error, by how much a probability differs from how often it is right, is {percent(error)}."
+    )
+    fitted = (
+        f"Its temperature, by which logits are divided before the softmax, is {temperature:.3g}, fitted on images that "
+        "are not test images."
+        if temperature != 1
+        else "It has no temperature."
+    )
+    parts: list[Element] = [tag("p", words), tag("p", fitted)]
+    if error > GOOD:
+        parts.append(tag("p", "More validation images would make its probabilities truer: ", tag("code", command), "."))
+    chart = figure(lambda width: _draw(evaluation, width), None, wide=HALF)
+    return section("confidence", "How sure it is", *parts, legend(*SERIES), chart)
+
+
+def _draw(evaluation: ClassificationMetrics, width: float) -> Element:
+    def share(value: float) -> str:
+        return f"{100 * value:.0f}{GAP}%"
+
+    chart = Chart(
+        width, 260 if width > NARROW else 230, Axis(0, 1, "sure", show=share), Axis(0, 1, "right", show=share)
+    )
+    chart.line([(0, 0), (1, 1)], "training")
+    for one in evaluation.reliability:
+        radius = 2.5 + 5 * (one.images / evaluation.images) ** 0.5
+        title = f"{plural(one.images, 'image')}: {percent(one.confidence)} sure, {percent(one.accuracy)} right"
+        chart.dot(one.confidence, one.accuracy, "validation", radius=round(radius, 1), title=title)
+    listed = "; ".join(
+        f"{percent(one.confidence)} sure, {percent(one.accuracy)} right" for one in evaluation.reliability
+    )
+    return chart.element(f"Share of right answers by how sure they are: {listed}")
