@@ -121,6 +121,7 @@ class Dataset:
         findings: What the source's owner should know of.
         duplicates: Images that are equal to the last byte.
         reading: How the source was read.
+        seed: Random seed that the parts were drawn with.
     """
 
     labels: tuple[str, ...]
@@ -136,6 +137,7 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
     duplicates: Duplicates = Duplicates()
     reading: Reading = Reading()
+    seed: int = 0
 
     def __repr__(self) -> str:
         parts = f"{len(self.train)} train, {len(self.validation)} validation and {len(self.test)} test images"
@@ -254,6 +256,7 @@ def load_dataset(
         findings=collection.findings,
         duplicates=find_duplicates(parts, collection.labels, digests),
         reading=reading,
+        seed=seed,
     )
 
 

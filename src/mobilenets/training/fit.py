@@ -64,7 +64,7 @@ def fit(
 
     Args:
         source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``; or the
-            Dataset that :func:`~mobilenets.data.dataset.load_dataset` made of one with the same seed.
+            Dataset that :func:`~mobilenets.data.dataset.load_dataset` made of one.
         output: Folder for ``model.safetensors`` and ``metrics.json``; None to write nothing.
         settings: What to train and how.
         reading: What the source does not say itself.

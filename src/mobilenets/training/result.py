@@ -87,7 +87,7 @@ def provenance_of(
 ) -> Provenance:
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
     return Provenance(
-        data=Data(dataset.source, dataset.fingerprint, run.seed, dataset.reading.encode() or None),
+        data=Data(dataset.source, dataset.fingerprint, dataset.seed, dataset.reading.encode() or None),
         training=Training(
             made_by="fit",
             recipe=asdict(recipe),

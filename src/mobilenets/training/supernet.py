@@ -185,7 +185,7 @@ def train_supernet(
     file = _checkpoint_file(checkpoint, dataset, network, network, run, how, resume)
     trained = _train(module, images, objective, how, run, validation, file, progress)
     provenance = Provenance(
-        data=Data(dataset.source, dataset.fingerprint, how.seed, dataset.reading.encode() or None),
+        data=Data(dataset.source, dataset.fingerprint, dataset.seed, dataset.reading.encode() or None),
         training=Training(
             made_by="fit",
             recipe=asdict(how.recipe),
