@@ -101,6 +101,17 @@ def test_tables_of_every_dialect_are_understood(
     check(load_collection(write(tmp_path / "data.csv", header, rows, encoding)), images)
 
 
+def test_what_spreadsheets_and_lists_add(images: list[Path], tmp_path: Path) -> None:
+    rows = [f"photos/{path.name};{label(number)}" for number, path in enumerate(images)]
+    check(load_collection(write(tmp_path / "data.csv", "sep=;", ["file;class", *rows])), images)
+    spaced = [row.replace(";", " ") for row in rows]
+    check(load_collection(write(tmp_path / "list.txt", "", spaced)), images)
+    rows[0] = rows[0].replace("cat", "NaN")
+    collection = load_collection(write(tmp_path / "data.csv", "file;class", rows))
+    assert counts(collection) == {"all": [9, 10]}
+    assert "1 image without a class" in said(collection, Kind.LEFT_OUT)
+
+
 def test_blank_lines_and_empty_rows_are_passed_over(images: list[Path], tmp_path: Path) -> None:
     rows = [f"photos/{path.name},{label(number)}" for number, path in enumerate(images)]
     check(load_collection(write(tmp_path / "data.tsv", "file,class", [*rows, "", ",", "  "])), images)
@@ -117,7 +128,7 @@ def test_one_hot_columns_are_classes(images: list[Path], tmp_path: Path) -> None
 
 def test_json_in_its_shapes(images: list[Path], tmp_path: Path) -> None:
     pairs = [(path, label(number)) for number, path in enumerate(images)]
-    shapes = {
+    shapes: dict[str, object] = {
         "list.json": [{"file_name": f"photos/{path.name}", "label": name} for path, name in pairs],
         "map.json": {f"photos/{path.name}": name for path, name in pairs},
         "studio.json": [
@@ -129,6 +140,9 @@ def test_json_in_its_shapes(images: list[Path], tmp_path: Path) -> None:
         ],
         "studio-min.json": [{"image": f"/data/upload/1/{path.name}", "choice": name, "id": 1} for path, name in pairs],
     }
+    shapes["createml.json"] = [
+        {"image": path.name, "annotations": [{"label": name, "coordinates": {"x": 1}}]} for path, name in pairs
+    ]
     for file, content in shapes.items():
         (tmp_path / file).write_text(json.dumps(content))
         check(load_collection(tmp_path / file), images)
@@ -219,6 +233,13 @@ def test_unknown_words_of_a_split_are_refused_with_what_was_found(images: list[P
     assert {part: len(subset) for part, subset in omitted.parts.items()} == {"train": 10}
     assert "10 images whose split is to be omitted" in said(omitted, Kind.LEFT_OUT)
     assert set(load_collection(path, Reading(columns={"split": "none"})).parts) == {"all"}
+
+
+def test_a_split_is_known_by_its_words_whatever_its_column_is_called(images: list[Path], tmp_path: Path) -> None:
+    collection = load_collection(with_split(images, ("train", "test"), tmp_path / "data.csv", "kind of use"))
+    assert set(collection.parts) == {"train", "test"}
+    with pytest.raises(DataError, match=r"PublicTest \(6\).*--split-words PublicTest=train"):
+        load_collection(with_split(images, ("Training", "Test", "PublicTest"), tmp_path / "data.csv", "Usage"))
 
 
 @pytest.mark.parametrize("column", ["split", "fold", "kfold"])

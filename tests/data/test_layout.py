@@ -147,6 +147,26 @@ def test_parts_within_class_folders_are_parts(tmp_path: Path) -> None:
     assert counts(load_collection(write_tree(tmp_path, tree))) == {"train": {"a": 4, "b": 4}, "test": {"a": 2, "b": 2}}
 
 
+def test_a_folder_for_a_part_that_is_not_taken_is_said(tmp_path: Path) -> None:
+    tree = {f"{part}/{label}": 3 for part in ("Training", "Test") for label in ("apple", "pear")}
+    collection = load_collection(write_tree(tmp_path, tree | {"test-multiple_fruits": 4, "papers": 2}))
+    assert collection.places == {"train": "Training", "test": "Test"}
+    assert "4 images in" in said(collection, Kind.LEFT_OUT)
+    assert "2 images in" in said(collection, Kind.LEFT_OUT)
+
+
+def test_the_same_folders_again_within_themselves_are_not_taken_twice(tmp_path: Path) -> None:
+    tree = {
+        f"{outer}{part}/{label}": 3 for outer in ("", "chest_xray/") for part in ("train", "test") for label in "ab"
+    }
+    collection = load_collection(write_tree(tmp_path, tree))
+    assert len(collection.everything) == 12
+    assert "12 images in" in said(collection, Kind.LEFT_OUT)
+    write_tree(tmp_path / "flowers", {"daisy": 3, "rose": 3, "flowers/daisy": 3, "flowers/rose": 3})
+    with pytest.raises(DataError, match="folders within folders"):
+        load_collection(tmp_path / "flowers")
+
+
 # Classes --------------------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +308,14 @@ def test_names_that_differ_in_case_are_refused_until_it_is_said_what_they_are(tm
 
 def test_letters_are_classes_in_both_cases(tmp_path: Path) -> None:
     assert load_collection(write_tree(tmp_path, {"A": 2, "a": 2})).labels == ("A", "a")
+
+
+def test_a_table_that_says_nothing_of_classes_does_not_hide_the_folders(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"images/cat": 3, "images/dog": 3})
+    (tmp_path / "sizes.csv").write_text("width,height,depth\n1,2,3\n")
+    collection = load_collection(tmp_path)
+    assert collection.labels == ("cat", "dog")
+    assert "sizes.csv is not read" in said(collection)
 
 
 # Label files in folders -----------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ CLASS_NAMES = tuple(
 )
 """``class``, ``label`` and ``name`` first: a table with several of them is read as ever."""
 SPLIT_NAMES = tuple(
-    str.split("split partition subset data_split dataset_split split_name ml_use fold folds kfold k_fold")
+    str.split(
+        "split partition subset data_split dataset_split split_name ml_use fold folds fold_id kfold k_fold cv cv_fold"
+    )
 )
 UNSURE_SPLIT_NAMES = tuple(str.split("set data_set dataset part usage phase mode group stage purpose"))
 """Columns that hold the parts only if they hold no other words."""
@@ -168,6 +170,9 @@ def _split_column(table: LabelTable, names: Sequence[str], reading: Reading) -> 
             return number, FLAG_NAMES[name]
         known = {cell.casefold() for cell in reading.split_words}
         if name in UNSURE_SPLIT_NAMES and cells and all(part_of_word(c) or c.casefold() in known for c in cells):
+            return number, None
+    for number in range(table.width):  # by content: a column that mostly holds such words, whatever it is called
+        if _share(table.column(number), part_of_word) > 0.5:
             return number, None
     return None, None
 

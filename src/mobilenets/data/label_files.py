@@ -28,6 +28,8 @@ ALL = "all"
 """The part of images that are in no part."""
 MOST_LEFT_OUT = 0.1
 """Share of the images of a table that may contradict each other, or be missing, before it is an error."""
+NO_CLASS = frozenset({"nan", "null", "<na>", "n/a", "#n/a"})
+"""How programs write that there is no class, in lower case."""
 BLANK = "blank"
 """How an empty cell of the split column is called in ``--split-words``."""
 
@@ -93,7 +95,8 @@ def _rows(table: LabelTable, columns: Columns, parts: Sequence[str], findings: l
     rows, unlabeled, omitted = [], [], 0
     for line, cells, part in zip(table.lines, table.rows, parts, strict=True):
         file, labels = cells[columns.file], _labels(table, columns, cells)
-        if not file or (not labels and len(columns.labels) == 1 and not table.path.suffix.lower().startswith(".j")):
+        empty = len(columns.labels) == 1 and not cells[columns.labels[0]]
+        if not file or (empty and not table.path.suffix.lower().startswith(".j")):
             name = table.columns[columns.labels[0]] if table.columns else "class"
             raise DataError(f"{table.path}, line {line}: file or {name} is empty")
         if part == OMIT:
@@ -116,7 +119,7 @@ def _labels(table: LabelTable, columns: Columns, cells: Sequence[str]) -> tuple[
     if len(columns.labels) > 1:
         return tuple(table.columns[number] for number in columns.labels if is_yes(cells[number]))
     cell = cells[columns.labels[0]]
-    return tuple(choices_of(cell)) if cell else ()
+    return tuple(choices_of(cell)) if cell and cell.casefold() not in NO_CLASS else ()
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------

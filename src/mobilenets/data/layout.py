@@ -102,7 +102,12 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
             return _of_part_tables(tables, reading)
         labels = _only_label_file(node, named)
         if labels is not None:
-            return _of_label_file(read_label_file(labels, reading), labels.name)
+            try:
+                return _of_label_file(read_label_file(labels, reading), labels.name)
+            except DataError:
+                if not (tops and tops[0].filled):
+                    raise
+                return _of_folder_within(root, tops[0], labels, reading)
     inside = _parts_within_classes(tops, reading)
     if inside is not None:
         return inside
@@ -111,6 +116,15 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
     place = "" if node is root else f" in {node.path.relative_to(root.path).as_posix()}"
     kind = f"class folders{place}" if classes.level == "top" else f"innermost folders as classes{place}"
     return Layout({ALL: classes.images}, kind, findings=(*found.findings, *classes.findings))
+
+
+def _of_folder_within(root: Folder, node: Folder, table: Path, reading: Reading) -> Layout:
+    """The one folder beside a table that says nothing of classes."""
+    found = _of_folder(node, reading)
+    inside = node.path.relative_to(root.path)
+    places = {part: (inside / place).as_posix() for part, place in found.places.items()}
+    note = Finding(Kind.NOTE, f"{table.name} is not read: it is no table of files and classes")
+    return Layout(found.parts, found.kind, places, found.class_indices, (note, *found.findings))
 
 
 def _of_parts(root: Folder, node: Folder, found: PartFolders, masks: Sequence[Folder], reading: Reading) -> Layout:

@@ -66,8 +66,10 @@ def find_parts(node: Folder, masks: Sequence[Folder] = ()) -> PartFolders:
     classlike = [folder for folder in others if UNLABELED_WORDS.isdisjoint(tokens_of(folder.name))]
     if len(parts) == 1 and classlike:
         raise _ambiguous(node, [folder for folder, _ in parts.values()], classlike)
+    chosen = {part: folder for part, (folder, _) in parts.items()}
+    unused = tuple(folder for folder in named_folders if folder.count and folder not in chosen.values())
     empty = tuple(folder for folder, _ in named if folder not in named_folders)
-    return PartFolders({part: folder for part, (folder, _) in parts.items()}, others, empty)
+    return PartFolders(chosen, (*others, *unused), empty)
 
 
 Named = tuple[Folder, PartName]

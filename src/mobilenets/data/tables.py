@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,11 @@ def _decoded(content: bytes, path: Path) -> str:
 def _from_csv(text: str, path: Path) -> LabelTable:
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True)
+    text, delimiter = _without_separator_line(text)
+    if path.suffix.lower() == ".txt" and delimiter is None and not any(sign in text for sign in DELIMITERS):
+        text, delimiter = re.sub(r"[ ]+(\S+)[ ]*$", r"\t\1", text, flags=re.MULTILINE), "\t"
+    delimiter = delimiter or _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         for row in reader:
             cells = tuple(cell.strip() for cell in row)
@@ -102,6 +107,12 @@ def _from_csv(text: str, path: Path) -> LabelTable:
     width = len(header) or max(map(len, rows), default=0)
     filled = tuple((*row, *[""] * (width - len(row)))[:width] for row in rows)
     return LabelTable(path, header, filled, tuple(lines))
+
+
+def _without_separator_line(text: str) -> tuple[str, str | None]:
+    """The text without the line ``sep=;`` that spreadsheets begin with, and the separator that it names."""
+    match = re.match(r'"?sep=(.)"?\r?\n', text, re.IGNORECASE)
+    return (text[match.end() :], match[1]) if match else (text, None)
 
 
 def _delimiter(text: str) -> str:
@@ -168,7 +179,18 @@ def _flat(record: dict[str, Any]) -> dict[str, str]:
         part = next((str(value) for key, value in labels.items() if str(key).endswith("ml_use")), "")
         name = record["classificationAnnotation"].get("displayName")
         return {"image": _text(record.get("imageGcsUri")), "label": _text(name), **({"split": part} if part else {})}
-    return {str(name): _text(value) for name, value in record.items() if not isinstance(value, dict | list) or value}
+    return {
+        str(name): _text(_names_of_objects(value))
+        for name, value in record.items()
+        if not isinstance(value, dict | list) or value
+    }
+
+
+def _names_of_objects(value: Any) -> Any:
+    """The different labels in a list of annotations, such as Create ML's."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        return list(dict.fromkeys(str(one[key]) for one in value for key in ("label", "class", "name") if key in one))
+    return value
 
 
 def _choices(annotations: Iterable[Any]) -> list[str]:

@@ -63,6 +63,7 @@ class Fit:
             "epochs": epochs_to_json(self.history),
             "seconds": round(self.seconds, 1),
             "images": {name: len(self.dataset.part(name)) for name in ("train", "validation", "test")},
+            "labels": list(self.dataset.labels),
             "skipped": list(self.dataset.skipped),
             "data": dataset_to_json(self.dataset),
             "provenance": dict(self.model.provenance),
