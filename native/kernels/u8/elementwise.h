@@ -112,7 +112,8 @@ struct Sum {
         if (task.out_stride == channels && task.channel_begin == 0 && task.channel_end == channels) {
             const ptrdiff_t size = task.count * channels;
             for (ptrdiff_t i = 0; i < size; i += S::kBytes)
-                block(op, multipliers, task.rows, i, out + i, static_cast<int>(size - i < S::kBytes ? size - i : S::kBytes));
+                block(op, multipliers, task.rows, i, out + i,
+                      static_cast<int>(size - i < S::kBytes ? size - i : S::kBytes));
             return;
         }
         for (ptrdiff_t pixel = 0; pixel < task.count; ++pixel)
@@ -149,10 +150,9 @@ struct ProductOfTwo {
 
     // kBytes products, `count` of which exist. A float holds the product of two bytes exactly.
     static MOBILENETS_INLINE void block(const Operation& op, const Numbers& numbers, const uint8_t* first,
-                                        const uint8_t* second, uint8_t* out, int count) {
-        typename S::Float a[4], b[4];
+                                        const typename S::Float (&b)[4], uint8_t* out, int count) {
+        typename S::Float a[4];
         load(first, numbers.zero_points[0], a);
-        load(second, numbers.zero_points[1], b);
         const auto multiplier = S::fill_float(numbers.multiplier);
         const auto zero_point = S::fill_float(static_cast<float>(op.out_zero_point));
         typename S::Int v[4];
@@ -169,17 +169,23 @@ struct ProductOfTwo {
         auto* out = static_cast<uint8_t*>(task.out);
         const ptrdiff_t channels = op.in_channels;
         const bool whole = task.channel_begin == 0 && task.channel_end == channels;
+        typename S::Float b[4];
         if (!op.per_channel && whole && task.out_stride == channels) {
             const ptrdiff_t size = task.count * channels;
-            for (ptrdiff_t i = 0; i < size; i += S::kBytes)
-                block(op, numbers, first + i, second + i, out + i,
+            for (ptrdiff_t i = 0; i < size; i += S::kBytes) {
+                load(second + i, numbers.zero_points[1], b);
+                block(op, numbers, first + i, b, out + i,
                       static_cast<int>(size - i < S::kBytes ? size - i : S::kBytes));
+            }
             return;
         }
-        for (int pixel = 0; pixel < task.count; ++pixel, first += channels, out += task.out_stride) {
-            for (int c = task.channel_begin; c < task.channel_end; c += S::kBytes)
-                block(op, numbers, first + c, second + c, out + c, task.channel_end - c);
-            if (!op.per_channel) second += channels;
+        for (int c = task.channel_begin; c < task.channel_end; c += S::kBytes) {
+            if (op.per_channel) load(second + c, numbers.zero_points[1], b);
+            for (ptrdiff_t pixel = 0; pixel < task.count; ++pixel) {
+                if (!op.per_channel) load(second + pixel * channels + c, numbers.zero_points[1], b);
+                block(op, numbers, first + pixel * channels + c, b, out + pixel * task.out_stride + c,
+                      task.channel_end - c);
+            }
         }
     }
 };
