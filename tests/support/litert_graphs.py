@@ -100,3 +100,20 @@ class _HardGraph:
         inputs = [source, self.graph.add(kernel), self.graph.add(bias)]
         settings = {"StrideH": 1, "StrideW": 1, "Padding": 1}
         return self.operator("CONV_2D", inputs, name, shape, 0.05, 10, "Conv2DOptions", **settings)
+
+
+def with_logits_as_output(content: bytes) -> bytes:
+    """A file whose last operator is a softmax, with what that reads as its output.
+
+    Args:
+        content: The file's bytes.
+    """
+    import tflite
+
+    changed = bytearray(content)
+    graph = tflite.Model.GetRootAsModel(changed, 0).Subgraphs(0)
+    logits = graph.Operators(graph.OperatorsLength() - 1).Inputs(0)
+    table = graph._tab
+    place = table.Vector(table.Offset(8))  # the field of outputs
+    changed[place : place + 4] = int(logits).to_bytes(4, "little")
+    return bytes(changed)

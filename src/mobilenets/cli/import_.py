@@ -9,7 +9,8 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.assumed import ASSUMED, PARTS, SCALING_HELP, sources
-from mobilenets.formats.importing import import_model, read_labels, recognition
+from mobilenets.formats.importing import import_model, recognition
+from mobilenets.formats.labels import read_labels
 from mobilenets.formats.published import SHORT_NAMES
 from mobilenets.formats.registry import readable
 from mobilenets.model.file import check_model_path, save

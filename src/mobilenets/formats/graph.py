@@ -35,6 +35,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError, FormatError
+from mobilenets.formats.names import legal_name
 from mobilenets.formats.weights import NamedTensor
 
 MOST_LAYERS = 2048
@@ -349,7 +350,7 @@ class Graph:
         """The finished network, under the file's names."""
         try:
             return Network(
-                name=name or "imported",
+                name=legal_name(name, otherwise="imported"),
                 height=self.height,
                 width=self.width,
                 channels=self.channels,
@@ -360,10 +361,7 @@ class Graph:
             raise FormatError(str(error)) from None
 
     def _name(self, node: str, kind: str) -> str:
-        name = node.replace("/", ".").strip(".") or f"{kind}{len(self.layers)}"
-        while name in self.layers or name == INPUT:
-            name = f"{name}_{len(self.layers)}"
-        return name
+        return legal_name(node, self.layers, otherwise=f"{kind}{len(self.layers)}")
 
     def _append(self, layer: Layer) -> None:
         if len(self.layers) >= MOST_LAYERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from mobilenets.architecture.layers import Activation
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.errors import FormatError
+from mobilenets.errors import ArchitectureError, FormatError, ModelError, ModelFileError
 from mobilenets.formats.assumed import (
     PARTS,
     PreprocessingOptions,
@@ -24,7 +25,6 @@ from mobilenets.formats.assumed import (
     sources,
     with_known,
 )
-from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.download import fetch, fetch_from_hub
 from mobilenets.formats.format import Resolution
 from mobilenets.formats.input_statistics import scaling_by_statistics
@@ -32,6 +32,7 @@ from mobilenets.formats.normalizing_layer import inner_scaling
 from mobilenets.formats.published import KERAS_ADDRESS, TORCHVISION_CROPS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
+from mobilenets.model.file import load, save
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Imported, Provenance
@@ -107,9 +108,22 @@ def import_model(
     imported = replace(provenance.imported or Imported(), source=origin)
     if path.is_file():
         imported = replace(imported, sha256=hashlib.sha256(found.data).hexdigest())
+    model = replace(model, provenance=replace(provenance, imported=imported).encode())
+    _check_that_it_loads(model)
     if doubt := assumption(model):
         progress.note(doubt)
-    return replace(model, provenance=replace(provenance, imported=imported).encode())
+    return model
+
+
+def _check_that_it_loads(model: Model) -> None:
+    """Write and load a Model: what a foreign file asks for must be what a Model file can hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        try:
+            save(model, path)
+            load(path)
+        except (ModelError, ArchitectureError, ModelFileError) as error:
+            raise FormatError(f"the network was read, but a Model file cannot hold it: {error}") from None
 
 
 def _as_published(model: Model, origin: str) -> Model:
@@ -164,7 +178,23 @@ def _read(source: Source, resolution: Resolution | None, labels: tuple[str, ...]
     return model
 
 
+SAVED_MODEL = "saved_model.pb"
+"""The file by which a folder is a SavedModel of TensorFlow."""
+
+
 def _unknown(source: Source) -> FormatError:
+    if (source.path / SAVED_MODEL).is_file():
+        return FormatError(
+            f"{source.path} is a SavedModel, a program for TensorFlow. Convert it there and import the .tflite: "
+            f"tf.lite.TFLiteConverter.from_saved_model({str(source.path)!r}).convert(); or save the Keras model as "
+            ".keras"
+        )
+    if source.path.suffix == ".pb" and source.data[:1] == b"\n":
+        return FormatError(
+            f"{source.path} is a frozen graph of TensorFlow 1. Convert it there and import the .tflite: "
+            f"tf.compat.v1.lite.TFLiteConverter.from_frozen_graph({str(source.path)!r}, [INPUT], [OUTPUT]).convert(), "
+            "with the names of its image and of its logits"
+        )
     if source.file is None:
         return FormatError(
             f"{source.path} holds no weights: neither {', '.join(WEIGHTS_FILES)} nor a checkpoint's .index"
@@ -217,15 +247,3 @@ def _meaning(model: Model) -> dict[str, Any]:
         return {"task": task.kind}
     labels = "numbered" if task.is_numbered else f"{task.labels[0]!r} to {task.labels[-1]!r}"
     return {"classes": len(task.labels), "labels": labels}
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names from a text file, one a line.
-
-    Raises:
-        FormatError: If the file is not UTF-8 text.
-    """
-    try:
-        return tuple(read_file(path).decode("utf-8-sig").splitlines())
-    except UnicodeDecodeError:
-        raise FormatError(f"{path} is not UTF-8 text; one label a line was expected") from None

@@ -14,16 +14,18 @@ mobilenetv3.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
 from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.layers import Convolution
+from mobilenets.architecture.layers import INPUT, Convolution
 from mobilenets.architecture.network import Network
 
+LONGEST_LAYER_NAME = 80
+"""Characters of a name that :func:`legal_name` makes, less a number; a Model file takes more than twice as many."""
 HEAD = "head"
 """Name of the pointwise layer that some networks have between the last block and the pool."""
 
@@ -54,6 +56,34 @@ class Names:
             if found := pattern.fullmatch(name):
                 return ours.format(block=found.groupdict().get("block"))
         return None
+
+
+def legal_name(name: str, taken: Container[str] = (), *, otherwise: str = "layer") -> str:
+    """A name that a Model file takes for a layer, made of one that another format has for a node.
+
+    Names of nodes are paths, and a converter joins those of all nodes that it has fused to one, so they can be of any
+    length. Of several the first is kept, and of a long path the last parts.
+
+    Args:
+        name: The node's name.
+        taken: Names of other layers.
+        otherwise: What the layer is called whose node has no name.
+
+    >>> legal_name("model/conv1/Relu6;model/conv1_bn/FusedBatchNormV3;model/conv1_bn/add")
+    'model.conv1.Relu6'
+    >>> legal_name("StatefulPartitionedCall:0", {"StatefulPartitionedCall"})
+    'StatefulPartitionedCall_2'
+    """
+    first = name.partition(";")[0].removesuffix(":0")
+    parts = [part for part in re.split(r"[/.]", "".join(c if c.isprintable() else "_" for c in first)) if part]
+    while len(parts) > 1 and sum(map(len, parts)) + len(parts) - 1 > LONGEST_LAYER_NAME:
+        del parts[0]
+    short = ".".join(parts)[-LONGEST_LAYER_NAME:].strip(". ") or otherwise
+    found, number = short, 1
+    while found in taken or found == INPUT:
+        number += 1
+        found = f"{short}_{number}"
+    return found
 
 
 def _pattern(name: str) -> str:

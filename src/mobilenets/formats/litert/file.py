@@ -20,7 +20,10 @@ IDENTIFIER = b"TFL3"
 MOST_INDICES = 256
 """Tensors that one operator may name."""
 
-_TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 9: "i1"}
+_TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 7: "<i2", 9: "i1"}
+
+
+_OTHER_TYPES = {5: "text", 6: "bool", 8: "complex64", 10: "float64", 17: "int4", 18: "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ class TfliteFile:
     def _tensor(self, table: FlatbufferTable) -> TfliteTensor:
         number, name = table.i8(1), table.text(3)
         if number not in _TYPES:
-            raise FormatError(f"{name} is of type {number}, which is none of float32, float16, int8, uint8 and int32")
+            held = _OTHER_TYPES.get(number, f"type {number} of the schema")
+            raise FormatError(f"{name} is of {held}; real numbers and integers of 8, 16, 32 and 64 bits are read")
         quantization = table.table(4)
         return TfliteTensor(
             name=name,

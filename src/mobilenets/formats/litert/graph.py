@@ -20,8 +20,9 @@ from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
+from mobilenets.formats.litert.affine import Affine
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
-from mobilenets.formats.weights import NamedTensor, float32
+from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
 
 
@@ -34,10 +35,12 @@ class Code(IntEnum):
     CONV_2D = 3
     DEPTHWISE_CONV_2D = 4
     DEQUANTIZE = 6
+    LOGISTIC = 14
     FULLY_CONNECTED = 9
     MAX_POOL_2D = 17
     MUL = 18
     RELU = 19
+    RELU_N1_TO_1 = 20
     RELU6 = 21
     RESHAPE = 22
     SOFTMAX = 25
@@ -46,14 +49,42 @@ class Code(IntEnum):
     SUB = 41
     DIV = 42
     SQUEEZE = 43
+    STRIDED_SLICE = 45
     MAXIMUM = 55
+    ARG_MAX = 56
     MINIMUM = 57
+    SHAPE = 77
+    PACK = 83
     QUANTIZE = 114
     HARD_SWISH = 117
 
 
 WEIGHTED = (Code.CONV_2D, Code.DEPTHWISE_CONV_2D, Code.FULLY_CONNECTED)
 """Those that have weights."""
+SHAPE_ARITHMETIC = (Code.SHAPE, Code.STRIDED_SLICE, Code.PACK)
+"""Those with which Keras computes the batch of a reshape; the tensors of the file have the shapes that come of it."""
+_NAMES_OF_CODES = {
+    23: "RESIZE_BILINEAR",
+    28: "TANH",
+    39: "TRANSPOSE",
+    49: "SPLIT",
+    53: "CAST",
+    59: "NEG",
+    65: "SLICE",
+    79: "ARG_MIN",
+    92: "EXP",
+    97: "RESIZE_NEAREST_NEIGHBOR",
+    98: "LEAKY_RELU",
+    32: "CUSTOM",
+    54: "PRELU",
+    67: "TRANSPOSE_CONV",
+    111: "ELU",
+    150: "GELU",
+    126: "BATCH_MATMUL",
+    36: "GATHER",
+    50: "LOG_SOFTMAX",
+}
+"""Names of some operators that no Network has, for messages."""
 _OPERATORS = {
     Code.RELU: Activation.RELU,
     Code.RELU6: Activation.RELU6,
@@ -82,8 +113,10 @@ class GraphReader:
     """The tensor that a hard-sigmoid or hard-swish reads, by the name of the layer that it belongs to."""
     dequantized: dict[int, int] = field(default_factory=dict)
     """For each tensor that an operator has made real, the tensor of bytes."""
-    normalization: dict[str, Tensor] = field(default_factory=dict)
-    """``scale`` and ``offset`` of the image, where the graph applies them."""
+    normalization: Affine | None = None
+    """What the graph computes of the image's values before the first layer, if anything."""
+    ending: Code | None = None
+    """``SOFTMAX`` or ``LOGISTIC`` where the file applies it last; the network leaves it out."""
 
     def read(self) -> Network:
         """Read every operator.
@@ -104,9 +137,13 @@ class GraphReader:
         self.values[index] = Value(INPUT)
         self.made[INPUT] = index
         self.readers: dict[int, int] = {}
+        self.reading: dict[int, list[TfliteOperator]] = {}
+        self.unpacked: set[int] = set()
         for operator in self.file.operators:
             for source in operator.inputs:
-                self.readers[source] = self.readers.get(source, 0) + 1
+                if operator.code != Code.SHAPE:
+                    self.readers[source] = self.readers.get(source, 0) + 1
+                self.reading.setdefault(source, []).append(operator)
         for operator in self.file.operators:
             self._read(operator)
         names = [self.value(output, "the output").layer for output in self.file.outputs]
@@ -121,9 +158,12 @@ class GraphReader:
     def _read(self, operator: TfliteOperator) -> None:
         node = self.file.tensor(operator.output).name
         first = operator.inputs[0]
+        if operator.code in SHAPE_ARITHMETIC and self.file.tensor(operator.output).dtype.kind == "i":
+            return
         if operator.code == Code.DEQUANTIZE and self.file.tensor(first).constant:
             # Weights that are stored as float16 are used under the name of what they are turned into.
             self.file.tensors[operator.output] = replace(self.file.tensor(first), name=node)
+            self.unpacked.add(operator.output)
             return
         match operator.code:
             case Code.CONV_2D | Code.DEPTHWISE_CONV_2D:
@@ -134,12 +174,15 @@ class GraphReader:
                 layer = self._pool(node, operator)
             case Code.MEAN:
                 layer = self._mean(node, operator)
-            case Code.ADD if len(operator.inputs) == 2 and self.file.tensor(operator.inputs[1]).constant:
+            case Code.ADD | Code.SUB | Code.MUL | Code.DIV if self._is_input_scaling(node, operator):
+                self.values[operator.output] = self._scaled_input(node, operator)
+                return
+            case Code.ADD | Code.SUB if self._with_constant(operator) is not None:
                 self.values[operator.output] = self._constant_sum(node, operator)
                 return
             case Code.ADD | Code.CONCATENATION:
                 layer = self._join(node, operator)
-            case Code.MUL | Code.DIV if self.value(first, node).layer != INPUT:
+            case Code.MUL | Code.DIV:
                 self._multiply(node, operator)
                 return
             case _:
@@ -165,9 +208,15 @@ class GraphReader:
                 self.made[source.layer] = output
             case Code.PAD:
                 return Value(source.layer, self._pad(node, operator))
-            case Code.SOFTMAX:
-                if output not in self.file.outputs:
-                    raise FormatError(f"{node} is a softmax in the middle of the network")
+            case Code.SOFTMAX | Code.LOGISTIC:
+                if not self._is_end(output):
+                    what = "softmax" if operator.code == Code.SOFTMAX else "sigmoid"
+                    raise FormatError(f"{node} is a {what} in the middle of the network, which no Model has")
+                self.ending = Code(operator.code)
+            case Code.ARG_MAX:
+                raise FormatError(f"{node} gives the number of the likeliest class; a Model needs the logits before it")
+            case Code.RELU_N1_TO_1:
+                raise FormatError(f"{node} is a RELU_N1_TO_1; the activations of a Model are ReLU, ReLU6 and hard ones")
             case Code.RESHAPE | Code.SQUEEZE:
                 self._check_reshape(node, source, self.file.tensor(output).shape)
             case Code.QUANTIZE | Code.DEQUANTIZE:
@@ -177,36 +226,43 @@ class GraphReader:
                     self.made[INPUT] = output
                 elif source.layer in self.pre_activations and operator.inputs[0] == self.made[source.layer]:
                     self.made[source.layer] = output  # an activation function that was computed in float32
-                elif operator.code == Code.QUANTIZE and output not in self.file.outputs:
+                elif not self._is_end(output) and not self._joins_only(output):
                     raise FormatError(f"{node} changes a quantization in the middle of the network")
-            case Code.MUL | Code.SUB if source.layer == INPUT:
-                self._normalize(node, operator)
             case code:
-                raise FormatError(f"{node} is operator {code} of the schema, which this package does not read")
+                name = _NAMES_OF_CODES.get(code, f"operator {code} of the schema")
+                raise FormatError(f"{node} is {name}, which no layer of this package computes")
         return source
 
     def _multiply(self, node: str, operator: TfliteOperator) -> None:
         """A product, of layers or of a step of a hard-sigmoid with a constant."""
-        first, second = operator.inputs[:2] if len(operator.inputs) > 1 else (operator.inputs[0], -1)
-        source, constant = self.value(first, node), self.file.tensor(second)
-        if not constant.constant:
-            if operator.code != Code.MUL:
+        found = self._with_constant(operator)
+        if found is None:
+            if operator.code != Code.MUL or len(operator.inputs) != 2:
                 raise FormatError(f"{node} divides by a tensor, which no Model does")
-            made = self.graph.multiply(node, source, self.value(second, node))
-        elif self._scales_channels(source, constant):
-            factors = self._per_channel(constant)
-            factors = 1 / np.where(factors == 0, np.nan, factors) if operator.code == Code.DIV else factors
-            self.graph.scale_channels(node, source.layer, factors, readers=self._readers(first))
-            made = Value(source.layer)
+            made = self.graph.multiply(node, *(self.value(index, node) for index in operator.inputs))
         else:
-            factor = self._number(node, constant)
-            factor = 1 / (factor or 1) if operator.code == Code.DIV else factor
-            made = self.graph.scaled(node, source, factor, readers=self._readers(first))
-            self.pre_activations.setdefault(source.layer, self.dequantized.get(first, first))
+            first, constant, is_first = found
+            if is_first and operator.code == Code.DIV:
+                raise FormatError(f"{node} divides by a tensor, which no Model does")
+            made = self._scaled(node, operator.code, first, constant)
         if made.step is Step.NONE:
             self._fused(node, made.layer, operator.options, 0)
             self.made[made.layer] = operator.output
         self.values[operator.output] = made
+
+    def _scaled(self, node: str, code: int, first: int, constant: TfliteTensor) -> Value:
+        """A value times a constant, or divided by it."""
+        source = self.value(first, node)
+        if self._scales_channels(source, constant):
+            factors = self._per_channel(constant)
+            factors = 1 / np.where(factors == 0, np.nan, factors) if code == Code.DIV else factors
+            self.graph.scale_channels(node, source.layer, factors, readers=self._readers(first))
+            return Value(source.layer)
+        factor = self._number(node, constant)
+        factor = 1 / (factor or 1) if code == Code.DIV else factor
+        made = self.graph.scaled(node, source, factor, readers=self._readers(first))
+        self.pre_activations.setdefault(source.layer, self.dequantized.get(first, first))
+        return made
 
     def _scales_channels(self, source: Value, constant: TfliteTensor) -> bool:
         """Whether a constant is of one number per channel of a layer with weights, and no step of a hard-sigmoid."""
@@ -221,7 +277,7 @@ class GraphReader:
     def _per_channel(self, constant: TfliteTensor) -> Tensor:
         """A constant, as real numbers."""
         value = constant.value().ravel().astype(np.float64)
-        if constant.quantized and constant.scales.size == constant.zero_points.size == 1:
+        if constant.dtype.kind in "iu" and constant.scales.size == constant.zero_points.size == 1:
             value = (value - constant.zero_points) * constant.scales
         return value
 
@@ -232,15 +288,62 @@ class GraphReader:
             raise FormatError(f"{node} takes {constant.name} of shape {constant.shape}; one number was expected")
         return float(value[0])
 
-    def _normalize(self, node: str, operator: TfliteOperator) -> None:
-        constant = self.file.tensor(operator.inputs[1])
-        value = np.broadcast_to(float32(NamedTensor(constant.name, constant.value())).ravel(), (3,)).astype(np.float64)
-        if operator.code == Code.MUL and not self.normalization:
-            self.normalization["scale"] = value
-        elif operator.code == Code.SUB and "scale" in self.normalization:
-            self.normalization["offset"] = -value
-        else:
-            raise FormatError(f"{node}: the image is normalized by one product and one sum, in that order")
+    def _is_end(self, index: int) -> bool:
+        """Whether nothing but changes of type and shape comes between a tensor and the outputs."""
+        ends = (Code.QUANTIZE, Code.DEQUANTIZE, Code.RESHAPE, Code.SQUEEZE)
+        readers = self.reading.get(index, [])
+        if not readers:
+            return index in self.file.outputs
+        return all(
+            operator.code in SHAPE_ARITHMETIC or (operator.code in ends and self._is_end(operator.output))
+            for operator in readers
+        )
+
+    def _joins_only(self, index: int) -> bool:
+        """Whether a requantized tensor is read by concatenations of its scale only, which a Concatenate does itself."""
+        readers, held = self.reading.get(index, []), self.file.tensor(index)
+        joined = [self.file.tensor(operator.output) for operator in readers if operator.code == Code.CONCATENATION]
+        return len(joined) == len(readers) > 0 and all(
+            np.array_equal(made.scales, held.scales) and np.array_equal(made.zero_points, held.zero_points)
+            for made in joined
+        )
+
+    def _with_constant(self, operator: TfliteOperator) -> tuple[int, TfliteTensor, bool] | None:
+        """The computed operand of two, the constant one, and whether the constant comes first; None without one."""
+        if len(operator.inputs) != 2:
+            return None
+        first, second = operator.inputs
+        if self.file.tensor(second).constant:
+            return first, self.file.tensor(second), False
+        return (second, self.file.tensor(first), True) if self.file.tensor(first).constant else None
+
+    def _is_input_scaling(self, node: str, operator: TfliteOperator) -> bool:
+        """Whether an operator scales or shifts the image by a constant."""
+        found = self._with_constant(operator)
+        return found is not None and found[0] in self.values and self.value(found[0], node) == Value(INPUT)
+
+    def _scaled_input(self, node: str, operator: TfliteOperator) -> Value:
+        """Take a product or a sum with a constant into the scaling of the image."""
+        found = self._with_constant(operator)
+        if found is None or (found[2] and operator.code in (Code.SUB, Code.DIV)):
+            raise FormatError(f"{node} subtracts or divides by the image, which no input scaling does")
+        _, constant, _ = found
+        try:
+            value = np.broadcast_to(self._per_channel(constant), (self.graph.channels,))
+        except ValueError:
+            raise FormatError(f"{constant.name} has shape {constant.shape}; one number a channel fits") from None
+        before = self.normalization or Affine.identity(self.graph.channels)
+        match operator.code:
+            case Code.MUL:
+                self.normalization = before.times(value)
+            case Code.DIV:
+                self.normalization = before.times(1 / np.where(value == 0, np.nan, value))
+            case Code.ADD:
+                self.normalization = before.plus(value)
+            case _:
+                self.normalization = before.plus(-value)
+        self.made[INPUT] = operator.output
+        return Value(INPUT)
 
     def _join(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
@@ -257,8 +360,11 @@ class GraphReader:
 
     def _shifted(self, node: str, operator: TfliteOperator, source: Value) -> Value:
         """The first step of a hard-sigmoid, and the second where ReLU6 is fused to it."""
-        amount = self._number(node, self.file.tensor(operator.inputs[1]))
-        first = operator.inputs[0]
+        found = self._with_constant(operator)
+        if found is None or operator.code != Code.ADD:
+            raise FormatError(f"{node} takes a constant from {source.step.value}; only a hard-sigmoid adds one, 3")
+        first, constant, _ = found
+        amount = self._number(node, constant)
         made = self.graph.shifted(node, source, round(amount, 2), readers=self._readers(first))
         self.pre_activations.setdefault(source.layer, self.dequantized.get(first, first))
         fused = operator.options.i8(0) if operator.options else 0
@@ -282,27 +388,23 @@ class GraphReader:
         return self.readers.get(index, 0) + self.file.outputs.count(index)
 
     def _constant_sum(self, node: str, operator: TfliteOperator) -> Value:
-        source = self.value(operator.inputs[0], node)
-        if source.layer != INPUT and self._shifts_channels(source, operator):
-            layer = source.layer
-            offsets = self._per_channel(self.file.tensor(operator.inputs[1]))
-            self.graph.shift_channels(node, layer, offsets, readers=self._readers(operator.inputs[0]))
-            self._fused(node, layer, operator.options, 0)
-            self.made[layer] = operator.output
-            return Value(layer)
-        if source.layer != INPUT:
+        """A layer's result and a constant: its bias, or a step of a hard-sigmoid."""
+        found = self._with_constant(operator)
+        if found is None or (found[2] and operator.code == Code.SUB):
+            raise FormatError(f"{node} subtracts from a constant, which no layer does")
+        index, constant, _ = found
+        source = self.value(index, node)
+        if not self._shifts_channels(source, constant):
             return self._shifted(node, operator, source)
-        if "scale" not in self.normalization or "offset" in self.normalization:
-            raise FormatError(f"{node} adds constants, which only the normalization of the image does")
-        constant = self.file.tensor(operator.inputs[1])
-        value = float32(NamedTensor(constant.name, constant.value())).ravel()
-        self.normalization["offset"] = np.broadcast_to(value, (3,)).astype(np.float64)
-        self.made[INPUT] = operator.output
-        return Value(INPUT)
+        layer, sign = source.layer, -1 if operator.code == Code.SUB else 1
+        self.graph.shift_channels(node, layer, sign * self._per_channel(constant), readers=self._readers(index))
+        self._fused(node, layer, operator.options, 0)
+        self.made[layer] = operator.output
+        return Value(layer)
 
-    def _shifts_channels(self, source: Value, operator: TfliteOperator) -> bool:
+    def _shifts_channels(self, source: Value, constant: TfliteTensor) -> bool:
         """Whether a constant is added to the channels of a layer with weights; a hard-sigmoid adds 3."""
-        constant, layer = self.file.tensor(operator.inputs[1]), self.graph.layers.get(source.layer)
+        layer = self.graph.layers.get(source.layer)
         if source.step is not Step.NONE or layer is None or not layer.has_weight:
             return False
         values = constant.value().ravel()
@@ -323,7 +425,7 @@ class GraphReader:
         depthwise = operator.code == Code.DEPTHWISE_CONV_2D
         source = self.value(operator.inputs[0], node)
         weight = self.file.tensor(operator.inputs[1])
-        value = weight.value()
+        value = self._weight(operator)
         if value.ndim != 4:
             raise FormatError(f"{weight.name} has shape {value.shape}; a convolution's weights have 4 axes")
         dilation = options.i32(5 if depthwise else 4, 1), options.i32(6 if depthwise else 5, 1)
@@ -348,6 +450,26 @@ class GraphReader:
         self._fused(node, layer, options, 4 if depthwise else 3)
         return layer
 
+    def _weight(self, operator: TfliteOperator) -> Tensor:
+        """The weight of a layer, as the file has it; real numbers where bytes are stored for a layer of other numbers.
+
+        Those are float32, which TensorFlow's converter calls dynamic range, or int16.
+        """
+        index = operator.inputs[1]
+        weight, source = self.file.tensor(index), self.file.tensor(operator.inputs[0])
+        value = weight.value()
+        if not weight.quantized or source.quantized or index in self.unpacked:
+            return value
+        axis = 3 if operator.code == Code.DEPTHWISE_CONV_2D else 0
+        if value.ndim <= axis or weight.scales.size not in (1, value.shape[axis]):
+            raise FormatError(f"{weight.name} has {weight.scales.size} scales, and shape {value.shape}")
+        if weight.zero_points.size not in (1, weight.scales.size):
+            raise FormatError(f"{weight.name} has {weight.zero_points.size} zero points, {weight.scales.size} scales")
+        axes = [-1 if number == axis else 1 for number in range(value.ndim)]
+        centred = value.astype(np.float32) - weight.zero_points.reshape(axes).astype(np.float32)
+        real: Tensor = centred * weight.scales.reshape(axes).astype(np.float32)
+        return real
+
     def _same(self, node: str, options: FlatbufferTable, source: Value, kernel: int, stride: int) -> Padding:
         """Padding that the file gives by a policy, as numbers."""
         if options.i8(0) == 1:
@@ -363,7 +485,10 @@ class GraphReader:
     def _bias(self, layer: str, operator: TfliteOperator) -> None:
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
             bias = self.file.tensor(operator.inputs[2])
-            self.graph.bias(layer, NamedTensor(bias.name, bias.value().ravel()))
+            value = bias.value().ravel()
+            if value.dtype.kind == "i" and not self.file.tensor(operator.inputs[0]).quantized and bias.scales.size:
+                value = (value * bias.scales.astype(np.float64)).astype(np.float32)
+            self.graph.bias(layer, NamedTensor(bias.name, value))
 
     def _linear(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
@@ -371,7 +496,7 @@ class GraphReader:
             raise FormatError(f"{node} lacks its weights or has them shuffled")
         source, weight = self.value(operator.inputs[0], node), self.file.tensor(operator.inputs[1])
         shape = self.graph.shape(source.layer)
-        value = channels_first(weight, weight.value(), shape.channels, shape.height, shape.width)
+        value = channels_first(weight, self._weight(operator), shape.channels, shape.height, shape.width)
         layer = self.graph.linear(node, source, NamedTensor(weight.name, value))
         self._bias(layer, operator)
         self._fused(node, layer, options, 0)

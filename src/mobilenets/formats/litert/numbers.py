@@ -23,6 +23,7 @@ def quantized_parameters(
     before: Mapping[str, TfliteTensor],
     constants: Mapping[str, TfliteTensor],
     channel_scales: Mapping[str, Tensor],
+    pixels: TensorQuantization | None = None,
 ) -> tuple[Network, dict[str, Tensor], Quantization]:
     """The parameters and scales of a quantized graph.
 
@@ -33,6 +34,8 @@ def quantized_parameters(
         before: The tensor that each activation function which is no clamp reads, by its layer.
         constants: The file's constants by name.
         channel_scales: Factors of the channels of layers that are computed in float32, by layer.
+        pixels: Scale and zero point with which bytes of pixels are what the first layer reads, where the graph makes
+            that of them.
 
     Returns:
         The network with a bias in every layer with weights, its parameters, and its scales.
@@ -66,7 +69,13 @@ def quantized_parameters(
             raise FormatError(f"{bias.source} holds {bias.value.dtype}; the bias of an 8-bit layer holds int32")
         if bias.source in constants:
             _check_bias_scale(bias, constants[bias.source], activations[layer.inputs[0]].scale, scale)
-        parameters[f"{layer.name}.bias"] = np.ascontiguousarray(bias.value)
+        value = bias.value
+        if pixels is not None and layer.inputs[0] == INPUT:
+            units = np.rint(value * (activations[INPUT].scale / pixels.scale))
+            value = units.clip(-(2**31), 2**31 - 1).astype(np.int32)
+        parameters[f"{layer.name}.bias"] = np.ascontiguousarray(value)
+    if pixels is not None:
+        activations[INPUT] = pixels
     return (
         replace(network, layers=tuple(layers)),
         parameters,

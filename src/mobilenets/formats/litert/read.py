@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.architecture.layers import INPUT, Activation, DepthwiseConvolution, Linear, PointwiseConvolution
+from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Linear
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.binary import Bytes
@@ -28,9 +28,11 @@ from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.description import Description
 from mobilenets.formats.graph import renamed_tensors
+from mobilenets.formats.labels import parse_labels
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
+from mobilenets.formats.litert.output import with_classes, with_linear_classifier
 from mobilenets.formats.normalizing_layer import pixel_preprocessing
 from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
@@ -77,17 +79,22 @@ def from_tflite(source: str | Path | Source, *, labels: tuple[str, ...] | None =
 
 
 def packed_labels(data: bytes) -> tuple[str, ...] | None:
-    """Lines of the one text file that model metadata packs behind a network, or None."""
+    """Labels of the text file that model metadata packs behind a network, or None.
+
+    Of several the one is taken that is called after labels, before its translations (``labels_de.txt``).
+    """
     if data.rfind(b"PK\x05\x06") < 0:
         return None
     archive = ZipMembers(data, "the metadata of the LiteRT file")
-    texts = [name for name in archive.names if name.lower().endswith(".txt")]
-    if len(texts) != 1:
+    texts = [name for name in archive.names if name.lower().endswith((".txt", ".json", ".pbtxt"))]
+    chosen = texts if len(texts) == 1 else sorted((n for n in texts if "label" in n.lower()), key=lambda n: (len(n), n))
+    if not chosen:
         return None
+    where = f"{chosen[0]} in the LiteRT file"
     try:
-        return tuple(bytes(archive.member(texts[0])).decode().removesuffix("\n").split("\n"))
+        return parse_labels(bytes(archive.member(chosen[0])).decode("utf-8-sig"), where)
     except UnicodeDecodeError:
-        raise FormatError(f"{texts[0]} in the LiteRT file is not UTF-8") from None
+        raise FormatError(f"{where} is not UTF-8") from None
 
 
 def _described(file: TfliteFile) -> Model:
@@ -157,7 +164,8 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     """The Model of a graph that nobody described."""
     reader = GraphReader(file)
     read = reader.read()
-    network, tensors = _with_linear_classifier(read, reader.graph.tensors)
+    network, tensors = with_linear_classifier(read, reader.graph.tensors)
+    network, tensors = with_classes(network, tensors, reader.ending, _constants(file))
     network, names = recognized(network)
     tensors = renamed_tensors(tensors, names)
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
@@ -179,11 +187,14 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
             before,
             constants,
             {names.get(layer, layer): scale for layer, scale in reader.graph.channel_scales.items()},
+            None if reader.normalization is None else reader.normalization.of_pixels.quantization(),
         )
         if (logits := logits_quantization(network, made)) is not None:
             imported = replace(imported, logits_scale=logits[0], logits_zero_point=logits[1])
-        preprocessing = pixel_preprocessing(quantization.activations[INPUT])
-        provenance = Provenance(imported=replace(imported, known={"input_scaling": "its quantized input"})).encode()
+        preprocessing, said = pixel_preprocessing(quantization.activations[INPUT]), "its quantized input"
+        if reader.normalization is not None:
+            preprocessing, said = reader.normalization.of_pixels.preprocessing(), "the graph"
+        provenance = Provenance(imported=replace(imported, known={"input_scaling": said})).encode()
         return Model(network, parameters, task, preprocessing, quantization, provenance)
     except ModelError as error:
         raise FormatError(str(error)) from None
@@ -191,28 +202,25 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
 
 def _preprocessing(reader: GraphReader) -> tuple[Preprocessing, dict[str, str]]:
     """The preprocessing of a float network, and what said its parts."""
-    if reader.normalization:
-        return _graph_preprocessing(reader.normalization), {"input_scaling": "the graph"}
+    if reader.normalization is not None:
+        return reader.normalization.of_pixels.preprocessing(), {"input_scaling": "the graph"}
     found = _metadata_preprocessing(reader.file.metadata.get(METADATA, b""))
     if found is not None:
         return found, {"input_scaling": "its metadata"}
     (index,) = reader.file.inputs
-    scales, zero_points = reader.file.tensor(index).scales, reader.file.tensor(index).zero_points
-    if scales.size == 1 and zero_points.size == 1 and scales[0] > 0 and 0 <= zero_points[0] <= 255:
+    image = reader.file.tensor(index)
+    scales, zero_points = image.scales, image.zero_points
+    if (
+        image.dtype.itemsize != 2
+        and scales.size == 1
+        and zero_points.size == 1
+        and scales[0] > 0
+        and 0 <= zero_points[0] <= 255
+    ):
         # Training in simulated integers leaves the scale of the bytes on the float input.
         quantization = TensorQuantization(float(scales[0]), int(zero_points[0]))
         return pixel_preprocessing(quantization), {"input_scaling": "its quantized input"}
     return Preprocessing(), {}
-
-
-def _graph_preprocessing(normalization: Mapping[str, Tensor]) -> Preprocessing:
-    scale = normalization["scale"]
-    offset = normalization.get("offset", np.zeros(3))
-    if scale.min() <= 0:
-        raise FormatError(f"the image is multiplied by {scale.tolist()}; positive numbers were expected")
-    std = [float(np.round(value, 7)) for value in 1 / (255 * scale)]
-    mean = [float(np.round(value, 7)) for value in -offset / (255 * scale)]
-    return Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
 
 def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | None:
@@ -234,21 +242,6 @@ def _metadata_preprocessing(metadata: bytes | memoryview) -> Preprocessing | Non
             red_std, green_std, blue_std = (float(np.round(value / 255, 7)) for value in np.broadcast_to(std, 3))
             return Preprocessing(mean=(red, green, blue), std=(red_std, green_std, blue_std))
     return None
-
-
-def _with_linear_classifier(
-    network: Network, tensors: dict[str, NamedTensor]
-) -> tuple[Network, dict[str, NamedTensor]]:
-    """The network with a pointwise convolution of a 1×1 map, where it is the only output, as the linear layer it is."""
-    last = network.layers[-1] if network.layers else None
-    if not isinstance(last, PointwiseConvolution) or network.outputs != (last.name,):
-        return network, tensors
-    if network.input_shapes(last)[0][1:] != (1, 1) or last.activation is not Activation.NONE:
-        return network, tensors
-    linear = Linear(last.name, last.inputs, out_features=last.out_channels, bias=last.bias)
-    weight = tensors[f"{last.name}.weight"]
-    flat = replace(weight, value=weight.value.reshape(weight.value.shape[:2]))
-    return replace(network, layers=(*network.layers[:-1], linear)), {**tensors, f"{last.name}.weight": flat}
 
 
 def _checked(network: Network, tensors: Mapping[str, NamedTensor]) -> dict[str, Tensor]:

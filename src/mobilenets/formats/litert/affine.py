@@ -1,0 +1,70 @@
+"""Scaling of the image inside a graph: one factor and one offset for each channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.errors import FormatError
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.quantization import TensorQuantization
+
+Vector = npt.NDArray[np.float64]
+LARGEST_FACTOR = 0.2
+"""Largest factor that bytes of pixels are multiplied by; one above it multiplies values from 0 to 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """``factor · x + offset`` for each channel."""
+
+    factor: Vector
+    offset: Vector
+
+    @staticmethod
+    def identity(channels: int) -> Affine:
+        """x itself."""
+        return Affine(np.ones(channels), np.zeros(channels))
+
+    def times(self, value: Vector) -> Affine:
+        """The result, multiplied by a constant."""
+        return Affine(self.factor * value, self.offset * value)
+
+    def plus(self, value: Vector) -> Affine:
+        """The result and a constant."""
+        return Affine(self.factor, self.offset + value)
+
+    @property
+    def of_pixels(self) -> Affine:
+        """The same of bytes of pixels, where it was made for values from 0 to 1."""
+        return Affine(self.factor / 255, self.offset) if self.factor.min() > LARGEST_FACTOR else self
+
+    def preprocessing(self) -> Preprocessing:
+        """The preprocessing that computes the same of bytes of pixels.
+
+        Raises:
+            FormatError: If a factor is not a positive number.
+        """
+        if not (np.isfinite(self.factor).all() and np.isfinite(self.offset).all() and self.factor.min() > 0):
+            raise FormatError(f"the image is multiplied by {self.factor.tolist()}; positive numbers were expected")
+        std = [float(np.round(value, 7)) for value in np.broadcast_to(1 / (255 * self.factor), (3,))]
+        mean = [float(np.round(value, 7)) for value in np.broadcast_to(-self.offset / (255 * self.factor), (3,))]
+        return Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+
+    def quantization(self) -> TensorQuantization:
+        """The scale and zero point under which bytes of pixels are what is computed of them.
+
+        Raises:
+            FormatError: If the channels differ, or black or white would lie outside the bytes.
+        """
+        self.preprocessing()
+        if np.ptp(self.factor) or np.ptp(self.offset):
+            raise FormatError("the channels of the image are scaled differently, which bytes of pixels cannot say")
+        factor, offset = float(self.factor[0]), float(self.offset[0])
+        zero_point = round(-offset / factor)
+        if not 0 <= zero_point <= 255:
+            white = 255 * factor + offset
+            raise FormatError(f"pixels become {offset:g} to {white:g}, which no zero point of bytes can say")
+        return TensorQuantization(factor, zero_point)

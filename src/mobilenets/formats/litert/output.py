@@ -1,0 +1,93 @@
+"""The end of a foreign network as a classifier: a linear layer, with two classes where one number chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from mobilenets.architecture.layers import Activation, GlobalAveragePool, Linear, PointwiseConvolution
+from mobilenets.architecture.network import Network
+from mobilenets.errors import FormatError
+from mobilenets.formats.litert.file import TfliteTensor
+from mobilenets.formats.litert.graph import Code
+from mobilenets.formats.names import legal_name
+from mobilenets.formats.weights import NamedTensor
+from mobilenets.model.model import Tensor
+
+
+def with_linear_classifier(network: Network, tensors: dict[str, NamedTensor]) -> tuple[Network, dict[str, NamedTensor]]:
+    """The network with a pointwise convolution of a 1×1 map, where it is the only output, as the linear layer it is."""
+    last = network.layers[-1] if network.layers else None
+    if not isinstance(last, PointwiseConvolution) or network.outputs != (last.name,):
+        return network, tensors
+    if network.input_shapes(last)[0][1:] != (1, 1) or last.activation is not Activation.NONE:
+        return network, tensors
+    linear = Linear(last.name, last.inputs, out_features=last.out_channels, bias=last.bias)
+    weight = tensors[f"{last.name}.weight"]
+    flat = replace(weight, value=weight.value.reshape(weight.value.shape[:2]))
+    return replace(network, layers=(*network.layers[:-1], linear)), {**tensors, f"{last.name}.weight": flat}
+
+
+def with_classes(
+    network: Network,
+    tensors: dict[str, NamedTensor],
+    ending: Code | None,
+    constants: Mapping[str, TfliteTensor],
+) -> tuple[Network, dict[str, NamedTensor]]:
+    """The network as a classifier by softmax.
+
+    Args:
+        network: As it was read, without what it ends in.
+        tensors: Its weights.
+        ending: ``SOFTMAX`` or ``LOGISTIC``, which the file applies last; None where it applies neither.
+        constants: The file's constants by name.
+
+    Returns:
+        The network and its weights. A network whose classifier is missing gives the averages of its last map. One logit
+        z behind a sigmoid becomes the logits 0 and z, whose softmax is 1 − sigmoid(z) and sigmoid(z).
+
+    Raises:
+        FormatError: If the outputs are no classes that exclude each other.
+    """
+    channels, height, width = network.shapes[network.outputs[0]]
+    last = network[network.outputs[0]]
+    if (height, width) != (1, 1) and ending is None and last.activation in (Activation.RELU, Activation.RELU6):
+        pool = GlobalAveragePool(legal_name("pool", network.shapes), (last.name,))
+        return replace(network, layers=(*network.layers, pool), outputs=(pool.name,)), tensors
+    if (height, width) != (1, 1):
+        raise FormatError(
+            f"{network.outputs[0]} gives a map of {height}×{width} with {channels} channels, as networks for finding "
+            "objects (FOMO, SSD) and segmentation do; this package has no task for it"
+        )
+    if ending is not Code.LOGISTIC:
+        if channels == 1:
+            raise FormatError(
+                f"{network.outputs[0]} gives one number, without a sigmoid: an estimate is no class, and this package "
+                "has no task for it"
+            )
+        return network, tensors
+    if channels > 1:
+        raise FormatError(
+            f"the network ends in {channels} sigmoids: classes that do not exclude each other, for which this package "
+            "has no task"
+        )
+    if not isinstance(last, Linear) or last.activation is not Activation.NONE:
+        raise FormatError(f"{last.name} is read by a sigmoid; a linear layer was expected there")
+    doubled = dict(tensors)
+    for kind in ("weight", "bias"):
+        found = tensors.get(f"{last.name}.{kind}")
+        if found is not None:
+            doubled[f"{last.name}.{kind}"] = replace(found, value=_with_zero_row(found, constants))
+    return replace(network, layers=(*network.layers[:-1], replace(last, out_features=2))), doubled
+
+
+def _with_zero_row(found: NamedTensor, constants: Mapping[str, TfliteTensor]) -> Tensor:
+    """A row that stands for zeros before the one row."""
+    tensor = constants.get(found.source)
+    in_bytes = tensor is not None and tensor.quantized and found.value.dtype == tensor.dtype
+    zeros = tensor.zero_points if tensor is not None and in_bytes else np.zeros(1, np.int64)
+    row = np.full_like(found.value, zeros[0] if zeros.size else 0)
+    doubled: Tensor = np.concatenate([row, found.value])
+    return doubled

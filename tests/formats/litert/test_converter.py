@@ -1,0 +1,124 @@
+"""What TensorFlow's converter writes is read: every head, every kind of numbers, every kind of ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tests.support.converter_graphs import SIDE, ConverterGraph, Ends, Head, Kind
+
+from mobilenets.engine.session import Session
+from mobilenets.errors import FormatError
+from mobilenets.formats.importing import import_model, recognition
+from mobilenets.model.file import load, save
+from mobilenets.model.model import Model
+
+pytest.importorskip("flatbuffers")
+pytest.importorskip("tflite")
+
+HEADS: tuple[Head, ...] = ("top", "seq", "rescaled", "preprocessed", "sigmoid", "two dense")
+NUMBERS: tuple[tuple[Kind, Ends], ...] = (
+    ("float32", "float32"),
+    ("float16", "float32"),
+    ("dynamic", "float32"),
+    ("int8", "float32"),
+    ("int8", "int8"),
+    ("int8", "uint8"),
+    ("int16", "float32"),
+)
+TOLERANCES = {"float32": 1e-5, "float16": 1e-5, "dynamic": 0.05, "int8": 0.03, "int16": 0.01}
+"""Largest difference of a probability. Dynamic range rounds activations, and int8 the probabilities too."""
+
+
+def read_again(content: bytes, folder: Path) -> Model:
+    """The Model of a file, written and loaded."""
+    (folder / "model.tflite").write_bytes(content)
+    save(import_model(folder / "model.tflite"), folder / "model.safetensors")
+    return load(folder / "model.safetensors")
+
+
+def run_interpreter(content: bytes, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Real outputs by LiteRT for real inputs, one image at a time."""
+    interpreters = pytest.importorskip("ai_edge_litert.interpreter")
+    interpreter = interpreters.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    rows = []
+    for value in values:
+        if source["dtype"] != np.float32:
+            scale, zero_point = source["quantization"]
+            limits = np.iinfo(source["dtype"])
+            value = np.rint(value / scale + zero_point).clip(limits.min, limits.max)
+        interpreter.set_tensor(source["index"], value[None].astype(source["dtype"]))
+        interpreter.invoke()
+        row = interpreter.get_tensor(target["index"]).astype(np.float64)
+        if target["dtype"] != np.float32:
+            scale, zero_point = target["quantization"]
+            row = (row - zero_point) * scale
+        rows.append(row)
+    return np.concatenate(rows)
+
+
+def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: npt.NDArray[Any] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+@pytest.mark.parametrize(("kind", "ends"), NUMBERS)
+@pytest.mark.parametrize("head", HEADS)
+def test_a_converted_network_answers_as_litert_does(head: Head, kind: Kind, ends: Ends, tmp_path: Path) -> None:
+    if kind == "int16" and head in ("rescaled", "preprocessed"):
+        pytest.skip("LiteRT's 16-bit sums take scales that are powers of two")
+    content = ConverterGraph(head, kind, ends).content()
+    model = read_again(content, tmp_path)
+    assert model.precision == ("int8" if kind == "int8" else "float32")
+    assert max(len(layer.name) for layer in model.network.layers) <= 90
+    scaled_inside = head in ("rescaled", "preprocessed")
+    pixels = np.random.default_rng(1).integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    found = run_interpreter(content, pixels.astype(np.float64) if scaled_inside else pixels / 127.5 - 1)
+    ours = softmax(Session(model).run(pixels).astype(np.float64))
+    if head == "sigmoid":
+        assert len(model.labels) == 2
+        found = np.concatenate([1 - found, found], axis=1)
+    if head == "rescaled":
+        found = softmax(found)
+    np.testing.assert_allclose(ours, found, rtol=0, atol=TOLERANCES[kind])
+    if scaled_inside:
+        np.testing.assert_allclose(model.preprocessing.mean, 0.5, atol=1e-6)
+        np.testing.assert_allclose(model.preprocessing.std, 0.5, atol=1e-6)
+        assert "[the graph]" in recognition(model)["input_scaling"]
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        ("map", r"a map of 16×16 with 4 channels, as networks for finding objects \(FOMO, SSD\)"),
+        ("sigmoids", "ends in 4 sigmoids: classes that do not exclude each other"),
+        ("number", "gives one number, without a sigmoid"),
+    ],
+)
+def test_what_is_no_classifier_is_refused_with_the_reason(head: Head, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(ConverterGraph(head).content())
+    with pytest.raises(FormatError, match=reason):
+        import_model(tmp_path / "model.tflite")
+
+
+def test_a_network_without_its_classifier_says_so(tmp_path: Path) -> None:
+    model = read_again(ConverterGraph("none").content(), tmp_path)
+    facts = recognition(model)
+    assert facts["features"] == "16: the file has no classifier; fit trains one"
+    assert "classes" not in facts
+
+
+def test_a_saved_model_and_a_frozen_graph_are_named(tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"\x08\x01")
+    with pytest.raises(FormatError, match=r"is a SavedModel, .*TFLiteConverter\.from_saved_model"):
+        import_model(tmp_path / "saved")
+    (tmp_path / "frozen.pb").write_bytes(b"\x0a\x10graph")
+    with pytest.raises(FormatError, match=r"is a frozen graph of TensorFlow 1\. .*from_frozen_graph"):
+        import_model(tmp_path / "frozen.pb")
