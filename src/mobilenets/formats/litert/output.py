@@ -30,7 +30,7 @@ def with_linear_classifier(network: Network, tensors: dict[str, NamedTensor]) ->
     return replace(network, layers=(*network.layers[:-1], linear)), {**tensors, f"{last.name}.weight": flat}
 
 
-def with_classes(
+def as_classifier(
     network: Network,
     tensors: dict[str, NamedTensor],
     ending: Code | None,

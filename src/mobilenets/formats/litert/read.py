@@ -32,7 +32,7 @@ from mobilenets.formats.labels import parse_labels
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
-from mobilenets.formats.litert.output import with_classes, with_linear_classifier
+from mobilenets.formats.litert.output import as_classifier, with_linear_classifier
 from mobilenets.formats.normalizing_layer import pixel_preprocessing
 from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
@@ -165,7 +165,7 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     reader = GraphReader(file)
     read = reader.read()
     network, tensors = with_linear_classifier(read, reader.graph.tensors)
-    network, tensors = with_classes(network, tensors, reader.ending, _constants(file))
+    network, tensors = as_classifier(network, tensors, reader.ending, _constants(file))
     network, names = recognized(network)
     tensors = renamed_tensors(tensors, names)
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
