@@ -351,3 +351,42 @@ def _torchvision_block(parts: list[str], *, linear_is_nested: bool) -> _Parts:
 def _flat_block(parts: list[str]) -> _Parts:
     """Convolution, batch norm and ReLU6 one after the other."""
     return {part: (f"{3 * number}", f"{3 * number + 1}") for number, part in enumerate(parts)}
+
+
+_KERAS_V3: _Parts = {
+    **{part: (part, f"{part}_bn") for part in ("expand", "depthwise", "project")},
+    "se.reduce": ("squeeze_excite_conv", ""),
+    "se.gate": ("squeeze_excite_conv_1", ""),
+}
+
+
+@cache
+def keras_v3_names() -> tuple[Checkpoint, ...]:
+    """Keras's MobileNet V3: the layers by their own names, and by their numbers in archives.
+
+    >>> rows = keras_v3_names()[0].rows
+    >>> rows["expanded_conv_1_expand_bn"], rows["conv2d_1"]
+    ('block2.expand.batch_norm', 'block1.se.reduce')
+    """
+    sizes = ("small", "small_minimalistic", "large", "large_minimalistic")
+    return tuple(Checkpoint(f"mobilenet_v3_{size}", _keras_v3_rows(f"mobilenet_v3_{size}")) for size in sizes)
+
+
+def _keras_v3_rows(name: str) -> Mapping[str, str]:
+    network = CATALOG[name]()
+    rows = {"conv_2": "hidden", "logits": "classifier"}
+    for theirs, ours in (("conv", "stem"), ("conv_1", HEAD)):
+        rows |= {theirs: ours, f"{theirs}_bn": f"{ours}.batch_norm"}
+    blocks = sum(layer.name.endswith(".depthwise") for layer in network.layers)
+    for block in range(1, blocks + 1):
+        prefix = f"expanded_conv_{block - 1}_" if block > 1 else "expanded_conv_"
+        named = {part: (f"{prefix}{layer}", norm and f"{prefix}{norm}") for part, (layer, norm) in _KERAS_V3.items()}
+        for theirs, ours in _rows("", f"block{block}", _parts_of(network, f"block{block}"), named).items():
+            rows[theirs.removeprefix(".")] = ours
+    kinds: list[tuple[str, str]] = []
+    for layer in network.layers:
+        if layer.has_weight:
+            kinds.append(("depthwise_conv2d" if layer.name.endswith(".depthwise") else "conv2d", layer.name))
+        if layer.batch_norm is not None:
+            kinds.append(("batch_normalization", f"{layer.name}.batch_norm"))
+    return MappingProxyType(_only_layers_of(network, {**counted(kinds), **rows}))

@@ -58,9 +58,9 @@ _ROWS = (
             is_keras,
             from_keras,
             covers="whole models of Keras 1 to 3, fitted or not, of layers that this package has; weights alone of "
-            "MobileNet V1 and V2, with or without a head",
-            assumes="pixels to −1 … 1 where no layer scales them; of weights alone: SAME padding, ε 1e-3, ReLU6, and "
-            "what `assumed` names; the resolution from the name, else 224",
+            "MobileNet V1 and V2, with or without a head, and of V3",
+            assumes="pixels to −1 … 1 where no layer scales them; of weights alone: SAME padding, ε 1e-3, V1's "
+            "and V2's ReLU6, and what `assumed` names; the resolution from the name, else 224",
             open_resolution=True,
         ),
     ),

@@ -7,8 +7,8 @@
   (``layers/conv2d_3/vars/0``).
 
 Where there is a configuration it is believed: any network of layers that this package has is read from it, with the
-scaling of pixels that is part of it. Weights alone are those of MobileNet V1 or V2 with a head, and the rest is
-assumed.
+scaling of pixels that is part of it. Weights alone are those of MobileNet V1 or V2 with a head or of V3, and the rest
+is assumed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from mobilenets.formats.graph import renamed_tensors
 from mobilenets.formats.keras.config import KerasConfiguration, read_configuration
 from mobilenets.formats.keras.file import KerasFile, read_keras
 from mobilenets.formats.keras.image import ImageInput, image_input, image_preprocessing
+from mobilenets.formats.keras.mobilenet_v3 import is_mobilenet_v3, mobilenet_v3_of
 from mobilenets.formats.keras.network import KerasNetwork
 from mobilenets.formats.keras.output import logits_layer
 from mobilenets.formats.keras.weights_only import ImpliedModel
 from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
-from mobilenets.formats.weights import checked_parameters
+from mobilenets.formats.weights import ImportOptions, checked_parameters
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification
@@ -77,6 +78,9 @@ def keras_model(
         size = _sides(resolution or image.size or resolution_in_name(file_name) or 224)
     else:
         size = _sides(resolution or resolution_in_name(file_name) or 224)
+        if is_mobilenet_v3(file):
+            imported = Imported(format_name, file_name, configuration=False)
+            return mobilenet_v3_of(file, ImportOptions(resolution=size, labels=labels, imported=imported))
         implied = ImpliedModel(file, size)
         configuration, assumed = implied.configuration, implied.assumed
         image = ImageInput(size, implied.channels, None)
