@@ -318,6 +318,20 @@ def test_a_table_that_says_nothing_of_classes_does_not_hide_the_folders(tmp_path
     assert "sizes.csv is not read" in said(collection)
 
 
+def test_classes_in_the_names_of_files_are_taken_where_it_is_said(tmp_path: Path) -> None:
+    names = [f"cat.{number}.png" for number in range(3)] + [f"great_dane_{number}.png" for number in range(4)]
+    write_images(tmp_path / "train", names)
+    write_images(tmp_path / "test", ["1.png", "2.png"])
+    with pytest.raises(DataError, match="as the files' names begin with cat, great_dane, say --classes-from name"):
+        load_collection(tmp_path)
+    collection = load_collection(tmp_path, Reading(classes_from="name"))
+    assert counts(collection) == {"train": {"cat": 3, "great_dane": 4}}
+    assert "2 images in" in said(collection, Kind.LEFT_OUT)
+    assert counts(load_collection(tmp_path / "train", Reading(classes_from="name"))) == {
+        "all": {"cat": 3, "great_dane": 4}
+    }
+
+
 # Label files in folders -----------------------------------------------------------------------------------------------
 
 
@@ -378,6 +392,9 @@ def test_images_in_no_class_folder_name_the_way_out(tmp_path: Path) -> None:
     write_images(tmp_path / "train", ["cat.1.png", "dog.1.png"])
     with pytest.raises(DataError, match=r"train holds no images in class folders.*or a CSV of file,class"):
         load_collection(tmp_path)
+    write_images(tmp_path / "numbered", 3)
+    with pytest.raises(DataError, match=r"which image is of which class$"):
+        load_collection(tmp_path / "numbered")
     write_images(tmp_path / "flat", 3)
     (tmp_path / "flat" / "a.csv").write_text("x")
     (tmp_path / "flat" / "b.csv").write_text("y")

@@ -49,7 +49,9 @@ def data_options(function: Command) -> Command:
         (
             click.option("--parts", callback=_parts, metavar="PART=FOLDER,…", help="Folders of the parts, or none."),
             click.option("--exclude", multiple=True, metavar="NAME", help="Folder or file to leave out; repeatable."),
-            click.option("--classes-from", type=click.Choice(LEVELS), help="Outermost or innermost folders."),
+            click.option(
+                "--classes-from", type=click.Choice(LEVELS), help="Outermost or innermost folders, or files' names."
+            ),
             click.option("--letter-case", type=click.Choice(LETTER_CASES), help="Classes that differ in case only."),
             click.option(
                 "--columns", callback=_pairs, metavar="USE=COLUMN,…", help="Columns of a table: file, class, split."

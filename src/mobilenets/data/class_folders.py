@@ -33,7 +33,7 @@ class Classes:
 
     Attributes:
         images: Name of the folder → images.
-        level: ``top`` or ``leaf``: which folders they are.
+        level: ``top`` or ``leaf``: which folders they are; ``name`` where the classes stand in the files' names.
         findings: What their owner should know of.
     """
 
@@ -65,6 +65,23 @@ def mask_folders(node: Folder) -> list[Folder]:
     return [folder for folder in node.filled if holds_masks(folder, beside)]
 
 
+def label_in_name(path: Path) -> str:
+    """What the name of an image begins with, before its number.
+
+    >>> label_in_name(Path("cat.12.jpg")), label_in_name(Path("great_pyrenees_7.jpg")), label_in_name(Path("1.jpg"))
+    ('cat', 'great_pyrenees', '')
+    """
+    return re.sub(r"[\W_]*(\d[\d\W_]*)?$", "", path.stem)
+
+
+def classes_in_names(images: Sequence[Path]) -> dict[str, list[Path]]:
+    """The images of each class that stands in their names; those that say nothing are under the empty name."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        found[label_in_name(image)].append(image)
+    return dict(found)
+
+
 def find_classes(node: Folder, reading: Reading, level: str | None = None) -> Classes:
     """Find the class folders in a folder.
 
@@ -76,6 +93,8 @@ def find_classes(node: Folder, reading: Reading, level: str | None = None) -> Cl
     Raises:
         DataError: If it cannot be told.
     """
+    if reading.classes_from == "name":
+        return _named(node)
     findings: list[Finding] = []
     masks = mask_folders(node)
     if masks:
@@ -96,6 +115,16 @@ def find_classes(node: Folder, reading: Reading, level: str | None = None) -> Cl
         message = f"{plural(len(node.images), 'image')} directly in {node.path}, in no class folder"
         findings.append(Finding(Kind.LEFT_OUT, message, len(node.images), examples_of(sorted(node.images))))
     return Classes(dict(images), level, tuple(findings))
+
+
+def _named(node: Folder) -> Classes:
+    images = classes_in_names(node.all_images)
+    nameless = images.pop("", [])
+    findings: tuple[Finding, ...] = ()
+    if nameless:
+        message = f"{plural(len(nameless), 'image')} in {node.path} with no class in the name"
+        findings = (Finding(Kind.LEFT_OUT, message, len(nameless), examples_of(nameless)),)
+    return Classes(images, "name", findings)
 
 
 def _images_of_class(folder: Folder, findings: list[Finding], masked: list[Path]) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mobilenets.base.text import plural
-from mobilenets.data.class_folders import Classes, find_classes, mask_folders, unwrapped
+from mobilenets.data.class_folders import Classes, classes_in_names, find_classes, mask_folders, unwrapped
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL, LabelFile, read_label_file
 from mobilenets.data.part_folders import PartFolders, find_parts
@@ -112,9 +112,12 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
     if inside is not None:
         return inside
     classes = find_classes(node, reading)
+    if not any(classes.images.values()):
+        raise _no_classes(node)
     _refuse_other_labels(node, classes, reading)
     place = "" if node is root else f" in {node.path.relative_to(root.path).as_posix()}"
-    kind = f"class folders{place}" if classes.level == "top" else f"innermost folders as classes{place}"
+    kinds = {"top": "class folders", "leaf": "innermost folders as classes", "name": "classes in the names of files"}
+    kind = f"{kinds[classes.level]}{place}"
     return Layout({ALL: classes.images}, kind, findings=(*found.findings, *classes.findings))
 
 
@@ -170,10 +173,11 @@ def _labels_of_part(
 ) -> _Part | None:
     """The classes of a part: of its class folders, or of a label file in it or called like it; None if it has none."""
     inner = unwrapped(folder)
-    if inner.filled:
+    if inner.filled or reading.classes_from == "name":
         classes = find_classes(inner, reading, level)
         findings += classes.findings
-        return _Part(classes.images, "class folders", classes.level, inner.path)
+        kind = "classes in the names of files" if classes.level == "name" else "class folders"
+        return _Part(classes.images, kind, classes.level, inner.path)
     for path in (_only_label_file(inner, (), strict=part == "train"), _part_tables(node).get(part)):
         if path is None:
             continue
@@ -186,16 +190,21 @@ def _labels_of_part(
         findings += labels.findings
         return _Part(_together(labels), f"images with a label file ({labels.words})", None, path)
     if part == "train":
-        raise _no_classes(inner.path)
+        raise _no_classes(inner)
     message = f"{plural(inner.count, 'image')} in {inner.path}, in no class folder: taken for unlabeled"
     findings.append(Finding(Kind.LEFT_OUT, message, inner.count, examples_of(inner.all_images)))
     return None
 
 
-def _no_classes(path: Path) -> DataError:
+def _no_classes(node: Folder) -> DataError:
+    path = node.path
+    named = classes_in_names(node.images)
+    hint = ""
+    if "" not in named and 2 <= len(named) <= len(node.images) / 2:
+        hint = f"; or, as the files' names begin with {listed(sorted(named))}, say --classes-from name"
     return DataError(
         f"{path} holds no images in class folders; expected {path}/<class>/<image>, or a CSV of file,class that says "
-        "which image is of which class"
+        f"which image is of which class{hint}"
     )
 
 

@@ -11,7 +11,7 @@ from mobilenets.errors import DataError
 
 OMIT, NONE = "omit", "none"
 """As a part: the images are left out. As a column, or for all parts: there is none."""
-LEVELS, LETTER_CASES = ("top", "leaf"), ("merge", "keep")
+LEVELS, LETTER_CASES = ("top", "leaf", "name"), ("merge", "keep")
 COLUMNS = ("file", "class", "split")
 
 
@@ -24,8 +24,8 @@ class Reading:
             find them by their names.
         find_parts: Whether folders called train, test and so on are parts; otherwise they are classes.
         exclude: Names or paths, from the source on, of folders and files to leave out.
-        classes_from: ``top`` where a class is the outermost folder, ``leaf`` where it is the innermost; None where
-            there is no doubt.
+        classes_from: ``top`` where a class is the outermost folder, ``leaf`` where it is the innermost, ``name`` where
+            it is what the file's name begins with, before its number; None where there is no doubt.
         letter_case: What to do with classes that differ in upper and lower case only: ``merge`` or ``keep``; None to
             refuse them.
         columns: ``file``, ``class`` or ``split`` → the column of a table; a split column ``none`` is not read.

@@ -60,7 +60,7 @@ def _is_labeled(part: str, parts: Mapping[str, Classes], layout: Layout, finding
     """Whether a part has classes: one folder that is no class of the training images holds unlabeled ones."""
     classes = parts[part]
     if not classes:
-        findings.append(Finding(Kind.NOTE, f"the {part} folder {layout.places.get(part, '')} holds no images"))
+        findings.append(Finding(Kind.NOTE, f"no images with a class in {layout.places.get(part, part)}"))
         return False
     if len(classes) > 1 or set(classes) & set(parts["train"]):
         return True
