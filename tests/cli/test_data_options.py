@@ -44,7 +44,7 @@ def test_fit_says_it_before_training_and_by_the_figure(leaking: Path, tmp_path: 
     assert lines[figure + 1] == "warning: 16 of 16 test images are copies of training images"
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["data"]["duplicates"]["leaks"][0]["images"] == 16
-    assert "16 test images are copies" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "16 of 16 test images are copies" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_how_the_images_were_read_is_kept_with_the_model(tmp_path: Path, mobilenets: RunCommand) -> None:

@@ -51,7 +51,7 @@ def test_the_section_names_parts_classes_leaks_and_what_is_left_out(leaking: Dat
 def test_the_warning_stands_by_the_accuracy(leaking: DataFacts) -> None:
     warning = leak_warning(leaking, 10)
     assert warning is not None
-    assert "10 test images are copies of training images, of 10" in text(to_html(warning))
+    assert "10 of 10 test images are copies of training images" in text(to_html(warning))
     assert leak_warning(None, 10) is None
 
 

@@ -18,5 +18,5 @@ def print_dataset(data: str, seed: int, reading: Reading, *, as_json: bool, quie
     if as_json:
         print_json(dataset_to_json(dataset))
         return
-    for line in dataset_lines(dataset, max(NARROWEST, min(results().width, 100))):
+    for line in dataset_lines(dataset, max(NARROWEST, min(results().width, 80))):
         click.echo(line)

@@ -44,9 +44,8 @@ def dataset_lines(dataset: Dataset, width: int = 80) -> list[str]:
     lines += [f"  {part:<10} {len(dataset.part(part)):>9,} images  {_place(dataset, part)}".rstrip() for part in PARTS]
     lines.append(_classes(dataset))
     for finding in all_findings(dataset):
-        shown = [example.replace(f"{dataset.source.rstrip('/')}/", "") for example in finding.examples]
-        examples = f", such as {shown[0]}" if shown and finding.kind is Kind.WARNING else ""
-        lines.append(f"{finding.line}{examples}")
+        example = f" (for example {finding.examples[0]})" if finding.examples and finding.kind is Kind.WARNING else ""
+        lines.append(f"{finding.line}{example}".replace(f"{dataset.source.rstrip('/')}/", ""))
     return [
         row
         for line in lines

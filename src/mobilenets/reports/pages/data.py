@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mobilenets.base.text import plural
 from mobilenets.data.findings import Finding, Kind
 from mobilenets.data.parts import PARTS
 from mobilenets.reports.pages.markup import Child, Element, html_table, name, scrolling, section, tag
@@ -85,11 +84,11 @@ def leak_warning(facts: DataFacts | None, tested: int) -> Element | None:
     """What must be said beside the accuracy where test images were trained on; None where none were."""
     if facts is None or not facts.copied_test_images:
         return None
-    copied = plural(facts.copied_test_images, "test image is a copy", "test images are copies")
     return tag(
         "p",
         tag("strong", "Warning: "),
-        f"{copied} of training images, of {tested:,}: how right the Model is on new images cannot be told by them.",
+        f"{facts.copied_test_images:,} of {tested:,} test images are copies of training images: "
+        "how right the Model is on new images cannot be told by them.",
         class_="warning",
     )
 
@@ -111,13 +110,18 @@ def _list(findings: Sequence[Finding], source: str) -> Element | None:
 def _item(finding: Finding, source: str) -> Element:
     title = tag("strong", f"{TITLES[finding.kind]}: ")
     kind = "warning" if finding.kind is Kind.WARNING else None
-    return tag("li", title, name(finding.message), _examples(finding, source), class_=kind)
+    return tag("li", title, name(_inside(finding.message, source)), _examples(finding, source), class_=kind)
+
+
+def _inside(text: str, source: str) -> str:
+    """A text with paths from the source on."""
+    return text.replace(f"{source.rstrip('/')}/", "")
 
 
 def _examples(finding: Finding, source: str) -> Element | None:
     if not finding.examples:
         return None
-    shown = [example.replace(f"{source.rstrip('/')}/", "") for example in finding.examples]
+    shown = [_inside(example, source) for example in finding.examples]
     more = finding.images - len(shown)
     rows = [tag("li", name(example, class_="file")) for example in shown]
     if more > 0:
