@@ -27,7 +27,7 @@ from mobilenets.architecture.networks.mobilenet_v3 import TORCHVISION_ENDS
 from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
 from mobilenets.formats.importing import import_model
-from mobilenets.formats.names import Checkpoint, timm_names, torchvision_names
+from mobilenets.formats.names import CheckpointNames, timm_names, torchvision_names
 from mobilenets.formats.pytorch import from_pytorch
 from mobilenets.formats.timm import from_timm
 from mobilenets.model import reference
@@ -38,7 +38,7 @@ TIMM = {checkpoint.network: checkpoint for checkpoint in timm_names()}
 TORCHVISION_V2, TORCHVISION_V2_BEFORE, TORCHVISION_V3_SMALL, TORCHVISION_V3_LARGE = torchvision_names()
 
 
-def tensors_of(model: Model, checkpoint: Checkpoint, *, hidden_is_linear: bool = False) -> dict[str, Tensor]:
+def tensors_of(model: Model, checkpoint: CheckpointNames, *, hidden_is_linear: bool = False) -> dict[str, Tensor]:
     """A Model's parameters under a checkpoint's names."""
     theirs = {ours: name for name, ours in reversed(list(checkpoint.rows.items()))}
     tensors: dict[str, Tensor] = {}
@@ -100,7 +100,7 @@ def test_names_and_shapes_are_those_of_timm(network: str, width_multiplier: floa
     ],
 )
 def test_names_and_shapes_are_those_of_torchvision(
-    checkpoint: Checkpoint, width_multiplier: float, classes: int, count: int, digest: str
+    checkpoint: CheckpointNames, width_multiplier: float, classes: int, count: int, digest: str
 ) -> None:
     network = CATALOG[checkpoint.network](width_multiplier=width_multiplier, classes=classes)
     tensors = tensors_of(model_of(network), checkpoint, hidden_is_linear=True)
@@ -141,7 +141,7 @@ def test_a_file_of_timm_is_read_with_its_width(tmp_path: Path, name: str, width_
 
 @pytest.mark.parametrize("checkpoint", [TORCHVISION_V2, TORCHVISION_V2_BEFORE, TORCHVISION_V3_SMALL])
 @pytest.mark.parametrize("width_multiplier", [0.6, 1.0])
-def test_a_file_of_torchvision_is_read(tmp_path: Path, checkpoint: Checkpoint, width_multiplier: float) -> None:
+def test_a_file_of_torchvision_is_read(tmp_path: Path, checkpoint: CheckpointNames, width_multiplier: float) -> None:
     v3 = "v3" in checkpoint.network
     ends = {"ends": TORCHVISION_ENDS} if v3 else {}
     model = torch_born(checkpoint.network, 1e-3 if v3 else 1e-5, width_multiplier=width_multiplier, **ends)

@@ -28,7 +28,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v2 import MULTIPLES_OF_8
 from mobilenets.architecture.networks.mobilenet_v3 import KERAS_ENDS, TIMM_ENDS, TORCHVISION_ENDS
 from mobilenets.errors import ArchitectureError, FormatError
-from mobilenets.formats.names import Checkpoint
+from mobilenets.formats.names import CheckpointNames
 from mobilenets.formats.weights import ImportOptions, NamedTensor, model_of_tensors, unique
 from mobilenets.model.model import Model, Tensor
 
@@ -48,11 +48,11 @@ class Recognized:
         tensors: By this package's names.
     """
 
-    checkpoint: Checkpoint
+    checkpoint: CheckpointNames
     tensors: Mapping[str, NamedTensor]
 
 
-def recognize(tensors: Mapping[str, Tensor], known: Sequence[Checkpoint], source: str) -> Recognized:
+def recognize(tensors: Mapping[str, Tensor], known: Sequence[CheckpointNames], source: str) -> Recognized:
     """The network that a checkpoint's names fit.
 
     Args:
@@ -65,7 +65,7 @@ def recognize(tensors: Mapping[str, Tensor], known: Sequence[Checkpoint], source
     """
     layers = {name.rpartition(".")[0]: name for name in tensors if not name.endswith(_COUNTERS)}
 
-    def fit(checkpoint: Checkpoint) -> tuple[int, int, int]:
+    def fit(checkpoint: CheckpointNames) -> tuple[int, int, int]:
         shared = sum(layer in checkpoint.rows for layer in layers)
         return shared, _equal_shapes(checkpoint, tensors), -len(set(checkpoint.rows.values()))
 
@@ -80,21 +80,21 @@ def recognize(tensors: Mapping[str, Tensor], known: Sequence[Checkpoint], source
     return Recognized(best, unique(_named(best, tensors)))
 
 
-def _equal_shapes(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> int:
+def _equal_shapes(checkpoint: CheckpointNames, tensors: Mapping[str, Tensor]) -> int:
     """How many weights have the shape that the network has at α = 1: parts of networks may have the same names."""
     shapes = CATALOG[checkpoint.network]().parameter_shapes()
     ours = ((checkpoint.rows.get(name.removesuffix(".weight")), value.shape) for name, value in tensors.items())
     return sum(shapes.get(f"{layer}.weight") == shape for layer, shape in ours)
 
 
-def share_of_known_names(tensors: Iterable[str], known: Sequence[Checkpoint]) -> float:
+def share_of_known_names(tensors: Iterable[str], known: Sequence[CheckpointNames]) -> float:
     """Share of a file's tensors whose layers the network that fits best has."""
     layers = [name.rpartition(".")[0] for name in tensors if not name.endswith(_COUNTERS)]
     most = max(sum(layer in checkpoint.rows for layer in layers) for checkpoint in known)
     return most / max(len(layers), 1)
 
 
-def _named(checkpoint: Checkpoint, tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, NamedTensor]]:
+def _named(checkpoint: CheckpointNames, tensors: Mapping[str, Tensor]) -> Iterable[tuple[str, NamedTensor]]:
     for name, value in tensors.items():
         layer, _, kind = name.rpartition(".")
         if name.endswith(_COUNTERS):

@@ -172,7 +172,7 @@ MOBILENET_V1: Mapping[str, Names] = MappingProxyType(
 """MobileNet V1, by the format of the checkpoint."""
 
 
-class Checkpoint(NamedTuple):
+class CheckpointNames(NamedTuple):
     """The layers of one network of the catalog in one kind of checkpoint.
 
     Attributes:
@@ -238,14 +238,14 @@ _TIMM: Mapping[str, _TimmFamily] = MappingProxyType(
 
 
 @cache
-def timm_names() -> tuple[Checkpoint, ...]:
+def timm_names() -> tuple[CheckpointNames, ...]:
     """Every network that timm has, as it names the layers.
 
     >>> by_name = {checkpoint.network: checkpoint.rows for checkpoint in timm_names()}
     >>> by_name["mobilenet_v1"]["blocks.1.1.bn2"], by_name["mobilenet_v4_conv_small"]["blocks.2.0.dw_mid.conv"]
     ('block3.pointwise.batch_norm', 'block5.depthwise')
     """
-    return tuple(Checkpoint(name, MappingProxyType(_timm_rows(name, family))) for name, family in _TIMM.items())
+    return tuple(CheckpointNames(name, MappingProxyType(_timm_rows(name, family))) for name, family in _TIMM.items())
 
 
 def _timm_rows(name: str, family: _TimmFamily) -> dict[str, str]:
@@ -295,7 +295,7 @@ def _only_layers_of(network: Network, rows: Mapping[str, str]) -> dict[str, str]
 
 
 @cache
-def torchvision_names() -> tuple[Checkpoint, ...]:
+def torchvision_names() -> tuple[CheckpointNames, ...]:
     """Every network that torchvision has, as it names the layers; V2 also as it named them before version 0.3.
 
     >>> v2, v2_of_before, v3_small, v3_large = (checkpoint.rows for checkpoint in torchvision_names())
@@ -305,10 +305,10 @@ def torchvision_names() -> tuple[Checkpoint, ...]:
     flat = {"classifier.1": "classifier", "classifier": "classifier"}
     hidden = {"classifier.0": "hidden", "classifier.3": "classifier"}
     return (
-        Checkpoint("mobilenet_v2", _torchvision_rows("mobilenet_v2", 17, "conv", flat)),
-        Checkpoint("mobilenet_v2", _torchvision_rows("mobilenet_v2", 17, "conv", flat, nested=False)),
-        Checkpoint("mobilenet_v3_small", _torchvision_rows("mobilenet_v3_small", 11, "block", hidden)),
-        Checkpoint("mobilenet_v3_large", _torchvision_rows("mobilenet_v3_large", 15, "block", hidden)),
+        CheckpointNames("mobilenet_v2", _torchvision_rows("mobilenet_v2", 17, "conv", flat)),
+        CheckpointNames("mobilenet_v2", _torchvision_rows("mobilenet_v2", 17, "conv", flat, nested=False)),
+        CheckpointNames("mobilenet_v3_small", _torchvision_rows("mobilenet_v3_small", 11, "block", hidden)),
+        CheckpointNames("mobilenet_v3_large", _torchvision_rows("mobilenet_v3_large", 15, "block", hidden)),
     )
 
 
@@ -361,7 +361,7 @@ _KERAS_V3: _Parts = {
 
 
 @cache
-def keras_v3_names() -> tuple[Checkpoint, ...]:
+def keras_v3_names() -> tuple[CheckpointNames, ...]:
     """Keras's MobileNet V3: the layers by their own names, and by their numbers in archives.
 
     >>> rows = keras_v3_names()[0].rows
@@ -369,7 +369,7 @@ def keras_v3_names() -> tuple[Checkpoint, ...]:
     ('block2.expand.batch_norm', 'block1.se.reduce')
     """
     sizes = ("small", "small_minimalistic", "large", "large_minimalistic")
-    return tuple(Checkpoint(f"mobilenet_v3_{size}", _keras_v3_rows(f"mobilenet_v3_{size}")) for size in sizes)
+    return tuple(CheckpointNames(f"mobilenet_v3_{size}", _keras_v3_rows(f"mobilenet_v3_{size}")) for size in sizes)
 
 
 def _keras_v3_rows(name: str) -> Mapping[str, str]:
