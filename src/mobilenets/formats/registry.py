@@ -125,6 +125,7 @@ _ROWS = (
             covers="what this package writes; MobileNets as torch exports them (by either exporter, batch norms folded "
             "or not), and as `quantize_static` quantizes them (QDQ)",
             assumes="input scaling: −1 … 1 where there is ReLU6, ImageNet's where there is ReLU",
+            open_resolution=True,
         ),
         Writer(
             write_onnx,

@@ -8,6 +8,7 @@ becomes an int8 Model with its integers, whose outputs are real: see :mod:`mobil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,12 +50,17 @@ def is_onnx(source: Source) -> bool:
 
 
 def from_onnx(
-    source: str | Path | Source, *, labels: tuple[str, ...] | None = None, preprocessing: Preprocessing | None = None
+    source: str | Path | Source,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    labels: tuple[str, ...] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Model:
     """Read an ONNX file into a Model.
 
     Args:
         source: The file.
+        resolution: Input side in pixels, or (height, width), where the file leaves it open.
         labels: Class names; by default those of the description, else numbers.
         preprocessing: How images become input. By default what the description says; where there is none, mean and
             standard deviation 0.5 for a network with ReLU6 (TensorFlow's and timm's), ImageNet's for one with ReLU.
@@ -63,7 +69,7 @@ def from_onnx(
         FormatError: If the file is damaged or holds an operator or a form of one that no Model has; it is named.
     """
     source = source_of(source)
-    graph = read_onnx(source.data)
+    graph = _with_resolution(read_onnx(source.data), resolution)
     description = Description(graph.metadata) if set(FIELDS) <= graph.metadata.keys() else None
     if description is None:
         model = _undescribed(graph, source.path.name, preprocessing)
@@ -80,6 +86,36 @@ def from_onnx(
         return model if preprocessing is None else replace(model, preprocessing=preprocessing)
     except ModelError as error:
         raise FormatError(str(error)) from None
+
+
+def _with_resolution(graph: OnnxGraph, resolution: int | tuple[int, int] | None) -> OnnxGraph:
+    """The graph with a size of its image, where the file leaves it open.
+
+    Raises:
+        FormatError: If the file leaves it open and nobody says it, or the file is of another size.
+    """
+    if len(graph.inputs) != 1:
+        return graph
+    ((name, shape),) = graph.inputs.items()
+    if len(shape) != 4:
+        return graph
+    first = 1 if shape[3] == RGB_CHANNELS and shape[1] != RGB_CHANNELS else 2
+    height, width = shape[first], shape[first + 1]
+    if resolution is None:
+        if height is None or width is None:
+            raise FormatError(
+                f"the file leaves the size of its input {name!r} open ({_written(shape)}); say it by --resolution, or "
+                "resolution=(height, width)"
+            )
+        return graph
+    wanted = (resolution, resolution) if isinstance(resolution, int) else resolution
+    if height not in (None, wanted[0]) or width not in (None, wanted[1]):
+        raise FormatError(f"the file is of a network for {height}×{width} pixels; {resolution} was asked for")
+    return replace(graph, inputs={name: (*shape[:first], *wanted, *shape[first + 2 :])})
+
+
+def _written(shape: Sequence[int | None]) -> str:
+    return "×".join("?" if size is None else str(size) for size in shape)
 
 
 def _undescribed(
