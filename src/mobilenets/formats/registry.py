@@ -99,7 +99,9 @@ _ROWS = (
         Reader(
             is_tflite,
             from_tflite,
-            covers="float32, float16 weights, int8 per channel, uint8 with one scale per layer",
+            covers="what TensorFlow's converter writes of such networks, whatever its head and its options: float32, "
+            "float16 and 8-bit weights (dynamic range), int8, int16 activations (as float32); uint8 with one scale per "
+            "layer",
             assumes="a float file's input scaling, where neither the graph nor its metadata says it: pixels to −1 … 1",
         ),
         Writer(

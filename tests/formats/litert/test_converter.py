@@ -13,6 +13,7 @@ from tests.support.converter_graphs import SIDE, ConverterGraph, Ends, Head, Kin
 from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
 from mobilenets.formats.importing import import_model, recognition
+from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 
@@ -93,6 +94,14 @@ def test_a_converted_network_answers_as_litert_does(head: Head, kind: Kind, ends
         assert "[the graph]" in recognition(model)["input_scaling"]
 
 
+def test_one_logit_of_two_named_classes_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(ConverterGraph("number").content())
+    model = import_model(tmp_path / "model.tflite", labels=("cat", "dog"))
+    logits = Session(model).run(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+    assert model.labels == ("cat", "dog")
+    assert logits[0, 0] == 0
+
+
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
@@ -122,3 +131,42 @@ def test_a_saved_model_and_a_frozen_graph_are_named(tmp_path: Path) -> None:
     (tmp_path / "frozen.pb").write_bytes(b"\x0a\x10graph")
     with pytest.raises(FormatError, match=r"is a frozen graph of TensorFlow 1\. .*from_frozen_graph"):
         import_model(tmp_path / "frozen.pb")
+
+
+def one_channel_graph() -> bytes:
+    """A grey image of bytes, cast, and a convolution that the converter writes as depthwise."""
+    rng, graph = np.random.default_rng(0), Subgraph("main")
+    graph.inputs.append(graph.add(Tensor("grey", "UINT8", (1, 8, 8, 1))))
+    cast = graph.add(Tensor("cast", "FLOAT32", (1, 8, 8, 1)))
+    graph.operators.append(Operator("CAST", (0,), cast, "CastOptions", {"InDataType": 3, "OutDataType": 0}))
+    shade = graph.add(Tensor("shade", "FLOAT32", (), np.array(1 / 255, np.float32)))
+    scaled = graph.add(Tensor("scaled", "FLOAT32", (1, 8, 8, 1)))
+    graph.operators.append(Operator("MUL", (cast, shade), scaled, "MulOptions"))
+    weight = graph.add(Tensor("w", "FLOAT32", (1, 3, 3, 8), rng.normal(size=(1, 3, 3, 8)).astype(np.float32)))
+    bias = graph.add(Tensor("b", "FLOAT32", (8,), rng.normal(size=8).astype(np.float32)))
+    stem = graph.add(Tensor("stem", "FLOAT32", (1, 4, 4, 8)))
+    settings = {"StrideH": 2, "StrideW": 2, "Padding": 0, "DepthMultiplier": 8, "FusedActivationFunction": 1}
+    graph.operators.append(
+        Operator("DEPTHWISE_CONV_2D", (scaled, weight, bias), stem, "DepthwiseConv2DOptions", settings)
+    )
+    mean = graph.add(Tensor("mean", "FLOAT32", (1, 8)))
+    axes = graph.add(Tensor("axes", "INT32", (2,), np.array([1, 2], np.int32)))
+    graph.operators.append(Operator("MEAN", (stem, axes), mean, "ReducerOptions", {"KeepDims": False}))
+    dense = graph.add(Tensor("d", "FLOAT32", (3, 8), rng.normal(size=(3, 8)).astype(np.float32)))
+    graph.outputs.append(graph.add(Tensor("out", "FLOAT32", (1, 3))))
+    graph.operators.append(Operator("FULLY_CONNECTED", (mean, dense, -1), graph.outputs[0], "FullyConnectedOptions"))
+    return serialize(graph, {})
+
+
+def test_a_grey_image_of_bytes_is_read_as_its_pixels(tmp_path: Path) -> None:
+    interpreters = pytest.importorskip("ai_edge_litert.interpreter")
+    content = one_channel_graph()
+    model = read_again(content, tmp_path)
+    assert (model.network.channels, model.network.layers[0].kind) == (1, "convolution")
+    pixels = np.random.default_rng(1).integers(0, 256, (1, 8, 8, 1), dtype=np.uint8)
+    interpreter = interpreters.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels)
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_allclose(Session(model).run(pixels), found, rtol=1e-5, atol=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,28 +18,36 @@ LARGEST_FACTOR = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """``factor · x + offset`` for each channel."""
+    """``factor · x + offset`` for each channel.
+
+    Attributes:
+        factor: (channels,).
+        offset: (channels,).
+        of_bytes: Whether x is known to be a byte, and not merely likely to be one.
+    """
 
     factor: Vector
     offset: Vector
+    of_bytes: bool = False
 
     @staticmethod
-    def identity(channels: int) -> Affine:
+    def identity(channels: int, *, of_bytes: bool = False) -> Affine:
         """x itself."""
-        return Affine(np.ones(channels), np.zeros(channels))
+        return Affine(np.ones(channels), np.zeros(channels), of_bytes)
 
     def times(self, value: Vector) -> Affine:
         """The result, multiplied by a constant."""
-        return Affine(self.factor * value, self.offset * value)
+        return replace(self, factor=self.factor * value, offset=self.offset * value)
 
     def plus(self, value: Vector) -> Affine:
         """The result and a constant."""
-        return Affine(self.factor, self.offset + value)
+        return replace(self, offset=self.offset + value)
 
     @property
     def of_pixels(self) -> Affine:
         """The same of bytes of pixels, where it was made for values from 0 to 1."""
-        return Affine(self.factor / 255, self.offset) if self.factor.min() > LARGEST_FACTOR else self
+        from_0_to_1 = not self.of_bytes and self.factor.min() > LARGEST_FACTOR
+        return replace(self, factor=self.factor / 255) if from_0_to_1 else self
 
     def preprocessing(self) -> Preprocessing:
         """The preprocessing that computes the same of bytes of pixels.

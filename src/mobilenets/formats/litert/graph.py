@@ -50,6 +50,7 @@ class Code(IntEnum):
     DIV = 42
     SQUEEZE = 43
     STRIDED_SLICE = 45
+    CAST = 53
     MAXIMUM = 55
     ARG_MAX = 56
     MINIMUM = 57
@@ -68,7 +69,6 @@ _NAMES_OF_CODES = {
     28: "TANH",
     39: "TRANSPOSE",
     49: "SPLIT",
-    53: "CAST",
     59: "NEG",
     65: "SLICE",
     79: "ARG_MIN",
@@ -213,6 +213,9 @@ class GraphReader:
                     what = "softmax" if operator.code == Code.SOFTMAX else "sigmoid"
                     raise FormatError(f"{node} is a {what} in the middle of the network, which no Model has")
                 self.ending = Code(operator.code)
+            case Code.CAST if source == Value(INPUT):
+                self.normalization = self.normalization or Affine.identity(self.graph.channels, of_bytes=True)
+                self.made[INPUT] = output
             case Code.ARG_MAX:
                 raise FormatError(f"{node} gives the number of the likeliest class; a Model needs the logits before it")
             case Code.RELU_N1_TO_1:
@@ -434,8 +437,10 @@ class GraphReader:
             raise FormatError(f"{node} has strides {(stride, stride_w)} and dilation {dilation}; windows are plain")
         channels = self.graph.shape(source.layer).channels
         value = np.transpose(value, (3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
-        if depthwise and value.shape[0] != channels:
-            raise FormatError(f"{weight.name} has {value.shape[0]} filters for {channels} channels; it needs as many")
+        if depthwise and (not value.shape[0] or value.shape[0] % channels):
+            raise FormatError(
+                f"{weight.name} has {value.shape[0]} filters for {channels} channels; a multiple is needed"
+            )
         if value.shape[1] < 1 or channels % value.shape[1]:
             raise FormatError(f"{weight.name} reads {value.shape[1]} channels; {channels} are there")
         layer = self.graph.convolution(

@@ -35,6 +35,8 @@ def as_classifier(
     tensors: dict[str, NamedTensor],
     ending: Code | None,
     constants: Mapping[str, TfliteTensor],
+    *,
+    of_two: bool = False,
 ) -> tuple[Network, dict[str, NamedTensor]]:
     """The network as a classifier by softmax.
 
@@ -43,6 +45,7 @@ def as_classifier(
         tensors: Its weights.
         ending: ``SOFTMAX`` or ``LOGISTIC``, which the file applies last; None where it applies neither.
         constants: The file's constants by name.
+        of_two: Whether the caller names two classes, so that one number without a sigmoid is a logit.
 
     Returns:
         The network and its weights. A network whose classifier is missing gives the averages of its last map. One logit
@@ -61,13 +64,13 @@ def as_classifier(
             f"{network.outputs[0]} gives a map of {height}×{width} with {channels} channels, as networks for finding "
             "objects (FOMO, SSD) and segmentation do; this package has no task for it"
         )
-    if ending is not Code.LOGISTIC:
-        if channels == 1:
-            raise FormatError(
-                f"{network.outputs[0]} gives one number, without a sigmoid: an estimate is no class, and this package "
-                "has no task for it"
-            )
+    if ending is not Code.LOGISTIC and channels > 1:
         return network, tensors
+    if ending is not Code.LOGISTIC and not of_two:
+        raise FormatError(
+            f"{network.outputs[0]} gives one number, without a sigmoid. If it is the logit of the second of two "
+            "classes, name both (--labels); for an estimate this package has no task"
+        )
     if channels > 1:
         raise FormatError(
             f"the network ends in {channels} sigmoids: classes that do not exclude each other, for which this package "

@@ -165,7 +165,7 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     reader = GraphReader(file)
     read = reader.read()
     network, tensors = with_linear_classifier(read, reader.graph.tensors)
-    network, tensors = as_classifier(network, tensors, reader.ending, _constants(file))
+    network, tensors = as_classifier(network, tensors, reader.ending, _constants(file), of_two=len(labels or ()) == 2)
     network, names = recognized(network)
     tensors = renamed_tensors(tensors, names)
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
