@@ -32,6 +32,14 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
         architecture("mobilnet_v1")
 
 
+def test_the_beginning_of_names_is_answered_with_all_of_them() -> None:
+    with pytest.raises(
+        ArchitectureError,
+        match="did you mean mobilenet_v4_conv_small or mobilenet_v4_conv_medium or mobilenet_v4_conv_large",
+    ):
+        architecture("mobilenet_v4")
+
+
 def test_a_strange_name_is_answered_with_all() -> None:
     with pytest.raises(ArchitectureError, match="known are mobilenet_v1, mobilenet_v1_shallow"):
         architecture("zebra")

@@ -74,8 +74,8 @@ def architecture(name: str) -> Architecture:
     """
     if name in CATALOG:
         return CATALOG[name]
-    near = difflib.get_close_matches(name, CATALOG, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(CATALOG)}"
+    near = [each for each in CATALOG if each.startswith(f"{name}_")] or difflib.get_close_matches(name, CATALOG, n=1)
+    hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(CATALOG)}"
     raise ArchitectureError(f"no architecture is called {name!r}{hint}")
 
 

@@ -196,7 +196,8 @@ def published_source(source: str) -> str:
         name = _canonical(name)
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
-        hint = f"did you mean {publisher}:{near[0]}? Known are {known}" if near else f"known are {known}"
+        every = "`mobilenets tables weights` lists all"
+        hint = f"did you mean {publisher}:{near[0]}? {every}" if near else f"known are {known}"
         raise FormatError(f"{source!r} is not published; {hint}")
     return f"{prefix}{table[name]}"
 
