@@ -84,6 +84,22 @@ def test_a_misused_option_is_explained(
     assert message in outcome.err.replace("\n", " ")
 
 
+def test_names_of_files_do_not_command_the_terminal(tmp_path: Path, mobilenets: RunCommand) -> None:
+    write_tree(tmp_path, {"cat": 30, "dog": 30})
+    for number, folder in enumerate(("cat", "dog")):
+        copy = (tmp_path / "cat" / "000.png").read_bytes()
+        (tmp_path / folder / f"\x1b]0;{number}\x07.png").write_bytes(copy)
+    (tmp_path / "\x1b[2J").mkdir()
+    outcome = mobilenets("show", str(tmp_path), "--parts", "train=\x1b[2J")
+    assert outcome.code == 1
+    assert "\x1b" not in outcome.err
+    outcome = mobilenets("show", str(tmp_path))
+    assert outcome.code == 0, outcome.err
+    assert "with a copy in another class" in outcome.out
+    assert "\x1b" not in outcome.out + outcome.err
+    json.dumps(mobilenets("show", str(tmp_path), "--json").json)
+
+
 def test_parts_may_be_none_and_folders_left_out(tmp_path: Path, mobilenets: RunCommand) -> None:
     write_tree(tmp_path, {"cat": 4, "dog": 4, "test": 4})
     assert mobilenets("show", str(tmp_path)).code == 1

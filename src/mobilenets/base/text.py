@@ -73,6 +73,21 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+_HARMLESS = "\n\t\u00a0\u200c\u200d"
+"""Line ends, blanks, and what joins emoji and letters."""
+
+
+def visible(text: str) -> str:
+    r"""Text for a terminal: control characters of names, which a terminal would obey, as escapes.
+
+    >>> print(visible("a\x1b[2Jb\udcff, čáp"))
+    a\x1b[2Jb\udcff, čáp
+    """
+    return "".join(
+        char if char.isprintable() or char in _HARMLESS else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def per_second(steps_per_second: float) -> str:
     """Steps a second as people read them: below ten, two digits that mean something.
 

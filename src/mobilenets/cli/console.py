@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mobilenets.base.progress import SILENT, Progress, ProgressTask
-from mobilenets.base.text import per_second
+from mobilenets.base.text import per_second, visible
 from mobilenets.errors import AssumptionWarning
 
 if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labeled
@@ -94,4 +94,4 @@ class _Lines(Progress):
         task.print()
 
     def note(self, message: str) -> None:
-        click.echo(message, err=True)
+        click.echo(visible(message), err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from mobilenets.base.text import visible
 from mobilenets.cli.console import print_json, progress_to_stderr, results
 from mobilenets.data.dataset import load_dataset
 from mobilenets.data.description import dataset_lines, dataset_to_json
@@ -19,4 +20,4 @@ def print_dataset(data: str, seed: int, reading: Reading, *, as_json: bool, quie
         print_json(dataset_to_json(dataset))
         return
     for line in dataset_lines(dataset, max(NARROWEST, min(results().width, 80))):
-        click.echo(line)
+        click.echo(visible(line))

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from mobilenets.base.memory import is_out_of_memory
+from mobilenets.base.text import visible
 from mobilenets.errors import AssumptionWarning, MobileNetsError
 
 COMMANDS: dict[str, str] = {
@@ -99,7 +100,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.stdout = None  # whoever read our results has left; Python must not try to flush them again
         sys.exit(0)
     except (MobileNetsError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {visible(str(error))}", err=True)
         sys.exit(1)
     except Exception as error:
         if not is_out_of_memory(error):

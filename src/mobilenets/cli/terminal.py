@@ -13,7 +13,7 @@ from rich.progress import Task as BarTask
 from rich.text import Text
 
 from mobilenets.base.progress import Progress, ProgressTask
-from mobilenets.base.text import per_second
+from mobilenets.base.text import per_second, visible
 
 
 class Results(Console):
@@ -77,4 +77,4 @@ class _Bars(Progress):
             yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
 
     def note(self, message: str) -> None:
-        self._console.print(message, markup=False)
+        self._console.print(visible(message), markup=False)
