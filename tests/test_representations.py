@@ -33,9 +33,9 @@ SUBSET = Subset(IMAGES, np.zeros(500, np.int64))
         (Classification(("a", "b")), "Classification(2 labels: 'a', 'b')"),
         (
             ClassPrediction("a.jpg", (("cat", 0.973), ("dog", 0.02))),
-            "ClassPrediction('a.jpg': cat 97.3\N{NO-BREAK SPACE}%",
+            "ClassPrediction('a.jpg': cat 97.3 %",
         ),
-        (ClassificationMetrics(("a", "b"), np.array([[8, 2], [1, 9]]), 20), "top-1 85.0\N{NO-BREAK SPACE}%, 20 images"),
+        (ClassificationMetrics(("a", "b"), np.array([[8, 2], [1, 9]]), 20), "top-1 85.0 %, 20 images"),
         (IMAGES[0], "ArrayImage('0', uint8 (9, 9, 3))"),
         (BytesImage("x", bytes(100_000)), "BytesImage('x', 100000 bytes)"),
         (SUBSET, "Subset(500 images)"),

@@ -19,7 +19,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_width
 from mobilenets.base.arguments import check_fields
 from mobilenets.base.records import record
-from mobilenets.base.text import size
+from mobilenets.base.text import GAP, size
 from mobilenets.errors import ModelError
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
@@ -98,7 +98,8 @@ class Model:
     @property
     def summary(self) -> str:
         """What it is, in a line: ``mobilenet_v1, width 0.25, 32×32, int8, 240 kB, image classifier over 3 classes``."""
-        return f"{self.network.summary}, {self.precision}, {size(self.parameter_bytes)}, {self.task.description}"
+        taken = size(self.parameter_bytes).replace(GAP, " ")
+        return f"{self.network.summary}, {self.precision}, {taken}, {self.task.description}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary})"

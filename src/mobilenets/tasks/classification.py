@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_number
 from mobilenets.base.records import record
-from mobilenets.base.text import percent
+from mobilenets.base.text import GAP, percent
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.metrics import (
     Counts,
@@ -46,7 +46,7 @@ class ClassPrediction:
     labels: tuple[tuple[str, float], ...]
 
     def __repr__(self) -> str:
-        labels = ", ".join(f"{label} {percent(probability)}" for label, probability in self.labels)
+        labels = ", ".join(f"{label} {percent(probability).replace(GAP, ' ')}" for label, probability in self.labels)
         return f"ClassPrediction({self.name!r}: {labels})"
 
     @property
@@ -121,7 +121,7 @@ class ClassificationMetrics:
     reliability: tuple[ReliabilityBin, ...] = ()
 
     def __repr__(self) -> str:
-        share = f"top-1 {percent(self.top1)}" if self.images else "no images"
+        share = f"top-1 {percent(self.top1)}".replace(GAP, " ") if self.images else "no images"
         return f"ClassificationMetrics({share}, {self.images} images, {len(self.labels)} classes)"
 
     @property
