@@ -175,6 +175,13 @@ def test_measuring_gives_every_point_and_its_checks() -> None:
     assert profile.device
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "mobilenet_v4_conv_small"])
+def test_synthetic_int8_models_of_every_family_run(name: str) -> None:
+    network = CATALOG[name](width_multiplier=0.25, resolution=64, classes=10)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    assert np.isfinite(Session(synthetic_model(network, "int8")).run(pixels)).all()
+
+
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_synthetic_model_runs_and_its_file_has_the_predicted_size(precision: str, tmp_path: Path) -> None:
     network = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=10)

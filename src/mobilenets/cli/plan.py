@@ -30,6 +30,7 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @budget_options
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
+@click.option("--architecture", help="Such as mobilenet_v2.  [default: mobilenet_v1, or what the profile measured]")
 @click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
 @click.option(
     "--supernet", type=click.Path(path_type=Path), help="A supernet.safetensors that fit wrote: plan with that."
@@ -47,6 +48,7 @@ def command(
     min_accuracy: float | None,
     precision: tuple[str, ...],
     threads: int,
+    architecture: str | None,
     device: Path | None,
     supernet: Path | None,
     data: str | None,
@@ -55,7 +57,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show what accuracy costs: the 16 published networks with their ImageNet accuracy and measured latency.
+    """Show what accuracy costs: published networks with their ImageNet accuracy and measured latency.
 
     With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
     validation images. With a budget, the network to take is marked. Published accuracies are those of the released
@@ -71,6 +73,7 @@ def command(
         precisions=precision,
         threads=threads,
         device=device,
+        architecture=architecture,
         progress=progress_to_stderr(quiet=quiet),
     )
     if plot is not None:

@@ -18,18 +18,26 @@ from mobilenets.search.profile import DeviceProfile, check_profile_path
 @click.option(
     "-o", "--output", type=OutputFile(check=check_profile_path), help="Write the device profile to this file."
 )
+@click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v2.")
 @click.option("--threads", default="1", show_default=True, callback=thread_list, help="Thread counts, such as 1,2.")
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @json_option
 @quiet_option
 def command(
-    output: Path | None, threads: tuple[int, ...], precision: tuple[str, ...], as_json: bool, quiet: bool
+    output: Path | None,
+    architecture: str,
+    threads: tuple[int, ...],
+    precision: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Measure the latency of MobileNet V1 on this machine: the 16 published sizes, those between, and smaller ones.
+    """Measure the latency of an architecture on this machine: V1's published sizes, those between, and smaller ones.
 
     The file lets another machine plan for this one: mobilenets plan --device device.json, and likewise fit.
     """
-    profile = measure_profile(precisions=precision, threads=threads, progress=progress_to_stderr(quiet=quiet))
+    profile = measure_profile(
+        architecture=architecture, precisions=precision, threads=threads, progress=progress_to_stderr(quiet=quiet)
+    )
     if output is not None:
         profile.save(output)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -13,12 +14,12 @@ from mobilenets.architecture.encoding import encode_network
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.architecture.published import RELEASED_MODELS
+from mobilenets.architecture.published import RELEASED_MODELS, WEIGHTS, PublishedWeights
 from mobilenets.architecture.rescale import with_width
 from mobilenets.errors import ArchitectureError, PlanningError
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import parameter_types
-from mobilenets.search.profile import EIGHTHS, DeviceProfile, check_precision, precisions_of
+from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile, check_precision, precisions_of
 
 IMAGENET_CLASSES = 1000
 SEVENTHS = (7, 6, 5, 4)
@@ -205,17 +206,22 @@ def find_candidate(candidates: Iterable[Candidate], width: float, resolution: in
 
 
 def published_candidates(profile: DeviceProfile, *, precisions: str | Sequence[str], threads: int) -> list[Candidate]:
-    """The 16 released networks with their published ImageNet accuracy and the latencies of a device.
+    """The published networks of an architecture with their ImageNet accuracy and the latencies of a device.
+
+    Of MobileNet V1 those are the 16 released networks; of another the best weights at every size that the profile
+    covers, in float32 only, since no accuracies in 8 bits are published.
 
     Args:
-        profile: Latencies of the device.
-        precisions: ``float32``, ``int8`` or both. The published 8-bit accuracy is that of the released 8-bit networks.
+        profile: Latencies of the device, and the architecture.
+        precisions: ``float32``, ``int8`` or both. V1's published 8-bit accuracy is that of the released 8-bit networks.
         threads: Threads that share one image.
 
     Raises:
-        PlanningError: If a precision is unknown, or the profile does not cover the networks or measured another
-            architecture.
+        PlanningError: If a precision is unknown, or the profile does not cover the networks, or none is published in
+            the precision.
     """
+    if profile.architecture != ARCHITECTURE:
+        return _candidates_with_weights(profile, precisions_of(precisions), threads)
     networks = [
         mobilenet_v1(
             width_multiplier=released.width_multiplier,
@@ -235,6 +241,49 @@ def published_candidates(profile: DeviceProfile, *, precisions: str | Sequence[s
         for precision in precisions_of(precisions)
         for released, network in zip(RELEASED_MODELS, networks, strict=True)
     ]
+
+
+def published_sizes(architecture: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Widths and resolutions at which the accuracies of an architecture are published.
+
+    Raises:
+        PlanningError: If none are.
+
+    >>> published_sizes("mobilenet_v3_small")
+    ((0.5, 0.75, 1.0), (224,))
+    """
+    sizes = [Specification.parse(one.network) for one in _best_weights(architecture)]
+    if not sizes:
+        known = ", ".join(dict.fromkeys(one.network.partition("@")[0] for one in WEIGHTS))
+        raise PlanningError(f"no accuracies of {architecture} are published; there are those of {known}")
+    widths = {float(one.width_multiplier or 1) for one in sizes}
+    return tuple(sorted(widths)), tuple(sorted({one.resolution or 0 for one in sizes}))
+
+
+def _best_weights(architecture: str) -> list[PublishedWeights]:
+    """The best published weights at every size of an architecture."""
+    best: dict[str, PublishedWeights] = {}
+    for one in WEIGHTS:
+        known = best.setdefault(one.network, one)
+        if one.network.partition("@")[0] == architecture and one.top1 > known.top1:
+            best[one.network] = one
+    return [one for network, one in best.items() if network.partition("@")[0] == architecture]
+
+
+def _candidates_with_weights(profile: DeviceProfile, precisions: Sequence[str], threads: int) -> list[Candidate]:
+    if "float32" not in precisions:
+        raise PlanningError(f"no accuracies of {profile.architecture} in 8 bits are published; plan with float32")
+    found = []
+    for one in _best_weights(profile.architecture):
+        network = Specification.parse(one.network).network(classes=IMAGENET_CLASSES)
+        with contextlib.suppress(PlanningError):  # of a size that the profile does not cover
+            latency = profile.latency_of(network, "float32", threads)
+            found.append(candidate_of(network, "float32", accuracy=one.top1 / 100, latency_ms=latency))
+    if not found:
+        raise PlanningError(
+            f"the profile of {profile.device} covers no size of {profile.architecture} whose accuracy is published"
+        )
+    return found
 
 
 def predicted_file_bytes(network: Network, precision: str) -> int:

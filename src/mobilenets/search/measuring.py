@@ -22,7 +22,7 @@ from mobilenets.engine.timing import ROUNDS, measure_sessions
 from mobilenets.errors import PlanningError
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import Model, parameter_types
-from mobilenets.model.quantization import Quantization, TensorQuantization, real_outputs
+from mobilenets.model.quantization import Quantization, TensorQuantization, needed_pre_activations, real_outputs
 from mobilenets.search.profile import (
     ARCHITECTURE,
     EIGHTHS,
@@ -154,4 +154,5 @@ def synthetic_model(network: Network, precision: str) -> Model:
                 shape[0], 0.02 / math.sqrt(math.prod(shape[1:])), np.float32
             )
             integers[f"{layer.name}.bias"] = rng.integers(-1000, 1000, shape[0], dtype=np.int32)
-    return Model(folded, integers, labels, quantization=Quantization(scales))
+    before = {name: TensorQuantization(12 / 255, 128) for name in needed_pre_activations(folded)}
+    return Model(folded, integers, labels, quantization=Quantization(scales, pre_activations=before))

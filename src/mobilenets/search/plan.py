@@ -22,10 +22,10 @@ from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.model.subnet import extract_subnet
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import Candidate, candidate_of, published_candidates
+from mobilenets.search.candidates import Candidate, candidate_of, published_candidates, published_sizes
 from mobilenets.search.frontier import choose, explain_knee, frontier
 from mobilenets.search.measuring import measure_profile, synthetic_model
-from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
+from mobilenets.search.profile import ARCHITECTURE, PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.supernet import CostFunction, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
 
 
@@ -85,12 +85,13 @@ def plan(
     precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
     device: DeviceProfile | str | Path | None = None,
+    architecture: str | None = None,
     progress: Progress = SILENT,
 ) -> PlanResult:
     """Choose the network that a budget is best spent on, without any training.
 
-    The candidates are the 16 published MobileNets with their ImageNet accuracy or, with ``supernet``, its subnets with
-    their accuracy on the validation images that it was trained without.
+    The candidates are the published networks of an architecture with their ImageNet accuracy or, with ``supernet``,
+    its subnets with their accuracy on the validation images that it was trained without.
 
     Args:
         budget: Limits, and the accuracy to reach; if empty, the knee of the frontier is chosen.
@@ -100,6 +101,7 @@ def plan(
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
         device: A device profile, or the path of one; None to measure this machine.
+        architecture: A name of the catalog; MobileNet V1, or what the profile measured, if None.
         progress: Receives progress updates.
 
     Returns:
@@ -116,13 +118,11 @@ def plan(
         raise PlanningError("data and sizes are those of a supernet; none is given")
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     if supernet is None:
-        profile = profile or measure_profile(
-            widths=PUBLISHED_WIDTHS,
-            resolutions=PUBLISHED_RESOLUTIONS,
-            precisions=precisions,
-            threads=(threads,),
-            progress=progress,
-        )
+        profile = profile or _measured_profile(architecture or ARCHITECTURE, precisions, threads, progress)
+        if architecture not in (None, profile.architecture):
+            raise PlanningError(
+                f"the profile of {profile.device} measured {profile.architecture}; {architecture} was asked for"
+            )
         steadiness = profile.steadiness
         if device is None:
             check_trusted(steadiness)
@@ -138,6 +138,22 @@ def plan(
     name = processor_name() if profile is None else profile.device
     choice = choose(candidates, budget)
     return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness)
+
+
+def _measured_profile(architecture: str, precisions: Sequence[str], threads: int, progress: Progress) -> DeviceProfile:
+    """Latencies here of the sizes whose accuracies are published, in the precisions in which they are."""
+    of_v1 = architecture == ARCHITECTURE
+    widths, resolutions = (PUBLISHED_WIDTHS, PUBLISHED_RESOLUTIONS) if of_v1 else published_sizes(architecture)
+    if not of_v1 and "float32" not in precisions:
+        raise PlanningError(f"no accuracies of {architecture} in 8 bits are published; plan with float32")
+    return measure_profile(
+        architecture=architecture,
+        widths=widths,
+        resolutions=resolutions,
+        precisions=precisions if of_v1 else "float32",
+        threads=(threads,),
+        progress=progress,
+    )
 
 
 # Subnets of a finished supernet --------------------------------------------------------------------------------------
