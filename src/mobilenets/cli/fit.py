@@ -49,6 +49,7 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 @click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
 @click.option("--width", type=float, help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]")
 @click.option("--resolution", type=int, help="Side of the input; with a budget the largest.  [default: by the images]")
+@click.option("--channels", type=click.IntRange(1, 3), help="1 for a network of grey images.  [default: 3]")
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),

@@ -58,7 +58,7 @@ class Prepared:
     """Images as a network takes them.
 
     Attributes:
-        pixels: uint8 (N, height, width, 3).
+        pixels: uint8 (N, height, width, channels).
         targets: int64 (N,), their classes.
         names: What each image is called.
         skipped: Names of the images that could not be decoded.
@@ -78,7 +78,7 @@ def prepare(
     Raises:
         DataError: If more than a tenth of them are broken.
     """
-    pixels = np.empty((len(subset), height, width, 3), np.uint8)
+    pixels = np.empty((len(subset), height, width, preprocessing.channels), np.uint8)
     kept: list[int] = []
     names: list[str] = []
     skipped: list[str] = []
@@ -169,7 +169,7 @@ def source_side(preprocessing: Preprocessing, height: int, width: int) -> int:
 
 
 def prepare_image(image: ImageSource, preprocessing: Preprocessing, height: int, width: int) -> Pixels:
-    """One image as a network takes it: uint8 (height, width, 3).
+    """One image as a network takes it: uint8 (height, width, channels).
 
     Raises:
         DataError: If it cannot be decoded.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mobilenets.model.preprocessing import REDUCING_GAP, Interpolation, Pixels, Preprocessing
+from mobilenets.model.preprocessing import REDUCING_GAP, RGB_CHANNELS, Interpolation, Pixels, Preprocessing
 from mobilenets.native import _native
 
 FILTERS = {
@@ -27,7 +27,7 @@ def resized(image: Image.Image, preprocessing: Preprocessing, height: int, width
         instruction_set: One that this processor has.
 
     Returns:
-        uint8, (height, width, 3).
+        uint8, (height, width, channels).
     """
     left, top, right, bottom = box = preprocessing.box(image.size, height, width)
     shrinking = (right - left) / width, (bottom - top) / height
@@ -35,8 +35,9 @@ def resized(image: Image.Image, preprocessing: Preprocessing, height: int, width
     # many more rows than columns.
     reduced = max(shrinking) >= 2 * REDUCING_GAP
     by_rows = image.height - height < 2 * (image.width - width)
-    if preprocessing.interpolation in FILTERS and min(shrinking) >= 1 and by_rows and not reduced:
-        out = np.empty((height, width, 3), np.uint8)
+    color = preprocessing.channels == RGB_CHANNELS
+    if color and preprocessing.interpolation in FILTERS and min(shrinking) >= 1 and by_rows and not reduced:
+        out = np.empty((height, width, RGB_CHANNELS), np.uint8)
         lent = _lent(image)
         if lent and _native.resize(instruction_set, lent, image.size, box, FILTERS[preprocessing.interpolation], out):
             return out

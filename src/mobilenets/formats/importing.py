@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mobilenets.architecture.layers import Activation
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
@@ -35,6 +37,7 @@ from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.file import load, save
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import GREY_CHANNELS
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count, with_labels
 
@@ -93,7 +96,7 @@ def import_model(
     preprocessing.check()
     path, origin = _find(str(source), progress)
     found = Source(path)
-    model = _read(found, resolution, labels)
+    model = _of_grey_images(_read(found, resolution, labels))
     task = model.task
     if labels is None and isinstance(task, Classification) and task.is_numbered and not model.network.gives_features:
         names = imagenet_labels(len(task.labels))
@@ -180,6 +183,15 @@ def _read(source: Source, resolution: Resolution | None, labels: tuple[str, ...]
 
 SAVED_MODEL = "saved_model.pb"
 """The file by which a folder is a SavedModel of TensorFlow."""
+
+
+def _of_grey_images(model: Model) -> Model:
+    """A network of one channel with preprocessing that makes grey images for it."""
+    if model.network.channels != GREY_CHANNELS or model.preprocessing.channels == GREY_CHANNELS:
+        return model
+    mean, std = (float(np.mean(values)) for values in (model.preprocessing.mean, model.preprocessing.std))
+    grey = replace(model.preprocessing, mean=(mean,) * 3, std=(std,) * 3, channels=GREY_CHANNELS)
+    return replace(model, preprocessing=grey)
 
 
 def _unknown(source: Source) -> FormatError:

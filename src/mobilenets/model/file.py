@@ -71,6 +71,8 @@ _FIRST_LAYERS = (
 LARGEST_METADATA = 32 << 20
 """Bytes of metadata beyond which a file is refused unread."""
 
+_IMPORT = "weights of other formats are read by mobilenets import, or import_model(path)"
+
 _TYPES = {"F32": np.float32, "I8": np.int8, "U8": np.uint8, "I32": np.int32, "I16": np.int16, "BF16": BFLOAT16}
 
 
@@ -179,7 +181,7 @@ def load(path: str | PathLike[str]) -> Model:
         metadata, mapped = _open(path)
         version = metadata.get("format_version")
         if metadata.get("format") != FORMAT:
-            raise ModelFileError(f"{path} is a safetensors file but not a Model of this package")
+            raise ModelFileError(f"{path} is a safetensors file but not a Model of this package; {_IMPORT}")
         if version not in _VERSIONS:
             raise ModelFileError(
                 f"{path} has format version {version!r:.40}; this package reads versions {', '.join(_VERSIONS)}"
@@ -238,6 +240,9 @@ def _open(path: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder, not a Model file") from None
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        kind = taken_for(Path(path), (".safetensors",))
+        if kind is not None:
+            raise ModelFileError(f"{path} is {kind}, not a Model file; {_IMPORT}") from None
         raise ModelFileError(f"{path} is not a readable safetensors file: {error}") from None
     if sum(map(len, metadata.values())) > LARGEST_METADATA:
         raise ModelFileError(f"{path} has more than {LARGEST_METADATA >> 20} MB of metadata")

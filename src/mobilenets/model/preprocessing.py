@@ -23,6 +23,8 @@ from mobilenets.errors import ModelError
 
 RGB_CHANNELS = 3
 """Channels of an image."""
+GREY_CHANNELS = 1
+"""Channels of an image without its colors."""
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -61,10 +63,11 @@ class Preprocessing:
 
     Attributes:
         mean: Per channel (red, green, blue), on the scale where white is 1.
-        std: Likewise. The network sees (pixel / 255 − mean) / std.
+        std: Likewise. The network sees (pixel / 255 − mean) / std. One of grey images has the same number three times.
         fit: Crop or squash.
         crop_fraction: Share of the largest centred box that is kept, by side.
         interpolation: Filter of the resize.
+        channels: 3, or 1 for a network of grey images: 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601).
     """
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -72,6 +75,7 @@ class Preprocessing:
     fit: ResizeMode = ResizeMode.CROP
     crop_fraction: float = 0.875
     interpolation: Interpolation = Interpolation.BILINEAR
+    channels: int = RGB_CHANNELS
 
     def __post_init__(self) -> None:
         check_fields(self, ModelError)
@@ -80,6 +84,10 @@ class Preprocessing:
             raise ModelError(f"preprocessing needs three finite means and standard deviations, got {self}")
         if min(self.std) <= 0:
             raise ModelError(f"preprocessing needs standard deviations above 0, got {self.std}")
+        if self.channels not in (GREY_CHANNELS, RGB_CHANNELS):
+            raise ModelError(f"preprocessing makes 1 or 3 channels of an image, not {self.channels}")
+        if self.channels == GREY_CHANNELS and (len(set(self.mean)), len(set(self.std))) != (1, 1):
+            raise ModelError(f"preprocessing of grey images needs one mean and standard deviation, got {self}")
         if not 0 < self.crop_fraction <= 1:
             raise ModelError(f"crop_fraction must be above 0 and at most 1, not {self.crop_fraction}")
 
@@ -110,15 +118,17 @@ class Preprocessing:
             width: Input width of the network, in pixels.
 
         Returns:
-            uint8, (height, width, 3).
+            uint8, (height, width, channels).
         """
+        if self.channels == GREY_CHANNELS:
+            image = image.convert("L")
         resized = image.resize(
             (width, height),
             _FILTERS[self.interpolation],
             box=self.box(image.size, height, width),
             reducing_gap=REDUCING_GAP,
         )
-        return np.asarray(resized, dtype=np.uint8)
+        return np.asarray(resized, dtype=np.uint8).reshape(height, width, self.channels)
 
     def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """What the network sees: (pixel / 255 − mean) / std, channels last, float32."""
@@ -126,8 +136,9 @@ class Preprocessing:
         return pixels.astype(np.float32) * scale + offset
 
     def encode(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """JSON-ready values; the channels only where they are not three."""
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if (name, value) != ("channels", RGB_CHANNELS)}
 
     @staticmethod
     def decode(data: object) -> Preprocessing:
@@ -136,7 +147,8 @@ class Preprocessing:
         Raises:
             ModelError: If a field is missing, unknown or out of range.
         """
-        if not isinstance(data, Mapping) or set(data) != {"mean", "std", "fit", "crop_fraction", "interpolation"}:
+        needed = {"mean", "std", "fit", "crop_fraction", "interpolation"}
+        if not isinstance(data, Mapping) or set(data) - {"channels"} != needed:
             raise ModelError("preprocessing must hold exactly mean, std, fit, crop_fraction and interpolation")
         try:
             return Preprocessing(
@@ -145,6 +157,7 @@ class Preprocessing:
                 fit=ResizeMode(data["fit"]),
                 crop_fraction=float(data["crop_fraction"]),
                 interpolation=Interpolation(data["interpolation"]),
+                channels=data.get("channels", RGB_CHANNELS),
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing is not readable: {error}") from None
@@ -156,14 +169,16 @@ def normalization(
     """Mean and standard deviation of every input channel, on the scale where white is 1.
 
     Args:
-        preprocessing: Whose mean and std are those of red, green and blue.
-        channels: Input channels of the network. One of other than three takes pixels from 0 to 1: mean 0, std 1.
+        preprocessing: Whose mean and std are those of red, green and blue, or of grey.
+        channels: Input channels of the network. Where the preprocessing does not make as many, the network takes
+            pixels from 0 to 1: mean 0, std 1.
 
     Returns:
         float64 (channels,), twice.
     """
-    if channels == RGB_CHANNELS:
-        return np.array(preprocessing.mean, dtype=np.float64), np.array(preprocessing.std, dtype=np.float64)
+    if channels == preprocessing.channels:
+        mean, std = preprocessing.mean[:channels], preprocessing.std[:channels]
+        return np.array(mean, dtype=np.float64), np.array(std, dtype=np.float64)
     return np.zeros(channels), np.ones(channels)
 
 

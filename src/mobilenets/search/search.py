@@ -31,6 +31,7 @@ from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import PlanningError, TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import RGB_CHANNELS
 from mobilenets.model.provenance import Provenance
 from mobilenets.search.budget import Budget, affordable
 from mobilenets.search.candidates import (
@@ -115,6 +116,11 @@ def search(
     """
     begun = time.monotonic()
     wanted = precisions_of(precisions)
+    if settings.channels not in (None, RGB_CHANNELS):
+        raise TrainingError(
+            f"a budget's networks are searched in color; with channels {settings.channels}, name a size in place of "
+            "the budget, such as --architecture mobilenet_v1@0.25-96"
+        )
     architecture = largest_architecture(settings)
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mobilenets.data.augmentation import Augmentation, DrawnAugmentation, Floats
 from mobilenets.data.dataset import UNKNOWN, Targets
-from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.model.preprocessing import Pixels, Preprocessing, normalization
 from mobilenets.training.image_cache import CachedImages, Indices
 from mobilenets.training.recipe import Recipe
 
@@ -202,22 +202,28 @@ class PixelBatches:
             yield Batch(maps, self._targets[torch.from_numpy(order[number])], step)
 
 
+_LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey image. Source: ITU-R BT.601, as Pillow has them."""
+
+
 class Normalization:
-    """(byte / 255 − mean) / deviation, as one multiplication and addition."""
+    """(byte / 255 − mean) / deviation, as one multiplication and addition; of grey images, after their colors went."""
 
     def __init__(self, preprocessing: Preprocessing, device: torch.device) -> None:
-        mean = np.asarray(preprocessing.mean, np.float64)
-        std = np.asarray(preprocessing.std, np.float64)
-        self.scale = torch.tensor(1 / (255 * std), dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        self.offset = torch.tensor(-mean / std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        mean, std = normalization(preprocessing, preprocessing.channels)
+        self.scale = torch.tensor(1 / (255 * std), dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self.offset = torch.tensor(-mean / std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+        self._luma = torch.tensor(_LUMA, device=device).view(1, 3, 1, 1)
 
     def __call__(self, values: Tensor) -> Tensor:
+        if values.shape[1] != self.scale.shape[1]:
+            values = (values * self._luma).sum(dim=1, keepdim=True)
         normal = torch.addcmul(self.offset, values, self.scale)
         return normal.contiguous(memory_format=torch.channels_last)
 
 
 def normalized(pixels: Pixels, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Bytes (N, height, width, 3) as a network sees them: float32 (N, 3, height, width), channels-last in memory."""
+    """Bytes (N, height, width, C) as a network sees them: float32 (N, C, height, width), channels-last in memory."""
     values = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float()
     return Normalization(preprocessing, device)(values)
 

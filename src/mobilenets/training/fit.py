@@ -90,6 +90,7 @@ def fit(
     network = _network_for(dataset, settings, start)
     # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
     preprocessing = replace(start.preprocessing, crop_fraction=1.0) if start else PREPROCESSING
+    preprocessing = replace(preprocessing, channels=network.channels)
     side = _training_side(network, settings, start)
     module = _module(network, recipe, settings.seed, start, dataset.labels)
     run = _run(dataset, network, side, recipe, settings, start, device, precision)

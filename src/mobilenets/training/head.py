@@ -8,7 +8,7 @@ from mobilenets.architecture.layers import GlobalAveragePool, Layer, Linear, Poi
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import RGB_CHANNELS
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
 
 
 def with_classes(network: Network, classes: int) -> Network:
@@ -77,10 +77,21 @@ def check_classifier(model: Model) -> None:
     """Raise if training cannot start from a Model.
 
     Raises:
-        TrainingError: If it is int8, of another task, or does not take color images.
+        TrainingError: If it is int8, of another task, or does not take images.
     """
     if model.quantization is not None:
         raise TrainingError("the weights are int8; training starts from a float32 Model")
     output_layer(model.network)
-    if model.network.channels != RGB_CHANNELS:
-        raise TrainingError(f"{model.network.name} takes {model.network.channels} channels; images have {RGB_CHANNELS}")
+    check_channels(model.network)
+
+
+def check_channels(network: Network) -> None:
+    """Raise if a network does not take images.
+
+    Raises:
+        TrainingError: If it takes neither three channels nor one, of grey.
+    """
+    if network.channels not in (GREY_CHANNELS, RGB_CHANNELS):
+        raise TrainingError(
+            f"{network.name} takes {network.channels} channels; images have {RGB_CHANNELS}, or {GREY_CHANNELS} in grey"
+        )

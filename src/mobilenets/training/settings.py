@@ -21,8 +21,8 @@ from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
-from mobilenets.training.head import with_classes
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
+from mobilenets.training.head import check_channels, with_classes
 from mobilenets.training.recipe import Recipe, recipe_named
 
 PREPROCESSING = Preprocessing(crop_fraction=1.0)
@@ -48,6 +48,7 @@ class Settings:
             Network: its layers, with an output for each class of the data.
         width: α; goes before the architecture's.
         resolution: Side of the input in pixels; goes before the architecture's.
+        channels: 3, or 1 for a network of grey images; None for the given network's, else 3.
         batch_size: Images in a step; None for the recipe's. Fewer take less memory.
         epochs: Passes over the training images.
         seed: Random seed of the split of the data, the initial weights and training.
@@ -69,6 +70,7 @@ class Settings:
     architecture: str | Network = "mobilenet_v1"
     width: float | None = None
     resolution: int | None = None
+    channels: int | None = None
     batch_size: int | None = None
     epochs: int | None = None
     seed: int = 0
@@ -89,6 +91,8 @@ class Settings:
         for name in ("resolution", "epochs", "threads"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), TrainingError, least=1)
+        if self.channels not in (None, GREY_CHANNELS, RGB_CHANNELS):
+            raise TrainingError(f"channels must be {RGB_CHANNELS}, or {GREY_CHANNELS} for grey, not {self.channels}")
         if self.batch_size is not None:
             check_integer("batch_size", self.batch_size, TrainingError, least=2)
 
@@ -121,7 +125,7 @@ def network_for(settings: Settings, classes: int, images: Subset | None = None) 
 
     Raises:
         ArchitectureError: If the name is unknown, or the width or resolution is out of range.
-        TrainingError: If a Network was given that classifies no color images.
+        TrainingError: If a Network was given that does not take images.
         DataError: If none of the images can be decoded.
     """
     if isinstance(settings.architecture, Network):
@@ -129,14 +133,16 @@ def network_for(settings: Settings, classes: int, images: Subset | None = None) 
     chosen = specification(settings)
     if chosen.resolution is None and images is not None:
         chosen = replace(chosen, resolution=default_resolution(images))
-    return chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
+    network = chosen.network(classes=classes, batch_norm=BatchNorm() if settings.batch_norm else None)
+    return network if settings.channels is None else replace(network, channels=settings.channels)
 
 
 def _given_network(network: Network, settings: Settings, classes: int) -> Network:
     if settings.batch_norm:
         raise TrainingError("batch_norm goes with the name of an architecture; a Network has the layers that it has")
-    if network.channels != RGB_CHANNELS:
-        raise TrainingError(f"{network.name} takes {network.channels} channels; images have {RGB_CHANNELS}")
+    check_channels(network)
+    if settings.channels is not None and settings.channels != network.channels:
+        raise TrainingError(f"channels is {settings.channels}, and {network.name} takes {network.channels}")
     if settings.width is not None:
         network = with_width(network, settings.width)
     if settings.resolution is not None:

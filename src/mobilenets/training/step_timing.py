@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 
@@ -93,7 +94,8 @@ def epochs_within(
     """
     few = train.take(range(min(len(train), 3 * recipe.batch)))
     images = cache_images(few, max(network.height, network.width))
-    batches = Batches(images, class_count(network), PREPROCESSING, recipe, seed=0, device=device)
+    preprocessing = replace(PREPROCESSING, channels=network.channels)
+    batches = Batches(images, class_count(network), preprocessing, recipe, seed=0, device=device)
     per_step = 0.0
     for share, side in _sides(recipe, network):
         per_step += share * step_seconds(network, batches, recipe, (side, side), device)

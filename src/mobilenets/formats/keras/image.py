@@ -63,7 +63,7 @@ def image_preprocessing(image: ImageInput, affine: ChannelAffine | None) -> tupl
         FormatError: If pixels are scaled by a number that is not positive, or resized as no Model does.
     """
     known: dict[str, str] = {}
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"channels": image.channels}
     if affine is not None and not affine.same_as(ChannelAffine.nothing(image.channels)):
         if affine.scale.min() <= 0:
             raise FormatError(f"the model scales pixels by {affine.scale.tolist()}; positive numbers were expected")

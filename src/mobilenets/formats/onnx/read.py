@@ -34,7 +34,7 @@ from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, with_labels
 
@@ -223,9 +223,10 @@ class _Reader:
             shape = (shape[0], shape[3], *shape[1:3])
         channels, height, width = (size or 0 for size in shape[1:])
         self.graph = Graph(height=height, width=width, channels=channels)
-        if channels != RGB_CHANNELS:
+        if channels not in (GREY_CHANNELS, RGB_CHANNELS):
             raise FormatError(
-                f"the input {name!r} has shape {shape}; {RGB_CHANNELS} channels in the second place were expected"
+                f"the input {name!r} has shape {shape}; {RGB_CHANNELS} channels in the second place were expected, or "
+                f"{GREY_CHANNELS}"
             )
         self.values[name] = Value(INPUT)
         self.made.append(Made(name, INPUT, Activation.NONE, partial=False))
