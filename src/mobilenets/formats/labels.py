@@ -60,7 +60,10 @@ def parse_labels(text: str, where: str) -> tuple[str, ...]:
         except (ValueError, RecursionError):
             data = None  # a first label in brackets
         if isinstance(data, list | dict):
-            return _of_json(data, where)
+            try:
+                return _of_json(data, where)
+            except RecursionError:
+                raise FormatError(f"{where} holds objects within objects without end") from None
     if _ITEM.search(text):
         return _of_label_map(text, where)
     lines = text.splitlines()

@@ -492,6 +492,8 @@ class GraphReader:
             bias = self.file.tensor(operator.inputs[2])
             value = bias.value().ravel()
             if value.dtype.kind == "i" and not self.file.tensor(operator.inputs[0]).quantized and bias.scales.size:
+                if bias.scales.size not in (1, value.size):
+                    raise FormatError(f"{bias.name} has {bias.scales.size} scales for {value.size} channels")
                 value = (value * bias.scales.astype(np.float64)).astype(np.float32)
             self.graph.bias(layer, NamedTensor(bias.name, value))
 
