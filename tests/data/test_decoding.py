@@ -138,6 +138,22 @@ def test_avif() -> None:
     assert difference(pillow(RGB_IMAGE, "AVIF", quality=95, subsampling="4:4:4"), PHOTO) <= 16
 
 
+@pytest.mark.parametrize("encode", [lambda x: tiff(x), lambda x: tiff(x, order=">"), lambda x: tiff(x, deflate=True)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floating_point_tiff_as_programs_write_it(encode: Callable[[Any], bytes], dtype: Any) -> None:
+    for pixels, expected in ((PHOTO, PHOTO), (GRAY, GRAY_RGB)):
+        assert difference(encode((pixels / 255).astype(dtype)), expected) <= 1
+        assert difference(encode(pixels.astype(dtype)), expected) == 0
+    assert difference(tiff((PHOTO / 255).astype(dtype), planes=True), PHOTO) <= 1
+    assert difference(encode(opaque(PHOTO / 255, 1).astype(dtype)), PHOTO) <= 1
+
+
+def test_integers_of_64_bits_and_an_orientation_in_a_tiff() -> None:
+    assert difference(tiff(GRAY.astype(np.uint64) * 257), GRAY_RGB) == 0
+    assert difference(tiff(GRAY.astype(np.uint32), order=">"), GRAY_RGB) == 0
+    assert difference(tiff(PHOTO / 255, tags={274: 3}), PHOTO[::-1, ::-1]) <= 1
+
+
 def test_lab() -> None:
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     lab = ImageCms.applyTransform(RGB_IMAGE, to_lab)
@@ -210,7 +226,11 @@ def test_transparency_of_every_mode_is_laid_over_white() -> None:
         (b"/9j/4AAQSkZJRg", "base64"),
         (b"data:image/png;base64,iVBOR", "data URL"),
         (bytes(128) + b"DICM", "DICOM"),
-        (tiff(PHOTO.astype(np.float64)), "is a TIFF image of samples or compression that Pillow does not read"),
+        (
+            tiff(PHOTO.astype(np.float64), tags={317: 3}),
+            "a TIFF image of samples or compression that",
+        ),
+        (tiff(PHOTO.astype(np.float64))[:5000], "damaged|not an image|does not read"),
         (tiff(deep(PHOTO, 12), planes=True, deflate=True), "save it uncompressed"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "EPS"),
     ],

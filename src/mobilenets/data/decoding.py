@@ -52,7 +52,10 @@ def decode_image(file: IO[bytes], name: str, shortest_side: int | None = None) -
         return _open(file)
 
     with _errors_named(name, file):
-        image = opened()
+        try:
+            image = opened()
+        except UnidentifiedImageError:
+            return _plain_tiff(file)
         _check_size(image)
         if image.format in _PROGRAMS:
             raise DataError(f"is {image.format}, a format of drawings, which is not read; convert it to PNG first")
@@ -142,6 +145,28 @@ def _open(file: IO[bytes]) -> Image.Image:
         if is_heif(head):
             return _open_heif(file)
     return Image.open(file)
+
+
+def _plain_tiff(file: IO[bytes]) -> Image.Image:
+    """A TIFF image of samples that Pillow does not know."""
+    file.seek(0)
+    if not file.read(4).startswith((b"II*\0", b"MM\0*")):
+        raise UnidentifiedImageError
+    from mobilenets.data.array_image import image_of_array
+    from mobilenets.data.plain_tiff import read_plain_tiff
+
+    file.seek(0)
+    read = read_plain_tiff(file, LARGEST_IMAGE)
+    if read is None:
+        raise UnidentifiedImageError
+    samples, orientation = read
+    image, assumption = image_of_array(samples, "it")
+    if orientation != UPRIGHT:
+        image.getexif()[ORIENTATION] = orientation
+        image = _upright(image)
+    if assumption is not None:
+        image.info[ASSUMPTION] = assumption
+    return image
 
 
 def _open_heif(file: IO[bytes]) -> Image.Image:
