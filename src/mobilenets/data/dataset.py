@@ -362,13 +362,7 @@ def split_by_content(
     if pool is None or len(pool) == 0:
         raise DataError("there are no images to train on")
     counts = np.bincount(pool.targets, minlength=len(labels))
-    for label, count in zip(labels, counts, strict=True):
-        if count < 1 + len(missing):
-            purposes = " and ".join([", ".join(["training", *missing[:-1]]), *missing[-1:]])
-            raise DataError(
-                f"class {label!r} has {plural(int(count), 'image')}; {purposes} need at least {1 + len(missing)}: "
-                "one of each class for each"
-            )
+    _check_enough(counts.tolist(), labels, missing)
     drawn: dict[str, list[int]] = {name: [] for name in missing}
     kept: list[int] = []
     for target in range(len(labels)):
@@ -391,6 +385,21 @@ def split_by_content(
         if len(result[name]) == 0:
             raise DataError(f"the {name} folder holds no images of the classes {', '.join(labels[:5])}")
     return result
+
+
+def _check_enough(counts: Sequence[int], labels: Sequence[str], missing: Sequence[str]) -> None:
+    """Raise if a class has fewer images than parts that need one."""
+    needed = 1 + len(missing)
+    small = [(label, count) for label, count in zip(labels, counts, strict=True) if count < needed]
+    if not small:
+        return
+    purposes = " and ".join([", ".join(["training", *missing[:-1]]), *missing[-1:]])
+    label, count = small[0]
+    others = f" (and {len(small) - 1:,} more of the {len(labels):,} classes fewer than {needed})" if small[1:] else ""
+    raise DataError(
+        f"class {label!r} has {plural(count, 'image')}{others}; {purposes} need at least {needed}: "
+        f"one of each class for each. Add images, or leave a class out with --exclude {label!r}"
+    )
 
 
 def _rank(digest: bytes, seed: int) -> bytes:
