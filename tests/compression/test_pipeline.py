@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mobilenets.errors import CompressionError, GateError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.provenance import Provenance
+from mobilenets.tasks.classification import Classification
 
 
 @pytest.fixture
@@ -53,6 +55,18 @@ class Trained:
         assert len(targets) == len(pixels)
         made = quantize_with_images(model, calibration, config)
         return Quantized(made.model, made.float_model, made.layers, epoch=3)
+
+
+def test_an_int8_model_has_the_temperature_that_its_own_logits_need(place: Place) -> None:
+    cold = small_model()
+    warm = replace(cold, task=replace(cold.task, temperature=0.5))  # type: ignore[type-var]
+    images: dict[str, Any] = {"calibration": place.images, "calibration_images": 8, "max_drop": 100}
+    refitted = quantize_and_evaluate(warm, data=place.images, **images).model.task
+    assert isinstance(refitted, Classification)
+    assert refitted.temperature not in (0.5, 1)
+    kept = quantize_and_evaluate(warm, **images).model.task  # no labels to refit it on
+    assert kept == warm.task
+    assert quantize_and_evaluate(cold, data=place.images, **images).model.task == cold.task
 
 
 def test_a_result_says_how_the_model_was_made_and_what_it_lost(place: Place) -> None:
