@@ -134,6 +134,7 @@ def test_labeled_images_evaluate_a_model_that_was_quantized_without_any(mobilene
     assert outcome.json["agreement"]["of"] == 24
     assert outcome.json["calibration_images_used"] is False
     assert len(outcome.json["layers"]) == len(small_model().network.layers)
+    assert (outcome.json["refusal"], outcome.json["doubt"]) == (None, None)
     assert set(outcome.json["without"]) == {"equalization", "bias absorption", "bias correction"}
 
 

@@ -60,6 +60,8 @@ def result_to_json(result: CompressionResult) -> dict[str, Any]:
     """JSON-ready values of the report, and what was left without each technique."""
     return {
         **result.report.to_json(),
+        "refusal": result.refusal,
+        "doubt": result.doubt,
         "float_model_trained_on_evaluation_images": result.images.trained_on,
         "without": {
             item.name: {
