@@ -206,6 +206,8 @@ def test_transparency_of_every_mode_is_laid_over_white() -> None:
     for image in (
         Image.merge("RGBA", (*RGB_IMAGE.split(), alpha)),
         Image.merge("LA", (Image.fromarray(GRAY), alpha)),
+        Image.merge("LA", (Image.fromarray(GRAY), alpha)).convert("La"),
+        Image.merge("RGBA", (*RGB_IMAGE.split(), alpha)).convert("RGBa"),
         Image.merge("RGBA", (*RGB_IMAGE.split(), alpha)).convert("PA"),
     ):
         assert np.asarray(image_source(image).open()).min() == 255

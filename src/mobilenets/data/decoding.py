@@ -224,7 +224,7 @@ def _wide_raw_mode(image: Image.Image) -> str | None:
 def _opaque(image: Image.Image) -> Image.Image:
     """An image of eight bits as RGB, what is transparent laid over white."""
     if image.has_transparency_data:
-        transparent = image.convert("RGBA")
+        transparent = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         white = Image.new("RGB", image.size, "white")
         white.paste(transparent, mask=transparent.getchannel("A"))
         return white
