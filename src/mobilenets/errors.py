@@ -71,16 +71,29 @@ class PlanningError(MobileNetsError):
     """A budget or device profile that makes no sense, or that nothing meets."""
 
 
+CPU_BUILDS = "--extra-index-url https://download.pytorch.org/whl/cpu"
+"""Option of pip that brings PyTorch for processors: the ordinary one for Linux comes with gigabytes of CUDA."""
+
+
 class MissingDependencyError(MobileNetsError):
     """An optional package that the request needs is not installed.
 
     Args:
         package: Name of the missing package.
         extra: The extra of this package that installs it, such as ``train``.
+        alone: Whether the package is all that is missing, so that the extra need not be installed for it.
+
+    >>> print(MissingDependencyError("onnx", "formats"))
+    onnx is not installed; install it with: pip install 'mobilenets[formats]'
+    >>> print(MissingDependencyError("scikit-learn", "train", alone=True))
+    scikit-learn is not installed; install it with: pip install scikit-learn
     """
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; install it with: pip install 'mobilenets[{extra}]'")
+    def __init__(self, package: str, extra: str, *, alone: bool = False) -> None:
+        command = f"pip install {package}" if alone else f"pip install 'mobilenets[{extra}]'"
+        if extra in ("train", "benchmark") and not alone:
+            command = f"{command} {CPU_BUILDS} (without that option PyTorch comes with CUDA, several GB)"
+        super().__init__(f"{package} is not installed; install it with: {command}")
         self.package = package
         self.extra = extra
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import click
 import pytest
 from rich.console import Console
 from rich.table import Table
@@ -111,3 +112,31 @@ def test_a_wrong_command_gets_the_nearest_right_one(mobilenets: Callable[..., An
     outcome = mobilenets("evalute", "model.safetensors", "photos")
     assert outcome.code == 2
     assert "No such command 'evalute'. Did you mean 'evaluate'?" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("fit", "photos", "--batch", "8"), "Did you mean --batch-size?"),
+        (("fit", "photos", "--lr", "0.1"), "Did you mean --recipe? (the recipe sets the learning rate"),
+        (("fit", "photos", "--imgsz", "64"), "Did you mean --resolution?"),
+        (("fit", "photos", "--epoch", "3"), "Did you mean --epochs?"),
+        (("predict", "model.safetensors", "a.jpg", "--topk", "2"), "Did you mean --top?"),
+        (("fit", "photos", "--batch_size", "8"), "Did you mean --batch-size?"),
+    ],
+)
+def test_an_option_of_another_program_gets_the_one_that_means_the_same(
+    words: tuple[str, ...], meant: str, mobilenets: Callable[..., Any]
+) -> None:
+    outcome = mobilenets(*words)
+    assert outcome.code == 2
+    assert meant in outcome.err
+
+
+def test_every_option_that_is_suggested_exists(mobilenets: Callable[..., Any]) -> None:
+    from mobilenets.cli.main import COMMANDS, group
+    from mobilenets.cli.meanings import MEANT
+
+    commands = [group.get_command(click.Context(group), name) for name in COMMANDS]
+    known = {option for command in commands if command for one in command.params for option in one.opts}
+    assert set(MEANT) <= known

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +71,35 @@ def test_fit_fails_in_one_line(folder: Path, tmp_path: Path, mobilenets: RunComm
     assert mobilenets("fit", str(folder), "--flip", "sideways").code == 2
 
 
+def test_a_folder_that_is_not_there_is_said_before_pytorch_is_imported(folder: Path) -> None:
+    program = "import sys; from mobilenets.cli.main import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "fit", "my dota"],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: my dota does not exist; did you mean my data?\n"
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("wrong", [("--width", "0"), ("--architecture", "nothing"), ("--max-latency", "1us")])
+def test_a_run_that_fails_before_it_has_anything_leaves_no_folder(
+    wrong: tuple[str, ...], folder: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    outcome = mobilenets("fit", folder, "-o", tmp_path / "new" / "run", "--epochs", "1", "--resolution", "32", *wrong)
+    assert outcome.code == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_resuming_nothing_is_said(folder: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("fit", folder, "-o", tmp_path / "out", "--resume", *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert f"{tmp_path / 'out'} holds no unfinished run, so there is nothing to resume" in outcome.err
+
+
 BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-threads", "1")
 
 
@@ -119,6 +150,8 @@ def test_fit_within_a_budget(colours: Path, tmp_path: Path, mobilenets: RunComma
         (("--max-size", "0kB"), "must be above zero"),
         (("--max-macs", "0"), "must be above zero"),
         (("--min-accuracy", "90"), "did you mean 90%"),
+        (("--max-size", "5ms"), "has the unit of a latency, and goes with --max-latency"),
+        (("--max-latency", "300kB"), "has the unit of a size, and goes with --max-size and --max-memory"),
         (("--precision", "int8"), "there is none: give one, or --search, or say --training-precision"),
         (("--device", "cuda"), "or say --train-on to change how training is done"),
         (("--device", "cuda", "--max-latency", "5ms"), "to train on another processor say --train-on cuda"),

@@ -43,6 +43,13 @@ def test_an_official_network_keeps_its_integers_or_loses_them_on_request(
     assert load(output).precision == "float32"
 
 
+def test_quietly_nothing_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = shared("weights/mobilenet_v1_0.25_224.h5"), tmp_path / "model.safetensors"
+    assert run(["import", str(source), "-o", str(output), "-q"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert output.exists()
+
+
 def test_labels_come_from_a_file(tmp_path: Path) -> None:
     labels, output = tmp_path / "names.txt", tmp_path / "model.safetensors"
     labels.write_text("".join(f"thing {index}\n" for index in range(1000)))

@@ -18,6 +18,8 @@ from mobilenets.search.budget import (
 
 def test_units_as_people_write_them() -> None:
     assert parse_latency("5 ms") == parse_latency("0.005s") == parse_latency("5000us") == 5
+    assert parse_latency("5MS") == 5
+    assert parse_bytes("300k") == 300_000
     assert parse_bytes("500kB") == parse_bytes("0.5 MB") == parse_bytes("500KB") == 500_000
     assert parse_bytes("1KiB") == 1024
     assert parse_macs("50M") == parse_macs("0.05G") == 50_000_000
@@ -29,7 +31,7 @@ def test_units_as_people_write_them() -> None:
     [
         (parse_latency, "5", "'5' has no unit; write a latency like 5ms"),
         (parse_latency, "5 parsecs", "unknown unit 'parsecs'"),
-        (parse_latency, "5MS", "unknown unit 'MS'"),
+        (parse_latency, "5kB", "has the unit of a size, and goes with --max-size and --max-memory"),
         (parse_latency, "0ms", "must be above zero"),
         (parse_latency, "-3ms", "is not a latency"),
         (parse_bytes, "12", "has no unit"),

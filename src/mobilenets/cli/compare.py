@@ -9,6 +9,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
+from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError
 
@@ -70,6 +71,7 @@ def command(
     fit into it is measured first, so another machine may have another; --epochs repeats a comparison exactly. Each
     network is tested once, and timed beside the others on one thread.
     """
+    check_source(data)  # before PyTorch is imported, which takes seconds
     try:
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ from mobilenets.base.text import plural
 from mobilenets.cli.calibrate import confidence_line
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
-from mobilenets.data.dataset import load_collection, reading_of
+from mobilenets.data.dataset import check_source, load_collection, reading_of
 from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import SPLITS, labeled_images
 from mobilenets.engine.evaluate import evaluate as evaluate_images
@@ -45,6 +45,7 @@ def command(
     DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits". By default the test
     images are used where DATA has them, or where MODEL was fitted to DATA; else all images.
     """
+    check_source(data)
     classifier = Classifier(model, threads)
     progress = progress_to_stderr(quiet=quiet)
     collection = load_collection(data, reading or reading_of(classifier.model, data))

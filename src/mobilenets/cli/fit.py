@@ -11,6 +11,7 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.data.augmentation import Flip
+from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError, MobileNetsError
 
@@ -122,6 +123,7 @@ def command(
 
         print_dataset(data, options["seed"], reading, as_json=as_json, quiet=quiet)
         return
+    check_source(data)  # before PyTorch is imported, which takes seconds
     try:
         from mobilenets.search.search import search
         from mobilenets.training.fit import fit

@@ -82,6 +82,8 @@ def command(
     if as_json:
         print_json({"output": str(output), **found, "preprocessing": model.provenance["imported"]["preprocessing"]})
         return
+    if quiet:  # the file is the result
+        return
     from mobilenets.cli.layout import print_facts
 
     print_facts({name.replace("_", " "): value for name, value in found.items()})

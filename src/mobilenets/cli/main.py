@@ -72,6 +72,18 @@ def group() -> None:
     """From a folder of images and a budget to the best small model that meets it."""
 
 
+def _suggest(error: click.NoSuchOption) -> click.UsageError:
+    """An unknown option with those that are meant by it."""
+    from mobilenets.cli.meanings import NOTES, meant_options
+
+    context = error.ctx
+    known = [] if context is None else [name for one in context.command.params for name in one.opts]
+    found = meant_options(error.option_name, [name for name in known if name.startswith("--")])
+    meant = f" Did you mean {' or '.join(found)}?" if found else ""
+    notes = "".join(f" ({NOTES[name]})" for name in found if name in NOTES)
+    return click.UsageError(f"No such option: {error.option_name}.{meant}{notes}", context)
+
+
 def _formatted(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
     """A warning as a line for people: where in the code it stands says nothing to them."""
     if issubclass(category, AssumptionWarning):
@@ -90,6 +102,9 @@ def main(arguments: list[str] | None = None) -> Any:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         group.main(args=words, prog_name="mobilenets", standalone_mode=False, obj=("mobilenets", *words))
+    except click.NoSuchOption as error:
+        _suggest(error).show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -148,6 +149,32 @@ class Dataset:
         return cast("Subset", getattr(self, name))
 
 
+def check_source(source: str | Path) -> None:
+    """Raise if a source does not exist: so much can be said before anything is loaded.
+
+    Args:
+        source: As for :func:`load_collection`.
+
+    Raises:
+        DataError: Naming what has nearly the same name, if anything has.
+    """
+    path = Path(source)
+    try:
+        exists = path.exists()
+    except ValueError as error:  # a null character
+        raise DataError(f"{str(source)!r} is no path: {error}") from None
+    if exists or str(source) == DIGITS:
+        return
+    parent = path
+    while not parent.is_dir():
+        missing, parent = parent, parent.parent
+    beside = [entry.name for entry in parent.iterdir() if not entry.name.startswith(".")]
+    near = get_close_matches(missing.name, [*beside, *([DIGITS] if path.parent == Path() else [])], 1)
+    meant = f"; did you mean {parent / near[0] / path.relative_to(missing)}?" if near else ""
+    expected = "" if near else f"; expected a folder of class folders, a CSV file, or {DIGITS}"
+    raise DataError(f"{path} does not exist{meant}{expected}")
+
+
 @typed(DataError)
 def load_collection(source: str | Path, reading: Reading = Reading()) -> Collection:
     """Find the labeled images of a source.
@@ -164,8 +191,7 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
     path = Path(source)
     if str(source) == DIGITS and not path.exists():
         return _collection({ALL: digits()}, DIGITS, layout="the bundled sample")
-    if not path.exists():
-        raise DataError(f"{path} does not exist; expected a folder of class folders, a CSV file, or {DIGITS}")
+    check_source(source)
     try:
         layout = find_layout(path, reading)
         parts, indices, findings = reconciled(layout, reading, str(source))

@@ -105,7 +105,7 @@ def digits() -> dict[str, list[ArrayImage]]:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
-        raise MissingDependencyError("scikit-learn", "train") from None
+        raise MissingDependencyError("scikit-learn", "train", alone=True) from None
     sample = load_digits()
     gray = np.round(sample.images * (255 / 16)).astype(np.uint8)
     images: dict[str, list[ArrayImage]] = {str(digit): [] for digit in range(10)}
@@ -128,4 +128,4 @@ def photographs() -> list[FileImage]:
         files = [Path(place, "datasets", "images", name) for name in PHOTOGRAPHS]
         if all(file.is_file() for file in files):
             return [FileImage(file) for file in files]
-    raise MissingDependencyError("scikit-learn", "train")
+    raise MissingDependencyError("scikit-learn", "train", alone=True)

@@ -11,8 +11,10 @@ from mobilenets.base.arguments import is_number
 from mobilenets.errors import PlanningError
 from mobilenets.search.candidates import Candidate
 
-_SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3}
-_BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3}
+_BYTES = {
+    "b": 1, "k": 1e3, "m": 1e6, "g": 1e9, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30
+}  # fmt: skip
 _COUNTS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµμ%]*)\s*")
 
@@ -30,13 +32,13 @@ def parse_latency(text: str) -> float:
 
 
 def parse_bytes(text: str) -> int:
-    """Read a size, in bytes. kB is 1,000 and KiB is 1,024 of them.
+    """Read a size, in bytes. kB, or k, is 1,000 and KiB is 1,024 of them.
 
     Raises:
         PlanningError: If there is no unit, an unknown one, or nothing above zero.
 
-    >>> parse_bytes("500kB"), parse_bytes("2 MiB")
-    (500000, 2097152)
+    >>> parse_bytes("500kB"), parse_bytes("300k"), parse_bytes("2 MiB")
+    (500000, 300000, 2097152)
     """
     return _integer(text, _BYTES, "a size", "500kB, 1.5MB or 256KiB")
 
@@ -70,25 +72,38 @@ def parse_accuracy(text: str) -> float:
 
 
 def _integer(text: str, units: dict[str, float], what: str, examples: str) -> int:
-    number = math.floor(_parse(text, units, what, examples, fold_case=True))
+    number = math.floor(_parse(text, units, what, examples))
     if not number:
         raise PlanningError(f"{what} must be at least 1, not {text!r}")
     return number
 
 
-def _parse(text: str, units: dict[str, float], what: str, examples: str, *, fold_case: bool = False) -> float:
+def _parse(text: str, units: dict[str, float], what: str, examples: str) -> float:
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise PlanningError(f"{text!r} is not {what}; write it like {examples}")
     number, unit = match.groups()
-    factor = units.get(unit.lower() if fold_case else unit)
+    factor = units.get(unit.lower())
     if factor is None:
-        problem = f"{text!r} has no unit" if not unit else f"{text!r} has the unknown unit {unit!r}"
-        raise PlanningError(f"{problem}; write {what} like {examples}")
+        raise PlanningError(f"{text!r} {_unit_problem(unit)}; write {what} like {examples}")
     value = float(number) * factor
     if not (math.isfinite(value) and value > 0):
         raise PlanningError(f"{what} must be above zero and finite, not {text!r}")
     return value
+
+
+def _unit_problem(unit: str) -> str:
+    """What is wrong with a unit that is not one of those that were expected."""
+    if not unit:
+        return "has no unit"
+    for kind, option, units in (
+        ("a latency", "--max-latency", _SECONDS),
+        ("a size", "--max-size and --max-memory", _BYTES),
+        ("an accuracy", "--min-accuracy", ("%",)),
+    ):
+        if unit.lower() in units:
+            return f"has the unit of {kind}, and goes with {option}"
+    return f"has the unknown unit {unit!r}"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Dataset
+from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
@@ -123,7 +123,10 @@ def search(
         )
     architecture = largest_architecture(settings)
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
-    folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)
+    check_source(source)
+    folder = None
+    if output is not None:
+        folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     recipe, processor, precision = set_up(settings)
     dataset = described_dataset(source, settings.seed, reading, progress)
     check_validation(dataset)
@@ -246,6 +249,7 @@ def predict_costs(request: SearchRequest) -> Costs:
     candidates = predicted_candidates(networks, profile, precisions=request.precisions, threads=request.threads)
     usable = affordable(candidates, request.budget)
     if request.folder is not None:
+        request.folder.mkdir(parents=True, exist_ok=True)
         profile.save(request.folder / PROFILE_FILE)
     return Costs(profile, candidates, tuple(usable))
 

@@ -28,7 +28,7 @@ from mobilenets.tasks.task import Agreement, Array, Geometry, Metric, Outputs, T
 LARGEST_NUMBER = 1e6
 """What no temperature reaches."""
 CONFIDENT = 0.5
-"""Probability of the likeliest class from which on a Model is called confident."""
+"""How far from chance to certainty the likeliest class must be to be called confident: 0.75 of two classes."""
 SHOWN_LABELS = 3
 """Labels that the representation of a task shows."""
 
@@ -458,8 +458,15 @@ def likeliest(logits: Array, top: int) -> Counts:
 
 
 def is_confident(logits: Array) -> npt.NDArray[np.bool_]:
-    """Whether the likeliest class has a probability of at least :data:`CONFIDENT`; (N,)."""
-    confident: npt.NDArray[np.bool_] = softmax(logits).max(axis=-1) >= CONFIDENT
+    """Whether the likeliest class is at least :data:`CONFIDENT` of the way from chance to certainty; (N,).
+
+    Of two classes the likeliest has half at least, so that half alone would say nothing.
+
+    >>> is_confident(np.log([[0.7, 0.3], [0.8, 0.2]])).tolist()
+    [False, True]
+    """
+    chance = 1 / logits.shape[-1]
+    confident: npt.NDArray[np.bool_] = softmax(logits).max(axis=-1) >= chance + CONFIDENT * (1 - chance)
     return confident
 
 

@@ -13,7 +13,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Dataset
+from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
@@ -78,7 +78,11 @@ def fit(
         TrainingError: If the settings contradict each other, or the output cannot be written.
     """
     begun = time.monotonic()
-    folder = None if output is None else claim(Path(output), resume=resume, replace_existing=replace_existing)
+    if not isinstance(source, Dataset):
+        check_source(source)
+    folder = None
+    if output is not None:
+        folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     recipe, device, precision = set_up(settings)
     start = None if settings.weights is None else _starting_model(settings)
     if start is None:
@@ -103,6 +107,7 @@ def fit(
     validation = prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress)
     checkpoint = None
     if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         settled = fixed(dataset, network, recipe, run) | {"side": side}
         checkpoint = CheckpointFile(folder / CHECKPOINT_FILE, settled, resume)
     trained = train(

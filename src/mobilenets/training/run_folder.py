@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenets.base.atomic_write import write_atomically
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.suffixes import EXPORTED, taken_for
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.file import save
@@ -52,8 +53,10 @@ def check_run_path(folder: Path) -> None:
         )
 
 
-def claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
-    """Make the output folder and check that it can be written to, before any work is done.
+def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progress = SILENT) -> Path:
+    """Check that the output folder can be written to, before any work is done.
+
+    A folder that does not exist is made by what is first written into it, so that a run that fails before leaves none.
 
     Raises:
         TrainingError: If it cannot, or holds what must not be overwritten.
@@ -69,10 +72,15 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool) -> Path:
             )
     if resume and model.exists() and not unfinished.exists():
         raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")
+    if resume and not any(folder.glob(f"*{CHECKPOINT_FILE}")):
+        progress.note(f"{folder} holds no unfinished run, so there is nothing to resume: training begins anew")
+    absent = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / ".writable", b"")
         (folder / ".writable").unlink()
+        for made in absent:
+            made.rmdir()
         if replace_existing and not resume:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
