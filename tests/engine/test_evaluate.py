@@ -18,6 +18,7 @@ from mobilenets.engine.evaluate import evaluate, evaluate_prepared, match_labels
 from mobilenets.engine.predictor import Classifier
 from mobilenets.engine.session import Session
 from mobilenets.errors import DataError
+from mobilenets.formats.published import imagenet_labels
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
@@ -107,3 +108,18 @@ def test_a_class_that_the_model_lacks_is_named() -> None:
         match_labels(collection(("a", "dog")), ("a", "b"))
     with pytest.raises(DataError, match="class 'dog'"):
         match_labels(collection(("a", "dog"), (0, 5)), ("a", "b"))
+
+
+def test_imagenets_own_folders_are_matched_with_imagenets_labels() -> None:
+    labels = imagenet_labels(1000)
+    assert labels is not None
+    folders = collection(("n02504458", "n01440764", "n15075141"))
+    indices = match_labels(folders, labels)
+    assert [labels[index] for index in indices] == [
+        "African elephant, Loxodonta africana",
+        "tench, Tinca tinca",
+        "toilet tissue, toilet paper, bathroom tissue",
+    ]
+    assert match_labels(folders, ("background", *labels)).tolist() == (indices + 1).tolist()
+    with pytest.raises(DataError, match="1 class not among the 1,000 of ImageNet's challenge, such as n00000001"):
+        match_labels(collection(("n01440764", "n00000001")), labels)

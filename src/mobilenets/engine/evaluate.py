@@ -18,6 +18,7 @@ from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
+from mobilenets.tasks.imagenet import are_synsets, imagenet_offset, synset_indices, unknown_synsets
 from mobilenets.tasks.metrics import Counts
 from mobilenets.tasks.task import Metrics
 
@@ -190,7 +191,7 @@ def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:
 
     Classes are matched by name, whatever blanks are around it and however its accents are encoded; failing that, by the
     number that the data gives them, shifted by one where the Model has 1,001 classes of which the first is the
-    background.
+    background. Folders named by ImageNet's synsets (``n01440764``) are matched with ImageNet's labels.
 
     Raises:
         DataError: If a class of the data is not one of the Model's.
@@ -204,6 +205,11 @@ def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:
         shift = 1 if len(labels) == 1001 and max(collection.class_indices) < 1000 else 0
         if max(collection.class_indices) + shift < len(labels):
             return np.array(collection.class_indices, np.int64) + shift
+    offset = imagenet_offset(labels)
+    if offset is not None and are_synsets(collection.labels):
+        if strange := unknown_synsets(collection.labels):
+            raise DataError(f"{collection.source}: {strange}; leave those folders out")
+        return np.array([synset_indices()[label] + offset for label in collection.labels], np.int64)
     strange = next(label for label in collection.labels if label not in labels)
     known = ", ".join(labels[:5]) + (" …" if len(labels) > 5 else "")
     raise DataError(f"the data has the class {strange!r}; the model knows {len(labels)} classes: {known}")
