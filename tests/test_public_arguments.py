@@ -40,7 +40,7 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "extract_subnet": {"supernet": MODEL, "width_multiplier": 0.25, "resolution": 32},
     "fit": {"source": "nowhere"},
     "import_model": {"source": "nowhere"},
-    "load": {"path": "nowhere"},
+    "load": {"source": "nowhere"},
     "load_collection": {"source": "nowhere"},
     "load_dataset": {"source": "nowhere"},
     "quantize": {"model": MODEL, "calibration": "nowhere"},

@@ -424,6 +424,7 @@ class PublishedWeights(NamedTuple):
         top1: Percent.
         top5: Percent, where it is printed.
         source: Where it was printed.
+        int8_top1: Of the publisher's own 8-bit network, where one is printed.
     """
 
     short_name: str
@@ -431,6 +432,7 @@ class PublishedWeights(NamedTuple):
     top1: float
     top5: float | None
     source: str
+    int8_top1: float | None = None
 
 
 _TORCHVISION = "torchvision, documentation of its models"
@@ -443,6 +445,7 @@ WEIGHTS: tuple[PublishedWeights, ...] = (
             one.top1,
             one.top5,
             RELEASED_SOURCE,
+            one.int8_top1,
         )
         for one in RELEASED_MODELS
     ),

@@ -21,7 +21,8 @@ from mobilenets.engine.session import Session, chosen_instruction_set, measured_
 from mobilenets.engine.steadiness import Surroundings
 from mobilenets.engine.timing import random_pixels
 from mobilenets.errors import EngineError, MobileNetsError
-from mobilenets.model.file import load, save
+from mobilenets.formats.loading import is_own, load_model
+from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -70,7 +71,7 @@ def benchmark(
     """Time a Model, beside other runtimes if asked, in turns, after comparing the answers.
 
     Args:
-        model: A Model, or the path of its file.
+        model: A Model, or what :func:`~mobilenets.formats.loading.load_model` reads as one.
         against: Names of :data:`mobilenets.benchmark.runtimes.CONTESTANTS`. Of an int8 Model, runtimes with a quantizer
             also run a model of their own.
         threads: Numbers of threads to try.
@@ -92,7 +93,7 @@ def benchmark(
         check_integer("threads", count, EngineError, least=1)
     if not (seconds >= 0 and math.isfinite(seconds)):
         raise EngineError(f"seconds must be at least 0, not {seconds}")
-    loaded = model if isinstance(model, Model) else load(model)
+    loaded = load_model(model, progress=progress)
     images = random_pixels(loaded.network, max(CALIBRATION_IMAGES, batch)) if images is None else images
     runs: list[dict[str, Any]] = []
     not_timed: list[dict[str, Any]] = []
@@ -172,7 +173,7 @@ def _measure_memory(model: Model, source: Model | str | Path, runs: list[dict[st
     """Fill in the peak memory of our exports; a quantizer's own memory would hide that of the models it makes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        if isinstance(source, Model):
+        if isinstance(source, Model) or not (Path(source).is_file() and is_own(Path(source))):
             save(model, path)
         else:
             path = Path(source)

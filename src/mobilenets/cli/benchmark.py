@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,7 +28,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 
 
 @click.command("benchmark")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("--against", default="", callback=_names, metavar="RUNTIMES", help="Such as onnxruntime,openvino.")
 @click.option("--threads", default="1", show_default=True, callback=_numbers, metavar="N,…", help="Threads to try.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images in one run.")
@@ -38,7 +37,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @json_option
 @quiet_option
 def command(
-    model: Path,
+    model: str,
     against: list[str],
     threads: list[int],
     batch: int,
@@ -49,10 +48,12 @@ def command(
 ) -> None:
     """Time a MODEL, beside other runtimes if asked, in turns, after comparing their answers.
 
+    MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     Runtimes that have a quantizer run an int8 MODEL twice: as this package exports it, and made anew by their own.
     """
     from mobilenets.benchmark.benchmark import benchmark
 
+    progress = progress_to_stderr(quiet=quiet)
     result = benchmark(
         model,
         against=against,
@@ -60,7 +61,7 @@ def command(
         batch=batch,
         seconds=seconds,
         layers=layers,
-        progress=progress_to_stderr(quiet=quiet),
+        progress=progress,
     )
     if as_json:
         print_json(result.to_json())

@@ -14,12 +14,13 @@ from mobilenets.data.dataset import load_collection, reading_of
 from mobilenets.data.reading import Reading
 from mobilenets.engine.calibrate import CALIBRATION_SPLITS, TemperatureFit
 from mobilenets.engine.calibrate import calibrate as calibrate_model
-from mobilenets.model.file import check_model_path, load, save
+from mobilenets.formats.loading import file_for, load_model
+from mobilenets.model.file import check_model_path, save
 from mobilenets.tasks.classification import ClassificationMetrics
 
 
 @click.command("calibrate")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("data")
 @click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL is overwritten]")
 @click.option(
@@ -29,7 +30,7 @@ from mobilenets.tasks.classification import ClassificationMetrics
 @json_option
 @quiet_option
 def command(
-    model: Path, data: str, output: Path | None, split: str, reading: Reading | None, as_json: bool, quiet: bool
+    model: str, data: str, output: Path | None, split: str, reading: Reading | None, as_json: bool, quiet: bool
 ) -> None:
     """Fit the temperature of MODEL on the labeled images of DATA, so that 90 % sure is right nine times in ten.
 
@@ -38,12 +39,12 @@ def command(
     for evaluation. fit does the same at its end.
     """
     progress = progress_to_stderr(quiet=quiet)
-    loaded = load(model)
+    loaded = load_model(model, progress=progress)
     collection = load_collection(data, reading or reading_of(loaded, data))
     for finding in collection.findings:
         progress.note(finding.line)
     result = calibrate_model(loaded, collection, split=split, progress=progress)
-    path = output or model
+    path = output or file_for(model)
     save(result.model, path)
     if as_json:
         print_json({"model": str(path), **result.to_json()})

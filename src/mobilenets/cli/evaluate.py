@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +15,7 @@ from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import SPLITS, labeled_images
 from mobilenets.engine.evaluate import evaluate as evaluate_images
 from mobilenets.engine.predictor import Classifier
+from mobilenets.formats.loading import load_model
 from mobilenets.tasks.classification import ClassificationMetrics
 
 MOST_CONFUSION_COLUMNS = 12
@@ -24,7 +23,7 @@ MOST_CLASSES = 40
 
 
 @click.command("evaluate")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("data")
 @click.option("--split", type=click.Choice(SPLITS), help="Which images.  [default: test, or all]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
@@ -32,7 +31,7 @@ MOST_CLASSES = 40
 @json_option
 @quiet_option
 def command(
-    model: Path,
+    model: str,
     data: str,
     split: str | None,
     threads: int | None,
@@ -42,19 +41,20 @@ def command(
 ) -> None:
     """Print top-1, top-5, calibration of the probabilities, precision and recall per class, and the confusion matrix.
 
+    MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits". By default the test
     images are used where DATA has them, or where MODEL was fitted to DATA; else all images.
     """
     check_source(data)
-    classifier = Classifier(model, threads)
     progress = progress_to_stderr(quiet=quiet)
+    classifier = Classifier(load_model(model, progress=progress), threads)
     collection = load_collection(data, reading or reading_of(classifier.model, data))
     for finding in collection.findings:
         progress.note(finding.line)
     part, subset = labeled_images(classifier.model, collection, split)
     evaluation = evaluate_images(classifier, subset, progress=progress)
     if as_json:
-        print_json({"model": str(model), "data": data, "split": part, **evaluation.to_json()})
+        print_json({"model": model, "data": data, "split": part, **evaluation.to_json()})
     else:
         _print(evaluation, part)
 

@@ -13,8 +13,8 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.exporting import Exported, export
+from mobilenets.formats.loading import file_for, load_model
 from mobilenets.formats.registry import format_of, writable
-from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Agreement, Task
@@ -42,7 +42,7 @@ def format_options(function: Command) -> Command:
 
 
 @click.command("export")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option(
     "--to", "format_name", type=click.Choice(list(writable())), help="Format; by default FILE's suffix tells."
 )
@@ -53,7 +53,7 @@ def format_options(function: Command) -> Command:
 @json_option
 @quiet_option
 def command(
-    model: Path,
+    model: str,
     format_name: str | None,
     output: Path | None,
     images: tuple[str, ...],
@@ -64,19 +64,22 @@ def command(
 ) -> None:
     """Write MODEL in another runtime's format.
 
+    MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     The file is run on synthetic and on real images, and must give MODEL's outputs, before it takes its place; the
     largest difference is printed. Without --images, scikit-learn's two photographs are used where it is installed.
     Batch norms are folded where the format has none.
     """
     if output is None and format_name is None:
         raise click.UsageError("say where to write with -o FILE, or which format with --to")
-    name = format_name if output is None and format_name is not None else format_of(output or model, format_name)
+    name = format_name if output is None and format_name is not None else format_of(output or Path(model), format_name)
     row, _ = writable()[name]
-    output = output or model.with_suffix(row.suffixes[0])
-    loaded = load(model)
+    output = output or file_for(model, row.suffixes[0])
+    if output.resolve() == Path(model).resolve():
+        raise click.UsageError(f"the export would overwrite {model}; say where to write with -o FILE")
+    progress = progress_to_stderr(quiet=quiet)
+    loaded = load_model(model, progress=progress)
     given = {name: value for name, value in options.items() if value is not None}
     begun = time.perf_counter()
-    progress = progress_to_stderr(quiet=quiet)
     exported = export(loaded, output, row.name, images=images, verify=not no_verify, progress=progress, **given)
     seconds = time.perf_counter() - begun
     if as_json:

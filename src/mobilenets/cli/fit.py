@@ -72,7 +72,11 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
     type=click.Choice(list(Flip)),
     help="Mirror images that show the same.  [default: none for digits and letters, else horizontal]",
 )
-@click.option("--weights", type=click.Path(path_type=Path), help="Model file to start from, of any classes.")
+@click.option(
+    "--weights",
+    metavar="MODEL",
+    help="What to start from, of any classes: a Model, a foreign file, or published weights such as keras:0.25-224.",
+)
 @click.option(
     "--validation-apart",
     is_flag=True,

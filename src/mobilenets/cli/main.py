@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "quantize": "Convert a model to int8 and report what it costs",
     "benchmark": "Measure a model's latency, beside other runtimes",
     "import": "Convert published or foreign weights to a model",
+    "models": "List published weights by name, and fetch them",
     "export": "Write a model in another format and check its answers",
     "plan": "Find the published network for a budget on this machine",
     "profile": "Measure the latencies of this machine's networks into a file",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -14,24 +13,26 @@ from mobilenets.data.image import BytesImage, ImageSource
 from mobilenets.data.sources import images_of
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError
+from mobilenets.formats.loading import load_model
 from mobilenets.tasks.task import Prediction
 
 
 @click.command("predict")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Results per image.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @json_option
 @quiet_option
-def command(model: Path, images: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
+def command(model: str, images: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
     """Print what MODEL says of IMAGES, one line each: of a classifier, the likeliest labels.
 
+    MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     IMAGES are files, folders, or - for an image on standard input.
     """
-    predictor = Predictor(model, threads)
-    found = list(_find(images))
     progress = progress_to_stderr(quiet=quiet)
+    predictor = Predictor(load_model(model, progress=progress), threads)
+    found = list(_find(images))
     done: list[Prediction] = []
     width = min(40, max(len(image.name) for image in found))
     for result in predictor.predict_many(found, top=top):

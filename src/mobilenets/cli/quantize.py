@@ -28,7 +28,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 
 
 @click.command("quantize")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.option("--calibration", help="Folder of images like those that the Model will see; they need no labels.")
 @click.option("--data-free", is_flag=True, help="Calibrate without images, from batch-norm parameters.")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
@@ -65,7 +65,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @json_option
 @quiet_option
 def command(
-    model: Path,
+    model: str,
     calibration: str | None,
     data_free: bool,
     images: int,
@@ -90,20 +90,22 @@ def command(
     _refuse_contradictions(data_free=data_free, labeled=data is not None, trains=auto or train_it)
     if not math.isfinite(max_drop):
         raise click.BadParameter(f"{max_drop} is not a number of points", param_hint="--max-drop")
-    path = output or model.with_suffix(".int8.safetensors")
-    if path.resolve() == model.resolve():
+    from mobilenets.formats.loading import file_for, load_model
+
+    path = output or file_for(model, ".int8.safetensors")
+    if path.resolve() == Path(model).resolve():
         raise click.UsageError(f"--output would overwrite {model}, which the int8 Model is made from")
     from mobilenets.cli.quality_report import print_report, result_to_json, steps_with_options
     from mobilenets.compression.config import QuantizationConfig
     from mobilenets.compression.result import Method
     from mobilenets.compression.techniques import FALLBACK_ORDER
     from mobilenets.errors import GateError
-    from mobilenets.model.file import load, save
+    from mobilenets.model.file import save
     from mobilenets.training.quantize import quantize
 
     progress = progress_to_stderr(quiet=quiet)
     result = quantize(
-        load(model),
+        load_model(model, progress=progress),
         calibration=calibration,
         data=data,
         method=Method.DATA_FREE if data_free else Method.TRAINED if train_it else Method.CALIBRATED,

@@ -43,7 +43,8 @@ def command(
     """Print the layers of a network with their shapes, Mult-Adds and parameters, and what they cost in total.
 
     NAME is an architecture such as mobilenet_v1, or mobilenet_v1@0.5-160 for its width and resolution; MODEL is a
-    Model file, of which labels, preprocessing and provenance are printed too. Of DATA, a folder or table of labeled
+    Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224; of it labels,
+    preprocessing and provenance are printed too. Of DATA, a folder or table of labeled
     images, the parts and classes are printed that fit would train on.
     """
     if _is_data(name):
@@ -56,12 +57,13 @@ def command(
     from mobilenets.architecture.cost import cost
 
     model: Model | None = None
-    if _is_file(name):
+    if _is_model(name):
         if (width, resolution, classes) != (None, None, None):
             raise click.UsageError("--width, --resolution and --classes go with an architecture's name, not a Model")
-        from mobilenets.model.file import load
+        from mobilenets.cli.console import progress_to_stderr
+        from mobilenets.formats.loading import load_model
 
-        model = load(name)
+        model = load_model(name, progress=progress_to_stderr(quiet=False))
         network = model.network
     else:
         network = _network(name, width, resolution, classes)
@@ -129,18 +131,22 @@ def _short_kernel(name: str, instruction_set: str) -> str:
     return name.partition("_")[2].removesuffix(f"_{instruction_set}")
 
 
-def _is_file(name: str) -> bool:
+def _is_model(name: str) -> bool:
+    """Whether a word names a Model, and no architecture."""
     from mobilenets.architecture.catalog import CATALOG
+    from mobilenets.formats.loading import is_remote
 
-    return name not in CATALOG and (name.endswith(MODEL_SUFFIX) or Path(name).exists())
+    if name in CATALOG:
+        return False
+    return name.endswith(MODEL_SUFFIX) or Path(name).exists() or is_remote(name)
 
 
 def _is_data(name: str) -> bool:
-    from mobilenets.training.run_folder import MODEL_FILE
+    from mobilenets.formats.source import WEIGHTS_FILES
 
     path = Path(name)
     if path.is_dir():
-        return not (path / MODEL_FILE).exists()
+        return not any((path / file).exists() for file in WEIGHTS_FILES) and not any(path.glob("*.index"))
     return path.suffix.lower() in DATA_SUFFIXES and path.is_file()
 
 

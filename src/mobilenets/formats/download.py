@@ -42,7 +42,8 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
 
     Args:
         address: ``https://…``; plain ``http`` is taken from this machine only.
-        sha256: Expected hash, where it is known. Where not, that of the first download is recorded and expected later.
+        sha256: Expected hash, or its first digits, where it is known. Where not, that of the first download is recorded
+            and expected later.
         size: Expected bytes, where they are known.
         progress: Receives progress updates.
 
@@ -52,9 +53,8 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
     parts = urllib.parse.urlsplit(address)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")):
         raise FormatError(f"{address} is not an https address")
-    name = Path(urllib.parse.unquote(parts.path)).name or "download"
-    folder = cache_folder("downloads", cache_key(address))
-    path = folder / name
+    path = download_path(address)
+    folder, name = path.parent, path.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -67,25 +67,58 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
     return path
 
 
+def download_path(address: str) -> Path:
+    """Where the cache keeps what lies at an address, whether it is there or not."""
+    name = Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path)).name or "download"
+    return cache_folder("downloads", cache_key(address)) / name
+
+
+def put_download(address: str, file: Path, *, sha256: str | None = None) -> Path:
+    """Put a file that was fetched elsewhere into the cache, as if it had been downloaded here.
+
+    Args:
+        address: Where it was fetched from.
+        file: The file; it is copied.
+        sha256: Expected hash, or its first digits, where it is known.
+
+    Returns:
+        Its place in the cache.
+
+    Raises:
+        FormatError: If the file cannot be read, or is not the one that is expected.
+    """
+    path = download_path(address)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        with _locked(path.parent):
+            write_atomically(part, file.read_bytes())
+            _accept(part, path, f"{file}, for {address},", sha256, None)
+    except OSError as error:
+        raise FormatError(f"{file} cannot be put into {path.parent}: {error.strerror or error}") from None
+    return path
+
+
 def _checked_copy(path: Path, sha256: str | None) -> Path:
     """A file of the cache, if it still is what was downloaded."""
     try:
         record = json.loads(_record(path).read_bytes())
-        expected = sha256 or str(record["sha256"])
+        expected = str(record["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         raise FormatError(f"{path} has no record of its download; delete it to fetch it again") from None
     found = _sha256(path)
-    if found != expected:
-        raise FormatError(f"{path} has SHA-256 {found}; {expected} was expected. Delete it to fetch it again")
+    if found != expected or not found.startswith(sha256 or ""):
+        wanted = expected if found != expected else sha256
+        raise FormatError(f"{path} has SHA-256 {found}; {wanted} was expected. Delete it to fetch it again")
     return path
 
 
 def _accept(part: Path, path: Path, address: str, sha256: str | None, size: int | None) -> None:
     found, length = _sha256(part), part.stat().st_size
     _validator(part).unlink(missing_ok=True)
-    if (sha256 is not None and found != sha256) or (size is not None and length != size):
+    if (sha256 is not None and not found.startswith(sha256)) or (size is not None and length != size):
         part.unlink()
-        wanted = f"SHA-256 {sha256}" if sha256 is not None and found != sha256 else f"{size} bytes"
+        wanted = f"SHA-256 {sha256}" if sha256 is not None and not found.startswith(sha256) else f"{size} bytes"
         raise FormatError(f"{address} gave {length} bytes of SHA-256 {found}; {wanted} was expected")
     record = {"address": address, "size": length, "sha256": found}
     write_atomically(_record(path), json.dumps(record, indent=2).encode())

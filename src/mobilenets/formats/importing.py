@@ -30,6 +30,7 @@ from mobilenets.formats.assumed import (
 from mobilenets.formats.download import fetch, fetch_from_hub
 from mobilenets.formats.format import Resolution
 from mobilenets.formats.input_statistics import scaling_by_statistics
+from mobilenets.formats.known_weights import fetch_weights
 from mobilenets.formats.normalizing_layer import inner_scaling
 from mobilenets.formats.published import KERAS_ADDRESS, TORCHVISION_CROPS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
@@ -41,6 +42,8 @@ from mobilenets.model.preprocessing import GREY_CHANNELS
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count, with_labels
 
+_COMMIT = re.compile("[0-9a-f]{40}")
+"""Name of a folder of the hub's own cache."""
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -155,6 +158,10 @@ def _with_evidence(model: Model) -> Model:
 def _find(source: str, progress: Progress) -> tuple[Path, str]:
     """A local path, and what to remember of where it came from."""
     address = source if Path(source).exists() else published_source(source)
+    if address != source:
+        path = fetch_weights(source, progress=progress)
+        revision = f"@{path.name}" if _COMMIT.fullmatch(path.name) else ""
+        return path, address + (revision if address.startswith("hub:") else "")
     if hub := _HUB.fullmatch(address):
         folder = fetch_from_hub(hub["repository"], revision=hub["revision"])
         return folder, f"hub:{hub['repository']}@{folder.name}"

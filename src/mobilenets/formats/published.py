@@ -168,12 +168,47 @@ SHORT_NAMES = (
 """The short names that :func:`published_source` knows, for help."""
 
 
+def all_short_names() -> tuple[str, ...]:
+    """Every short name of whole networks, the ones that stand for the best weights first.
+
+    >>> all_short_names()[0], "timm:mobilenetv4_conv_small" in all_short_names()
+    ('keras:1.0-224', True)
+    """
+    return tuple(
+        f"{publisher}:{name}"
+        for publisher, row in _PUBLISHERS.items()
+        for name in row.table
+        if not name.endswith("-notop")
+    )
+
+
+def short_name_in_full(name: str) -> str:
+    """A short name with the tag or version of its weights, as the tables of results have it.
+
+    Raises:
+        FormatError: If it is not published.
+
+    >>> short_name_in_full("timm:mobilenetv4_conv_small"), short_name_in_full("keras:mobilenet_v2")
+    ('timm:mobilenetv4_conv_small.e2400_r224_in1k', 'keras:mobilenet_v2@1-224')
+    >>> short_name_in_full("torchvision:mobilenet_v2"), short_name_in_full("keras")
+    ('torchvision:mobilenet_v2.v2', 'keras:1.0-224')
+    """
+    address = published_source(name)
+    publisher = name.partition(":")[0]
+    if publisher not in _PUBLISHERS or address == name:
+        raise FormatError(f"{name!r} is not the short name of published weights; such are {SHORT_NAMES}")
+    row = _PUBLISHERS[publisher]
+    same = [one for one, place in row.table.items() if f"{row.prefix}{place}" == address]
+    return f"{publisher}:{max(same, key=len)}"
+
+
 def published_source(source: str) -> str:
     """Resolve a short name; anything else is given back as it is.
 
     Args:
         source: ``keras`` (1.0-224), ``keras:0.25-224``, ``keras:0.5-160-notop``, ``keras:mobilenet_v2@0.35-96``,
-            ``timm:mobilenetv1_125``, ``timm:mobilenetv4_conv_small.e1200_r224_in1k`` or ``torchvision:mobilenet_v2``.
+            ``timm:mobilenetv1_125``, ``timm:mobilenetv4_conv_small.e1200_r224`` or ``torchvision:mobilenet_v2``. A tag
+            may be cut short where one only begins so.
 
     Returns:
         An ``https:`` address or a ``hub:`` source.
@@ -194,6 +229,9 @@ def published_source(source: str) -> str:
     name = name if colon and name else default
     if publisher == "keras":
         name = _canonical(name)
+    if name not in table and "." in name:  # the beginning of a tag, if it is the beginning of one only
+        begun = [one for one in table if one.startswith(f"{name}_")] or [one for one in table if one.startswith(name)]
+        name = begun[0] if publisher != "keras" and len(begun) == 1 else name
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
         every = "`mobilenets tables weights` lists all"

@@ -18,7 +18,7 @@ from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
 from mobilenets.errors import DataError, TrainingError
-from mobilenets.model.file import load
+from mobilenets.formats.loading import load_model
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
 from mobilenets.training import head
@@ -84,7 +84,7 @@ def fit(
     if output is not None:
         folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     recipe, device, precision = set_up(settings)
-    start = None if settings.weights is None else _starting_model(settings)
+    start = None if settings.weights is None else _starting_model(settings, progress)
     if start is None:
         network_for(settings, 2)  # a bad α is refused before anything is read
     dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
@@ -135,8 +135,8 @@ def fit(
     return result
 
 
-def _starting_model(settings: Settings) -> Model:
-    model = settings.weights if isinstance(settings.weights, Model) else load(settings.weights or "")
+def _starting_model(settings: Settings, progress: Progress) -> Model:
+    model = load_model(settings.weights or "", progress=progress)
     head.check_classifier(model)
     network = model.network
     if settings.width is not None and settings.width != network.width_multiplier:

@@ -54,7 +54,8 @@ class Settings:
         seed: Random seed of the split of the data, the initial weights and training.
         recipe: How to train: a name, or a recipe of one's own.
         flip: Which mirror images are taken: a :class:`~mobilenets.data.augmentation.Flip`, or its text.
-        weights: A Model, or the path of a Model file, to start from.
+        weights: A Model to start from, or what :func:`~mobilenets.formats.loading.load_model` reads as one:
+            ``"keras:0.25-224"``, say.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         threads: Threads on the CPU.
