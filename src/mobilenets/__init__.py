@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mobilenets.errors import MobileNetsError as MobileNetsError
     from mobilenets.formats.exporting import export as export
     from mobilenets.formats.importing import import_model as import_model
-    from mobilenets.formats.loading import load_model
+    from mobilenets.formats.loading import load as load
     from mobilenets.model.file import save as save
     from mobilenets.model.model import Model as Model
     from mobilenets.model.preprocessing import Preprocessing as Preprocessing
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from mobilenets.training.fit import fit as fit
     from mobilenets.training.quantize import quantize as quantize
     from mobilenets.training.settings import Settings as Settings
-
-    load = load_model
 
 __version__ = "0.1.0"
 
@@ -61,7 +59,7 @@ _HOMES = {
     "extract_subnet": "model.subnet",
     "fit": "training.fit",
     "import_model": "formats.importing",
-    "load": "formats.loading:load_model",
+    "load": "formats.loading",
     "load_collection": "data.dataset",
     "load_dataset": "data.dataset",
     "mobilenet_v1": "architecture.networks.mobilenet_v1",
@@ -78,11 +76,10 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mobilenets' has no attribute {name!r}")
-    home, _, own_name = _HOMES[name].partition(":")
     try:
-        module = importlib.import_module(f"mobilenets.{home}")
+        module = importlib.import_module(f"mobilenets.{_HOMES[name]}")
         # A package of the same name is this function too, and stands here from now on.
-        return getattr(module, own_name or name) if _HOMES[name] != f"{name}.{name}" else globals()[name]
+        return getattr(module, name) if _HOMES[name] != f"{name}.{name}" else globals()[name]
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

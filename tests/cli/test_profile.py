@@ -22,7 +22,7 @@ def measured(others: float) -> DeviceProfile:
         for side in PROFILED_RESOLUTIONS
     )
     steadiness = Steadiness(900, 300 if others > 1 else 0, 0, others, 2, 1)
-    return DeviceProfile("a machine", "none", "mobilenet_v1", points, steadiness=steadiness)
+    return DeviceProfile("a machine", "none", points, steadiness=steadiness)
 
 
 @pytest.mark.parametrize(("others", "warned"), [(0.1, False), (1.9, True)])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.support.profiles import quadratic_profile
 
-from mobilenets.architecture.catalog import CATALOG
+from mobilenets.architecture.catalog import CATALOG, Specification
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.cli.main import main
 from mobilenets.engine.session import Session
@@ -52,12 +52,12 @@ def test_a_smaller_last_layer_is_quicker_by_what_was_measured() -> None:
         for width in (0.25, 0.5, 1.0)
         for side, classes in ((32, 1000), (64, 1000), (32, 10))
     )
-    profile = DeviceProfile("a machine", "none", "mobilenet_v1", points)
+    profile = DeviceProfile("a machine", "none", points)
     for width, side in ((0.25, 32), (0.5, 64), (1.0, 64)):
         for classes in (2, 10, 1000, 1001):
             expected = 1e-4 * (width * side) ** 2 + 1e-4 * width * classes
             assert profile.latency_ms(width, side, "float32", 1, classes) == pytest.approx(expected)
-    only = DeviceProfile("a machine", "none", "mobilenet_v1", points[:2])
+    only = DeviceProfile("a machine", "none", points[:2])
     assert only.latency_ms(0.25, 32, "float32", 1) == points[0].median_ms
     with pytest.raises(PlanningError, match="networks of 1000 classes only; measure it again"):
         only.latency_ms(0.25, 32, "float32", 1, 10)
@@ -96,19 +96,38 @@ def test_plan_says_what_was_in_the_way(tmp_path: Path, capsys: pytest.CaptureFix
     assert result.to_json()["steadiness"]["by_processor_time"] == 1
 
 
-def test_a_profile_names_the_architecture_that_it_measured(tmp_path: Path) -> None:
+def older(version: int) -> dict[str, Any]:
+    """The quadratic machine as earlier versions of the package wrote it."""
+    data = json.loads(json.dumps(quadratic_profile().to_json())) | {"format_version": version}
+    for point in data["points"] + data["checks"]:
+        del point["architecture"]
+    return data | {"architecture": "mobilenet_v1"} if version == 3 else data
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_profiles_of_earlier_versions_are_read(version: int, tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(json.dumps(older(version)))
+    assert DeviceProfile.load(tmp_path / "old.json") == quadratic_profile()
+
+
+def test_a_profile_names_the_architectures_that_it_measured() -> None:
     data = quadratic_profile().to_json()
-    assert (data["format_version"], data["architecture"]) == (3, "mobilenet_v1")
-    del data["architecture"]
-    (tmp_path / "old.json").write_text(json.dumps(data | {"format_version": 2}))
-    assert DeviceProfile.load(tmp_path / "old.json") == quadratic_profile(), "version 2 measured nothing else"
+    assert (data["format_version"], data["points"][0]["architecture"]) == (4, "mobilenet_v1")
     network = CATALOG["mobilenet_v1_shallow"](width_multiplier=0.5, resolution=128)
     with pytest.raises(PlanningError, match="measured mobilenet_v1; mobilenet_v1_shallow is of another architecture"):
         quadratic_profile().latency_of(network, "float32", 1)
-    shallow = measure_profile(
-        widths=(0.25,), resolutions=(32,), precisions=("int8",), architecture="mobilenet_v1_shallow", rounds=1
-    )
-    assert shallow.architecture == "mobilenet_v1_shallow"
+
+
+def test_single_sizes_of_other_families_are_measured_beside_a_grid() -> None:
+    others = (Specification("mobilenet_v3_small", 0.5, 32), Specification("mobilenet_v4_conv_small", 0.5, 32))
+    profile = measure_profile(widths=(0.25,), resolutions=(32,), others=others, rounds=1)
+    assert profile.architectures == ("mobilenet_v1", "mobilenet_v3_small", "mobilenet_v4_conv_small")
+    for one in others:
+        for precision in ("float32", "int8"):
+            full, few = (profile.latency_of(one.network(classes=number), precision, 1) for number in (1000, 10))
+            assert 0 < few <= full
+    assert not profile.covers(others[0].network(), "int8", 2)
+    assert not profile.covers(Specification("mobilenet_v3_small", 1.0, 32).network(), "int8", 1)
 
 
 def damaged(change: dict[str, Any] | None = None, point: dict[str, Any] | None = None) -> str:
@@ -129,14 +148,14 @@ def missing(field: str) -> str:
     [
         ("not json", "not a readable device profile"),
         ("[]", "is not a device profile; make one with"),
-        (damaged({"format_version": 1}), "of version 1; this package reads versions 2 and 3"),
+        (damaged({"format_version": 1}), "of version 1; this package reads versions 2, 3, 4"),
         (
             damaged(point={"classes": 0}),
             "damaged device profile: classes is 0; it must be a positive number below 1e\\+12",
         ),
         (
             missing("median_ms"),
-            "a point holds width_multiplier, .*minimum_ms, classes; expected .*, median_ms, classes",
+            "a point holds width_multiplier, .*minimum_ms, classes, architecture; expected .*, median_ms, classes, a",
         ),
         (damaged({"points": 3}), "damaged device profile"),
         (damaged({"points": ["x"]}), "damaged device profile"),
@@ -147,7 +166,10 @@ def missing(field: str) -> str:
         ("[" * 100_000, "not a readable device profile"),
         (damaged(point={"median_ms": None}), "median_ms is None; it must be"),
         (damaged(point={"precision": "int4"}), "precision 'int4' is not one of"),
-        (damaged(point={"colour": 1}), "a point holds .*, colour; expected width_multiplier, .*, classes$"),
+        (
+            damaged(point={"colour": 1}),
+            "a point holds .*, colour; expected width_multiplier, .*, classes, architecture$",
+        ),
         (damaged({"points": []}), "damaged|without a single measurement"),
     ],
 )
@@ -208,7 +230,7 @@ def test_a_profile_with_a_hole_says_what_it_lacks() -> None:
     points = tuple(
         Point(width, side, "int8", 1, 1.0, 1.0) for width in (0.5, 1.0) for side in (32, 64) if (width, side) != (1, 64)
     )
-    profile = DeviceProfile("a machine", "none", "mobilenet_v1", points)
+    profile = DeviceProfile("a machine", "none", points)
     assert profile.latency_ms(0.5, 48, "int8", 1) == pytest.approx(1.0)
     with pytest.raises(PlanningError, match=r"lacks α 1 at 64 px, int8: measure it again"):
         profile.latency_ms(0.75, 48, "int8", 1)

@@ -14,4 +14,4 @@ def quadratic_profile() -> DeviceProfile:
         for side, classes in (*((side, 1000) for side in PUBLISHED_RESOLUTIONS), (128, 10))
         for precision, divisor in (("float32", 1), ("int8", 3))
     )
-    return DeviceProfile("a quadratic machine", "none", "mobilenet_v1", points, points[:1])
+    return DeviceProfile("a quadratic machine", "none", points, points[:1])

@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import IMAGENET_CLASSES, PublishedCandidate
 from mobilenets.search.plan import PlanResult, plan
 
 
@@ -30,8 +32,16 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @budget_options
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
-@click.option("--architecture", help="Such as mobilenet_v2.  [default: mobilenet_v1, or what the profile measured]")
 @click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
+@click.option("--family", "--architecture", help="Only architectures whose name begins so, such as mobilenet_v3.")
+@click.option(
+    "--classes",
+    type=click.IntRange(min=1),
+    default=IMAGENET_CLASSES,
+    show_default=True,
+    help="Classes of your own, for the size and memory of a network with a head for them.",
+)
+@click.option("--all", "show_all", is_flag=True, help="Also list the networks that others beat, and those too costly.")
 @click.option(
     "--supernet", type=click.Path(path_type=Path), help="A supernet.safetensors that fit wrote: plan with that."
 )
@@ -48,8 +58,10 @@ def command(
     min_accuracy: float | None,
     precision: tuple[str, ...],
     threads: int,
-    architecture: str | None,
     device: Path | None,
+    family: str | None,
+    classes: int,
+    show_all: bool,
     supernet: Path | None,
     data: str | None,
     sizes: tuple[tuple[float, int], ...],
@@ -57,11 +69,13 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show what accuracy costs: published networks with their ImageNet accuracy and measured latency.
+    """Show what accuracy costs: the published networks that no other beats in latency and ImageNet accuracy.
 
-    With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
-    validation images. With a budget, the network to take is marked. Published accuracies are those of the released
-    float32 and 8-bit networks; everything else is computed, or measured here unless --device says where.
+    Every network of every family is listed by the short name of its best weights, which fit --weights and the other
+    commands take. With a budget, the network to take is marked. Accuracies are as printed, those in int8 for V1 only:
+    others have ~ and that of their float32 weights. Everything else is computed, or measured here unless --device says
+    where. With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
+    validation images.
     """
     if supernet is None and (data or sizes):
         raise click.UsageError("--data and --sizes go with --supernet")
@@ -70,10 +84,11 @@ def command(
         supernet=supernet,
         data=data,
         sizes=sizes,
+        family=family,
+        classes=classes,
         precisions=precision,
         threads=threads,
         device=device,
-        architecture=architecture,
         progress=progress_to_stderr(quiet=quiet),
     )
     if plot is not None:
@@ -83,7 +98,67 @@ def command(
     if as_json:
         print_json(result.to_json())
     else:
-        _print(result)
+        _print_published(result, show_all) if supernet is None else _print(result)
+
+
+def _print_published(result: PlanResult, show_all: bool) -> None:
+    """The frontier, or everything, with the costs that the budget limits."""
+    console = results()
+    published = [one for one in result.candidates if isinstance(one, PublishedCandidate)]
+    good = [one for one in result.frontier if result.budget.meets(one)]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    table.add_column("weights", overflow="fold")
+    for heading in ("px", "precision", "top-1 %", "ms", *_costs(published[0], result.budget)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    listed = [one for one in published if show_all or one is result.choice or one in good]
+    for one in sorted(listed, key=lambda candidate: candidate.latency_ms):
+        chosen = one is result.choice
+        table.add_row(
+            "→" if chosen else "·" if one in result.frontier else " ",
+            one.weights,
+            str(one.resolution),
+            one.precision,
+            f"{'~' if one.float32_accuracy else ''}{100 * one.accuracy:.1f}",
+            f"{one.latency_ms:.3f}",
+            *_costs(one, result.budget).values(),
+            style="bold" if chosen else "" if one in good else "dim",
+        )
+    console.print(f"{result.device}; {result.accuracy_of}", highlight=False)
+    console.print(table)
+    console.print()
+    if more := len(published) - len(listed):
+        why = "are beaten in both" if result.budget.empty else "are beaten in both, or too costly"
+        console.print(f"{plural(more, 'other')} {why}: --all lists them", highlight=False)
+    if result.left_out:
+        console.print(f"{result.left_out} are not in the profile: mobilenets profile measures all", highlight=False)
+    _print_choice(result)
+
+
+def _costs(one: PublishedCandidate, budget: Budget) -> dict[str, str]:
+    """The size of the file, and what else a budget limits."""
+    costs = {"file": f"{one.file_bytes / 1e6:.2f} MB"}
+    if budget.max_macs is not None:
+        costs["Mult-Adds"] = f"{one.macs / 1e6:.3g} M"
+    if budget.max_memory_bytes is not None:
+        costs["activations"] = f"{one.memory_bytes / 1e3:,.0f} kB"
+    return costs
+
+
+def _print_choice(result: PlanResult) -> None:
+    console = results()
+    if result.steadiness is not None and result.steadiness.warning is not None:
+        console.print(f"measured while {result.steadiness.warning}", highlight=False)
+    choice = result.choice
+    if not isinstance(choice, PublishedCandidate):
+        return
+    if any(isinstance(one, PublishedCandidate) and one.float32_accuracy for one in result.candidates):
+        console.print("~ of the float32 weights: none is printed in int8", highlight=False)
+    console.print(f"→ {result.reason}. To train it on images of your own, or to run it as it is:")
+    size = f"--resolution {choice.resolution}"
+    int8 = " --int8" if choice.precision == "int8" else ""
+    click.echo(f"  mobilenets fit PHOTOS --weights {choice.weights} {size}{int8}")
+    click.echo(f"  mobilenets import {choice.weights} {size} -o model.safetensors")
 
 
 def _print(result: PlanResult) -> None:

@@ -16,7 +16,8 @@ from mobilenets.formats.importing import import_model
 from mobilenets.formats.published import all_short_names, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES
-from mobilenets.model.file import FORMAT, LARGEST_METADATA, SUFFIX, load
+from mobilenets.model.file import FORMAT, LARGEST_METADATA, SUFFIX
+from mobilenets.model.file import load as load_model_file
 from mobilenets.model.model import Model
 
 MODEL_WORDS = (
@@ -56,10 +57,14 @@ def load_model(source: Model | str | PathLike[str], *, progress: Progress = SILE
     path = Path(text)
     if path.exists():
         file = next((one for name in WEIGHTS_FILES if (one := path / name).is_file()), path) if path.is_dir() else path
-        return load(file) if is_own(file) else import_model(path, progress=progress)
+        return load_model_file(file) if is_own(file) else import_model(path, progress=progress)
     if is_remote(text):
         return import_model(text, progress=progress)
     raise ModelFileError(_not_found(text))
+
+
+load = load_model
+"""The name of :func:`load_model` in ``mobilenets``."""
 
 
 def is_remote(source: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
@@ -14,9 +14,10 @@ from mobilenets.architecture.encoding import encode_network
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.architecture.published import RELEASED_MODELS, WEIGHTS, PublishedWeights
+from mobilenets.architecture.published import RELEASED_MODELS
 from mobilenets.architecture.rescale import with_width
 from mobilenets.errors import ArchitectureError, PlanningError
+from mobilenets.formats.known_weights import KnownWeights, known_weights
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import parameter_types
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile, check_precision, precisions_of
@@ -206,22 +207,17 @@ def find_candidate(candidates: Iterable[Candidate], width: float, resolution: in
 
 
 def published_candidates(profile: DeviceProfile, *, precisions: str | Sequence[str], threads: int) -> list[Candidate]:
-    """The published networks of an architecture with their ImageNet accuracy and the latencies of a device.
-
-    Of MobileNet V1 those are the 16 released networks; of another the best weights at every size that the profile
-    covers, in float32 only, since no accuracies in 8 bits are published.
+    """The 16 released networks with their published ImageNet accuracy and the latencies of a device.
 
     Args:
-        profile: Latencies of the device, and the architecture.
-        precisions: ``float32``, ``int8`` or both. V1's published 8-bit accuracy is that of the released 8-bit networks.
+        profile: Latencies of the device.
+        precisions: ``float32``, ``int8`` or both. The published 8-bit accuracy is that of the released 8-bit networks.
         threads: Threads that share one image.
 
     Raises:
-        PlanningError: If a precision is unknown, or the profile does not cover the networks, or none is published in
-            the precision.
+        PlanningError: If a precision is unknown, or the profile does not cover the networks or measured another
+            architecture.
     """
-    if profile.architecture != ARCHITECTURE:
-        return _candidates_with_weights(profile, precisions_of(precisions), threads)
     networks = [
         mobilenet_v1(
             width_multiplier=released.width_multiplier,
@@ -243,47 +239,93 @@ def published_candidates(profile: DeviceProfile, *, precisions: str | Sequence[s
     ]
 
 
-def published_sizes(architecture: str) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Widths and resolutions at which the accuracies of an architecture are published.
+@dataclass(frozen=True)
+class PublishedCandidate(Candidate):
+    """A network with published weights.
+
+    Attributes:
+        architecture: Of the network, by its name in the catalog.
+        weights: Short name of the most accurate weights.
+        float32_accuracy: Whether an int8 network has the accuracy of its float32 weights, for want of a printed one.
+    """
+
+    architecture: str = ARCHITECTURE
+    weights: str = ""
+    float32_accuracy: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.weights} at {self.resolution} px, {self.precision}"
+
+
+def published_networks(family: str | None = None) -> list[Specification]:
+    """Every network that weights are published for, at each resolution where their accuracy is printed.
+
+    Args:
+        family: What the architecture's name begins with, such as ``mobilenet_v3``.
 
     Raises:
-        PlanningError: If none are.
+        PlanningError: If no such architecture has published weights.
 
-    >>> published_sizes("mobilenet_v3_small")
-    ((0.5, 0.75, 1.0), (224,))
+    >>> len(published_networks()) > 50, published_networks("mobilenet_v1_h")[0].resolution
+    (True, 224)
     """
-    sizes = [Specification.parse(one.network) for one in _best_weights(architecture)]
-    if not sizes:
-        known = ", ".join(dict.fromkeys(one.network.partition("@")[0] for one in WEIGHTS))
-        raise PlanningError(f"no accuracies of {architecture} are published; there are those of {known}")
-    widths = {float(one.width_multiplier or 1) for one in sizes}
-    return tuple(sorted(widths)), tuple(sorted({one.resolution or 0 for one in sizes}))
+    named = [one.specification for one in known_weights()]
+    chosen = [one for one in dict.fromkeys(named) if one.name.startswith(family or "")]
+    if not chosen:
+        names = dict.fromkeys(one.name for one in named)
+        raise PlanningError(f"no published weights are of a family called {family!r}; known are {', '.join(names)}")
+    return chosen
 
 
-def _best_weights(architecture: str) -> list[PublishedWeights]:
-    """The best published weights at every size of an architecture."""
-    best: dict[str, PublishedWeights] = {}
-    for one in WEIGHTS:
-        known = best.setdefault(one.network, one)
-        if one.network.partition("@")[0] == architecture and one.top1 > known.top1:
-            best[one.network] = one
-    return [one for network, one in best.items() if network.partition("@")[0] == architecture]
+def candidates_with_weights(
+    networks: Sequence[Specification],
+    profile: DeviceProfile,
+    *,
+    precisions: str | Sequence[str],
+    threads: int,
+    classes: int = IMAGENET_CLASSES,
+) -> list[PublishedCandidate]:
+    """Published networks with the accuracy of their best weights, as printed for ImageNet, and a device's latencies.
 
+    Args:
+        networks: Of :func:`published_networks`.
+        profile: Latencies of the device; what it does not cover is left out.
+        precisions: ``float32``, ``int8`` or both. Accuracies in int8 are printed for V1 only; of the others those of
+            the float32 weights are taken.
+        threads: Threads that share one image.
+        classes: Of the output layer, for what a network costs with a head of one's own.
 
-def _candidates_with_weights(profile: DeviceProfile, precisions: Sequence[str], threads: int) -> list[Candidate]:
-    if "float32" not in precisions:
-        raise PlanningError(f"no accuracies of {profile.architecture} in 8 bits are published; plan with float32")
+    Raises:
+        PlanningError: If a precision is unknown.
+    """
+    weights: dict[Specification, list[KnownWeights]] = {}
+    for one in known_weights():
+        weights.setdefault(one.specification, []).append(one)
     found = []
-    for one in _best_weights(profile.architecture):
-        network = Specification.parse(one.network).network(classes=IMAGENET_CLASSES)
-        with contextlib.suppress(PlanningError):  # of a size that the profile does not cover
-            latency = profile.latency_of(network, "float32", threads)
-            found.append(candidate_of(network, "float32", accuracy=one.top1 / 100, latency_ms=latency))
-    if not found:
-        raise PlanningError(
-            f"the profile of {profile.device} covers no size of {profile.architecture} whose accuracy is published"
-        )
+    for named in networks:
+        network = named.network(classes=classes)
+        for precision in precisions_of(precisions):
+            if not profile.covers(network, precision, threads):
+                continue
+            best = max(weights[named], key=partial(_printed_accuracy, precision))
+            bare = candidate_of(
+                network,
+                precision,
+                accuracy=_printed_accuracy(precision, best) / 100,
+                latency_ms=profile.latency_of(network, precision, threads),
+            )
+            unknown = precision == "int8" and best.int8_top1 is None
+            found.append(
+                PublishedCandidate(
+                    **asdict(bare), architecture=named.name, weights=best.short_name, float32_accuracy=unknown
+                )
+            )
     return found
+
+
+def _printed_accuracy(precision: str, weights: KnownWeights) -> float:
+    """In percent."""
+    return weights.int8_top1 if precision == "int8" and weights.int8_top1 is not None else weights.top1
 
 
 def predicted_file_bytes(network: Network, precision: str) -> int:

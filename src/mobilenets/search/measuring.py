@@ -51,10 +51,11 @@ def measure_profile(
     classes: int = PROFILED_CLASSES,
     rounds: int = ROUNDS,
     architecture: str = ARCHITECTURE,
+    others: Sequence[Specification] = (),
     checked: bool = True,
     progress: Progress = SILENT,
 ) -> DeviceProfile:
-    """Measure an architecture on this machine, at every width, resolution, precision and thread count.
+    """Measure networks on this machine: an architecture at every width and resolution, and single sizes of others.
 
     All networks are gone through again and again, so that a disturbance is spread over all of them. Points halfway
     between those that the profile holds are measured beside them, to state how far interpolation errs.
@@ -67,6 +68,8 @@ def measure_profile(
         classes: Of the networks. Where nobody says so, those of the smallest resolution are also measured with few.
         rounds: Times that the whole grid is gone through.
         architecture: A name of the catalog, of a network that can be int8.
+        others: Further networks, each with its width and resolution, such as
+            :func:`~mobilenets.search.candidates.published_networks` lists.
         checked: Whether points between are measured too.
         progress: Receives progress updates.
 
@@ -75,23 +78,32 @@ def measure_profile(
         ArchitectureError: If no architecture has that name, or it cannot have one of the sizes.
     """
     settings = [(precision, count) for precision in precisions_of(precisions) for count in threads]
-    grid = [(width, side, *setting, classes) for width in widths for side in resolutions for setting in settings]
     few = FEW_CLASSES if classes == PROFILED_CLASSES else classes
+    networks = [Specification(architecture, width, side) for width in widths for side in resolutions]
+    networks = list(dict.fromkeys([*networks, *others]))
+    grid = [(network, *setting, classes) for network in networks for setting in settings]
     if few < classes:
-        grid += [(width, min(resolutions), *setting, few) for width in widths for setting in settings]
+        grid += [(network, *setting, few) for network in _smallest(networks) for setting in settings]
     places = _between(sorted(widths), sorted(resolutions)) if checked else []
-    between = [(*place, *setting, few) for place in places for setting in settings]
-    points, steadiness = measure([*grid, *between], architecture=architecture, rounds=rounds, progress=progress)
+    between = [(Specification(architecture, *place), *setting, few) for place in places for setting in settings]
+    points, steadiness = measure([*grid, *between], rounds=rounds, progress=progress)
     return DeviceProfile(
         device=processor_name(),
         engine=Session(
-            synthetic_model(Specification(architecture, 0.25, 32).network(classes=FEW_CLASSES), "int8")
+            synthetic_model(Specification(ARCHITECTURE, 0.25, 32).network(classes=FEW_CLASSES), "int8")
         ).instruction_set,
-        architecture=architecture,
         points=tuple(points[: len(grid)]),
         checks=tuple(points[len(grid) :]),
         steadiness=steadiness,
     )
+
+
+def _smallest(networks: Sequence[Specification]) -> list[Specification]:
+    """The network of the smallest resolution of every architecture and width."""
+    found: dict[tuple[str, float | None], Specification] = {}
+    for one in sorted(networks, key=lambda one: -(one.resolution or 0)):
+        found[one.name, one.width_multiplier] = one
+    return list(found.values())
 
 
 def _between(widths: Sequence[float], resolutions: Sequence[int]) -> list[tuple[float, int]]:
@@ -107,22 +119,27 @@ def _between(widths: Sequence[float], resolutions: Sequence[int]) -> list[tuple[
 
 
 def measure(
-    settings: Iterable[tuple[float, int, str, int, int]],
-    *,
-    architecture: str = ARCHITECTURE,
-    rounds: int = ROUNDS,
-    progress: Progress = SILENT,
+    settings: Iterable[tuple[Specification, str, int, int]], *, rounds: int = ROUNDS, progress: Progress = SILENT
 ) -> tuple[list[Point], Steadiness]:
-    """Measure the latency of one image for each (α, resolution, precision, threads, classes), and how steadily."""
-    wanted = list(settings)
-    sessions = [
-        Session(synthetic_model(Specification(architecture, width, side).network(classes=classes), precision), threads)
-        for width, side, precision, threads, classes in wanted
+    """Measure the latency of one image for each (network, precision, threads, classes), and how steadily."""
+    wanted = [
+        (one, one.network(classes=classes), precision, threads, classes)
+        for one, precision, threads, classes in settings
     ]
+    sessions = [Session(synthetic_model(network, precision), threads) for _, network, precision, threads, _ in wanted]
     times = measure_sessions(sessions, rounds=rounds, progress=progress)
     points = [
-        Point(width, side, precision, threads, min(spent), statistics.median(spent), classes)
-        for (width, side, precision, threads, classes), spent in zip(wanted, times.ms, strict=True)
+        Point(
+            network.width_multiplier,
+            network.height,
+            precision,
+            threads,
+            min(spent),
+            statistics.median(spent),
+            classes,
+            one.name,
+        )
+        for (one, network, precision, threads, classes), spent in zip(wanted, times.ms, strict=True)
     ]
     return points, times.steadiness
 
@@ -154,5 +171,5 @@ def synthetic_model(network: Network, precision: str) -> Model:
                 shape[0], 0.02 / math.sqrt(math.prod(shape[1:])), np.float32
             )
             integers[f"{layer.name}.bias"] = rng.integers(-1000, 1000, shape[0], dtype=np.int32)
-    before = {name: TensorQuantization(12 / 255, 128) for name in needed_pre_activations(folded)}
-    return Model(folded, integers, labels, quantization=Quantization(scales, pre_activations=before))
+    tabled = {name: TensorQuantization(6 / 255, 127) for name in needed_pre_activations(folded)}
+    return Model(folded, integers, labels, quantization=Quantization(scales, pre_activations=tabled))

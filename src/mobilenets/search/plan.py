@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
+from mobilenets.architecture.catalog import Specification
 from mobilenets.base.arguments import typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
@@ -17,16 +17,29 @@ from mobilenets.engine.session import Session
 from mobilenets.engine.steadiness import Steadiness
 from mobilenets.engine.timing import measure_sessions
 from mobilenets.errors import DataError, PlanningError
+from mobilenets.formats.known_weights import KnownWeights, known_weights
 from mobilenets.model.file import file_bytes, load
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.model.subnet import extract_subnet
-from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import Candidate, candidate_of, published_candidates, published_sizes
+from mobilenets.search.budget import Budget, affordable
+from mobilenets.search.candidates import (
+    IMAGENET_CLASSES,
+    Candidate,
+    PublishedCandidate,
+    candidate_of,
+    candidates_with_weights,
+    published_networks,
+)
 from mobilenets.search.frontier import choose, explain_knee, frontier
 from mobilenets.search.measuring import measure_profile, synthetic_model
-from mobilenets.search.profile import ARCHITECTURE, PRECISIONS, DeviceProfile, precisions_of
+from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.supernet import CostFunction, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
+
+PLAN_ROUNDS = 5
+"""Turns of every network that a plan measures."""
+FASTEST_MACS_PER_MS = 1e9
+"""What no core computes: 512 bits of int8 multiplied twice at 5 GHz are less. What would need more is not measured."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class PlanResult:
         threads: Threads that share one image.
         accuracy_of: What the accuracies are, for a caption.
         steadiness: What was in the way when the latencies were measured; None where a profile does not say.
+        left_out: Published networks that the profile of a device does not cover.
     """
 
     budget: Budget
@@ -50,6 +64,7 @@ class PlanResult:
     threads: int
     accuracy_of: str
     steadiness: Steadiness | None = None
+    left_out: int = 0
 
     @property
     def frontier(self) -> list[Candidate]:
@@ -72,6 +87,7 @@ class PlanResult:
             "steadiness": None if self.steadiness is None else self.steadiness.to_json(),
             "candidates": [{**asdict(one), "on_frontier": one in best} for one in self.candidates],
             "choice": asdict(self.choice),
+            "not_in_profile": self.left_out,
         }
 
 
@@ -82,26 +98,28 @@ def plan(
     supernet: Model | str | Path | None = None,
     data: str | Path | None = None,
     sizes: Sequence[tuple[float, int]] = (),
+    family: str | None = None,
+    classes: int = IMAGENET_CLASSES,
     precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
     device: DeviceProfile | str | Path | None = None,
-    architecture: str | None = None,
     progress: Progress = SILENT,
 ) -> PlanResult:
     """Choose the network that a budget is best spent on, without any training.
 
-    The candidates are the published networks of an architecture with their ImageNet accuracy or, with ``supernet``,
-    its subnets with their accuracy on the validation images that it was trained without.
+    The candidates are the published MobileNets of every family, each with the ImageNet accuracy of its best weights
+    or, with ``supernet``, its subnets with their accuracy on the validation images that it was trained without.
 
     Args:
         budget: Limits, and the accuracy to reach; if empty, the knee of the frontier is chosen.
         supernet: A supernet that :func:`~mobilenets.search.search.search` trained, or the path of its file.
         data: The images that the supernet was trained on; None for where they were then.
         sizes: (α, resolution) of the subnets; by default those that the search evaluated.
+        family: Only published networks whose architecture's name begins so: ``mobilenet_v3``.
+        classes: Of the published networks, in place of ImageNet's, for what they cost.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
         device: A device profile, or the path of one; None to measure this machine.
-        architecture: A name of the catalog; MobileNet V1, or what the profile measured, if None.
         progress: Receives progress updates.
 
     Returns:
@@ -116,19 +134,22 @@ def plan(
     precisions = precisions_of(precisions)
     if supernet is None and (data is not None or sizes):
         raise PlanningError("data and sizes are those of a supernet; none is given")
+    if supernet is not None and (family is not None or classes != IMAGENET_CLASSES):
+        raise PlanningError("family and classes are those of published networks; a supernet has its own")
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     if supernet is None:
-        profile = profile or _measured_profile(architecture or ARCHITECTURE, precisions, threads, progress)
-        if architecture not in (None, profile.architecture):
-            raise PlanningError(
-                f"the profile of {profile.device} measured {profile.architecture}; {architecture} was asked for"
-            )
+        networks = published_networks(family)
+        profile = profile or _measured_networks(networks, budget, precisions, threads, classes, progress)
         steadiness = profile.steadiness
-        if device is None:
-            check_trusted(steadiness)
-        candidates = published_candidates(profile, precisions=precisions, threads=threads)
+        how: dict[str, Any] = {"precisions": precisions, "threads": threads}
+        candidates: list[Candidate] = [*candidates_with_weights(networks, profile, classes=classes, **how)]
+        left_out = len(networks) * len(precisions) - len(candidates)
+        if not candidates:
+            for one in networks:
+                profile.latency_of(one.network(classes=classes), precisions[0], threads)  # says what is missing
         accuracy_of = "top-1 as published for ImageNet"
     else:
+        left_out = 0
         model = supernet if isinstance(supernet, Model) else load(supernet)
         dataset = dataset_of(model, data, progress=progress)
         candidates, steadiness = _subnet_candidates(
@@ -137,23 +158,79 @@ def plan(
         accuracy_of = f"top-1 on {len(dataset.validation)} validation images of {dataset.source}"
     name = processor_name() if profile is None else profile.device
     choice = choose(candidates, budget)
-    return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness)
+    return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness, left_out)
 
 
-def _measured_profile(architecture: str, precisions: Sequence[str], threads: int, progress: Progress) -> DeviceProfile:
-    """Latencies here of the sizes whose accuracies are published, in the precisions in which they are."""
-    of_v1 = architecture == ARCHITECTURE
-    widths, resolutions = (PUBLISHED_WIDTHS, PUBLISHED_RESOLUTIONS) if of_v1 else published_sizes(architecture)
-    if not of_v1 and "float32" not in precisions:
-        raise PlanningError(f"no accuracies of {architecture} in 8 bits are published; plan with float32")
-    return measure_profile(
-        architecture=architecture,
-        widths=widths,
-        resolutions=resolutions,
-        precisions=precisions if of_v1 else "float32",
+def _measured_networks(
+    networks: Sequence[Specification],
+    budget: Budget,
+    precisions: Sequence[str],
+    threads: int,
+    classes: int,
+    progress: Progress,
+) -> DeviceProfile:
+    """Measure published networks here, but for those that are beyond a limit by what is computed of them."""
+
+    def lower_bound(one: Specification, precision: str) -> Candidate:
+        bound = candidate_of(one.network(classes=classes), precision, accuracy=0.0, latency_ms=0.0)
+        return replace(bound, latency_ms=bound.macs / (FASTEST_MACS_PER_MS * threads))
+
+    bounds = {one: [lower_bound(one, precision) for precision in precisions] for one in networks}
+    possible = [one for one, found in bounds.items() if any(budget.meets(bound) for bound in found)]
+    if not possible:
+        affordable([bound for found in bounds.values() for bound in found], budget)  # says which is the nearest
+    profile = measure_profile(
+        widths=(),
+        resolutions=(),
+        others=possible,
+        precisions=precisions,
         threads=(threads,),
+        classes=classes,
+        rounds=PLAN_ROUNDS,
+        checked=False,
         progress=progress,
     )
+    check_trusted(profile.steadiness)
+    return profile
+
+
+@typed(PlanningError)
+def weights_within(
+    budget: Budget,
+    *,
+    family: str | None = None,
+    threads: int = 1,
+    device: DeviceProfile | str | Path | None = None,
+    progress: Progress = SILENT,
+) -> list[KnownWeights]:
+    """Published weights of the networks that meet a budget in float32 or int8.
+
+    Args:
+        budget: Limits, and the accuracy to reach.
+        family: Only architectures whose name begins so.
+        threads: Threads that share one image.
+        device: A device profile, or the path of one; None to measure this machine, if there is a limit on latency.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If nothing meets the budget, or the profile does not cover a single network.
+    """
+    named = published_networks(family)
+    if budget.max_latency_ms is not None:
+        planned = plan(
+            replace(budget, min_accuracy=None), family=family, threads=threads, device=device, progress=progress
+        )
+        found = [one for one in planned.candidates if isinstance(one, PublishedCandidate) and budget.meets(one)]
+        named = [Specification(one.architecture, one.width_multiplier, one.resolution) for one in found]
+    else:
+        costs = {
+            one: [candidate_of(one.network(), precision, accuracy=0.0, latency_ms=0.0) for precision in PRECISIONS]
+            for one in named
+        }
+        affordable([one for found in costs.values() for one in found], budget)
+        named = [one for one, found in costs.items() if any(budget.meets(each) for each in found)]
+    within, least = set(named), 100 * (budget.min_accuracy or 0.0)
+    return [one for one in known_weights() if one.specification in within and one.top1 >= least]
 
 
 # Subnets of a finished supernet --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Device profiles: latencies of an architecture, measured on this machine or read from a file of another one."""
+"""Device profiles: latencies of networks, measured on this machine or read from a file of another one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from mobilenets.errors import PlanningError
 from mobilenets.tasks.classification import class_count
 
 FORMAT = "mobilenets device profile"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+_VERSIONS = (2, 3, FORMAT_VERSION)
+"""Those that are read: 2 did not name the architecture, and 3 held one."""
 ARCHITECTURE = "mobilenet_v1"
 """What profiles of version 2, which did not say, have measured; and what is measured where nobody says."""
 PRECISIONS = ("float32", "int8")
@@ -77,6 +79,7 @@ class Point:
         minimum_ms: Minimum time of one image.
         median_ms: Median time of one image.
         classes: Of the network's output layer.
+        architecture: Of the network, by its name in the catalog.
     """
 
     width_multiplier: float
@@ -86,49 +89,71 @@ class Point:
     minimum_ms: float
     median_ms: float
     classes: int = PROFILED_CLASSES
+    architecture: str = ARCHITECTURE
 
 
 @dataclass(frozen=True)
 class DeviceProfile:
-    """Measured latencies of one architecture on one machine.
+    """Measured latencies of networks on one machine.
 
     Attributes:
         device: Name of the processor.
         engine: The instruction set that the engine used.
-        architecture: The architecture that was measured, by its name in the catalog.
-        points: What was measured: a whole grid for one number of classes, and for every width some point with another.
+        points: What was measured: of each architecture a whole grid, or single sizes, with one number of classes, and
+            for every width some point with another.
         checks: Points that lie between those, measured to see how far interpolation errs.
         steadiness: What was in the way when it was measured; None in profiles that do not say.
     """
 
     device: str
     engine: str
-    architecture: str
     points: tuple[Point, ...]
     checks: tuple[Point, ...] = field(default=())
     steadiness: Steadiness | None = None
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The architectures that were measured, by their names in the catalog."""
+        return tuple(dict.fromkeys(point.architecture for point in self.points))
+
+    def covers(self, network: Network, precision: str, threads: int) -> bool:
+        """Whether :meth:`latency_of` knows a network."""
+        try:
+            self.latency_of(network, precision, threads)
+        except PlanningError:
+            return False
+        return True
 
     def latency_of(self, network: Network, precision: str, threads: int) -> float:
         """Median latency of a network, in milliseconds.
 
         Args:
-            network: Of the architecture that was measured.
+            network: Of an architecture that was measured.
             precision: ``float32`` or ``int8``.
             threads: Threads that share one image.
 
         Raises:
             PlanningError: If the network is of another architecture, or not covered: see :meth:`latency_ms`.
         """
-        if network.name != self.architecture:
+        if network.name not in self.architectures:
             raise PlanningError(
-                f"the profile of {self.device} measured {self.architecture}; {network.name} is of another architecture"
+                f"the profile of {self.device} measured {', '.join(self.architectures)}; {network.name} is of another "
+                "architecture"
             )
-        return self.latency_ms(network.width_multiplier, network.height, precision, threads, class_count(network))
+        size, classes = (network.width_multiplier, network.height), class_count(network)
+        return self.latency_ms(*size, precision, threads, classes, architecture=network.name)
 
     def latency_ms(
-        self, width_multiplier: float, resolution: int, precision: str, threads: int, classes: int | None = None
+        self,
+        width_multiplier: float,
+        resolution: int,
+        precision: str,
+        threads: int,
+        classes: int | None = None,
+        *,
+        architecture: str | None = None,
     ) -> float:
-        """Median latency of the architecture at any width and resolution inside the measured grid.
+        """Median latency of an architecture at any width and resolution inside the measured grid.
 
         Between points the logarithm of the latency is taken as linear in log α and in log resolution. The last layer
         costs the same at every resolution, and its cost is taken as linear in its classes and in α.
@@ -139,12 +164,14 @@ class DeviceProfile:
             precision: ``float32`` or ``int8``.
             threads: Threads that share one image.
             classes: Of the network; those of the grid if None.
+            architecture: By its name in the catalog; the first that was measured if None.
 
         Raises:
             PlanningError: If the precision is unknown, the profile lacks it or the thread count or classes, or the
                 point lies outside its grid.
         """
-        grid = self.grid(precision, threads)
+        architecture = architecture or self.architectures[0]
+        grid = self.grid(precision, threads, architecture)
         usual = grid[0].classes
         known = {(point.width_multiplier, point.resolution): point.median_ms for point in grid}
         low_width, high_width = _around(sorted({width for width, _ in known}), width_multiplier, "α")
@@ -168,18 +195,25 @@ class DeviceProfile:
         others = [
             point
             for point in self.points
-            if (point.precision, point.threads) == (precision, threads) and point.classes != usual
+            if (point.precision, point.threads, point.architecture) == (precision, threads, architecture)
+            and point.classes != usual
         ]
         return max(0.1 * latency, latency + (classes - usual) * self._class_ms(known, others, usual, width_multiplier))
 
-    def grid(self, precision: str, threads: int) -> list[Point]:
-        """Points of a precision and thread count that were measured with the most usual number of classes.
+    def grid(self, precision: str, threads: int, architecture: str | None = None) -> list[Point]:
+        """Points of an architecture, precision and thread count with the most usual number of classes.
+
+        Args:
+            precision: ``float32`` or ``int8``.
+            threads: Threads that share one image.
+            architecture: By its name in the catalog; the first that was measured if None.
 
         Raises:
             PlanningError: If the precision is unknown, or there are none.
         """
         check_precision(precision)
-        points = [point for point in self.points if (point.precision, point.threads) == (precision, threads)]
+        wanted = precision, threads, architecture or self.architectures[0]
+        points = [one for one in self.points if (one.precision, one.threads, one.architecture) == wanted]
         if not points:
             measured = sorted({(point.precision, point.threads) for point in self.points})
             listed = ", ".join(f"{name} with {count} thread(s)" for name, count in measured)
@@ -211,7 +245,14 @@ class DeviceProfile:
         """Median of the relative errors of interpolation at the checks."""
         errors = [
             abs(
-                self.latency_ms(check.width_multiplier, check.resolution, check.precision, check.threads, check.classes)
+                self.latency_ms(
+                    check.width_multiplier,
+                    check.resolution,
+                    check.precision,
+                    check.threads,
+                    check.classes,
+                    architecture=check.architecture,
+                )
                 / check.median_ms
                 - 1
             )
@@ -235,7 +276,7 @@ class DeviceProfile:
 
     @staticmethod
     def load(path: str | Path) -> DeviceProfile:
-        """Read a profile. Version 2, which did not name the architecture, is that of MobileNet V1.
+        """Read a profile of any version from 2 on. Version 2, which names no architecture, is that of MobileNet V1.
 
         Raises:
             PlanningError: If it is not one, is of another version, or its figures are missing or not positive.
@@ -249,18 +290,17 @@ class DeviceProfile:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise PlanningError(f"{path} is not a device profile; make one with: mobilenets profile -o device.json")
         version = data.get("format_version")
-        if version not in (2, FORMAT_VERSION):
+        if version not in _VERSIONS:
             raise PlanningError(
-                f"{path} is a device profile of version {version!r:.40}; this package reads versions 2 and "
-                f"{FORMAT_VERSION}: measure it again"
+                f"{path} is a device profile of version {version!r:.40}; this package reads versions "
+                f"{', '.join(map(str, _VERSIONS))}: measure it again"
             )
-        if version == 2:
-            data["architecture"] = ARCHITECTURE
         try:
-            points, checks = (tuple(_point(item) for item in data[name]) for name in ("points", "checks"))
-            device, engine, architecture = (str(data[name]) for name in ("device", "engine", "architecture"))
+            measured = None if version == FORMAT_VERSION else data["architecture"] if version == 3 else ARCHITECTURE
+            points, checks = (tuple(_point(item, measured) for item in data[name]) for name in ("points", "checks"))
+            device, engine = (str(data[name]) for name in ("device", "engine"))
             steadiness = None if data.get("steadiness") is None else Steadiness.from_json(data["steadiness"])
-            profile = DeviceProfile(device, engine, architecture, points, checks, steadiness)
+            profile = DeviceProfile(device, engine, points, checks, steadiness)
         except KeyError as error:
             raise PlanningError(f"{path} is a damaged device profile: {error} is missing") from None
         except (AttributeError, TypeError, ValueError) as error:
@@ -282,13 +322,16 @@ def check_profile_path(path: Path) -> None:
         raise PlanningError(f"{path} has the name of {other}, and a device profile is JSON: write {named}")
 
 
-def _point(data: dict[str, Any]) -> Point:
-    names = [one.name for one in fields(Point)]
+def _point(data: dict[str, Any], architecture: str | None) -> Point:
+    """A point as a file holds it; its architecture, where the files of that version state it once for all."""
+    names = [one.name for one in fields(Point) if architecture is None or one.name != "architecture"]
     if data.keys() != set(names):
         raise ValueError(f"a point holds {', '.join(map(str, data))}; expected {', '.join(names)}")
-    point = Point(**data)
+    point = Point(**data) if architecture is None else Point(**data, architecture=architecture)
+    if not isinstance(point.architecture, str):
+        raise ValueError(f"architecture is {point.architecture!r:.40}; it must be a name")
     for name, figure in asdict(point).items():
-        if name == "precision":
+        if name in ("precision", "architecture"):
             continue
         if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 < figure < LARGEST_FIGURE:
             raise ValueError(f"{name} is {figure!r:.40}; it must be a positive number below {LARGEST_FIGURE:g}")
