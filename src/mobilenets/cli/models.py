@@ -87,7 +87,7 @@ def _print(known: list[KnownWeights]) -> None:
     console.print(table)
     publishers = dict.fromkeys(one.name.partition(":")[0] for one in known)
     console.print()
-    console.print("top-1 on ImageNet, as printed; ● in the cache. mobilenets models fetch NAME brings others")
+    console.print("top-1 on ImageNet, as printed; ● in the cache: mobilenets models fetch NAME")
     for publisher in publishers:
         console.print(f"{publisher}: {LICENCES[publisher]}", highlight=False)
 

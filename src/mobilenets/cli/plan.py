@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.layout import WIDEST_TEXT
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.search.budget import Budget
@@ -125,7 +126,7 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
             style="bold" if chosen else "" if one in good else "dim",
         )
     console.print(f"{result.device}; {result.accuracy_of}", highlight=False)
-    console.print(table)
+    console.print(table, width=min(console.width, WIDEST_TEXT))
     console.print()
     if more := len(published) - len(listed):
         why = "are beaten in both" if result.budget.empty else "are beaten in both, or too costly"
@@ -154,11 +155,12 @@ def _print_choice(result: PlanResult) -> None:
         return
     if any(isinstance(one, PublishedCandidate) and one.float32_accuracy for one in result.candidates):
         console.print("~ of the float32 weights: none is printed in int8", highlight=False)
-    console.print(f"→ {result.reason}. To train it on images of your own, or to run it as it is:")
+    console.print(f"· on the frontier   → {result.reason}", highlight=False)
+    console.print("To train it on images of your own, or to run it as it is:")
     size = f"--resolution {choice.resolution}"
     int8 = " --int8" if choice.precision == "int8" else ""
-    click.echo(f"  mobilenets fit PHOTOS --weights {choice.weights} {size}{int8}")
-    click.echo(f"  mobilenets import {choice.weights} {size} -o model.safetensors")
+    click.echo(f"  mobilenets fit PHOTOS {size}{int8} \\\n    --weights {choice.weights}")
+    click.echo(f"  mobilenets import {size} -o model.safetensors \\\n    {choice.weights}")
 
 
 def _print(result: PlanResult) -> None:

@@ -12,26 +12,40 @@ from mobilenets.cli.options import precision_list, thread_list
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.search.candidates import published_networks
 from mobilenets.search.measuring import measure_profile
-from mobilenets.search.profile import DeviceProfile, check_profile_path
+from mobilenets.search.profile import ARCHITECTURE, DeviceProfile, check_profile_path
+
+PROFILE_ROUNDS = 8
+"""Turns of every network: all of them take a minute and a half on a quiet machine."""
 
 
 @click.command("profile")
 @click.option(
     "-o", "--output", type=OutputFile(check=check_profile_path), help="Write the device profile to this file."
 )
+@click.option("--architecture", help="Measure a grid of sizes of this one only, such as mobilenet_v2.")
 @click.option("--threads", default="1", show_default=True, callback=thread_list, help="Thread counts, such as 1,2.")
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @json_option
 @quiet_option
 def command(
-    output: Path | None, threads: tuple[int, ...], precision: tuple[str, ...], as_json: bool, quiet: bool
+    output: Path | None,
+    architecture: str | None,
+    threads: tuple[int, ...],
+    precision: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Measure how fast this machine runs the published networks of all families, and further sizes of MobileNet V1.
 
     The file lets another machine plan for this one: mobilenets plan --device device.json, and likewise fit.
     """
     profile = measure_profile(
-        others=published_networks(), precisions=precision, threads=threads, progress=progress_to_stderr(quiet=quiet)
+        architecture=architecture or ARCHITECTURE,
+        others=() if architecture else published_networks(),
+        precisions=precision,
+        threads=threads,
+        rounds=PROFILE_ROUNDS,
+        progress=progress_to_stderr(quiet=quiet),
     )
     if output is not None:
         profile.save(output)

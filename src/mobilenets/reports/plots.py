@@ -60,7 +60,7 @@ def plot_plan(result: PlanResult, path: str | Path) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    chart = draw(result.candidates, result.choice, result.budget, FRONTIER_WIDTH, "top-1")
+    chart = draw(result.candidates, result.choice, result.budget, FRONTIER_WIDTH, "top-1", beaten_faded=True)
     present = [name for name in PRECISIONS if any(one.precision == name for one in result.candidates)]
     threads = "1 thread" if result.threads == 1 else f"{result.threads} threads"
     write_svg(

@@ -59,6 +59,11 @@ class Candidate:
     def __str__(self) -> str:
         return f"α {self.width_multiplier:g} at {self.resolution} px, {self.precision}"
 
+    @property
+    def label(self) -> str:
+        """The network without its precision, for a plot."""
+        return f"α {self.width_multiplier:g}, {self.resolution} px"
+
 
 # Which networks -------------------------------------------------------------------------------------------------------
 
@@ -255,6 +260,11 @@ class PublishedCandidate(Candidate):
 
     def __str__(self) -> str:
         return f"{self.weights} at {self.resolution} px, {self.precision}"
+
+    @property
+    def label(self) -> str:
+        """The weights and the resolution."""
+        return f"{self.weights}, {self.resolution} px"
 
 
 def published_networks(family: str | None = None) -> list[Specification]:

@@ -41,7 +41,13 @@ def _origin(search: SearchRecord) -> str:
 
 
 def draw(
-    candidates: Sequence[Candidate], choice: Candidate, budget: Budget, width: float, top1: str = "validation top-1"
+    candidates: Sequence[Candidate],
+    choice: Candidate,
+    budget: Budget,
+    width: float,
+    top1: str = "validation top-1",
+    *,
+    beaten_faded: bool = False,
 ) -> Element:
     """The chart.
 
@@ -51,6 +57,7 @@ def draw(
         budget: Its latency is drawn, and what exceeds it is faded.
         width: In CSS pixels.
         top1: Title of the axis of accuracies.
+        beaten_faded: Whether to fade what another candidate beats in both latency and accuracy, too.
     """
     limit, least = budget.max_latency_ms, budget.min_accuracy
     times = [one.latency_ms for one in candidates]
@@ -65,7 +72,7 @@ def draw(
     if near and limit is not None:
         chart.upright(limit, "limit", f"{limit:g} ms allowed", before=x.share(limit) > 0.5)
     for one in candidates:
-        faded = "" if budget.meets(one) else " over"
+        faded = " over" if not budget.meets(one) or (beaten_faded and one not in best) else ""
         chart.dot(
             one.latency_ms,
             one.accuracy,
@@ -74,9 +81,7 @@ def draw(
             title=f"{one}: {percent(one.accuracy)}, {milliseconds(one.latency_ms)}",
         )
     chart.dot(choice.latency_ms, choice.accuracy, "chosen", radius=9)
-    chart.note(
-        choice.latency_ms, choice.accuracy, f"α {choice.width_multiplier:g}, {choice.resolution} px", "chosen", above=13
-    )
+    chart.note(choice.latency_ms, choice.accuracy, choice.label, "chosen", above=13)
     return chart.element(
         f"Accuracy against latency of {len(candidates)} networks; the choice, {choice}, has "
         f"{percent(choice.accuracy)} at {milliseconds(choice.latency_ms)}"
