@@ -73,6 +73,6 @@ def test_profiles_and_reports_keep_to_their_suffixes(tmp_path: Path, capsys: pyt
     said = refused(["profile", "-o", str(tmp_path / "device.tflite")], capsys)
     assert "a device profile is JSON: write" in said
     assert "must end in .html" in refused(["report", str(tmp_path), "-o", str(tmp_path / "run.tflite")], capsys)
-    profile = DeviceProfile("cpu", "avx2", "mobilenet_v1", (Point(1.0, 224, "float32", 1, 1.0, 1.0),))
+    profile = DeviceProfile("cpu", "avx2", (Point(1.0, 224, "float32", 1, 1.0, 1.0),))
     with pytest.raises(PlanningError, match="a Model file"):
         profile.save(tmp_path / "device.safetensors")

@@ -117,4 +117,4 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as end:
         main(["show", str(tmp_path / "notes.txt")])
     assert end.value.code == 1
-    assert "is not a readable safetensors file" in capsys.readouterr().err
+    assert "is of no format that is read" in capsys.readouterr().err

@@ -37,16 +37,14 @@ def test_a_network_has_the_accuracy_of_its_best_weights(device: DeviceProfile) -
         if one.width_multiplier == 1
     }
     best = found["mobilenet_v4_conv_small", 224, "float32"]
-    assert (best.weights, best.accuracy) == ("timm:mobilenetv4_conv_small.e2400_r224", pytest.approx(0.73756))
+    assert best.weights == "timm:mobilenetv4_conv_small.e2400_r224"
+    assert best.accuracy == pytest.approx(0.73756)
     in_int8 = found["mobilenet_v4_conv_small", 224, "int8"]
     assert in_int8.float32_accuracy
     assert in_int8.accuracy == best.accuracy
     printed = found["mobilenet_v1", 192, "int8"]
-    assert (printed.weights, printed.accuracy, printed.float32_accuracy) == (
-        "keras:1.0-192",
-        pytest.approx(0.69),
-        False,
-    )
+    assert (printed.weights, printed.float32_accuracy) == ("keras:1.0-192", False)
+    assert printed.accuracy == pytest.approx(0.69)
     for one in found.values():
         assert known_weights(one.weights), "the name is taken by every command"
 

@@ -98,7 +98,7 @@ def test_plan_says_what_was_in_the_way(tmp_path: Path, capsys: pytest.CaptureFix
 
 def older(version: int) -> dict[str, Any]:
     """The quadratic machine as earlier versions of the package wrote it."""
-    data = json.loads(json.dumps(quadratic_profile().to_json())) | {"format_version": version}
+    data: dict[str, Any] = json.loads(json.dumps(quadratic_profile().to_json())) | {"format_version": version}
     for point in data["points"] + data["checks"]:
         del point["architecture"]
     return data | {"architecture": "mobilenet_v1"} if version == 3 else data

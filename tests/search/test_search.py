@@ -50,7 +50,7 @@ def machine() -> DeviceProfile:
         for side in (32, 40)
         for precision, divisor in (("float32", 1), ("int8", 3))
     )
-    return DeviceProfile("a quadratic machine", "none", "mobilenet_v1", points)
+    return DeviceProfile("a quadratic machine", "none", points)
 
 
 def goal(precision: str = "float32", **limits: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_a_network_without_subnets_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v4_conv_small"])
 def test_a_budget_is_met_by_a_subnet(images: Path, tmp_path: Path, name: str) -> None:
     points = tuple(
-        Point(width, side, "float32", 1, width * side, width * side, 3) for width in EIGHTHS for side in (32, 40)
+        Point(width, side, "float32", 1, width * side, width * side, 3, name) for width in EIGHTHS for side in (32, 40)
     )
     settings = Settings(
         architecture=name, width=0.5, resolution=40, epochs=1, threads=1, recipe=replace(DEFAULT, batch=16)
@@ -58,7 +58,7 @@ def test_a_budget_is_met_by_a_subnet(images: Path, tmp_path: Path, name: str) ->
         budget=Budget(max_latency_ms=17),
         settings=settings,
         precisions="float32",
-        device=DeviceProfile("a linear machine", "none", name, points),
+        device=DeviceProfile("a linear machine", "none", points),
     )
     choice = result.search.choice
     assert choice.latency_ms <= 17

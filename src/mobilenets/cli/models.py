@@ -106,7 +106,7 @@ def _order(one: KnownWeights) -> tuple[str, float, int, float]:
 )
 @json_option
 @quiet_option
-def fetch(names: tuple[str, ...], place: Path | None, as_json: bool, quiet: bool) -> None:
+def fetch_command(names: tuple[str, ...], place: Path | None, as_json: bool, quiet: bool) -> None:
     """Bring published weights into the cache: from the network, or from a file or folder of another machine.
 
     With --from FOLDER and without NAME, everything that the folder holds under its publisher's name.
