@@ -71,6 +71,17 @@ def test_on_a_terminal_of_80_columns_a_bar_keeps_its_counts_and_its_figures() ->
     assert below.strip() == "epoch 120/193, loss 1.218, accuracy 34.4 %, validation 33.3 %"
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_bar_uses_the_width_of_the_terminal(width: int) -> None:
+    screen = io.StringIO()
+    progress = bars_on(Console(file=screen, width=width, force_terminal=True, highlight=False, color_system=None))
+    with progress.task("training", 341_224, "images") as task:
+        task.advance(341_224)
+    bar = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).strip().splitlines()[-1]
+    assert bar.count("━") == width - 64
+    assert len(bar) <= width
+
+
 @pytest.mark.parametrize("arguments", ["tables", "tables --json", "show googlenet", "show googlenet --json"])
 def test_a_reader_that_leaves_early_is_no_error(arguments: str) -> None:
     program = "from mobilenets.cli.main import main; main()"

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
 
+from mobilenets.cli.fit import command
+
 SMALL = ("--width", "0.25", "--resolution", "32", "--epochs", "1", "--training-threads", "1")
 
 
@@ -98,6 +100,22 @@ def test_resuming_nothing_is_said(folder: Path, tmp_path: Path, mobilenets: RunC
     outcome = mobilenets("fit", folder, "-o", tmp_path / "out", "--resume", *SMALL)
     assert outcome.code == 0, outcome.err
     assert f"{tmp_path / 'out'} holds no unfinished run, so there is nothing to resume" in outcome.err
+
+
+def test_help_is_one_screen_and_all_options_are_in_groups(
+    mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, everything = mobilenets("fit", "--help"), mobilenets("fit", "--help-all")
+    assert short.code == everything.code == 0
+    assert len(short.out.splitlines()) <= 40
+    assert all(len(line) <= 80 for line in (short.out + everything.out).splitlines())
+    assert "--help-all" in short.out
+    assert "--split-words" not in short.out
+    listed = everything.out.partition("Results:")[2]
+    options = [name for one in command.params for name in one.opts if name.startswith("--")]
+    for option in options:
+        assert len(re.findall(rf"^  (?:-\w, )?{option}\b(?!-)", listed, re.MULTILINE)) == 1, option
 
 
 BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-threads", "1")

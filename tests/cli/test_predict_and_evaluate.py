@@ -41,10 +41,27 @@ def folder(tmp_path: Path) -> Path:
 def test_predict_prints_a_line_for_each_image(model: Path, folder: Path, mobilenets: RunCommand) -> None:
     (folder / "cat" / "bad.jpg").write_bytes(b"")
     outcome = mobilenets("predict", model, folder / "cat")
-    assert outcome.code == 0
+    assert outcome.code == 3  # one of the images could not be read
     assert len(outcome.out.splitlines()) == 12
     assert outcome.err.count("skipped") == 1
     assert all(line.count(" %") == 2 for line in outcome.out.splitlines())
+
+
+def test_images_that_cannot_be_read_are_in_the_json_and_in_the_exit_code(
+    model: Path, folder: Path, mobilenets: RunCommand
+) -> None:
+    assert mobilenets("predict", model, folder / "cat", "--json").code == 0
+    assert mobilenets("evaluate", model, folder, "--json").code == 0
+    (folder / "cat" / "1.png").write_bytes(b"")
+    predicted = mobilenets("predict", model, folder / "cat", "--json")
+    assert predicted.code == 3
+    broken = [one for one in predicted.json if "error" in one]
+    assert [Path(one["image"]).name for one in broken] == ["1.png"]
+    assert "empty" in broken[0]["error"]
+    assert len(predicted.json) == 12
+    evaluated = mobilenets("evaluate", model, folder, "--json")
+    assert evaluated.code == 3
+    assert [Path(name).name for name in evaluated.json["skipped"]] == ["1.png"]
 
 
 def test_predict_as_json(model: Path, folder: Path, mobilenets: RunCommand) -> None:

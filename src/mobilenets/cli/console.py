@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # rich takes longer to import than an image takes to be label
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+IMAGES_SKIPPED = 3
+"""Exit code of a command that did what it was asked to, but for images that could not be read."""
 LINE_SECONDS = 10
 """Where there is no terminal, a line is printed this often."""
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.calibrate import confidence_line
-from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.data.dataset import check_source, load_collection, reading_of
 from mobilenets.data.reading import Reading
@@ -43,7 +43,8 @@ def command(
 
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits". By default the test
-    images are used where DATA has them, or where MODEL was fitted to DATA; else all images.
+    images are used where DATA has them, or where MODEL was fitted to DATA; else all images. Images that cannot be read
+    are listed as "skipped" in --json, and the exit code is then 3.
     """
     check_source(data)
     progress = progress_to_stderr(quiet=quiet)
@@ -57,6 +58,8 @@ def command(
         print_json({"model": model, "data": data, "split": part, **evaluation.to_json()})
     else:
         _print(evaluation, part)
+    if evaluation.skipped:
+        raise SystemExit(IMAGES_SKIPPED)
 
 
 def _print(evaluation: ClassificationMetrics, part: str) -> None:

@@ -9,6 +9,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.data_options import data_options
+from mobilenets.cli.grouped_help import GroupedCommand
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import check_source
@@ -37,7 +38,30 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
     return None if text is None else precision_list(context, parameter, text)
 
 
-@click.command("fit")
+_EVERYDAY = (
+    *("output", "weights", "epochs", "width", "resolution", "max_latency", "max_size", "max_memory", "min_accuracy"),
+    *("int8", "dry_run", "resume", "force", "quiet", "help", "help_all"),
+)
+_GROUPS = {
+    "Results": ("output", "int8", "resume", "force", "dry_run", "as_json", "quiet"),
+    "Network": ("architecture", "width", "resolution", "channels", "weights"),
+    "Training": (
+        *("epochs", "batch_size", "recipe", "flip", "validation_apart", "seed"),
+        *("train_on", "training_precision", "training_threads"),
+    ),
+    "Budget": (
+        *("max_latency", "max_size", "max_memory", "max_macs", "min_accuracy"),
+        *("search", "precision", "threads", "device"),
+    ),
+    "Reading DATA": ("parts", "exclude", "classes_from", "letter_case", "columns", "split_words", "images_in"),
+    "Help": ("help", "help_all"),
+}
+_SHORT = """Train a classifier on the labeled images of DATA: a folder with one folder of images per class, a table of
+file and class, or "digits". Part of the images is kept for validation and for the test at the end. With a limit
+(--max-…), or --min-accuracy, the size of the network is chosen for it."""
+
+
+@click.command("fit", cls=GroupedCommand, everyday=_EVERYDAY, groups=_GROUPS, short=_SHORT)
 @click.argument("data")
 @click.option(
     "-o",
@@ -49,7 +73,9 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 )
 @click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
 @click.option("--width", type=float, help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]")
-@click.option("--resolution", type=int, help="Side of the input; with a budget the largest.  [default: by the images]")
+@click.option(
+    "--resolution", type=int, help="Side of the input in pixels; with a budget the largest.  [default: by the images]"
+)
 @click.option("--channels", type=click.IntRange(1, 3), help="1 for a network of grey images.  [default: 3]")
 @click.option(
     "--epochs",

@@ -1,7 +1,8 @@
 """``mobilenets``: dispatch to a command; errors become one line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted. A command's module is imported when the command is called, and
-its help line stands here, so that ``mobilenets --help`` answers at once.
+Exit codes: 0 done, 1 failed, 2 misused, 3 done but for images that could not be read, 130 interrupted. A command's
+module is imported when the command is called, and its help line stands here, so that
+``mobilenets --help`` answers at once.
 """
 
 from __future__ import annotations

@@ -38,14 +38,18 @@ def budget_options(function: Command) -> Command:
     """``--max-latency`` and the other limits, in the units that people write, and ``--min-accuracy``."""
     for option in reversed(
         (
-            click.option("--max-latency", type=Quantity("LATENCY", parse_latency), help="Such as 5ms."),
+            click.option(
+                "--max-latency", type=Quantity("LATENCY", parse_latency), help="Of one image, such as 5ms or 800us."
+            ),
             click.option("--max-size", type=Quantity("BYTES", parse_bytes), help="Of the Model file, such as 500kB."),
             click.option("--max-macs", type=Quantity("MACS", parse_macs), help="Mult-Adds, such as 50M."),
             click.option(
                 "--max-memory", type=Quantity("BYTES", parse_bytes), help="Peak activation memory, such as 300kB."
             ),
             click.option(
-                "--min-accuracy", type=Quantity("SHARE", parse_accuracy), help="Such as 0.9: then the quickest."
+                "--min-accuracy",
+                type=Quantity("SHARE", parse_accuracy),
+                help="Top-1 to reach, such as 0.9 or 90%; then the quickest.",
             ),
         )
     ):

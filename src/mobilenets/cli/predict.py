@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from mobilenets.base.text import plural
-from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.data.image import BytesImage, ImageSource
 from mobilenets.data.sources import images_of
 from mobilenets.engine.predictor import Predictor
@@ -28,24 +29,30 @@ def command(model: str, images: tuple[str, ...], top: int, threads: int | None, 
     """Print what MODEL says of IMAGES, one line each: of a classifier, the likeliest labels.
 
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
-    IMAGES are files, folders, or - for an image on standard input.
+    IMAGES are files, folders, or - for an image on standard input. Where some of them cannot be read, the others are
+    predicted, --json gives the reason as "error", and the exit code is 3.
     """
     progress = progress_to_stderr(quiet=quiet)
     predictor = Predictor(load_model(model, progress=progress), threads)
     found = list(_find(images))
     done: list[Prediction] = []
+    listed: list[dict[str, Any]] = []
     width = min(40, max(len(image.name) for image in found))
-    for result in predictor.predict_many(found, top=top):
+    for image, result in zip(found, predictor.predict_many(found, top=top), strict=True):
         if isinstance(result, DataError):
             progress.note(f"skipped: {result}")
+            listed.append({"image": image.name, "error": str(result)})
             continue
         done.append(result)
+        listed.append(result.to_json())
         if not as_json:
             click.echo(f"{result.name:{width}}  {result.summary}")
     if as_json:
-        print_json([prediction.to_json() for prediction in done])
+        print_json(listed)
     if not done:
         raise DataError(f"none of {plural(len(found), 'image')} could be decoded")
+    if len(done) < len(found):
+        raise SystemExit(IMAGES_SKIPPED)
 
 
 def _find(names: tuple[str, ...]) -> Iterator[ImageSource]:

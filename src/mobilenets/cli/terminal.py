@@ -15,6 +15,9 @@ from rich.text import Text
 from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.base.text import per_second, visible
 
+COLUMNS_BESIDE = 64
+"""What the description, the counts, the rate and the time left of a bar take of a terminal."""
+
 
 class Results(Console):
     """A console that leaves it to :func:`mobilenets.cli.main.main` what to do when the reader has left."""
@@ -68,7 +71,7 @@ class _Bars(Progress):
     def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
         columns: tuple[ProgressColumn, ...] = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=max(16, self._console.width - COLUMNS_BESIDE)),
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(compact=True),
