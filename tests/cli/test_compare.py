@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.conftest import RunCommand
+from tests.support.random_models import random_model
 
 from mobilenets.architecture.cost import cost
-from mobilenets.model.file import load
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.errors import FormatError
+from mobilenets.model.file import load, save
 
 MODELS = "mobilenet_v1@0.25,squeezenet@0.25-40"
 SMALL = ("--epochs", "1", "--resolution", "33", "--training-threads", "1", "-q")
@@ -146,3 +149,17 @@ def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.M
     assert step_timing.epochs_within(0.1, network, train, DEFAULT, device=cpu) == int(6 / per_epoch)
     assert seen == [96, 128]
     assert step_timing.epochs_within(1e6, network, train, DEFAULT, device=cpu) == 250
+
+
+def test_weights_are_compared_with_networks_from_scratch(photos: Path, tmp_path: Path) -> None:
+    from mobilenets.benchmark.comparison import compare
+    from mobilenets.training.settings import Settings
+
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=7)
+    save(random_model(np.random.default_rng(0), network), tmp_path / "start.safetensors")
+    names = ["mobilenet_v1@0.25", str(tmp_path / "start.safetensors")]
+    found = compare(photos, names, tmp_path / "out", Settings(epochs=2, resolution=32, threads=1))
+    assert [one.name for one in found] == names
+    assert [one.size for one in found] == ["mobilenet_v1@0.25-32", "start.safetensors at 32"]
+    with pytest.raises(FormatError, match=r"did you mean keras:0\.25-224"):
+        compare(photos, ["keras:0.25-225"], tmp_path / "other", Settings(epochs=1))

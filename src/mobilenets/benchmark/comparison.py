@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.catalog import CATALOG, Specification
 from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
+from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
@@ -18,6 +20,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.description import described_dataset
 from mobilenets.data.reading import Reading
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
+from mobilenets.formats.loading import load_model, names_a_model
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.search.costs import ModelCost, measure_costs
@@ -52,8 +55,10 @@ class ComparedNetwork:
 
     @property
     def size(self) -> str:
-        """Its name with the width and resolution that it has."""
+        """Its name with the width and resolution that it has; of weights that it began from, their name."""
         network = self.model.network
+        if self.name.partition("@")[0] not in CATALOG:
+            return f"{self.name.rpartition('/')[2]} at {network.height}"
         return str(Specification(network.name, network.width_multiplier, network.height))
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +95,8 @@ def compare(
 
     Args:
         source: Labeled images, as for ``fit``.
-        models: Names such as ``mobilenet_v1@0.5-160`` or ``squeezenet``.
+        models: Names such as ``mobilenet_v1@0.5-160`` or ``squeezenet``, trained from scratch; or what training is to
+            start from: published weights such as ``keras:0.25-224``, or the path of a Model.
         output: Folder that gets one folder per network.
         settings: Recipe, seed and threads of all trainings. Its resolution replaces those of the names; its epochs, if
             given, are those of every network.
@@ -128,8 +134,10 @@ def compare(
         epochs = planned_epochs(dataset, networks, settings, minutes, progress=progress)
         _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs})
     for name, network in networks.items():
-        chosen = replace(settings, architecture=name, resolution=network.height, epochs=epochs[name], batch_norm=True)
-        _train(dataset, folder / name, chosen, anew=replace_existing and not resume, progress=progress)
+        chosen = replace(settings, resolution=network.height, epochs=epochs[name])
+        begun = replace(chosen, weights=name) if _begins_from(name) else None
+        chosen = begun or replace(chosen, architecture=name, batch_norm=True)
+        _train(dataset, folder / _folder_name(name), chosen, anew=replace_existing and not resume, progress=progress)
     compared = _compared(folder, models, progress)
     figures = [one.to_json() for one in compared]
     _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs, "results": figures})
@@ -143,6 +151,9 @@ def _networks(models: Sequence[str], settings: Settings, *, classes: int, defaul
     """The networks by name; their sizes are those of the settings, of their names, or the default."""
     built = {}
     for name in models:
+        if _begins_from(name):
+            built[name] = _network_of_weights(name, settings, classes)
+            continue
         named = Specification.parse(name)
         resolution = settings.resolution or named.resolution or default
         try:
@@ -150,6 +161,30 @@ def _networks(models: Sequence[str], settings: Settings, *, classes: int, defaul
         except ArchitectureError as error:
             raise ArchitectureError(f"{name}: {error}; say another with --resolution") from None
     return built
+
+
+def _begins_from(name: str) -> bool:
+    """Whether a name is that of weights to start from, and not of an architecture."""
+    return name.partition("@")[0] not in CATALOG and names_a_model(name)
+
+
+def _network_of_weights(name: str, settings: Settings, classes: int) -> Network:
+    """The network that training from some weights gives."""
+    from mobilenets.training.head import check_classifier, with_classes
+    from mobilenets.training.settings import fine_tuning_network
+
+    model = load_model(name)
+    check_classifier(model)
+    network = fine_tuning_network(model.network)
+    if settings.resolution is not None:
+        network = with_resolution(model.network, settings.resolution, settings.resolution)
+    return with_classes(network, classes)
+
+
+def _folder_name(name: str) -> str:
+    """A folder's name for a network; colons and slashes are those of weights."""
+    own = str(Path(name).with_suffix("")) if Path(name).is_file() else name  # a folder called like a file would confuse
+    return re.sub(r"[:/\\]+", "-", own).strip("-.")
 
 
 def _asked(dataset: Dataset, models: Sequence[str], settings: Settings, minutes: float | None) -> dict[str, Any]:
@@ -205,22 +240,25 @@ def _train(dataset: Dataset, folder: Path, settings: Settings, *, anew: bool, pr
     from mobilenets.training.fit import fit
 
     if not anew and is_finished(folder):
-        progress.note(f"{settings.architecture} is trained already")
+        progress.note(f"{settings.weights or settings.architecture} is trained already")
         return
-    progress.note(f"{settings.architecture}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
+    named = settings.weights or settings.architecture
+    progress.note(f"{named}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
     fit(dataset, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
 
 
 def _compared(folder: Path, models: Sequence[str], progress: Progress) -> list[ComparedNetwork]:
     """What was trained, read back and measured turn by turn."""
-    trained = {name: load(folder / name / MODEL_FILE) for name in models}
+    trained = {name: load(folder / _folder_name(name) / MODEL_FILE) for name in models}
     costs = measure_costs(list(trained.values()), progress=progress)
     compared = []
     for (name, model), cost in zip(trained.items(), costs, strict=True):
-        metrics = read_metrics(folder / name)
+        metrics = read_metrics(folder / _folder_name(name))
         try:
             evaluation, epochs = ClassificationMetrics.from_json(metrics["test"]), len(metrics["epochs"])
             compared.append(ComparedNetwork(name, model, evaluation, cost, epochs, float(metrics["seconds"])))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"the figures in {folder / name} are not those that fit writes: {error!r}") from None
+            raise DataError(
+                f"the figures in {folder / _folder_name(name)} are not those that fit writes: {error!r}"
+            ) from None
     return compared

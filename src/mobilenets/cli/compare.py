@@ -67,6 +67,9 @@ def command(
 ) -> None:
     """Train networks on DATA and print what each reaches and costs, as the paper's Tables 4, 5, 8 and 9 do.
 
+    The names of --models are architectures, trained from scratch, or what training starts from: published weights such
+    as keras:0.25-224, a Model file or a foreign one.
+
     All have one recipe, batch norm after every convolution, and --minutes-each of training. The number of epochs that
     fit into it is measured first, so another machine may have another; --epochs repeats a comparison exactly. Each
     network is tested once, and timed beside the others on one thread.

@@ -80,7 +80,9 @@ def check_classifier(model: Model) -> None:
         TrainingError: If it is int8, of another task, or does not take images.
     """
     if model.quantization is not None:
-        raise TrainingError("the weights are int8; training starts from a float32 Model")
+        raise TrainingError(
+            "the weights are int8; training starts from a float32 Model: mobilenets import --dequantize makes one"
+        )
     output_layer(model.network)
     check_channels(model.network)
 
