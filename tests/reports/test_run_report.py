@@ -13,6 +13,9 @@ from tests.cli.conftest import Outcome
 from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
 
 from mobilenets.cli.main import main
+from mobilenets.data.dataset import load_dataset
+from mobilenets.engine.evaluate import evaluate
+from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.reports import charts
 from mobilenets.reports.pages import frontier, training
@@ -236,3 +239,28 @@ def test_a_lone_candidate_can_be_drawn(tmp_path: Path) -> None:
 def test_markup_is_escaped_and_unprintable_characters_are_replaced() -> None:
     element = tag("p", 'a<b>&"\x00\udc80', title="x\"y'<\x07")
     assert to_html(element) == '<p title="x&quot;y\'<\ufffd">a&lt;b&gt;&amp;"\ufffd\\udc80</p>'
+
+
+def test_the_report_says_what_to_do_next(hostile: tuple[Path, Page], tmp_path: Path) -> None:
+    _, page = hostile
+    advice = page.text.partition("What to do next")[2].partition("What to do next")[2].partition("Predictions")[0]
+    assert "Add images of " in advice
+    assert "; it has 8 training images." in advice or "; it has 10 training images." in advice
+    assert "mobilenets evaluate" in advice
+    assert "mobilenets quantize" not in advice  # it has an int8 Model
+    run = make_run(tmp_path, ("cat", "dog"), images=30)
+    (run / "model.int8.safetensors").unlink()
+    advice = Page(report(run).read_text(encoding="utf-8")).text
+    assert f"--weights keras:0.5-160 --output {run}-tuned" in advice
+    assert f"mobilenets quantize {run / 'model.safetensors'} --calibration" in advice
+
+
+def test_the_int8_model_is_tested_as_the_float_model_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog", "owl"), images=30)
+    dataset = load_dataset(tmp_path / "data")
+    shares = [
+        evaluate(Classifier(run / name), dataset.test).top1 for name in ("model.safetensors", "model.int8.safetensors")
+    ]
+    page = Page(report(run).read_text(encoding="utf-8"))
+    row = page.text.partition("test top-1")[2][:40]
+    assert row.startswith("".join(f"{100 * share:.2f} %" for share in shares)), row

@@ -14,11 +14,14 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of, write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.engine.evaluate import evaluate
+from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError, PlanningError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance, QuantizationProvenance
 from mobilenets.reports.pages import (
+    advice,
     compression,
     confidence,
     frontier,
@@ -34,6 +37,7 @@ from mobilenets.reports.pages.markup import Element, tag, to_html
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
+from mobilenets.tasks.metrics import Share
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, add_metrics, read_metrics
 
 if TYPE_CHECKING:
@@ -320,13 +324,14 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
     chosen = [] if run.search is None else [frontier.frontier_section(run.search)]
     sections = [
         *chosen,
+        advice.advice_section(run),
         predictions.predictions_section(run.evaluation),
         *_confidence(run),
         _mistakes(run, progress),
         *([] if run.data_facts is None else [data_section(run.data_facts, run.source)]),
         training.training_section(run),
         layers.layers_section(layers.timed_layers(run.model)),
-        _compression(run, costs),
+        _compression(run, costs, progress),
         usage.usage_section(run),
         usage.reproduction_section(run),
     ]
@@ -348,13 +353,24 @@ def _mistakes(run: Run, progress: Progress) -> Element:
     return mistakes.mistakes_section(found, run.source)
 
 
-def _compression(run: Run, costs: Mapping[str, ModelCost]) -> Element:
+def _compression(run: Run, costs: Mapping[str, ModelCost], progress: Progress) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
         return compression.uncompressed_section(f"mobilenets quantize {path} --calibration {source} --data {source}")
     made = Provenance.of(run.int8).quantization or QuantizationProvenance()
     quality = run.metrics.get("compression") or made.quality or made.verdict or {}
-    return compression.compression_section(quality, costs, trained=bool(made.trained))
+    tested = _tested(run, progress)
+    return compression.compression_section(quality, costs, trained=bool(made.trained), tested=tested)
+
+
+def _tested(run: Run, progress: Progress) -> dict[str, Share]:
+    """Right answers on the test images in each precision; none where the images are not at hand."""
+    other = run.float32 if run.model.quantization is not None else run.int8
+    if run.dataset is None or other is None:
+        return {}
+    measured = evaluate(Classifier(other), run.dataset.test, progress=progress)
+    both = {run.model.precision: run.evaluation, other.precision: measured}
+    return {precision: Share(one.images - one.wrong, one.images) for precision, one in both.items()}
 
 
 def _contents(sections: list[Element]) -> Element:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from mobilenets.base.text import GAP, interval, milliseconds, percent, size
@@ -21,13 +22,20 @@ def uncompressed_section(command: str) -> Element:
     return section("compression", "Quantization", tag("p", words), tag("pre", tag("code", command)))
 
 
-def compression_section(quality: Mapping[str, Any], costs: Mapping[str, ModelCost], *, trained: bool) -> Element:
+def compression_section(
+    quality: Mapping[str, Any],
+    costs: Mapping[str, ModelCost],
+    *,
+    trained: bool,
+    tested: Mapping[str, Share] = MappingProxyType({}),
+) -> Element:
     """The section.
 
     Args:
         quality: As ``to_json`` or ``provenance`` of a ``QualityReport`` gives it; may be empty.
         costs: Of the float32 Model, if it is at hand, and of the int8 one, measured here side by side.
         trained: Whether it was trained with quantization, too.
+        tested: Precision → right answers on the test images; empty where they are not at hand.
     """
     how = "calibrated on training images"
     words = f"The int8 Model was {how} and then trained with quantization." if trained else f"The int8 Model was {how}."
@@ -39,10 +47,9 @@ def compression_section(quality: Mapping[str, Any], costs: Mapping[str, ModelCos
         )
     before, after = _share(quality.get("top1_before")), _share(quality.get("top1_after"))
     if before is not None and after is not None:
-        points = 100 * (after.value - before.value)
-        rows.append(
-            ["top-1", percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points".replace("-", "−")]
-        )
+        rows.append(_accuracy("validation top-1", before, after))
+    if len(tested) == 2:
+        rows.append(_accuracy("test top-1", tested["float32"], tested["int8"]))
     if len(costs) == 2:
         whole, bytes_ = costs["float32"], costs["int8"]
         rows.append(_row("file", whole.file_bytes, bytes_.file_bytes, size))
@@ -53,6 +60,11 @@ def compression_section(quality: Mapping[str, Any], costs: Mapping[str, ModelCos
     made = html_table("", "float32", "int8", "", rows=rows, class_="figures", caption="float32 and int8 side by side")
     errors = _errors(quality.get("layers") or ())
     return section("compression", "What int8 did", tag("p", words), made if rows else None, errors)
+
+
+def _accuracy(what: str, before: Share, after: Share) -> list[Child]:
+    points = 100 * (after.value - before.value)
+    return [what, percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points".replace("-", "−")]
 
 
 def _row(what: str, before: float, after: float, show: Callable[[float], str]) -> list[Child]:

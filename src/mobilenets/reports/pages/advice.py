@@ -1,0 +1,85 @@
+"""What to do next: the steps that are likeliest to make the Model of a run better or cheaper, with their commands."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mobilenets.base.text import percent, plural
+from mobilenets.reports.pages.markup import Element, name, section, tag
+from mobilenets.reports.pages.usage import model_path
+from mobilenets.tasks.classification import ClassificationMetrics
+
+if TYPE_CHECKING:
+    from mobilenets.reports.run_report import Run
+
+WEAK_RECALL = 0.9
+"""Share of a class that is right, below which more images of it are asked for."""
+MOST_WEAK = 3
+"""Classes that are named."""
+FEW_IMAGES = 500
+"""Training images of a class up to which weights of another network are likely to help."""
+UNBALANCED = 5
+"""How many times as many images the largest class may have as the smallest."""
+
+
+def weak_classes(evaluation: ClassificationMetrics) -> list[tuple[str, float]]:
+    """The classes that are right least often, with how often, worst first.
+
+    Args:
+        evaluation: On the test images.
+    """
+    found = [(one.label, one.recall) for one in evaluation.classes if one.recall is not None]
+    weak = [(label, recall) for label, recall in found if recall < WEAK_RECALL]
+    return sorted(weak, key=lambda row: row[1])[:MOST_WEAK]
+
+
+def advice_section(run: Run) -> Element:
+    """The section: a list, what is likely to help most first."""
+    return section("next", "What to do next", tag("ul", [tag("li", step) for step in _steps(run)]))
+
+
+def _steps(run: Run) -> Iterator[list[str | Element]]:
+    facts = run.data_facts
+    trained = {} if facts is None else {label: counts[0] for label, counts in facts.classes.items()}
+    yield from _more_images(run.evaluation, trained)
+    if trained and min(trained.values()) * UNBALANCED < max(trained.values()):
+        few, many = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
+        yield [
+            "Balance the classes: ", name(few), f" has {plural(trained[few], 'training image')}, ",
+            name(many), f" {trained[many]:,}.",
+        ]  # fmt: skip
+    source, model = shlex.quote(run.source), shlex.quote(model_path(run))
+    fine_tuned = any(str(word).startswith("--weights") for word in run.metrics.get("command", ()))
+    tuned = shlex.quote(f"{run.place.rstrip('/')}-tuned")
+    if (
+        trained
+        and not fine_tuned
+        and run.search is None
+        and min(trained.values()) < FEW_IMAGES
+        and run.evaluation.wrong
+    ):
+        yield [
+            "Start from the weights of a network that has seen many images: ",
+            tag("code", f"mobilenets fit {source} --weights keras:0.5-160 --output {tuned}"), ".",
+        ]  # fmt: skip
+    if run.int8 is None:
+        yield [
+            "Make it smaller and quicker: ",
+            tag("code", f"mobilenets quantize {model} --calibration {source} --data {source}"), ".",
+        ]  # fmt: skip
+    yield [
+        "Try it on images from where it will be used, which were not taken together with these: ",
+        tag("code", f"mobilenets evaluate {model} FOLDER"), ".",
+    ]  # fmt: skip
+
+
+def _more_images(evaluation: ClassificationMetrics, trained: dict[str, int]) -> Iterator[list[str | Element]]:
+    tested = {one.label: one.images for one in evaluation.classes}
+    for label, recall in weak_classes(evaluation):
+        has = f"; it has {plural(trained[label], 'training image')}" if label in trained else ""
+        yield [
+            "Add images of ", name(label), f": {percent(recall)} of its {plural(tested[label], 'test image')} "
+            f"{'is' if tested[label] == 1 else 'are'} right{has}.",
+        ]  # fmt: skip
