@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from tests.cli.conftest import RunCommand
 from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.catalog import CATALOG
@@ -118,3 +120,16 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, capsys: pytest.Captu
         main(["show", str(tmp_path / "notes.txt")])
     assert end.value.code == 1
     assert "is of no format that is read" in capsys.readouterr().err
+
+
+def test_provenance_is_told_in_words(tmp_path: Path, mobilenets: RunCommand) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    provenance = {"recipe": {"name": "paper", "augmentation": {"flip": None}}, "trained": True, "sizes": [1, 2.50]}
+    model = random_model(np.random.default_rng(0), network)
+    save(replace(model, provenance=provenance), tmp_path / "model.safetensors")
+    outcome = mobilenets("show", tmp_path / "model.safetensors")
+    assert outcome.code == 0
+    words = " ".join(outcome.out.split())
+    assert "provenance: recipe name paper, augmentation (flip none)" in words
+    assert "provenance: trained yes provenance: sizes 1, 2.5" in words
+    assert "{" not in outcome.out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +99,7 @@ def _show_plan(model: Model, as_json: bool) -> None:
         print_json(facts | memory | {"steps": [asdict(step) for step in steps]})
         return
     from mobilenets.base.text import plural
-    from mobilenets.cli.layout import text_table
+    from mobilenets.cli.layout import WIDEST_TEXT, text_table
 
     headings = ("#\n", "layer\n", "kernel\n", "shared\nby", "weights\nKB", "buffer\nKB", "time\nµs", "GMAC/s\n")
     table = text_table(*headings, left=4)
@@ -117,13 +119,14 @@ def _show_plan(model: Model, as_json: bool) -> None:
             )
     results().print(table)
     total = sum(layer.seconds for step in steps for layer in step.layers)
-    results().print(
+    summary = (
         f"{model.precision}, {session.instruction_set}, {plural(session.threads, 'thread')}; "
         f"{1e3 * total:.3f} ms on one thread; "
         "activations "
         f"{_megabytes(session.arena_bytes)}, packed weights {_megabytes(session.packed_bytes)}, "
         f"{session.scratch_bytes:,} bytes of scratch per thread"
     )
+    results().print(textwrap.fill(summary, min(results().width, WIDEST_TEXT)))
 
 
 def _short_kernel(name: str, instruction_set: str) -> str:
@@ -264,12 +267,27 @@ def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
         else:
             facts["task"] = model.task.description
         facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in model.preprocessing.encode().items())
-        facts |= {f"provenance: {key}": str(value) for key, value in model.provenance.items()}
+        facts |= {f"provenance: {key}": _in_words(value) for key, value in model.provenance.items()}
     from mobilenets.cli.layout import WIDEST_TEXT, print_facts
 
     console = results()
     console.print()
     print_facts(facts, width=min(console.width, WIDEST_TEXT))
+
+
+def _in_words(value: object) -> str:
+    """A value of JSON as a line for people: names and values, those within others in parentheses."""
+
+    def inner(part: object) -> str:
+        return f"({_in_words(part)})" if isinstance(part, Mapping | list | tuple) else _in_words(part)
+
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {inner(part)}" for key, part in value.items()) or "nothing"
+    if isinstance(value, list | tuple):
+        return ", ".join(inner(part) for part in value) or "nothing"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _some(labels: tuple[str, ...], most: int = 8) -> str:

@@ -20,7 +20,8 @@ from typing import cast
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import typed
-from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.notebook import default_progress
+from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
@@ -89,7 +90,7 @@ def search(
     device: DeviceProfile | str | Path | None = None,
     resume: bool = False,
     replace_existing: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> SearchResult:
     """Find, train and test the network that a budget is best spent on.
 
@@ -106,7 +107,7 @@ def search(
         device: A profile of the machine that the Model is used on, or its path; None to measure this machine.
         resume: Go on from the checkpoints in the output folder, if there are any.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
-        progress: Receives progress updates.
+        progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
 
     Raises:
         PlanningError: If a precision is unknown, nothing meets the budget (both said before any training), or nothing
@@ -115,6 +116,7 @@ def search(
         TrainingError: If the settings contradict each other, or the output cannot be written.
     """
     begun = time.monotonic()
+    progress = progress or default_progress()
     wanted = precisions_of(precisions)
     if settings.channels not in (None, RGB_CHANNELS):
         raise TrainingError(

@@ -12,7 +12,8 @@ import torch
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.arguments import typed
-from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.notebook import default_progress
+from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
@@ -58,7 +59,7 @@ def fit(
     reading: Reading = Reading(),
     resume: bool = False,
     replace_existing: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> Fit:
     """Train a classifier on labeled images, and evaluate it once on the test images.
 
@@ -70,7 +71,7 @@ def fit(
         reading: What the source does not say itself.
         resume: Go on from the checkpoint in the output folder, if there is one.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
-        progress: Receives progress updates.
+        progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
 
     Raises:
         DataError: If the images cannot be used.
@@ -78,6 +79,7 @@ def fit(
         TrainingError: If the settings contradict each other, or the output cannot be written.
     """
     begun = time.monotonic()
+    progress = progress or default_progress()
     if not isinstance(source, Dataset):
         check_source(source)
     folder = None
