@@ -76,6 +76,18 @@ def test_what_it_prints_is_what_the_models_are(
         assert {"v1@0.25-33".replace("v1", "mobilenet_v1"), "squeezenet@0.25-33", "GoogLeNet"} <= set(said)
 
 
+def test_a_page_tells_what_the_table_does(photos: Path, compared: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared, output)
+    outcome = mobilenets("compare", photos, "--models", MODELS, "-o", output, "--resume", *SMALL)
+    assert outcome.code == 0, outcome.err
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<svg") >= 2
+    assert "test top-1" in page
+    assert all(name in page for name in ("mobilenet_v1@0.25-33", "squeezenet@0.25-33"))
+
+
 def test_every_network_has_batch_norm_and_the_same_recipe(compared: Path) -> None:
     models = [load(path) for path in sorted(compared.glob("*/model.safetensors"))]
     assert len({json.dumps(model.provenance["recipe"]) for model in models}) == 1

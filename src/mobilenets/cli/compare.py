@@ -102,6 +102,10 @@ def command(
         print_json({"data": data, "networks": [one.to_json() for one in networks]})
     else:
         _print(networks)
+    from mobilenets.reports.comparison_page import COMPARISON_PAGE, write_comparison
+
+    write_comparison(networks, output / COMPARISON_PAGE, source=data)
+    progress.note(f"{output / COMPARISON_PAGE} is written")
     if plot is not None:
         from mobilenets.reports.plots import plot_comparison
 

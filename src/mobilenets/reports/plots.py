@@ -92,7 +92,7 @@ def plot_comparison(
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for what, file_name in COMPARISON_FILES.items():
-        charts, entries = [_own(networks, what)], [("own", "test top-1 with its 95 % interval")]
+        charts, entries = [own_chart(networks, what)], [("own", "test top-1 with its 95 % interval")]
         if published:
             charts.append(_published(what))
             entries += [("released", "the 16 released MobileNets"), ("published", "Tables 4, 5, 8 and 9, on ImageNet")]
@@ -101,13 +101,14 @@ def plot_comparison(
     return written
 
 
-def _own(networks: Sequence[Compared], what: str) -> Element:
+def own_chart(networks: Sequence[Compared], what: str, width: float = PANEL_WIDTH) -> Element:
+    """Test top-1 of compared networks against ``macs`` or ``parameters``."""
     points = [
         (one.size, (one.cost.macs if what == "macs" else one.cost.parameters) / 1e6, one.evaluation.top1)
         for one in networks
     ]
     intervals = [one.evaluation.top1_interval for one in networks]
-    chart = _panel(points, [share for interval in intervals for share in interval], what, "test top-1")
+    chart = _panel(points, [share for interval in intervals for share in interval], what, "test top-1", width=width)
     for (name, millions, top1), (low, high) in zip(points, intervals, strict=True):
         chart.interval(millions, low, high, "own")
         chart.dot(millions, top1, "own", title=f"{name}: {percent(top1)}")
@@ -134,14 +135,20 @@ def _published(what: str) -> Element:
 
 
 def _panel(
-    named: Sequence[Point], shares: Sequence[float], what: str, title: str, *, others: Sequence[Point] = ()
+    named: Sequence[Point],
+    shares: Sequence[float],
+    what: str,
+    title: str,
+    *,
+    others: Sequence[Point] = (),
+    width: float = PANEL_WIDTH,
 ) -> Chart:
     """Axes with the names of points."""
     low, high = around(shares, least=0.01)
     across = [millions for _, millions, _ in (*named, *others)]
     x = Axis(*around_logarithmic(across, spare=1.6), AXES[what][0], logarithmic=True)
     y = Axis(max(low, 0.0), min(high, 1.02), title, show=lambda share: f"{100 * share:g} %")
-    chart = Chart(PANEL_WIDTH, PANEL_HEIGHT, x, y)
+    chart = Chart(width, PANEL_HEIGHT, x, y)
     for name, millions, top1 in named:
         chart.label(millions, top1, name, before=_crowded(named, millions, top1, x))
     return chart

@@ -5,11 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobilenets import __version__
 from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of, write_atomically
 from mobilenets.base.progress import SILENT, Progress
@@ -33,7 +31,8 @@ from mobilenets.reports.pages import (
     usage,
 )
 from mobilenets.reports.pages.data import DataFacts, data_section
-from mobilenets.reports.pages.markup import Element, tag, to_html
+from mobilenets.reports.pages.document import colophon, html_document
+from mobilenets.reports.pages.markup import Element, tag
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
@@ -302,20 +301,7 @@ def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SI
 def document(run: Run, *, progress: Progress = SILENT) -> str:
     """The page as text."""
     title = f"{summary.network_name(run.model)} on {run.source}"
-    page = tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("title", title),
-            tag("style", resources.files("mobilenets.reports.pages").joinpath("style.css").read_text(encoding="utf-8")),
-        ),
-        tag("body", tag("main", _parts(run, progress))),
-        lang="en",
-    )
-    return f"<!DOCTYPE html>\n{to_html(page)}\n"
+    return html_document(title, _parts(run, progress))
 
 
 def _parts(run: Run, progress: Progress) -> list[Element]:
@@ -335,7 +321,7 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
         usage.usage_section(run),
         usage.reproduction_section(run),
     ]
-    return [summary.summary_section(run, costs[run.model.precision]), _contents(sections), *sections, _colophon()]
+    return [summary.summary_section(run, costs[run.model.precision]), _contents(sections), *sections, colophon()]
 
 
 def _confidence(run: Run) -> list[Element]:
@@ -379,11 +365,4 @@ def _contents(sections: list[Element]) -> Element:
         "nav",
         tag("ul", [tag("li", tag("a", part[0].text, href=f"#{part.get('id')}")) for part in sections]),
         aria_label="Contents",
-    )
-
-
-def _colophon() -> Element:
-    return tag(
-        "footer",
-        tag("p", f"Written by mobilenets {__version__}. This file is whole: it loads nothing and runs nothing."),
     )
