@@ -66,3 +66,9 @@ def test_data_free_quantization_has_no_calibration_images(place: Place) -> None:
     assert len(chosen.calibration) == 0
     assert len(chosen.evaluation) == 24
     assert not chosen.calibration_overlap
+
+
+def test_the_bundled_digits_calibrate_too() -> None:
+    chosen = choose_images(small_model(), "digits", None, 8, trains=False)
+    assert len(chosen.calibration) == 8
+    assert all(image.name.startswith("digits/") for image in chosen.calibration.images)

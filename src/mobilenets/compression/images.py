@@ -23,7 +23,7 @@ from mobilenets.data.dataset import (
     spread,
 )
 from mobilenets.data.image import FileImage, ImageSource
-from mobilenets.data.sources import images_of
+from mobilenets.data.sources import DIGITS, digits, images_of
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
@@ -76,7 +76,7 @@ def choose_images(
     Raises:
         DataError: If there are no images, or the labels are not the Model's.
     """
-    found = None if calibration is None else tuple(images_of([calibration]))
+    found = None if calibration is None else _unlabeled_images(calibration)
     if data is None:
         return _unlabeled(found or (), count)
     if isinstance(data, Dataset):
@@ -99,6 +99,12 @@ def choose_images(
     parts = given or ({name: fitted_to.part(name) for name in _PARTS} if fitted_to else {})
     trained_on = _joined(model) and fitted_to is not None
     return _labeled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)
+
+
+def _unlabeled_images(source: str | Path) -> tuple[ImageSource, ...]:
+    if str(source) == DIGITS and not Path(source).exists():
+        return tuple(image for images in digits().values() for image in images)
+    return tuple(images_of([source]))
 
 
 def _unlabeled(found: Sequence[ImageSource], count: int) -> QuantizationImages:
