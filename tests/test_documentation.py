@@ -167,7 +167,8 @@ def options_of_the_commands() -> set[str]:
         for name in COMMANDS:
             command = group.get_command(context, name)
             assert command is not None
-            for parameter in command.params:
+            below = list(command.commands.values()) if isinstance(command, click.Group) else []
+            for parameter in (one for each in (command, *below) for one in each.params):
                 found.update(parameter.opts, parameter.secondary_opts)
     return found
 

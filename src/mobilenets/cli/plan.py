@@ -110,7 +110,7 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("weights", overflow="fold")
-    for heading in ("px", "precision", "top-1 %", "ms", *_costs(published[0], result.budget)):
+    for heading in ("px", "precision", "top-1", "ms", *_costs(published[0], result.budget)):
         table.add_column(heading, justify="right", no_wrap=True)
     listed = [one for one in published if show_all or one is result.choice or one in good]
     for one in sorted(listed, key=lambda candidate: candidate.latency_ms):
@@ -125,7 +125,7 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
             *_costs(one, result.budget).values(),
             style="bold" if chosen else "" if one in good else "dim",
         )
-    console.print(f"{result.device}; {result.accuracy_of}", highlight=False)
+    console.print(f"{result.device}; {result.accuracy_of}, in %", highlight=False)
     console.print(table, width=min(console.width, WIDEST_TEXT))
     console.print()
     if more := len(published) - len(listed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import shutil
@@ -218,6 +219,7 @@ def put_weights(name: str, path: str | Path) -> Path:
             f"{known.width_multiplier:g}"
         )
     if not known.source.startswith("hub:"):
+        _check_version(known, found)
         return put_download(known.source, found, sha256=known.sha256)
     folder = _hub_folder(known.source.removeprefix("hub:"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,6 +229,16 @@ def put_weights(name: str, path: str | Path) -> Path:
         shutil.copyfile(file, folder / f".{kept}")
         (folder / f".{kept}").replace(folder / kept)
     return folder
+
+
+def _check_version(known: KnownWeights, file: Path) -> None:
+    """Raise if a file holds other weights of the publisher for the same network, and say which."""
+    if known.sha256 is None or not file.is_file():
+        return
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    for other in known_weights():
+        if other.sha256 and other.name != known.name and found.startswith(other.sha256):
+            raise FormatError(f"{file} is {other.name}, not {known.name}: its SHA-256 is {found[:16]}…")
 
 
 def weights_in(folder: str | Path) -> dict[str, Path]:
