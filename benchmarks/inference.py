@@ -1,7 +1,9 @@
-"""The engine beside OpenVINO, LiteRT, ONNX Runtime and ncnn on MobileNet V1, each at its best, in turns.
+"""The engine beside OpenVINO, LiteRT, ONNX Runtime and ncnn on MobileNets, each at its best, in turns.
 
     python benchmarks/inference.py                              six sizes, int8 and float32, 1 and 2 threads
-    python benchmarks/inference.py --sizes all                  all sixteen of the published grid
+    python benchmarks/inference.py --sizes all                  all sixteen of V1's published grid
+    python benchmarks/inference.py --sizes families             V2, V3 and V4
+    python benchmarks/inference.py --sizes mobilenet_v2@0.5-160
     python benchmarks/inference.py --sizes 1.0-224 --batch 32   images in one run
     MOBILENETS_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/inference.py --against openvino
 
@@ -28,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.support.random_models import random_int8_model, random_model
 
+from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS, PUBLISHED_WIDTHS
@@ -43,6 +46,13 @@ from mobilenets.model.preprocessing import Preprocessing
 
 TABLE = ("1.0-224", "1.0-128", "0.75-192", "0.5-160", "0.25-224", "0.25-128")
 GRID = tuple(f"{width}-{resolution}" for width in PUBLISHED_WIDTHS for resolution in PUBLISHED_RESOLUTIONS)
+FAMILIES = (
+    "mobilenet_v2@1-224",
+    "mobilenet_v3_small@1-224",
+    "mobilenet_v3_large@1-224",
+    "mobilenet_v4_conv_small@1-224",
+    "mobilenet_v4_conv_medium@1-256",
+)
 
 
 SATURATING = ("avx2", "avx512")
@@ -52,9 +62,15 @@ LARGEST_UNSATURATED = 64
 
 
 def model_of(size: str, precision: str, largest_weight: int = 127) -> Model:
-    """A MobileNet V1 with ReLU6 and random weights, those of int8 Models within plus and minus ``largest_weight``."""
-    width, resolution = size.split("-")
-    network = mobilenet_v1(width_multiplier=float(width), resolution=int(resolution), activation=Activation.RELU6)
+    """A network with random weights, those of int8 Models within plus and minus ``largest_weight``.
+
+    A size without a name is that of a MobileNet V1 with ReLU6, as in the released weights.
+    """
+    if size[0].isdigit():
+        width, resolution = size.split("-")
+        network = mobilenet_v1(width_multiplier=float(width), resolution=int(resolution), activation=Activation.RELU6)
+    else:
+        network = Specification.parse(size).network()
     rng = np.random.default_rng(0)
     if precision == "int8":
         return random_int8_model(rng, network, largest_weight=largest_weight)
@@ -83,7 +99,7 @@ def measure(model: Model, peers: list[str], threads: int, batch: int, seconds: f
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default=",".join(TABLE), help="such as 1.0-224,0.5-160; or all")
+    parser.add_argument("--sizes", default=",".join(TABLE), help="such as 1.0-224,mobilenet_v2@1-224; all; families")
     parser.add_argument("--precisions", default="int8,float32")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--against", default="openvino,litert,onnxruntime,ncnn")
@@ -94,7 +110,7 @@ def main() -> None:
     isa = chosen_instruction_set()
     largest_weight = LARGEST_UNSATURATED if isa in SATURATING and not options.full_range else 127
     print(f"{processor_name()}, {isa}; minimum/median in ms, batch {options.batch}, int8 weights to {largest_weight}")
-    sizes = GRID if options.sizes == "all" else options.sizes.split(",")
+    sizes = {"all": GRID, "families": FAMILIES}.get(options.sizes) or options.sizes.split(",")
     for size in sizes:
         for precision in options.precisions.split(","):
             model = model_of(size, precision, largest_weight)
