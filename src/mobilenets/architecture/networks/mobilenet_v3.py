@@ -103,7 +103,7 @@ def minimalistic(rows: tuple[BneckRow, ...]) -> tuple[BneckRow, ...]:
     """The rows of the minimalistic variant of a network.
 
     >>> minimalistic(TABLE_2)[3]
-    Row(kernel=3, exp_size=96, out=40, se=False, nl=<Activation.RELU: 'relu'>, s=2)
+    BneckRow(kernel=3, exp_size=96, out=40, se=False, nl=<Activation.RELU: 'relu'>, s=2)
     """
     return tuple(row._replace(kernel=3, se=False, nl=RE) for row in rows)
 

@@ -21,7 +21,7 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
         children: Texts and elements, or lists of them; None is left out.
         attributes: ``class_`` stands for ``class``, and underscores for hyphens. None and False are left out.
 
-    >>> write(tag("p", "1 < 2 & ", tag("b", "so on"), class_="x", title='"quoted"'))
+    >>> to_html(tag("p", "1 < 2 & ", tag("b", "so on"), class_="x", title='"quoted"'))
     '<p class="x" title="&quot;quoted&quot;">1 &lt; 2 &amp; <b>so on</b></p>'
     """
     element = Element(name)
