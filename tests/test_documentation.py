@@ -173,9 +173,12 @@ def options_of_the_commands() -> set[str]:
     return found
 
 
+OPTIONS_OF_PIP = {"--extra-index-url"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_that_a_page_names_are_there(page: Path) -> None:
-    known = options_of_the_commands()
+    known = options_of_the_commands() | {"--help", *OPTIONS_OF_PIP}
     for script in (ROOT / "benchmarks").glob("*.py"):
         known |= set(re.findall(r'add_argument\(\s*"(--[a-z0-9-]+)"', script.read_text(encoding="utf-8")))
     named = set(re.findall(r"(?<![\w-])--[a-z0-9][a-z0-9-]*", page.read_text(encoding="utf-8")))
