@@ -397,7 +397,7 @@ def test_a_network_of_ones_own_is_trained(colours: Path) -> None:
         ({"architecture": mobilenet_v1}, "architecture"),
         ({"architecture": 3}, "architecture"),
         ({"architecture": mobilenet_v1(), "batch_norm": True}, "a Network has the layers that it has"),
-        ({"architecture": replace(mobilenet_v1(), channels=1)}, "takes 1 channels; images have 3"),
+        ({"architecture": replace(mobilenet_v1(), channels=2)}, "takes 2 channels; images have 3, or 1 in grey"),
         ({"architecture": mobilenet_v1(width_multiplier=0.25), "width": 0.5}, "0.5"),
     ],
 )

@@ -1,4 +1,8 @@
-"""From one word to a Model: what every command and :func:`mobilenets.load` accept in the place of one."""
+"""From one word to a Model: what every command and :func:`mobilenets.load` accept in the place of one.
+
+Every prediction loads this module, and most are of a Model file: functions import readers and tables where they are
+needed.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,9 @@ import json
 from os import PathLike, fspath
 from pathlib import Path
 
-from mobilenets.architecture.catalog import CATALOG
-from mobilenets.architecture.published import WEIGHTS
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelFileError
-from mobilenets.formats.importing import import_model
-from mobilenets.formats.published import all_short_names, published_source
-from mobilenets.formats.registry import readable
-from mobilenets.formats.source import WEIGHTS_FILES
 from mobilenets.model.file import FORMAT, LARGEST_METADATA, SUFFIX
 from mobilenets.model.file import load as load_model_file
 from mobilenets.model.model import Model
@@ -26,7 +24,6 @@ MODEL_WORDS = (
 )
 """What is accepted in the place of a Model, for help and errors."""
 
-_FILE_SUFFIXES = {suffix for row, _ in readable().values() for suffix in row.suffixes}
 NEAREST = 3
 """Names that an error suggests at most."""
 
@@ -56,11 +53,20 @@ def load_model(source: Model | str | PathLike[str], *, progress: Progress = SILE
     text = fspath(source)
     path = Path(text)
     if path.exists():
-        file = next((one for name in WEIGHTS_FILES if (one := path / name).is_file()), path) if path.is_dir() else path
-        return load_model_file(file) if is_own(file) else import_model(path, progress=progress)
-    if is_remote(text):
-        return import_model(text, progress=progress)
-    raise ModelFileError(_not_found(text))
+        file = _weights_within(path) if path.is_dir() else path
+        if is_own(file):
+            return load_model_file(file)
+    elif not is_remote(text):
+        raise ModelFileError(_not_found(text))
+    from mobilenets.formats.importing import import_model
+
+    return import_model(path if path.exists() else text, progress=progress)
+
+
+def _weights_within(folder: Path) -> Path:
+    from mobilenets.formats.source import WEIGHTS_FILES
+
+    return next((file for name in WEIGHTS_FILES if (file := folder / name).is_file()), folder)
 
 
 load = load_model
@@ -69,7 +75,11 @@ load = load_model
 
 def is_remote(source: str) -> bool:
     """Whether a text names what is fetched: an address, a repository of the hub, or published weights."""
-    return "://" in source or source.startswith("hub:") or published_source(source) != source
+    if "://" in source or source.startswith("hub:"):
+        return True
+    from mobilenets.formats.published import published_source
+
+    return published_source(source) != source
 
 
 def names_a_model(source: str) -> bool:
@@ -114,13 +124,19 @@ def _has_suffix(file: Path) -> bool:
 
 
 def _not_found(text: str) -> str:
+    from mobilenets.architecture.catalog import CATALOG
+    from mobilenets.architecture.published import WEIGHTS
+    from mobilenets.formats.published import all_short_names
+    from mobilenets.formats.registry import readable
+
     name, _, _ = text.partition("@")
     if name in CATALOG:
         of_it = sorted((one for one in WEIGHTS if one.network.partition("@")[0] == name), key=lambda one: -one.top1)
         weights = list(dict.fromkeys(one.short_name for one in of_it))[:NEAREST]
         known = f"; published weights of it are {', '.join(weights)} (all: mobilenets models)" if weights else ""
         return f"{text} is an architecture, which has no weights{known}"
-    if Path(text).suffix.lower() in _FILE_SUFFIXES or Path(text).name != text:
+    suffixes = {suffix for row, _ in readable().values() for suffix in row.suffixes}
+    if Path(text).suffix.lower() in suffixes or Path(text).name != text:
         return f"{text} does not exist"
     known_names = all_short_names()
     bare = {one.partition(":")[2]: one for one in reversed(known_names)} | {one: one for one in known_names}

@@ -80,6 +80,8 @@ def fit(
     """
     begun = time.monotonic()
     progress = progress or default_progress()
+    if settings.weights is None:
+        network_for(settings, 2)  # a bad α is refused before anything is read
     if not isinstance(source, Dataset):
         check_source(source)
     folder = None
@@ -87,8 +89,6 @@ def fit(
         folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     recipe, device, precision = set_up(settings)
     start = None if settings.weights is None else _starting_model(settings, progress)
-    if start is None:
-        network_for(settings, 2)  # a bad α is refused before anything is read
     dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
     if start is not None:
