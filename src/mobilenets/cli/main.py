@@ -48,6 +48,13 @@ LESS_MEMORY = "use fewer or smaller images, a lower resolution or batch size, or
 class _Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would end with 1 and say nothing
+            sys.stdout = None  # whoever read our results has left; Python must not try to flush them again
+            ctx.exit(0)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -113,9 +120,6 @@ def main(arguments: list[str] | None = None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stdout = None  # whoever read our results has left; Python must not try to flush them again
-        sys.exit(0)
     except (MobileNetsError, OSError) as error:
         click.echo(f"error: {visible(str(error))}", err=True)
         sys.exit(1)
