@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import Progress
 from mobilenets.benchmark.benchmark import CALIBRATION_IMAGES, gather
 from mobilenets.benchmark.race import Timing, race
+from mobilenets.engine.output_ranges import with_output_ranges
 from mobilenets.engine.session import chosen_instruction_set, measured_peak
 from mobilenets.engine.timing import random_pixels
 from mobilenets.model.model import Model
@@ -73,7 +75,10 @@ def model_of(size: str, precision: str, largest_weight: int = 127) -> Model:
         network = Specification.parse(size).network()
     rng = np.random.default_rng(0)
     if precision == "int8":
-        return random_int8_model(rng, network, largest_weight=largest_weight)
+        model = random_int8_model(rng, network, largest_weight=largest_weight)
+        assert model.quantization is not None
+        unranged = replace(model, quantization=replace(model.quantization, outputs={}))
+        return with_output_ranges(unranged, random_pixels(network, CALIBRATION_IMAGES))
     return random_model(rng, network, Preprocessing())
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.errors import MissingDependencyError
+from mobilenets.errors import EngineError, MissingDependencyError
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.model.integer_weights import dequantize
@@ -131,6 +131,7 @@ def litert_model(model: Model, calibration: Pixels) -> bytes:
 
     Raises:
         MissingDependencyError: If ai-edge-quantizer is not installed.
+        EngineError: If it cannot quantize this network, as release 0.10 some of V3's.
     """
     quantizer = optional_module("ai_edge_quantizer.quantizer", "ai-edge-quantizer")
     recipe = optional_module("ai_edge_quantizer.recipe", "ai-edge-quantizer")
@@ -141,7 +142,10 @@ def litert_model(model: Model, calibration: Pixels) -> bytes:
         work = quantizer.Quantizer(str(path), recipe.static_wi8_ai8())
         images = real.preprocessing.normalize(calibration)
         ranges = work.calibrate({"serving_default": [{"input": image[None]} for image in images]})
-        return bytes(work.quantize(ranges).quantized_model)
+        try:
+            return bytes(work.quantize(ranges).quantized_model)
+        except ValueError as error:
+            raise EngineError(f"ai-edge-quantizer cannot quantize {model.network.name}: {error}") from None
 
 
 @contextmanager
