@@ -1,6 +1,7 @@
 #include "runner.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 
@@ -181,7 +182,8 @@ void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, in
     const size_t image_bytes = static_cast<size_t>(input.pixels()) * static_cast<size_t>(input.channels);
     const Images given{images, image_bytes, image_bytes * static_cast<size_t>(count)};
     const int32_t most = plan_->options().threads;
-    Team team(threads > 0 ? std::min(threads, most) : most, processors_);
+    const int32_t wanted = threads > 0 ? std::min(threads, most) : most;
+    Team team(count < wanted && choice_.alone() ? 1 : wanted, processors_);
     // Threads with images of their own never wait for each other, and read the weights once for an image, not once
     // each: that pays at every size. What is left over is shared.
     const int64_t apart = team.size() == 1 ? 0 : count / team.size() * team.size();
@@ -190,7 +192,13 @@ void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, in
         team.run(work);
         if (work.failed) throw std::bad_alloc();
     }
-    if (apart < count) run_together(team, given, {apart, count}, outputs);
+    if (apart == count) return;
+    const auto begin = std::chrono::steady_clock::now();
+    const uint32_t waits = long_waits();
+    run_together(team, given, {apart, count}, outputs);
+    if (count >= wanted) return;
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    choice_.add(team.size() == 1, taken.count() / static_cast<double>(count), long_waits() != waits);
 }
 
 // All threads on one image after the other.

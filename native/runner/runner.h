@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plan/plan.h"
+#include "team_choice.h"
 #include "thread_pool.h"
 
 namespace mobilenets {
@@ -95,6 +96,7 @@ class Runner {
 
     std::unique_ptr<Plan> plan_;
     int32_t processors_;
+    TeamChoice choice_;
     std::atomic<ContextPool*> pool_;
 };
 

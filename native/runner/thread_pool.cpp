@@ -1,10 +1,8 @@
 #include "thread_pool.h"
 
-#include <chrono>
-#include <condition_variable>
+#include <algorithm>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -23,7 +21,15 @@
 namespace mobilenets {
 namespace {
 
-constexpr auto kLinger = std::chrono::microseconds(200);
+using Clock = std::chrono::steady_clock;
+using std::chrono::microseconds;
+
+constexpr microseconds kShortestSpin{5};
+constexpr microseconds kLongestMeeting{50};  // that a thread spins for while the others of its team work
+constexpr microseconds kLongestIdle{200};     // that it spins for between two pieces of work
+
+// The first waits of a thread spin in full. One for all meetings of a thread: it is the machine that is busy or not.
+thread_local Patience meeting_patience(kLongestMeeting);
 
 void relax() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -56,54 +62,39 @@ const HomeProcessors home_processors;
 struct Job {
     TeamWork* work = nullptr;
     int threads = 1;
-    std::atomic<int> unfinished{0};
 };
 
 struct Worker {
     std::atomic<uint32_t> ticket{0};  // goes up with every job, and once more to stop
-    Job* job = nullptr;               // null stops
+    Job job;                          // without work it stops
     int index = 0;
     bool leased = false;  // guarded by the pool's mutex
-    std::mutex mutex;
-    std::condition_variable wake;
-    bool asleep = false;  // guarded by mutex
+    WaitingPlace waits_for_work;
+    std::atomic<uint32_t> done{0};  // the ticket of the last job done
+    WaitingPlace waited_for;
     std::thread thread;
 
-    void give(Job* next, int thread_index) {
+    void give(const Job& next, int thread_index) {
         job = next;
         index = thread_index;
-        bool sleeping;
-        {
-            const std::lock_guard<std::mutex> lock(mutex);
-            ticket.fetch_add(1, std::memory_order_release);
-            sleeping = asleep;
-        }
-        if (sleeping) wake.notify_one();
+        ticket.fetch_add(1);
+        waits_for_work.wake();
     }
 
-    void wait_beyond(uint32_t seen) {
-        const auto end = std::chrono::steady_clock::now() + kLinger;
-        do {
-            for (int turn = 0; turn < 64; ++turn) {
-                if (ticket.load(std::memory_order_acquire) != seen) return;
-                relax();
-            }
-        } while (std::chrono::steady_clock::now() < end);
-        std::unique_lock<std::mutex> lock(mutex);
-        asleep = true;
-        wake.wait(lock, [&] { return ticket.load(std::memory_order_acquire) != seen; });
-        asleep = false;
+    void finish() {
+        waited_for.wait(meeting_patience, [&] { return done.load() == ticket.load(); });
     }
 
     void live() {
         home_processors.move_here();
+        Patience patience(kLongestIdle);
         for (uint32_t seen = 0;;) {
-            wait_beyond(seen);
-            seen = ticket.load(std::memory_order_acquire);
-            Job* current = job;
-            if (current == nullptr) return;
-            current->work->run(index, current->threads);
-            current->unfinished.fetch_sub(1, std::memory_order_release);
+            waits_for_work.wait(patience, [&] { return ticket.load() != seen; });
+            seen = ticket.load();
+            if (job.work == nullptr) return;
+            job.work->run(index, job.threads);
+            done.store(seen);
+            waited_for.wake();
         }
     }
 };
@@ -136,37 +127,67 @@ Pool& pool() {
 
 }  // namespace
 
-void Spin::wait() {
-    // A wait of some ten microseconds means that the other thread has lost its core, perhaps to this one.
-    if (++turns_ > 320 && turns_ % 16 == 0) {
-        std::this_thread::yield();
-    } else if (turns_ > 64) {  // a pause takes longer than most waits
-        relax();
+void Patience::learn(std::chrono::nanoseconds waited) {
+    if (waited > 2 * longest_) {  // waking up is part of the wait
+        spin_ = std::max<std::chrono::nanoseconds>(kShortestSpin, spin_ / 2);
+        ++long_waits_;
+    } else {
+        spin_ = std::min(longest_, 2 * spin_);
     }
+}
+
+template <typename Done>
+void WaitingPlace::wait(Patience& patience, Done done) {
+    constexpr int kTurns = 64;
+    for (int turn = 0; turn < kTurns; ++turn)  // a pause takes longer than most waits
+        if (done()) return;
+    const auto begin = Clock::now();
+    auto waited = Clock::duration::zero();
+    while (waited < patience.spin()) {
+        for (int turn = 0; turn < kTurns / 4; ++turn) {
+            if (done()) return;
+            relax();
+        }
+        waited = Clock::now() - begin;
+    }
+    {
+        std::unique_lock<std::mutex> lock(mutex_);
+        asleep_.fetch_add(1);
+        changed_.wait(lock, done);
+        asleep_.fetch_sub(1);
+    }
+    patience.learn(Clock::now() - begin);
+}
+
+void WaitingPlace::wake_sleepers() {
+    { const std::lock_guard<std::mutex> lock(mutex_); }  // whoever counts as asleep is, or has seen the change
+    changed_.notify_all();
 }
 
 void Barrier::set_size(int size) {
     size_ = size;
-    for (Count& count : counts_) count.value.store(0, std::memory_order_relaxed);
-    arrived_.value.store(0, std::memory_order_relaxed);
+    for (Count& count : counts_) count.value.store(0);
+    arrived_.value.store(0);
 }
 
 void Barrier::meet(int thread) {
     if (size_ == 1) return;
     if (size_ <= kFew) {
         const uint32_t mine = counts_[thread].value.load(std::memory_order_relaxed) + 1;
-        counts_[thread].value.store(mine, std::memory_order_release);
+        counts_[thread].value.store(mine);
+        place_.wake();
         for (int other = 0; other < size_; ++other)
-            for (Spin spin; counts_[other].value.load(std::memory_order_acquire) < mine;) spin.wait();
+            place_.wait(meeting_patience, [&] { return counts_[other].value.load() >= mine; });
         return;
     }
-    const uint32_t generation = generation_.value.load(std::memory_order_acquire);
-    if (arrived_.value.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(size_)) {
-        arrived_.value.store(0, std::memory_order_relaxed);
-        generation_.value.store(generation + 1, std::memory_order_release);
+    const uint32_t generation = generation_.value.load();
+    if (arrived_.value.fetch_add(1) + 1 == static_cast<uint32_t>(size_)) {
+        arrived_.value.store(0);
+        generation_.value.store(generation + 1);
+        place_.wake();
         return;
     }
-    for (Spin spin; generation_.value.load(std::memory_order_acquire) == generation;) spin.wait();
+    place_.wait(meeting_patience, [&] { return generation_.value.load() != generation; });
 }
 
 Team::Team(int wanted, int processors) {
@@ -206,10 +227,13 @@ void Team::run(TeamWork& work) {
     Job job;
     job.work = &work;
     job.threads = size_;
-    job.unfinished.store(size_ - 1, std::memory_order_relaxed);
-    for (int i = 1; i < size_; ++i) static_cast<Worker*>(workers_[i])->give(&job, i);
+    for (int i = 1; i < size_; ++i) static_cast<Worker*>(workers_[i])->give(job, i);
     work.run(0, size_);
-    for (Spin spin; job.unfinished.load(std::memory_order_acquire) != 0;) spin.wait();
+    for (int i = 1; i < size_; ++i) static_cast<Worker*>(workers_[i])->finish();
+}
+
+uint32_t long_waits() {
+    return meeting_patience.long_waits();
 }
 
 void stop_threads() {
@@ -221,7 +245,7 @@ void stop_threads() {
             kept.push_back(std::move(worker));
             continue;
         }
-        worker->give(nullptr, 0);
+        worker->give(Job(), 0);
         worker->thread.join();
     }
     shared.workers.swap(kept);

@@ -2,20 +2,51 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 
 namespace mobilenets {
 
-// Tells the processor that this is a spin loop; gives the core away when the wait is long (somebody else is on it).
-class Spin {
+// How long one thread spins before it sleeps. Most waits are microseconds, and waking a thread takes longer than that;
+// but a thread that spins beside other busy processes takes the core that the one it waits for needs. So after a wait
+// that no spin would have lasted through the next one spins for half as long, and after a short one for twice as long.
+class Patience {
   public:
-    void wait();
+    explicit Patience(std::chrono::nanoseconds longest) : longest_(longest), spin_(longest) {}
+
+    std::chrono::nanoseconds spin() const { return spin_; }
+    uint32_t long_waits() const { return long_waits_; }
+    void learn(std::chrono::nanoseconds waited);
 
   private:
-    uint32_t turns_ = 0;
+    std::chrono::nanoseconds longest_, spin_;
+    uint32_t long_waits_ = 0;
 };
 
-// Meeting point of the threads of one run. Spinning is right here: the work between two meetings is microseconds.
+// Where threads wait until others have changed something. What they wait for is read and changed with sequential
+// consistency, so that either the waiting thread sees the change, or the changing one sees that it sleeps.
+class alignas(64) WaitingPlace {
+  public:
+    // Returns when `done` says so. It is asked under a lock at times and must not wait itself.
+    template <typename Done>
+    void wait(Patience& patience, Done done);
+
+    // To be called after each change.
+    void wake() {
+        if (asleep_.load() != 0) wake_sleepers();
+    }
+
+  private:
+    void wake_sleepers();
+
+    std::atomic<int> asleep_{0};
+    std::mutex mutex_;
+    std::condition_variable changed_;
+};
+
+// Meeting point of the threads of one run.
 // Every thread counts its meetings in a cache line of its own and reads those of the others, so that a meeting costs
 // one transfer between two cores; large teams count in one place instead.
 class Barrier {
@@ -32,6 +63,7 @@ class Barrier {
     int size_ = 1;
     Count counts_[kFew];
     Count arrived_, generation_;
+    WaitingPlace place_;
 };
 
 // Something that a team does: called once on every thread of the team, thread 0 being the caller's own.
@@ -44,8 +76,8 @@ class TeamWork {
 };
 
 // A lease on some of the shared threads. Takes as many as are free, up to `wanted` together with the calling thread and
-// up to `processors` in the whole process; maybe none, in which case the caller works alone. An idle thread waits
-// 0.2 ms for the next piece of work and then sleeps.
+// up to `processors` in the whole process; maybe none, in which case the caller works alone. An idle thread spins for
+// at most 0.2 ms and then sleeps.
 class Team {
   public:
     Team(int wanted, int processors);
@@ -64,6 +96,9 @@ class Team {
     void* workers_[kLargest];
     uint32_t fork_generation_;
 };
+
+// Counts the waits of the calling thread for others of its teams that no spin would have lasted through.
+uint32_t long_waits();
 
 // Ends all shared threads; they are started again when they are needed.
 void stop_threads();

@@ -1,13 +1,16 @@
 // Several runners in several threads at once, with teams of many sizes, against one thread alone. Meant to be run under
-// ThreadSanitizer, which finds what the comparison of results cannot.
+// ThreadSanitizer, which finds what the comparison of results cannot. Then how threads wait, and when one runs alone.
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "runner/runner.h"
+#include "runner/team_choice.h"
 
 namespace {
 
@@ -105,6 +108,67 @@ std::unique_ptr<Runner> make_runner(Type type, int32_t threads, int32_t processo
     return std::make_unique<Runner>(std::move(plan), processors);
 }
 
+int failed(const char* what) {
+    std::printf("FAILED: %s\n", what);
+    return 1;
+}
+
+// A thread that another keeps waiting for 0.3 s, at a meeting or for the end of its work, uses little processor time.
+int try_waiting() {
+    struct Late final : TeamWork {
+        Barrier barrier;
+        bool meeting = false;
+        void run(int thread, int threads) override {
+            if (threads == 1) return;
+            if (thread == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+            if (meeting) barrier.meet(thread);
+        }
+    };
+    int failures = 0;
+    for (const bool meeting : {false, true}) {
+        Late work;
+        work.meeting = meeting;
+        Team team(2, 2);
+        if (team.size() != 2) return failed("a team of two");
+        work.barrier.set_size(2);
+        const std::clock_t before = std::clock();
+        team.run(work);
+        const double seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+        if (seconds > 0.1) failures += failed(meeting ? "a thread spins at a meeting" : "a thread spins for the end");
+    }
+    return failures;
+}
+
+// Gives a choice `count` images of both kinds, as it asks for them.
+int images_alone(TeamChoice& choice, int count, double team_seconds, double alone_seconds, bool waited) {
+    int alone_images = 0;
+    for (int i = 0; i < count; ++i) {
+        const bool alone = choice.alone();
+        alone_images += alone;
+        choice.add(alone, alone ? alone_seconds : team_seconds, !alone && waited);
+    }
+    return alone_images;
+}
+
+int try_choice() {
+    int failures = 0;
+    TeamChoice calm;
+    if (images_alone(calm, 10000, 0.002, 0.001, false) != 0) failures += failed("a team that never waits runs");
+    calm.add(false, 0.1, true);
+    if (images_alone(calm, 10000, 0.001, 0.002, false) != 0) failures += failed("one wait says nothing");
+
+    TeamChoice busy;
+    const int alone = images_alone(busy, 10000, 0.003, 0.001, true);
+    if (alone < 9000) failures += failed("one thread runs where it is faster");
+    if (alone == 10000) failures += failed("the team is tried again");
+    images_alone(busy, 1000, 0.001, 0.002, false);
+    if (images_alone(busy, 1000, 0.001, 0.002, false) != 0) failures += failed("the team comes back in calm");
+
+    TeamChoice slow;
+    if (images_alone(slow, 10000, 0.01, 0.015, true) > 300) failures += failed("a faster team is asked ever more seldom");
+    return failures;
+}
+
 }  // namespace
 
 int main() {
@@ -133,6 +197,8 @@ int main() {
         }
         for (std::thread& caller : callers) caller.join();
     }
+    failures += try_waiting();
+    failures += try_choice();
     stop_threads();
     std::printf("%d differences\n", failures.load());
     return failures ? 1 : 0;
