@@ -24,7 +24,15 @@ must read well without a traceback.
 
 
 class MobileNetsError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error raised on purpose by this package.
+
+    >>> import mobilenets
+    >>> try:
+    ...     mobilenets.load("kat.safetensors")
+    ... except MobileNetsError as error:
+    ...     print(error)
+    kat.safetensors does not exist
+    """
 
 
 class ArchitectureError(MobileNetsError):

@@ -2,6 +2,9 @@
 
 The dictionary is written out by hand: what the catalog holds can be read here, and nothing registers itself by
 being imported. Tests build, cost, run, save and load everything in it.
+
+>>> CATALOG["mobilenet_v2"](width_multiplier=0.5, resolution=96, classes=10).summary
+'mobilenet_v2, width 0.5, 96×96'
 """
 
 from __future__ import annotations
@@ -61,6 +64,9 @@ CATALOG: dict[str, Architecture] = {
     "googlenet": googlenet,
     "squeezenet": squeezenet,
 }
+"""Every architecture by name: a function of ``width_multiplier`` (α), ``resolution`` (pixels, one side or height and
+width), ``classes`` and ``batch_norm`` that gives a :class:`~mobilenets.architecture.network.Network`, or raises
+``ArchitectureError`` where it has none of that size."""
 
 
 def architecture(name: str) -> Architecture:

@@ -35,6 +35,20 @@ class Network:
 
     Raises:
         ArchitectureError: If names repeat, a layer reads what does not exist yet, or shapes do not meet.
+
+    >>> from mobilenets.architecture.layers import Convolution, Linear
+    >>> layers = (
+    ...     Convolution("filters", ("input",), out_channels=4, kernel=3, stride=2),
+    ...     GlobalAveragePool("pool", ("filters",)),
+    ...     Linear("classifier", ("pool",), out_features=2),
+    ... )
+    >>> network = Network("tiny", 33, 33, layers, outputs=("classifier",))
+    >>> str(network.shapes["filters"]), network.parameter_shapes()["classifier.weight"]
+    ('4×16×16', (2, 4))
+    >>> Network("tiny", 33, 33, layers[1:], outputs=("classifier",))
+    Traceback (most recent call last):
+    ...
+    mobilenets.errors.ArchitectureError: pool reads 'filters', which no earlier layer makes
     """
 
     name: str
@@ -122,7 +136,11 @@ class Network:
         return layer.activation is not Activation.NONE or layer.batch_norm is not None
 
     def input_shapes(self, layer: Layer) -> tuple[Shape, ...]:
-        """Shapes of what a layer of this network reads."""
+        """Shapes of what a layer reads.
+
+        Args:
+            layer: A layer of this network.
+        """
         return tuple(self.shapes[source] for source in layer.inputs)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -100,7 +100,14 @@ class Predictor:
         return (ran if isinstance(ran, DataError) else self._decode(*ran, top) for _, ran in ran_many)
 
     def outputs_many(self, images: Iterable[ImageSource]) -> Iterator[tuple[ImageSource, Outputs | DataError]]:
-        """Each image with the network's outputs, in order, or with the error that says why there are none."""
+        """Run the network on many images, in order, on all cores.
+
+        Args:
+            images: The images; each is decoded when it is needed.
+
+        Returns:
+            Each image with the network's outputs, or with the error that says why there are none.
+        """
         for image, ran in self._run_many(images, image_source):
             yield image, ran if isinstance(ran, DataError) else ran[0]
 
@@ -144,6 +151,15 @@ class Classifier(Predictor):
     Raises:
         ModelFileError: If the file cannot be read.
         EngineError: If the Model cannot be run, or is no classifier.
+
+    >>> from mobilenets import Classification, Model, mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> parameters = {name: np.zeros(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> parameters["classifier.bias"] = np.array([0, 2], np.float32)
+    >>> classifier = Classifier(Model(network, parameters, Classification(("cat", "dog"))))
+    >>> prediction = classifier.predict(np.zeros((480, 640, 3), np.uint8))
+    >>> prediction.label, round(prediction.probability, 3)
+    ('dog', 0.881)
     """
 
     @typed(EngineError)
@@ -161,6 +177,9 @@ class Classifier(Predictor):
                 :func:`~mobilenets.data.array_image.image_of_array` takes.
             top: Number of labels, at least 1.
             channel_order: Of an array: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
+
+        Returns:
+            The labels with their probabilities, likeliest first; fewer than ``top`` where there are fewer classes.
 
         Raises:
             InputTypeError: If the image is none of these; it is a TypeError and a DataError.

@@ -117,6 +117,14 @@ class Session:
         ModelFileError: If the file cannot be read.
         EngineError: If the number of threads makes no sense, ``MOBILENETS_ISA`` names an instruction set that is not
             to be had, or the engine cannot take the Model.
+
+    >>> from mobilenets import Classification, mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> parameters = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> session = Session(Model(network, parameters, Classification(("cat", "dog"))), threads=1)
+    >>> logits = session.run(np.zeros((4, 32, 32, 3), np.uint8))
+    >>> logits.shape, logits.dtype
+    ((4, 2), dtype('float32'))
     """
 
     @typed(EngineError)
@@ -166,7 +174,14 @@ class Session:
         return self.outputs(pixels, threads=threads)[self.model.network.outputs[0]]
 
     def outputs(self, pixels: npt.NDArray[Any], *, threads: int | None = None) -> dict[str, Logits]:
-        """All of the network's outputs by name: (N, C) where one is 1×1, else (N, C, H, W).
+        """All of the network's outputs.
+
+        Args:
+            pixels: As for :meth:`run`.
+            threads: As for :meth:`run`.
+
+        Returns:
+            By name of the layer that makes it, each output as float32: (N, C) where it is 1×1, else (N, C, H, W).
 
         Raises:
             EngineError: If the pixels are not uint8 (N, height, width, 3), or the number of threads makes no sense.

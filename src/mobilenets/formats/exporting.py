@@ -104,6 +104,9 @@ def export(
         options: What the format can be asked for, such as ``half=True`` or ``example=True``: the fields of its
             :class:`~mobilenets.formats.format.Options`, and flags of ``mobilenets export``.
 
+    Returns:
+        The files, their size in bytes, and how the outputs compare with the Model's.
+
     Raises:
         FormatError: If the format or an option is unknown, the format cannot hold the Model, or the file's outputs are
             not the Model's; what was at the path before is then still there.

@@ -39,6 +39,9 @@ def load_model(source: Model | str | PathLike[str], *, progress: Progress = SILE
         progress: Receives progress updates of downloads, and a note where the preprocessing of foreign weights is
             assumed.
 
+    Returns:
+        A float32 or int8 Model.
+
     Raises:
         ModelFileError: If nothing has that name, or it is a damaged Model file.
         FormatError: If it is of no format that is read, or the weights are neither in the cache nor to be fetched.

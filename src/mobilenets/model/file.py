@@ -99,11 +99,25 @@ def check_model_path(path: str | PathLike[str]) -> None:
 def save(model: Model, path: str | PathLike[str]) -> None:
     """Write a Model file atomically.
 
+    Args:
+        model: float32 or int8.
+        path: Of the file, ``.safetensors`` by custom. Its folder must exist; a file that is there is replaced.
+
     Raises:
         ModelFileError: If the path has the suffix of another kind of file, such as ``.tflite``.
         ModelError: If :func:`load` would refuse the task, the provenance holds what JSON cannot, or weights are
             declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
+
+    >>> import tempfile
+    >>> from mobilenets import mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> parameters = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> model = Model(network, parameters, Classification(("cat", "dog")))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, Path(folder) / "pets.safetensors")
+    ...     load(Path(folder) / "pets.safetensors").labels
+    ('cat', 'dog')
     """
     check_model_path(path)
     write_atomically(fspath(path), _serialized(model))

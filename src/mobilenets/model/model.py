@@ -49,6 +49,19 @@ class Model:
     Raises:
         ModelError: If a tensor is missing, unknown, or not of the type and shape that the network needs, or the network
             cannot do the task.
+
+    >>> from mobilenets import mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> parameters = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> model = Model(network, parameters, Classification(("cat", "dog")))
+    >>> model
+    Model(mobilenet_v1, width 0.25, 32×32, float32, 876 kB, image classifier over 2 classes)
+    >>> model.parameters["block1.depthwise.weight"].shape
+    (8, 1, 3, 3)
+    >>> Model(network, parameters, Classification(("cat", "dog", "bird")))
+    Traceback (most recent call last):
+    ...
+    mobilenets.errors.ModelError: 3 labels for a network of 2 classes
     """
 
     network: Network
@@ -115,7 +128,14 @@ class Model:
         return sum(tensor.nbytes for tensor in self.parameters.values())
 
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Model:
-        """The same Model with other parameters, and so without statistics of subnets."""
+        """The same Model with other parameters, and so without statistics of subnets.
+
+        Args:
+            parameters: Tensors by name, all of them.
+
+        Raises:
+            ModelError: If one is missing, unknown, or of another type or shape.
+        """
         return replace(self, parameters=parameters, subnets={})
 
 

@@ -68,6 +68,17 @@ class Preprocessing:
         crop_fraction: Share of the largest centred box that is kept, by side.
         interpolation: Filter of the resize.
         channels: 3, or 1 for a network of grey images: 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601).
+
+    Raises:
+        ModelError: If a number is not finite, a standard deviation is not above 0, the crop fraction is not above 0 and
+            at most 1, or the channels are neither 1 nor 3.
+
+    >>> preprocessing = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    >>> pixels = preprocessing.apply(Image.new("RGB", (640, 480), "white"), 224, 224)
+    >>> pixels.shape, pixels.dtype
+    ((224, 224, 3), dtype('uint8'))
+    >>> [round(float(value), 2) for value in preprocessing.normalize(pixels)[0, 0]]
+    [2.25, 2.43, 2.64]
     """
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -98,6 +109,9 @@ class Preprocessing:
             size: The image's (width, height).
             height: Input height of the network.
             width: Input width of the network.
+
+        >>> Preprocessing(crop_fraction=1.0).box((640, 480), 224, 224)
+        (80.0, 0.0, 560.0, 480.0)
         """
         image_width, image_height = size
         box_width, box_height = float(image_width), float(image_height)
@@ -131,7 +145,14 @@ class Preprocessing:
         return np.asarray(resized, dtype=np.uint8).reshape(height, width, self.channels)
 
     def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """What the network sees: (pixel / 255 − mean) / std, channels last, float32."""
+        """What the network sees: (pixel / 255 − mean) / std.
+
+        Args:
+            pixels: From 0 to 255, of any shape whose last axis is the channels.
+
+        Returns:
+            float32, of the same shape.
+        """
         scale, offset = pixel_scale_and_offset(self, pixels.shape[-1])
         return pixels.astype(np.float32) * scale + offset
 
@@ -142,7 +163,10 @@ class Preprocessing:
 
     @staticmethod
     def decode(data: object) -> Preprocessing:
-        """What :meth:`encode` wrote.
+        """Read what :meth:`encode` wrote.
+
+        Args:
+            data: JSON values.
 
         Raises:
             ModelError: If a field is missing, unknown or out of range.

@@ -35,10 +35,23 @@ def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *,
         resolution: Side of the square input, in pixels.
         pixels: uint8 (N, resolution, resolution, 3), some hundred training images prepared as for evaluation.
 
+    Returns:
+        A float32 Model with the supernet's task and preprocessing.
+
     Raises:
         ModelError: If the Model is int8, the width is below the smallest that was trained, or neither statistics
             nor pixels are there.
         ArchitectureError: If the network cannot have that width or resolution.
+
+    Source: Yu and Huang 2019, arXiv:1903.05134 (the statistics are measured after training, for each width).
+
+    >>> from mobilenets import Classification, mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.5, resolution=64, classes=2)
+    >>> parameters = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> supernet = Model(network, parameters, Classification(("cat", "dog")))
+    >>> images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
+    >>> extract_subnet(supernet, 0.25, 32, pixels=images).network.summary
+    'mobilenet_v1, width 0.25, 32×32'
     """
     narrowest = min((width for width, _ in supernet.subnets), default=None)
     if narrowest is not None and width_multiplier < narrowest:

@@ -235,8 +235,26 @@ def report(
         The file that was written.
 
     Raises:
-        DataError: If the folder holds no finished run, or ``data`` holds other images than those of the run.
+        DataError: If the folder holds no finished run, its figures are damaged, ``data`` holds other images than those
+            of the run, or more than a tenth of the test images are broken by now.
+        ModelFileError: If the Model cannot be read.
+        EngineError: If the engine cannot run it.
         OSError: If the file cannot be written.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from mobilenets import Settings, fit
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for label, color in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+    ...         Path(folder, "images", label).mkdir(parents=True)
+    ...         for number in range(20):
+    ...             shade = tuple(value + number for value in color)
+    ...             Image.new("RGB", (32, 32), shade).save(Path(folder, "images", label, f"{number}.png"))
+    ...     settings = Settings(width=0.25, resolution=32, epochs=1)
+    ...     _ = fit(f"{folder}/images", f"{folder}/run", settings)
+    ...     page = report(f"{folder}/run")
+    ...     page.name, "<html" in page.read_text(encoding="utf-8")
+    ('report.html', True)
     """
     path = Path(run) / REPORT_FILE if output is None else Path(output)
     if output is not None:

@@ -120,6 +120,14 @@ class Budget:
     Raises:
         PlanningError: If a limit is no number above zero and finite (:func:`parse_latency` and its like read texts),
             or the accuracy is more than 1.
+
+    >>> budget = Budget(max_latency_ms=5, max_file_bytes=500_000)
+    >>> str(budget), budget.empty
+    ('at most 5 ms and 500 kB of file', False)
+    >>> Budget(min_accuracy=90)
+    Traceback (most recent call last):
+    ...
+    mobilenets.errors.PlanningError: min_accuracy is a share of at most 1, not 90
     """
 
     max_latency_ms: float | None = None
@@ -142,7 +150,11 @@ class Budget:
         return all(getattr(self, field.name) is None for field in fields(self))
 
     def excess(self, candidate: Candidate) -> float:
-        """Largest ratio of a candidate's cost to its limit: at most 1 where it meets all limits."""
+        """Largest ratio of a candidate's cost to its limit: at most 1 where it meets all limits.
+
+        Args:
+            candidate: A network with what it costs.
+        """
         costs = (
             (candidate.latency_ms, self.max_latency_ms),
             (candidate.file_bytes, self.max_file_bytes),
@@ -152,7 +164,11 @@ class Budget:
         return max((cost / limit for cost, limit in costs if limit is not None), default=0.0)
 
     def meets(self, candidate: Candidate) -> bool:
-        """Whether a candidate costs no more than the limits, whatever its accuracy."""
+        """Whether a candidate costs no more than the limits, whatever its accuracy.
+
+        Args:
+            candidate: A network with what it costs.
+        """
         return self.excess(candidate) <= 1
 
     def __str__(self) -> str:

@@ -130,6 +130,10 @@ def plan(
             cover the candidates, the Model is not a supernet, or the machine is too busy to measure several threads.
         DataError: If the images cannot be read, or are not those that the supernet was trained on.
         ModelFileError: If the supernet cannot be read.
+
+    >>> found = plan(Budget(max_macs=30_000_000), family="mobilenet_v1", precisions="int8")
+    >>> found.choice.macs <= 30_000_000, found.choice in found.frontier
+    (True, True)
     """
     precisions = precisions_of(precisions)
     if supernet is None and (data is not None or sizes):

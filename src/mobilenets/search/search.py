@@ -109,11 +109,33 @@ def search(
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
         progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
 
+    Returns:
+        The Model, its metrics on the test images, every candidate and why one was chosen.
+
     Raises:
         PlanningError: If a precision is unknown, nothing meets the budget (both said before any training), or nothing
             reaches the accuracy.
         DataError: If the images cannot be used, or a class has too few to choose by.
+        ArchitectureError: If the architecture is unknown, or the width or resolution is out of range.
         TrainingError: If the settings contradict each other, or the output cannot be written.
+
+    Sources: Yu and Huang 2019, arXiv:1903.05134 (the supernet); Cai et al. 2020, arXiv:1908.09791 (one supernet for
+    many budgets).
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> def draw(folder):
+    ...     for label, color in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+    ...         Path(folder, label).mkdir()
+    ...         for number in range(30):
+    ...             shade = tuple(value + number for value in color)
+    ...             Image.new("RGB", (32, 32), shade).save(Path(folder, label, f"{number}.png"))
+    >>> small, fast = Settings(width=0.25, resolution=32, epochs=1), Budget(max_macs=2_000_000)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw(folder)
+    ...     result = search(folder, None, fast, small, precisions="float32")
+    >>> str(result.search.choice), result.search.choice.macs
+    ('α 0.25 at 32 px, float32', 832640)
     """
     begun = time.monotonic()
     progress = progress or default_progress()

@@ -282,7 +282,14 @@ class Classification:
 
     @staticmethod
     def numbered(network: Network) -> Classification:
-        """Classification for a network whose classes have no names: their numbers are their labels."""
+        """Classification for a network whose classes have no names: their numbers are their labels.
+
+        Args:
+            network: Its first output holds one logit per class.
+
+        Raises:
+            ModelError: If that output is a map.
+        """
         return Classification(numbered_labels(class_count(network)))
 
     @property
@@ -307,6 +314,9 @@ class Classification:
 
     def check(self, network: Network) -> None:
         """Raise if a network is no classifier over these labels.
+
+        Args:
+            network: The network.
 
         Raises:
             ModelError: If the first output is a map, or the number of labels is not the number of classes.
@@ -354,7 +364,12 @@ class Classification:
         return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped), bins)
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
-        """Compare the likeliest classes and the logits; the difference is the largest of all outputs."""
+        """Compare the likeliest classes and the logits; the difference is the largest of all outputs.
+
+        Args:
+            outputs: Outputs of the changed Model, the logits (N, classes) first.
+            expected: Outputs of the original for the same images.
+        """
         found, wanted = logits_of(outputs), logits_of(expected)
         same = best_class(found) == best_class(wanted)
         error = np.square(found.astype(np.float64) - wanted).sum()
@@ -374,7 +389,10 @@ class Classification:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Classification:
-        """What :meth:`encode` wrote.
+        """Read what :meth:`encode` wrote.
+
+        Args:
+            data: JSON values.
 
         Raises:
             ModelError: If it is something else.

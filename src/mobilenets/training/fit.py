@@ -73,10 +73,31 @@ def fit(
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
         progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
 
+    Returns:
+        The float32 Model of the best epoch, its metrics on the test images, and the figures of every epoch.
+
     Raises:
         DataError: If the images cannot be used.
-        ArchitectureError: If the width or resolution is out of range.
+        ArchitectureError: If the architecture is unknown, or the width or resolution is out of range.
+        ModelFileError: If the weights to start from do not exist or cannot be read.
+        FormatError: If they are published under no such name, or cannot be fetched.
         TrainingError: If the settings contradict each other, or the output cannot be written.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> def draw(folder):
+    ...     for label, color in (("red", (200, 40, 40)), ("blue", (40, 40, 200))):
+    ...         Path(folder, label).mkdir()
+    ...         for number in range(20):
+    ...             shade = tuple(value + number for value in color)
+    ...             Image.new("RGB", (32, 32), shade).save(Path(folder, label, f"{number}.png"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw(folder)
+    ...     result = fit(folder, settings=Settings(width=0.25, resolution=32, epochs=1))
+    >>> result.model.summary
+    'mobilenet_v1, width 0.25, 32×32, float32, 876 kB, image classifier over 2 classes'
+    >>> result.evaluation.images, len(result.history)
+    (4, 1)
     """
     begun = time.monotonic()
     progress = progress or default_progress()

@@ -76,6 +76,9 @@ def quantize(
         EngineError: If the engine cannot run the Model.
         MissingDependencyError: If something is to be trained and PyTorch is not installed.
 
+    Sources: Jacob et al. 2018, arXiv:1712.05877 (int8 arithmetic, training); Nagel et al. 2019, arXiv:1906.04721
+    (data-free); Nagel et al. 2020, arXiv:2004.10568 (rounding of weights).
+
     >>> import numpy as np
     >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     >>> from mobilenets.tasks.classification import Classification

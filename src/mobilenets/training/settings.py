@@ -66,6 +66,13 @@ class Settings:
 
     Raises:
         TrainingError: If ``flip`` is unknown, or a number is out of range. :func:`set_up` checks the other words.
+
+    >>> Settings("mobilenet_v1@0.25-96", epochs=20).epochs
+    20
+    >>> Settings(epochs=0)
+    Traceback (most recent call last):
+    ...
+    mobilenets.errors.TrainingError: epochs must be at least 1, not 0
     """
 
     architecture: str | Network = "mobilenet_v1"

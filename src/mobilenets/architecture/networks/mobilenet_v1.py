@@ -77,8 +77,13 @@ def mobilenet_v1(
         batch_norm: After every layer but the last, or None for biases instead.
         name: Name of the resulting Network.
 
+    Returns:
+        A Network that reads RGB and gives one logit a class.
+
     Raises:
         ArchitectureError: If α, the resolution or the number of classes is out of range.
+
+    Source: Howard et al. 2017, arXiv:1704.04861, Table 1 and section 3.
 
     >>> network = mobilenet_v1(width_multiplier=0.5, resolution=160, classes=10)
     >>> network.layers[0].out_channels, str(network.shapes["block13.pointwise"])
