@@ -190,6 +190,7 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
     Raises:
         DataError: If the source does not exist, is of no known form, could be read in several ways, or holds fewer than
             two classes.
+        MissingDependencyError: If the source is ``"digits"`` and scikit-learn is not installed.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -276,6 +277,7 @@ def load_dataset(
     Raises:
         DataError: As :func:`load_collection`, or if a class has too few images to be split, or more than a tenth of
             all images cannot be read.
+        MissingDependencyError: If the source is ``"digits"`` and scikit-learn is not installed.
 
     >>> dataset = load_dataset("digits")
     >>> dataset

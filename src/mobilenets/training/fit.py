@@ -82,6 +82,7 @@ def fit(
         ModelFileError: If the weights to start from do not exist or cannot be read.
         FormatError: If they are published under no such name, or cannot be fetched.
         TrainingError: If the settings contradict each other, or the output cannot be written.
+        MissingDependencyError: If the source is ``"digits"`` and scikit-learn is not installed.
 
     >>> import tempfile
     >>> from PIL import Image
