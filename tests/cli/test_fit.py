@@ -138,7 +138,7 @@ def test_fit_within_a_budget(colours: Path, tmp_path: Path, mobilenets: RunComma
     output = tmp_path / "out"
     outcome = mobilenets("fit", str(folder), "-o", str(output), *BUDGET, "--max-latency", "1s", "--precision", "int8")
     assert outcome.code == 0, outcome.err
-    assert "α 0.25 at 32 px, int8: of 1 networks with at most 1000 ms it is the most accurate" in outcome.out
+    assert "α 0.25 at 32 px, int8: of 1 network with at most 1000 ms it is the most accurate" in outcome.out
     assert "ms measured, " in outcome.out
     assert {path.name for path in output.iterdir()} >= {
         "model.safetensors",

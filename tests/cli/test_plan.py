@@ -54,6 +54,20 @@ def test_what_a_budget_limits_is_shown(
     assert max(map(len, outcome.out.splitlines())) <= 80
 
 
+def test_a_limit_on_memory_alone_measures_no_latency(mobilenets: RunCommand, tmp_path: Path) -> None:
+    outcome = mobilenets("plan", "--max-memory", "300kB", "--plot", tmp_path / "plan.svg")
+    assert outcome.code == 0, outcome.err
+    assert "activations" in outcome.out
+    assert " ms " not in outcome.out
+    assert "measur" not in outcome.out + outcome.err
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    drawn = (tmp_path / "plan.svg").read_text(encoding="utf-8")
+    assert "kB of activations" in drawn
+    assert "ms for one image" not in drawn
+    data = json.loads(mobilenets("plan", "--max-memory", "300kB", "--json").out)
+    assert (data["device"], data["compared_by"], data["choice"]["latency_ms"]) == (None, "memory_bytes", None)
+
+
 def test_the_plan_as_json(mobilenets: RunCommand, device: Path) -> None:
     data = json.loads(mobilenets("plan", "--family", "mobilenet_v3", "--device", device, "--json").out)
     assert data["choice"]["weights"].startswith(("timm:", "keras:"))

@@ -65,9 +65,9 @@ def test_a_choice_is_explained_by_the_budget() -> None:
         "little"
     )
     assert explain([one], Budget(max_latency_ms=2), one) == (
-        "of 1 networks with at most 2 ms it is the most accurate on the validation images"
+        "of 1 network with at most 2 ms it is the most accurate on the validation images"
     )
-    assert explain([one], Budget(min_accuracy=0.9), one) == "of 1 networks it is the quickest that reaches 90.0 %"
+    assert explain([one], Budget(min_accuracy=0.9), one) == "of 1 network it is the quickest that reaches 90.0 %"
     assert explain([one], Budget(max_macs=2_000_000, min_accuracy=0.9), one) == (
-        "of 1 networks with at most 2 M Mult-Adds it is the quickest that reaches 90.0 %"
+        "of 1 network with at most 2 M Mult-Adds it is the quickest that reaches 90.0 %"
     )

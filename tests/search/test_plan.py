@@ -8,7 +8,7 @@ from tests.support.profiles import published_profile, quadratic_profile
 from mobilenets.errors import PlanningError
 from mobilenets.formats.known_weights import known_weights
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import PublishedCandidate, published_networks
+from mobilenets.search.candidates import CostKind, PublishedCandidate, published_networks
 from mobilenets.search.plan import PlanResult, plan, weights_within
 from mobilenets.search.profile import DeviceProfile
 
@@ -67,7 +67,7 @@ def test_the_head_of_few_classes_is_smaller(device: DeviceProfile) -> None:
     few = published(plan(device=device, family="mobilenet_v4_conv_small", precisions="int8", classes=5))
     for one, other in zip(many, few, strict=True):
         assert one.file_bytes - other.file_bytes == pytest.approx(995 * (1280 + 8), rel=0.01)
-        assert other.latency_ms < one.latency_ms
+        assert other.cost("latency_ms") < one.cost("latency_ms")
     limit = Budget(max_file_bytes=min(one.file_bytes for one in few) + 1000)
     assert plan(limit, device=device, family="mobilenet_v4_conv_small", classes=5).choice in few
     with pytest.raises(PlanningError, match="nothing meets the budget; the nearest is timm:mobilenetv4_conv_small_050"):
@@ -82,6 +82,25 @@ def test_a_profile_of_v1_alone_still_plans_and_says_how_much_it_lacks() -> None:
     assert result.to_json()["not_in_profile"] == result.left_out
     with pytest.raises(PlanningError, match="measured mobilenet_v1; mobilenet_v2 is of another architecture"):
         plan(device=quadratic_profile(), family="mobilenet_v2")
+
+
+@pytest.mark.parametrize(
+    ("budget", "by"),
+    [
+        (Budget(max_memory_bytes=300_000), "memory_bytes"),
+        (Budget(max_file_bytes=1_000_000), "file_bytes"),
+        (Budget(max_macs=50_000_000), "macs"),
+        (Budget(max_macs=50_000_000, max_file_bytes=1_000_000), "file_bytes"),
+    ],
+)
+def test_limits_that_are_computed_need_no_latency(budget: Budget, by: CostKind) -> None:
+    result = plan(budget)
+    assert {one.latency_ms for one in result.candidates} == {None}
+    assert (result.device, result.steadiness, result.compared_by) == (None, None, by)
+    assert len(result.candidates) == 2 * len(published_networks())
+    assert result.choice in result.frontier
+    assert result.choice.accuracy == max(one.accuracy for one in result.candidates if budget.meets(one))
+    assert budget.meets(result.choice)
 
 
 def test_weights_within_a_budget(device: DeviceProfile) -> None:

@@ -23,6 +23,7 @@ from mobilenets.errors import DataError, PlanningError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.subnet import extract_subnet
+from mobilenets.reports.run_report import report_run
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, search_resolutions
 from mobilenets.search.finishing import finish
@@ -70,8 +71,8 @@ def test_what_meets_the_budget_is_chosen_from_subnets_of_one_network(fitted: tup
     record = result.search
     assert (record.widest, record.largest) == (0.25, 40)  # nothing of width 0.375 is affordable
     assert {(one.width_multiplier, one.resolution) for one in record.candidates} == {(0.25, 32), (0.25, 40)}
-    assert record.choice.latency_ms <= 0.012
-    assert record.choice.accuracy == max(one.accuracy for one in record.candidates if one.latency_ms <= 0.012)
+    assert record.choice.cost("latency_ms") <= 0.012
+    assert record.choice.accuracy == max(one.accuracy for one in record.candidates if one.cost("latency_ms") <= 0.012)
     assert record.reason == ("of 2 networks with at most 0.012 ms it is the most accurate on the validation images")
     assert (record.validation_images, record.latency) == (9, None)  # another machine's latency is not measured here
     assert result.model.network.height == record.choice.resolution
@@ -178,7 +179,7 @@ def test_a_choice_is_finished_by_functions_of_values() -> None:
     assert asked == [one, other]
     assert (finished.choice, finished.model, finished.validation_top1) == (other, model, 0.85)
     assert [phase.name for phase in finished.phases] == ["fine-tune", "fine-tune"]
-    assert finished.reason.startswith("of 1 networks with at most 2 ms")
+    assert finished.reason.startswith("of 1 network with at most 2 ms")
     alone = finish([one], budget, fine_tune, refuse)
     assert (alone.choice, alone.model, alone.fine_tuned.model) == (one, lost.model, model)
     assert "top-1 falls by 85.00 points" in str(alone.refusal)
@@ -200,6 +201,23 @@ def test_a_subnet_that_fine_tuning_makes_no_better_is_kept_and_recorded_as_its_s
     assert [phase["best_epoch"] for phase in metrics["phases"] if phase["epochs"]] == [3, 0]
     assert (result.best_epoch, metrics["best_epoch"], result.model.provenance["best_epoch"]) == (-1, 0, 0)
     assert metrics["validation_top1"] == choice.accuracy
+
+
+def test_limits_that_are_computed_need_no_latency(images: Path, tmp_path: Path) -> None:
+    budget = Budget(max_memory_bytes=60_000, max_file_bytes=2_000_000)
+    result = search(images, tmp_path / "run", budget, replace(SMALL, width=0.25, epochs=1))
+    record = result.search
+    assert {one.latency_ms for one in record.candidates} == {None}
+    assert (record.device, record.latency) == (None, None)
+    assert record.choice.memory_bytes <= 60_000
+    assert {one.precision for one in record.candidates} == {"float32", "int8"}
+    assert not (tmp_path / "run" / "device.json").exists()
+    assert SearchRecord.from_json(json.loads((tmp_path / "run" / "metrics.json").read_text())["search"]) == record
+    page = report_run(result, tmp_path / "run").read_text(encoding="utf-8")
+    assert "The budget does not limit latency, so none was measured." in page
+    assert "kB of activations" in page
+    assert "60000B" in page, "the command that repeats the run"
+    assert "<span>--threads</span>" not in page
 
 
 # What is refused before any training ----------------------------------------------------------------------------------

@@ -297,7 +297,7 @@ def _print(result: Fit, output: Path) -> None:
     )
     if (leak := result.dataset.duplicates.leak("test")) is not None:
         click.echo(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
-    others = [] if found is None else [SUPERNET_FILE, PROFILE_FILE]
+    others = [] if found is None else [SUPERNET_FILE, *([] if found.device is None else [PROFILE_FILE])]
     if result.float_model is not None:
         others.insert(0, FLOAT_FILE)
     written = ", ".join([str(output / MODEL_FILE), *others, METRICS_FILE])
@@ -309,6 +309,9 @@ def _print_search(search: SearchRecord) -> None:
     click.echo(f"{choice}: {search.reason}")
     cost = f"{choice.macs / 1e6:.1f} M Mult-Adds, {choice.memory_bytes / 1e3:,.0f} kB of activations"
     latency = search.latency
+    if search.device is None:
+        click.echo(cost)
+        return
     if latency is None:
         click.echo(f"{choice.latency_ms:.3g} ms expected on {search.device.name}; {cost}")
         return

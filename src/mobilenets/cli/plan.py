@@ -110,10 +110,10 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("weights", overflow="fold")
-    for heading in ("px", "precision", "top-1", "ms", *_costs(published[0], result.budget)):
+    for heading in ("px", "precision", "top-1", *_costs(published[0], result.budget)):
         table.add_column(heading, justify="right", no_wrap=True)
     listed = [one for one in published if show_all or one is result.choice or one in good]
-    for one in sorted(listed, key=lambda candidate: candidate.latency_ms):
+    for one in sorted(listed, key=lambda candidate: candidate.cost(result.compared_by)):
         chosen = one is result.choice
         table.add_row(
             "→" if chosen else "·" if one in result.frontier else " ",
@@ -121,11 +121,10 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
             str(one.resolution),
             one.precision,
             f"{'~' if one.float32_accuracy else ''}{100 * one.accuracy:.1f}",
-            f"{one.latency_ms:.3f}",
             *_costs(one, result.budget).values(),
             style="bold" if chosen else "" if one in good else "dim",
         )
-    console.print(f"{result.device}; {result.accuracy_of}, in %", highlight=False)
+    console.print(f"{_where(result)}{result.accuracy_of}, in %", highlight=False)
     console.print(table, width=min(console.width, WIDEST_TEXT))
     console.print()
     if more := len(published) - len(listed):
@@ -136,9 +135,15 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
     _print_choice(result)
 
 
+def _where(result: PlanResult) -> str:
+    """The processor that latencies hold for, where there are any, before what the accuracies are."""
+    return "" if result.device is None else f"{result.device}; "
+
+
 def _costs(one: PublishedCandidate, budget: Budget) -> dict[str, str]:
-    """The size of the file, and what else a budget limits."""
-    costs = {"file": f"{one.file_bytes / 1e6:.2f} MB"}
+    """The latency, where it takes part in the choice, the size of the file, and what else a budget limits."""
+    costs = {} if one.latency_ms is None else {"ms": f"{one.latency_ms:.3f}"}
+    costs["file"] = f"{one.file_bytes / 1e6:.2f} MB"
     if budget.max_macs is not None:
         costs["Mult-Adds"] = f"{one.macs / 1e6:.3g} M"
     if budget.max_memory_bytes is not None:
@@ -168,23 +173,24 @@ def _print(result: PlanResult) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("network")
-    for heading in ("top-1 %", "ms", "Mult-Adds", "file", "activations"):
+    timed = result.device is not None
+    for heading in ("top-1 %", *(["ms"] if timed else []), "Mult-Adds", "file", "activations"):
         table.add_column(heading, justify="right")
     best = result.frontier
-    for one in sorted(result.candidates, key=lambda candidate: candidate.latency_ms):
+    for one in sorted(result.candidates, key=lambda candidate: candidate.cost(result.compared_by)):
         mark = "→" if one is result.choice else "·" if one in best else " "
         style = "bold" if one is result.choice else "" if result.budget.meets(one) else "dim"
         table.add_row(
             mark,
             str(one),
             f"{100 * one.accuracy:.1f}",
-            f"{one.latency_ms:.3f}",
+            *([f"{one.latency_ms:.3f}"] if timed else []),
             f"{one.macs / 1e6:.3g} M",
             f"{one.file_bytes / 1e6:.2f} MB",
             f"{one.memory_bytes / 1e3:,.0f} kB",
             style=style,
         )
-    console.print(f"{result.device}; {result.accuracy_of}")
+    console.print(f"{_where(result)}{result.accuracy_of}", highlight=False)
     console.print(table)
     if result.steadiness is not None and result.steadiness.warning is not None:
         console.print(f"\nmeasured while {result.steadiness.warning}", highlight=False)

@@ -51,7 +51,7 @@ class Compared(Protocol):
 
 
 def plot_plan(result: PlanResult, path: str | Path) -> None:
-    """Draw accuracy against latency of everything that a plan could choose, with the frontier and the choice.
+    """Draw accuracy against cost of everything that a plan could choose, with the frontier and the choice.
 
     Args:
         result: Of :func:`mobilenets.search.plan.plan`.
@@ -66,7 +66,7 @@ def plot_plan(result: PlanResult, path: str | Path) -> None:
     write_svg(
         Path(path),
         [chart],
-        title=f"{result.device}, {threads}; {result.accuracy_of}",
+        title=result.accuracy_of if result.device is None else f"{result.device}, {threads}; {result.accuracy_of}",
         entries=[*((name, name) for name in present), ("chosen", f"{result.choice}: {result.reason}")],
     )
 

@@ -6,10 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import assert_never
 
 from mobilenets.base.arguments import is_number
 from mobilenets.errors import PlanningError
-from mobilenets.search.candidates import Candidate
+from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
 
 _SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3}
 _BYTES = {
@@ -149,19 +150,36 @@ class Budget:
         """Whether nothing is limited."""
         return all(getattr(self, field.name) is None for field in fields(self))
 
+    @property
+    def needs_latency(self) -> bool:
+        """Whether latencies take part in the choice: as a limit, or where the quickest or the knee is asked for.
+
+        >>> Budget(max_latency_ms=5).needs_latency, Budget(max_memory_bytes=100_000).needs_latency
+        (True, False)
+        """
+        return self.max_latency_ms is not None or self.min_accuracy is not None or self.empty
+
+    def limit(self, kind: CostKind) -> float | None:
+        """The limit on one of the costs; None where there is none."""
+        match kind:
+            case "latency_ms":
+                return self.max_latency_ms
+            case "memory_bytes":
+                return self.max_memory_bytes
+            case "file_bytes":
+                return self.max_file_bytes
+            case "macs":
+                return self.max_macs
+        assert_never(kind)
+
     def excess(self, candidate: Candidate) -> float:
         """Largest ratio of a candidate's cost to its limit: at most 1 where it meets all limits.
 
         Args:
             candidate: A network with what it costs.
         """
-        costs = (
-            (candidate.latency_ms, self.max_latency_ms),
-            (candidate.file_bytes, self.max_file_bytes),
-            (candidate.macs, self.max_macs),
-            (candidate.memory_bytes, self.max_memory_bytes),
-        )
-        return max((cost / limit for cost, limit in costs if limit is not None), default=0.0)
+        limits = {kind: limit for kind in COST_KINDS if (limit := self.limit(kind)) is not None}
+        return max((candidate.cost(kind) / limit for kind, limit in limits.items()), default=0.0)
 
     def meets(self, candidate: Candidate) -> bool:
         """Whether a candidate costs no more than the limits, whatever its accuracy.
@@ -200,8 +218,9 @@ def affordable(candidates: Sequence[Candidate], budget: Budget) -> list[Candidat
     found = [candidate for candidate in candidates if budget.meets(candidate)]
     if not found:
         nearest = min(candidates, key=budget.excess)
+        latency = "" if nearest.latency_ms is None else f"{nearest.latency_ms:.3g} ms, "
         raise PlanningError(
-            f"nothing meets the budget; the nearest is {nearest}: {nearest.latency_ms:.3g} ms, "
+            f"nothing meets the budget; the nearest is {nearest}: {latency}"
             f"{nearest.file_bytes / 1e3:,.0f} kB, {nearest.macs / 1e6:.1f} M Mult-Adds, "
             f"{nearest.memory_bytes / 1e3:,.0f} kB of activations"
         )

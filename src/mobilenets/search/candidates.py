@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Literal, assert_never, get_args
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
@@ -22,6 +23,9 @@ from mobilenets.model.folding import folded_network
 from mobilenets.model.model import parameter_types
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile, check_precision, precisions_of
 
+CostKind = Literal["latency_ms", "memory_bytes", "file_bytes", "macs"]
+"""A cost of a :class:`Candidate`, by the name of its attribute."""
+COST_KINDS: tuple[CostKind, ...] = get_args(CostKind)
 IMAGENET_CLASSES = 1000
 SEVENTHS = (7, 6, 5, 4)
 """Resolutions of a search, in sevenths of the largest: the proportions of the published 224, 192, 160 and 128."""
@@ -41,7 +45,7 @@ class Candidate:
         resolution: Side of the square input, in pixels.
         precision: ``float32`` or ``int8``.
         accuracy: Top-1 as a share of 1: measured, or published. 0 where it is not known yet.
-        latency_ms: Milliseconds for one image.
+        latency_ms: Milliseconds for one image; None where they take no part in the choice, and were not measured.
         file_bytes: Size of the Model file.
         macs: Mult-Adds for one image.
         memory_bytes: Peak activation memory.
@@ -51,7 +55,7 @@ class Candidate:
     resolution: int
     precision: str
     accuracy: float
-    latency_ms: float
+    latency_ms: float | None
     file_bytes: int
     macs: int
     memory_bytes: int
@@ -63,6 +67,25 @@ class Candidate:
     def label(self) -> str:
         """The network without its precision, for a plot."""
         return f"α {self.width_multiplier:g}, {self.resolution} px"
+
+    def cost(self, kind: CostKind) -> float:
+        """One of the costs.
+
+        Raises:
+            PlanningError: If it is the latency, and was not measured.
+        """
+        match kind:
+            case "latency_ms":
+                if self.latency_ms is None:
+                    raise PlanningError(f"the latency of {self} was not measured")
+                return self.latency_ms
+            case "memory_bytes":
+                return self.memory_bytes
+            case "file_bytes":
+                return self.file_bytes
+            case "macs":
+                return self.macs
+        assert_never(kind)
 
 
 # Which networks -------------------------------------------------------------------------------------------------------
@@ -146,14 +169,14 @@ def networks_of_sizes(
 # What they cost -------------------------------------------------------------------------------------------------------
 
 
-def candidate_of(network: Network, precision: str, *, accuracy: float, latency_ms: float) -> Candidate:
+def candidate_of(network: Network, precision: str, *, accuracy: float, latency_ms: float | None) -> Candidate:
     """Describe a network by its computed costs, before it is a Model.
 
     Args:
         network: With its batch norms, if it has any.
         precision: ``float32`` or ``int8``.
         accuracy: Top-1 as a share of 1.
-        latency_ms: Milliseconds for one image.
+        latency_ms: Milliseconds for one image; None where they were not measured.
 
     Raises:
         PlanningError: If the precision is unknown.
@@ -173,13 +196,13 @@ def candidate_of(network: Network, precision: str, *, accuracy: float, latency_m
 
 
 def predicted_candidates(
-    networks: Sequence[Network], profile: DeviceProfile, *, precisions: str | Sequence[str], threads: int
+    networks: Sequence[Network], profile: DeviceProfile | None, *, precisions: str | Sequence[str], threads: int
 ) -> tuple[Candidate, ...]:
     """Networks with the latencies of a device and the size that their Model files will have; their accuracy is 0.
 
     Args:
         networks: Of the architecture that the profile measured.
-        profile: Latencies of the device.
+        profile: Latencies of the device; None where they take no part in the choice.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
 
@@ -192,7 +215,7 @@ def predicted_candidates(
     """
 
     def predicted(network: Network, precision: str) -> Candidate:
-        latency_ms = profile.latency_of(network, precision, threads)
+        latency_ms = None if profile is None else profile.latency_of(network, precision, threads)
         bare = candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
         return replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
 
@@ -289,7 +312,7 @@ def published_networks(family: str | None = None) -> list[Specification]:
 
 def candidates_with_weights(
     networks: Sequence[Specification],
-    profile: DeviceProfile,
+    profile: DeviceProfile | None,
     *,
     precisions: str | Sequence[str],
     threads: int,
@@ -299,7 +322,8 @@ def candidates_with_weights(
 
     Args:
         networks: Of :func:`published_networks`.
-        profile: Latencies of the device; what it does not cover is left out.
+        profile: Latencies of the device; what it does not cover is left out. None where they take no part in the
+            choice.
         precisions: ``float32``, ``int8`` or both. Accuracies in int8 are printed for V1 only; of the others those of
             the float32 weights are taken.
         threads: Threads that share one image.
@@ -315,14 +339,14 @@ def candidates_with_weights(
     for named in networks:
         network = named.network(classes=classes)
         for precision in precisions_of(precisions):
-            if not profile.covers(network, precision, threads):
+            if profile is not None and not profile.covers(network, precision, threads):
                 continue
             best = max(weights[named], key=partial(_printed_accuracy, precision))
             bare = candidate_of(
                 network,
                 precision,
                 accuracy=_printed_accuracy(precision, best) / 100,
-                latency_ms=profile.latency_of(network, precision, threads),
+                latency_ms=None if profile is None else profile.latency_of(network, precision, threads),
             )
             unknown = precision == "int8" and best.int8_top1 is None
             found.append(

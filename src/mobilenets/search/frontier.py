@@ -1,19 +1,35 @@
-"""The frontier of accuracy against latency, its knee, and the choice within a budget."""
+"""The frontier of accuracy against latency or another cost, its knee, and the choice within a budget."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from mobilenets.base.text import plural
 from mobilenets.errors import PlanningError
 from mobilenets.search.budget import Budget, affordable
-from mobilenets.search.candidates import Candidate
+from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
 
 
-def frontier(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The Pareto set: candidates that no other beats in both latency and accuracy, quickest first."""
+def compared_by(candidates: Sequence[Candidate], budget: Budget) -> CostKind:
+    """The cost that candidates are compared by: latency where it is known, else the first that the budget limits."""
+    if all(one.latency_ms is not None for one in candidates):
+        return "latency_ms"
+    return next((kind for kind in COST_KINDS if kind != "latency_ms" and budget.limit(kind) is not None), "macs")
+
+
+def frontier(candidates: Sequence[Candidate], by: CostKind = "latency_ms") -> list[Candidate]:
+    """The Pareto set: candidates that no other beats in both a cost and accuracy, the cheapest first.
+
+    Args:
+        candidates: To compare.
+        by: The cost, such as that of :func:`compared_by`.
+
+    Raises:
+        PlanningError: If it is the latency, and was not measured.
+    """
     best: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda one: (one.latency_ms, -one.accuracy)):
+    for candidate in sorted(candidates, key=lambda one: (one.cost(by), -one.accuracy)):
         if not best or candidate.accuracy > best[-1].accuracy:
             best.append(candidate)
     return best
@@ -33,11 +49,12 @@ def knee(candidates: Sequence[Candidate]) -> Candidate:
     if not curve:
         raise PlanningError("there is nothing to choose from")
     first, last = curve[0], curve[-1]
-    time = math.log(last.latency_ms / first.latency_ms) or 1.0
+    least = first.cost("latency_ms")
+    time = math.log(last.cost("latency_ms") / least) or 1.0
     gain = (last.accuracy - first.accuracy) or 1.0
 
     def height(candidate: Candidate) -> float:
-        across = math.log(candidate.latency_ms / first.latency_ms) / time
+        across = math.log(candidate.cost("latency_ms") / least) / time
         return (candidate.accuracy - first.accuracy) / gain - across
 
     return max(curve, key=lambda candidate: (height(candidate), candidate.accuracy))
@@ -46,8 +63,8 @@ def knee(candidates: Sequence[Candidate]) -> Candidate:
 def choose(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
     """Choose the candidate that a budget is best spent on.
 
-    The most accurate that meets the limits, the quicker of two equals; with ``min_accuracy`` the quickest that reaches
-    it; without any limit the knee of the frontier (see :func:`knee`).
+    The most accurate that meets the limits, the quicker of two equals (or the cheaper, where latencies are not known);
+    with ``min_accuracy`` the quickest that reaches it; without any limit the knee of the frontier (see :func:`knee`).
 
     Raises:
         PlanningError: If none meets the budget; the message names the nearest.
@@ -61,10 +78,12 @@ def choose(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
                 f"nothing within the budget reaches {100 * budget.min_accuracy:.1f} %; "
                 f"the best is {best} with {100 * best.accuracy:.1f} %"
             )
-        return min(good, key=lambda candidate: (candidate.latency_ms, candidate.macs))
+        by = compared_by(good, budget)
+        return min(good, key=lambda candidate: (candidate.cost(by), candidate.macs))
     if budget.empty:
         return knee(candidates)
-    return max(within, key=lambda candidate: (candidate.accuracy, -candidate.latency_ms))
+    by = compared_by(within, budget)
+    return max(within, key=lambda candidate: (candidate.accuracy, -candidate.cost(by)))
 
 
 def explain_knee(candidates: Sequence[Candidate], choice: Candidate) -> str:
@@ -76,10 +95,10 @@ def explain_knee(candidates: Sequence[Candidate], choice: Candidate) -> str:
 
 def explain(candidates: Sequence[Candidate], budget: Budget, choice: Candidate) -> str:
     """Why :func:`choose` took one of some candidates, in one sentence."""
-    count = sum(budget.meets(one) for one in candidates)
+    networks = plural(sum(budget.meets(one) for one in candidates), "network")
     if budget.empty:
-        return f"no budget was given, and of {count} networks it is {explain_knee(candidates, choice)}"
+        return f"no budget was given, and of {networks} it is {explain_knee(candidates, choice)}"
     if budget.min_accuracy is not None:
         limited = "" if str(budget) == "no limit" else f" with {budget}"
-        return f"of {count} networks{limited} it is the quickest that reaches {100 * budget.min_accuracy:.1f} %"
-    return f"of {count} networks with {budget} it is the most accurate on the validation images"
+        return f"of {networks}{limited} it is the quickest that reaches {100 * budget.min_accuracy:.1f} %"
+    return f"of {networks} with {budget} it is the most accurate on the validation images"

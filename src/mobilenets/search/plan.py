@@ -26,12 +26,13 @@ from mobilenets.search.budget import Budget, affordable
 from mobilenets.search.candidates import (
     IMAGENET_CLASSES,
     Candidate,
+    CostKind,
     PublishedCandidate,
     candidate_of,
     candidates_with_weights,
     published_networks,
 )
-from mobilenets.search.frontier import choose, explain_knee, frontier
+from mobilenets.search.frontier import choose, compared_by, explain_knee, frontier
 from mobilenets.search.measuring import measure_profile, synthetic_model
 from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.supernet import CostFunction, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
@@ -50,7 +51,7 @@ class PlanResult:
         budget: The limits, and the accuracy to reach.
         candidates: Everything that there is to choose from.
         choice: The candidate to take; one of them.
-        device: Name of the processor that the latencies hold for.
+        device: Name of the processor that the latencies hold for; None where they take no part in the choice.
         threads: Threads that share one image.
         accuracy_of: What the accuracies are, for a caption.
         steadiness: What was in the way when the latencies were measured; None where a profile does not say.
@@ -60,16 +61,21 @@ class PlanResult:
     budget: Budget
     candidates: tuple[Candidate, ...]
     choice: Candidate
-    device: str
+    device: str | None
     threads: int
     accuracy_of: str
     steadiness: Steadiness | None = None
     left_out: int = 0
 
     @property
+    def compared_by(self) -> CostKind:
+        """The cost that candidates are compared by: latency, or what is limited where latencies take no part."""
+        return compared_by(self.candidates, self.budget)
+
+    @property
     def frontier(self) -> list[Candidate]:
-        """The candidates that no other beats in both latency and accuracy, quickest first."""
-        return frontier(self.candidates)
+        """The candidates that no other beats in both that cost and accuracy, the cheapest first."""
+        return frontier(self.candidates, self.compared_by)
 
     @property
     def reason(self) -> str:
@@ -84,6 +90,7 @@ class PlanResult:
         return {
             "device": self.device,
             "accuracy": self.accuracy_of,
+            "compared_by": self.compared_by,
             "steadiness": None if self.steadiness is None else self.steadiness.to_json(),
             "candidates": [{**asdict(one), "on_frontier": one in best} for one in self.candidates],
             "choice": asdict(self.choice),
@@ -119,7 +126,8 @@ def plan(
         classes: Of the published networks, in place of ImageNet's, for what they cost.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
-        device: A device profile, or the path of one; None to measure this machine.
+        device: A device profile, or the path of one; None to measure this machine, where latencies take part in the
+            choice: where one is limited, the quickest is asked for by ``min_accuracy``, or nothing is limited.
         progress: Receives progress updates.
 
     Returns:
@@ -143,12 +151,13 @@ def plan(
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     if supernet is None:
         networks = published_networks(family)
-        profile = profile or _measured_networks(networks, budget, precisions, threads, classes, progress)
-        steadiness = profile.steadiness
+        if profile is None and budget.needs_latency:
+            profile = _measured_networks(networks, budget, precisions, threads, classes, progress)
+        steadiness = None if profile is None else profile.steadiness
         how: dict[str, Any] = {"precisions": precisions, "threads": threads}
         candidates: list[Candidate] = [*candidates_with_weights(networks, profile, classes=classes, **how)]
         left_out = len(networks) * len(precisions) - len(candidates)
-        if not candidates:
+        if not candidates and profile is not None:
             for one in networks:
                 profile.latency_of(one.network(classes=classes), precisions[0], threads)  # says what is missing
         accuracy_of = "top-1 as published for ImageNet"
@@ -160,7 +169,8 @@ def plan(
             model, dataset, sizes, precisions, budget, threads, profile, progress
         )
         accuracy_of = f"top-1 on {len(dataset.validation)} validation images of {dataset.source}"
-    name = processor_name() if profile is None else profile.device
+    measured_here = processor_name() if budget.needs_latency else None
+    name = measured_here if profile is None else profile.device
     choice = choose(candidates, budget)
     return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness, left_out)
 
@@ -228,7 +238,7 @@ def weights_within(
         named = [Specification(one.architecture, one.width_multiplier, one.resolution) for one in found]
     else:
         costs = {
-            one: [candidate_of(one.network(), precision, accuracy=0.0, latency_ms=0.0) for precision in PRECISIONS]
+            one: [candidate_of(one.network(), precision, accuracy=0.0, latency_ms=None) for precision in PRECISIONS]
             for one in named
         }
         affordable([one for found in costs.values() for one in found], budget)
@@ -282,7 +292,8 @@ def subnet_candidates(
         precisions: ``float32``, ``int8`` or both.
         budget: Limits of the choice.
         threads: Threads that share one image.
-        profile: Latencies of another device; None to measure here, all subnets side by side.
+        profile: Latencies of another device; None to measure here, all subnets side by side, where latencies take part
+            in the choice.
         progress: Receives progress updates.
 
     Raises:
@@ -335,8 +346,8 @@ def _subnet_candidates(
     models = {size: subnet.model for size, subnet in subnets.items()}
     cost, steadiness = (
         _measured_cost(models, precisions, threads, progress)
-        if profile is None
-        else (_predicted_cost(models, profile, threads), profile.steadiness)
+        if profile is None and budget.needs_latency
+        else (_predicted_cost(models, profile, threads), None if profile is None else profile.steadiness)
     )
     found = candidates_in_precisions(subnets, precisions, cost, images, budget, every=bool(sizes), progress=progress)
     return [replace(candidate, file_bytes=file_bytes(model)) for candidate, model in found], steadiness
@@ -362,12 +373,12 @@ def _measured_cost(
     return cost, times.steadiness
 
 
-def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile, threads: int) -> CostFunction:
-    """Read from the profile of another device."""
+def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile | None, threads: int) -> CostFunction:
+    """Read from the profile of another device; without one, where latencies take no part, they are left unknown."""
 
     def cost(width: float, side: int, precision: str) -> Candidate:
         network = models[width, side].network
-        latency_ms = profile.latency_of(network, precision, threads)
+        latency_ms = None if profile is None else profile.latency_of(network, precision, threads)
         return candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
 
     return cost

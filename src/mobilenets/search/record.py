@@ -53,7 +53,7 @@ class SearchRecord:
 
     Attributes:
         budget: What it may cost and must reach.
-        device: Where the latencies hold.
+        device: Where the latencies hold; None where they took no part in the choice, and were not measured.
         candidates: Everything that was evaluated: subnets of the supernet, in every precision that was allowed, with
             their accuracy on the validation images before any of them was fine-tuned.
         choice: The candidate that was chosen.
@@ -64,7 +64,7 @@ class SearchRecord:
     """
 
     budget: Budget
-    device: LatencySource
+    device: LatencySource | None
     candidates: tuple[Candidate, ...]
     choice: Candidate
     reason: str
@@ -72,7 +72,7 @@ class SearchRecord:
     widest: float
     largest: int
     latency: MeasuredLatency | None = field(default=None)
-    """Of the finished Model; None where the latencies are another machine's."""
+    """Of the finished Model; None where the latencies are another machine's, or took no part in the choice."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values, which :meth:`from_json` reads back."""
@@ -89,7 +89,7 @@ class SearchRecord:
             plain = {one.name: data[one.name] for one in fields(SearchRecord)}
             plain |= {
                 "budget": Budget(**data["budget"]),
-                "device": LatencySource(**data["device"]),
+                "device": None if data["device"] is None else LatencySource(**data["device"]),
                 "candidates": tuple(Candidate(**one) for one in data["candidates"]),
                 "choice": Candidate(**data["choice"]),
                 "latency": None if data["latency"] is None else MeasuredLatency(**data["latency"]),

@@ -1,7 +1,7 @@
 """From labeled images and a budget to the Model that meets it: the whole of ``mobilenets fit --max-latency 5ms``.
 
-Every step is a function from values to values: measure a device (:mod:`mobilenets.search.profile`), predict what every
-size costs (:mod:`mobilenets.search.candidates`), train one supernet, no wider and no larger than the budget can use
+Every step is a function from values to values: measure a device (:mod:`mobilenets.search.profile`; not where only
+sizes, memory or Mult-Adds are limited, which are computed), predict what every size costs (:mod:`mobilenets.search.candidates`), train one supernet, no wider and no larger than the budget can use
 (:mod:`mobilenets.training.supernet`), evaluate its subnets on the validation images
 (:mod:`mobilenets.search.supernet`), choose one (:mod:`mobilenets.search.frontier`), fine-tune it, quantize it if it was
 chosen in int8, and test it once.
@@ -104,7 +104,8 @@ def search(
         reading: What the source does not say itself.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image when the Model is used.
-        device: A profile of the machine that the Model is used on, or its path; None to measure this machine.
+        device: A profile of the machine that the Model is used on, or its path; None to measure this machine, where
+            latencies take part in the choice.
         resume: Go on from the checkpoints in the output folder, if there are any.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
         progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
@@ -251,12 +252,12 @@ class Costs:
     """What every size costs, before any of them has an accuracy.
 
     Attributes:
-        profile: The latencies.
+        profile: The latencies; None where they take no part in the choice.
         candidates: Every size in every precision; their accuracy is 0.
         usable: Those that meet the limits of the budget.
     """
 
-    profile: DeviceProfile
+    profile: DeviceProfile | None
     candidates: tuple[Candidate, ...]
     usable: tuple[Candidate, ...]
 
@@ -267,14 +268,15 @@ def predict_costs(request: SearchRequest) -> Costs:
     Raises:
         PlanningError: If the profile does not cover the sizes, or none meets the budget.
     """
-    profile = request.device or _measured_profile(request)
+    profile = request.device or (_measured_profile(request) if request.budget.needs_latency else None)
     training, classes = request.training, len(request.dataset.labels)
     networks = networks_of_sizes(request.architecture, training.widths, training.resolutions, classes=classes)
     candidates = predicted_candidates(networks, profile, precisions=request.precisions, threads=request.threads)
     usable = affordable(candidates, request.budget)
     if request.folder is not None:
         request.folder.mkdir(parents=True, exist_ok=True)
-        profile.save(request.folder / PROFILE_FILE)
+        if profile is not None:
+            profile.save(request.folder / PROFILE_FILE)
     return Costs(profile, candidates, tuple(usable))
 
 
@@ -371,10 +373,11 @@ def _test(request: SearchRequest, finished: Finished) -> tuple[ClassificationMet
         request.dataset.test, model.preprocessing, network.height, network.width, progress=request.progress
     )
     evaluation = cast("ClassificationMetrics", evaluate_prepared(model, prepared))  # of a Model that was fitted
-    if request.device is not None:
+    predicted_ms = finished.choice.latency_ms
+    if request.device is not None or predicted_ms is None:
         return evaluation, None
     (spent,) = time_sessions([Session(model, request.threads)], progress=request.progress)
-    latency = MeasuredLatency(statistics.median(spent), min(spent), finished.choice.latency_ms, request.threads)
+    latency = MeasuredLatency(statistics.median(spent), min(spent), predicted_ms, request.threads)
     return evaluation, latency
 
 
@@ -389,7 +392,9 @@ def _record(
     profile = costs.profile
     return SearchRecord(
         budget=request.budget,
-        device=LatencySource(
+        device=None
+        if profile is None
+        else LatencySource(
             profile.device,
             profile.engine,
             request.threads,

@@ -24,7 +24,7 @@ from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.model.subnet import cut_subnet, statistics_of
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
-from mobilenets.search.frontier import frontier
+from mobilenets.search.frontier import compared_by, frontier
 from mobilenets.search.profile import precisions_of
 
 FEWEST_VALIDATED = 3
@@ -180,7 +180,8 @@ def candidates_in_precisions(
     hopeful = [replace(cost(*size, "int8"), accuracy=subnet.accuracy) for size, subnet in subnets.items()]
     if not every:
         limits = replace(budget, min_accuracy=None)
-        hopeful = frontier([one for one in hopeful if limits.meets(one)] or hopeful)
+        within = [one for one in hopeful if limits.meets(one)] or hopeful
+        hopeful = frontier(within, compared_by(within, budget))
     with progress.task("evaluating int8", len(hopeful), "subnets") as task:
         for one in hopeful:
             model = subnets[one.width_multiplier, one.resolution].model

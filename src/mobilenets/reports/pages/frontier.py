@@ -1,18 +1,42 @@
-"""Accuracy against latency of everything that could have been chosen, with the choice marked."""
+"""Accuracy against latency, or another cost, of everything that could have been chosen, with the choice marked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mobilenets.base.text import macs, milliseconds, percent, plural, size
 from mobilenets.reports.charts import NARROW, Axis, Chart, around, around_logarithmic, figure, legend
 from mobilenets.reports.pages.markup import Child, Element, html_table, section, tag
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import Candidate
-from mobilenets.search.frontier import frontier
+from mobilenets.search.candidates import Candidate, CostKind
+from mobilenets.search.frontier import compared_by, frontier
 from mobilenets.search.record import SearchRecord
 
 PRECISIONS = ("float32", "int8")
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """How a cost is drawn and said.
+
+    Attributes:
+        title: Of the axis.
+        unit: What one on the axis is.
+        words: A figure with its unit.
+    """
+
+    title: str
+    unit: float
+    words: Callable[[float], str]
+
+
+_SHOWN: dict[CostKind, _Shown] = {
+    "latency_ms": _Shown("ms for one image", 1, milliseconds),
+    "memory_bytes": _Shown("kB of activations", 1e3, size),
+    "file_bytes": _Shown("kB of file", 1e3, size),
+    "macs": _Shown("Mult-Adds of one image, millions", 1e6, macs),
+}
 
 
 def frontier_section(search: SearchRecord) -> Element:
@@ -24,20 +48,23 @@ def frontier_section(search: SearchRecord) -> Element:
         "The trade-off",
         tag("p", f"{choice} was taken: {search.reason.rstrip('.')}. {_origin(search)}"),
         legend(*((precision, precision) for precision in present), ("chosen", "the choice")),
-        figure(lambda width: draw(candidates, choice, budget, width), _caption(candidates)),
+        figure(lambda width: draw(candidates, choice, budget, width), _caption(candidates, budget)),
         tag("details", tag("summary", f"All {len(candidates)} as a table"), _table(candidates, choice, budget)),
     )
 
 
 def _origin(search: SearchRecord) -> str:
     device = search.device
+    of = (
+        f"Accuracies are of {plural(search.validation_images, 'validation image')}, for subnets of one supernet before "
+        "any was fine-tuned"
+    )
+    if device is None:
+        return f"{of}. The budget does not limit latency, so none was measured."
     measured = "measured on this machine" if device.measured_here else f"those of {device.name}"
     error = device.interpolation_error
     between = "" if error is None else f" (between measured sizes, they err by {percent(error)} at the median)"
-    return (
-        f"Accuracies are of {plural(search.validation_images, 'validation image')}, for subnets of one "
-        f"supernet before any was fine-tuned; latencies are {measured}, on {plural(device.threads, 'thread')}{between}."
-    )
+    return f"{of}; latencies are {measured}, on {plural(device.threads, 'thread')}{between}."
 
 
 def draw(
@@ -54,51 +81,61 @@ def draw(
     Args:
         candidates: Everything that there was to choose from.
         choice: The one to mark.
-        budget: Its latency is drawn, and what exceeds it is faded.
+        budget: Its limit on what candidates are compared by is drawn, and what exceeds any of its limits is faded.
         width: In CSS pixels.
         top1: Title of the axis of accuracies.
-        beaten_faded: Whether to fade what another candidate beats in both latency and accuracy, too.
+        beaten_faded: Whether to fade what another candidate beats in both cost and accuracy, too.
     """
-    limit, least = budget.max_latency_ms, budget.min_accuracy
-    times = [one.latency_ms for one in candidates]
+    by = compared_by(candidates, budget)
+    shown = _SHOWN[by]
+
+    def across(one: Candidate) -> float:
+        return one.cost(by) / shown.unit
+
+    limit, least = budget.limit(by), budget.min_accuracy
+    if limit is not None:
+        limit /= shown.unit
+    costs = [across(one) for one in candidates]
     shares = [one.accuracy for one in candidates]
-    near = limit is not None and min(times) / 3 < limit < max(times) * 3
+    near = limit is not None and min(costs) / 3 < limit < max(costs) * 3
     low, high = around(shares + ([least] if least is not None else []), least=0.01)
-    x = Axis(*around_logarithmic(times + ([limit] if near and limit else [])), "ms for one image", logarithmic=True)
+    x = Axis(*around_logarithmic(costs + ([limit] if near and limit else [])), shown.title, logarithmic=True)
     y = Axis(max(low, 0.0), min(high, 1.02), top1, show=lambda share: f"{100 * share:g} %")
     chart = Chart(width, 380 if width > NARROW else 290, x, y)
-    best = frontier(candidates)
-    chart.line([(one.latency_ms, one.accuracy) for one in best], "frontier")
+    best = frontier(candidates, by)
+    chart.line([(across(one), one.accuracy) for one in best], "frontier")
     if near and limit is not None:
-        chart.upright(limit, "limit", f"{limit:g} ms allowed", before=x.share(limit) > 0.5)
+        chart.upright(limit, "limit", f"{shown.words(limit * shown.unit)} allowed", before=x.share(limit) > 0.5)
     for one in candidates:
         faded = " over" if not budget.meets(one) or (beaten_faded and one not in best) else ""
         chart.dot(
-            one.latency_ms,
+            across(one),
             one.accuracy,
             one.precision + faded,
             radius=4 if one in best else 3,
-            title=f"{one}: {percent(one.accuracy)}, {milliseconds(one.latency_ms)}",
+            title=f"{one}: {percent(one.accuracy)}, {shown.words(one.cost(by))}",
         )
-    chart.dot(choice.latency_ms, choice.accuracy, "chosen", radius=9)
-    chart.note(choice.latency_ms, choice.accuracy, choice.label, "chosen", above=13)
+    chart.dot(across(choice), choice.accuracy, "chosen", radius=9)
+    chart.note(across(choice), choice.accuracy, choice.label, "chosen", above=13)
     return chart.element(
-        f"Accuracy against latency of {len(candidates)} networks; the choice, {choice}, has "
-        f"{percent(choice.accuracy)} at {milliseconds(choice.latency_ms)}"
+        f"Accuracy against {shown.title} of {len(candidates)} networks; the choice, {choice}, has "
+        f"{percent(choice.accuracy)} at {shown.words(choice.cost(by))}"
     )
 
 
-def _caption(candidates: Sequence[Candidate]) -> str:
-    best = frontier(candidates)
+def _caption(candidates: Sequence[Candidate], budget: Budget) -> str:
+    by = compared_by(candidates, budget)
+    best, words = frontier(candidates, by), _SHOWN[by].words
     return (
         f"Up and to the left is better. The line joins the {len(best)} that none of the others beats in both; on it, "
-        f"{milliseconds(best[0].latency_ms)} buy {percent(best[0].accuracy)} and {milliseconds(best[-1].latency_ms)} "
+        f"{words(best[0].cost(by))} buy {percent(best[0].accuracy)} and {words(best[-1].cost(by))} "
         f"{percent(best[-1].accuracy)}."
     )
 
 
 def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -> Element:
-    best = frontier(candidates)
+    by = compared_by(candidates, budget)
+    best = frontier(candidates, by)
 
     def mark(one: Candidate) -> Child:
         words = f"α {one.width_multiplier:g}, {one.resolution} px, {one.precision}"
@@ -110,13 +147,13 @@ def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -
         [
             mark(one),
             percent(one.accuracy),
-            milliseconds(one.latency_ms),
+            "–" if one.latency_ms is None else milliseconds(one.latency_ms),
             macs(one.macs),
             size(one.file_bytes),
             size(one.memory_bytes),
             "yes" if one in best else "",
         ]
-        for one in sorted(candidates, key=lambda candidate: candidate.latency_ms)
+        for one in sorted(candidates, key=lambda candidate: candidate.cost(by))
     ]
     heads = (
         "network",

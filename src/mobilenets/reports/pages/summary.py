@@ -87,7 +87,7 @@ def latency_of(run: Run, cost: ModelCost) -> ShownLatency:
     """The latency that counts: of the search, if there was one, else measured for the report."""
     here = f"Latencies: {cost.processor}, engine on {cost.instruction_set}."
     search = run.search
-    if search is None:
+    if search is None or search.device is None:
         return ShownLatency(cost.latency_ms, f"median on {plural(cost.threads, 'thread')}", here)
     threads = plural(search.device.threads, "thread")
     if search.latency is not None:
@@ -95,7 +95,7 @@ def latency_of(run: Run, cost: ModelCost) -> ShownLatency:
         return ShownLatency(search.latency.median_ms, note, here)
     device = search.device
     where = f"Latency: predicted for {device.name}, engine on {device.engine}. Layers are measured on {cost.processor}."
-    return ShownLatency(search.choice.latency_ms, f"predicted, on {threads}", where)
+    return ShownLatency(search.choice.cost("latency_ms"), f"predicted, on {threads}", where)
 
 
 def summary_section(run: Run, cost: ModelCost) -> Element:

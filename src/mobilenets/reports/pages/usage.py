@@ -82,7 +82,7 @@ def reproduction_section(run: Run) -> Element:
 
 def _repeats(run: Run) -> tuple[Child, ...]:
     same = "The same data, seed, versions and number of threads give the same Model, bit for bit, on the same machine"
-    if run.search is None or not run.search.device.measured_here:
+    if run.search is None or run.search.device is None or not run.search.device.measured_here:
         return (f"{same}.",)
     return (
         f"{same} and with the latencies of this run, which are not measured the same twice: ",
@@ -126,7 +126,8 @@ def _budget(search: SearchRecord) -> Sequence[str]:
         ("--min-accuracy", budget.min_accuracy, ""),
     )
     words = [word for name, limit, unit in limits if limit is not None for word in (name, f"{limit:.12g}{unit}")]
-    return [*(words or ["--search"]), "--threads", str(search.device.threads)]
+    threads = [] if search.device is None else ["--threads", str(search.device.threads)]
+    return [*(words or ["--search"]), *threads]
 
 
 def _recipe(recipe: Mapping[str, Any]) -> Sequence[str]:
