@@ -1,10 +1,10 @@
 """From labeled images and a budget to the Model that meets it: the whole of ``mobilenets fit --max-latency 5ms``.
 
-Every step is a function from values to values: measure a device (:mod:`mobilenets.search.profile`; not where only
-sizes, memory or Mult-Adds are limited, which are computed), predict what every size costs (:mod:`mobilenets.search.candidates`), train one supernet, no wider and no larger than the budget can use
-(:mod:`mobilenets.training.supernet`), evaluate its subnets on the validation images
-(:mod:`mobilenets.search.supernet`), choose one (:mod:`mobilenets.search.frontier`), fine-tune it, quantize it if it was
-chosen in int8, and test it once.
+Every step is a function from values to values: measure a device (:mod:`mobilenets.search.profile`), but not where only
+size, memory or Mult-Adds are limited; predict what every size costs (:mod:`mobilenets.search.candidates`); train one
+supernet, no wider and no larger than the budget can use (:mod:`mobilenets.training.supernet`); evaluate its subnets on
+the validation images (:mod:`mobilenets.search.supernet`); choose one (:mod:`mobilenets.search.frontier`), fine-tune it,
+quantize it if it was chosen in int8, and test it once.
 """
 
 from __future__ import annotations

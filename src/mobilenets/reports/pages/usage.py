@@ -98,7 +98,7 @@ def _machine(made: Training) -> str:
 def command_of(run: Run) -> str:
     """The command that made the run; where it was made from Python, one that does the same."""
     given = run.metrics.get("command")
-    if isinstance(given, list) and all(isinstance(word, str) for word in given):
+    if isinstance(given, list) and given and all(isinstance(word, str) for word in given):
         return shlex.join(given)
     network, made = run.model.network, run.provenance.training
     seed = ["--seed", str(made.seed or 0)]
