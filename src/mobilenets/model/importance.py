@@ -127,8 +127,8 @@ def _scale(model: Model, name: str) -> npt.NDArray[np.float64]:
     layer = None if name == INPUT else model.network[name]
     match layer:
         case Layer() if layer.batch_norm is not None:
-            factor, offset, *_ = (np.abs(model.parameters[one]).astype(np.float64) for one in layer.batch_norm_names)
-            return factor + offset
+            factor, offset, *_ = (model.parameters[one] for one in layer.batch_norm_names)
+            return np.asarray(np.abs(factor) + np.abs(offset), np.float64)
         case Add():
             return np.sum([_scale(model, source) for source in layer.inputs], axis=0, dtype=np.float64)
         case MaxPool() | GlobalAveragePool() | Multiply():
