@@ -130,7 +130,7 @@ def _scale(model: Model, name: str) -> npt.NDArray[np.float64]:
             factor, offset, *_ = (model.parameters[one] for one in layer.batch_norm_names)
             return np.asarray(np.abs(factor) + np.abs(offset), np.float64)
         case Add():
-            return np.sum([_scale(model, source) for source in layer.inputs], axis=0, dtype=np.float64)
+            return sum((_scale(model, source) for source in layer.inputs), start=np.zeros(1))
         case MaxPool() | GlobalAveragePool() | Multiply():
             return _scale(model, layer.inputs[0])
         case _:

@@ -33,7 +33,7 @@ from mobilenets.search.profile import (
     check_precision,
     precisions_of,
 )
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import Classification, class_count
 
 PROFILED_RESOLUTIONS = (*PUBLISHED_RESOLUTIONS, 96, 64, 32)
 """Those of the published networks, and those that small images are trained at."""
@@ -87,13 +87,41 @@ def measure_profile(
     places = _between(sorted(widths), sorted(resolutions)) if checked else []
     between = [(Specification(architecture, *place), *setting, few) for place in places for setting in settings]
     points, steadiness = measure([*grid, *between], rounds=rounds, progress=progress)
+    return _profile(points[: len(grid)], points[len(grid) :], steadiness)
+
+
+def measure_networks(
+    networks: Sequence[Network],
+    *,
+    precisions: str | Sequence[str] = PRECISIONS,
+    threads: int = 1,
+    rounds: int = ROUNDS,
+    progress: Progress = SILENT,
+) -> DeviceProfile:
+    """Measure some networks on this machine, whether they are in the catalog or not.
+
+    Args:
+        networks: The profile names each by its name, width and resolution.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Threads that share one image.
+        rounds: Times that all of them are gone through.
+        progress: Receives progress updates.
+
+    Raises:
+        PlanningError: If a precision is unknown.
+    """
+    wanted = [(network, precision, threads) for network in networks for precision in precisions_of(precisions)]
+    points, steadiness = _measured(wanted, rounds, progress)
+    return _profile(points, [], steadiness)
+
+
+def _profile(points: Sequence[Point], checks: Sequence[Point], steadiness: Steadiness) -> DeviceProfile:
+    any_network = Specification(ARCHITECTURE, 0.25, 32).network(classes=FEW_CLASSES)
     return DeviceProfile(
         device=processor_name(),
-        engine=Session(
-            synthetic_model(Specification(ARCHITECTURE, 0.25, 32).network(classes=FEW_CLASSES), "int8")
-        ).instruction_set,
-        points=tuple(points[: len(grid)]),
-        checks=tuple(points[len(grid) :]),
+        engine=Session(synthetic_model(any_network, "int8")).instruction_set,
+        points=tuple(points),
+        checks=tuple(checks),
         steadiness=steadiness,
     )
 
@@ -122,11 +150,15 @@ def measure(
     settings: Iterable[tuple[Specification, str, int, int]], *, rounds: int = ROUNDS, progress: Progress = SILENT
 ) -> tuple[list[Point], Steadiness]:
     """Measure the latency of one image for each (network, precision, threads, classes), and how steadily."""
-    wanted = [
-        (one, one.network(classes=classes), precision, threads, classes)
-        for one, precision, threads, classes in settings
-    ]
-    sessions = [Session(synthetic_model(network, precision), threads) for _, network, precision, threads, _ in wanted]
+    wanted = [(one.network(classes=classes), precision, threads) for one, precision, threads, classes in settings]
+    return _measured(wanted, rounds, progress)
+
+
+def _measured(
+    wanted: Sequence[tuple[Network, str, int]], rounds: int, progress: Progress
+) -> tuple[list[Point], Steadiness]:
+    """The latency of one image for each (network, precision, threads), and how steadily it was measured."""
+    sessions = [Session(synthetic_model(network, precision), threads) for network, precision, threads in wanted]
     times = measure_sessions(sessions, rounds=rounds, progress=progress)
     points = [
         Point(
@@ -136,10 +168,10 @@ def measure(
             threads,
             min(spent),
             statistics.median(spent),
-            classes,
-            one.name,
+            class_count(network),
+            network.name,
         )
-        for (one, network, precision, threads, classes), spent in zip(wanted, times.ms, strict=True)
+        for (network, precision, threads), spent in zip(wanted, times.ms, strict=True)
     ]
     return points, times.steadiness
 
