@@ -38,6 +38,8 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "evaluate": {"model": MODEL, "data": "digits"},
     "export": {"model": MODEL, "path": "nowhere/model.c"},
     "extract_subnet": {"supernet": MODEL, "width_multiplier": 0.25, "resolution": 32},
+    "feature_model": {"model": MODEL},
+    "features": {"model": MODEL, "images": ["nowhere.png"]},
     "fit": {"source": "nowhere"},
     "import_model": {"source": "nowhere"},
     "load": {"source": "nowhere"},

@@ -31,6 +31,8 @@ PUBLIC_NAMES = {
     "evaluate",
     "export",
     "extract_subnet",
+    "feature_model",
+    "features",
     "fit",
     "calibrate",
     "import_model",

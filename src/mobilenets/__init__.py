@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from mobilenets.data.dataset import load_dataset as load_dataset
     from mobilenets.engine.calibrate import calibrate as calibrate
     from mobilenets.engine.evaluate import evaluate as evaluate
+    from mobilenets.engine.features import features as features
     from mobilenets.engine.predictor import Classifier as Classifier
     from mobilenets.engine.session import Session as Session
     from mobilenets.errors import MobileNetsError as MobileNetsError
     from mobilenets.formats.exporting import export as export
     from mobilenets.formats.importing import import_model as import_model
     from mobilenets.formats.loading import load as load
+    from mobilenets.model.features import feature_model as feature_model
     from mobilenets.model.file import save as save
     from mobilenets.model.model import Model as Model
     from mobilenets.model.preprocessing import Preprocessing as Preprocessing
@@ -57,6 +59,8 @@ _HOMES = {
     "evaluate": "engine.evaluate",
     "export": "formats.exporting",
     "extract_subnet": "model.subnet",
+    "feature_model": "model.features",
+    "features": "engine.features",
     "fit": "training.fit",
     "import_model": "formats.importing",
     "load": "formats.loading",

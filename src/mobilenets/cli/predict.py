@@ -3,61 +3,164 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mobilenets.base.text import plural
+from mobilenets.base.progress import Progress
+from mobilenets.base.text import per_second, plural
 from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option
-from mobilenets.data.image import BytesImage, ImageSource
+from mobilenets.cli.output_file import OutputFile
+from mobilenets.cli.predictions import CsvWriter, JsonWriter, LineWriter
+from mobilenets.data.image import BytesImage, FileImage, ImageSource
 from mobilenets.data.sources import images_of
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError
 from mobilenets.formats.loading import load_model
-from mobilenets.tasks.task import Prediction
+from mobilenets.tasks.classification import Classification, ClassPrediction
+
+if TYPE_CHECKING:
+    from mobilenets.data.sorting import SortedFolders
+
+STANDARD_INPUT = "-"
 
 
 @click.command("predict")
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Results per image.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, a row for each image.")
 @json_option
+@click.option(
+    "--sort-into", type=click.Path(path_type=Path), help="Copy each image into FOLDER/label.", metavar="FOLDER"
+)
+@click.option("--link", is_flag=True, help="With --sort-into: symbolic links instead of copies.")
+@click.option(
+    "--features",
+    "features_file",
+    type=OutputFile(".npy", ".parquet"),
+    help="Write the features of each image to FILE (.npy or .parquet) instead.",
+    metavar="FILE",
+)
+@click.option("--layer", help="With --features: the layer whose result is taken.  [default: before the classifier]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @quiet_option
-def command(model: str, images: tuple[str, ...], top: int, threads: int | None, as_json: bool, quiet: bool) -> None:
+def command(
+    model: str,
+    images: tuple[str, ...],
+    top: int,
+    as_csv: bool,
+    as_json: bool,
+    sort_into: Path | None,
+    link: bool,
+    features_file: Path | None,
+    layer: str | None,
+    threads: int | None,
+    quiet: bool,
+) -> None:
     """Print what MODEL says of IMAGES, one line each: of a classifier, the likeliest labels.
 
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
-    IMAGES are files, folders, or - for an image on standard input. Where some of them cannot be read, the others are
-    predicted, --json gives the reason as "error", and the exit code is 3.
+    IMAGES are files of any size, folders, or - for an image on standard input. Where some of them cannot be read, the
+    others are predicted, --json and --csv give the reason as "error", and the exit code is 3.
     """
+    _refuse_contradictions(as_csv=as_csv, as_json=as_json, sort_into=sort_into, link=link, layer=layer)
     progress = progress_to_stderr(quiet=quiet)
-    predictor = Predictor(load_model(model, progress=progress), threads)
-    found = list(_find(images))
-    done: list[Prediction] = []
-    listed: list[dict[str, Any]] = []
-    width = min(40, max(len(image.name) for image in found))
+    if features_file is not None:
+        _write_features(model, images, features_file, layer, threads, as_json=as_json, progress=progress)
+        return
+    loaded = load_model(model, progress=progress)
+    predictor = Predictor(loaded, threads)
+    found = _find(images)
+    folders = None if sort_into is None else _sorted_folders(sort_into, predictor, images, link=link)
+    writer = JsonWriter() if as_json else CsvWriter() if as_csv else LineWriter(found)
+    failed, begun = 0, time.monotonic()
     for image, result in zip(found, predictor.predict_many(found, top=top), strict=True):
         if isinstance(result, DataError):
             progress.note(f"skipped: {result}")
-            listed.append({"image": image.name, "error": str(result)})
-            continue
-        done.append(result)
-        listed.append(result.to_json())
-        if not as_json:
-            click.echo(f"{result.name:{width}}  {result.summary}")
-    if as_json:
-        print_json(listed)
-    if not done:
+            failed += 1
+        elif folders is not None and isinstance(result, ClassPrediction):
+            folders.add(image.name, result.label)
+        writer.write(image, result)
+    writer.finish()
+    if failed == len(found):
         raise DataError(f"none of {plural(len(found), 'image')} could be decoded")
-    if len(done) < len(found):
+    if len(found) > 1:
+        progress.note(_rate(len(found) - failed, time.monotonic() - begun))
+    if failed:
         raise SystemExit(IMAGES_SKIPPED)
 
 
-def _find(names: tuple[str, ...]) -> Iterator[ImageSource]:
+def _refuse_contradictions(
+    *, as_csv: bool, as_json: bool, sort_into: Path | None, link: bool, layer: str | None
+) -> None:
+    features = click.get_current_context().params["features_file"] is not None
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json are two forms of the same; give one")
+    if link and sort_into is None:
+        raise click.UsageError("--link says how --sort-into FOLDER sorts; give that too")
+    if layer is not None and not features:
+        raise click.UsageError("--layer says which --features FILE are written; give that too")
+    if features and (as_csv or sort_into is not None):
+        raise click.UsageError(
+            "--features writes numbers, which --csv and --sort-into have no labels of; run them apart"
+        )
+
+
+def _find(names: tuple[str, ...]) -> list[ImageSource]:
+    """The images of all names. What does not exist fails as an image does, unless nothing is left then."""
+    found: list[ImageSource] = []
     for name in names:
-        if name == "-":
-            yield BytesImage("-", sys.stdin.buffer.read())
+        if name == STANDARD_INPUT:
+            found.append(BytesImage(STANDARD_INPUT, sys.stdin.buffer.read()))
+        elif len(names) > 1 and not Path(name).is_dir():
+            found.append(FileImage(name))
         else:
-            yield from images_of([name])
+            found += images_of([name])
+    if all(isinstance(image, FileImage) and not Path(image.path).exists() for image in found):
+        images_of([image.name for image in found])  # says which is missing
+    return found
+
+
+def _sorted_folders(folder: Path, predictor: Predictor, images: tuple[str, ...], *, link: bool) -> SortedFolders:
+    from mobilenets.data.sorting import SortedFolders
+
+    task = predictor.model.task
+    if not isinstance(task, Classification):
+        raise click.UsageError(f"--sort-into sorts by label, and this Model's task is {task.kind}")
+    if STANDARD_INPUT in images:
+        raise click.UsageError("--sort-into copies files; standard input is none")
+    return SortedFolders(folder, task.labels, link=link, sources=images)
+
+
+def _rate(images: int, seconds: float) -> str:
+    return f"{plural(images, 'image')} in {seconds:.1f} s, {per_second(images / max(seconds, 1e-9))} images/s"
+
+
+def _write_features(
+    model: str,
+    images: tuple[str, ...],
+    path: Path,
+    layer: str | None,
+    threads: int | None,
+    *,
+    as_json: bool,
+    progress: Progress,
+) -> None:
+    from mobilenets.engine.features import check_feature_file, features
+
+    check_feature_file(path)
+    loaded, found, begun = load_model(model, progress=progress), _find(images), time.monotonic()
+    table = features(loaded, found, layer=layer, threads=threads, progress=progress)
+    progress.note(_rate(len(table.images), time.monotonic() - begun))
+    written = [str(file) for file in table.save(path)]
+    if as_json:
+        failures = [{"image": name, "error": reason} for name, reason in table.failures]
+        print_json({"files": written, "shape": list(table.values.shape), "failures": failures})
+    else:
+        size = "×".join(map(str, table.values.shape[1:]))
+        click.echo(f"{size} features of {plural(len(table.images), 'image')} are written to {' and '.join(written)}")
+    if table.failures:
+        raise SystemExit(IMAGES_SKIPPED)

@@ -189,6 +189,21 @@ def image_source(given: object, name: str = "image", channel_order: str = "rgb")
     raise InputTypeError(f"{name} must be {ACCEPTED}, not {kind_of(given)}{hint}")
 
 
+def name_of(given: object, name: str = "image") -> str:
+    """What messages call an image that a caller has.
+
+    Args:
+        given: As for :func:`image_source`.
+        name: What one without a name of its own is called.
+    """
+    match given:
+        case str() | PathLike():
+            return str(given)
+        case _:
+            own = getattr(given, "name", None)
+            return own if isinstance(own, str) else name
+
+
 def kind_of(given: object) -> str:
     """What a message calls a thing of the wrong kind."""
     return "None" if given is None else f"a value of type {type(given).__name__}"

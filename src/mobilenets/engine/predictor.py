@@ -92,7 +92,7 @@ class Predictor:
             EngineError: If ``top`` makes no sense.
         """
         _check_top(top)
-        _check_many(images)
+        check_many(images)
         word_of(ChannelOrder, channel_order, "channel order", DataError)
         ran_many = self._run_many(
             enumerate(images, 1), lambda one: image_source(one[1], f"image {one[0]}", channel_order)
@@ -209,7 +209,7 @@ class Classifier(Predictor):
         return cast("Iterator[ClassPrediction | DataError]", predictions)
 
 
-def _check_many(images: object) -> None:
+def check_many(images: object) -> None:
     """Refuse a single image: an array of one would be taken for as many images as it has rows."""
     single = isinstance(images, str | bytes | bytearray | memoryview | PathLike | Image.Image) or hasattr(
         images, "read"

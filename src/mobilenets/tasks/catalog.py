@@ -7,10 +7,12 @@ from typing import Any
 
 from mobilenets.errors import ModelError
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.features import Features
 from mobilenets.tasks.task import Task
 
 TASKS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "classification": Classification.from_json,
+    "features": Features.from_json,
 }
 """What reads each task's :meth:`~mobilenets.tasks.task.Task.encode`."""
 

@@ -1,0 +1,88 @@
+"""Predictions on standard output: lines, JSON or CSV."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mobilenets.cli.console import print_json
+from mobilenets.data.image import ImageSource
+from mobilenets.errors import DataError
+from mobilenets.tasks.task import Prediction
+
+if TYPE_CHECKING:
+    import csv
+
+WIDEST_NAME = 40
+"""Columns that names of images take at most before the results."""
+
+
+class LineWriter:
+    """A line for each image, for people."""
+
+    def __init__(self, found: Iterable[ImageSource]) -> None:
+        self._width = min(WIDEST_NAME, max(len(image.name) for image in found))
+
+    def write(self, image: ImageSource, result: Prediction | DataError) -> None:
+        """Take one image, with its prediction or the reason why there is none."""
+        if not isinstance(result, DataError):
+            click.echo(f"{image.name:{self._width}}  {result.summary}")
+
+    def finish(self) -> None:
+        """Nothing is left to print."""
+
+
+class JsonWriter:
+    """A list of objects, when all are there."""
+
+    def __init__(self) -> None:
+        self._listed: list[dict[str, Any]] = []
+
+    def write(self, image: ImageSource, result: Prediction | DataError) -> None:
+        """Take one image, with its prediction or the reason why there is none."""
+        if isinstance(result, DataError):
+            self._listed.append({"image": image.name, "error": str(result)})
+        else:
+            self._listed.append(result.to_json())
+
+    def finish(self) -> None:
+        """Print the list."""
+        print_json(self._listed)
+
+
+class CsvWriter:
+    """A row for each image. The first image that can be read says which columns there are."""
+
+    def __init__(self) -> None:
+        self._writer: csv.DictWriter[str] | None = None
+        self._waiting: list[dict[str, Any]] = []
+
+    def write(self, image: ImageSource, result: Prediction | DataError) -> None:
+        """Take one image, with its prediction or the reason why there is none."""
+        import csv
+
+        from mobilenets.base.flat import flat_row
+
+        if isinstance(result, DataError):
+            self._waiting.append({"image": image.name, "error": str(result)})
+        else:
+            row = flat_row(result.to_json())
+            if self._writer is None:
+                self._writer = csv.DictWriter(sys.stdout, [*row, "error"], restval="", lineterminator="\n")
+                self._writer.writeheader()
+            self._waiting.append(row)
+        if self._writer is not None:
+            self._writer.writerows(self._waiting)
+            self._waiting.clear()
+
+    def finish(self) -> None:
+        """Print what no prediction came for."""
+        import csv
+
+        if self._writer is None:
+            self._writer = csv.DictWriter(sys.stdout, ["image", "error"], lineterminator="\n")
+            self._writer.writeheader()
+            self._writer.writerows(self._waiting)
