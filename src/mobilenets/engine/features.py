@@ -127,6 +127,13 @@ def features(
         ModelError: If the network has no such layer.
         ModelFileError: If the file cannot be read.
         EngineError: If the Model cannot be run.
+
+    >>> from mobilenets import Classification, mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> ones = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> model = Model(network, ones, Classification(("cat", "dog")))
+    >>> features(model, [np.zeros((48, 64, 3), np.uint8), np.zeros((20, 20), np.uint8)])
+    FeatureTable(2 images, float32 (2, 256))
     """
     whole = model if isinstance(model, Model) else load(model)
     predictor = Predictor(feature_model(whole, layer), threads)
