@@ -29,6 +29,9 @@ def feature_model(model: Model, layer: str | None = None) -> Model:
             at the end of the network reads, averaged over the map where it is one; of a network without a classifier,
             its first output.
 
+    Returns:
+        A Model whose first output is that layer's result, of the task :class:`~mobilenets.tasks.features.Features`.
+
     Raises:
         ModelError: If the network has no such layer.
 
