@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ from tests.support.random_models import random_model
 
 import mobilenets
 from mobilenets import Budget, Classification, Settings, mobilenet_v1
+from mobilenets.data.augmentation import Augmentation
 from mobilenets.errors import MobileNetsError
 from mobilenets.model.file import save
 from mobilenets.search.measuring import measure_profile
+from mobilenets.training.recipe import Recipe
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
 MODEL = random_model(np.random.default_rng(0), NETWORK)
@@ -81,6 +85,43 @@ def test_a_value_of_another_type_is_refused(name: str, argument: str) -> None:
     message = str(caught.value).replace("_", " ")
     assert argument.replace("_", " ").removesuffix("es") in message
     assert "Unexpected" in message
+
+
+def takes_numbers(hint: Any) -> bool:
+    return hint in (int, float) or any(map(takes_numbers, typing.get_args(hint)))
+
+
+def hint_of(name: str, argument: str) -> Any:
+    function = function_of(name)
+    plain = inspect.isclass(function) and not dataclasses.is_dataclass(function)
+    return typing.get_type_hints(function.__init__ if plain else function).get(argument)  # type: ignore[misc]
+
+
+NUMBERS = [one for one in ARGUMENTS if takes_numbers(hint_of(*one))]
+ANY_LOSS = ("quantize", "max_drop", math.inf)
+"""The one infinity that means something."""
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1])
+@pytest.mark.parametrize(("name", "argument"), NUMBERS)
+def test_a_number_out_of_its_domain_is_refused(name: str, argument: str, value: float) -> None:
+    if (name, argument, value) == ANY_LOSS:
+        return
+    with pytest.raises(MobileNetsError) as caught:
+        function_of(name)(**{**NEEDED.get(name, {}), argument: value})
+    assert argument.replace("_", " ").removesuffix("es") in str(caught.value).replace("_", " ")
+    assert str(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1, "1"])
+@pytest.mark.parametrize("kind", [Recipe, Augmentation])
+def test_every_number_of_a_recipe_has_a_domain(kind: Any, value: Any) -> None:
+    needed = {"name": "mine"} if kind is Recipe else {}
+    numbers = [name for name, hint in typing.get_type_hints(kind).items() if takes_numbers(hint)]
+    assert len(numbers) > 5
+    for name in set(numbers) - {"growth"}:
+        with pytest.raises(MobileNetsError, match=f"{name} must be .*{value}"):
+            kind(**needed, **{name: value})
 
 
 @pytest.mark.parametrize(

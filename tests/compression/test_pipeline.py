@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.fragile_models import make_fragile_place
 from tests.support.provenance import untyped
 from tests.support.quantization import Place, make_place, small_model
 
@@ -21,6 +22,7 @@ from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.techniques import Technique
 from mobilenets.data.dataset import Targets, load_dataset
 from mobilenets.errors import CompressionError, GateError
+from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.provenance import Provenance
@@ -86,13 +88,15 @@ def test_a_result_says_how_the_model_was_made_and_what_it_lost(place: Place) -> 
     assert untyped(result.model) == []
 
 
-def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(place: Place) -> None:
-    dataset, train = load_dataset(place.images), Trained()
+def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(tmp_path: Path) -> None:
+    place, train = make_fragile_place(tmp_path), Trained()
+    dataset = load_dataset(place.images)
+    dataset = replace(dataset, validation=dataset.train, train=dataset.validation + dataset.test)
     result = quantize_and_evaluate(
-        small_model(),
+        load(place.model),
         data=dataset,
         techniques=(Technique.TRAINING,),
-        max_drop=-200,
+        max_drop=2,
         calibration_images=128,
         train=train,
     )
@@ -100,7 +104,7 @@ def test_the_parts_of_a_dataset_calibrate_evaluate_and_train(place: Place) -> No
     assert train.evaluation is not None
     assert len(train.evaluation.pixels) == len(dataset.validation)
     with pytest.raises(
-        GateError, match=r"at most -200 are allowed.*Try percentile ranges, more epochs of training or more"
+        GateError, match=r"at most 2 are allowed.*Try percentile ranges, more epochs of training or more"
     ):
         result.check()
     with pytest.raises(GateError, match=r"Try a wider network$"):
@@ -165,8 +169,10 @@ def test_words_may_be_given_as_text(place: Place) -> None:
         ({"techniques": 3}, "techniques are some of percentile ranges, .*, not 3"),
         ({"calibration_images": 0}, "calibration_images must be at least 1, not 0"),
         ({"calibration_images": 2.5}, "calibration_images must be an integer, not 2.5"),
-        ({"max_drop": float("nan")}, "max_drop must be a number of points, not nan"),
-        ({"max_drop": "1"}, "max_drop must be a number of points, not '1'"),
+        ({"max_drop": float("nan")}, "max_drop must be a finite number, from 0 to 100, not nan"),
+        ({"max_drop": -1}, "max_drop must be from 0 to 100, not -1"),
+        ({"max_drop": 101}, "max_drop must be from 0 to 100, not 101"),
+        ({"max_drop": "1"}, "max_drop must be a number, from 0 to 100, not '1'"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_before_any_work(

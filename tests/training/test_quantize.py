@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.support.fragile_models import fragile
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
@@ -39,11 +40,12 @@ def test_the_int8_model_of_a_fitted_one_comes_with_its_report(dataset: Dataset) 
 
 
 def test_training_is_tried_before_the_model_is_refused(dataset: Dataset) -> None:
-    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
-    model = random_model(np.random.default_rng(0), network)
-    result = quantize_fitted(model, dataset, max_drop=-200, epochs=1)
-    with pytest.raises(GateError, match=r"at most -200 are allowed.*or a wider network"):
+    model, dataset = fragile(dataset)
+    result = quantize_fitted(model, dataset, max_drop=1, epochs=1)
+    assert (result.report.top1_before, result.report.top1_after) != (None, None)
+    with pytest.raises(GateError, match=r"at most 1 are allowed.*or a wider network"):
         result.check()
+    assert quantize_fitted(model, dataset, max_drop=float("inf")).refusal is None
 
 
 @pytest.mark.parametrize(("epochs", "message"), [(0, "at least 1, not 0"), (1.5, "an integer, not 1.5")])

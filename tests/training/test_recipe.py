@@ -72,7 +72,7 @@ def test_images_grow_to_the_networks_resolution() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"learning_rate": 0.0}, "learning rate must be a positive number, not 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, not 0"),
         ({"label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1, not 1"),
         ({"batch": 1}, "two images at least"),
         ({"growth": ((0.5, 1.0),)}, "must add to 1"),

@@ -7,13 +7,12 @@ follow from the layers and the input size and are never stored beside them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import cached_property
 
 from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool, Layer, MaxPool, Shape, check
 from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
-from mobilenets.base.arguments import check_fields
+from mobilenets.base.arguments import check_fields, check_integer, check_number
 from mobilenets.base.records import record
 from mobilenets.errors import ArchitectureError
 
@@ -63,11 +62,9 @@ class Network:
 
     def __post_init__(self) -> None:
         check_fields(self, ArchitectureError)
-        check(0 < self.width_multiplier < math.inf, f"width_multiplier must be above 0, not {self.width_multiplier}")
-        check(
-            min(self.height, self.width, self.channels) >= 1,
-            f"{self.name}: input must be at least 1×1×1, got {self.channels}×{self.height}×{self.width}",
-        )
+        check_number("width_multiplier", self.width_multiplier, ArchitectureError, above=0)
+        for name in ("height", "width", "channels"):
+            check_integer(f"{self.name}: {name}", getattr(self, name), ArchitectureError, least=1)
         check(len(self.outputs) >= 1, f"{self.name}: a network needs an output")
         check(len(set(self.outputs)) == len(self.outputs), f"{self.name}: an output is named twice")
         shapes = self.shapes  # computing them is the check

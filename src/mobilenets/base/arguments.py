@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,50 @@ def check_integer(name: str, given: Any, error: type[Exception], *, least: int, 
     if number < least or (most is not None and number > most):
         expected = f"at least {least}" if most is None else f"from {least} to {most}"
         raise error(f"{name} must be {expected}, not {given}")
+
+
+def check_number(
+    name: str,
+    given: Any,
+    error: type[Exception],
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
+) -> None:
+    """Refuse what is no finite number, or out of range.
+
+    Args:
+        name: Of the argument.
+        given: What the caller passed.
+        error: What is raised.
+        least: Smallest value that is allowed.
+        above: What the value must be above.
+        most: Largest value that is allowed.
+        below: What the value must be below.
+
+    >>> check_number("dropout", 1.5, ValueError, least=0, below=1)
+    Traceback (most recent call last):
+    ...
+    ValueError: dropout must be at least 0 and below 1, not 1.5
+    >>> check_number("share", math.nan, ValueError, least=0, most=1)
+    Traceback (most recent call last):
+    ...
+    ValueError: share must be a finite number, from 0 to 1, not nan
+    """
+    if is_number(given) and math.isfinite(given) and least <= given <= most and above < given < below:
+        return
+    kind = "a number" if not is_number(given) else "" if math.isfinite(given) else "a finite number"
+    expected = ", ".join(filter(None, (kind, _range(least, above, most, below))))
+    raise error(f"{name} must be {expected}, not {given!r:.60}")
+
+
+def _range(least: float, above: float, most: float, below: float) -> str:
+    if math.isfinite(least) and math.isfinite(most):
+        return f"from {least:g} to {most:g}"
+    limits = (("at least", least), ("above", above), ("at most", most), ("below", below))
+    return " and ".join(f"{word} {limit:g}" for word, limit in limits if math.isfinite(limit))
 
 
 def is_integer(given: object) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.cost import cost
-from mobilenets.base.arguments import check_integer, typed
+from mobilenets.base.arguments import check_integer, check_number, typed
 from mobilenets.base.processors import cores, processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
@@ -106,8 +105,7 @@ def benchmark(
     check_integer("batch", batch, EngineError, least=1)
     for count in threads:
         check_integer("threads", count, EngineError, least=1)
-    if not (seconds >= 0 and math.isfinite(seconds)):
-        raise EngineError(f"seconds must be at least 0, not {seconds}")
+    check_number("seconds", seconds, EngineError, least=0)
     loaded = load_model(model, progress=progress)
     images = random_pixels(loaded.network, max(CALIBRATION_IMAGES, batch)) if images is None else images
     runs: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from mobilenets.architecture.catalog import CATALOG, Specification
 from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
+from mobilenets.base.arguments import check_number
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
@@ -114,8 +115,8 @@ def compare(
             has no time for one epoch.
     """
     folder = Path(output)
-    if minutes is not None and not minutes > 0:
-        raise TrainingError(f"minutes must be above zero, not {minutes:g}")
+    if minutes is not None:
+        check_number("minutes", minutes, TrainingError, above=0)
     if minutes is not None and settings.epochs is not None:
         raise TrainingError("give either minutes or epochs: one of them follows from the other")
     if len(set(models)) < len(models) or not models:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, assert_never
 
-from mobilenets.base.arguments import check_integer, is_number, word_of
+from mobilenets.base.arguments import check_integer, check_number, word_of
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import Answers, prefers
 from mobilenets.compression.config import QuantizationConfig
@@ -99,8 +99,8 @@ def quantize_and_evaluate(
         config: What is done on the way.
         techniques: What to try, one after another, until the Model is good enough; their texts will do.
         calibration_images: How many images calibrate.
-        max_drop: Percentage points of top-1 that may be lost. Without labels, the Models must agree on 97 % of the
-            images on which the float Model is sure.
+        max_drop: Percentage points of top-1 that may be lost, from 0 to 100; infinity accepts any Model. Without
+            labels, the Models must agree on 97 % of the images on which the float Model is sure.
         explain: Whether to find what each technique contributes, by making the Model without it.
         train: Quantization-aware training; needed where ``method`` or ``techniques`` ask for it.
         progress: Receives progress updates.
@@ -117,8 +117,8 @@ def quantize_and_evaluate(
     method = word_of(Method, method, "method", CompressionError)
     techniques = _techniques(techniques)
     check_integer("calibration_images", calibration_images, CompressionError, least=1)
-    if not is_number(max_drop) or math.isnan(max_drop):
-        raise CompressionError(f"max_drop must be a number of points, not {max_drop!r}")
+    if max_drop != math.inf:
+        check_number("max_drop", max_drop, CompressionError, least=0, most=100)
     refuse_int8(model)
     check_finite(model)  # before the float Model runs, which would only warn
     trains = method is Method.TRAINED or Technique.TRAINING in techniques

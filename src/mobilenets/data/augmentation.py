@@ -13,7 +13,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.base.arguments import word_of
+from mobilenets.base.arguments import check_number, word_of
 from mobilenets.errors import DataError
 
 Floats = npt.NDArray[np.float32]
@@ -75,14 +75,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "flip", word_of(Flip, self.flip, "flip", DataError))
-        if not 0 < self.smallest_area <= 1:
-            raise DataError(f"smallest_area must be above 0 and at most 1, not {self.smallest_area}")
-        if not self.stretch >= 1:
-            raise DataError(f"stretch must be at least 1, not {self.stretch}")
-        if not 0 <= self.rotation_degrees <= 180:
-            raise DataError(f"rotation_degrees must be from 0 to 180, not {self.rotation_degrees}")
-        if not (min(self.brightness, self.contrast, self.saturation) >= 0):
-            raise DataError("brightness, contrast and saturation must not be negative")
+        check_number("smallest_area", self.smallest_area, DataError, above=0, most=1)
+        check_number("stretch", self.stretch, DataError, least=1)
+        check_number("rotation_degrees", self.rotation_degrees, DataError, least=0, most=180)
+        for name in ("brightness", "contrast", "saturation"):
+            check_number(name, getattr(self, name), DataError, least=0)
 
     @property
     def changes_color(self) -> bool:

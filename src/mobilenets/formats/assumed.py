@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.base.arguments import is_number, word_of
+from mobilenets.base.arguments import check_number, word_of
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.normalizing_layer import inner_scaling, with_inner_scaling
 from mobilenets.model.model import Model
@@ -100,8 +100,7 @@ class PreprocessingOptions:
             mean, std = scaling_of(self.input_scaling)
             changes |= {"mean": mean, "std": std}
         if self.crop is not None:
-            if not is_number(self.crop):
-                raise FormatError(f"crop must be a number above 0 and at most 1, not {self.crop!r}")
+            check_number("crop", self.crop, FormatError, above=0, most=1)
             changes["crop_fraction"] = float(self.crop)
         if self.resize is not None:
             changes["fit"] = word_of(ResizeMode, self.resize, "resize", FormatError)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mobilenets.architecture.layers import Activation
-from mobilenets.base.arguments import typed
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ArchitectureError, FormatError, ModelError, ModelFileError
 from mobilenets.formats.assumed import (
@@ -95,6 +95,9 @@ def import_model(
         ...
     mobilenets.errors.FormatError: 'keras:0.25-100' is not published; did you mean keras:0.25-160? `mobilenets ...
     """
+    for side in resolution if isinstance(resolution, tuple | list) else (resolution,):
+        if side is not None:
+            check_integer("resolution", side, FormatError, least=1)
     preprocessing = PreprocessingOptions(input_scaling, crop, resize, interpolation)
     preprocessing.check()
     path, origin = _find(str(source), progress)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.architecture.network import Network
-from mobilenets.base.arguments import check_fields
+from mobilenets.base.arguments import check_fields, check_number
 from mobilenets.base.records import record
 from mobilenets.errors import ModelError
 
@@ -90,7 +90,8 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_fields(self, ModelError)
-        numbers = (*self.mean, *self.std, self.crop_fraction)
+        check_number("crop_fraction", self.crop_fraction, ModelError, above=0, most=1)
+        numbers = (*self.mean, *self.std)
         if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(number) for number in numbers):
             raise ModelError(f"preprocessing needs three finite means and standard deviations, got {self}")
         if min(self.std) <= 0:
@@ -99,8 +100,6 @@ class Preprocessing:
             raise ModelError(f"preprocessing makes 1 or 3 channels of an image, not {self.channels}")
         if self.channels == GREY_CHANNELS and (len(set(self.mean)), len(set(self.std))) != (1, 1):
             raise ModelError(f"preprocessing of grey images needs one mean and standard deviation, got {self}")
-        if not 0 < self.crop_fraction <= 1:
-            raise ModelError(f"crop_fraction must be above 0 and at most 1, not {self.crop_fraction}")
 
     def box(self, size: tuple[int, int], height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that is used, as (left, top, right, bottom) in its pixels.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.rescale import with_resolution, with_width
-from mobilenets.base.arguments import typed
+from mobilenets.base.arguments import check_number, typed
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model, normalized_layers
 from mobilenets.model.preprocessing import Pixels
@@ -39,8 +39,8 @@ def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *,
         A float32 Model with the supernet's task and preprocessing.
 
     Raises:
-        ModelError: If the Model is int8, the width is below the smallest that was trained, or neither statistics
-            nor pixels are there.
+        ModelError: If the Model is int8, the width is not above 0 or below the smallest that was trained, or neither
+            statistics nor pixels are there.
         ArchitectureError: If the network cannot have that width or resolution.
 
     Source: Yu and Huang 2019, arXiv:1903.05134 (the statistics are measured after training, for each width).
@@ -53,6 +53,7 @@ def extract_subnet(supernet: Model, width_multiplier: float, resolution: int, *,
     >>> extract_subnet(supernet, 0.25, 32, pixels=images).network.summary
     'mobilenet_v1, width 0.25, 32×32'
     """
+    check_number("width_multiplier", width_multiplier, ModelError, above=0)
     narrowest = min((width for width, _ in supernet.subnets), default=None)
     if narrowest is not None and width_multiplier < narrowest:
         raise ModelError(

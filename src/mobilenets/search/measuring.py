@@ -13,10 +13,10 @@ from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import INPUT
 from mobilenets.architecture.multipliers import PUBLISHED_RESOLUTIONS
 from mobilenets.architecture.network import Network
-from mobilenets.base.arguments import typed
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.engine.session import Session
+from mobilenets.engine.session import MOST_THREADS, Session
 from mobilenets.engine.steadiness import Steadiness
 from mobilenets.engine.timing import ROUNDS, measure_sessions
 from mobilenets.errors import PlanningError
@@ -74,9 +74,13 @@ def measure_profile(
         progress: Receives progress updates.
 
     Raises:
-        PlanningError: If a precision is unknown.
+        PlanningError: If a precision is unknown, or a number is out of range.
         ArchitectureError: If no architecture has that name, or it cannot have one of the sizes.
     """
+    check_integer("rounds", rounds, PlanningError, least=1)
+    check_integer("classes", classes, PlanningError, least=1)
+    for count in threads:
+        check_integer("threads", count, PlanningError, least=1, most=MOST_THREADS)
     settings = [(precision, count) for precision in precisions_of(precisions) for count in threads]
     few = FEW_CLASSES if classes == PROFILED_CLASSES else classes
     networks = [Specification(architecture, width, side) for width in widths for side in resolutions]

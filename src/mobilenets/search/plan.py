@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.architecture.catalog import Specification
-from mobilenets.base.arguments import typed
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
-from mobilenets.engine.session import Session
+from mobilenets.engine.session import MOST_THREADS, Session
 from mobilenets.engine.steadiness import Steadiness
 from mobilenets.engine.timing import measure_sessions
 from mobilenets.errors import DataError, PlanningError
@@ -144,6 +144,8 @@ def plan(
     (True, True)
     """
     precisions = precisions_of(precisions)
+    check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
+    check_integer("classes", classes, PlanningError, least=1)
     if supernet is None and (data is not None or sizes):
         raise PlanningError("data and sizes are those of a supernet; none is given")
     if supernet is not None and (family is not None or classes != IMAGENET_CLASSES):

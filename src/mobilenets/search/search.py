@@ -19,7 +19,7 @@ from typing import cast
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
-from mobilenets.base.arguments import typed
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.notebook import default_progress
 from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Dataset, check_source
@@ -27,7 +27,7 @@ from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import evaluate_prepared
-from mobilenets.engine.session import Session
+from mobilenets.engine.session import MOST_THREADS, Session
 from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import PlanningError, TrainingError
 from mobilenets.model.file import save
@@ -141,6 +141,7 @@ def search(
     begun = time.monotonic()
     progress = progress or default_progress()
     wanted = precisions_of(precisions)
+    check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
     if settings.channels not in (None, RGB_CHANNELS):
         raise TrainingError(
             f"a budget's networks are searched in color; with channels {settings.channels}, name a size in place of "

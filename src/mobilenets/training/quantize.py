@@ -59,8 +59,8 @@ def quantize(
         techniques: What to try, one after another, until the Model is good enough;
             :data:`mobilenets.compression.techniques.FALLBACK_ORDER` for everything.
         calibration_images: How many images calibrate.
-        max_drop: Percentage points of top-1 that may be lost. Without labels, the Models must agree on 97 % of the
-            images on which the float Model is sure.
+        max_drop: Percentage points of top-1 that may be lost, from 0 to 100; infinity accepts any Model. Without
+            labels, the Models must agree on 97 % of the images on which the float Model is sure.
         epochs: Epochs of quantization-aware training; None leaves them to its recipe.
         explain: Whether to find what each technique contributes, by making the Model without it.
         progress: Receives progress updates.

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from mobilenets.base.arguments import check_integer, check_number
 from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.errors import TrainingError
 
@@ -99,6 +100,9 @@ class Recipe:
             statistics that they start with: 2 for a half; 0 for none.
         samples_seen: Images shown in all at 128 pixels when no number of epochs is given; fewer at lower
             resolutions (:func:`default_epochs`).
+
+    Raises:
+        TrainingError: If a number is out of range.
     """
 
     name: str
@@ -130,20 +134,26 @@ class Recipe:
     samples_seen: int = 340_000
 
     def __post_init__(self) -> None:
-        shares = {
-            "label_smoothing": self.label_smoothing,
-            "dropout": self.dropout,
-            "averaging": self.averaging,
-            "warmup": self.warmup,
-            "unmixed": self.unmixed,
-        }
-        for name, share in shares.items():
-            if not 0 <= share < 1:
-                raise TrainingError(f"{name} must be at least 0 and below 1, not {share}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise TrainingError(f"the learning rate must be a positive number, not {self.learning_rate}")
-        if self.batch < 2:
-            raise TrainingError(f"a batch needs two images at least, for its batch norm; not {self.batch}")
+        for name in ("momentum", "label_smoothing", "dropout", "averaging", "warmup", "unmixed"):
+            check_number(name, getattr(self, name), TrainingError, least=0, below=1)
+        for name in ("learning_rate", "decay_per_epoch", "transfer"):
+            check_number(name, getattr(self, name), TrainingError, above=0)
+        for name in ("weight_decay", "mixup", "cutmix"):
+            check_number(name, getattr(self, name), TrainingError, least=0)
+        check_number("mixed", self.mixed, TrainingError, least=0, most=1)
+        check_number("batch_norm_momentum", self.batch_norm_momentum, TrainingError, above=0, most=1)
+        if self.head_learning_rate is not None:
+            check_number("head_learning_rate", self.head_learning_rate, TrainingError, above=0)
+        check_integer("batch", self.batch, TrainingError, least=1)
+        if self.batch == 1:
+            raise TrainingError("a batch needs two images at least, for its batch norm; batch is 1")
+        for name in ("kept_stride", "transfer_stride"):
+            check_integer(name, getattr(self, name), TrainingError, least=0)
+        for name in ("samples_seen", "transfer_samples"):
+            check_integer(name, getattr(self, name), TrainingError, least=1)
+        for epochs, scale in self.growth:
+            check_number("a share of growth", epochs, TrainingError, least=0, most=1)
+            check_number("a share of growth", scale, TrainingError, above=0, most=1)
         if abs(sum(epochs for epochs, _ in self.growth) - 1) > 1e-6:
             raise TrainingError(f"the shares of the epochs in growth must add to 1: {self.growth}")
 

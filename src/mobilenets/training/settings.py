@@ -15,7 +15,7 @@ from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes, with_resolution, with_width
-from mobilenets.base.arguments import check_fields, check_integer, word_of
+from mobilenets.base.arguments import check_fields, check_integer, check_number, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Subset
@@ -96,6 +96,8 @@ class Settings:
         if self.flip is not None:
             object.__setattr__(self, "flip", word_of(Flip, self.flip, "flip", TrainingError))
         check_integer("seed", self.seed, TrainingError, least=0)
+        if self.width is not None:
+            check_number("width", self.width, TrainingError, above=0)
         for name in ("resolution", "epochs", "threads"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), TrainingError, least=1)
