@@ -67,7 +67,7 @@ def test_fit_fails_in_one_line(folder: Path, tmp_path: Path, mobilenets: RunComm
     outcome = mobilenets("fit", str(folder), "--output", str(tmp_path / "taken"), *SMALL)
     assert outcome.code == 1
     assert outcome.err == f"error: {tmp_path / 'taken'} is a file; the output must be a folder\n"
-    outcome = mobilenets("fit", str(folder), "--width", "0", "--output", str(tmp_path / "out"))
+    outcome = mobilenets("fit", str(folder), "--resolution", "16", "--output", str(tmp_path / "out"))
     assert outcome.code == 1
     assert outcome.err.count("\n") == 1
     assert mobilenets("fit", str(folder), "--flip", "sideways").code == 2
@@ -87,7 +87,7 @@ def test_a_folder_that_is_not_there_is_said_before_pytorch_is_imported(folder: P
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("wrong", [("--width", "0"), ("--architecture", "nothing"), ("--max-latency", "1us")])
+@pytest.mark.parametrize("wrong", [("--resolution", "16"), ("--architecture", "nothing"), ("--max-latency", "1us")])
 def test_a_run_that_fails_before_it_has_anything_leaves_no_folder(
     wrong: tuple[str, ...], folder: Path, tmp_path: Path, mobilenets: RunCommand
 ) -> None:

@@ -193,7 +193,8 @@ def test_options_that_would_do_nothing_are_refused(mobilenets: RunCommand, place
     arguments = ("quantize", place.model, "--calibration", place.images)
     for more, message in (
         (("--max-drop", "0.5"), "--max-drop is of top-1, which only labeled images can tell"),
-        (("--data", place.images, "--max-drop", "nan"), "nan is not a number of points"),
+        (("--data", place.images, "--max-drop", "nan"), "nan is not a finite number"),
+        (("--data", place.images, "--max-drop", "-1"), "-1.0 is not in the range 0<=x<=100"),
         (("--epochs", "3"), "give --qat or --auto too"),
         (("-o", place.model), "--output would overwrite"),
     ):

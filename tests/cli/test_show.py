@@ -101,7 +101,6 @@ def test_options_of_an_architecture_do_not_go_with_a_model(model_file: Path) -> 
     ("arguments", "message"),
     [
         (["mobilnet_v1"], "error: no architecture is called 'mobilnet_v1'; did you mean mobilenet_v1?"),
-        (["mobilenet_v1", "--width", "0"], "error: width multiplier must be a positive number, not 0.0"),
         (["mobilenet_v1", "--resolution", "16"], "error: resolution must be at least 32 pixels, not 16"),
         (["mobilenet_v1", "--classes", "0"], "error: a classifier needs at least one class, not 0"),
         (["nowhere.safetensors"], "error: nowhere.safetensors does not exist"),

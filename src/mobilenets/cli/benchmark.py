@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.options import Number
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
@@ -32,7 +33,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.option("--against", default="", callback=_names, metavar="RUNTIMES", help="Such as onnxruntime,openvino.")
 @click.option("--threads", default="1", show_default=True, callback=_numbers, metavar="N,…", help="Threads to try.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images in one run.")
-@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(min=0.01), help="Time per line.")
+@click.option("--seconds", default=3.0, show_default=True, type=Number(min=0.01), help="Time per line.")
 @click.option("--layers", is_flag=True, help="Time every layer on one thread too.")
 @json_option
 @quiet_option

@@ -9,6 +9,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
+from mobilenets.cli.options import POSITIVE
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError
@@ -30,7 +31,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.argument("data")
 @click.option("--models", default=DEFAULT_MODELS, show_default=True, callback=_names, metavar="NAME,…")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True)
-@click.option("--minutes-each", type=float, help="Training time of each network, on this machine.")
+@click.option("--minutes-each", type=POSITIVE, help="Training time of each network, on this machine.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of every network, instead of minutes.")
 @click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the images]")
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")

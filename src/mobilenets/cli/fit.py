@@ -10,7 +10,7 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
-from mobilenets.cli.options import budget_options, precision_list
+from mobilenets.cli.options import POSITIVE, budget_options, precision_list
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
@@ -72,7 +72,11 @@ file and class, or "digits". Part of the images is kept for validation and for t
     help="Folder for the Model, its figures and its report.",
 )
 @click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
-@click.option("--width", type=float, help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]")
+@click.option(
+    "--width",
+    type=POSITIVE,
+    help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]",
+)
 @click.option(
     "--resolution", type=int, help="Side of the input in pixels; with a budget the largest.  [default: by the images]"
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.options import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.assumed import ASSUMED, PARTS, SCALING_HELP, sources
 from mobilenets.formats.importing import import_model, recognition
@@ -41,7 +42,11 @@ _OPEN = ", ".join(row.title for row, reader in readable().values() if reader.ope
 @click.option(
     "--input-scaling", metavar="SCALING", help=f"How pixels are scaled, if SOURCE does not say it: {SCALING_HELP}."
 )
-@click.option("--crop", type=float, help="Share of the largest centred box that is kept, by side, such as 0.875 or 1.")
+@click.option(
+    "--crop",
+    type=Number(0, 1, min_open=True),
+    help="Share of the largest centred box that is kept, by side, such as 0.875 or 1.",
+)
 @click.option(
     "--resize",
     type=click.Choice([str(mode) for mode in ResizeMode]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.options import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.model.file import check_model_path
 
@@ -34,7 +34,9 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
 @click.option("--data", help="Labeled images to evaluate on: a folder of class folders, or a CSV.")
 @click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL with .int8 in its name]")
-@click.option("--max-drop", type=float, default=1.0, show_default=True, help="Points of top-1 that may be lost.")
+@click.option(
+    "--max-drop", type=Number(0, 100), default=1.0, show_default=True, help="Points of top-1 that may be lost."
+)
 @click.option("--force", is_flag=True, help="Write the Model even if it lost too much.")
 @click.option("--auto", is_flag=True, help="Try further techniques, up to training, until the Model is good enough.")
 @click.option("--qat", "train_it", is_flag=True, help="Quantization-aware training right away.")
@@ -48,7 +50,11 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
     "--ranges", type=click.Choice(RANGES), default="mse", show_default=True, help="How activation ranges are chosen."
 )
 @click.option(
-    "--percentile", type=float, default=99.99, show_default=True, help="Percent of values in percentile ranges."
+    "--percentile",
+    type=Number(50, 100, min_open=True),
+    default=99.99,
+    show_default=True,
+    help="Percent of values in percentile ranges.",
 )
 @click.option(
     "--rounding", type=click.Choice(ROUNDINGS), default="reconstruct", show_default=True, help="Rounding of weights."
@@ -88,8 +94,6 @@ def command(
     where the float32 Model is sure. Without any images nothing can be evaluated, and --force is needed.
     """
     _refuse_contradictions(data_free=data_free, labeled=data is not None, trains=auto or train_it)
-    if not math.isfinite(max_drop):
-        raise click.BadParameter(f"{max_drop} is not a number of points", param_hint="--max-drop")
     from mobilenets.formats.loading import file_for, load_model
 
     path = output or file_for(model, ".int8.safetensors")

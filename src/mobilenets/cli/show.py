@@ -12,6 +12,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, results
 from mobilenets.cli.data_options import data_options
+from mobilenets.cli.options import POSITIVE
 from mobilenets.data.reading import Reading
 from mobilenets.tasks.classification import Classification, class_count
 
@@ -27,7 +28,7 @@ DATA_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 @click.command()
 @click.argument("name", metavar="NAME|MODEL|DATA")
-@click.option("--width", type=float, help="Width multiplier α.  [default: the architecture's]")
+@click.option("--width", type=POSITIVE, help="Width multiplier α.  [default: the architecture's]")
 @click.option("--resolution", type=int, help="Side of the square input in pixels.  [default: the architecture's]")
 @click.option("--classes", type=int, help="Outputs of the last layer.  [default: 1000]")
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine runs a MODEL: steps, bytes, measured time.")
