@@ -160,7 +160,11 @@ class Budget:
         return self.max_latency_ms is not None or self.min_accuracy is not None or self.empty
 
     def limit(self, kind: CostKind) -> float | None:
-        """The limit on one of the costs; None where there is none."""
+        """The limit on one of the costs; None where there is none.
+
+        Args:
+            kind: Name of the cost, as a candidate has it.
+        """
         match kind:
             case "latency_ms":
                 return self.max_latency_ms
