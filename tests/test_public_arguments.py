@@ -94,7 +94,7 @@ def takes_numbers(hint: Any) -> bool:
 def hint_of(name: str, argument: str) -> Any:
     function = function_of(name)
     plain = inspect.isclass(function) and not dataclasses.is_dataclass(function)
-    return typing.get_type_hints(function.__init__ if plain else function).get(argument)  # type: ignore[misc]
+    return typing.get_type_hints(function.__init__ if plain else function).get(argument)
 
 
 NUMBERS = [one for one in ARGUMENTS if takes_numbers(hint_of(*one))]

@@ -44,9 +44,11 @@ def fragile(dataset: Dataset) -> tuple[Model, Dataset]:
     parameters["classifier.weight"] = parameters["classifier.weight"] / spread[:, None]
     parameters["classifier.bias"] = (parameters["classifier.bias"] - logits.mean(axis=0)) / spread
     model = replace(model.with_parameters(parameters), task=Classification(dataset.labels))
-    parts = {name: dataset.part(name) for name in ("train", "validation", "test")}
-    answers = {name: replace(part, targets=_logits(model, part).argmax(axis=1)) for name, part in parts.items()}
-    return model, replace(dataset, **answers)
+    train, validation, test = (
+        replace(part, targets=_logits(model, part).argmax(axis=1))
+        for part in (dataset.train, dataset.validation, dataset.test)
+    )
+    return model, replace(dataset, train=train, validation=validation, test=test)
 
 
 def make_fragile_place(folder: Path) -> Place:

@@ -63,7 +63,7 @@ class Number(click.FloatRange):
 
     name = "float"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number behind the text."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
