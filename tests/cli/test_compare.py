@@ -124,7 +124,7 @@ def test_it_goes_on_with_what_is_missing_and_keeps_what_is_there(
         (("--models", "resnet"), "no architecture is called 'resnet'"),
         (("--models", "squeezenet,squeezenet"), "name every network once"),
         (("--epochs", "1", "--minutes-each", "1"), "give either minutes or epochs"),
-        (("--minutes-each", "0"), "minutes must be above zero, not 0"),
+        (("--minutes-each", "0"), "0.0 is not in the range x>0"),
         (("--minutes-each", "1e-6", "--training-threads", "1"), "one epoch of mobilenet_v1 at 32 pixels takes about"),
         (("--models", ","), "expected names such as"),
     ],
