@@ -27,7 +27,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("search",),
     ("benchmark", "reports"),
-    ("cli", "serving"),
+    ("serving",),
+    ("cli",),
     ("__main__",),
 )
 """A part imports itself and parts of earlier rows."""
@@ -45,6 +46,11 @@ OPTIONAL_PACKAGES = (
     "huggingface_hub",
     "onnxruntime",
     "ai_edge_litert",
+    "starlette",
+    "uvicorn",
+    "httptools",
+    "python_multipart",
+    "prometheus_client",
 )
 """None of these is a base dependency; each belongs to an extra."""
 
@@ -160,9 +166,22 @@ def test_everything_but_training_is_imported_where_no_optional_package_is_instal
     modules = [
         "mobilenets." + module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for module in MODULES
-        if not trains(module) and module != "__init__.py"
+        if not trains(module) and module != "__init__.py" and not serves(module)
     ]
     run_python(IMPORT_ALL.format(packages=OPTIONAL_PACKAGES, modules=["mobilenets", *modules]))
+
+
+def serves(module: str) -> bool:
+    """Whether a module is one of ``serving/``, which needs the packages of its extra and no others."""
+    return module.startswith("serving/")
+
+
+def test_serving_needs_its_extra_and_nothing_else() -> None:
+    pytest.importorskip("uvicorn")
+    modules = ["mobilenets." + module.removesuffix(".py").replace("/", ".") for module in MODULES if serves(module)]
+    extra = ("starlette", "uvicorn", "httptools", "python_multipart", "prometheus_client")
+    packages = tuple(package for package in OPTIONAL_PACKAGES if package not in extra)
+    run_python(IMPORT_ALL.format(packages=packages, modules=[one.removesuffix(".__init__") for one in modules]))
 
 
 def test_importing_the_package_brings_in_neither_the_command_line_nor_training() -> None:

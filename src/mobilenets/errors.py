@@ -7,12 +7,14 @@
     ├── ModelError              parameters, labels or numbers that do not belong to the Network
     │   └── ModelFileError      a Model file that is damaged, hostile or of another version
     ├── DataError               images, folders or labels that cannot be used
+    │   └── ImageSizeError      an image that has more pixels than are decoded
     ├── TrainingError           a training run that cannot start, go on or be resumed
     ├── CompressionError        a Model that cannot be folded, calibrated or quantised
     │   └── GateError           a compressed Model that lost more than it may
     ├── FormatError             a foreign file that cannot be read or written
     ├── EngineError             a Model or input that the runtime cannot take
     │   └── InputTypeError      an image of a type that is not taken; a DataError and a TypeError too
+    ├── ServingError            a server that cannot start: no name for a model, a port that is taken
     ├── PlanningError           a budget or device profile that makes no sense, or that nothing meets
     └── MissingDependencyError  an optional package that the request needs is not installed
 
@@ -51,6 +53,10 @@ class DataError(MobileNetsError):
     """Images, folders or labels that cannot be used."""
 
 
+class ImageSizeError(DataError):
+    """An image that has more pixels than are decoded."""
+
+
 class TrainingError(MobileNetsError):
     """A training run that cannot start, go on or be resumed."""
 
@@ -73,6 +79,10 @@ class EngineError(MobileNetsError):
 
 class InputTypeError(EngineError, DataError, TypeError):
     """An image, or pixels, of a type that is not taken."""
+
+
+class ServingError(MobileNetsError):
+    """A server that cannot start."""
 
 
 class PlanningError(MobileNetsError):

@@ -18,7 +18,7 @@ from tests.support.encoded_images import gray_photo, photo, png16, tiff
 
 from mobilenets.data.decoding import ASSUMPTION
 from mobilenets.data.image import ArrayImage, BytesImage, FileImage, image_source
-from mobilenets.errors import DataError, InputTypeError
+from mobilenets.errors import DataError, ImageSizeError, InputTypeError
 
 PHOTO, GRAY = photo(), gray_photo()
 RGB_IMAGE = Image.fromarray(PHOTO)
@@ -170,6 +170,18 @@ def test_heic(tmp_path: Path) -> None:
     image = FileImage(tmp_path / "phone.heic").open()
     assert image.size == (40, 60)
     assert np.abs(np.asarray(image).astype(int) - np.rot90(PHOTO, -1)).max() <= 40
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF"])
+def test_an_image_of_more_pixels_than_are_wanted_is_refused(kind: str) -> None:
+    file, image = io.BytesIO(), Image.new("RGB", (64, 50))
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").from_pillow(image).save(file)
+    else:
+        image.save(file, kind)
+    assert BytesImage("even", file.getvalue(), most_pixels=3200).open().size == (64, 50)
+    with pytest.raises(ImageSizeError, match="odd has more than 3,199 pixels and is not decoded"):
+        BytesImage("odd", file.getvalue(), most_pixels=3199).open()
 
 
 def test_heic_without_the_library_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

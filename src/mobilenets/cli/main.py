@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "models": "List published weights by name, and fetch them",
     "export": "Write a model in another format and check its answers",
     "plan": "Find the published network for a budget on this machine",
+    "serve": "Answer requests over HTTP with models, beside a page for people",
     "profile": "Measure the latencies of this machine's networks into a file",
     "show": "Print a network's layers and their cost",
     "tables": "Print the paper's tables, published and computed side by side",

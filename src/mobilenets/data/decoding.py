@@ -12,7 +12,7 @@ from typing import IO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from mobilenets.errors import DataError
+from mobilenets.errors import DataError, ImageSizeError
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 ORIENTATION, UPRIGHT = 0x0112, 1
@@ -31,7 +31,9 @@ _WIDE = tuple((name, f"16{order}") for name in ("RGB", "RGBA", "RGBX", "LA") for
 """Pillow's raw modes of 16-bit color, of which it keeps the upper eight bits."""
 
 
-def decode_image(file: IO[bytes], name: str, shortest_side: int | None = None) -> Image.Image:
+def decode_image(
+    file: IO[bytes], name: str, shortest_side: int | None = None, most_pixels: int = LARGEST_IMAGE
+) -> Image.Image:
     """Decode an image of any format that Pillow or pillow-heif knows into upright RGB.
 
     EXIF orientation is applied, transparency is laid over white, samples of more than eight bits are brought to eight
@@ -42,21 +44,23 @@ def decode_image(file: IO[bytes], name: str, shortest_side: int | None = None) -
         name: What messages call it.
         shortest_side: A JPEG may be decoded at a fraction of its size as long as its shorter side keeps this many
             pixels.
+        most_pixels: Largest number of pixels, which the header is asked for before anything is decoded.
 
     Raises:
-        DataError: If the content is not an image, is damaged or is too large.
+        ImageSizeError: If it has more pixels.
+        DataError: If the content is not an image or is damaged.
     """
 
     def opened() -> Image.Image:
         file.seek(0)
-        return _open(file)
+        return _open(file, most_pixels)
 
-    with _errors_named(name, file):
+    with _errors_named(name, file, most_pixels):
         try:
             image = opened()
         except UnidentifiedImageError:
-            return _plain_tiff(file)
-        _check_size(image)
+            return _plain_tiff(file, most_pixels)
+        _check_size(image.size, most_pixels)
         if image.format in _PROGRAMS:
             raise DataError(f"is {image.format}, a format of drawings, which is not read; convert it to PNG first")
         if shortest_side is not None:
@@ -90,21 +94,20 @@ def decode_pillow_image(image: Image.Image, name: str, shortest_side: int | None
             raise DataError(f"{name} cannot be read: {error}") from None
         image.fp.seek(position)
         return decode_image(io.BytesIO(content), name, shortest_side)
-    with _errors_named(name, None):
-        _check_size(image)
+    with _errors_named(name, None, LARGEST_IMAGE):
+        _check_size(image.size, LARGEST_IMAGE)
         return _upright(_to_rgb(image, None))
 
 
 @contextmanager
-def _errors_named(name: str, file: IO[bytes] | None) -> Iterator[None]:
+def _errors_named(name: str, file: IO[bytes] | None, most_pixels: int) -> Iterator[None]:
     """Whatever is raised becomes a DataError that begins with the image's name, and Pillow's warnings are not shown."""
     try:
         with _pillow_warnings_ignored():
             yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(
-            f"{name} has more than {LARGEST_IMAGE // 1_000_000} million pixels and is not decoded"
-        ) from None
+        most = f"{most_pixels // 1_000_000} million" if most_pixels >= 1_000_000 else f"{most_pixels:,}"
+        raise ImageSizeError(f"{name} has more than {most} pixels and is not decoded") from None
     except UnidentifiedImageError:
         from mobilenets.data.unreadable import AN_IMAGE_FORMAT, HEAD_BYTES, what_it_is
 
@@ -120,14 +123,15 @@ def _errors_named(name: str, file: IO[bytes] | None) -> Iterator[None]:
         raise DataError(f"{name} is damaged: {error or type(error).__name__}") from None
 
 
-def _check_size(image: Image.Image) -> None:
-    if image.width * image.height > LARGEST_IMAGE:
+def _check_size(size: tuple[int, int], most_pixels: int) -> None:
+    width, height = size
+    if width * height > most_pixels:
         raise Image.DecompressionBombError
-    if not image.width * image.height:
-        raise DataError(f"it must have at least one pixel, not {image.height}×{image.width}")
+    if not width * height:
+        raise DataError(f"it must have at least one pixel, not {height}×{width}")
 
 
-def _open(file: IO[bytes]) -> Image.Image:
+def _open(file: IO[bytes], most_pixels: int) -> Image.Image:
     """An image of which the header has been read."""
     head = file.read(12)
     file.seek(0)
@@ -143,11 +147,11 @@ def _open(file: IO[bytes]) -> Image.Image:
         from mobilenets.data.unreadable import is_heif
 
         if is_heif(head):
-            return _open_heif(file)
+            return _open_heif(file, most_pixels)
     return Image.open(file)
 
 
-def _plain_tiff(file: IO[bytes]) -> Image.Image:
+def _plain_tiff(file: IO[bytes], most_pixels: int) -> Image.Image:
     """A TIFF image of samples that Pillow does not know."""
     file.seek(0)
     if not file.read(4).startswith((b"II*\0", b"MM\0*")):
@@ -156,7 +160,7 @@ def _plain_tiff(file: IO[bytes]) -> Image.Image:
     from mobilenets.data.plain_tiff import read_plain_tiff
 
     file.seek(0)
-    read = read_plain_tiff(file, LARGEST_IMAGE)
+    read = read_plain_tiff(file, most_pixels)
     if read is None:
         raise UnidentifiedImageError
     samples, orientation = read
@@ -169,13 +173,15 @@ def _plain_tiff(file: IO[bytes]) -> Image.Image:
     return image
 
 
-def _open_heif(file: IO[bytes]) -> Image.Image:
+def _open_heif(file: IO[bytes], most_pixels: int) -> Image.Image:
     """A phone's image; the library turns it upright itself."""
     try:
         import pillow_heif
     except ModuleNotFoundError:
         raise UnidentifiedImageError from None
-    image: Image.Image = pillow_heif.open_heif(file).to_pillow()
+    opened = pillow_heif.open_heif(file)
+    _check_size(opened.size, most_pixels)
+    image: Image.Image = opened.to_pillow()
     return image
 
 

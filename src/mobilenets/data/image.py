@@ -13,7 +13,7 @@ from PIL import Image
 from mobilenets.base.arguments import word_of
 from mobilenets.base.records import record
 from mobilenets.data.array_image import ChannelOrder, image_of_array
-from mobilenets.data.decoding import ASSUMPTION, decode_image, decode_pillow_image
+from mobilenets.data.decoding import ASSUMPTION, LARGEST_IMAGE, decode_image, decode_pillow_image
 from mobilenets.errors import DataError, InputTypeError
 
 ACCEPTED = (
@@ -116,16 +116,23 @@ class ArrayImage:
 
 @record(frozen=True, eq=False)
 class BytesImage:
-    """An encoded image in memory, such as one read from standard input."""
+    """An encoded image in memory, such as one read from standard input.
+
+    Attributes:
+        name: What to call it in messages.
+        content: Its file's content.
+        most_pixels: Largest number of pixels that are decoded.
+    """
 
     name: str
     content: bytes
+    most_pixels: int = LARGEST_IMAGE
 
     def __repr__(self) -> str:
         return f"BytesImage({self.name!r}, {len(self.content)} bytes)"
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
-        return decode_image(io.BytesIO(self.content), self.name, shortest_side)
+        return decode_image(io.BytesIO(self.content), self.name, shortest_side, self.most_pixels)
 
     def digest(self) -> bytes:
         import hashlib

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.base.arguments import check_integer, typed, word_of
+from mobilenets.base.records import record
 from mobilenets.data.array_image import ChannelOrder
 from mobilenets.data.decoding import ASSUMPTION
 from mobilenets.data.image import ImageSource, image_source, kind_of
@@ -22,6 +23,7 @@ from mobilenets.engine.session import Logits, Session
 from mobilenets.errors import AssumptionWarning, DataError, EngineError, InputTypeError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification, ClassPrediction
 from mobilenets.tasks.task import Geometry, Prediction
 
@@ -33,6 +35,21 @@ GivenImage = (
 )
 """An image as callers have it: a path, the bytes of an encoded image, a file opened in binary mode, a Pillow image, an
 array of pixels, or a source of one."""
+
+
+@record(frozen=True, eq=False)
+class PreparedImage:
+    """An image as a network takes it.
+
+    Attributes:
+        pixels: uint8 (height, width, channels).
+        geometry: Where in the image they come from.
+        assumption: What was assumed of the image because its file does not say it, or None.
+    """
+
+    pixels: Pixels
+    geometry: Geometry
+    assumption: str | None
 
 
 class Predictor:
@@ -128,17 +145,25 @@ class Predictor:
             threads=1 if alone else self.session.threads,
         )
 
-    def _run(self, image: ImageSource, threads: int | None) -> tuple[Outputs, Geometry]:
+    def prepare(self, image: ImageSource) -> PreparedImage:
+        """Decode an image and bring it to the network's size, as :meth:`predict` does before the network runs.
+
+        Raises:
+            DataError: If it cannot be decoded.
+        """
         network, preprocessing = self.model.network, self.model.preprocessing
         opened = image.open(source_side(preprocessing, network.height, network.width))
-        assumption = opened.info.get(ASSUMPTION)
+        pixels = resized(opened, preprocessing, network.height, network.width, self.session.instruction_set)
+        box = preprocessing.box(opened.size, network.height, network.width)
+        return PreparedImage(pixels, Geometry(image.name, opened.size, box), opened.info.get(ASSUMPTION))
+
+    def _run(self, image: ImageSource, threads: int | None) -> tuple[Outputs, Geometry]:
+        prepared = self.prepare(image)
+        assumption = prepared.assumption
         if assumption is not None and assumption not in self._assumed:
             self._assumed.add(assumption)
             warnings.warn(f"{image.name}: {assumption}", AssumptionWarning, stacklevel=2)
-        pixels = resized(opened, preprocessing, network.height, network.width, self.session.instruction_set)
-        outputs = self.session.outputs(pixels[None], threads=threads)
-        box = preprocessing.box(opened.size, network.height, network.width)
-        return tuple(outputs.values()), Geometry(image.name, opened.size, box)
+        return tuple(self.session.outputs(prepared.pixels[None], threads=threads).values()), prepared.geometry
 
 
 class Classifier(Predictor):

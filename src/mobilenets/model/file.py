@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize, safe_open
 
 from mobilenets.architecture.encoding import decode_network, encode_network
 from mobilenets.architecture.layers import (
@@ -191,8 +191,26 @@ def load(path: str | PathLike[str]) -> Model:
             fit its network.
     """
     path = fspath(path)
+    return _model(path, *_open(path))
+
+
+@typed(ModelFileError)
+def load_content(content: bytes, name: str) -> Model:
+    """Read the content of a Model file that is in memory: the file may then change without the Model.
+
+    Args:
+        content: All of it.
+        name: What messages call the file.
+
+    Raises:
+        ModelFileError: As :func:`load`.
+    """
+    return _model(name, *_checked(content, name))
+
+
+def _model(path: str, metadata: dict[str, str], mapped: dict[str, Tensor]) -> Model:
+    """The Model of a file's metadata and tensors, all of it checked."""
     try:
-        metadata, mapped = _open(path)
         version = metadata.get("format_version")
         if metadata.get("format") != FORMAT:
             raise ModelFileError(f"{path} is a safetensors file but not a Model of this package; {_IMPORT}")
@@ -258,10 +276,27 @@ def _open(path: str) -> tuple[dict[str, str], dict[str, Tensor]]:
         if kind is not None:
             raise ModelFileError(f"{path} is {kind}, not a Model file; {_IMPORT}") from None
         raise ModelFileError(f"{path} is not a readable safetensors file: {error}") from None
+    return _split(path, metadata, header, buffer[8 + header_bytes :])
+
+
+def _checked(content: bytes, name: str) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The same of a file's content."""
+    try:
+        deserialize(content)  # type: ignore[no-untyped-call]
+        header_bytes = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + header_bytes])
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{name} is not a readable safetensors file: {error}") from None
+    return _split(name, header.get("__metadata__") or {}, header, np.frombuffer(content, np.uint8)[8 + header_bytes :])
+
+
+def _split(
+    path: str, metadata: dict[str, str], header: dict[str, Any], data: npt.NDArray[np.uint8]
+) -> tuple[dict[str, str], dict[str, Tensor]]:
     if sum(map(len, metadata.values())) > LARGEST_METADATA:
         raise ModelFileError(f"{path} has more than {LARGEST_METADATA >> 20} MB of metadata")
     header.pop("__metadata__", None)
-    return metadata, {name: _view(path, buffer[8 + header_bytes :], name, entry) for name, entry in header.items()}
+    return metadata, {name: _view(path, data, name, entry) for name, entry in header.items()}
 
 
 def _view(path: str, data: npt.NDArray[np.uint8], name: str, entry: Mapping[str, Any]) -> Tensor:
