@@ -154,3 +154,30 @@ def test_features_as_parquet_are_read_as_a_table(
     assert table.column_names == ["image", "features"]
     values = np.array(table["features"].to_pylist(), np.float32)
     assert np.array_equal(values, features(model, table["image"].to_pylist()))
+
+
+def test_unknown_images_are_told_once_the_model_is_calibrated(
+    model: Path, photos: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    refused = mobilenets("predict", model, photos, "--unknown")
+    assert refused.code == 1
+    assert "mobilenets calibrate MODEL DATA adds one" in refused.err
+    for number, label in enumerate(("cat", "dog")):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for path in photos.glob(f"day{number}/*.png"):
+            (tmp_path / "data" / label / path.name).write_bytes(path.read_bytes())
+    done = mobilenets("calibrate", model, tmp_path / "data", "--split", "all")
+    assert "unknown is what has less energy than" in done.out
+    found = mobilenets("predict", model, photos, "--unknown", "--json").json
+    assert sum(one["unknown"] for one in found) == 1  # 5 % of 12, rounded up
+    table = rows(mobilenets("predict", model, photos, "--unknown", "--csv", "--top", 1).out)
+    assert [row["unknown"] for row in table].count("True") == 1
+    mobilenets("predict", model, photos, "--unknown", "--sort-into", tmp_path / "sorted")
+    assert len(list((tmp_path / "sorted" / "unknown").iterdir())) == 1
+
+
+def test_a_probability_may_be_asked_for(model: Path, photos: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("predict", model, photos, "--threshold", 1)
+    assert all(line.split()[1] == "unknown" for line in outcome.out.splitlines())
+    assert "never calibrated: mobilenets calibrate MODEL DATA does it" in outcome.err
+    assert mobilenets("predict", model, photos, "--threshold", 60).code == 2

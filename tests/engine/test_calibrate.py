@@ -52,6 +52,26 @@ def test_the_probabilities_change_and_the_answers_do_not(model: Model, images: P
     assert cold.probability != warm.probability
 
 
+def test_the_threshold_of_unknown_images_is_added_to_a_model_without(model: Model, images: Path) -> None:
+    path = next((images / "test" / "red").iterdir())
+    with pytest.raises(EngineError, match="mobilenets calibrate MODEL DATA adds one"):
+        Classifier(model).predict(path, unknown=True)
+    with pytest.raises(EngineError, match="mobilenets calibrate MODEL DATA adds one"):
+        Classifier(model).predict_many([path], unknown=True)
+    result = calibrate(model, images)
+    assert result.unknown is not None
+    assert result.to_json()["unknown"] == {"energy": result.unknown.energy, "images": 24}
+    classifier = Classifier(result.model)
+    answers = [classifier.predict(one, unknown=True) for one in sorted((images / "val").rglob("*.png"))]
+    assert sum(one.label == "unknown" for one in answers) == 2  # 5 % of 24, rounded up
+    (many,) = classifier.predict_many([path], unknown=True)
+    assert many == classifier.predict(path, unknown=True)
+    assert classifier.predict(path, threshold=1.0).label == "unknown"
+    for wrong in (1.5, -0.1, float("nan"), "0.5"):
+        with pytest.raises(EngineError, match="threshold must be a probability, from 0 to 1"):
+            classifier.predict(path, threshold=wrong)  # type: ignore[arg-type]
+
+
 def test_fitting_it_again_gives_the_same(model: Model, images: Path) -> None:
     once = calibrate(model, images)
     again = calibrate(once.model, images)

@@ -1,4 +1,4 @@
-"""``mobilenets calibrate``: a Model whose probabilities are right as often as they say."""
+"""``mobilenets calibrate``: a Model whose probabilities are right as often as they say, and that knows the unknown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Fit the temperature of MODEL on the labeled images of DATA, so that 90 % sure is right nine times in ten.
 
-    No answer changes, only the probabilities. DATA is as for evaluate; its validation images are used, or those of
+    It also sets the threshold for predict --unknown, so that 95 % of these images pass as known. No other answer
+    changes, only the probabilities. DATA is as for evaluate; its validation images are used, or those of
     MODEL where it was fitted to DATA. Images that trained MODEL would make it too sure, and test images are to be kept
     for evaluation. fit does the same at its end.
     """
@@ -57,6 +58,8 @@ def _print(result: TemperatureFit, path: Path) -> None:
     click.echo(f"temperature {result.temperature:.3g}, fitted on {images}; no answer changes")
     for name, metrics in (("before", result.before), ("after", result.after)):
         click.echo(f"{name:7} {confidence_line(metrics)}")
+    if result.unknown is not None:
+        click.echo(f"unknown is what has less energy than {result.unknown.energy:.3g}, as 5 % of these images have")
     if result.skipped:
         click.echo(f"{plural(len(result.skipped), 'unreadable image')} skipped")
     click.echo(f"{path} is written")

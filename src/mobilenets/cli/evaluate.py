@@ -71,6 +71,11 @@ def _print(evaluation: ClassificationMetrics, part: str) -> None:
     console.print(f"on {plural(evaluation.images, 'image')} ({part})")
     if evaluation.reliability:
         console.print(confidence_line(evaluation))
+    if evaluation.called_unknown is not None and evaluation.wrong_called_unknown is not None:
+        called, wrong = evaluation.called_unknown, evaluation.wrong_called_unknown
+        console.print(
+            f"predict --unknown calls {called.count} of them unknown, {wrong.count} of {wrong.total} wrong ones"
+        )
     if evaluation.skipped:
         console.print(f"{plural(len(evaluation.skipped), 'unreadable image')} skipped")
     _print_classes(console, evaluation)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +18,13 @@ from mobilenets.cli.output_file import OutputFile
 from mobilenets.cli.predictions import CsvWriter, JsonWriter, LineWriter
 from mobilenets.data.image import BytesImage, FileImage, ImageSource
 from mobilenets.data.sources import images_of
-from mobilenets.engine.predictor import Predictor
+from mobilenets.engine.predictor import Classifier, Predictor
 from mobilenets.errors import DataError
 from mobilenets.formats.loading import load_model
+from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, ClassPrediction
+from mobilenets.tasks.task import Prediction, Task
+from mobilenets.tasks.unknown import UNKNOWN_LABEL
 
 if TYPE_CHECKING:
     from mobilenets.data.sorting import SortedFolders
@@ -31,6 +36,13 @@ STANDARD_INPUT = "-"
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Results per image.")
+@click.option("--unknown", is_flag=True, help='Answer "unknown" for images of no known class.')
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help='Answer "unknown" below this probability, such as 0.6.',
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, a row for each image.")
 @json_option
 @click.option(
@@ -51,6 +63,8 @@ def command(
     model: str,
     images: tuple[str, ...],
     top: int,
+    unknown: bool,
+    threshold: float | None,
     as_csv: bool,
     as_json: bool,
     sort_into: Path | None,
@@ -65,6 +79,9 @@ def command(
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     IMAGES are files of any size, folders, or - for an image on standard input. Where some of them cannot be read, the
     others are predicted, --json and --csv give the reason as "error", and the exit code is 3.
+
+    The likeliest label is one of the Model's, whatever an image shows. With --unknown, by a threshold that fit and
+    calibrate set, and with --threshold, the answer may be "unknown".
     """
     _refuse_contradictions(as_csv=as_csv, as_json=as_json, sort_into=sort_into, link=link, layer=layer)
     progress = progress_to_stderr(quiet=quiet)
@@ -72,12 +89,12 @@ def command(
         _write_features(model, images, features_file, layer, threads, as_json=as_json, progress=progress)
         return
     loaded = load_model(model, progress=progress)
-    predictor = Predictor(loaded, threads)
+    predict_many = _prediction(loaded, threads, top, unknown=unknown, threshold=threshold, progress=progress)
     found = _find(images)
-    folders = None if sort_into is None else _sorted_folders(sort_into, predictor, images, link=link)
+    folders = None if sort_into is None else _sorted_folders(sort_into, loaded.task, images, link=link)
     writer = JsonWriter() if as_json else CsvWriter() if as_csv else LineWriter(found)
     failed, begun = 0, time.monotonic()
-    for image, result in zip(found, predictor.predict_many(found, top=top), strict=True):
+    for image, result in zip(found, predict_many(found), strict=True):
         if isinstance(result, DataError):
             progress.note(f"skipped: {result}")
             failed += 1
@@ -124,15 +141,31 @@ def _find(names: tuple[str, ...]) -> list[ImageSource]:
     return found
 
 
-def _sorted_folders(folder: Path, predictor: Predictor, images: tuple[str, ...], *, link: bool) -> SortedFolders:
+def _prediction(
+    model: Model, threads: int | None, top: int, *, unknown: bool, threshold: float | None, progress: Progress
+) -> Callable[[list[ImageSource]], Iterator[Prediction | DataError]]:
+    """What predicts images as the options say."""
+    if not unknown and threshold is None:
+        return partial(Predictor(model, threads).predict_many, top=top)
+    task = model.task
+    if not isinstance(task, Classification):
+        raise click.UsageError(f"--unknown and --threshold are for classifiers, and this Model's task is {task.kind}")
+    if threshold is not None and task.temperature == 1:
+        progress.note("the probabilities of this Model were never calibrated: mobilenets calibrate MODEL DATA does it")
+    classifier = Classifier(model, threads)
+    classifier.check_rejection(unknown=unknown, threshold=threshold)
+    return partial(classifier.predict_many, top=top, unknown=unknown, threshold=threshold)
+
+
+def _sorted_folders(folder: Path, task: Task, images: tuple[str, ...], *, link: bool) -> SortedFolders:
     from mobilenets.data.sorting import SortedFolders
 
-    task = predictor.model.task
     if not isinstance(task, Classification):
         raise click.UsageError(f"--sort-into sorts by label, and this Model's task is {task.kind}")
     if STANDARD_INPUT in images:
         raise click.UsageError("--sort-into copies files; standard input is none")
-    return SortedFolders(folder, task.labels, link=link, sources=images)
+    labels = dict.fromkeys((*task.labels, UNKNOWN_LABEL))
+    return SortedFolders(folder, labels, link=link, sources=images)
 
 
 def _rate(images: int, seconds: float) -> str:

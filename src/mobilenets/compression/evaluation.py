@@ -18,8 +18,7 @@ from mobilenets.errors import CompressionError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification, best_class, class_count, top1
-from mobilenets.tasks.temperature import fit_temperature
+from mobilenets.tasks.classification import Classification, best_class, calibrated, class_count, top1
 
 Logits = npt.NDArray[np.float32]
 
@@ -112,9 +111,9 @@ class EvaluationSet:
 
 
 def with_temperature(model: Model, evaluation: EvaluationSet | None) -> Model:
-    """An int8 Model at the temperature that its own logits need, where labeled images that calibrated nothing tell it.
+    """An int8 Model calibrated by its own logits, where labeled images that calibrated nothing give them.
 
-    A float Model without a temperature has int8 Models without.
+    A float Model without a temperature has int8 Models without, and likewise a threshold of unknown images.
 
     Args:
         model: int8, at the temperature of the float Model.
@@ -127,7 +126,8 @@ def with_temperature(model: Model, evaluation: EvaluationSet | None) -> Model:
         return model
     some = spread(len(evaluation.pixels), TEMPERATURE_IMAGES)
     logits = compute_logits(model, evaluation.pixels[some])
-    return replace(model, task=replace(task, temperature=fit_temperature(logits, evaluation.targets[some])))
+    changed = calibrated(task, logits, evaluation.targets[some])
+    return replace(model, task=replace(changed, unknown=None if task.unknown is None else changed.unknown))
 
 
 def compute_logits(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:

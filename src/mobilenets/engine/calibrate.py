@@ -1,4 +1,8 @@
-"""Temperature scaling of a finished Model: images that trained nothing in, a Model with truer probabilities out."""
+"""Calibration of a finished Model: images that trained nothing in, a Model out that knows how sure to be.
+
+It gets a temperature, by which its probabilities are right as often as they say, and a threshold that tells images of
+no known class.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,11 @@ from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError, EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
-from mobilenets.tasks.classification import Classification, ClassificationMetrics, logits_of
+from mobilenets.tasks.classification import Classification, ClassificationMetrics, calibrated, logits_of
 from mobilenets.tasks.metrics import Counts
 from mobilenets.tasks.task import Array
 from mobilenets.tasks.temperature import fit_temperature
+from mobilenets.tasks.unknown import UnknownThreshold
 
 CALIBRATION_SPLITS = ("validation", "all")
 FEWEST_IMAGES = 10
@@ -29,10 +34,10 @@ FEWEST_IMAGES = 10
 
 @dataclass(frozen=True, eq=False)
 class TemperatureFit:
-    """A Model with a temperature.
+    """A Model with a temperature and a threshold of unknown images.
 
     Attributes:
-        model: The Model; but for the temperature it is as it was.
+        model: The Model; but for these two it is as it was.
         split: Which images it was fitted on.
         before: Metrics of the Model as it was, on those images.
         after: Metrics with a temperature, each half of the images with the temperature that the other half gives, so
@@ -53,10 +58,16 @@ class TemperatureFit:
             raise EngineError(f"only a classifier has a temperature; this Model's task is {self.model.task.kind}")
         return self.model.task.temperature
 
+    @property
+    def unknown(self) -> UnknownThreshold | None:
+        """The threshold that tells unknown images."""
+        return self.model.task.unknown if isinstance(self.model.task, Classification) else None
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {
             "temperature": self.temperature,
+            "unknown": None if self.unknown is None else self.unknown.encode(),
             "split": self.split,
             "images": self.before.images,
             "skipped": list(self.skipped),
@@ -73,9 +84,11 @@ def calibrate(
     split: str | None = None,
     progress: Progress = SILENT,
 ) -> TemperatureFit:
-    """Fit the temperature of a classifier, by which its probabilities are right as often as they say.
+    """Fit the temperature of a classifier, and set the threshold by which it answers "unknown".
 
-    No answer changes. A temperature that the Model has already is fitted anew.
+    With the temperature its probabilities are right as often as they say. Images whose logits are lower than those of
+    95 % of these images are taken for unknown where that is asked for; no other answer changes. What the Model has
+    already of both is replaced.
 
     Args:
         model: The Model, the path of its file, or what predicts with it.
@@ -117,7 +130,7 @@ def calibrate(
     if Provenance.of(model).training.validation_joined is not None and part == "validation":
         progress.note("the Model was trained on its validation images too, so it will seem too sure on them")
     logits = logits_of(outputs)
-    changed = replace(task, temperature=fit_temperature(logits, targets))
+    changed = calibrated(task, logits, targets)
     plain = replace(task, temperature=1.0)
     return TemperatureFit(
         replace(model, task=changed, provenance=_provenance(model, len(targets))),

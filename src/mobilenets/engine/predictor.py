@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mobilenets.base.arguments import check_integer, typed, word_of
+from mobilenets.base.arguments import check_integer, is_number, typed, word_of
 from mobilenets.base.records import record
 from mobilenets.data.array_image import ChannelOrder
 from mobilenets.data.decoding import ASSUMPTION
@@ -88,8 +88,7 @@ class Predictor:
             DataError: If it cannot be decoded.
             EngineError: If ``top`` makes no sense.
         """
-        _check_top(top)
-        return self._decode(*self._run(image_source(image, "image", channel_order), None), top)
+        return self._predict(image, channel_order, top=top)
 
     def predict_many(
         self, images: Iterable[GivenImage], *, top: int = 5, channel_order: str = "rgb"
@@ -108,13 +107,7 @@ class Predictor:
             InputTypeError: If a single image is given, or none.
             EngineError: If ``top`` makes no sense.
         """
-        _check_top(top)
-        check_many(images)
-        word_of(ChannelOrder, channel_order, "channel order", DataError)
-        ran_many = self._run_many(
-            enumerate(images, 1), lambda one: image_source(one[1], f"image {one[0]}", channel_order)
-        )
-        return (ran if isinstance(ran, DataError) else self._decode(*ran, top) for _, ran in ran_many)
+        return self._predict_many(images, channel_order, top=top)
 
     def outputs_many(self, images: Iterable[ImageSource]) -> Iterator[tuple[ImageSource, Outputs | DataError]]:
         """Run the network on many images, in order, on all cores.
@@ -128,8 +121,24 @@ class Predictor:
         for image, ran in self._run_many(images, image_source):
             yield image, ran if isinstance(ran, DataError) else ran[0]
 
-    def _decode(self, outputs: Outputs, geometry: Geometry, top: int) -> Prediction:
-        return self.model.task.decode(outputs, [geometry], top=top)[0]
+    def _predict(self, image: GivenImage, channel_order: str, *, top: int, **options: Any) -> Prediction:
+        _check_top(top)
+        ran = self._run(image_source(image, "image", channel_order), None)
+        return self._decode(*ran, top=top, **options)
+
+    def _predict_many(
+        self, images: Iterable[GivenImage], channel_order: str, *, top: int, **options: Any
+    ) -> Iterator[Prediction | DataError]:
+        _check_top(top)
+        check_many(images)
+        word_of(ChannelOrder, channel_order, "channel order", DataError)
+        ran_many = self._run_many(
+            enumerate(images, 1), lambda one: image_source(one[1], f"image {one[0]}", channel_order)
+        )
+        return (ran if isinstance(ran, DataError) else self._decode(*ran, top=top, **options) for _, ran in ran_many)
+
+    def _decode(self, outputs: Outputs, geometry: Geometry, **options: Any) -> Prediction:
+        return self.model.task.decode(outputs, [geometry], **options)[0]
 
     def _run_many(
         self, images: Iterable[Item], source: Callable[[Item], ImageSource]
@@ -193,7 +202,15 @@ class Classifier(Predictor):
         if not isinstance(self.model.task, Classification):
             raise EngineError(f"the Model is no classifier: its task is {self.model.task.kind}")
 
-    def predict(self, image: GivenImage, *, top: int = 5, channel_order: str = "rgb") -> ClassPrediction:
+    def predict(
+        self,
+        image: GivenImage,
+        *,
+        top: int = 5,
+        channel_order: str = "rgb",
+        unknown: bool = False,
+        threshold: float | None = None,
+    ) -> ClassPrediction:
         """Find the likeliest labels of one image.
 
         Args:
@@ -202,6 +219,9 @@ class Classifier(Predictor):
                 :func:`~mobilenets.data.array_image.image_of_array` takes.
             top: Number of labels, at least 1.
             channel_order: Of an array: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
+            unknown: Answer ``"unknown"`` where an image is of no known class, by the Model's threshold, which
+                :func:`~mobilenets.engine.calibrate.calibrate` sets.
+            threshold: Answer so, too, where the likeliest label has less than this probability.
 
         Returns:
             The labels with their probabilities, likeliest first; fewer than ``top`` where there are fewer classes.
@@ -209,12 +229,20 @@ class Classifier(Predictor):
         Raises:
             InputTypeError: If the image is none of these; it is a TypeError and a DataError.
             DataError: If it cannot be decoded.
-            EngineError: If ``top`` makes no sense.
+            EngineError: If ``top`` or ``threshold`` makes no sense, or the Model has no threshold of unknown images.
         """
-        return cast("ClassPrediction", super().predict(image, top=top, channel_order=channel_order))
+        self.check_rejection(unknown=unknown, threshold=threshold)
+        found = self._predict(image, channel_order, top=top, unknown=unknown, threshold=threshold)
+        return cast("ClassPrediction", found)
 
     def predict_many(
-        self, images: Iterable[GivenImage], *, top: int = 5, channel_order: str = "rgb"
+        self,
+        images: Iterable[GivenImage],
+        *,
+        top: int = 5,
+        channel_order: str = "rgb",
+        unknown: bool = False,
+        threshold: float | None = None,
     ) -> Iterator[ClassPrediction | DataError]:
         """Find the likeliest labels of many images, in order, on all cores.
 
@@ -222,16 +250,32 @@ class Classifier(Predictor):
             images: What :meth:`predict` takes, many times.
             top: Number of labels for each, at least 1.
             channel_order: Of arrays: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
+            unknown: Answer ``"unknown"`` where an image is of no known class, by the Model's threshold, which
+                :func:`~mobilenets.engine.calibrate.calibrate` sets.
+            threshold: Answer so, too, where the likeliest label has less than this probability.
 
         Returns:
             For each image its prediction, or the error that says why there is none.
 
         Raises:
             InputTypeError: If a single image is given, or none.
-            EngineError: If ``top`` makes no sense.
+            EngineError: If ``top`` or ``threshold`` makes no sense, or the Model has no threshold of unknown images.
         """
-        predictions = super().predict_many(images, top=top, channel_order=channel_order)
-        return cast("Iterator[ClassPrediction | DataError]", predictions)
+        self.check_rejection(unknown=unknown, threshold=threshold)
+        found = self._predict_many(images, channel_order, top=top, unknown=unknown, threshold=threshold)
+        return cast("Iterator[ClassPrediction | DataError]", found)
+
+    def check_rejection(self, *, unknown: bool, threshold: float | None) -> None:
+        """Raise if the Model cannot answer "unknown" in the way that is asked for.
+
+        Raises:
+            EngineError: If it has no threshold of unknown images, or the probability is not from 0 to 1.
+        """
+        if threshold is not None and not (is_number(threshold) and 0 <= threshold <= 1):
+            raise EngineError(f"threshold must be a probability, from 0 to 1, not {threshold!r:.40}")
+        task = self.model.task
+        if unknown and isinstance(task, Classification):
+            task.check_unknown()
 
 
 def check_many(images: object) -> None:

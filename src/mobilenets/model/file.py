@@ -157,6 +157,7 @@ def _lowest_version(model: Model) -> int:
     known = (
         isinstance(model.task, Classification)
         and model.task.temperature == 1
+        and model.task.unknown is None
         and all(
             isinstance(layer, _FIRST_LAYERS) and layer.activation in _FIRST_ACTIVATIONS
             for layer in model.network.layers

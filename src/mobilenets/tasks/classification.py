@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_number
 from mobilenets.base.records import record
 from mobilenets.base.text import GAP, percent
-from mobilenets.errors import DataError, ModelError
+from mobilenets.errors import DataError, EngineError, ModelError
 from mobilenets.tasks.metrics import (
     Counts,
     ReliabilityBin,
@@ -24,6 +25,8 @@ from mobilenets.tasks.metrics import (
     reliability,
 )
 from mobilenets.tasks.task import Agreement, Array, Geometry, Metric, Outputs, Task
+from mobilenets.tasks.temperature import fit_temperature
+from mobilenets.tasks.unknown import UNKNOWN_LABEL, UnknownThreshold, energy, unknown_threshold
 
 LARGEST_NUMBER = 1e6
 """What no temperature reaches."""
@@ -40,19 +43,21 @@ class ClassPrediction:
     Attributes:
         name: What the image is called.
         labels: The likeliest labels with their probabilities, likeliest first.
+        unknown: Whether the image is taken for one of no known class; None where that was not asked.
     """
 
     name: str
     labels: tuple[tuple[str, float], ...]
+    unknown: bool | None = None
 
     def __repr__(self) -> str:
         labels = ", ".join(f"{label} {percent(probability).replace(GAP, ' ')}" for label, probability in self.labels)
-        return f"ClassPrediction({self.name!r}: {labels})"
+        return f"ClassPrediction({self.name!r}: {f'unknown, {labels}' if self.unknown else labels})"
 
     @property
     def label(self) -> str:
-        """The likeliest label."""
-        return self.labels[0][0]
+        """The likeliest label, or ``"unknown"``."""
+        return UNKNOWN_LABEL if self.unknown else self.labels[0][0]
 
     @property
     def probability(self) -> float:
@@ -62,12 +67,14 @@ class ClassPrediction:
     @property
     def summary(self) -> str:
         """The labels with their probabilities in percent, likeliest first."""
-        return "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in self.labels)
+        labels = "  ".join(f"{label} {100 * probability:.1f} %" for label, probability in self.labels)
+        return f"{UNKNOWN_LABEL} ({labels})" if self.unknown else labels
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready values."""
+        """JSON-ready values; ``unknown`` is among them where it was asked."""
         labels = [{"label": label, "probability": probability} for label, probability in self.labels]
-        return {"image": self.name, "labels": labels}
+        asked = {} if self.unknown is None else {"unknown": self.unknown}
+        return {"image": self.name, **asked, "labels": labels}
 
 
 @record(frozen=True)
@@ -112,6 +119,7 @@ class ClassificationMetrics:
         top5_correct: Images whose class is among the five likeliest.
         skipped: Names of the images that could not be decoded.
         reliability: Confidence beside accuracy; empty in figures of releases that did not compute it.
+        unknown: Images that are taken for unknown, among all and among the wrong answers; None without a threshold.
     """
 
     labels: tuple[str, ...]
@@ -119,6 +127,7 @@ class ClassificationMetrics:
     top5_correct: int
     skipped: tuple[str, ...] = ()
     reliability: tuple[ReliabilityBin, ...] = ()
+    unknown: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         share = f"top-1 {percent(self.top1)}".replace(GAP, " ") if self.images else "no images"
@@ -167,6 +176,16 @@ class ClassificationMetrics:
         return sum(one.images * one.confidence for one in self.reliability) / self.images
 
     @property
+    def called_unknown(self) -> Share | None:
+        """Images of these, all of known classes, that are taken for unknown; None where the Model has no threshold."""
+        return None if self.unknown is None else Share(self.unknown[0], self.images)
+
+    @property
+    def wrong_called_unknown(self) -> Share | None:
+        """The same among the images whose likeliest class is the wrong one."""
+        return None if self.unknown is None else Share(self.unknown[1], self.wrong)
+
+    @property
     def primary(self) -> Metric:
         """Top-1."""
         return Metric("top1", self.top1, self.top1_interval)
@@ -213,6 +232,7 @@ class ClassificationMetrics:
             "mean_confidence": self.mean_confidence,
             "expected_calibration_error": self.expected_calibration_error,
             "reliability": [dict(vars(one)) for one in self.reliability],
+            **({} if self.unknown is None else {"unknown": {"images": self.unknown[0], "wrong": self.unknown[1]}}),
             "classes": [dict(vars(one)) for one in self.classes],
             "confusion": self.confusion[np.ix_(kept, kept)].tolist(),
         }
@@ -237,7 +257,10 @@ class ClassificationMetrics:
             raise ValueError(f"a top-5 of {data['top5']!r:.40}; it must be from 0 to 1")
         top5_correct = round(data["top5"] * int(confusion.sum()))
         bins = tuple(_reliability_bin(row) for row in data.get("reliability", ()))
-        return ClassificationMetrics(labels, confusion, top5_correct, tuple(map(str, data["skipped"])), bins)
+        unknown = (int(data["unknown"]["images"]), int(data["unknown"]["wrong"])) if "unknown" in data else None
+        if unknown is not None and not 0 <= unknown[1] <= unknown[0] <= confusion.sum():
+            raise ValueError(f"{unknown[0]} unknown images, {unknown[1]} of them wrong, of {confusion.sum()}")
+        return ClassificationMetrics(labels, confusion, top5_correct, tuple(map(str, data["skipped"])), bins, unknown)
 
 
 def _reliability_bin(data: Mapping[str, Any]) -> ReliabilityBin:
@@ -255,6 +278,7 @@ class Classification:
         labels: Name of each class, in the order of the logits.
         temperature: What logits are divided by before the softmax makes probabilities of them; see
             :func:`~mobilenets.tasks.temperature.fit_temperature`. It changes no answer, only how sure it is said to be.
+        unknown: What tells images of no known class; None where nothing was set.
 
     Raises:
         ModelError: If there are no labels, one cannot be printed (see :func:`is_label`), or the temperature is not
@@ -266,6 +290,7 @@ class Classification:
 
     labels: tuple[str, ...]
     temperature: float = 1.0
+    unknown: UnknownThreshold | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(repr(label) for label in self.labels[:SHOWN_LABELS])
@@ -274,6 +299,8 @@ class Classification:
     def __post_init__(self) -> None:
         if not is_number(self.temperature) or not 0 < self.temperature < LARGEST_NUMBER:
             raise ModelError(f"a temperature must be a number above 0, not {self.temperature!r:.40}")
+        if self.unknown is not None and not isinstance(self.unknown, UnknownThreshold):
+            raise ModelError(f"unknown must be an UnknownThreshold or None, not {self.unknown!r:.40}")
         if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
             raise ModelError(f"labels must be a tuple of strings, not {self.labels!r:.80}")
         for label in self.labels:
@@ -325,18 +352,59 @@ class Classification:
         if len(self.labels) != classes:
             raise ModelError(f"{len(self.labels)} labels for a network of {classes} classes")
 
-    def decode(self, outputs: Outputs, geometry: Sequence[Geometry], *, top: int = 5) -> tuple[ClassPrediction, ...]:
+    def decode(
+        self,
+        outputs: Outputs,
+        geometry: Sequence[Geometry],
+        *,
+        top: int = 5,
+        unknown: bool = False,
+        threshold: float | None = None,
+    ) -> tuple[ClassPrediction, ...]:
         """Find the likeliest classes.
 
         Args:
             outputs: The first holds the logits, (N, classes).
             geometry: The N images.
             top: Number of classes per image.
+            unknown: Answer ``"unknown"`` where an image is of no known class, by the Model's own threshold.
+            threshold: Answer so, too, where the likeliest class has less than this probability.
+
+        Raises:
+            EngineError: If ``unknown`` is asked of a task without such a threshold.
         """
-        return tuple(
+        predictions = tuple(
             ClassPrediction(image.name, self._likeliest(logits, top))
             for image, logits in zip(geometry, logits_of(outputs), strict=True)
         )
+        if not unknown and threshold is None:
+            return predictions
+        outside = self.is_unknown(logits_of(outputs)) if unknown else np.zeros(len(predictions), np.bool_)
+        return tuple(
+            replace(one, unknown=bool(strange) or (threshold is not None and one.probability < threshold))
+            for one, strange in zip(predictions, outside, strict=True)
+        )
+
+    def is_unknown(self, logits: Array) -> npt.NDArray[np.bool_]:
+        """Whether images are of no known class, (N,).
+
+        Raises:
+            EngineError: If the task has no threshold.
+        """
+        below: npt.NDArray[np.bool_] = energy(logits) < self.check_unknown().energy
+        return below
+
+    def check_unknown(self) -> UnknownThreshold:
+        """The threshold of unknown images.
+
+        Raises:
+            EngineError: If the task has none.
+        """
+        if self.unknown is None:
+            raise EngineError(
+                "the Model has no threshold that tells unknown images; mobilenets calibrate MODEL DATA adds one"
+            )
+        return self.unknown
 
     def _likeliest(self, logits: Array, top: int) -> tuple[tuple[str, float], ...]:
         probabilities = softmax(logits / self.temperature)
@@ -361,7 +429,11 @@ class Classification:
         confusion = confusion_matrix(targets, best, len(self.labels))
         among_five = (likeliest(logits, 5) == targets[:, None]).any(axis=1)
         bins = reliability(softmax(logits / self.temperature).max(axis=-1), best == targets)
-        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped), bins)
+        unknown = None
+        if self.unknown is not None:
+            strange = self.is_unknown(logits)
+            unknown = int(strange.sum()), int((strange & (best != targets)).sum())
+        return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped), bins, unknown)
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the likeliest classes and the logits; the difference is the largest of all outputs.
@@ -383,9 +455,10 @@ class Classification:
         )
 
     def encode(self) -> dict[str, Any]:
-        """JSON-ready values; a temperature of 1 is left out."""
+        """JSON-ready values; a temperature of 1 is left out, and so is a threshold that is not there."""
         temperature = {} if self.temperature == 1 else {"temperature": self.temperature}
-        return {"kind": self.kind, "labels": list(self.labels), **temperature}
+        unknown = {} if self.unknown is None else {"unknown": self.unknown.encode()}
+        return {"kind": self.kind, "labels": list(self.labels), **temperature, **unknown}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Classification:
@@ -397,21 +470,36 @@ class Classification:
         Raises:
             ModelError: If it is something else.
         """
-        if set(data) - {"temperature"} != {"kind", "labels"}:
-            raise ModelError("a classification task must hold kind and labels, and may hold a temperature")
+        if set(data) - {"temperature", "unknown"} != {"kind", "labels"}:
+            raise ModelError("a classification task must hold kind and labels, and may hold a temperature and unknown")
         labels = data["labels"]
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise ModelError("labels must be a list of strings")
-        return Classification(tuple(labels), data.get("temperature", 1.0))
+        unknown = UnknownThreshold.from_json(data["unknown"]) if "unknown" in data else None
+        return Classification(tuple(labels), data.get("temperature", 1.0), unknown)
+
+
+def calibrated(task: Classification, logits: Array, targets: Counts) -> Classification:
+    """The task with a temperature, and with a threshold of unknown images where there are enough images to set one.
+
+    Args:
+        task: What the logits mean.
+        logits: (N, classes), of images that the network was not trained on.
+        targets: int64 (N,), their classes.
+
+    Raises:
+        DataError: If there are no images.
+    """
+    return replace(task, temperature=fit_temperature(logits, targets), unknown=unknown_threshold(logits))
 
 
 def with_labels(task: Task, labels: tuple[str, ...]) -> Classification:
-    """Classification over other labels; of a classifier, at its temperature.
+    """Classification over other labels; of a classifier, at its temperature and with its threshold of unknown images.
 
     Raises:
         ModelError: As :class:`Classification`.
     """
-    return Classification(labels, task.temperature if isinstance(task, Classification) else 1.0)
+    return replace(task, labels=labels) if isinstance(task, Classification) else Classification(labels)
 
 
 def class_count(network: Network) -> int:

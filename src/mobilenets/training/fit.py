@@ -22,6 +22,7 @@ from mobilenets.errors import DataError, TrainingError
 from mobilenets.formats.loading import load_model
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.unknown import unknown_threshold
 from mobilenets.training import head
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
@@ -148,7 +149,8 @@ def fit(
     logits = module_logits(module, prepared.pixels, preprocessing, run)
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best)
-    task = Classification(dataset.labels, validated.validation_temperature or 1.0)
+    unknown = unknown_threshold(module_logits(module, validation.pixels, preprocessing, run))
+    task = Classification(dataset.labels, validated.validation_temperature or 1.0, unknown)
     evaluation = task.metrics([logits], prepared.targets, skipped=prepared.skipped)
     run = replace(run, joined=trained.joined)
     provenance = provenance_of(dataset, recipe, run, best, validated.validation_top1, evaluation).encode()

@@ -36,8 +36,22 @@ def confidence_section(evaluation: ClassificationMetrics, temperature: float, co
     parts: list[Element] = [tag("p", words), tag("p", fitted)]
     if error > GOOD:
         parts.append(tag("p", "More validation images would make its probabilities truer: ", tag("code", command), "."))
+    parts += _unknown(evaluation)
     chart = figure(lambda width: _draw(evaluation, width), None, wide=HALF)
     return section("confidence", "How sure it is", *parts, legend(*SERIES), chart)
+
+
+def _unknown(evaluation: ClassificationMetrics) -> list[Element]:
+    """What ``predict --unknown`` says of the test images, which are all of known classes."""
+    called, wrong = evaluation.called_unknown, evaluation.wrong_called_unknown
+    if called is None or wrong is None:
+        return []
+    words = (
+        f'With "unknown" as an answer (predict --unknown) it calls {called.count} of the '
+        f"{plural(called.total, 'image')} so, though all are of known classes ({percent(called.value)})"
+    )
+    caught = f", and among them {wrong.count} of its {plural(wrong.total, 'mistake')}" if wrong.total else ""
+    return [tag("p", f"{words}{caught}.")]
 
 
 def _draw(evaluation: ClassificationMetrics, width: float) -> Element:
