@@ -4,8 +4,8 @@
 
 For each draw, half of the classes are left out, a linear head for the others is fitted on the features that published
 weights give (nothing of the network has seen a label of the data), and the images of the test part are scored. The
-first draw is fixed, the others are random. Printed is the area under the ROC curve of the energy, of the probability of the
-likeliest class, and of the cosine to the nearest training image; ``--fit`` trains the first draw's network with
+first draw is fixed, the others are random. Printed is the area under the ROC curve of the energy, of the probability
+of the likeliest class, and of the cosine to the nearest training image; ``--fit`` trains the first draw's network with
 ``mobilenets fit`` too. The threshold is set on the validation images, and the shares that it calls unknown are printed.
 """
 
