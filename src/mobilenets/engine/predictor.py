@@ -268,6 +268,10 @@ class Classifier(Predictor):
     def check_rejection(self, *, unknown: bool, threshold: float | None) -> None:
         """Raise if the Model cannot answer "unknown" in the way that is asked for.
 
+        Args:
+            unknown: By the Model's own threshold.
+            threshold: By this probability.
+
         Raises:
             EngineError: If it has no threshold of unknown images, or the probability is not from 0 to 1.
         """

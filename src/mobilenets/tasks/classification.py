@@ -388,6 +388,9 @@ class Classification:
     def is_unknown(self, logits: Array) -> npt.NDArray[np.bool_]:
         """Whether images are of no known class, (N,).
 
+        Args:
+            logits: (N, classes).
+
         Raises:
             EngineError: If the task has no threshold.
         """
