@@ -15,16 +15,15 @@ from tests.support.quantization import Place, make_place, small_model
 from mobilenets.base.progress import Progress
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
-from mobilenets.compression.pipeline import quantize_and_evaluate, quantize_quickly
+from mobilenets.compression.pipeline import TrainingImages, quantize_and_evaluate, quantize_quickly
 from mobilenets.compression.quantize import Quantized, quantize_with_images
 from mobilenets.compression.result import Method
 from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.techniques import Technique
-from mobilenets.data.dataset import Targets, load_dataset
+from mobilenets.data.dataset import load_dataset
 from mobilenets.errors import CompressionError, GateError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification
 
@@ -44,18 +43,15 @@ class Trained:
     def __call__(
         self,
         model: Model,
-        pixels: Pixels,
-        calibration: Pixels,
+        images: TrainingImages,
         config: QuantizationConfig,
         *,
-        targets: Targets | None,
-        evaluation: EvaluationSet | None,
         progress: Progress,
     ) -> Quantized:
-        self.images, self.evaluation = len(pixels), evaluation
-        assert targets is not None
-        assert len(targets) == len(pixels)
-        made = quantize_with_images(model, calibration, config)
+        self.images, self.evaluation = len(images.pixels), images.evaluation
+        assert images.targets is not None
+        assert len(images.targets) == len(images.pixels)
+        made = quantize_with_images(model, images.calibration, config)
         return Quantized(made.model, made.float_model, made.layers, epoch=3)
 
 

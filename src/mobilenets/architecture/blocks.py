@@ -26,7 +26,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
     Shape,
 )
-from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
+from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding, check_resolution
 from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_integer
 from mobilenets.errors import ArchitectureError
@@ -54,6 +54,32 @@ class Body:
 
     def __post_init__(self) -> None:
         self._shapes = {INPUT: Shape(self.channels, self.height, self.width)}
+
+    @classmethod
+    def of_size(
+        cls,
+        resolution: int | tuple[int, int],
+        width_multiplier: float,
+        rounding: Rounding,
+        padding_policy: PaddingPolicy,
+        activation: Activation,
+        batch_norm: BatchNorm | None,
+    ) -> Body:
+        """An empty body for RGB images of a resolution: the side in pixels, or (height, width).
+
+        Raises:
+            ArchitectureError: If the resolution is no integer of at least 32.
+        """
+        height, width = check_resolution(resolution)
+        return cls(
+            height,
+            width,
+            width_multiplier=width_multiplier,
+            rounding=rounding,
+            padding_policy=padding_policy,
+            activation=activation,
+            batch_norm=batch_norm,
+        )
 
     @property
     def last(self) -> str:

@@ -46,29 +46,35 @@ QUICK = QuantizationConfig(rounding=WeightRounding.NEAREST)
 """How many Models are compared in int8; the one that is taken is quantized with more care."""
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """Images of quantization-aware training.
+
+    Attributes:
+        pixels: Training images, uint8 (N, height, width, channels).
+        targets: int64 (N,), their classes; None if all are unknown.
+        calibration: Images that the first ranges come from, as ``pixels``.
+        evaluation: What epochs are compared on; None holds out some of the training images.
+    """
+
+    pixels: Pixels
+    targets: Targets | None
+    calibration: Pixels
+    evaluation: EvaluationSet | None = None
+
+
 class Trainer(Protocol):
     """Quantization-aware training."""
 
     def __call__(
-        self,
-        model: Model,
-        pixels: Pixels,
-        calibration: Pixels,
-        config: QuantizationConfig,
-        *,
-        targets: Targets | None,
-        evaluation: EvaluationSet | None,
-        progress: Progress,
+        self, model: Model, images: TrainingImages, config: QuantizationConfig, *, progress: Progress
     ) -> Quantized:
         """Quantize a float32 Model and train it in integer arithmetic.
 
         Args:
             model: float32.
-            pixels: Training images, uint8 (N, height, width, 3).
-            calibration: Images that the first ranges come from.
+            images: What it is trained and compared on.
             config: What is done on the way.
-            targets: int64 (N,), classes of the training images; None if all are unknown.
-            evaluation: What epochs are compared on; None holds out some of the training images.
             progress: Receives progress updates.
         """
 
@@ -246,15 +252,9 @@ class _Maker:
         if self.train is None:
             raise CompressionError("quantization-aware training needs the argument train")
         training = _prepared(self.model, self.images.training, self.progress)
-        return self.train(
-            self.model,
-            training.pixels,
-            self.pixels,
-            config,
-            targets=training.targets,
-            evaluation=None if self.images.calibration_overlap else self.evaluation,
-            progress=self.progress,
-        )
+        evaluation = None if self.images.calibration_overlap else self.evaluation
+        images = TrainingImages(training.pixels, training.targets, self.pixels, evaluation)
+        return self.train(self.model, images, config, progress=self.progress)
 
 
 def _techniques(asked: str | Iterable[str]) -> tuple[Technique, ...]:

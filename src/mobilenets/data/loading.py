@@ -80,29 +80,17 @@ def prepare(
     """
     pixels = np.empty((len(subset), height, width, preprocessing.channels), np.uint8)
     kept: list[int] = []
-    names: list[str] = []
     skipped: list[str] = []
-    assumptions: list[str | None] = []
 
     def prepared(source: ImageSource) -> tuple[Pixels, str | None]:
         image = source.open(source_side(preprocessing, height, width))
         return preprocessing.apply(image, height, width), image.info.get(ASSUMPTION)
 
-    with progress.task("decoding", len(subset), "images") as task:
-        work = each(subset.images, prepared)
-        for index, (image, result) in enumerate(work):
-            task.advance()
-            if isinstance(result, DataError):
-                skipped.append(image.name)
-                progress.note(f"skipped: {result}")
-            else:
-                pixels[len(kept)], assumption = result
-                assumptions.append(assumption)
-                kept.append(index)
-                names.append(image.name)
-    _note_assumptions(assumptions, progress)
-    check_skipped(skipped, len(subset))
-    return Prepared(pixels[: len(kept)], subset.targets[kept], tuple(names), tuple(skipped))
+    for index, image in _decoded(subset, prepared, skipped, progress):
+        pixels[len(kept)] = image
+        kept.append(index)
+    names = tuple(subset.images[index].name for index in kept)
+    return Prepared(pixels[: len(kept)], subset.targets[kept], names, tuple(skipped))
 
 
 def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILENT) -> Decoded:
@@ -112,27 +100,49 @@ def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILEN
         DataError: If more than a tenth of them are broken.
     """
     images: list[Pixels] = []
-    kept, skipped = [], []
-    assumptions: list[str | None] = []
+    kept: list[int] = []
+    skipped: list[str] = []
 
     def shrunk(source: ImageSource) -> tuple[Pixels, str | None]:
         image = source.open(shortest_side)
         return _shrink(image, shortest_side), image.info.get(ASSUMPTION)
 
+    for index, image in _decoded(subset, shrunk, skipped, progress):
+        images.append(image)
+        kept.append(index)
+    return Decoded(images, subset.targets[kept], np.array(kept, np.int64), tuple(skipped))
+
+
+def _decoded(
+    subset: Subset,
+    decode: Callable[[ImageSource], tuple[Pixels, str | None]],
+    skipped: list[str],
+    progress: Progress,
+) -> Iterator[tuple[int, Pixels]]:
+    """Position and pixels of each image that can be decoded; the names of the others are added to ``skipped``.
+
+    Args:
+        subset: The images.
+        decode: Gives pixels, and what had to be assumed to read them.
+        skipped: Receives names.
+        progress: Receives progress updates.
+
+    Raises:
+        DataError: At the end, if more than a tenth of the images are broken.
+    """
+    assumptions: list[str | None] = []
     with progress.task("decoding", len(subset), "images") as task:
-        work = each(subset.images, shrunk)
-        for index, (image, result) in enumerate(work):
+        for index, (image, result) in enumerate(each(subset.images, decode)):
             task.advance()
             if isinstance(result, DataError):
                 skipped.append(image.name)
                 progress.note(f"skipped: {result}")
             else:
-                images.append(result[0])
-                assumptions.append(result[1])
-                kept.append(index)
+                pixels, assumption = result
+                assumptions.append(assumption)
+                yield index, pixels
     _note_assumptions(assumptions, progress)
     check_skipped(skipped, len(subset))
-    return Decoded(images, subset.targets[kept], np.array(kept, np.int64), tuple(skipped))
 
 
 def _shrink(image: Image.Image, shortest_side: int) -> Pixels:

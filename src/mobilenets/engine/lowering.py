@@ -106,9 +106,24 @@ def _output(quantization: Quantization | None, name: str, index: int) -> _native
     return _native.Output(map_number=index, scale=tensor.scale, zero_point=tensor.zero_point)
 
 
+_KINDS: dict[type[Layer], _native.LayerKind] = {
+    Convolution: _native.LayerKind.CONVOLUTION,
+    DepthwiseConvolution: _native.LayerKind.DEPTHWISE,
+    PointwiseConvolution: _native.LayerKind.POINTWISE,
+    Linear: _native.LayerKind.LINEAR,
+    MaxPool: _native.LayerKind.MAX_POOL,
+    GlobalAveragePool: _native.LayerKind.AVERAGE_POOL,
+    Add: _native.LayerKind.ADD,
+    Multiply: _native.LayerKind.MULTIPLY,
+    Concatenate: _native.LayerKind.CONCATENATE,
+}
+
+
 def _lowered(model: Model, layer: Layer, inputs: list[int]) -> _native.Layer:
     """One layer as the plan takes it; `inputs` are the numbers of the maps that it reads."""
-    lowered = _native.Layer(_kind(layer), layer.name, inputs)
+    if type(layer) not in _KINDS:
+        raise EngineError(f"{layer.name}: the engine has no layer of the kind {layer.kind}")
+    lowered = _native.Layer(_KINDS[type(layer)], layer.name, inputs)
     match layer:
         case Convolution():
             _set_window(lowered, layer)
@@ -130,30 +145,6 @@ def _lowered(model: Model, layer: Layer, inputs: list[int]) -> _native.Layer:
     else:
         _set_integer_numbers(lowered, model, model.quantization, layer)
     return lowered
-
-
-def _kind(layer: Layer) -> _native.LayerKind:
-    match layer:
-        case Convolution():
-            return _native.LayerKind.CONVOLUTION
-        case DepthwiseConvolution():
-            return _native.LayerKind.DEPTHWISE
-        case PointwiseConvolution():
-            return _native.LayerKind.POINTWISE
-        case Linear():
-            return _native.LayerKind.LINEAR
-        case MaxPool():
-            return _native.LayerKind.MAX_POOL
-        case GlobalAveragePool():
-            return _native.LayerKind.AVERAGE_POOL
-        case Add():
-            return _native.LayerKind.ADD
-        case Multiply():
-            return _native.LayerKind.MULTIPLY
-        case Concatenate():
-            return _native.LayerKind.CONCATENATE
-        case _:
-            raise EngineError(f"{layer.name}: the engine has no layer of the kind {layer.kind}")
 
 
 def _set_window(lowered: _native.Layer, layer: Windowed) -> None:

@@ -14,16 +14,14 @@ from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression import pipeline
 from mobilenets.compression.config import QuantizationConfig
-from mobilenets.compression.evaluation import EvaluationSet
-from mobilenets.compression.pipeline import CALIBRATION_IMAGES
+from mobilenets.compression.pipeline import CALIBRATION_IMAGES, TrainingImages
 from mobilenets.compression.quality import DEFAULT_MAX_DROP
 from mobilenets.compression.quantize import Quantized
 from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.compression.techniques import Technique
-from mobilenets.data.dataset import Dataset, Targets
+from mobilenets.data.dataset import Dataset
 from mobilenets.errors import CompressionError, MissingDependencyError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Pixels
 
 FITTED_STEPS = ("more epochs of training", "a wider network")
 """What is left to try for a Model that was fitted here."""
@@ -156,15 +154,7 @@ class _Training:
     epochs: int | None
 
     def __call__(
-        self,
-        model: Model,
-        pixels: Pixels,
-        calibration: Pixels,
-        config: QuantizationConfig,
-        *,
-        targets: Targets | None,
-        evaluation: EvaluationSet | None,
-        progress: Progress,
+        self, model: Model, images: TrainingImages, config: QuantizationConfig, *, progress: Progress
     ) -> Quantized:
         """Quantize and train; see :class:`mobilenets.compression.pipeline.Trainer`.
 
@@ -177,11 +167,11 @@ class _Training:
             raise MissingDependencyError(error.name or "torch", "train") from None
         return train_quantized(
             model,
-            pixels,
-            calibration,
+            images.pixels,
+            images.calibration,
             config,
             epochs=self.epochs,
-            targets=targets,
-            evaluation=evaluation,
+            targets=images.targets,
+            evaluation=images.evaluation,
             progress=progress,
         )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
-from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding, check_resolution
+from mobilenets.architecture.multipliers import ONE_FOR_ONE, PaddingPolicy, Rounding
 from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import typed
 from mobilenets.errors import ArchitectureError
@@ -89,16 +89,7 @@ def mobilenet_v1(
     >>> network.layers[0].out_channels, str(network.shapes["block13.pointwise"])
     (16, '512×5×5')
     """
-    height, width = check_resolution(resolution)
-    body = Body(
-        height=height,
-        width=width,
-        width_multiplier=width_multiplier,
-        rounding=rounding,
-        padding_policy=padding_policy,
-        activation=activation,
-        batch_norm=batch_norm,
-    )
+    body = Body.of_size(resolution, width_multiplier, rounding, padding_policy, activation, batch_norm)
     body.convolution("stem", STEM_CHANNELS, stride=2)
     for number, row in enumerate(rows, start=1):
         if full_convolution:

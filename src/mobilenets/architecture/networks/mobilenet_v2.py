@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
-from mobilenets.architecture.multipliers import PaddingPolicy, Rounding, check_resolution
+from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
 from mobilenets.architecture.network import Network
 
 MULTIPLES_OF_8 = Rounding(divisor=8)
@@ -75,16 +75,7 @@ def mobilenet_v2(
     >>> str(network.shapes["block17.project"]), str(network.shapes["head"])
     ('160×5×5', '1280×5×5')
     """
-    height, width = check_resolution(resolution)
-    body = Body(
-        height=height,
-        width=width,
-        width_multiplier=width_multiplier,
-        rounding=rounding,
-        padding_policy=padding_policy,
-        activation=activation,
-        batch_norm=batch_norm,
-    )
+    body = Body.of_size(resolution, width_multiplier, rounding, padding_policy, activation, batch_norm)
     body.convolution("stem", STEM_CHANNELS, stride=2)
     number = 0
     for row in rows:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
-from mobilenets.architecture.multipliers import PaddingPolicy, Rounding, check_resolution
+from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v2 import MULTIPLES_OF_8
 
@@ -144,16 +144,7 @@ def mobilenet_v3(
     >>> str(network.shapes["block15.add"]), str(network.shapes["head"]), str(network.shapes["hidden"])
     ('120×7×7', '720×7×7', '1280×1×1')
     """
-    height, width = check_resolution(resolution)
-    body = Body(
-        height=height,
-        width=width,
-        width_multiplier=width_multiplier,
-        rounding=rounding,
-        padding_policy=padding_policy,
-        activation=activation,
-        batch_norm=batch_norm,
-    )
+    body = Body.of_size(resolution, width_multiplier, rounding, padding_policy, activation, batch_norm)
 
     def from_on(least: float) -> float:
         return width_multiplier if width_multiplier >= least else 1.0

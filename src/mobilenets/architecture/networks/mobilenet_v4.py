@@ -10,7 +10,7 @@ from typing import NamedTuple, assert_never
 
 from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.layers import Activation, BatchNorm
-from mobilenets.architecture.multipliers import PaddingPolicy, Rounding, check_resolution
+from mobilenets.architecture.multipliers import PaddingPolicy, Rounding
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v2 import MULTIPLES_OF_8
 
@@ -179,16 +179,7 @@ def mobilenet_v4(
     >>> str(network.shapes["block16.add"]), str(network.shapes["head"]), str(network.shapes["hidden"])
     ('128×7×7', '960×7×7', '1280×1×1')
     """
-    height, width = check_resolution(resolution)
-    body = Body(
-        height=height,
-        width=width,
-        width_multiplier=width_multiplier,
-        rounding=rounding,
-        padding_policy=padding_policy,
-        activation=activation,
-        batch_norm=batch_norm,
-    )
+    body = Body.of_size(resolution, width_multiplier, rounding, padding_policy, activation, batch_norm)
     body.convolution("stem", variant.stem, stride=2, multiplier=max(width_multiplier, 1.0))
     for number, row in enumerate(variant.rows, start=1):
         _block(body, f"block{number}", row)
