@@ -157,6 +157,9 @@ class Predictor:
     def prepare(self, image: ImageSource) -> PreparedImage:
         """Decode an image and bring it to the network's size, as :meth:`predict` does before the network runs.
 
+        Args:
+            image: The image.
+
         Raises:
             DataError: If it cannot be decoded.
         """
