@@ -43,7 +43,11 @@ void Plan::arrange(const std::vector<ChainChoice>& choices) {
     }
     for (size_t s = 0; s < steps_.size(); ++s) {
         steps_[s].choice = choices.empty() ? ChainChoice() : choices[s];
-        if (steps_[s].kind == StepKind::kChain) set_tiles(steps_[s]);
+        if (steps_[s].kind != StepKind::kChain) continue;
+        set_tiles(steps_[s]);
+        steps_[s].row_grains.clear();
+        for (int32_t threads = 1; threads <= options_.threads; ++threads)
+            steps_[s].row_grains.push_back(choose_row_grain(steps_[s], threads));
     }
     set_lifetimes();
     place_maps();
@@ -115,10 +119,8 @@ void Plan::set_ring(Stage& stage, const Stage& next) const {
 
 // Scratch memory of a stage besides the rings: its kernels' and its gathered windows.
 size_t Plan::stage_scratch_bytes(const Stage& stage) {
-    size_t kernel = 0;
-    for (const Packed& part : stage.parts) kernel = std::max(kernel, part.scratch_bytes);
     const size_t gathered = stage.gather ? stage.gather_bytes * static_cast<size_t>(stage.step_rows) + 2 * kSlack : 0;
-    return round_up(kernel + kSlack, kAlignment) + round_up(gathered, kAlignment);
+    return stage.kernel_scratch + round_up(gathered, kAlignment);
 }
 
 void Plan::set_tiles(Step& chain) {
@@ -134,6 +136,9 @@ void Plan::set_tiles(Step& chain) {
             used += round_up(row_bytes * static_cast<size_t>(stage.ring_rows) + kSlack, kAlignment);
             used += 13 * kAlignment;  // rings of one size must not lie a multiple of 4 KB apart
         }
+        size_t kernel = 0;
+        for (const Packed& part : stage.parts) kernel = std::max(kernel, part.scratch_bytes);
+        stage.kernel_scratch = round_up(kernel + kSlack, kAlignment);
         extra = std::max(extra, stage_scratch_bytes(stage));
         const Operation& window = stage.window;
         largest_window_ = std::max(largest_window_, (window.out_height - 1) * window.stride + window.kernel);
@@ -141,7 +146,7 @@ void Plan::set_tiles(Step& chain) {
     scratch_bytes_ = std::max(scratch_bytes_, round_up(used, kAlignment) + extra);
 }
 
-int32_t Plan::row_grain(const Step& chain, int32_t threads) const {
+int32_t Plan::choose_row_grain(const Step& chain, int32_t threads) {
     const bool can_choose = threads > 1 && chain.stages.size() <= 2;
     if (can_choose && chain.choice.split == Split::kChannels) return 0;
     // The largest part of the work that one thread gets.
@@ -255,6 +260,8 @@ void Plan::make_padding() {
             std::memset(row, static_cast<int>(rows[i].first), rows[i].second);
         }
     }
+    for (Step& step : steps_)
+        for (Stage& stage : step.stages) stage.padding_row = padding_row(stage);
 }
 
 const uint8_t* Plan::padding_row(const Stage& stage) const {

@@ -44,6 +44,8 @@ struct Stage {
     int32_t ring_rows = 0;  // of its output, where a stage follows
     size_t ring_offset = 0;
     int32_t step_rows = 1;  // output rows made at a time
+    size_t kernel_scratch = 0;  // bytes of scratch memory that the parts' kernels need, with slack
+    const uint8_t* padding_row = nullptr;  // what the kernel gets for a row outside the map
     int64_t macs = 0;
 };
 
@@ -62,6 +64,7 @@ struct Step {
     StepKind kind = StepKind::kChain;
     std::vector<Stage> stages;  // a chain's
     ChainChoice choice;         // a chain's
+    std::vector<int32_t> row_grains;  // a chain's, for teams of 1, 2, … threads: see row_grain
     std::vector<int32_t> inputs;
     int32_t output = 0;
     std::vector<Packed> parts;       // of the other kinds; a concatenation has one for each input
@@ -116,13 +119,16 @@ class Plan {
     const float* input_offset() const { return input_offset_.data(); }
     const float* input_scale() const { return input_scale_.data(); }
     bool input_is_map() const { return input_is_map_; }  // the input is needed as a map of the plan's type
-    const uint8_t* padding_row(const Stage& stage) const;
 
     // How a chain's threads share its work: the rows of the last stage, in pieces of so many, or, if 0, the channels of
     // every stage.
-    int32_t row_grain(const Step& chain, int32_t threads) const;
+    static int32_t row_grain(const Step& chain, int32_t threads) {
+        return chain.row_grains[static_cast<size_t>(threads) - 1];
+    }
 
   private:
+    const uint8_t* padding_row(const Stage& stage) const;
+    static int32_t choose_row_grain(const Step& chain, int32_t threads);
     Operation operation(const Layer& layer, const Map& in, const Map& out) const;
     void add_stage(const Layer& layer, int32_t input, int32_t output);
     void add_stage_parts(Stage& stage, const Layer& layer, const Map& in);

@@ -160,7 +160,7 @@ class ChainRun {
         task.out_row_stride = static_cast<ptrdiff_t>(out.row_bytes());
         task.channel_begin = channels.begin;
         task.channel_end = channels.end;
-        task.scratch = context_.scratch(thread_) + plan_.scratch_bytes() - kernel_scratch(stage);
+        task.scratch = context_.scratch(thread_) + plan_.scratch_bytes() - stage.kernel_scratch;
         const bool contiguous = stage.window.kind == Kind::kPointwise && !stage.gather;
         const bool by_row = contiguous && index == 0 && reads_pixels(stage);
         if (!contiguous) set_rows(index, y, count);
@@ -191,21 +191,30 @@ class ChainRun {
         part.kernel->run(part.op, part.memory.data(), task);
     }
 
-    static size_t kernel_scratch(const Stage& stage) {
-        size_t most = 0;
-        for (const Packed& part : stage.parts) most = std::max(most, part.scratch_bytes);
-        return (most + kSlack + 63) / 64 * 64;
-    }
-
     void set_rows(size_t index, int32_t y, int32_t count) {
         const Stage& stage = step_.stages[index];
         const Operation& window = stage.window;
         const void** rows = context_.rows(thread_);
-        const uint8_t* outside = plan_.padding_row(stage);
-        for (int32_t i = 0; i < (count - 1) * window.stride + window.kernel; ++i) {
-            const int32_t row = y * window.stride - window.pad_top + i;
-            rows[i] = row >= 0 && row < window.in_height ? input_row(index, row) : outside;
+        const int32_t first = y * window.stride - window.pad_top;
+        const int32_t end = first + (count - 1) * window.stride + window.kernel;
+        const int32_t inside = std::min(end, window.in_height);
+        int32_t row = first;
+        for (; row < std::min(0, end); ++row) *rows++ = stage.padding_row;
+        if (index == 0 && reads_pixels(stage)) {
+            for (; row < inside; ++row) *rows++ = context_.pixel_row(row);
+        } else {
+            const size_t row_bytes = map_of(stage.input).row_bytes();
+            while (row < inside) {  // in one stretch, but where a ring begins anew
+                const int32_t whole = inside - row;
+                const bool ring = index > 0 && !whole_maps_;
+                const int32_t stretch =
+                    ring ? std::min(whole, step_.stages[index - 1].ring_rows - slot(index - 1, row)) : whole;
+                const uint8_t* at = input_row(index, row);
+                for (int32_t i = 0; i < stretch; ++i, at += row_bytes) *rows++ = at;
+                row += stretch;
+            }
         }
+        for (; row < end; ++row) *rows++ = stage.padding_row;
     }
 
     // Copies the windows of `count` output rows, each (row, column, channel) of one group, one after the other.

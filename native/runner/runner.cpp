@@ -222,6 +222,10 @@ void Runner::write_outputs(const Context& context, int64_t image, float* const* 
         const int64_t channels = map.channels, pixels = map.pixels();
         float* to = outputs[o] + image * channels * pixels;
         const uint8_t* from = context.map(output.map);
+        if (map.type == Type::kFloat32 && pixels == 1) {
+            std::memcpy(to, from, map.bytes());
+            continue;
+        }
         for (int64_t c = 0; c < channels; ++c) {
             for (int64_t p = 0; p < pixels; ++p) {
                 const int64_t i = p * channels + c;

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.processors import cores
 from mobilenets.base.records import record
@@ -135,6 +136,7 @@ class Session:
         self._asked = threads, tune
         self.model = model if isinstance(model, Model) else load(model)
         self.threads = threads or cores()
+        self._result_shapes = [(name, _result_shape(self.model.network, name)) for name in self.model.network.outputs]
         self.instruction_set = chosen_instruction_set()
         self._runner = lower(
             self.model,
@@ -188,11 +190,7 @@ class Session:
         """
         _check_threads(threads)
         checked = self._check(pixels)
-        results = {}
-        for name in self.model.network.outputs:
-            channels, height, width = self.model.network.shapes[name]
-            shape = (channels,) if height == width == 1 else (channels, height, width)
-            results[name] = np.empty((len(checked), *shape), np.float32)
+        results = {name: np.empty((len(checked), *shape), np.float32) for name, shape in self._result_shapes}
         try:
             self._runner.run(checked, list(results.values()), threads or 0)
         except MemoryError:
@@ -253,6 +251,11 @@ class Session:
         except ModelError as error:
             raise EngineError(str(error)) from None
         return np.ascontiguousarray(pixels)
+
+
+def _result_shape(network: Network, name: str) -> tuple[int, ...]:
+    channels, height, width = network.shapes[name]
+    return (channels,) if height == width == 1 else (channels, height, width)
 
 
 def _made_again(kind: type[Session], model: Model, threads: int | None, tune: bool | None) -> Session:
