@@ -105,7 +105,8 @@ bool has_avx512_vnni() {
 const InstructionSet kSets[] = {
     {"avx512vnni",
      has_avx512_vnni,
-     {&kU8Avx512Vnni, &kU8Avx512Vbmi, &kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
+     {&kU8Avx512VnniVbmi, &kU8Avx512Vnni, &kU8Avx512Vbmi, &kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable,
+      &kF32Portable}},
     {"avx512", has_avx512, {&kU8Avx512, &kF32Avx512, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avxvnni", has_avx_vnni, {&kU8AvxVnni, &kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},
     {"avx2", has_avx2, {&kU8Avx2, &kF32Avx2, &kU8Portable, &kF32Portable}},

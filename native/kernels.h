@@ -56,7 +56,8 @@ enum class Kind : uint8_t {
     // Mean of `count` contiguous pixels. uint8: float(Σ q + bias[0]) · multiplier[0] and then as above;
     // float32: Σ x · multiplier[0]. One output pixel.
     kAveragePool,
-    // Element-wise sum of `inputs` ≥ 1 activations, `count` contiguous pixels each, rows[i] the i-th. uint8, two: rint of
+    // Element-wise sum of `inputs` ≥ 1 activations, `count` contiguous pixels each, rows[i] the i-th. uint8, two: rint
+    // of
     // fma(q₀, multiplier[0], fma(q₁, multiplier[1], multiplier[2])), then clamp; multiplier[2] holds the zero points.
     // uint8, more: Σ_i float(q_i − bias[i]) · multiplier[i], from left to right with every product and sum rounded to
     // float32, divided by multiplier[inputs]; then rint, zero point and clamp. float32: Σ x, then clamp; with one input
@@ -160,7 +161,7 @@ bool has_avx512_vbmi();  // x86 only
 
 // Each written by native/kernels/<type>/<set>.cpp. A list may be empty.
 extern const KernelList kU8Portable, kF32Portable;
-extern const KernelList kU8Avx512Vnni, kU8Avx512Vbmi, kU8Avx512, kF32Avx512;
+extern const KernelList kU8Avx512VnniVbmi, kU8Avx512Vnni, kU8Avx512Vbmi, kU8Avx512, kF32Avx512;
 extern const KernelList kU8AvxVnni, kU8Avx2, kF32Avx2;
 extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon, kF32Neon;
 
@@ -168,7 +169,7 @@ extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon, kF32Neon;
 struct InstructionSet {
     const char* name;
     bool (*supported)();
-    const KernelList* lists[9];  // best first, null-terminated, ends with the portable ones
+    const KernelList* lists[10];  // best first, null-terminated, ends with the portable ones
 };
 
 // Every set that this build has, best first; "portable" is the last.

@@ -75,7 +75,7 @@ size_t Plan::tile_bytes(const Step& chain) const {
     // tile is as large as that cache allows.
     const bool heavy = chain.stages.back().parts[0].memory.size() > size_t{512} << 10;
     if (heavy) return size_t{512} << 10;
-    return (options_.type == Type::kFloat32 ? size_t{128} : size_t{16}) << 10;
+    return (options_.type == Type::kFloat32 ? size_t{128} : size_t{64}) << 10;
 }
 
 // Rows that the last stage of a chain makes at a time: all, unless what it reads or makes should stay in the cache.

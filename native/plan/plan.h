@@ -43,8 +43,8 @@ struct Stage {
     // Within a chain:
     int32_t ring_rows = 0;  // of its output, where a stage follows
     size_t ring_offset = 0;
-    int32_t step_rows = 1;  // output rows made at a time
-    size_t kernel_scratch = 0;  // bytes of scratch memory that the parts' kernels need, with slack
+    int32_t step_rows = 1;                 // output rows made at a time
+    size_t kernel_scratch = 0;             // bytes of scratch memory that the parts' kernels need, with slack
     const uint8_t* padding_row = nullptr;  // what the kernel gets for a row outside the map
     int64_t macs = 0;
 };
@@ -62,8 +62,8 @@ struct ChainChoice {
 
 struct Step {
     StepKind kind = StepKind::kChain;
-    std::vector<Stage> stages;  // a chain's
-    ChainChoice choice;         // a chain's
+    std::vector<Stage> stages;        // a chain's
+    ChainChoice choice;               // a chain's
     std::vector<int32_t> row_grains;  // a chain's, for teams of 1, 2, … threads: see row_grain
     std::vector<int32_t> inputs;
     int32_t output = 0;

@@ -6,10 +6,10 @@
 
 namespace mobilenets {
 
-// Beside busy processes the threads of a team seldom run at the same time, and wait for each other at every meeting: one
-// thread alone can then be faster. As long as no wait is long, the team runs. Once waits are, the team and one thread are
-// measured one after the other, and the faster of them runs for a while. The answers are the same bits.
-// May be used by several threads at once.
+// Beside busy processes the threads of a team seldom run at the same time, and wait for each other at every meeting:
+// one thread alone can then be faster. As long as no wait is long, the team runs. Once waits are, the team and one
+// thread are measured one after the other, and the faster of them runs for a while. The answers are the same bits. May
+// be used by several threads at once.
 class TeamChoice {
   public:
     bool alone();

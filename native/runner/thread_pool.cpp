@@ -26,7 +26,7 @@ using std::chrono::microseconds;
 
 constexpr microseconds kShortestSpin{5};
 constexpr microseconds kLongestMeeting{50};  // that a thread spins for while the others of its team work
-constexpr microseconds kLongestIdle{200};     // that it spins for between two pieces of work
+constexpr microseconds kLongestIdle{200};    // that it spins for between two pieces of work
 
 // The first waits of a thread spin in full. One for all meetings of a thread: it is the machine that is busy or not.
 thread_local Patience meeting_patience(kLongestMeeting);
@@ -160,7 +160,9 @@ void WaitingPlace::wait(Patience& patience, Done done) {
 }
 
 void WaitingPlace::wake_sleepers() {
-    { const std::lock_guard<std::mutex> lock(mutex_); }  // whoever counts as asleep is, or has seen the change
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+    }  // whoever counts as asleep is, or has seen the change
     changed_.notify_all();
 }
 

@@ -165,7 +165,8 @@ int try_choice() {
     if (images_alone(busy, 1000, 0.001, 0.002, false) != 0) failures += failed("the team comes back in calm");
 
     TeamChoice slow;
-    if (images_alone(slow, 10000, 0.01, 0.015, true) > 300) failures += failed("a faster team is asked ever more seldom");
+    if (images_alone(slow, 10000, 0.01, 0.015, true) > 300)
+        failures += failed("a faster team is asked ever more seldom");
     return failures;
 }
 

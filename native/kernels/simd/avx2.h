@@ -11,6 +11,7 @@ namespace {
 template <bool kVnni>
 struct Avx2 {
     static constexpr int kLanes = 8, kBytes = 32, kGroups = 2, kStemBlocks = 1;
+    static constexpr bool kOrdersPixels = false;  // see stem.h
     using Int = __m256i;
     using Float = __m256;
 
@@ -181,6 +182,11 @@ struct Avx2 {
         }
     }
     static MOBILENETS_INLINE void pin(Int& v) {
+#if defined(__GNUC__)
+        __asm__("" : "+x"(v));
+#endif
+    }
+    static MOBILENETS_INLINE void pin(Float& v) {
 #if defined(__GNUC__)
         __asm__("" : "+x"(v));
 #endif

@@ -15,6 +15,7 @@ namespace {
 template <bool kVnni>
 struct Avx512 {
     static constexpr int kLanes = 16, kBytes = 64, kGroups = 4, kStemBlocks = kVnni ? 2 : 1;
+    static constexpr bool kOrdersPixels = false;  // see stem.h
     using Int = __m512i;
     using Float = __m512;
 
@@ -138,6 +139,11 @@ struct Avx512 {
     }
     // Keeps a value in its register: a sum across the end of a loop, a weight between its uses.
     static MOBILENETS_INLINE void pin(Int& v) {
+#if defined(__GNUC__)
+        __asm__("" : "+v"(v));
+#endif
+    }
+    static MOBILENETS_INLINE void pin(Float& v) {
 #if defined(__GNUC__)
         __asm__("" : "+v"(v));
 #endif

@@ -19,7 +19,7 @@ const Kernel kKernels[] = {
     u8_pointwise<Simd, 6, 4, best_vectors>("u8_pointwise_6x64_avx512vnni"),
     u8_pointwise<Simd, 14, 2, best_vectors>("u8_pointwise_14x32_avx512vnni"),
     u8_pointwise<Simd, 8, 3, best_vectors>("u8_pointwise_8x48_avx512vnni"),
-    u8_pointwise<Simd, 12, 1, best_vectors>("u8_pointwise_12x16_avx512vnni"),
+    u8_pointwise<Simd, 24, 1, best_vectors>("u8_pointwise_24x16_avx512vnni"),
     u8_depthwise_flat<Simd, 8, 1>("u8_depthwise_3x3s1_flat8_avx512vnni"),
     u8_depthwise_flat<Simd, 16, 1>("u8_depthwise_3x3s1_flat16_avx512vnni"),
     u8_depthwise_flat<Simd, 24, 1>("u8_depthwise_3x3s1_flat24_avx512vnni"),

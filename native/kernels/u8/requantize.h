@@ -68,6 +68,16 @@ struct ReluRounding {
     const char* parameters;  // read again for every row: sums need the registers
 
     MOBILENETS_INLINE ReluRounding(const char* at, const Operation&) : parameters(at) {}
+    // The rounding of vector n.
+    MOBILENETS_INLINE auto of(int n) const {
+        auto multiplier = S::load_float(parameters + (kVectors + n) * S::kBytes);
+        auto offset = S::load_float(parameters + (2 * kVectors + n) * S::kBytes);
+        S::pin(multiplier);
+        S::pin(offset);
+        return [multiplier, offset](typename S::Int sum) {
+            return S::round(S::multiply_add(S::as_float(sum), multiplier, offset));
+        };
+    }
     MOBILENETS_INLINE typename S::Int round(typename S::Int sum, int n) const {
         const auto multiplier = S::load_float(parameters + (kVectors + n) * S::kBytes);
         const auto offset = S::load_float(parameters + (2 * kVectors + n) * S::kBytes);
@@ -89,6 +99,11 @@ struct ByteRounding {
           zero_point(S::fill_words(op.out_zero_point)),
           low(S::fill_bytes(op.low)),
           high(S::fill_bytes(op.high)) {}
+    MOBILENETS_INLINE auto of(int n) const {
+        auto multiplier = S::load_float(parameters + (kVectors + n) * S::kBytes);
+        S::pin(multiplier);
+        return [multiplier](typename S::Int sum) { return S::round(S::multiply(S::to_float(sum), multiplier)); };
+    }
     MOBILENETS_INLINE typename S::Int round(typename S::Int sum, int n) const {
         const auto multiplier = S::load_float(parameters + (kVectors + n) * S::kBytes);
         return S::round(S::multiply(S::to_float(sum), multiplier));
@@ -112,12 +127,17 @@ template <class S, int kRows, int kVectors, class Rounding>
 MOBILENETS_INLINE void store_tile(const typename S::Int (&sum)[kRows][kVectors], const Rounding& r, uint8_t* out,
                                   ptrdiff_t stride, int columns) {
     constexpr int kGroup = kVectors == 3 ? 1 : 4 / kVectors;
+    // Vector by vector, so that its parameters are loaded once for all rows.
+    typename S::Int rounded[kRows][kVectors];
+    MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
+        const auto round = r.of(n);
+        MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) rounded[m][n] = round(sum[m][n]);
+    }
     MOBILENETS_UNROLL for (int m = 0; m < kRows; m += kGroup) {
         typename S::Int v[4];
         MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) {
             const int row = kVectors == 3 ? 0 : i / kVectors, n = kVectors == 3 ? (i < 3 ? i : 2) : i % kVectors;
-            v[i] = m + row < kRows ? r.round(sum[m + row < kRows ? m + row : m][n], n)
-                                   : v[i >= kVectors ? i - kVectors : 0];
+            v[i] = m + row < kRows ? rounded[m + row < kRows ? m + row : m][n] : v[i >= kVectors ? i - kVectors : 0];
         }
         S::template store_rows<kVectors>(out + m * stride, stride, r.bytes(r.words(v[0], v[1]), r.words(v[2], v[3])),
                                          kRows - m < kGroup ? kRows - m : kGroup, columns);

@@ -115,6 +115,31 @@ struct StemRgb {
         }
     }
 
+    // Which pixel lane 4 g + d of a vector is. The results of the others lie side by side in memory after they are
+    // transposed, for eight channels and for sixteen; only some instruction sets order pixels at no cost.
+    enum Order { kInOrder, kForEight, kForSixteen };
+
+    template <Order kOrder>
+    static MOBILENETS_INLINE void load_windows(const uint8_t* p, Int& first, Int& second, Int& ninth) {
+        if constexpr (kOrder == kInOrder)
+            S::load_windows(p, first, second, ninth);
+        else
+            S::template load_ordered_windows<kOrder == kForEight>(S::load(p), S::load(p + S::kBytes), first, second,
+                                                                  ninth);
+    }
+    template <Order kOrder>
+    static MOBILENETS_INLINE void load_windows_between(const uint8_t* p, int begin, int end, int fill_value, Int& first,
+                                                       Int& second, Int& ninth) {
+        if constexpr (kOrder == kInOrder) {
+            S::load_windows_between(p, begin, end, fill_value, first, second, ninth);
+        } else {
+            const Int fill = S::fill_bytes(fill_value);
+            S::template load_ordered_windows<kOrder == kForEight>(
+                S::load_some(p, begin, end, fill),
+                S::load_some(p + S::kBytes, begin - S::kBytes, end - S::kBytes, fill), first, second, ninth);
+        }
+    }
+
     struct Row {
         const uint8_t* source[3];
         uint8_t* out;
@@ -124,7 +149,7 @@ struct StemRgb {
     };
 
     // All channels of kBlocks vectors of pixels from x on.
-    template <int kBlocks, class Rounding>
+    template <int kBlocks, Order kOrder, class Rounding>
     static MOBILENETS_INLINE void pixels_from(const Row& r, const Rounding& finish, int x) {
         typename S::Quads quads[kBlocks][kQuads];
         MOBILENETS_UNROLL for (int b = 0; b < kBlocks; ++b) {
@@ -133,14 +158,17 @@ struct StemRgb {
             Int first[3], second[3], ninth[3];
             MOBILENETS_UNROLL for (int i = 0; i < 3; ++i) {
                 if (inside)
-                    S::load_windows(r.source[i] + offset, first[i], second[i], ninth[i]);
+                    load_windows<kOrder>(r.source[i] + offset, first[i], second[i], ninth[i]);
                 else
-                    S::load_windows_between(r.source[i] + offset, -offset, r.in_bytes - offset, r.padding_value,
-                                            first[i], second[i], ninth[i]);
+                    load_windows_between<kOrder>(r.source[i] + offset, -offset, r.in_bytes - offset, r.padding_value,
+                                                 first[i], second[i], ninth[i]);
                 quads[b][2 * i] = S::quads(first[i]);
                 quads[b][2 * i + 1] = S::quads(second[i]);
             }
-            quads[b][6] = S::quads(S::join_low_bytes(ninth[0], ninth[1], ninth[2]));
+            if constexpr (kOrder == kInOrder)
+                quads[b][6] = S::quads(S::join_low_bytes(ninth[0], ninth[1], ninth[2]));
+            else
+                quads[b][6] = S::quads(S::join_ordered_ninths(ninth[0], ninth[1], ninth[2]));
         }
         for (int c = r.channel_begin; c < r.channel_end; c += 16) {
             const char* group = r.groups + static_cast<size_t>(c / 4) * kGroupBytes;
@@ -156,7 +184,11 @@ struct StemRgb {
                 const int begin = x + b * S::kLanes, rest = r.out_width - begin;
                 const int pixels = rest < S::kLanes ? rest : S::kLanes;
                 uint8_t* to = r.out + begin * r.out_stride + c;
-                if (channels > 8)
+                if constexpr (kOrder == kForEight)
+                    store_eight_in_a_row(to, four[b], pixels);
+                else if constexpr (kOrder == kForSixteen)
+                    store_sixteen_in_a_row(to, r.out_stride, four[b], channels, pixels);
+                else if (channels > 8)
                     store_sixteen(to, r.out_stride, four[b], channels, pixels);
                 else
                     store_eight(to, r.out_stride, four[b], channels, pixels);
@@ -164,13 +196,43 @@ struct StemRgb {
         }
     }
 
-    template <class Rounding>
-    static MOBILENETS_NOINLINE void row(const Operation& op, const Row& r) {
+    template <Order kOrder, class Rounding>
+    static MOBILENETS_NOINLINE void ordered_row(const Operation& op, const Row& r) {
         const Rounding finish(op);
         int x = 0;
         if constexpr (S::kStemBlocks == 2)  // every weight that is loaded serves two vectors of pixels
-            for (; x + 2 * S::kLanes <= r.out_width; x += 2 * S::kLanes) pixels_from<2>(r, finish, x);
-        for (; x < r.out_width; x += S::kLanes) pixels_from<1>(r, finish, x);
+            for (; x + 2 * S::kLanes <= r.out_width; x += 2 * S::kLanes) pixels_from<2, kOrder>(r, finish, x);
+        for (; x < r.out_width; x += S::kLanes) pixels_from<1, kOrder>(r, finish, x);
+    }
+    template <class Rounding>
+    static MOBILENETS_INLINE void row(const Operation& op, const Row& r) {
+        if constexpr (S::kOrdersPixels) {
+            const int channels = r.channel_end - r.channel_begin;
+            if (channels == 8 && r.out_stride == 8) return ordered_row<kForEight, Rounding>(op, r);
+            if (channels % 16 == 0) return ordered_row<kForSixteen, Rounding>(op, r);
+        }
+        ordered_row<kInOrder, Rounding>(op, r);
+    }
+
+    static MOBILENETS_INLINE void store_eight_in_a_row(uint8_t* to, const Int (&four)[4], int pixels) {
+        Int pair[2];
+        S::interleave_dwords(four[0], four[1], pair);
+        S::store_bytes(to, pair[0], 8 * pixels);
+        if (pixels > S::kLanes / 2) S::store_bytes(to + S::kBytes, pair[1], 8 * pixels - S::kBytes);
+    }
+    static MOBILENETS_INLINE void store_sixteen_in_a_row(uint8_t* to, ptrdiff_t stride, const Int (&four)[4],
+                                                         int channels, int pixels) {
+        Int sixteen[4];
+        S::transpose_dwords(four, sixteen);
+        MOBILENETS_UNROLL for (int j = 0; j < 4; ++j) {
+            const int left = pixels - j * S::kGroups;
+            if (left <= 0) break;
+            uint8_t* const place = to + j * S::kGroups * stride;
+            if (stride == 16)
+                S::store_bytes(place, sixteen[j], 16 * left);
+            else
+                S::store_groups(place, stride, sixteen[j], left < S::kGroups ? left : S::kGroups, channels);
+        }
     }
 
     static MOBILENETS_INLINE void store_sixteen(uint8_t* to, ptrdiff_t stride, const Int (&four)[4], int channels,
