@@ -28,12 +28,16 @@ constexpr ptrdiff_t kTileFloats = kPairs * kPanelChannels;  // its sums
 constexpr int kChunk = 16;                                  // values of a row of S that lie together
 constexpr ptrdiff_t kBlockBytes = 320 * 1024;  // of S: beside two groups of panels in the second-level cache
 
-// Where seven products and their additions take less time than eight products.
+// Where seven products and their additions take less time than eight products: few pixels leave few multiplications to
+// each weight, of which there are seven quarters, unless rows are so long that those of a map get into each other's way
+// in the first-level cache, and copies do not.
 constexpr int32_t kLeastDepth = Vector::kRegisters >= 32 ? 96 : 256, kLeastPixels = 24;
+constexpr int32_t kManyPixels = 65, kLongRow = 768;
 
 bool fits_strassen(const Operation& op) {
+    const int32_t pixels = op.out_height * op.out_width;
     return op.in_channels >= kLeastDepth && op.in_channels % (2 * kChunk) == 0 &&
-           op.out_channels % kGroupChannels == 0 && op.out_height * op.out_width >= kLeastPixels;
+           op.out_channels % kGroupChannels == 0 && pixels >= (op.in_channels >= kLongRow ? kLeastPixels : kManyPixels);
 }
 
 // Sizes in floats. Packed memory: groups of biases and seven panels. Scratch memory: tiles, each of seven matrices of
