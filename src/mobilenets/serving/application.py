@@ -12,6 +12,15 @@ from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mobilenets.serving.inference_protocol import (
+    infer,
+    is_live,
+    is_model_ready,
+    is_ready,
+    model_metadata,
+    protocol_refusal,
+    server_metadata,
+)
 from mobilenets.serving.metrics import CONTENT_TYPE
 from mobilenets.serving.predict import list_models, predict, show_report
 from mobilenets.serving.refusals import Reason, Refusal
@@ -44,11 +53,30 @@ def application(service: Service) -> Starlette:
         endpoint("/v1/models", "models", list_models),
         endpoint("/v1/models/{name}/versions/{version}/report", "report", show_report),
         endpoint("/metrics", "metrics", _metrics),
+        *_protocol_routes(service),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False
     app.router.default = _Nothing(service)
     return app
+
+
+def _protocol_routes(service: Service) -> list[Route]:
+    """``/v2``. Whether the server is there is nobody's secret: probes have no API key."""
+    endpoint = partial(_route, service, refusal=protocol_refusal)
+    models = "/v2/models/{name}"
+    routes = [
+        endpoint("/v2", "server_metadata", server_metadata),
+        endpoint("/v2/health/live", "live", is_live, public=True),
+        endpoint("/v2/health/ready", "ready", is_ready, public=True),
+    ]
+    for path in (models, models + "/versions/{version}"):
+        routes += [
+            endpoint(path, "model_metadata", model_metadata),
+            endpoint(path + "/ready", "model_ready", is_model_ready),
+            endpoint(path + "/infer", "infer", infer, methods=("POST",)),
+        ]
+    return routes
 
 
 def _route(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from mobilenets.serving.limits import Limits
 from mobilenets.serving.refusals import Reason, Refusal
+
+Parsed = TypeVar("Parsed")
 
 
 class BodyReader:
@@ -63,6 +66,23 @@ class BodyReader:
             raise Refusal(Reason.BODY_TOO_LARGE, f"the body has more than {most:,} bytes, the most that are taken")
         if self._held > self._limits.memory_bytes:
             raise Refusal(Reason.MEMORY_FULL, "as many bytes of requests are held as may be")
+
+
+LARGE_BODY = 200_000
+"""Bytes that take more than a millisecond to parse: that is done in a thread, and other requests go on."""
+
+
+async def parsed_aside(body: bytes, parse: Callable[..., Parsed], *arguments: object) -> Parsed:
+    """What a function makes of a body, in a thread where the body is large.
+
+    Args:
+        body: Its first argument.
+        parse: The function.
+        arguments: The others.
+    """
+    if len(body) < LARGE_BODY:
+        return parse(body, *arguments)
+    return await asyncio.get_running_loop().run_in_executor(None, parse, body, *arguments)
 
 
 async def _in_time(reading: Awaitable[bytes], seconds: float) -> bytes:

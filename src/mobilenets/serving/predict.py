@@ -57,9 +57,9 @@ async def _predicted(
         name, result = (f"image {number}", image) if isinstance(image, Refusal) else (image.name, next(results))
         if isinstance(result, Refusal):
             refusals.append(result)
-            result = {"image": name, "error": result.to_json()}
-        assert isinstance(result, dict)
-        predictions.append(result)
+            predictions.append({"image": name, "error": result.to_json()})
+        else:
+            predictions.append(result.prediction)
     return predictions, refusals
 
 

@@ -15,6 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from mobilenets.base.records import record
 from mobilenets.data.image import BytesImage
 from mobilenets.serving.addresses import Fetcher
+from mobilenets.serving.bodies import parsed_aside
 from mobilenets.serving.limits import Limits
 from mobilenets.serving.refusals import Reason, Refusal, shown
 
@@ -62,11 +63,11 @@ async def read_question(
     media_type = kind.decode("latin-1").strip().lower()
     fields: Mapping[str, Any] = query
     if media_type == FORM:
-        files, form = _parts(body, parameters.get(b"boundary", b""), limits)
+        files, form = await parsed_aside(body, _parts, parameters.get(b"boundary", b""), limits)
         images: tuple[BytesImage | Refusal, ...] = tuple(BytesImage(n, c, limits.pixels) for n, c in files)
         fields = {**query, **form}
     elif media_type == JSON or media_type.endswith("+json"):
-        fields = {**query, **_json_object(body)}
+        fields = {**query, **await parsed_aside(body, _json_object)}
         images = await _json_images(fields, limits, fetcher)
     elif media_type.startswith("image/") or media_type in ("", "application/octet-stream"):
         images = (BytesImage("image", body, limits.pixels),) if body else ()

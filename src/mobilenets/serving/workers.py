@@ -19,6 +19,7 @@ import numpy as np
 
 from mobilenets.base.memory import is_out_of_memory
 from mobilenets.base.processors import cores
+from mobilenets.base.records import record
 from mobilenets.data.image import ImageSource
 from mobilenets.engine.predictor import PreparedImage
 from mobilenets.errors import DataError, ImageSizeError
@@ -30,8 +31,22 @@ from mobilenets.tasks.task import Geometry
 
 log = logging.getLogger("mobilenets.serving")
 
-Result = dict[str, Any] | tuple[Any, ...] | Refusal
-"""Of an image: its prediction as JSON values, or the network's outputs, or why there is neither."""
+
+@record(frozen=True, eq=False)
+class Done:
+    """An image that has been run.
+
+    Attributes:
+        prediction: JSON values of what the task reads in the outputs.
+        outputs: The network's, each with a leading axis of 1; empty where they are not wanted.
+    """
+
+    prediction: dict[str, Any]
+    outputs: tuple[Any, ...]
+
+
+Result = Done | Refusal
+"""Of an image: what came of it, or why nothing did."""
 
 
 class Observer(Protocol):
@@ -63,7 +78,7 @@ class Ask:
         model: What is to run.
         images: Sources, or pixels of the network's size.
         top: Largest number of results for each.
-        raw: Whether the network's outputs are wanted, not predictions.
+        raw: Whether the network's outputs are wanted beside predictions.
         deadline: By :func:`time.monotonic`, when nobody waits any more.
         left: Whether the client has gone; called from any thread.
     """
@@ -226,7 +241,7 @@ class Workers:
             outputs = tuple(model.predictor.session.outputs(pixels, threads=1).values())
             for index, (job, one) in enumerate(zip(jobs, prepared, strict=True)):
                 own = tuple(output[index : index + 1] for output in outputs)
-                job.result = own if job.ask.raw else _predicted(model, own, one, job.ask.top)
+                job.result = Done(_predicted(model, own, one, job.ask.top), own if job.ask.raw else ())
         except Exception as error:
             for job in jobs:
                 job.result = _unexpected(error)
