@@ -69,6 +69,11 @@ class Browser:
 
     def open(self, path: Path, *, width: int, height: int, dark: bool = False) -> None:
         """Show a file in a window of that many CSS pixels, with the network switched off."""
+        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self.visit(path.resolve().as_uri(), width=width, height=height, dark=dark)
+
+    def visit(self, address: str, *, width: int, height: int, dark: bool = False) -> None:
+        """Show what an address holds in a window of that many CSS pixels."""
         phone = width < 500
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -79,12 +84,11 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=address)
         deadline = time.monotonic() + SECONDS
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            assert time.monotonic() < deadline, f"{path} does not finish loading"
+            assert time.monotonic() < deadline, f"{address} does not finish loading"
             self.events.append(self._receive())
 
     def evaluate(self, expression: str) -> Any:
@@ -103,6 +107,20 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the browser wrote into its console."""
         return [str(event["params"]) for event in self.events if event.get("method") in _COMPLAINTS]
+
+    def wait_for(self, expression: str) -> Any:
+        """The value of a JavaScript expression, once it is true."""
+        deadline = time.monotonic() + SECONDS
+        while not (value := self.evaluate(expression)):
+            assert time.monotonic() < deadline, f"{expression} does not come true"
+            time.sleep(0.05)
+        return value
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Press and release a key."""
+        for kind in ("keyDown", "keyUp"):
+            own = {"text": text} if text and kind == "keyDown" else {}
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **own)
 
     def screenshot(self, path: Path, *, whole: bool = True) -> None:
         """The page as PNG."""
@@ -130,11 +148,12 @@ _COMPLAINTS = ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionT
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
+def browser(profile: Path, *flags: str) -> Iterator[Browser]:
     """A Chromium that lives as long as the block; the test is skipped where there is none, or none that starts.
 
     Args:
         profile: A folder of its own.
+        flags: More of the program's.
     """
     program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
     if program is None:
@@ -142,7 +161,7 @@ def browser(profile: Path) -> Iterator[Browser]:
     to_browser, from_browser = os.pipe(), os.pipe()
     # The browser reads from 3 and writes to 4; what stands there on the way must not be in the way.
     theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 32) for end in (to_browser[0], from_browser[1])]
-    command = [sys.executable, "-c", _CONNECT, *map(str, theirs), program, *FLAGS, f"--user-data-dir={profile}"]
+    command = [sys.executable, "-c", _CONNECT, *map(str, theirs), program, *FLAGS, *flags, f"--user-data-dir={profile}"]
     process = subprocess.Popen(
         command, pass_fds=theirs, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -22,6 +22,8 @@ from mobilenets.serving.inference_protocol import (
     server_metadata,
 )
 from mobilenets.serving.metrics import CONTENT_TYPE
+from mobilenets.serving.openapi import show_document, show_documentation
+from mobilenets.serving.page import show_page
 from mobilenets.serving.predict import list_models, predict, show_report
 from mobilenets.serving.refusals import Reason, Refusal
 from mobilenets.serving.requests import Answer, Endpoint, Handler, Incoming, refusal_answer, send_answer
@@ -53,6 +55,9 @@ def application(service: Service) -> Starlette:
         endpoint("/v1/models", "models", list_models),
         endpoint("/v1/models/{name}/versions/{version}/report", "report", show_report),
         endpoint("/metrics", "metrics", _metrics),
+        endpoint("/", "page", show_page, public=True),
+        endpoint("/openapi.json", "openapi", show_document, public=True),
+        endpoint("/docs", "docs", show_documentation, public=True),
         *_protocol_routes(service),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
