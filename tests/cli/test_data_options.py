@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import click
+import numpy as np
 import pytest
 from tests.cli.conftest import RunCommand
 from tests.support.image_folders import write_images, write_tree
+from tests.support.random_models import random_model
+
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.cli.main import COMMANDS, group
+from mobilenets.model.file import save
+from mobilenets.tasks.classification import Classification
 
 SMALL = ("--width", "0.25", "--resolution", "32", "--epochs", "1", "--training-threads", "1")
 
@@ -82,6 +91,41 @@ def test_a_misused_option_is_explained(
     outcome = mobilenets("fit", str(tmp_path), "--dry-run", *option)
     assert outcome.code == 2
     assert message in outcome.err.replace("\n", " ")
+
+
+def test_every_command_that_reads_labeled_images_is_told_how() -> None:
+    """Whatever takes DATA, as an argument or an option, takes what says how it is read."""
+    takers = set()
+    with click.Context(group) as context:
+        for name in COMMANDS:
+            command = group.get_command(context, name)
+            assert command is not None
+            named = {parameter.name for parameter in command.params}
+            if "data" in named:
+                assert {"parts", "exclude", "classes_from", "columns", "split_words", "images_in"} <= named, name
+                takers.add(name)
+    assert takers >= {"fit", "evaluate", "quantize", "compare", "calibrate", "report", "plan"}
+
+
+def test_a_table_with_words_of_its_own_judges_an_int8_model(tmp_path: Path, mobilenets: RunCommand) -> None:
+    paths = write_images(tmp_path / "photos", 40)
+    rows = [
+        f"photos/{path.name},{'cat' if number % 2 else 'dog'},{'exam' if number < 20 else 'study'}"
+        for number, path in enumerate(paths)
+    ]
+    table = tmp_path / "data.csv"
+    table.write_text("\n".join(["picture,animal,use", *rows]))
+    model = random_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
+    save(replace(model, task=Classification(("cat", "dog"))), tmp_path / "model.safetensors")
+    command = ("quantize", tmp_path / "model.safetensors", "--calibration", tmp_path / "photos", "--data", table)
+    refused = mobilenets(*command, "--force")
+    assert refused.code == 1
+    told = ("--columns", "file=picture,class=animal,split=use", "--split-words", "study=train,exam=validation")
+    done = mobilenets(*command, *told, "--force", "--images", "8", "--json", "-q")
+    assert done.code == 0, done.err
+    assert done.json["top1_after"]["of"] == 20
+    alone = mobilenets("quantize", tmp_path / "model.safetensors", "--data-free", *told)
+    assert (alone.code, "give it too" in alone.err) == (2, True)
 
 
 def test_names_of_files_do_not_command_the_terminal(tmp_path: Path, mobilenets: RunCommand) -> None:

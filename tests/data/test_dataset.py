@@ -132,7 +132,7 @@ def test_other_files_are_passed_over_and_disguised_images_found(two_classes: Pat
     [
         ({}, "holds no images in class folders"),
         ({"only": 5}, "one class only"),
-        ({"a": 9, "b": 1}, r"class 'b' has 1 image; training, validation and test need at least 3: .*--exclude 'b'"),
+        ({"a": 9, "b": 1}, r"class 'b' has 1 image; training, validation and test need at least 3: .*exclude=\('b',\)"),
         ({"a": 9, "b": 1, "c": 2}, r"class 'b' has 1 image \(and 1 more of the 3 classes fewer than 3\)"),
         ({"test/a": 3, "test/b": 3, "val/a": 3, "val/b": 3}, "no images to train"),
         ({"val/a": 3, "valid/a": 3, "train/a": 3}, "holds both val and valid"),

@@ -225,7 +225,7 @@ def test_known_words_of_a_split_are_parts(
 
 def test_unknown_words_of_a_split_are_refused_with_what_was_found(images: list[Path], tmp_path: Path) -> None:
     path = with_split(images, ("study", "exam"), tmp_path / "data.csv")
-    with pytest.raises(DataError, match=r"column split .*study \(10\), exam \(10\); .*--split-words exam=train,study="):
+    with pytest.raises(DataError, match=r"column split .*study \(10\), exam \(10\); .*=\{'exam': 'train', 'study'"):
         load_collection(path)
     collection = load_collection(path, Reading(split_words={"study": "train", "exam": "test"}))
     assert {part: len(subset) for part, subset in collection.parts.items()} == {"train": 10, "test": 10}
@@ -238,14 +238,14 @@ def test_unknown_words_of_a_split_are_refused_with_what_was_found(images: list[P
 def test_a_split_is_known_by_its_words_whatever_its_column_is_called(images: list[Path], tmp_path: Path) -> None:
     collection = load_collection(with_split(images, ("train", "test"), tmp_path / "data.csv", "kind of use"))
     assert set(collection.parts) == {"train", "test"}
-    with pytest.raises(DataError, match=r"PublicTest \(6\).*--split-words PublicTest=train"):
+    with pytest.raises(DataError, match=r"PublicTest \(6\).*split_words=\{'PublicTest': 'train'\}"):
         load_collection(with_split(images, ("Training", "Test", "PublicTest"), tmp_path / "data.csv", "Usage"))
 
 
 @pytest.mark.parametrize("column", ["split", "fold", "kfold"])
 def test_folds_are_refused_until_one_is_chosen(column: str, images: list[Path], tmp_path: Path) -> None:
     path = with_split(images, ("0", "1", "2", "3", "4"), tmp_path / "data.csv", column)
-    with pytest.raises(DataError, match=r"holds numbers, as folds do: 0 \(4\).*--split-words 0=validation,1=test"):
+    with pytest.raises(DataError, match=r"holds numbers, as folds do: 0 \(4\).*\{'0': 'validation', '1': 'test'\}"):
         load_collection(path)
     collection = load_collection(path, Reading(split_words={"0": "validation", "1": "test"}))
     assert {part: len(one) for part, one in collection.parts.items()} == {"validation": 4, "test": 4, "train": 12}
@@ -254,7 +254,7 @@ def test_folds_are_refused_until_one_is_chosen(column: str, images: list[Path], 
 def test_a_blank_split_is_refused_until_it_is_said_what_it_means(images: list[Path], tmp_path: Path) -> None:
     path = with_split(images, ("train", "test", ""), tmp_path / "data.csv")
     with pytest.raises(
-        DataError, match=r"some rows name a split and some do not \(6 are blank\).*--split-words blank="
+        DataError, match=r"some rows name a split and some do not \(6 are blank\).*split_words=\{'blank': "
     ):
         load_collection(path)
     assert len(load_collection(path, Reading(split_words={"blank": "train"})).parts["train"]) == 13
@@ -270,7 +270,7 @@ def test_yes_and_no_may_be_parts(images: list[Path], tmp_path: Path) -> None:
 def test_a_column_that_may_be_no_split_is_named(images: list[Path], tmp_path: Path) -> None:
     collection = load_collection(with_split(images, ("vienna", "prague"), tmp_path / "data.csv", "dataset"))
     assert set(collection.parts) == {"all"}
-    assert "the column dataset (prague, vienna) is not read as a split; --columns split=dataset does" in said(
+    assert "the column dataset (prague, vienna) is not read as a split; with Reading(columns={'split'" in said(
         collection
     )
 
@@ -283,7 +283,7 @@ def test_vertex_rows_without_a_header(images: list[Path], tmp_path: Path) -> Non
     collection = load_collection(write(tmp_path / "data.csv", "", rows))
     assert counts(collection) == {"test": [2, 2], "train": [8, 8]}
     rows[5] = rows[5].replace("TRAIN", "UNASSIGNED")
-    with pytest.raises(DataError, match=r"the first column .*--split-words UNASSIGNED=train"):
+    with pytest.raises(DataError, match=r"the first column .*split_words=\{'UNASSIGNED': 'train'\}"):
         load_collection(write(tmp_path / "data.csv", "", rows))
 
 
@@ -322,7 +322,7 @@ def test_missing_images_are_named_and_many_are_refused_at_once(images: list[Path
     gone = [f"photos/gone{number}.png,cat" for number in range(4)]
     dataset = load_dataset(write(tmp_path / "data.csv", "file,class", rows + gone[:2]))
     assert [Path(name).name for name in dataset.skipped] == ["gone0.png", "gone1.png"]
-    with pytest.raises(DataError, match=r"4 of the 24 images .* are not there.*gone0.png.*--images-in FOLDER"):
+    with pytest.raises(DataError, match=r"4 of the 24 images .* are not there.*gone0.png.*images_in='FOLDER'"):
         load_collection(write(tmp_path / "data.csv", "file,class", rows + gone))
 
 
@@ -330,7 +330,7 @@ def test_images_may_be_elsewhere(images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     rows = [f"{path.name},{label(number)}" for number, path in enumerate(images)]
     path = write(tmp_path / "tables" / "data.csv", "file,class", rows)
-    with pytest.raises(DataError, match="--images-in"):
+    with pytest.raises(DataError, match="images_in="):
         load_collection(path)
     check(load_collection(path, Reading(images_in=str(tmp_path))), images)
 
@@ -349,7 +349,11 @@ def test_a_name_that_several_files_have_is_refused(tmp_path: Path) -> None:
     ("header", "rows", "message"),
     [
         ("color,size", ["red,1", "blue,2"], "which of its columns is the file cannot be told"),
-        ("file,width,height", ["photos/IMG_00.png,3,4"], r"which of its columns is the class.*--columns class=NAME"),
+        (
+            "file,width,height",
+            ["photos/IMG_00.png,3,4"],
+            r"of its columns is the class.*columns=\{'class': 'NAME'\}",
+        ),
         ("", ["photos/IMG_00.png,a,b"], "no header and 3 columns"),
         ("file,class", ["photos/IMG_00.png,"], "line 2: file or class is empty"),
         ("file,class", [], "at least one row"),

@@ -69,7 +69,7 @@ def test_what_a_state_dict_does_not_say_is_assumed_and_said(tmp_path: Path) -> N
     assert recognition(model)["input_scaling"].endswith("[assumed]")
     (note,) = notes.said
     assert "does not say how pixels are scaled; imagenet is assumed" in note
-    assert "--input-scaling" in note
+    assert "input_scaling=SCALING" in note
 
 
 def test_a_caller_says_all_four_parts_for_any_source(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_integers_fix_the_scaling_until_they_are_made_real() -> None:
     assert sources(model)["input_scaling"] == "its quantized input"
     same = import_model(path, input_scaling="-1..1")
     assert same.preprocessing == model.preprocessing
-    with pytest.raises(FormatError, match="--dequantize"):
+    with pytest.raises(FormatError, match="dequantized=True"):
         import_model(path, input_scaling="0..1")
     real = import_model(path, input_scaling="0..1", dequantized=True)
     assert (real.precision, scaling_name(real.preprocessing)) == ("float32", "0..1")

@@ -147,8 +147,8 @@ def test_the_ending_says_the_format() -> None:
 @pytest.mark.parametrize(
     ("name", "asked", "way_out"),
     [
-        ("a.tflite", "onnx", r"a LiteRT file.*end it in \.onnx, or for a LiteRT file say --to litert"),
-        ("a.ONNX", "c", r"an ONNX file.*--to onnx"),
+        ("a.tflite", "onnx", r"a LiteRT file.*end it in \.onnx, or for a LiteRT file say to='litert'"),
+        ("a.ONNX", "c", r"an ONNX file.*to='onnx'"),
         ("a.safetensors", "litert", r"a Model file.*end it in \.tflite$"),
         ("a.h5", "openvino", r"a Keras file.*end it in \.xml$"),
     ],

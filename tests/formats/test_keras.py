@@ -248,7 +248,7 @@ def test_one_output_is_a_logit_where_the_loss_says_so(tmp_path: Path, whole: Mod
 
 def test_one_output_of_unknown_meaning_needs_names(tmp_path: Path, whole: Model) -> None:
     path = write_keras(tmp_path / "m.keras", [base(whole), POOL, dense("out", KERNEL[:, :1])], (SIZE, SIZE, 3))
-    with pytest.raises(FormatError, match=r"a logit of two classes, or a regression.*--labels"):
+    with pytest.raises(FormatError, match=r"a logit of two classes, or a regression.*labels=FILE"):
         from_keras(path)
     assert from_keras(path, labels=("cat", "dog")).labels == ("cat", "dog")
 

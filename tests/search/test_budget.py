@@ -31,7 +31,11 @@ def test_units_as_people_write_them() -> None:
     [
         (parse_latency, "5", "'5' has no unit; write a latency like 5ms"),
         (parse_latency, "5 parsecs", "unknown unit 'parsecs'"),
-        (parse_latency, "5kB", "has the unit of a size, and goes with --max-size and --max-memory"),
+        (
+            parse_latency,
+            "5kB",
+            "the unit of a size, and goes with max_file_bytes=500000 and max_memory_bytes=500000",
+        ),
         (parse_latency, "0ms", "must be above zero"),
         (parse_latency, "-3ms", "is not a latency"),
         (parse_bytes, "12", "has no unit"),

@@ -82,7 +82,7 @@ def test_latencies_that_say_nothing_of_a_network_choose_none() -> None:
     check_trusted(calm)
     check_trusted(None)
     check_trusted(replace(crowded, threads=1))
-    with pytest.raises(PlanningError, match=r"used 1.9 of 2 processors.*not to be trusted.*--device"):
+    with pytest.raises(PlanningError, match=r"used 1.9 of 2 processors.*not to be trusted.*device=FILE"):
         check_trusted(crowded)
 
 

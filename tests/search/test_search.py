@@ -229,7 +229,7 @@ def test_limits_that_are_computed_need_no_latency(images: Path, tmp_path: Path) 
 
 
 def test_an_accuracy_that_no_subnet_reaches_is_said_with_the_way_to_go_on(images: Path) -> None:
-    told = r"reaches 100.0 %; the best is .* before it is fine-tuned; --resume with a lower goal"
+    told = r"reaches 100.0 %; the best is .* before it is fine-tuned; resume=True with a lower goal"
     with pytest.raises(PlanningError, match=told):
         search(images, None, **goal(min_accuracy=1.0), settings=replace(SMALL, width=0.25, epochs=1))
 

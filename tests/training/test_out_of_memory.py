@@ -32,8 +32,8 @@ def test_memory_runs_out_in_a_step(colours: Path, tmp_path: Path, monkeypatch: p
             fit(colours, tmp_path / "run", settings)
     message = str(caught.value)
     assert message.startswith("there is not enough memory to train mobilenet_v1 with 8 images of 32×32 in a step; ")
-    assert "lower the batch size (--batch-size), the resolution or the width" in message
-    assert message.endswith("--resume goes on from the last checkpoint")
+    assert "lower the batch size (batch_size=N), the resolution or the width" in message
+    assert message.endswith("resume=True goes on from the last checkpoint")
     assert (tmp_path / "run" / CHECKPOINT_FILE).exists()
     assert len(fit(colours, tmp_path / "run", settings, resume=True).history) == 2
 

@@ -91,7 +91,7 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
     with pytest.raises(KeyboardInterrupt):
         fit(colours, tmp_path, settings, progress=Interruption(epoch=2))
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
-    with pytest.raises(TrainingError, match="holds an unfinished run: go on with --resume"):
+    with pytest.raises(TrainingError, match="holds an unfinished run: go on with resume=True"):
         fit(colours, tmp_path, settings)
     with pytest.raises(TrainingError, match="was begun with epochs 3, not 4"):
         fit(colours, tmp_path, Settings(width=0.25, resolution=32, epochs=4, threads=1), resume=True)

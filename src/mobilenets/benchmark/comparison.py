@@ -160,7 +160,7 @@ def _networks(models: Sequence[str], settings: Settings, *, classes: int, defaul
         try:
             built[name] = replace(named, resolution=resolution).network(classes=classes, batch_norm=BatchNorm())
         except ArchitectureError as error:
-            raise ArchitectureError(f"{name}: {error}; say another with --resolution") from None
+            raise ArchitectureError(f"{name}: {error}; say another, as resolution=N") from None
     return built
 
 
@@ -210,7 +210,9 @@ def _begun(folder: Path, asked: Mapping[str, Any], *, resume: bool, replace_exis
     if not path.exists():
         return None
     if not resume:
-        raise TrainingError(f"{folder} holds a comparison: go on with --resume, or start anew with --force")
+        raise TrainingError(
+            f"{folder} holds a comparison: go on with resume=True, or start anew with replace_existing=True"
+        )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         begun, epochs = found["asked"], {name: int(found["epochs"][name]) for name in asked["models"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenets.base.text import plural
-from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.dataset import load_collection, reading_of
@@ -55,14 +55,14 @@ def command(
 
 def _print(result: TemperatureFit, path: Path) -> None:
     images = f"{plural(result.before.images, 'image')} ({result.split})"
-    click.echo(f"temperature {result.temperature:.3g}, fitted on {images}; no answer changes")
+    say(f"temperature {result.temperature:.3g}, fitted on {images}; no answer changes")
     for name, metrics in (("before", result.before), ("after", result.after)):
-        click.echo(f"{name:7} {confidence_line(metrics)}")
+        say(f"{name:7} {confidence_line(metrics)}")
     if result.unknown is not None:
-        click.echo(f"unknown is what has less energy than {result.unknown.energy:.3g}, as 5 % of these images have")
+        say(f"unknown is what has less energy than {result.unknown.energy:.3g}, as 5 % of these images have")
     if result.skipped:
-        click.echo(f"{plural(len(result.skipped), 'unreadable image')} skipped")
-    click.echo(f"{path} is written")
+        say(f"{plural(len(result.skipped), 'unreadable image')} skipped")
+    say(f"{path} is written")
 
 
 def confidence_line(metrics: ClassificationMetrics) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ import click
 
 from mobilenets.base.progress import SILENT, Progress, ProgressTask
 from mobilenets.base.text import per_second, visible
+from mobilenets.cli.arguments import as_options
 from mobilenets.errors import AssumptionWarning
 
 if TYPE_CHECKING:  # rich takes longer to import than an image takes to be labeled
@@ -40,6 +44,18 @@ def quiet_option(function: Command) -> Command:
 def print_json(value: object) -> None:
     """A result as JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def say(sentence: str) -> None:
+    """Print a sentence of results; what is longer than a line of the terminal goes on in the next, set in.
+
+    Where there is no terminal, and ``COLUMNS`` says nothing of one, a sentence is one line, for programs that read it.
+    """
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        width = shutil.get_terminal_size().columns - 1
+        lines = textwrap.wrap(sentence, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        sentence = "\n".join(lines)
+    click.echo(sentence)
 
 
 def results() -> Console:
@@ -96,4 +112,4 @@ class _Lines(Progress):
         task.print()
 
     def note(self, message: str) -> None:
-        click.echo(visible(message), err=True)
+        click.echo(visible(as_options(message)), err=True)

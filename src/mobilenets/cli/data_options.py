@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mobilenets.cli.arguments import as_options
 from mobilenets.data.reading import LETTER_CASES, LEVELS, NONE, Reading
 from mobilenets.errors import DataError
 
@@ -41,7 +42,7 @@ def data_options(function: Command) -> Command:
                 images_in=images_in,
             )
         except DataError as error:
-            raise click.UsageError(str(error)) from None
+            raise click.UsageError(as_options(str(error))) from None
         return function(*arguments, reading=None if reading == Reading() else reading, **others)
 
     decorated: Any = command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mobilenets.base.text import visible
+from mobilenets.cli.arguments import as_options
 from mobilenets.cli.console import print_json, progress_to_stderr, results
 from mobilenets.data.dataset import load_dataset
 from mobilenets.data.description import dataset_lines, dataset_to_json
@@ -20,4 +21,4 @@ def print_dataset(data: str, seed: int, reading: Reading, *, as_json: bool, quie
         print_json(dataset_to_json(dataset))
         return
     for line in dataset_lines(dataset, max(NARROWEST, min(results().width, 80))):
-        click.echo(visible(line))
+        click.echo(visible(as_options(line)))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.exporting import Exported, export
 from mobilenets.formats.loading import file_for, load_model
@@ -90,34 +90,34 @@ def command(
 
 def _print(exported: Exported, model: Model, seconds: float) -> None:
     names = ", ".join(str(path) for path in exported.paths)
-    click.echo(f"{names}: {exported.format.title}, {model.precision}, {exported.bytes / 1e6:.2f} MB, {seconds:.1f} s")
+    say(f"{names}: {exported.format.title}, {model.precision}, {exported.bytes / 1e6:.2f} MB, {seconds:.1f} s")
     if exported.footprint is not None:
         footprint = exported.footprint
-        click.echo(f"needs {footprint.flash_bytes:,} bytes of flash for weights and {footprint.ram_bytes:,} of RAM")
+        say(f"needs {footprint.flash_bytes:,} bytes of flash for weights and {footprint.ram_bytes:,} of RAM")
     for note in exported.notes:
-        click.echo(note)
+        say(note)
     if (probabilities := _probabilities(exported, model)) is not None:
-        click.echo(probabilities)
+        say(probabilities)
     agreement = exported.agreement
     if agreement is None:
-        click.echo(f"not verified: {exported.not_run}")
+        say(f"not verified: {exported.not_run}")
         return
-    click.echo(
+    say(
         f"verified on {agreement.same.total} images, {exported.real_images} of them real: "
         f"largest difference {agreement.largest_difference:.2g} of {agreement.largest_value:.3g}, "
         f"same {model.task.compared_by} for {100 * agreement.same.value:.0f} %"
     )
     second, also = exported.second, writable()[exported.format.name][1].also
     if also is not None and second is not None:
-        click.echo(
+        say(
             f"{also.title} too: largest difference {second.largest_difference:.2g}, same {model.task.compared_by} for "
             f"{second.same.count} of {second.same.total} images; its arena takes {exported.second_bytes:,} bytes here"
         )
     elif exported.second_refusal:
-        click.echo(f"not for microcontrollers: {exported.second_refusal}")
+        say(f"not for microcontrollers: {exported.second_refusal}")
     if exported.at_defaults is not None:
         plain = exported.at_defaults
-        click.echo(
+        say(
             f"that is {exported.advice}; at its default settings int8 sums saturate on this processor: "
             f"largest difference {plain.largest_difference:.2g}, "
             f"same {model.task.compared_by} for {100 * plain.same.value:.0f} %"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
 from mobilenets.cli.options import POSITIVE, budget_options, precision_list
@@ -257,7 +257,7 @@ def _quantize(result: Fit, output: Path, progress: Progress, *, as_json: bool) -
     save(quantized.model, path)
     if not as_json:
         drop = quantized.report.drop or 0
-        click.echo(f"int8: {-drop:+.2f} points on the validation images; {path} is written")
+        say(f"int8: {-drop:+.2f} points on the validation images; {path} is written")
     return quantized
 
 
@@ -288,38 +288,38 @@ def _print(result: Fit, output: Path) -> None:
     if found is not None:
         _print_search(found)
         kept = result.model.precision
-    click.echo(
+    say(
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
         f"{len(result.model.labels)} classes; {kept}"
     )
     joined = provenance.training.validation_joined
     before = f", which were trained on from epoch {joined} on" if joined else ""
-    click.echo(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} images{before}")
-    click.echo(
+    say(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} images{before}")
+    say(
         f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
         f"on {evaluation.images} images"
     )
     if (leak := result.dataset.duplicates.leak("test")) is not None:
-        click.echo(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
+        say(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
     others = [] if found is None else [SUPERNET_FILE, *([] if found.device is None else [PROFILE_FILE])]
     if result.float_model is not None:
         others.insert(0, FLOAT_FILE)
     written = ", ".join([str(output / MODEL_FILE), *others, METRICS_FILE])
-    click.echo(f"{result.seconds:.0f} s; {written} are written")
+    say(f"{result.seconds:.0f} s; {written} are written")
 
 
 def _print_search(search: SearchRecord) -> None:
     choice = search.choice
-    click.echo(f"{choice}: {search.reason}")
+    say(f"{choice}: {search.reason}")
     cost = f"{choice.macs / 1e6:.1f} M Mult-Adds, {choice.memory_bytes / 1e3:,.0f} kB of activations"
     latency = search.latency
     if search.device is None:
-        click.echo(cost)
+        say(cost)
         return
     if latency is None:
-        click.echo(f"{choice.latency_ms:.3g} ms expected on {search.device.name}; {cost}")
+        say(f"{choice.latency_ms:.3g} ms expected on {search.device.name}; {cost}")
         return
-    click.echo(f"{latency.median_ms:.3g} ms measured, {latency.predicted_ms:.3g} ms expected; {cost}")
+    say(f"{latency.median_ms:.3g} ms measured, {latency.predicted_ms:.3g} ms expected; {cost}")
     limit = search.budget.max_latency_ms
     if limit is not None and latency.median_ms > limit:
-        click.echo(f"the machine is slower just now than when it was measured: {limit:g} ms are exceeded")
+        say(f"the machine is slower just now than when it was measured: {limit:g} ms are exceeded")

@@ -18,6 +18,7 @@ import click
 
 from mobilenets.base.memory import is_out_of_memory
 from mobilenets.base.text import visible
+from mobilenets.cli.arguments import as_options
 from mobilenets.errors import AssumptionWarning, MobileNetsError
 
 COMMANDS: dict[str, str] = {
@@ -97,7 +98,7 @@ def _suggest(error: click.NoSuchOption) -> click.UsageError:
 def _formatted(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
     """A warning as a line for people: where in the code it stands says nothing to them."""
     if issubclass(category, AssumptionWarning):
-        return f"note: {message}\n"
+        return f"note: {as_options(str(message))}\n"
     return _python_format(message, category, filename, lineno, line)
 
 
@@ -122,7 +123,7 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except (MobileNetsError, OSError) as error:
-        click.echo(f"error: {visible(str(error))}", err=True)
+        click.echo(f"error: {visible(as_options(str(error)))}", err=True)
         sys.exit(1)
     except Exception as error:
         if not is_out_of_memory(error):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from mobilenets.cli.arguments import as_options
 from mobilenets.errors import PlanningError
 from mobilenets.search.budget import parse_accuracy, parse_bytes, parse_latency, parse_macs
 
@@ -91,4 +92,4 @@ class Quantity(click.ParamType[float]):
         try:
             return self._parse(str(value))
         except PlanningError as error:
-            self.fail(str(error), param, ctx)
+            self.fail(as_options(str(error)), param, ctx)

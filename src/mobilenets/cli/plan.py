@@ -10,9 +10,11 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.data_options import data_options
 from mobilenets.cli.layout import WIDEST_TEXT
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.cli.output_file import OutputFile
+from mobilenets.data.reading import Reading
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import IMAGENET_CLASSES, PublishedCandidate
 from mobilenets.search.plan import PlanResult, plan
@@ -47,6 +49,7 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
     "--supernet", type=click.Path(path_type=Path), help="A supernet.safetensors that fit wrote: plan with that."
 )
 @click.option("--data", help="The images that it was trained on.  [default: where they were]")
+@data_options
 @click.option("--sizes", callback=_sizes, help="Its subnets, such as 0.25-64,0.5-96.  [default: those that fit tried]")
 @click.option("--plot", type=OutputFile(".svg"), help="Also draw the frontier into this SVG file.")
 @json_option
@@ -65,6 +68,7 @@ def command(
     show_all: bool,
     supernet: Path | None,
     data: str | None,
+    reading: Reading | None,
     sizes: tuple[tuple[float, int], ...],
     plot: Path | None,
     as_json: bool,
@@ -78,12 +82,13 @@ def command(
     where. With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
     validation images.
     """
-    if supernet is None and (data or sizes):
-        raise click.UsageError("--data and --sizes go with --supernet")
+    if supernet is None and (data or reading or sizes):
+        raise click.UsageError("--data, how it is read, and --sizes go with --supernet")
     result = plan(
         Budget(max_latency, max_size, max_macs, max_memory, min_accuracy),
         supernet=supernet,
         data=data,
+        reading=reading,
         sizes=sizes,
         family=family,
         classes=classes,

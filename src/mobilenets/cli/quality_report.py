@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from mobilenets.base.text import GAP, milliseconds, percent, size
-from mobilenets.cli.console import results
+from mobilenets.cli.console import results, say
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.result import CompressionResult, Method
 
@@ -28,7 +28,7 @@ def print_report(result: CompressionResult) -> None:
     """Print a summary in sentences, then every metric, the SQNR of each layer, and the gains if they were asked for."""
     report, console = result.report, results()
     for sentence in _summary(report):
-        console.print(sentence)
+        say(sentence)
     console.print()
     if report.evaluated:
         console.print(f"agreement with float32            {report.agreement}")

@@ -9,8 +9,10 @@ import click
 from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.data_options import data_options
 from mobilenets.cli.options import Number
 from mobilenets.cli.output_file import OutputFile
+from mobilenets.data.reading import Reading
 from mobilenets.model.file import check_model_path
 
 NEEDS_IMAGES = {
@@ -33,6 +35,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.option("--data-free", is_flag=True, help="Calibrate without images, from batch-norm parameters.")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
 @click.option("--data", help="Labeled images to evaluate on: a folder of class folders, or a CSV.")
+@data_options
 @click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL with .int8 in its name]")
 @click.option(
     "--max-drop", type=Number(0, 100), default=1.0, show_default=True, help="Points of top-1 that may be lost."
@@ -76,6 +79,7 @@ def command(
     data_free: bool,
     images: int,
     data: str | None,
+    reading: Reading | None,
     output: Path | None,
     max_drop: float,
     force: bool,
@@ -93,6 +97,8 @@ def command(
     With --data, a loss of more than --max-drop points of top-1 is refused; without, agreement under 97 % on the images
     where the float32 Model is sure. Without any images nothing can be evaluated, and --force is needed.
     """
+    if reading is not None and data is None:
+        raise click.UsageError("--parts and the options after it say how --data is read: give it too")
     _refuse_contradictions(data_free=data_free, labeled=data is not None, trains=auto or train_it)
     from mobilenets.formats.loading import file_for, load_model
 
@@ -112,6 +118,7 @@ def command(
         load_model(model, progress=progress),
         calibration=calibration,
         data=data,
+        reading=reading,
         method=Method.DATA_FREE if data_free else Method.TRAINED if train_it else Method.CALIBRATED,
         config=QuantizationConfig(**fields | {"weight_bits": int(fields["weight_bits"])}),
         techniques=FALLBACK_ORDER if auto and not train_it else (),

@@ -48,7 +48,7 @@ def command(
     NAME is an architecture such as mobilenet_v1, or mobilenet_v1@0.5-160 for its width and resolution; MODEL is a
     Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224; of it labels,
     preprocessing and provenance are printed too. Of DATA, a folder or table of labeled
-    images, the parts and classes are printed that fit would train on.
+    images or digits, the parts and classes are printed that fit would train on.
     """
     if _is_data(name):
         from mobilenets.cli.dataset import print_dataset
@@ -146,9 +146,12 @@ def _is_model(name: str) -> bool:
 
 
 def _is_data(name: str) -> bool:
+    from mobilenets.data.sources import DIGITS
     from mobilenets.formats.source import WEIGHTS_FILES
 
     path = Path(name)
+    if name == DIGITS and not path.exists():
+        return True
     if path.is_dir():
         return not any((path / file).exists() for file in WEIGHTS_FILES) and not any(path.glob("*.index"))
     return path.suffix.lower() in DATA_SUFFIXES and path.is_file()

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.base.text import per_second, visible
+from mobilenets.cli.arguments import as_options
 
 COLUMNS_BESIDE = 64
 """What the description, the counts, the rate and the time left of a bar take of a terminal."""
@@ -80,4 +81,4 @@ class _Bars(Progress):
             yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
 
     def note(self, message: str) -> None:
-        self._console.print(visible(message), markup=False)
+        self._console.print(visible(as_options(message)), markup=False)

@@ -23,6 +23,7 @@ from mobilenets.data.dataset import (
     spread,
 )
 from mobilenets.data.image import FileImage, ImageSource
+from mobilenets.data.reading import Reading
 from mobilenets.data.sources import DIGITS, digits, images_of
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.model.model import Model
@@ -63,6 +64,7 @@ def choose_images(
     count: int,
     *,
     trains: bool,
+    reading: Reading | None = None,
 ) -> QuantizationImages:
     """Choose which images calibrate, evaluate and train.
 
@@ -72,6 +74,7 @@ def choose_images(
         data: Labeled images, or None.
         count: Number of calibration images; 0 for data-free quantization.
         trains: Whether the Model may be trained.
+        reading: How ``data`` is read; None for how it was read when the Model was fitted to it, or as usual.
 
     Raises:
         DataError: If there are no images, or the labels are not the Model's.
@@ -92,10 +95,10 @@ def choose_images(
                 trained_on=trained_on,
             )
         return _labeled(collection, collection.parts, indices, found, count, trains=trains, trained_on=trained_on)
-    collection = load_collection(data, reading_of(model, data))
+    collection = load_collection(data, reading or reading_of(model, data))
     indices = match_labels(collection, model.labels)
     given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
-    fitted_to = dataset_fitted_to(model, data) if _joined(model) or not given else None
+    fitted_to = dataset_fitted_to(model, data, reading) if _joined(model) or not given else None
     parts = given or ({name: fitted_to.part(name) for name in _PARTS} if fitted_to else {})
     trained_on = _joined(model) and fitted_to is not None
     return _labeled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)

@@ -34,6 +34,7 @@ from mobilenets.compression.techniques import (
 )
 from mobilenets.data.dataset import Dataset, Subset, Targets, spread
 from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.reading import Reading
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import check_finite, refuse_int8
 from mobilenets.model.model import Model
@@ -84,6 +85,7 @@ def quantize_and_evaluate(
     *,
     calibration: str | Path | None = None,
     data: str | Path | Dataset | None = None,
+    reading: Reading | None = None,
     method: Method | str = Method.CALIBRATED,
     config: QuantizationConfig = QuantizationConfig(),
     techniques: str | Sequence[str] = (),
@@ -101,6 +103,7 @@ def quantize_and_evaluate(
             images of ``data``.
         data: Labeled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
             training images train. Without them, calibration images evaluate that do not calibrate.
+        reading: How ``data`` is read; None for how it was read when the Model was fitted to it, or as usual.
         method: How the Model is made first; its text will do.
         config: What is done on the way.
         techniques: What to try, one after another, until the Model is good enough; their texts will do.
@@ -132,7 +135,7 @@ def quantize_and_evaluate(
     if trains and train is None:
         raise CompressionError("quantization-aware training needs the argument train")
     count = 0 if method is Method.DATA_FREE else calibration_images
-    images = choose_images(model, calibration, data, count, trains=trains)
+    images = choose_images(model, calibration, data, count, trains=trains, reading=reading)
     maker = _Maker(
         model,
         images,

@@ -12,7 +12,7 @@ from mobilenets.base.text import plural
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.masks import has_mask_word, holds_masks, mask_files
 from mobilenets.data.parts import GENERIC, part_name, tokens_of
-from mobilenets.data.reading import Reading
+from mobilenets.data.reading import Reading, told
 from mobilenets.data.tree import Folder
 from mobilenets.errors import DataError
 
@@ -158,7 +158,8 @@ def _level(node: Folder, tops: Sequence[Folder]) -> str:
     raise DataError(
         f"{node.path} holds folders within folders: {listed(shown)}. A class may be the outer folder "
         f"({plural(len(tops), 'class', 'classes')}: {listed([top.name for top in tops])}) or the inner one "
-        f"({plural(len(names), 'class', 'classes')}: {listed(names)}); say --classes-from top or --classes-from leaf"
+        f"({plural(len(names), 'class', 'classes')}: {listed(names)}); say {told(classes_from='top')} or "
+        f"{told(classes_from='leaf')}"
     )
 
 
@@ -188,5 +189,5 @@ def _masks_left_out(masks: Sequence[Folder]) -> Finding:
 def _mask_word(folder: Folder) -> Finding:
     return Finding(
         Kind.NOTE,
-        f"{folder.name} is taken for a class; if it holds segmentation masks, say --exclude {folder.name}",
+        f"{folder.name} is taken for a class; if it holds segmentation masks, say {told(exclude=(folder.name,))}",
     )

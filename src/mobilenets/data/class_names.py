@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from mobilenets.data.findings import Finding, Kind
-from mobilenets.data.reading import Reading
+from mobilenets.data.reading import Reading, told
 from mobilenets.errors import DataError
 
 
@@ -60,7 +60,7 @@ def unify(names: Iterable[str], reading: Reading) -> tuple[dict[str, str], list[
     if words:
         raise DataError(
             f"the classes {_quoted(words[0])} differ in upper and lower case only: "
-            "say --letter-case merge if they are one class, or --letter-case keep if they are not"
+            f"say {told(letter_case='merge')} if they are one class, or {told(letter_case='keep')} if they are not"
         )
     return labels, findings
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mobilenets.data.parts import part_of_word
-from mobilenets.data.reading import NONE, Reading
+from mobilenets.data.reading import NONE, Reading, told
 from mobilenets.data.tables import LabelTable, looks_like_file
 from mobilenets.errors import DataError
 
@@ -138,7 +138,7 @@ def _label_columns(table: LabelTable, names: Sequence[str], free: Sequence[int],
 def _without_header(table: LabelTable, reading: Reading) -> Columns:
     """The columns by what is in them: a file, perhaps a part, and a class."""
     if reading.columns:
-        raise DataError(f"{table.path} has no header; --columns needs one")
+        raise DataError(f"{table.path} has no header; the columns cannot be named")
     file = next(n for n in range(table.width) if looks_like_file(table.rows[0][n]))
     others = [number for number in range(table.width) if number != file and any(table.column(number))]
     unassigned = {"unassigned"}
@@ -220,7 +220,7 @@ def _missing(table: LabelTable, purpose: str) -> DataError:
     header = ", ".join(column or "(unnamed)" for column in table.columns)[:160] or "empty"
     return DataError(
         f"{table.path} needs the columns file and class, and which of its columns is the {purpose} cannot be told: "
-        f"its header is {header!r}; say --columns {purpose}=NAME"
+        f"its header is {header!r}; say {told(columns={purpose: 'NAME'})}"
     )
 
 
@@ -245,8 +245,7 @@ def words_hint(unknown: Sequence[str]) -> str:
     """How to say what unknown words of a split mean, by way of example.
 
     >>> words_hint(["study", "exam"])
-    '--split-words study=train,exam=test'
+    "Reading(split_words={'study': 'train', 'exam': 'test'})"
     """
     meant = ("train", "test", "validation")
-    pairs = [f"{word}={meant[min(n, 2)]}" for n, word in enumerate(unknown[:3])]
-    return f"--split-words {','.join(pairs)}"
+    return told(split_words={word: meant[min(n, 2)] for n, word in enumerate(unknown[:3])})

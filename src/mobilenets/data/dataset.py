@@ -23,7 +23,7 @@ from mobilenets.data.image import ImageSource
 from mobilenets.data.label_files import ALL
 from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
-from mobilenets.data.reading import Reading
+from mobilenets.data.reading import Reading, told
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sources import DIGITS, digits
 from mobilenets.errors import DataError
@@ -319,8 +319,16 @@ def reading_of(model: Model, source: str | Path) -> Reading:
     return Reading.decode(data.reading) if same else Reading()
 
 
-def dataset_fitted_to(model: Model, source: str | Path, *, progress: Progress = SILENT) -> Dataset | None:
+def dataset_fitted_to(
+    model: Model, source: str | Path, reading: Reading | None = None, *, progress: Progress = SILENT
+) -> Dataset | None:
     """The images of a source in the parts that a Model was fitted to.
+
+    Args:
+        model: Says which they are.
+        source: Where they are.
+        reading: How they are read; None for how they were read then.
+        progress: Receives progress updates.
 
     Returns:
         None where the Model was fitted to other images, or does not say to which.
@@ -329,17 +337,20 @@ def dataset_fitted_to(model: Model, source: str | Path, *, progress: Progress = 
     if data is None or not data.is_complete:
         return None
     try:
-        return reload_dataset(data, source, progress=progress)
+        return reload_dataset(data, source, reading, progress=progress)
     except DataError:
         return None
 
 
-def reload_dataset(data: Data, source: str | Path | None = None, *, progress: Progress = SILENT) -> Dataset:
+def reload_dataset(
+    data: Data, source: str | Path | None = None, reading: Reading | None = None, *, progress: Progress = SILENT
+) -> Dataset:
     """The images that a Model was fitted to, in the same parts.
 
     Args:
         data: Says which they are.
         source: Where they are; None for where they were.
+        reading: How they are read; None for how they were read then.
         progress: Receives progress updates.
 
     Raises:
@@ -348,7 +359,8 @@ def reload_dataset(data: Data, source: str | Path | None = None, *, progress: Pr
     if data.source is None or data.seed is None:
         raise DataError("the Model does not say what it was fitted to")
     source = data.source if source is None else source
-    reading = Reading() if data.reading is None else Reading.decode(data.reading)
+    if reading is None:
+        reading = Reading() if data.reading is None else Reading.decode(data.reading)
     dataset = load_dataset(source, seed=data.seed, reading=reading, progress=progress)
     if dataset.fingerprint != data.fingerprint:
         raise DataError(
@@ -448,7 +460,7 @@ def _check_enough(counts: Sequence[int], labels: Sequence[str], missing: Sequenc
     others = f" (and {len(small) - 1:,} more of the {len(labels):,} classes fewer than {needed})" if small[1:] else ""
     raise DataError(
         f"class {label!r} has {plural(count, 'image')}{others}; {purposes} need at least {needed}: "
-        f"one of each class for each. Add images, or leave a class out with --exclude {label!r}"
+        f"one of each class for each. Add images, or leave a class out with {told(exclude=(label,))}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,13 +47,20 @@ def dataset_lines(dataset: Dataset, width: int = 80) -> list[str]:
     for finding in all_findings(dataset):
         example = f" (for example {finding.examples[0]})" if finding.examples and finding.kind is Kind.WARNING else ""
         lines.append(f"{finding.line}{example}".replace(f"{dataset.source.rstrip('/')}/", ""))
-    return [
-        row
-        for line in lines
-        for row in textwrap.wrap(
-            line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-        )
-    ]
+    return [row.replace(_KEPT, " ") for line in lines for row in _wrapped(_whole_arguments(line), width)]
+
+
+_KEPT = "\0"
+"""A blank that no line is broken at."""
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def _whole_arguments(line: str) -> str:
+    """A line that does not break within what a caller would write, which the command line writes in its own way."""
+    return re.sub(r"\bReading\((?:[^()]|\([^()]*\))*\)", lambda found: found[0].replace(" ", _KEPT), line)
 
 
 def _place(dataset: Dataset, part: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mobilenets.data.findings import listed
+from mobilenets.data.reading import told
 from mobilenets.data.sources import images_under
 from mobilenets.errors import DataError
 
@@ -50,7 +51,7 @@ class FileFinder:
                 candidates = _longest_tail(candidates, parts)
             if len(candidates) > 1:
                 raise DataError(
-                    f"{name} may be any of {listed(candidates)}; name the folder too, or say --images-in FOLDER"
+                    f"{name} may be any of {listed(candidates)}; name the folder too, or say {told(images_in='FOLDER')}"
                 )
             if candidates:
                 self.searched.append((name, candidates[0]))

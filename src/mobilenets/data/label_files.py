@@ -20,7 +20,7 @@ from mobilenets.data.columns import (
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.parts import part_of_word
-from mobilenets.data.reading import OMIT, Reading
+from mobilenets.data.reading import NONE, OMIT, Reading, told
 from mobilenets.data.tables import LabelTable, read_label_table
 from mobilenets.errors import DataError
 
@@ -31,7 +31,7 @@ MOST_LEFT_OUT = 0.1
 NO_CLASS = frozenset({"nan", "null", "<na>", "n/a", "#n/a"})
 """How programs write that there is no class, in lower case."""
 BLANK = "blank"
-"""How an empty cell of the split column is called in ``--split-words``."""
+"""How an empty cell of the split column is called in ``Reading.split_words``."""
 
 
 @dataclass(frozen=True)
@@ -164,20 +164,20 @@ def _unknown_words(table: LabelTable, columns: Columns, cells: Sequence[str], un
     if "" in unknown and len(unknown) == 1:
         return DataError(
             f"{table.path}: some rows name a split and some do not ({counts['']:,} are blank); "
-            f"say --split-words {BLANK}=train, or =omit"
+            f"say {told(split_words={BLANK: 'train'})}, or omit in place of train"
         )
     found = listed([f"{word or BLANK} ({count:,})" for word, count in counts.most_common()], 8)
     if all(word.isdecimal() for word in unknown):
         first, *others = sorted(unknown, key=int)
-        example = f"{first}=validation" + (f",{others[0]}=test" if len(others) > 1 else "")
+        example = {first: "validation", **({others[0]: "test"} if len(others) > 1 else {})}
         return DataError(
             f"{table.path}: {column} holds numbers, as folds do: {found}; say which are not for training, such as "
-            f"--split-words {example}, or --columns split=none to have the parts drawn"
+            f"{told(split_words=example)}, or {told(columns={'split': NONE})} to have the parts drawn"
         )
     return DataError(
         f"{table.path}: {column} holds words that are not known for train, validation or test: {found}; "
         f"say what they mean, such as {words_hint([word or BLANK for word in unknown])} (or omit), "
-        "or --columns split=none to have the parts drawn"
+        f"or {told(columns={'split': NONE})} to have the parts drawn"
     )
 
 
@@ -190,7 +190,8 @@ def _other_split(table: LabelTable, columns: Columns) -> list[Finding]:
         if simplified(name) in UNSURE_SPLIT_NAMES:
             words = sorted(set(table.column(number)))
             if 1 < len(words) <= 10:
-                message = f"the column {name} ({listed(words)}) is not read as a split; --columns split={name} does"
+                reading = told(columns={"split": name})
+                message = f"the column {name} ({listed(words)}) is not read as a split; with {reading} it is"
                 found.append(Finding(Kind.NOTE, message))
     return found
 
@@ -209,7 +210,7 @@ def _located(rows: Sequence[_Row], finder: FileFinder, path: Path, findings: lis
     if len(missing) > MOST_LEFT_OUT * len(rows):
         raise DataError(
             f"{len(missing):,} of the {len(rows):,} images that {path} names are not there, nor anywhere below "
-            f"{path.parent}: {listed(missing)}; say where they are with --images-in FOLDER"
+            f"{path.parent}: {listed(missing)}; say where they are with {told(images_in='FOLDER')}"
         )
     if finder.searched:
         name, file = finder.searched[0]

@@ -12,7 +12,7 @@ from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL, LabelFile, read_label_file
 from mobilenets.data.part_folders import PartFolders, find_parts
 from mobilenets.data.parts import PARTS, part_name
-from mobilenets.data.reading import Reading
+from mobilenets.data.reading import Reading, told
 from mobilenets.data.tables import TABLE_SUFFIXES
 from mobilenets.data.tree import Folder, scan
 from mobilenets.errors import DataError
@@ -201,7 +201,7 @@ def _no_classes(node: Folder) -> DataError:
     named = classes_in_names(node.images)
     hint = ""
     if "" not in named and 2 <= len(named) <= len(node.images) / 2:
-        hint = f"; or, as the files' names begin with {listed(sorted(named))}, say --classes-from name"
+        hint = f"; or, as the files' names begin with {listed(sorted(named))}, say {told(classes_from='name')}"
     return DataError(
         f"{path} holds no images in class folders; expected {path}/<class>/<image>, or a CSV of file,class that says "
         f"which image is of which class{hint}"
@@ -325,5 +325,5 @@ def _refuse_other_labels(node: Folder, classes: Classes, reading: Reading) -> No
             raise DataError(
                 f"{node.path} holds the folders {listed(list(classes.images))}, and {file.name} gives their images "
                 f"other classes: {listed(sorted({label for _, label in pairs}))}; name {file} to use it, or say "
-                f"--exclude {file.name} to use the folders"
+                f"{told(exclude=(file.name,))} to use the folders"
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.parts import PARTS, PartName, part_name, tokens_of
+from mobilenets.data.reading import told
 from mobilenets.data.tree import Folder
 from mobilenets.errors import DataError
 
@@ -86,7 +87,7 @@ def _by_part(node: Folder, usable: Sequence[Named]) -> dict[str, Named]:
             names = [folder.name for folder, _ in candidates]
             raise DataError(
                 f"{node.path} holds both {names[0]} and {names[1]}; keep one, or say which is meant with "
-                f"--parts {part}={names[0]} (and the other parts), or --exclude {names[1]}"
+                f"{told(parts={part: names[0]})} (and the other parts), or {told(exclude=(names[1],))}"
             )
         if candidates:
             found[part] = candidates[0]
@@ -124,6 +125,6 @@ def _ambiguous(node: Folder, parts: Sequence[Folder], others: Sequence[Folder]) 
     names, beside = [folder.name for folder in parts], [folder.name for folder in others]
     return DataError(
         f"{node.path} holds {listed(names)} beside {listed(beside)}: are these parts of the data, or classes? Say "
-        f"--parts none if all are classes, --exclude {names[0]} to leave a folder out, or "
-        f"--parts train=FOLDER,test={names[-1]} to name the parts"
+        f"{told(find_parts=False)} if all are classes, {told(exclude=(names[0],))} to leave a folder out, or "
+        f"{told(parts={'train': 'FOLDER', 'test': names[-1]})} to name the parts"
     )

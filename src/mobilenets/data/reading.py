@@ -91,6 +91,15 @@ class Reading:
             raise DataError(f"how the images were read cannot be understood: {error}") from None
 
 
+def told(**fields: object) -> str:
+    """A reading as a caller writes it, for errors that say the way out.
+
+    >>> told(exclude=("masks",))
+    "Reading(exclude=('masks',))"
+    """
+    return f"Reading({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
+
 def _check(value: str, known: tuple[str, ...], what: str) -> None:
     if value not in known:
         raise DataError(f"{what} {', '.join(known[:-1])} or {known[-1]}, not {value!r}")

@@ -10,7 +10,7 @@ from mobilenets.data.class_names import unify
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.layout import Layout
-from mobilenets.data.reading import Reading
+from mobilenets.data.reading import Reading, told
 from mobilenets.errors import DataError
 
 Classes = dict[str, list[ImageSource]]
@@ -83,7 +83,7 @@ def _check_classes(part: str, parts: Mapping[str, Classes], layout: Layout, sour
         raise DataError(
             f"class {strange[0]!r} of {source} has {plural(count, 'image')} in {layout.places.get(part, part)} "
             f"and none in {layout.places.get('train', 'train')}{others}, whose classes are {known}; "
-            f"rename it, add training images, or leave it out with --exclude {strange[0]!r}"
+            f"rename it, add training images, or leave it out with {told(exclude=(strange[0],))}"
         )
 
 

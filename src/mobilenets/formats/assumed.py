@@ -184,14 +184,14 @@ def assumption(model: Model) -> str | None:
     scaling = scaling_name(inner_scaling(model) or model.preprocessing)
     return (
         f"the file does not say how pixels are scaled; {scaling} is assumed. If the network "
-        "was trained on another scaling its answers are wrong: say it with --input-scaling"
+        "was trained on another scaling its answers are wrong: say it with input_scaling=SCALING"
     )
 
 
 def _contradiction(preprocessing: Preprocessing) -> FormatError:
     return FormatError(
         f"the integers of this file are for pixels scaled as {scaling_name(preprocessing)}; with another input scaling "
-        "they would answer wrongly. Import it with --dequantize (dequantized=True), and quantize it then"
+        "they would answer wrongly. Import it with dequantized=True, and quantize it then"
     )
 
 

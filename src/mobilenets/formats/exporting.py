@@ -203,7 +203,7 @@ def _real_images(
     try:
         found = [*(images_of(sources) if sources else photographs())]
     except MissingDependencyError:
-        progress.note("no photographs are at hand (--images, or scikit-learn's); synthetic images must do")
+        progress.note("no photographs are at hand (images=FOLDER, or scikit-learn's); synthetic images must do")
         return None
     chosen = [found[index] for index in spread(len(found), most)]
     return np.stack([prepare_image(image, model.preprocessing, network.height, network.width) for image in chosen])

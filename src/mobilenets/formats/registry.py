@@ -228,7 +228,7 @@ def _check_suffix(path: Path, row: Format) -> None:
     if other is None:
         return
     by_suffix = [name for name, (each, _) in writable().items() if path.suffix.lower() in each.suffixes]
-    instead = f", or for {other} say --to {by_suffix[0]}" if by_suffix else ""
+    instead = f", or for {other} say to={by_suffix[0]!r}" if by_suffix else ""
     raise FormatError(
         f"{path} has the name of {other}, and {row.title} is to be written: end it in {row.suffixes[0]}{instead}"
     )

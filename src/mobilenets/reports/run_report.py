@@ -12,6 +12,7 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of, write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError, PlanningError
@@ -126,13 +127,20 @@ def run_of(fit: Fit, place: str | Path, *, int8: Model | None = None, figures: M
     return _run(models, {**fit.to_json(), **figures}, fit.dataset, str(place))
 
 
-def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Progress = SILENT) -> Run:
+def read_run(
+    folder: str | Path,
+    data: str | Path | None = None,
+    reading: Reading | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> Run:
     """A run from the folder that ``fit`` wrote.
 
     Args:
         folder: It holds ``model.safetensors`` and ``metrics.json``.
         data: The images; by default where they were when the Model was fitted. Where they are gone or have
             changed, the run comes without them, and ``progress`` is told why.
+        reading: How they are read; None for how they were read then.
         progress: Receives progress updates.
 
     Raises:
@@ -142,7 +150,7 @@ def read_run(folder: str | Path, data: str | Path | None = None, *, progress: Pr
     """
     run = read_figures(folder)
     try:
-        dataset = reload_dataset(run.data, data, progress=progress)
+        dataset = reload_dataset(run.data, data, reading, progress=progress)
     except DataError as error:
         if data is not None:
             raise
@@ -219,6 +227,7 @@ def report(
     output: str | Path | None = None,
     *,
     data: str | Path | None = None,
+    reading: Reading | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Write the report of a finished run: result, mistakes, training, time by layer, and how to reproduce it.
@@ -229,6 +238,7 @@ def report(
         run: Output folder of :func:`~mobilenets.training.fit.fit` or :func:`~mobilenets.search.search.search`.
         output: The file to write; by default ``report.html`` in the run's folder.
         data: The images of the run, if they have moved.
+        reading: How they are read; None for how they were read then.
         progress: Receives progress updates.
 
     Returns:
@@ -259,7 +269,7 @@ def report(
     path = Path(run) / REPORT_FILE if output is None else Path(output)
     if output is not None:
         check_folder_of(path)
-    write_report(read_run(run, data, progress=progress), path, progress=progress)
+    write_report(read_run(run, data, reading, progress=progress), path, progress=progress)
     return path
 
 

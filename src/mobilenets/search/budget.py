@@ -98,9 +98,9 @@ def _unit_problem(unit: str) -> str:
     if not unit:
         return "has no unit"
     for kind, option, units in (
-        ("a latency", "--max-latency", _SECONDS),
-        ("a size", "--max-size and --max-memory", _BYTES),
-        ("an accuracy", "--min-accuracy", ("%",)),
+        ("a latency", "max_latency_ms=5", _SECONDS),
+        ("a size", "max_file_bytes=500000 and max_memory_bytes=500000", _BYTES),
+        ("an accuracy", "min_accuracy=0.9", ("%",)),
     ):
         if unit.lower() in units:
             return f"has the unit of {kind}, and goes with {option}"

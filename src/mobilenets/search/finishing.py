@@ -113,5 +113,5 @@ def _choice(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
         if budget.min_accuracy is None:
             raise
         raise PlanningError(
-            f"{error} before it is fine-tuned; --resume with a lower goal continues from here"
+            f"{error} before it is fine-tuned; resume=True with a lower goal continues from here"
         ) from None

@@ -13,6 +13,7 @@ from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.processors import processor_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset, reload_dataset
+from mobilenets.data.reading import Reading
 from mobilenets.engine.session import MOST_THREADS, Session
 from mobilenets.engine.steadiness import Steadiness
 from mobilenets.engine.timing import measure_sessions
@@ -104,6 +105,7 @@ def plan(
     *,
     supernet: Model | str | Path | None = None,
     data: str | Path | None = None,
+    reading: Reading | None = None,
     sizes: Sequence[tuple[float, int]] = (),
     family: str | None = None,
     classes: int = IMAGENET_CLASSES,
@@ -121,6 +123,7 @@ def plan(
         budget: Limits, and the accuracy to reach; if empty, the knee of the frontier is chosen.
         supernet: A supernet that :func:`~mobilenets.search.search.search` trained, or the path of its file.
         data: The images that the supernet was trained on; None for where they were then.
+        reading: How they are read; None for how they were read then.
         sizes: (α, resolution) of the subnets; by default those that the search evaluated.
         family: Only published networks whose architecture's name begins so: ``mobilenet_v3``.
         classes: Of the published networks, in place of ImageNet's, for what they cost.
@@ -146,8 +149,8 @@ def plan(
     precisions = precisions_of(precisions)
     check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
     check_integer("classes", classes, PlanningError, least=1)
-    if supernet is None and (data is not None or sizes):
-        raise PlanningError("data and sizes are those of a supernet; none is given")
+    if supernet is None and (data is not None or reading is not None or sizes):
+        raise PlanningError("data, reading and sizes are those of a supernet; none is given")
     if supernet is not None and (family is not None or classes != IMAGENET_CLASSES):
         raise PlanningError("family and classes are those of published networks; a supernet has its own")
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
@@ -158,7 +161,7 @@ def plan(
         steadiness = None if profile is None else profile.steadiness
         how: dict[str, Any] = {"precisions": precisions, "threads": threads}
         candidates: list[Candidate] = [*candidates_with_weights(networks, profile, classes=classes, **how)]
-        left_out = len(networks) * len(precisions) - len(candidates)
+        left_out = 0 if device is None else len(networks) * len(precisions) - len(candidates)
         if not candidates and profile is not None:
             for one in networks:
                 profile.latency_of(one.network(classes=classes), precisions[0], threads)  # says what is missing
@@ -166,7 +169,7 @@ def plan(
     else:
         left_out = 0
         model = supernet if isinstance(supernet, Model) else load(supernet)
-        dataset = dataset_of(model, data, progress=progress)
+        dataset = dataset_of(model, data, reading, progress=progress)
         candidates, steadiness = _subnet_candidates(
             model, dataset, sizes, precisions, budget, threads, profile, progress
         )
@@ -252,12 +255,15 @@ def weights_within(
 # Subnets of a finished supernet --------------------------------------------------------------------------------------
 
 
-def dataset_of(supernet: Model, source: str | Path | None = None, *, progress: Progress = SILENT) -> Dataset:
+def dataset_of(
+    supernet: Model, source: str | Path | None = None, reading: Reading | None = None, *, progress: Progress = SILENT
+) -> Dataset:
     """The images that a supernet was trained on, in the same parts.
 
     Args:
         supernet: The supernet.
         source: Where they are; None for where they were then.
+        reading: How they are read; None for how they were read then.
         progress: Receives progress updates.
 
     Raises:
@@ -267,7 +273,7 @@ def dataset_of(supernet: Model, source: str | Path | None = None, *, progress: P
     found = Provenance.of(supernet).data
     if found is None or not found.is_complete:
         raise PlanningError("the supernet does not say what it was trained on, so its subnets cannot be evaluated")
-    return reload_dataset(found, source, progress=progress)
+    return reload_dataset(found, source, reading, progress=progress)
 
 
 def subnet_candidates(
@@ -315,8 +321,8 @@ def check_trusted(steadiness: Steadiness | None) -> None:
     """
     if steadiness is not None and not steadiness.trusted:
         raise PlanningError(
-            f"{steadiness.warning}, on one thread, whose interruptions are seen, or with the profile of a machine "
-            "(--device)"
+            f"{steadiness.warning}, on one thread, whose interruptions are seen, or with the profile of a machine, "
+            "device=FILE"
         )
 
 
@@ -333,7 +339,7 @@ def _subnet_candidates(
     precisions = precisions_of(precisions)
     if not supernet.subnets:
         raise PlanningError(
-            "this Model is no supernet; mobilenets fit with a budget, such as --max-latency 5ms, writes one as "
+            "this Model is no supernet; mobilenets fit with a budget, such as max_latency_ms=5, writes one as "
             "supernet.safetensors"
         )
     if not len(dataset.validation):

@@ -145,7 +145,7 @@ def search(
     if settings.channels not in (None, RGB_CHANNELS):
         raise TrainingError(
             f"a budget's networks are searched in color; with channels {settings.channels}, name a size in place of "
-            "the budget, such as --architecture mobilenet_v1@0.25-96"
+            "the budget, such as the architecture mobilenet_v1@0.25-96"
         )
     architecture = largest_architecture(settings)
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device

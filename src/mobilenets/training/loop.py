@@ -90,10 +90,10 @@ def train(
 
 def _what_to_lower(module: TrainableNetwork, recipe: Recipe, checkpoint: CheckpointFile | None) -> str:
     size = f"{module.network.height}×{module.network.width}"
-    resumed = "" if checkpoint is None else "; where memory becomes free, --resume goes on from the last checkpoint"
+    resumed = "" if checkpoint is None else "; where memory becomes free, resume=True goes on from the last checkpoint"
     return (
         f"to train {module.network.name} with {recipe.batch} images of {size} in a step; "
-        f"lower the batch size (--batch-size), the resolution or the width{resumed}"
+        f"lower the batch size (batch_size=N), the resolution or the width{resumed}"
     )
 
 

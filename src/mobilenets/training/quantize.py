@@ -20,6 +20,7 @@ from mobilenets.compression.quantize import Quantized
 from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.compression.techniques import Technique
 from mobilenets.data.dataset import Dataset
+from mobilenets.data.reading import Reading
 from mobilenets.errors import CompressionError, MissingDependencyError
 from mobilenets.model.model import Model
 
@@ -35,6 +36,7 @@ def quantize(
     *,
     calibration: str | Path | None = None,
     data: str | Path | Dataset | None = None,
+    reading: Reading | None = None,
     method: Method | str = Method.CALIBRATED,
     config: QuantizationConfig = QuantizationConfig(),
     techniques: str | Sequence[str] = (),
@@ -52,6 +54,7 @@ def quantize(
             images of ``data``.
         data: Labeled images: a folder of class folders, a CSV, or a Dataset. The validation images evaluate, and the
             training images train. Without them, calibration images evaluate that do not calibrate.
+        reading: How ``data`` is read; None for how it was read when the Model was fitted to it, or as usual.
         method: How the Model is made first: ``Method.CALIBRATED``, ``TRAINED`` or ``DATA_FREE``, or its text.
         config: Which techniques are in use, and the bits of the weights.
         techniques: What to try, one after another, until the Model is good enough;
@@ -96,6 +99,7 @@ def quantize(
         model,
         calibration=calibration,
         data=data,
+        reading=reading,
         method=method,
         config=config,
         techniques=techniques,

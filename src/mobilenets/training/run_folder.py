@@ -65,10 +65,12 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
     model, unfinished = folder / MODEL_FILE, folder / CHECKPOINT_FILE
     if not replace_existing and not resume:
         if unfinished.exists():
-            raise TrainingError(f"{folder} holds an unfinished run: go on with --resume, or start anew with --force")
+            raise TrainingError(
+                f"{folder} holds an unfinished run: go on with resume=True, or start anew with replace_existing=True"
+            )
         if model.exists():
             raise TrainingError(
-                f"{folder} holds a Model already: choose another --output, or overwrite it with --force"
+                f"{folder} holds a Model already: choose another folder, or overwrite it with replace_existing=True"
             )
     if resume and model.exists() and not unfinished.exists():
         raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")

@@ -36,7 +36,7 @@ def model() -> Model:
 def test_a_size_that_the_file_leaves_open_must_be_said(tmp_path: Path, model: Model) -> None:
     path = write(tmp_path / "model.onnx", model, opened=True)
     with pytest.raises(
-        FormatError, match=r"leaves the size of its input .* open \(.*×3×\?×\?\); say it by --resolution"
+        FormatError, match=r"leaves the size of its input .* open \(.*×3×\?×\?\); say it, as resolution=N"
     ):
         import_model(path)
     network = import_model(path, resolution=(16, 12)).network

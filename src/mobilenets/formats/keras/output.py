@@ -43,7 +43,7 @@ def logits_layer(graph: Graph, signal: Signal, *, loss: str, two_names: bool) ->
         raise FormatError(
             f"the Keras model gives one number ({signal.maker!r}), without a sigmoid and compiled for "
             f"{loss or 'no loss that the file names'}: a logit of two classes, or a regression, which no Model does. "
-            "If it is a logit, name the two classes (--labels), that of low numbers first"
+            "If it is a logit, name the two classes (labels=FILE), that of low numbers first"
         )
     if signal.ending == "sigmoid":
         raise FormatError(

@@ -65,7 +65,7 @@ def with_ranges(model: Model, options: LiteRTOptions, images: Callable[[int], Pi
     margin = FEW_IMAGES_MARGIN if len(pixels) < FEW_IMAGES else MARGIN
     progress.note(
         f"the Model keeps no range of its outputs: taken from {plural(len(pixels), 'image')} and widened by "
-        f"{100 * margin:g} %; --images like those that it will see make it finer"
+        f"{100 * margin:g} %; images=FOLDER, with images like those that it will see, makes it finer"
     )
     return with_output_ranges(model, pixels, margin=margin)
 

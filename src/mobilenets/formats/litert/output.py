@@ -69,7 +69,7 @@ def as_classifier(
     if ending is not Code.LOGISTIC and not of_two:
         raise FormatError(
             f"{network.outputs[0]} gives one number, without a sigmoid. If it is the logit of the second of two "
-            "classes, name both (--labels); for an estimate this package has no task"
+            "classes, name both (labels=FILE); for an estimate this package has no task"
         )
     if channels > 1:
         raise FormatError(

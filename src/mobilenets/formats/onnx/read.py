@@ -104,8 +104,7 @@ def _with_resolution(graph: OnnxGraph, resolution: int | tuple[int, int] | None)
     if resolution is None:
         if height is None or width is None:
             raise FormatError(
-                f"the file leaves the size of its input {name!r} open ({_written(shape)}); say it by --resolution, or "
-                "resolution=(height, width)"
+                f"the file leaves the size of its input {name!r} open ({_written(shape)}); say it, as resolution=N"
             )
         return graph
     wanted = (resolution, resolution) if isinstance(resolution, int) else resolution
