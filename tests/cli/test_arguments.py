@@ -19,8 +19,8 @@ from mobilenets.data.reading import Reading, told
 from mobilenets.errors import DataError
 
 SOURCES = sorted((ROOT / "src" / "mobilenets").rglob("*.py"))
-FOR_PEOPLE = {"cli", "reports"}
-"""Rooms that write commands: the command line itself, and pages that say what to type."""
+FOR_PEOPLE = {"cli", "reports", "serving"}
+"""Rooms whose readers type commands: the command line itself, pages that say what to type, and the server."""
 
 
 @pytest.mark.parametrize(
