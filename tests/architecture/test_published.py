@@ -8,16 +8,8 @@ import pytest
 from tests.conftest import shared
 
 from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.published import (
-    LATER_RESULTS,
-    MACS,
-    PARAMETERS,
-    PUBLISHED_TABLES,
-    RELEASED_MODELS,
-    TOP1,
-    WEIGHTS,
-    PublishedTable,
-)
+from mobilenets.architecture.imagenet_results import LATER_RESULTS, RELEASED_MODELS, WEIGHTS
+from mobilenets.architecture.published import MACS, PARAMETERS, PUBLISHED_TABLES, TOP1, PublishedTable
 from mobilenets.errors import ArchitectureError
 
 ROWS = {1: 22, 2: 4, 3: 4, 4: 2, 5: 2, 6: 4, 7: 4, 8: 3, 9: 3, 10: 5, 11: 5, 12: 7, 13: 9, 14: 5}

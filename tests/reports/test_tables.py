@@ -9,7 +9,9 @@ import pytest
 from mobilenets.architecture.published import MACS, PARAMETERS, Figure
 from mobilenets.errors import ArchitectureError
 from mobilenets.formats.published import published_source
-from mobilenets.reports.tables import COMPUTED_MACS, COMPUTED_PARAMETERS, FOOTNOTES, TABLE_NAMES, Table, TableRow, table
+from mobilenets.reports.computed_figures import COMPUTED_MACS, COMPUTED_PARAMETERS
+from mobilenets.reports.footnotes import FOOTNOTES
+from mobilenets.reports.tables import TABLE_NAMES, Table, TableRow, table
 
 UNIT = {MACS: 1e6, PARAMETERS: 1e6}
 

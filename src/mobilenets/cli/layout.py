@@ -23,9 +23,8 @@ from mobilenets.architecture.published import (
     Figure,
 )
 from mobilenets.cli.console import results
+from mobilenets.reports.computed_figures import COMPUTED_MACS, COMPUTED_PARAMETERS
 from mobilenets.reports.tables import (
-    COMPUTED_MACS,
-    COMPUTED_PARAMETERS,
     INT8_TOP1,
     INT8_TOP5,
     MACS_COMPUTED_MILLIONS,

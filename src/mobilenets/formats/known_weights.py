@@ -14,7 +14,7 @@ from typing import Any
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
-from mobilenets.architecture.published import WEIGHTS, PublishedWeights
+from mobilenets.architecture.imagenet_results import WEIGHTS, PublishedWeights
 from mobilenets.base.arguments import typed
 from mobilenets.base.cache import cache_folder
 from mobilenets.base.progress import SILENT, Progress

@@ -128,7 +128,7 @@ def _has_suffix(file: Path) -> bool:
 
 def _not_found(text: str) -> str:
     from mobilenets.architecture.catalog import CATALOG
-    from mobilenets.architecture.published import WEIGHTS
+    from mobilenets.architecture.imagenet_results import WEIGHTS
     from mobilenets.formats.published import all_short_names
     from mobilenets.formats.registry import readable
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mobilenets.architecture.cost import cost
+from mobilenets.architecture.imagenet_results import RELEASED_MODELS
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.architecture.published import MACS, PARAMETERS, PUBLISHED_TABLES, RELEASED_MODELS, TOP1
+from mobilenets.architecture.published import MACS, PARAMETERS, PUBLISHED_TABLES, TOP1
 from mobilenets.base.text import percent
 from mobilenets.reports.charts import Axis, Chart, around, around_logarithmic, write_svg
 from mobilenets.reports.pages.frontier import PRECISIONS, draw

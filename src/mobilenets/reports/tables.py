@@ -7,55 +7,33 @@ printed precision has a footnote: a test sees to it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
-from mobilenets.architecture.blocks import Body
 from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.cost import Cost, cost
-from mobilenets.architecture.layers import (
-    Convolution,
-    DepthwiseConvolution,
-    GlobalAveragePool,
-    Layer,
-    Linear,
-    PointwiseConvolution,
-    Shape,
-    Windowed,
-)
-from mobilenets.architecture.network import Network
-from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.architecture.published import (
+from mobilenets.architecture.cost import cost
+from mobilenets.architecture.imagenet_results import (
     FAMILY_TABLES,
-    FILTER,
-    INPUT_SIZE,
     LATER_RESULTS,
-    MACS,
-    MACS_SHARE,
-    PARAMETERS,
-    PARAMETERS_SHARE,
-    PUBLISHED_TABLES,
     RELEASED_MODELS,
     RELEASED_SOURCE,
-    STRIDE,
-    TOP1,
     WEIGHTS,
     FamilyTable,
-    Figure,
-    PublishedRow,
+)
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.architecture.published import (
+    MACS,
+    PARAMETERS,
+    PUBLISHED_TABLES,
+    TOP1,
     PublishedTable,
 )
 from mobilenets.errors import ArchitectureError
-
-Figures = Mapping[str, Figure]
-"""Figures by name."""
+from mobilenets.reports.computed_figures import COMPUTED_MACS, COMPUTED_PARAMETERS, Figures, computed_figures, counts
+from mobilenets.reports.footnotes import FOOTNOTES
 
 MACS_COMPUTED_MILLIONS = "macs_computed_millions"
-COMPUTED_MACS, COMPUTED_PARAMETERS = "macs", "parameters"
-"""Exact counts, in ones, beside published millions."""
 
 
 class Column(NamedTuple):
@@ -347,189 +325,3 @@ def _weights() -> Table:
         notes=tuple(sources),
         column_notes={},
     )
-
-
-# Computed figures -----------------------------------------------------------------------------------------------------
-
-
-def computed_figures(published: PublishedTable) -> Sequence[Figures]:
-    """What is computed for a table, row by row; nothing for Tables 10 to 14, which only a measurement could give."""
-    special = {1: _body, 2: _shares, 3: _one_layer}
-    if published.number in special:
-        return special[published.number]()
-    if published.number > 9:
-        return [{} for _ in published.rows]
-    return [counts(cost(_network_of_row(row))) for row in published.rows]
-
-
-def counts(total: Cost) -> Figures:
-    """Mult-Adds and parameters of a whole network."""
-    return {COMPUTED_MACS: total.macs, COMPUTED_PARAMETERS: total.parameters}
-
-
-_SPECIFICATIONS = {
-    "Conv MobileNet": "mobilenet_v1_full_convolution",
-    "MobileNet": "mobilenet_v1",
-    "0.75 MobileNet": "mobilenet_v1@0.75",
-    "shallow MobileNet": "mobilenet_v1_shallow",
-    "GoogLeNet": "googlenet",
-    "VGG16": "vgg16",
-    "SqueezeNet": "squeezenet",
-    "AlexNet": "alexnet",
-}
-
-
-def _network_of_row(row: PublishedRow) -> Network:
-    """The network that a row of Tables 4 to 9 is about."""
-    if row.label in _SPECIFICATIONS:
-        return Specification.parse(_SPECIFICATIONS[row.label]).network()
-    width, _, resolution = row.label.partition(" MobileNet-")
-    return mobilenet_v1(width_multiplier=float(width), resolution=int(resolution))
-
-
-def _body() -> Sequence[Figures]:
-    """Table 1, whose rows are layers; the five equal blocks share two rows."""
-    network = mobilenet_v1()
-    repeated = range(7, 12)
-    rows: list[Figures] = []
-    for layer in network.layers:
-        block = layer.name.removeprefix("block").split(".")[0]
-        if block.isdecimal() and int(block) in repeated[1:]:
-            continue
-        count = len(repeated) if block == str(repeated[0]) else 1
-        rows.append(_layer_figures(network, layer, count))
-    softmax: Figures = {STRIDE: "s1", INPUT_SIZE: _size(network.shapes[network.outputs[0]]), COMPUTED_MACS: 0}
-    return [*rows, softmax]
-
-
-def _layer_figures(network: Network, layer: Layer, count: int) -> Figures:
-    (shape,) = network.input_shapes(layer)
-    return {
-        STRIDE: f"s{layer.stride if isinstance(layer, Windowed) else 1}",
-        FILTER: _filter(layer, shape),
-        INPUT_SIZE: _size(shape),
-        COMPUTED_MACS: count * layer.macs((shape,)),
-    }
-
-
-def _size(shape: Shape) -> str:
-    """As the paper writes it: rows × columns × channels."""
-    return f"{shape.height}×{shape.width}×{shape.channels}"
-
-
-def _filter(layer: Layer, shape: Shape) -> str:
-    """As the paper writes it: rows × columns × input channels × output channels."""
-    if isinstance(layer, GlobalAveragePool):
-        return f"{shape.height}×{shape.width}"
-    if isinstance(layer, Linear):
-        return f"{shape.size}×{layer.out_features}"
-    out_channels, in_channels, *window = layer.weight_shape((shape,))
-    if isinstance(layer, DepthwiseConvolution):
-        return "×".join(map(str, (*window, out_channels)))
-    return "×".join(map(str, (*window, in_channels, out_channels)))
-
-
-def _shares() -> Sequence[Figures]:
-    """Table 2: shares by kind of layer, of Mult-Adds and of weights."""
-    network = mobilenet_v1()
-    kinds = (PointwiseConvolution, DepthwiseConvolution, Convolution, Linear)
-    macs, weights = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0)
-    for layer in network.layers:
-        for kind in kinds:
-            if isinstance(layer, kind):
-                shapes = network.input_shapes(layer)
-                macs[kind] += layer.macs(shapes)
-                weights[kind] += math.prod(layer.weight_shape(shapes))
-    return [
-        {
-            MACS_SHARE: round(100 * macs[kind] / sum(macs.values()), 4),
-            PARAMETERS_SHARE: round(100 * weights[kind] / sum(weights.values()), 4),
-        }
-        for kind in kinds
-    ]
-
-
-def _one_layer() -> Sequence[Figures]:
-    """Table 3: each row makes the layer of the row before it smaller."""
-    square = partial(Body, channels=512, height=14, width=14)
-    full = square()
-    full.convolution("layer", 512)
-    separable = square()
-    separable.depthwise_separable("layer", 512)
-    thin = square(width_multiplier=0.75, channels=384)
-    thin.depthwise_separable("layer", 512)
-    small = square(width_multiplier=0.75, channels=384, height=10, width=10)
-    small.depthwise_separable("layer", 512)
-    return [counts(cost(body.network("layer"))) for body in (full, separable, thin, small)]
-
-
-# Footnotes ------------------------------------------------------------------------------------------------------------
-
-
-class Footnote(NamedTuple):
-    """A note on one figure, on a whole row (no column), or on a whole table (neither)."""
-
-    text: str
-    label: str | None = None
-    column: str | None = None
-
-
-_CUT = "Cut off after the last printed digit, not rounded."
-
-FOOTNOTES: dict[int, tuple[Footnote, ...]] = {
-    1: (
-        Footnote(
-            "A slip: with stride 2 this map would become 4×4, but the next row reads 7×7. Every released network has "
-            "stride 1 here.",
-            "dw 13",
-            STRIDE,
-        ),
-    ),
-    2: (
-        Footnote("Computed from weights alone, as the paper's are: no bias and no batch norm.", None, PARAMETERS_SHARE),
-        Footnote("A slip of the digits: 1.91.", "convolution 3×3", MACS_SHARE),
-    ),
-    4: (Footnote("Leaves out the linear layer's 1 million.", "Conv MobileNet", MACS),),
-    7: (Footnote(_CUT, "1.0 MobileNet-160", MACS),),
-    8: (
-        Footnote(
-            "GoogLeNet's own Table 1, which counts its first convolution at 2.7 thousand weights instead of 9.4, adds "
-            "up to 6.8 million parameters and 1,502 million Mult-Adds. Computed is every layer it lists, with biases.",
-            "GoogLeNet",
-        ),
-        Footnote("The convolutions alone: the linear layers add 124 million.", "VGG16", MACS),
-    ),
-    9: (
-        Footnote(_CUT, "0.5 MobileNet-160", MACS),
-        Footnote("Weights alone, without batch norms and biases.", "0.5 MobileNet-160", PARAMETERS),
-        Footnote(
-            "Counts a multiplication and an addition as two, where every other row counts one Mult-Add: "
-            "2 × 833 million. At 227×227, which SqueezeNet's first map of 111×111 needs.",
-            "SqueezeNet",
-            MACS,
-        ),
-        Footnote(
-            "Both printed to two digits or fewer. Computed is AlexNet with its two groups, at 227×227, which its first "
-            "map of 55×55 needs.",
-            "AlexNet",
-        ),
-    ),
-    11: (
-        Footnote(
-            "Section 4.4, which describes these networks, says million where it means billion Mult-Adds for MobileNet."
-        ),
-    ),
-    12: (
-        Footnote("The exact count is 41 million.", "0.25 MobileNet-224", MACS),
-        Footnote("The exact count is 14 million.", "0.25 MobileNet-128", MACS),
-        Footnote("Section 4.5 says 75 million for the same network.", "baseline", PARAMETERS),
-    ),
-    14: (
-        Footnote(
-            "The cost of 0.75 MobileNet-160: at 128×128 it would be 107 million, as the row below has it with its "
-            "embedding.",
-            "0.75 MobileNet-128",
-            MACS,
-        ),
-    ),
-}

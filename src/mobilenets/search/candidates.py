@@ -12,10 +12,10 @@ from typing import Literal, assert_never, get_args
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.encoding import encode_network
+from mobilenets.architecture.imagenet_results import RELEASED_MODELS
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.architecture.published import RELEASED_MODELS
 from mobilenets.architecture.rescale import with_width
 from mobilenets.errors import ArchitectureError, PlanningError
 from mobilenets.formats.known_weights import KnownWeights, known_weights
