@@ -323,11 +323,11 @@ def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SI
         OSError: If the file cannot be written.
     """
     run = result if isinstance(result, Run) else run_of(result, Path(path).parent)
-    write_atomically(Path(path), document(run, progress=progress).encode("utf-8"))
+    write_atomically(Path(path), run_page(run, progress=progress).encode("utf-8"))
 
 
-def document(run: Run, *, progress: Progress = SILENT) -> str:
-    """The page as text."""
+def run_page(run: Run, *, progress: Progress = SILENT) -> str:
+    """The report of a run as a page of HTML."""
     title = f"{summary.network_name(run.model)} on {run.source}"
     return html_document(title, _parts(run, progress))
 
