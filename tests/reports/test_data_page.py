@@ -15,7 +15,7 @@ from mobilenets.data.description import dataset_to_json
 from mobilenets.errors import DataError
 from mobilenets.reports.pages.data import DataFacts, data_section, leak_warning
 from mobilenets.reports.pages.markup import to_html
-from mobilenets.reports.run_report import document, read_run
+from mobilenets.reports.run_report import read_run, run_page
 
 
 def text(page: str) -> str:
@@ -57,11 +57,11 @@ def test_the_warning_stands_by_the_accuracy(leaking: DataFacts) -> None:
 
 def test_the_report_of_a_run_has_the_section_and_one_of_an_older_release_has_not(tmp_path: Path) -> None:
     run = make_run(tmp_path, HOSTILE)
-    assert 'id="data"' in document(read_run(run))
+    assert 'id="data"' in run_page(read_run(run))
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     facts = metrics.pop("data")
     (run / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
-    assert 'id="data"' not in document(read_run(run))
+    assert 'id="data"' not in run_page(read_run(run))
     damaged: object
     for damaged in ({**facts, "parts": {}}, {**facts, "findings": [{"kind": "other"}]}, [], {**facts, "labels": ["x"]}):
         (run / "metrics.json").write_text(json.dumps(metrics | {"data": damaged}), encoding="utf-8")
