@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,12 @@ from PIL import Image
 # The same examples on every run and every machine: a failure is then about the change, never about luck.
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")
+
+# Training begins from published weights where they are to be had. The tests have none, wherever they run.
+CACHE = tempfile.mkdtemp(prefix="mobilenets-cache-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+os.environ["MOBILENETS_CACHE"] = CACHE
+os.environ["MOBILENETS_OFFLINE"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

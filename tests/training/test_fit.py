@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import draw
+from tests.support.interruption import Interruption
 from tests.support.provenance import untyped
-from tests.support.random_models import random_int8_model, random_model, random_network, without_batch_norm
+from tests.support.random_models import random_model
 
 from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.layers import Linear
 from mobilenets.architecture.networks.mobilenet_v1 import TABLE_1, mobilenet_v1
+from mobilenets.architecture.rescale import with_resolution
 from mobilenets.data.augmentation import UNDISTORTED, Flip
+from mobilenets.data.dataset import load_dataset
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import ArchitectureError, DataError, ModelFileError, TrainingError
@@ -27,14 +30,14 @@ from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training import loop
+from mobilenets.training.fine_tuning import fine_tune
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
-from mobilenets.training.network import NetworkModule, parameters_of
 from mobilenets.training.recipe import DEFAULT, PAPER, suited_to
 from mobilenets.training.result import Fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.selection import Totals, Validation
-from mobilenets.training.settings import Settings, fine_tuning_network, fine_tuning_side
+from mobilenets.training.settings import Settings, fine_tuning_side, working_side
 
 SMALL = Settings(width=0.25, resolution=32, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
 
@@ -117,7 +120,7 @@ def test_a_name_may_say_width_and_resolution_and_other_architectures_train(colou
         None,
         replace(settings, architecture="mobilenet_v1", weights=replace(model, task=Classification(tuple("abc")))),
     )
-    assert tuned.model.network == model.network
+    assert tuned.model.network == with_resolution(model.network, 64, 64)
     assert tuned.model.labels == ("blue", "green", "red")
 
 
@@ -149,41 +152,39 @@ def starting_model(labels: tuple[str, ...]) -> Model:
     return replace(model, task=Classification(labels))
 
 
-def test_other_classes_get_a_new_head_which_is_trained_first(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_classes_get_a_classifier_on_frozen_features_first(colours: Path) -> None:
     start = starting_model(("cat", "dog"))
-    seen: list[dict[str, np.ndarray[Any, Any]]] = []
-    original = Validation.__call__
+    settings = replace(SMALL, width=None, resolution=None, epochs=2, validation_apart=True)
+    seen: list[tuple[Model, Totals]] = []
 
-    def spy(self: Validation, module: NetworkModule) -> Totals:
-        seen.append(parameters_of(module))
-        return original(self, module)
+    def first(model: Model, score: Totals) -> None:
+        seen.append((model, score))
 
-    monkeypatch.setattr(Validation, "__call__", spy)
-    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=start, validation_apart=True)
-    result = fit(colours, None, settings)
-    assert result.model.labels == ("blue", "green", "red")
-    assert result.model.preprocessing == replace(start.preprocessing, crop_fraction=1.0)  # as trained from scratch
-    assert isinstance(result.model.network["classifier"], Linear)
-    assert class_count(result.model.network) == 3
-    weight, mean = (f"block13.pointwise.{name}" for name in ("weight", "batch_norm.running_mean"))
-    for name in (weight, mean):  # the first epoch is the head's alone
-        np.testing.assert_array_equal(seen[0][name], start.parameters[name])
-    assert (seen[2][weight] != start.parameters[weight]).any()
+    dataset = load_dataset(colours)
+    begun = replace(start, network=with_resolution(start.network, 64, 64))
+    fine_tune(begun, dataset, settings, first=first)
+    ((model, score),) = seen
+    assert model.labels == ("blue", "green", "red")
+    assert model.preprocessing == replace(start.preprocessing, crop_fraction=1.0)  # as trained from scratch
+    assert score.top1 == evaluate(Classifier(model), dataset.validation).top1
+    for name, values in start.parameters.items():
+        if not name.startswith("classifier."):
+            np.testing.assert_array_equal(model.parameters[name], values)
 
 
-def test_layers_that_see_small_things_are_kept_as_they_are(colours: Path) -> None:
-    start = starting_model(("cat", "dog"))
-    result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=2, weights=start))
-    changed = {
-        name.partition(".batch_norm")[0].removesuffix(".weight")
-        for name, values in result.model.parameters.items()
-        if name not in start.parameters or not np.array_equal(values, start.parameters[name])
-    }
-    network = result.model.network
-    kept = {layer.name for layer in network.layers if layer.has_weight} - {
-        name.removesuffix(".bias") for name in changed
-    }
-    assert kept == {name for name in network.shapes if name != "input" and network.shapes[name].height >= 16}
+def test_the_first_usable_model_is_written_and_said_before_training(colours: Path, tmp_path: Path) -> None:
+    settings = replace(SMALL, width=None, resolution=None, epochs=2, weights=starting_model(("cat", "dog")))
+    with pytest.raises(KeyboardInterrupt):
+        fit(colours, tmp_path, settings, progress=Interruption(epoch=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT_FILE, "model.safetensors"]
+    assert load(tmp_path / "model.safetensors").labels == ("blue", "green", "red")
+    with pytest.raises(TrainingError, match="holds an unfinished run: go on with --resume"):
+        fit(colours, tmp_path, settings)
+    whole = fit(colours, None, settings)
+    resumed = fit(colours, tmp_path, settings, resume=True)
+    assert resumed.history == whole.history
+    for name, values in whole.model.parameters.items():
+        np.testing.assert_array_equal(resumed.model.parameters[name], values)
 
 
 @pytest.mark.parametrize(("architecture", "last"), [("alexnet", "convolution1"), ("vgg16", "convolution3_3")])
@@ -215,30 +216,36 @@ def test_weights_of_one_resolution_go_on_at_another(colours: Path) -> None:
     assert 0 < np.abs(difference).max() < 0.05
 
 
-@pytest.mark.parametrize(("own", "trained", "used"), [(224, 176, 208), (192, 176, 192), (160, 160, 160)])
-def test_a_large_network_is_used_at_more_pixels_than_it_is_trained_at(own: int, trained: int, used: int) -> None:
-    network = fine_tuning_network(mobilenet_v1(width_multiplier=0.05, resolution=own, classes=3))
-    assert network == mobilenet_v1(width_multiplier=0.05, resolution=used, classes=3)
-    assert fine_tuning_side(network) == trained
+@pytest.mark.parametrize(("images", "trained", "used"), [(250, 176, 208), (128, 112, 128), (100, 80, 96), (30, 64, 64)])
+def test_a_network_is_used_at_the_size_of_the_images_and_trained_a_little_smaller(
+    images: int, trained: int, used: int
+) -> None:
+    for own in (128, 224):
+        network = mobilenet_v1(width_multiplier=0.05, resolution=own, classes=3)
+        assert working_side(network, images) == used
+        assert fine_tuning_side(network, used) == trained
 
 
 def test_a_network_of_one_size_is_trained_at_that() -> None:
     network = Specification.parse("alexnet@0.05-227").network()
-    assert fine_tuning_network(network) == network
-    assert fine_tuning_side(network) == 227
+    assert working_side(network, 100) == fine_tuning_side(network, 227) == 227
 
 
-def test_a_large_network_learns_from_smaller_images(colours: Path) -> None:
+def test_weights_learn_from_images_of_their_own_size(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     start = random_model(rng, mobilenet_v1(width_multiplier=0.05, resolution=224, classes=2))
-    result = fit(colours, None, replace(SMALL, width=None, resolution=None, epochs=2, weights=start))
-    assert [epoch.resolution for epoch in result.history] == [128, 176]
-    assert (result.model.network.height, result.model.network.width) == (208, 208)
+    data = draw(tmp_path, 10, 100, 90)
+    result = fit(data, None, replace(SMALL, width=None, resolution=None, epochs=1, weights=start))
+    assert [epoch.resolution for epoch in result.history] == [64]
+    assert (result.model.network.height, result.model.network.width) == (80, 80)
 
 
-def test_validation_images_are_trained_on_in_the_last_third(colours: Path, tmp_path: Path) -> None:
-    start = starting_model(("cat", "dog"))
-    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=start)
+def test_validation_images_are_trained_on_in_the_last_third(
+    fitted: tuple[Fit, Path], colours: Path, tmp_path: Path
+) -> None:
+    start = replace(fitted[0].model, task=Classification(tuple("abc")))
+    recipe = replace(DEFAULT, batch=16, learning_rate=1e-4)
+    settings = replace(SMALL, width=None, epochs=3, weights=start, recipe=recipe)
     result = fit(colours, tmp_path, settings)
     assert [epoch.validation_top1 is None for epoch in result.history] == [False, False, True]
     assert result.best_epoch == 2
@@ -271,9 +278,6 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
     several = replace(classifier, outputs=("classifier", "block3.pointwise"))
     with pytest.raises(TrainingError, match="has 2 outputs"):
         fit(colours, None, replace(settings, weights=random_model(rng, several)))
-    integers = random_int8_model(rng, without_batch_norm(random_network(rng)))
-    with pytest.raises(TrainingError, match="int8"):
-        fit(colours, None, replace(settings, weights=integers))
     with pytest.raises(ModelFileError, match="does not exist"):
         fit(colours, None, replace(settings, weights="missing.safetensors"))
 
@@ -284,8 +288,8 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"width": 0.0}, ArchitectureError, "width multiplier must be a positive number, not 0"),
-        ({"width": float("nan")}, ArchitectureError, "width multiplier"),
+        ({"width": 0.0}, TrainingError, "width must be above 0, not 0"),
+        ({"width": float("nan")}, TrainingError, "width must be"),
         ({"resolution": 16}, ArchitectureError, "resolution must be at least 32 pixels, not 16"),
         ({"epochs": 0}, TrainingError, "epochs must be at least 1, not 0"),
         ({"epochs": 1.5}, TrainingError, "epochs must be an integer, not 1.5"),

@@ -200,7 +200,8 @@ class PublishedWeights(NamedTuple):
         top1: Percent.
         top5: Percent, where it is printed.
         source: Where it was printed.
-        int8_top1: Of the publisher's own 8-bit network, where one is printed.
+        int8_top1: Of the publisher's own 8-bit network, where one is printed; ``top1`` again where the weights are
+            8-bit themselves.
     """
 
     short_name: str
@@ -224,6 +225,18 @@ WEIGHTS: tuple[PublishedWeights, ...] = (
             one.int8_top1,
         )
         for one in RELEASED_MODELS
+    ),
+    *(
+        PublishedWeights(
+            f"coral:{float(one.width_multiplier)}-{one.resolution}",
+            f"mobilenet_v1@{one.width_multiplier:g}-{one.resolution}",
+            one.int8_top1,
+            one.int8_top5,
+            RELEASED_SOURCE,
+            one.int8_top1,
+        )
+        for one in RELEASED_MODELS
+        if (one.width_multiplier, one.resolution) in ((1.0, 224), (0.75, 192), (0.5, 160), (0.25, 128))
     ),
     *(
         PublishedWeights(f"keras:{one.network}", one.network, one.top1, one.top5, table.source)

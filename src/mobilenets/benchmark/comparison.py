@@ -23,6 +23,7 @@ from mobilenets.data.reading import Reading
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.formats.loading import load_model, names_a_model
 from mobilenets.model.file import load
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.tasks.classification import ClassificationMetrics
@@ -122,22 +123,22 @@ def compare(
     if len(set(models)) < len(models) or not models:
         raise TrainingError("name every network once, and one at least")
     from mobilenets.training.run_folder import check_run_path
-    from mobilenets.training.settings import default_resolution
+    from mobilenets.training.settings import image_side
     from mobilenets.training.step_timing import planned_epochs
 
     check_run_path(folder)
-    _networks(models, settings, classes=2, default=None)  # what cannot be built is said before anything is read
+    _networks(models, settings, classes=2, side=None)  # what cannot be built is said before anything is read
     dataset = described_dataset(source, settings.seed, reading, progress)
     asked = _asked(dataset, models, settings, minutes)
     epochs = _begun(folder, asked, resume=resume, replace_existing=replace_existing)
-    networks = _networks(models, settings, classes=len(dataset.labels), default=default_resolution(dataset.train))
+    networks = _networks(models, settings, classes=len(dataset.labels), side=image_side(dataset.train))
     if epochs is None:
         epochs = planned_epochs(dataset, networks, settings, minutes, progress=progress)
         _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs})
     for name, network in networks.items():
         chosen = replace(settings, resolution=network.height, epochs=epochs[name])
         begun = replace(chosen, weights=name) if _begins_from(name) else None
-        chosen = begun or replace(chosen, architecture=name, batch_norm=True)
+        chosen = begun or replace(chosen, architecture=name, weights=None, batch_norm=True)
         _train(dataset, folder / _folder_name(name), chosen, anew=replace_existing and not resume, progress=progress)
     compared = _compared(folder, models, progress)
     figures = [one.to_json() for one in compared]
@@ -148,15 +149,17 @@ def compare(
 # Before the training --------------------------------------------------------------------------------------------------
 
 
-def _networks(models: Sequence[str], settings: Settings, *, classes: int, default: int | None) -> dict[str, Network]:
-    """The networks by name; their sizes are those of the settings, of their names, or the default."""
+def _networks(models: Sequence[str], settings: Settings, *, classes: int, side: int | None) -> dict[str, Network]:
+    """The networks by name; their sizes are those of the settings or of their names, or follow from the images'."""
+    from mobilenets.training.settings import usual_resolution
+
     built = {}
     for name in models:
         if _begins_from(name):
-            built[name] = _network_of_weights(name, settings, classes)
+            built[name] = _network_of_weights(name, settings, classes, side)
             continue
         named = Specification.parse(name)
-        resolution = settings.resolution or named.resolution or default
+        resolution = settings.resolution or named.resolution or (side and usual_resolution(side))
         try:
             built[name] = replace(named, resolution=resolution).network(classes=classes, batch_norm=BatchNorm())
         except ArchitectureError as error:
@@ -169,16 +172,17 @@ def _begins_from(name: str) -> bool:
     return name.partition("@")[0] not in CATALOG and names_a_model(name)
 
 
-def _network_of_weights(name: str, settings: Settings, classes: int) -> Network:
-    """The network that training from some weights gives."""
+def _network_of_weights(name: str, settings: Settings, classes: int, side: int | None) -> Network:
+    """The network that training from some weights gives, on images of that side if it is known."""
     from mobilenets.training.head import check_classifier, with_classes
-    from mobilenets.training.settings import fine_tuning_network
+    from mobilenets.training.settings import working_side
 
-    model = load_model(name)
+    model = dequantize(load_model(name))
     check_classifier(model)
-    network = fine_tuning_network(model.network)
-    if settings.resolution is not None:
-        network = with_resolution(model.network, settings.resolution, settings.resolution)
+    network = model.network
+    resolution = settings.resolution or (side and working_side(network, side))
+    if resolution and resolution != network.height:
+        network = with_resolution(network, resolution, resolution)
     return with_classes(network, classes)
 
 

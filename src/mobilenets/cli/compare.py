@@ -83,7 +83,9 @@ def command(
     from mobilenets.benchmark.comparison import compare
 
     progress = progress_to_stderr(quiet=quiet)
-    settings = Settings(resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, threads=training_threads)
+    settings = Settings(
+        resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, weights=None, threads=training_threads
+    )
     try:
         networks = compare(
             data,

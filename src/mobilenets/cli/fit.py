@@ -10,11 +10,13 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
-from mobilenets.cli.options import POSITIVE, budget_options, precision_list
+from mobilenets.cli.options import POSITIVE, Quantity, budget_options, precision_list
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError, MobileNetsError
+from mobilenets.formats.loading import check_named
+from mobilenets.search.budget import parse_time
 
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
@@ -39,14 +41,25 @@ def precisions(context: click.Context, parameter: click.Parameter, text: str | N
 
 
 _EVERYDAY = (
-    *("output", "weights", "epochs", "width", "resolution", "max_latency", "max_size", "max_memory", "min_accuracy"),
+    *(
+        "output",
+        "weights",
+        "epochs",
+        "time",
+        "width",
+        "resolution",
+        "max_latency",
+        "max_size",
+        "max_memory",
+        "min_accuracy",
+    ),
     *("int8", "dry_run", "resume", "force", "quiet", "help", "help_all"),
 )
 _GROUPS = {
     "Results": ("output", "int8", "resume", "force", "dry_run", "as_json", "quiet"),
     "Network": ("architecture", "width", "resolution", "channels", "weights"),
     "Training": (
-        *("epochs", "batch_size", "recipe", "flip", "validation_apart", "seed"),
+        *("epochs", "time", "batch_size", "recipe", "flip", "validation_apart", "seed"),
         *("train_on", "training_precision", "training_threads"),
     ),
     "Budget": (
@@ -71,11 +84,13 @@ file and class, or "digits". Part of the images is kept for validation and for t
     show_default=True,
     help="Folder for the Model, its figures and its report.",
 )
-@click.option("--architecture", default="mobilenet_v1", show_default=True, help="Such as mobilenet_v1@0.5-160.")
+@click.option(
+    "--architecture", help="Such as mobilenet_v1@0.5-160.  [default: that of the weights; from scratch, mobilenet_v1]"
+)
 @click.option(
     "--width",
     type=POSITIVE,
-    help="Width multiplier α; with a budget the largest.  [default: 0.5, or 1]",
+    help="Width multiplier α; with a budget the largest.  [default: that of the weights; else 0.5, or 1]",
 )
 @click.option(
     "--resolution", type=int, help="Side of the input in pixels; with a budget the largest.  [default: by the images]"
@@ -85,6 +100,12 @@ file and class, or "digits". Part of the images is kept for validation and for t
     "--epochs",
     type=click.IntRange(min=1),
     help="Passes over the images; with a budget, three times as many for its supernet.  [default: by their number]",
+)
+@click.option(
+    "--time",
+    type=Quantity("TIME", parse_time),
+    help="What training may take, such as 20m or 90s; it ends with the best Model so far.  [default: as long as it "
+    "gets better]",
 )
 @click.option(
     "--batch-size", type=click.IntRange(min=2), help="Images in a step; fewer take less memory.  [default: 64]"
@@ -105,7 +126,10 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option(
     "--weights",
     metavar="MODEL",
-    help="What to start from, of any classes: a Model, a foreign file, or published weights such as keras:0.25-224.",
+    default="auto",
+    show_default=True,
+    help="What to start from, of any classes: a Model, a foreign file, published weights such as keras:0.25-224, auto "
+    "for those that suit the images, or none to train from scratch.",
 )
 @click.option(
     "--validation-apart",
@@ -158,6 +182,8 @@ def command(
         print_dataset(data, options["seed"], reading, as_json=as_json, quiet=quiet)
         return
     check_source(data)  # before PyTorch is imported, which takes seconds
+    if options["weights"] not in ("auto", "none"):
+        check_named(options["weights"])
     try:
         from mobilenets.search.search import search
         from mobilenets.training.fit import fit

@@ -109,14 +109,17 @@ def _order(one: KnownWeights) -> tuple[str, float, int, float]:
 def fetch_command(names: tuple[str, ...], place: Path | None, as_json: bool, quiet: bool) -> None:
     """Bring published weights into the cache: from the network, or from a file or folder of another machine.
 
-    With --from FOLDER and without NAME, everything that the folder holds under its publisher's name.
+    With --from and without NAME, everything that the folder holds, or the file is, as far as it can be recognized.
     """
     progress = progress_to_stderr(quiet=quiet)
     if not names and place is None:
         raise click.UsageError("say which weights, such as keras:0.25-224; mobilenets models lists them")
     found = dict.fromkeys(names, place) if place is None or names else dict(weights_in(place))
     if not found:
-        raise FormatError(f"{place} holds nothing under a publisher's name; say which weights it is by their NAME")
+        raise FormatError(
+            f"{place} holds no published weights that are recognized; say which by their NAME: mobilenets models fetch "
+            f"keras:0.25-224 --from {place}"
+        )
     done, failed = {}, []
     for name, path in found.items():
         try:

@@ -34,6 +34,8 @@ TIMEOUT_SECONDS = 30
 CONNECT_SECONDS = 10
 ATTEMPTS = 3
 """How often a download is resumed within one call."""
+OFFLINE_VARIABLE = "MOBILENETS_OFFLINE"
+"""Environment variable that, set to 1, keeps everything but this machine from being asked."""
 HUB_FILES = ("config.json", "model.safetensors", "pytorch_model.bin")
 
 
@@ -55,6 +57,8 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
         raise FormatError(f"{address} is not an https address")
     path = download_path(address)
     folder, name = path.parent, path.name
+    if parts.scheme == "https" and not path.exists():
+        _check_online(address)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -65,6 +69,11 @@ def fetch(address: str, *, sha256: str | None = None, size: int | None = None, p
     except OSError as error:
         raise FormatError(f"{folder} cannot be written to: {error.strerror or error}") from None
     return path
+
+
+def _check_online(address: str) -> None:
+    if os.environ.get(OFFLINE_VARIABLE) == "1":
+        raise FormatError(f"{address} is not fetched: {OFFLINE_VARIABLE} is 1")
 
 
 def download_path(address: str) -> Path:
@@ -247,7 +256,9 @@ def fetch_from_hub(repository: str, *, revision: str | None = None, endpoint: st
         from huggingface_hub import constants, errors
     except ImportError:
         raise MissingDependencyError("huggingface-hub", "formats") from None
-    offline = not _reachable(endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT)
+    offline = os.environ.get(OFFLINE_VARIABLE) == "1" or not _reachable(
+        endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+    )
     folder: Path | None = None
     for name in HUB_FILES:
         if folder is not None and name == HUB_FILES[-1] and (folder / HUB_FILES[-2]).exists():

@@ -20,10 +20,10 @@ from mobilenets.base.cache import cache_folder
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import FormatError, MobileNetsError
 from mobilenets.formats.download import HUB_FILES, download_path, fetch, fetch_from_hub, put_download
-from mobilenets.formats.published import published_source, short_name_in_full
+from mobilenets.formats.published import CLASSES, published_source, short_name_in_full
 from mobilenets.model.model import parameter_types
 
-LICENCES = {"keras": "Apache-2.0", "timm": "Apache-2.0", "torchvision": "BSD-3-Clause"}
+LICENCES = {"keras": "Apache-2.0", "timm": "Apache-2.0", "torchvision": "BSD-3-Clause", "coral": "Apache-2.0"}
 """Of the weights of each publisher, as the publisher states it."""
 HUB_WEIGHTS = HUB_FILES[1:]
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.pth")
@@ -241,17 +241,63 @@ def _check_version(known: KnownWeights, file: Path) -> None:
             raise FormatError(f"{file} is {other.name}, not {known.name}: its SHA-256 is {found[:16]}…")
 
 
-def weights_in(folder: str | Path) -> dict[str, Path]:
-    """Which published weights a folder holds, by the publishers' names of files and repositories.
+def weights_in(place: str | Path) -> dict[str, Path]:
+    """Which published weights a folder holds, or a file is.
+
+    Files and repositories are known by their publishers' names. Under another name they are known by their SHA-256,
+    where it is published; else by the network that they hold, and the resolution that their name says.
+
+    Args:
+        place: A folder, or one file.
+
+    Returns:
+        Short name → file, or folder of a repository.
 
     Raises:
-        FormatError: If there is no such folder.
+        FormatError: If there is no such file or folder.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise FormatError(f"{root} is not a folder: say which weights the file holds, by their short name")
-    places = ((one.name, _place(one, root)) for one in _unique(known_weights()))
-    return {name: place for name, place in places if place is not None and place != root}
+    root = Path(place)
+    if not root.exists():
+        raise FormatError(f"{root} does not exist")
+    found: dict[str, Path] = {}
+    if root.is_dir():
+        places = ((one.name, _place(one, root)) for one in _unique(known_weights()))
+        found = {name: path for name, path in places if path is not None and path != root}
+    for file in sorted(root.iterdir()) if root.is_dir() else [root]:
+        known = _recognized(file) if file.suffix in _SUFFIXES and file not in found.values() else None
+        if known is not None:
+            found.setdefault(known.name, file)
+    return found
+
+
+_SUFFIXES = {".h5", ".pth", ".tflite"}
+"""Of publishers' files that are known by what they hold."""
+
+
+def _recognized(file: Path) -> KnownWeights | None:
+    """The published weights that a file under another name holds, if it tells which."""
+    known = _unique(known_weights())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    for one in known:
+        if one.sha256 is not None and digest.startswith(one.sha256):
+            return one
+    from mobilenets.formats.importing import import_model
+
+    try:
+        model = import_model(file)
+    except MobileNetsError:
+        return None
+    network, numbers = model.network, re.findall(r"\d+", file.stem)
+    fitting = [
+        one
+        for one in known
+        if one.sha256 is None
+        and Path(_file_name(one)).suffix == file.suffix
+        and (one.family, one.width_multiplier) == (network.name, network.width_multiplier)
+        and len(model.labels) in (CLASSES, CLASSES + 1)
+        and str(one.resolution) in numbers
+    ]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _place(known: KnownWeights, path: Path) -> Path | None:

@@ -94,6 +94,18 @@ def names_a_model(source: str) -> bool:
     return Path(source).exists() or is_remote(source)
 
 
+def check_named(source: str | PathLike[str]) -> None:
+    """Raise what :func:`load_model` would where nothing has a name; no Model is read.
+
+    Raises:
+        ModelFileError: If nothing has that name.
+        FormatError: If it begins like published weights that do not exist.
+    """
+    text = fspath(source)
+    if not names_a_model(text):
+        raise ModelFileError(_not_found(text))
+
+
 def file_for(source: str | PathLike[str], suffix: str = SUFFIX) -> Path:
     """Where something made from a Model is written if nobody says where: beside its file, or here if it has none.
 

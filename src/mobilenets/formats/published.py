@@ -23,6 +23,7 @@ from mobilenets.errors import FormatError
 
 KERAS_ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 TORCHVISION_ADDRESS = "https://download.pytorch.org/models/"
+CORAL_ADDRESS = "https://raw.githubusercontent.com/google-coral/test_data/master/"
 
 _KERAS_WIDTHS = {"1.0": "1_0", "0.75": "7_5", "0.5": "5_0", "0.25": "2_5"}
 _RESOLUTIONS = (224, 192, 160, 128)
@@ -126,6 +127,14 @@ TORCHVISION_CROPS: Mapping[str, float] = MappingProxyType(
 )
 """Share of the image's shorter side that was kept when torchvision measured each of its files."""
 
+CORAL: Mapping[str, str] = MappingProxyType(
+    {
+        name: f"{CORAL_ADDRESS}mobilenet_v1_{name.replace('-', '_')}_quant.tflite"
+        for name in ("1.0-224", "0.75-192", "0.5-160", "0.25-128")
+    }
+)
+"""Address of each 8-bit network that Coral distributes of TensorFlow's MobileNet V1, by α and resolution."""
+
 
 class _Publisher(NamedTuple):
     """Weights of one publisher.
@@ -159,11 +168,13 @@ _PUBLISHERS = {
         "",
         ", ".join(f"torchvision:{name}" for name in TORCHVISION if "." not in name),
     ),
+    "coral": _Publisher(CORAL, "1.0-224", "", ", ".join(f"coral:{name}" for name in CORAL)),
 }
 
 SHORT_NAMES = (
     "keras:WIDTH-RESOLUTION such as keras:0.25-224, keras:NAME@WIDTH-RESOLUTION such as keras:mobilenet_v2@1-224, "
-    "timm:NAME such as timm:mobilenetv4_conv_small, or torchvision:NAME such as torchvision:mobilenet_v3_small"
+    "timm:NAME such as timm:mobilenetv4_conv_small, torchvision:NAME such as torchvision:mobilenet_v3_small, or "
+    "coral:WIDTH-RESOLUTION such as coral:0.5-160, which are 8-bit"
 )
 """The short names that :func:`published_source` knows, for help."""
 
@@ -214,8 +225,8 @@ def published_source(source: str) -> str:
         An ``https:`` address or a ``hub:`` source.
 
     Raises:
-        FormatError: If ``keras:``, ``timm:`` or ``torchvision:`` is followed by a name that is not in the tables; the
-            message has the nearest.
+        FormatError: If ``keras:``, ``timm:``, ``torchvision:`` or ``coral:`` is followed by a name that is not in the
+            tables; the message has the nearest.
 
     >>> published_source("timm:mobilenetv1_125")
     'hub:timm/mobilenetv1_125.ra4_e3600_r224_in1k'

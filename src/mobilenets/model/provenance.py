@@ -92,6 +92,7 @@ class Training(_Part):
         supernet: Of a supernet, its ``narrowest`` width and its ``resolutions``.
         supernet_epochs: Of a subnet, the number of epochs of its supernet.
         budget: Of a search, its limits.
+        weights: What training began from, where it was not from scratch.
     """
 
     TYPES: ClassVar = {
@@ -107,6 +108,7 @@ class Training(_Part):
         "supernet": dict,
         "supernet_epochs": int,
         "budget": dict,
+        "weights": str,
     }
 
     made_by: str | None = None
@@ -121,6 +123,7 @@ class Training(_Part):
     supernet: Json | None = None
     supernet_epochs: int | None = None
     budget: Json | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

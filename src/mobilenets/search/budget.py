@@ -13,6 +13,7 @@ from mobilenets.errors import PlanningError
 from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
 
 _SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3}
+_DURATIONS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {
     "b": 1, "k": 1e3, "m": 1e6, "g": 1e9, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30
 }  # fmt: skip
@@ -30,6 +31,18 @@ def parse_latency(text: str) -> float:
     (5.0, 0.8, 20.0)
     """
     return _parse(text, _SECONDS, "a latency", "5ms, 800us or 0.02s")
+
+
+def parse_time(text: str) -> float:
+    """Read how long something may take, in seconds.
+
+    Raises:
+        PlanningError: If there is no unit, an unknown one, or nothing above zero.
+
+    >>> parse_time("20m"), parse_time("90 s"), parse_time("1.5h")
+    (1200.0, 90.0, 5400.0)
+    """
+    return _parse(text, _DURATIONS, "a time", "20m, 90s or 1h")
 
 
 def parse_bytes(text: str) -> int:

@@ -225,9 +225,9 @@ def largest_architecture(settings: Settings) -> Specification:
     Raises:
         TrainingError: If the settings ask for what a search cannot do.
     """
-    if not isinstance(settings.architecture, str):
+    if isinstance(settings.architecture, Network):
         raise TrainingError(f"a budget is met by subnets of {ARCHITECTURE}; {settings.architecture!r} was given")
-    named = Specification.parse(settings.architecture).width_multiplier
+    named = Specification.parse(settings.architecture or ARCHITECTURE).width_multiplier
     chosen = named if settings.width is None else settings.width
     widest = max(EIGHTHS) if chosen is None else chosen
     largest = replace(specification(settings), width_multiplier=widest)
@@ -236,7 +236,7 @@ def largest_architecture(settings: Settings) -> Specification:
             f"a budget is met by subnets, and {largest.name} has none: its narrower networks are not the first "
             f"channels of the wide one; {ARCHITECTURE} has, and so have its successors"
         )
-    if settings.weights is not None:
+    if settings.weights not in (None, "none", "auto"):
         raise TrainingError("a run within a budget trains its supernet from scratch; it takes no weights")
     if widest < min(EIGHTHS):
         raise TrainingError(f"the smallest width that is trained is {min(EIGHTHS):g}; {widest:g} is below it")

@@ -68,6 +68,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "progress": json.dumps(dict(checkpoint.progress)),
     }
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, serialize(checkpoint.tensors, metadata=metadata))
     except OSError as error:
         raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic
 
@@ -23,6 +24,7 @@ from mobilenets.tasks.classification import top1
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, BatchSource
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile
+from mobilenets.training.clock import Clock
 from mobilenets.training.display import Display
 from mobilenets.training.head import output_layer
 from mobilenets.training.network import Trainable, TrainableNetwork, placed
@@ -30,13 +32,15 @@ from mobilenets.training.objectives import Objective
 from mobilenets.training.optimization import Average, make_optimizer
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
-from mobilenets.training.selection import Epoch, Score, Selection, Sums, Validator, joined_after
+from mobilenets.training.selection import Epoch, Score, Selection, Sums, Validator, is_better, joined_after
 from mobilenets.training.thread_waits import thread_waits
 
 CHECKPOINT_SECONDS = 15.0
 """A kill loses about this much work at most."""
 VALIDATIONS = 40
 """A long run is validated about this often; a shorter one after every epoch."""
+COOLING_SHARE = 0.15
+"""Share of the planned epochs that a run still has when it has settled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,7 @@ def train(
     *,
     selection: Selection | None = None,
     checkpoint: CheckpointFile | None = None,
+    begun: Callable[[], None] = lambda: None,
     progress: Progress = SILENT,
 ) -> Trained:
     """Train a module, and leave the weights of the best epoch in it.
@@ -77,6 +82,7 @@ def train(
         validation: Scores the moving average of the weights after an epoch.
         selection: Which epoch is kept; the best of all if None.
         checkpoint: Where to keep the state of the run, and whether to go on from it.
+        begun: Called before the first step, when the first checkpoint is written.
         progress: Receives progress updates.
 
     Raises:
@@ -84,7 +90,7 @@ def train(
     """
     with out_of_memory_as(TrainingError, _what_to_lower(module, recipe, checkpoint)):
         return _train(
-            module, batches, objective, recipe, run, validation, selection or Selection(), checkpoint, progress
+            module, batches, objective, recipe, run, validation, selection or Selection(), checkpoint, begun, progress
         )
 
 
@@ -106,6 +112,7 @@ def _train(
     validation: Validator[Trainable],
     selection: Selection,
     checkpoint: CheckpointFile | None,
+    begun: Callable[[], None],
     progress: Progress,
 ) -> Trained:
     state = TrainingState(module, recipe, run, batches.steps_per_epoch)
@@ -115,6 +122,7 @@ def _train(
             selection.kept = state.history[state.best_epoch].score(validation.images)
     if state.step == 0:
         state.save(checkpoint)
+    begun()
     images = state.steps * min(recipe.batch, batches.count)
     watched = thread_waits(torch.get_num_threads(), on_cpu=run.device.type == "cpu")
     with progress.task("training", images, "images") as task, watched as waits:
@@ -122,7 +130,7 @@ def _train(
         display.skip(state.step * (images // max(1, state.steps)))
         while state.step < state.steps:
             number, first = divmod(state.step, batches.steps_per_epoch)
-            joined = joined_after(run, state.history, validation.images)
+            joined = joined_after(state.run, state.history, validation.images)
             size = run.image_size(number, module.network, recipe)
             mixed = number < run.epochs * (1 - recipe.unmixed) and number >= run.head_epochs
             with_validation = joined is not None and number >= joined
@@ -132,27 +140,31 @@ def _train(
                 state.train_step(batch, objective)
                 waits.step()
                 display.advance(len(batch.images), state.step, number, state.sums)
+                state.watch_time()
+                if state.step >= state.steps:
+                    break
                 if state.step % batches.steps_per_epoch and state.is_due():
                     state.save(checkpoint)
-            last_validated = (run.epochs if joined is None else joined) - 1
-            validated = (
-                number <= last_validated and (last_validated - number) % math.ceil(run.epochs / VALIDATIONS) == 0
-            )
+            last_validated = (state.epochs if joined is None else joined) - 1
+            due = (last_validated - number) % math.ceil(run.epochs / VALIDATIONS) == 0 or state.step >= state.steps
+            validated = number <= last_validated and due
             score = validation(state.average.module) if validated else None
             state.end_epoch(number, max(size), score)
             if with_validation or (score is not None and (run.keep_last or selection.offer(score))):
                 state.keep(number)
+            if state.has_settled(validation.images):
+                state.cool_down(max(1, round(COOLING_SHARE * run.epochs)) * batches.steps_per_epoch)
             if state.is_due() or state.step == state.steps:
                 state.save(checkpoint)
             display.validated(state.history[-1])
     state.load_best()
-    return Trained(state.history, state.best_epoch, joined_after(run, state.history, validation.images))
+    return Trained(state.history, state.best_epoch, joined_after(state.run, state.history, validation.images))
 
 
 def set_trainable(module: TrainableNetwork, run: TrainingRun, epoch: int) -> None:
     """Let an epoch train the output layer alone, or all but the frozen layers; other batch norms stay as they are."""
     head_only = epoch < run.head_epochs
-    module.train(not head_only).requires_grad_(not head_only)
+    module.train(not head_only and not run.frozen_statistics).requires_grad_(not head_only)
     if head_only:
         output = output_layer(module.network)
         module.layer_module(output.name).train().requires_grad_(True)
@@ -163,6 +175,8 @@ def set_trainable(module: TrainableNetwork, run: TrainingRun, epoch: int) -> Non
 class TrainingState(Generic[Trainable]):
     """Everything that changes in the course of a run: weights, moments, averages, figures.
 
+    A run that shall end earlier than planned cools down: its learning rate falls evenly to zero over some steps more.
+
     Args:
         module: What is trained; it is moved to the run's device.
         recipe: How to train.
@@ -170,7 +184,7 @@ class TrainingState(Generic[Trainable]):
         steps_per_epoch: Steps of each epoch.
 
     Attributes:
-        steps: Steps of the whole run.
+        steps: Steps of the whole run, fewer than planned where it has begun to cool down.
         step: Number of steps that are done.
         average: The moving average of the weights, which is what is validated and kept.
         history: Figures of the epochs that are over.
@@ -182,6 +196,9 @@ class TrainingState(Generic[Trainable]):
         self.module = placed(module, run.device)
         self.recipe, self.run, self.steps_per_epoch = recipe, run, steps_per_epoch
         self.steps, self.step = run.epochs * steps_per_epoch, 0
+        self._planned = self.steps
+        self._cooled_from: int | None = None
+        self._clock = Clock(run.seconds)
         self.optimizer = make_optimizer(module, recipe)
         self.average = Average(module, recipe.averaging * self.steps)
         self._best = copy.deepcopy(self.average.module)
@@ -195,12 +212,12 @@ class TrainingState(Generic[Trainable]):
             TrainingError: If the loss is NaN or infinite.
         """
         if self.recipe.dropout:
-            torch.manual_seed((self.run.seed * self.steps + self.step) & (2**63 - 1))
+            torch.manual_seed((self.run.seed * self._planned + self.step) & (2**63 - 1))
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         with self.run.autocast():
-            loss, logits = objective(self.module, batch._replace(steps=self.steps))
+            loss, logits = objective(self.module, batch._replace(steps=self._planned))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -219,10 +236,52 @@ class TrainingState(Generic[Trainable]):
     def learning_rate(self, step: int | None = None) -> float:
         """Rate of a step, by default the next: the head's own while only that is trained, then the schedule's."""
         step = self.step if step is None else step
+        if self._cooled_from is not None and step >= self._cooled_from:
+            left = (self.steps - step) / (self.steps - self._cooled_from + 1)
+            return self._planned_rate(max(0, self._cooled_from - 1)) * left
+        return self._planned_rate(step)
+
+    def _planned_rate(self, step: int) -> float:
         head = self.run.head_epochs * self.steps_per_epoch
         if step < head:
             return self.recipe.head_learning_rate or self.recipe.learning_rate
-        return self.recipe.learning_rate_at(step - head, self.steps - head, self.steps_per_epoch)
+        return self.recipe.learning_rate_at(step - head, self._planned - head, self.steps_per_epoch)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the whole run, the last of which may be broken off."""
+        return math.ceil(self.steps / self.steps_per_epoch)
+
+    def has_settled(self, images: int) -> bool:
+        """Whether the last epochs were no better than one before them, so that the run should cool down.
+
+        Args:
+            images: Number of validation images.
+        """
+        patience = self.run.patience
+        if patience is None or self._cooled_from is not None or self.step >= self.steps:
+            return False
+        scores = [epoch.score(images) for epoch in self.history if epoch.validation_top1 is not None]
+        if len(scores) <= patience or self.history[-1].validation_top1 is None:
+            return False
+        best = max(scores[:-patience], key=lambda score: (score.top1, -score.loss))
+        return not any(is_better(score, best) for score in scores[-patience:])
+
+    def cool_down(self, steps: int) -> None:
+        """Let the learning rate fall to zero in so many steps, and end then. Validation images join, if they would."""
+        self._cooled_from = self.step
+        self.steps = min(self.steps, self.step + steps)
+        first = math.ceil(self.step / self.steps_per_epoch)
+        if self.run.joined is not None and first < self.run.joined:
+            self.run = replace(self.run, joined=max(1, first))
+
+    def watch_time(self) -> None:
+        """Count a step's time, and end in time: with a cool-down if there is still time for one."""
+        self._clock.step()
+        if self._clock.over:
+            self.steps = self.step
+        elif self._cooled_from is None and (left := self._clock.steps_to_cool(self.steps - self.step)) is not None:
+            self.cool_down(left)
 
     def end_epoch(self, number: int, resolution: int, score: Score | None) -> None:
         """Add an epoch to the history."""
@@ -264,6 +323,10 @@ class TrainingState(Generic[Trainable]):
             return
         figures: dict[str, Any] = {
             "step": self.step,
+            "steps": self.steps,
+            "cooled_from": self._cooled_from,
+            "joined": self.run.joined,
+            "seconds": self._clock.spent,
             "best_epoch": self.best_epoch,
             "sums": asdict(self.sums),
             "history": [asdict(epoch) for epoch in self.history],
@@ -291,6 +354,10 @@ class TrainingState(Generic[Trainable]):
         checkpoints.restore_tensors("best", self._best.tensors(), saved.tensors)
         checkpoints.restore_optimizer(self.optimizer, saved.tensors)
         self.step, self.best_epoch = int(saved.progress["step"]), int(saved.progress["best_epoch"])
+        self.steps = int(saved.progress.get("steps", self._planned))
+        self._cooled_from = saved.progress.get("cooled_from")
+        self.run = replace(self.run, joined=saved.progress.get("joined", self.run.joined))
+        self._clock = Clock(self.run.seconds, float(saved.progress.get("seconds", 0.0)))
         self.sums = Sums(**saved.progress["sums"])
         self.history = [Epoch(**epoch) for epoch in saved.progress["history"]]
         return True

@@ -33,16 +33,18 @@ WIDEST_ALONE, ALL_WIDTHS = 0.2, 0.6
 """Shares of a run: until the first only the widest subnet is trained; from the second on all widths are."""
 
 
-def cross_entropy(label_smoothing: float) -> Objective:
+def cross_entropy(label_smoothing: float, class_weights: Tensor | None = None) -> Objective:
     """Cross-entropy with the labels.
 
     Args:
         label_smoothing: Share of every target that is spread over all classes.
+        class_weights: float32 (classes,), what an image of each class counts; None for all alike.
     """
 
     def objective(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = module(batch.images).float()
-        return functional.cross_entropy(logits, batch.targets, label_smoothing=label_smoothing), logits
+        weights = None if class_weights is None else class_weights.to(logits.device)
+        return functional.cross_entropy(logits, batch.targets, weights, label_smoothing=label_smoothing), logits
 
     return objective
 

@@ -12,6 +12,11 @@ from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.errors import TrainingError
 
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 250
+FEWEST_TRANSFER_EPOCHS = 3
+FEW_IMAGES = 1500
+"""Training images below which steps of fine-tuning are smaller: few of them in all would be too few."""
+TRANSFER_WARMUP = 0.1
+"""Share of the steps of fine-tuning in which the learning rate rises, at least."""
 REFERENCE_RESOLUTION = 128
 """Pixels at which recipes say how many images to show."""
 SMALLEST_GROWING = 64
@@ -92,8 +97,10 @@ class Recipe:
             add to 1. Small images first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
         transfer: Factor on the learning rate when training starts from another Model's weights.
-        transfer_samples: What ``samples_seen`` is then.
-        transfer_stride: What ``kept_stride`` is then.
+        transfer_batch: Most images in a step then, where there are fewer than ``FEW_IMAGES``.
+        transfer_samples: Images shown in all then, over the square root of the number of training images
+            (:func:`transfer_epochs`).
+        transfer_patience: Share of the epochs without a better one after which such a run ends.
         head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
             ``learning_rate`` if None.
         kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
@@ -127,8 +134,9 @@ class Recipe:
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     transfer: float = 0.4
-    transfer_samples: int = 35_000
-    transfer_stride: int = 2
+    transfer_batch: int = 32
+    transfer_samples: int = 700
+    transfer_patience: float = 0.25
     head_learning_rate: float | None = None
     kept_stride: int = 0
     samples_seen: int = 340_000
@@ -147,8 +155,9 @@ class Recipe:
         check_integer("batch", self.batch, TrainingError, least=1)
         if self.batch == 1:
             raise TrainingError("a batch needs two images at least, for its batch norm; batch is 1")
-        for name in ("kept_stride", "transfer_stride"):
-            check_integer(name, getattr(self, name), TrainingError, least=0)
+        check_integer("kept_stride", self.kept_stride, TrainingError, least=0)
+        check_integer("transfer_batch", self.transfer_batch, TrainingError, least=2)
+        check_number("transfer_patience", self.transfer_patience, TrainingError, above=0)
         for name in ("samples_seen", "transfer_samples"):
             check_integer(name, getattr(self, name), TrainingError, least=1)
         for epochs, scale in self.growth:
@@ -229,21 +238,39 @@ def recipe_named(name: str) -> Recipe:
     raise TrainingError(f"no recipe is called {name!r}; known are {', '.join(RECIPES)}{hint}")
 
 
-def for_fine_tuning(recipe: Recipe) -> Recipe:
+def for_fine_tuning(recipe: Recipe, images: int) -> Recipe:
     """The recipe for a run that starts from another Model's weights: slower, much shorter, and without mixed images.
 
     Features that are there already need a fraction of the images, and mixing, which keeps a long run from learning
-    them by heart, only keeps a short one from learning. A new output layer knows nothing yet, and learns at the full
-    rate before the rest does. docs/training.md has the figures.
+    them by heart, only keeps a short one from learning. docs/experiments/fine-tuning.md has the figures.
+
+    Args:
+        recipe: From scratch.
+        images: Training images.
     """
     return replace(
         recipe,
         learning_rate=recipe.learning_rate * recipe.transfer,
         head_learning_rate=recipe.learning_rate,
-        samples_seen=recipe.transfer_samples,
-        kept_stride=recipe.transfer_stride,
+        batch=min(recipe.batch, recipe.transfer_batch) if images < FEW_IMAGES else recipe.batch,
+        growth=((1.0, 1.0),),
+        warmup=max(recipe.warmup, TRANSFER_WARMUP),
         mixed=0.0,
     )
+
+
+def transfer_epochs(images: int, recipe: Recipe) -> int:
+    """How long to fine-tune: images shown in all grow as the square root of how many there are; 3 epochs at least.
+
+    Args:
+        images: Training images.
+        recipe: How many to show.
+
+    >>> [transfer_epochs(images, DEFAULT) for images in (20, 120, 1000, 3000, 100_000)]
+    [157, 64, 23, 13, 3]
+    """
+    wanted = recipe.transfer_samples / math.sqrt(images)
+    return min(max(math.ceil(wanted), FEWEST_TRANSFER_EPOCHS), MOST_EPOCHS)
 
 
 def default_epochs(images: int, resolution: int, recipe: Recipe) -> int:

@@ -85,6 +85,8 @@ def provenance_of(
     best_epoch: int,
     validation_top1: float | None,
     evaluation: ClassificationMetrics,
+    *,
+    weights: str | None = None,
 ) -> Provenance:
     """How the Model came to be. Nothing that a clock says: the same run gives the same file."""
     return Provenance(
@@ -92,6 +94,7 @@ def provenance_of(
         training=Training(
             made_by="fit",
             recipe=asdict(recipe),
+            weights=weights,
             seed=run.seed,
             epochs=run.epochs,
             best_epoch=best_epoch + 1,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes
+from mobilenets.data.dataset import Dataset
 from mobilenets.training.recipe import Recipe
 
 
@@ -29,6 +31,11 @@ class TrainingRun:
             earlier one, they stay apart, so that validation goes on to the end.
         size: (height, width) of the training images at full resolution; the network's own if None.
         sized_epochs: Number of epochs that have that size, before the others have the network's own; None for all.
+        frozen_statistics: Whether batch norms keep the statistics that they start with, as in use: batches of few
+            images of few things are a poor estimate, and a classifier was fitted to features that these gave.
+        patience: Validated epochs without a better one after which the run cools down (see
+            :class:`~mobilenets.training.loop.TrainingState`) and ends; None where it always has all its epochs.
+        seconds: What training may take, if there is a limit. Where it would take longer, it cools down in time.
     """
 
     epochs: int
@@ -41,6 +48,9 @@ class TrainingRun:
     joined: int | None = None
     size: tuple[int, int] | None = None
     sized_epochs: int | None = None
+    frozen_statistics: bool = False
+    patience: int | None = None
+    seconds: float | None = None
 
     def image_size(self, epoch: int, network: Network, recipe: Recipe) -> tuple[int, int]:
         """(height, width) of the training images in an epoch, as the recipe lets them grow."""
@@ -55,3 +65,23 @@ class TrainingRun:
     def autocast(self) -> torch.autocast:
         """The context in which forward passes are computed."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def fixed(dataset: Dataset, network: Network, recipe: Recipe, run: TrainingRun) -> dict[str, Any]:
+    """What must be the same for a run to go on, as a checkpoint keeps it."""
+    return {
+        "data": dataset.fingerprint,
+        "labels": list(dataset.labels),
+        "architecture": network.name,
+        "width": network.width_multiplier,
+        "resolution": [network.height, network.width],
+        "recipe": asdict(recipe),
+        "epochs": run.epochs,
+        "head epochs": run.head_epochs,
+        "kept": list(run.frozen),
+        "joined": run.joined,
+        "seed": run.seed,
+        "precision": run.precision,
+        "device": run.device.type,
+        "threads": torch.get_num_threads(),
+    }

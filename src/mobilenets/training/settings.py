@@ -14,7 +14,7 @@ import torch
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
-from mobilenets.architecture.rescale import takes, with_resolution, with_width
+from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.base.arguments import check_fields, check_integer, check_number, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
@@ -27,10 +27,15 @@ from mobilenets.training.recipe import Recipe, recipe_named
 
 PREPROCESSING = Preprocessing(crop_fraction=1.0)
 """Of a network that is trained from scratch."""
+ARCHITECTURE = "mobilenet_v1"
 WIDTH = 0.5
 RESOLUTIONS = (32, 48, 64, 96, 128)
-LARGEST_FINE_TUNING, LARGEST_FINE_TUNED = 176, 208
-"""Pixels at which a network is trained further at most, and those at which it is used afterwards at most."""
+SMALLEST_FINE_TUNED, LARGEST_FINE_TUNED = 64, 208
+"""Pixels at which a network is used after fine-tuning, at least and at most."""
+CROPPED = 0.85
+"""Side of the images that it is fine-tuned with, as a share of that."""
+GRID = 16
+"""Sides are multiples of it."""
 SPARE = 1.15
 """Images should be this much larger than the network's input, so that a crop is rarely blown up."""
 SAMPLED_IMAGES = 16
@@ -45,7 +50,8 @@ class Settings:
 
     Attributes:
         architecture: A name of the catalog, alone or with its width and resolution: ``mobilenet_v1@0.5-160``. Or a
-            Network: its layers, with an output for each class of the data.
+            Network: its layers, with an output for each class of the data. None for that of the weights, or
+            ``mobilenet_v1`` from scratch.
         width: α; goes before the architecture's.
         resolution: Side of the input in pixels; goes before the architecture's.
         channels: 3, or 1 for a network of grey images; None for the given network's, else 3.
@@ -54,8 +60,9 @@ class Settings:
         seed: Random seed of the split of the data, the initial weights and training.
         recipe: How to train: a name, or a recipe of one's own.
         flip: Which mirror images are taken: a :class:`~mobilenets.data.augmentation.Flip`, or its text.
-        weights: A Model to start from, or what :func:`~mobilenets.formats.loading.load_model` reads as one:
-            ``"keras:0.25-224"``, say.
+        weights: ``"auto"`` for published weights that suit the data, if they are to be had
+            (:func:`~mobilenets.training.start.choose_start`); None or ``"none"`` to train from scratch; or a Model to
+            start from, or what :func:`~mobilenets.formats.loading.load_model` reads as one: ``"keras:0.25-224"``, say.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         threads: Threads on the CPU.
@@ -63,6 +70,8 @@ class Settings:
             VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
         validation_apart: Never train on the validation images. A run that starts from ``weights`` else does so in its
             last third, when they have measured how well it goes: few images are what limits such a run most.
+        time: Seconds that training may take. A run that would take longer ends in time, with the best Model so far;
+            another machine then gives another Model.
 
     Raises:
         TrainingError: If ``flip`` is unknown, or a number is out of range. :func:`set_up` checks the other words.
@@ -75,7 +84,7 @@ class Settings:
     mobilenets.errors.TrainingError: epochs must be at least 1, not 0
     """
 
-    architecture: str | Network = "mobilenet_v1"
+    architecture: str | Network | None = None
     width: float | None = None
     resolution: int | None = None
     channels: int | None = None
@@ -84,12 +93,13 @@ class Settings:
     seed: int = 0
     recipe: str | Recipe = "default"
     flip: Flip | str | None = None
-    weights: Model | str | Path | None = None
+    weights: Model | str | Path | None = "auto"
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
     batch_norm: bool = False
     validation_apart: bool = False
+    time: float | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, TrainingError)
@@ -103,6 +113,8 @@ class Settings:
                 check_integer(name, getattr(self, name), TrainingError, least=1)
         if self.channels not in (None, GREY_CHANNELS, RGB_CHANNELS):
             raise TrainingError(f"channels must be {RGB_CHANNELS}, or {GREY_CHANNELS} for grey, not {self.channels}")
+        if self.time is not None:
+            check_number("time", self.time, TrainingError, above=0)
         if self.batch_size is not None:
             check_integer("batch_size", self.batch_size, TrainingError, least=2)
 
@@ -114,9 +126,9 @@ def specification(settings: Settings) -> Specification:
         ArchitectureError: If the name is unknown.
         TrainingError: If they give a Network in place of a name.
     """
-    if not isinstance(settings.architecture, str):
+    if isinstance(settings.architecture, Network):
         raise TrainingError(f"a name of the catalog is needed here; {settings.architecture!r} was given")
-    named = Specification.parse(settings.architecture)
+    named = Specification.parse(settings.architecture or ARCHITECTURE)
     widths = (settings.width, named.width_multiplier, WIDTH)
     return replace(
         named,
@@ -176,8 +188,8 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
     return recipe, device, precision
 
 
-def default_resolution(subset: Subset) -> int:
-    """The largest usual resolution that the images fill with a little to spare, estimated from a few of them.
+def image_side(subset: Subset) -> int:
+    """The usual shorter side of images in pixels, by a few of them; 256 of larger ones.
 
     Raises:
         DataError: If none of those can be decoded.
@@ -186,38 +198,68 @@ def default_resolution(subset: Subset) -> int:
     sides = []
     for position in positions:
         try:
-            sides.append(min(subset.images[position].open(LARGEST_LOOK).size))
+            sides.append(min(*subset.images[position].open(LARGEST_LOOK).size, LARGEST_LOOK))
         except DataError:
             continue  # named and counted when all are decoded
     if not sides:
         raise DataError(f"none of {len(positions)} images can be decoded")
-    return max((side for side in RESOLUTIONS if side * SPARE <= np.median(sides)), default=RESOLUTIONS[0])
+    return int(np.median(sides))
 
 
-def fine_tuning_network(network: Network) -> Network:
-    """A Model's network at the resolution at which it is used after more training: its own, 208 pixels at most.
+def default_resolution(subset: Subset) -> int:
+    """The largest usual resolution that the images fill with a little to spare, estimated from a few of them.
 
-    Small images are enlarged for it: a network recognizes things at the size at which it has learned them.
+    Raises:
+        DataError: If none of those can be decoded.
     """
-    if max(network.height, network.width) <= LARGEST_FINE_TUNED:
-        return network
-    try:
-        return with_resolution(network, LARGEST_FINE_TUNED, LARGEST_FINE_TUNED)
-    except ArchitectureError:  # it works at one size only
-        return network
+    return usual_resolution(image_side(subset))
 
 
-def fine_tuning_side(network: Network) -> int:
-    """Side of the images that a network is trained further with: its own, 176 pixels at most where it takes those.
+def usual_resolution(side: int) -> int:
+    """The largest usual resolution that images of a side fill with a little to spare.
+
+    >>> usual_resolution(8), usual_resolution(100), usual_resolution(256)
+    (32, 64, 128)
+    """
+    return max((one for one in RESOLUTIONS if one * SPARE <= side), default=RESOLUTIONS[0])
+
+
+def working_side(network: Network, side: int) -> int:
+    """Side in pixels at which a network is used after fine-tuning: by what the images hold, not by what it has learned.
+
+    Args:
+        network: Of the weights.
+        side: Of the images (:func:`image_side`).
+
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+    >>> [working_side(mobilenet_v1(), side) for side in (40, 100, 128, 256)]
+    [64, 96, 128, 208]
+    """
+    wanted = min(max(side // GRID * GRID, SMALLEST_FINE_TUNED), LARGEST_FINE_TUNED)
+    return wanted if network.height == network.width and takes_side(network, wanted) else network.height
+
+
+def fine_tuning_side(network: Network, side: int) -> int:
+    """Side in pixels of the images that a network is fine-tuned with, if it is used at another.
 
     Crops show things larger than whole images do, so a network that learnt from crops of 176 pixels knows whole
     images better at 208 than at 176, and learns faster than at 208 (docs/training.md; Touvron et al. 2019,
     arXiv:1906.06423).
+
+    >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+    >>> [fine_tuning_side(mobilenet_v1(), side) for side in (64, 128, 208)]
+    [64, 112, 176]
     """
-    side = max(network.height, network.width)
-    if side <= LARGEST_FINE_TUNING or network.height != network.width or not takes(network, LARGEST_FINE_TUNING):
-        return side
-    return LARGEST_FINE_TUNING
+    wanted = max(round(side * CROPPED / GRID) * GRID, SMALLEST_FINE_TUNED)
+    return wanted if wanted < side and network.height == network.width and takes_side(network, wanted) else side
+
+
+def takes_side(network: Network, side: int) -> bool:
+    """Whether the same weights take square images of another size."""
+    try:
+        return with_resolution(network, side, side).parameter_shapes() == network.parameter_shapes()
+    except ArchitectureError:
+        return False
 
 
 def choose_device(name: str) -> torch.device:

@@ -20,14 +20,13 @@ from mobilenets.model.subnet import extract_subnet
 from mobilenets.tasks.classification import Classification, class_count
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.fit import fixed
 from mobilenets.training.image_cache import CachedImages
 from mobilenets.training.loop import Trained, train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
 from mobilenets.training.objectives import Distillation, Objective, Sandwich
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipe import Recipe, default_epochs
-from mobilenets.training.run import TrainingRun
+from mobilenets.training.run import TrainingRun, fixed
 from mobilenets.training.selection import Epoch, Validation, is_better
 from mobilenets.training.settings import PREPROCESSING
 

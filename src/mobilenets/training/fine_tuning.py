@@ -1,0 +1,320 @@
+"""Fine-tuning: from a Model of any classes to one of a dataset's, in two stages.
+
+First a linear layer on the frozen network's features (:mod:`mobilenets.training.features`), which is a usable Model
+after seconds; then the whole network, from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mobilenets.architecture.network import Network
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.compression.answers import DOUBT
+from mobilenets.data.dataset import Dataset, Targets
+from mobilenets.data.loading import Prepared, prepare
+from mobilenets.errors import DataError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.unknown import unknown_threshold
+from mobilenets.training import head
+from mobilenets.training.batches import Batches, Normalization
+from mobilenets.training.checkpoint import CheckpointFile
+from mobilenets.training.features import feature_network, features_of, fit_head, with_head
+from mobilenets.training.image_cache import cache_images
+from mobilenets.training.loop import train
+from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, placed
+from mobilenets.training.objectives import Distillation, Objective, cross_entropy
+from mobilenets.training.optimization import initialize, set_batch_norm_momentum
+from mobilenets.training.recipe import Recipe, for_fine_tuning, suited_to, transfer_epochs
+from mobilenets.training.run import TrainingRun, fixed
+from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
+from mobilenets.training.settings import Settings, fine_tuning_side, set_up
+from mobilenets.training.supernet import TrainedModel
+
+HEAD_SHARE = 0.15
+"""Share of the epochs in which only the output layer is trained, where none could be fitted on features."""
+JOINED_SHARE = 1 / 3
+"""Share of the epochs, at the end, in which the validation images are trained on too."""
+FEWEST_PATIENT = 4
+"""Epochs without a better one before a run may be thought to have settled."""
+FINISHING_SHARE = 0.05
+"""Share of the time that is kept for what comes after training: evaluation and files."""
+TAUGHT = 0.5
+"""Share of a teacher's answers in the targets, where there is one."""
+UNEVEN = 1.5
+"""How many times as many training images as the smallest class the largest has, from where on classes are weighted."""
+
+
+@dataclass(frozen=True, eq=False)
+class FineTuned(TrainedModel):
+    """A Model that was fine-tuned.
+
+    Attributes:
+        recipe: How.
+        first: Top-1 of the linear layer on frozen features, on the validation images, as a share of 1; None where the
+            network has no features, or had these classes already.
+    """
+
+    recipe: Recipe
+    first: float | None
+
+
+def fine_tune(
+    start: Model,
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    seconds: float | None = None,
+    teacher: Model | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    first: Callable[[Model, Totals], None] | None = None,
+    progress: Progress = SILENT,
+) -> FineTuned:
+    """Train a Model further on other images, and of other classes where they are others.
+
+    Args:
+        start: A classifier, float32, at the resolution at which it will be used.
+        dataset: Its training images train; its validation images choose, and join in the last third of the epochs.
+        settings: Recipe, seed, epochs, device and threads. Its weights and architecture are not looked at.
+        seconds: What all of it may take. The learning rate falls in time, and the best so far is what comes of it.
+        teacher: A classifier of the same classes whose answers are half of the targets.
+        checkpoint: File of the checkpoint; None for none.
+        resume: Whether to go on from the checkpoint, if it is there.
+        first: Called with the first usable Model, and its score on the validation images, before training begins.
+        progress: Receives progress updates.
+
+    Raises:
+        DataError: If the images cannot be used.
+        TrainingError: If training diverges, or the checkpoint cannot be read or written.
+    """
+    begun = time.monotonic()
+    plan = _Plan.of(start, dataset, settings, teacher)
+    network, run, recipe = plan.network, plan.run, plan.recipe
+    prepared = prepare(dataset.validation, plan.preprocessing, network.height, network.width, progress=progress)
+    validation = Validation(prepared, plan.preprocessing, run)
+    model, score = _with_classes(replace(start, preprocessing=plan.preprocessing), dataset, plan, validation, progress)
+    module = _module(model, recipe, run.seed)
+    resumed = resume and checkpoint is not None and checkpoint.exists()
+
+    def announce() -> None:
+        if score is not None and first is not None and not resumed:
+            first(model, score)
+
+    side = max(run.size or (network.height, network.width))
+    joining = run.joined is not None
+    images = cache_images(dataset.train + dataset.validation if joining else dataset.train, side, progress=progress)
+    reserved = int((images.positions >= len(dataset.train)).sum())
+    if seconds is not None:
+        left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
+        run = replace(run, seconds=max(left, 0.1))
+    trained = train(
+        module,
+        Batches(
+            images,
+            len(dataset.labels),
+            plan.preprocessing,
+            recipe,
+            seed=run.seed,
+            device=run.device,
+            reserved=reserved,
+        ),
+        plan.objective,
+        recipe,
+        run,
+        validation,
+        checkpoint=None if checkpoint is None else CheckpointFile(checkpoint, plan.settled(dataset), resume),
+        begun=announce,
+        progress=progress,
+    )
+    history, best = trained.history, trained.best_epoch
+    validated = validated_epoch(history, best)
+    run = replace(run, joined=trained.joined)
+    if score is not None and _is_more_accurate(score, validated.score(score.images)):
+        progress.note("training the whole network made it no better: the classifier on its features is kept")
+        model = with_threshold(model, prepared, run)
+        return FineTuned(model, history, -1, run, score.top1, recipe, score.top1)
+    task = Classification(dataset.labels, validated.validation_temperature or 1.0)
+    tuned = with_threshold(Model(network, parameters_of(module), task, plan.preprocessing), prepared, run)
+    return FineTuned(
+        tuned, history, best, run, validated.validation_top1, recipe, None if score is None else score.top1
+    )
+
+
+def with_threshold(model: Model, validation: Prepared, run: TrainingRun) -> Model:
+    """A Model that answers unknown where its logits are as they hardly ever are on the validation images.
+
+    Args:
+        model: A classifier.
+        validation: The validation images, at its size.
+        run: The device and the precision.
+    """
+    module = placed(module_of(model), run.device).eval()
+    logits = module_logits(module, validation.pixels, model.preprocessing, run)
+    assert isinstance(model.task, Classification)
+    return replace(model, task=replace(model.task, unknown=unknown_threshold(logits)))
+
+
+def _is_more_accurate(first: Totals, trained: Totals) -> bool:
+    """Whether the first Model is more accurate than the trained one beyond a standard error.
+
+    Their losses are not compared: labels are smoothed, which makes the loss of a better network larger.
+    """
+    difference = first.minus(trained)
+    return difference.top1 > DOUBT * difference.top1_error
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What fine-tuning will do, before anything is computed."""
+
+    network: Network
+    preprocessing: Preprocessing
+    recipe: Recipe
+    run: TrainingRun
+    objective: Objective
+    class_weights: Tensor | None
+
+    @classmethod
+    def of(cls, start: Model, dataset: Dataset, settings: Settings, teacher: Model | None) -> _Plan:
+        if len(dataset.train) < 2:
+            raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
+        recipe, device, precision = set_up(settings)
+        recipe = suited_to(for_fine_tuning(recipe, len(dataset.train)), dataset.labels, settings.flip)
+        if settings.batch_size is not None:
+            recipe = replace(recipe, batch=settings.batch_size)
+        classes = len(dataset.labels)
+        network = start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
+        # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
+        preprocessing = replace(start.preprocessing, crop_fraction=1.0, channels=network.channels)
+        run = _run(dataset, network, settings, recipe, start, device, precision)
+        weights = class_weights(dataset.train.targets, classes)
+        objective = cross_entropy(recipe.label_smoothing, weights)
+        if teacher is not None:
+            objective = _taught(teacher, preprocessing, network, run.device, recipe)
+        return cls(network, preprocessing, recipe, run, objective, weights)
+
+    def settled(self, dataset: Dataset) -> dict[str, Any]:
+        """What must be the same for a run to go on."""
+        return fixed(dataset, self.network, self.recipe, self.run) | {
+            "side": max(self.run.size or (self.network.height, self.network.width))
+        }
+
+
+def _run(
+    dataset: Dataset,
+    network: Network,
+    settings: Settings,
+    recipe: Recipe,
+    start: Model,
+    device: torch.device,
+    precision: str,
+) -> TrainingRun:
+    joining = not settings.validation_apart
+    images = len(dataset.train) + (len(dataset.validation) if joining else 0)
+    epochs = settings.epochs or transfer_epochs(images, recipe)
+    side = max(network.height, network.width)
+    trained = side if settings.resolution is not None else fine_tuning_side(network, side)
+    trains_head = start.labels != dataset.labels and feature_network(network) is None
+    joined = epochs - max(1, round(JOINED_SHARE * epochs))
+    return TrainingRun(
+        epochs,
+        min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if trains_head else 0,
+        head.early_layers(network, recipe.kept_stride),
+        seed=settings.seed,
+        precision=precision,
+        device=device,
+        joined=joined if joining and joined > 0 else None,
+        size=None if trained == side else (trained, trained),
+        patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs)),
+    )
+
+
+def class_weights(targets: Targets, classes: int) -> Tensor | None:
+    """What an image of each class counts in the loss: less in large classes, so that small ones are not drowned.
+
+    The weight falls with the square root of the number of images, half way between counting all images alike and all
+    classes alike; an image counts 1 on average.
+
+    Args:
+        targets: int64 (N,), classes of the training images.
+        classes: Number of classes.
+
+    Returns:
+        float32 (classes,); None where the largest class is less than one and a half times the smallest.
+
+    >>> class_weights(np.array([0] * 90 + [1] * 10), 2)
+    tensor([0.8333, 2.5000])
+    """
+    counts = np.bincount(targets, minlength=classes).clip(min=1).astype(np.float64)
+    if counts.max() < UNEVEN * counts.min():
+        return None
+    weights = counts**-0.5
+    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+
+
+def _with_classes(
+    model: Model, dataset: Dataset, plan: _Plan, validation: Validation, progress: Progress
+) -> tuple[Model, Totals | None]:
+    """The Model with a classifier of the dataset's classes, and its score where one was fitted."""
+    if model.labels == dataset.labels:
+        return model, None
+    if feature_network(plan.network) is None:
+        output = head.output_layer(plan.network).name
+        fresh = NetworkModule(plan.network)
+        initialize(fresh, plan.recipe, plan.run.seed)
+        random = {name: values for name, values in parameters_of(fresh).items() if name.startswith(f"{output}.")}
+        task = Classification(dataset.labels)
+        return Model(plan.network, dict(model.parameters) | random, task, model.preprocessing), None
+    features, targets = features_of(model, dataset.train, progress=progress)
+    seen = features_of(model, dataset.validation, progress=progress)
+    fitted = fit_head(
+        features,
+        targets,
+        seen,
+        len(dataset.labels),
+        label_smoothing=plan.recipe.label_smoothing,
+        class_weights=plan.class_weights,
+    )
+    return with_head(model, fitted, dataset.labels), fitted.score
+
+
+def _module(model: Model, recipe: Recipe, seed: int) -> NetworkModule:
+    module = NetworkModule(model.network, dropout=recipe.dropout)
+    load_parameters(module, model.parameters)
+    set_batch_norm_momentum(module, recipe)
+    return module
+
+
+class _Renormalized(nn.Module):
+    """A teacher for images that are normalized for its student."""
+
+    def __init__(self, teacher: Model, student: Preprocessing, device: torch.device) -> None:
+        super().__init__()
+        self.network = teacher.network
+        self._module = placed(module_of(teacher), device).eval()
+        own, other = Normalization(teacher.preprocessing, device), Normalization(student, device)
+        self._scale = own.scale / other.scale
+        self._offset = own.offset - other.offset * self._scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        logits: Tensor = self._module(torch.addcmul(self._offset, images, self._scale))
+        return logits
+
+
+def _taught(
+    teacher: Model, preprocessing: Preprocessing, student: Network, device: torch.device, recipe: Recipe
+) -> Objective:
+    module = _Renormalized(teacher, preprocessing, device)
+    return Distillation(module, student, share=TAUGHT, label_smoothing=recipe.label_smoothing)
