@@ -49,6 +49,24 @@ def test_fit_then_evaluate(folder: Path, tmp_path: Path, mobilenets: RunCommand)
     assert [row["label"] for row in fitted.json["test"]["classes"]] == ["small dog", "čáp"]
 
 
+def test_few_test_images_are_counted_and_folds_test_all(folder: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    outcome = mobilenets("fit", folder, "-o", tmp_path / "out", "-q", *SMALL)
+    lines = outcome.out.splitlines()
+    assert any(
+        re.fullmatch(r"test top-1: \d of 2 right; of many it may be anything from \d+ to \d+ %", line) for line in lines
+    )
+    assert any(line.startswith("--cross-validate 5 tests every image once") for line in lines)
+    arguments = ("-o", tmp_path / "out", "--force", "--cross-validate", 2, *SMALL)
+    validated = mobilenets("fit", folder, *arguments, "--json")
+    assert validated.json["cross_validation"]["images"] == 24
+    assert len(validated.json["cross_validation"]["folds"]) == 2
+    assert "fold 2 of 2: " in validated.err
+    refused = mobilenets("fit", folder, "-o", tmp_path / "other", "--cross-validate", 20, *SMALL)
+    assert (refused.code, "20 folds need at least 20 of every class" in refused.err) == (1, True)
+    budget = mobilenets("fit", folder, "-o", tmp_path / "other", "--cross-validate", 2, "--max-size", "1MB")
+    assert (budget.code, "training without a budget" in " ".join(budget.err.split())) == (2, True)
+
+
 def test_a_report_that_cannot_be_written_costs_nothing_else(
     folder: Path, tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,8 +49,26 @@ def test_labeled_images_evaluate_by_accuracy(mobilenets: RunCommand, place: Plac
         row = re.search(rf"^{name} .*[+-]\d", outcome.out, re.MULTILINE)
         assert row, name
         assert len(row[0]) <= 80  # a terminal's usual width
-    assert "block13.pointwise" in outcome.out
+    assert "block13.pointwise" not in outcome.out
+    again = mobilenets("quantize", place.model, *arguments, "--verbose", "-o", place.folder / "again.safetensors")
+    assert "block13.pointwise" in again.out
     assert load(place.folder / "out.safetensors").precision == "int8"
+
+
+def test_top1_of_images_that_trained_the_model_is_not_printed(mobilenets: RunCommand, place: Place) -> None:
+    dataset = load_dataset(place.images)
+    data = {"source": str(place.images), "fingerprint": dataset.fingerprint, "seed": 0}
+    model = load(place.model)
+    save(replace(model, provenance={"data": data, "validation_joined": 2}), place.model)
+    arguments = ("--calibration", place.images, "--data", place.images, "--max-drop", "100", "-q")
+    outcome = mobilenets("quantize", place.model, *arguments)
+    assert outcome.code == 0
+    assert "though it was trained on these" in " ".join(outcome.out.split())
+    figures = [line for line in outcome.out.splitlines() if line.startswith("top-1")]
+    assert re.fullmatch(r"top-1 +\([+-]\d+\.\d\d points\)", figures[0])
+    evaluated = mobilenets("evaluate", place.model, place.images, "--split", "train")
+    assert evaluated.out.startswith("warning: these images trained the Model, so the figures are no test of it\n")
+    assert "warning" not in mobilenets("evaluate", place.model, place.images).out  # its test images
 
 
 def test_a_model_that_lost_too_much_is_not_written(mobilenets: RunCommand, tmp_path: Path) -> None:
@@ -266,6 +284,6 @@ def test_dead_channels_are_counted_by_layer(mobilenets: RunCommand, place: Place
     factor = model.parameters["block2.pointwise.batch_norm.weight"].copy()
     factor[[1, 4]] = 0
     save(model.with_parameters({**model.parameters, "block2.pointwise.batch_norm.weight": factor}), place.model)
-    outcome = mobilenets("quantize", place.model, "--calibration", place.images, "--force", "-q")
+    outcome = mobilenets("quantize", place.model, "--calibration", place.images, "--force", "-q", "--verbose")
     assert outcome.code == 0
     assert re.search(r"^block2.pointwise +pointwise +[\d.]+ +2 *$", outcome.out, re.MULTILINE)

@@ -12,11 +12,12 @@ from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, prog
 from mobilenets.cli.data_options import data_options
 from mobilenets.data.dataset import check_source, load_collection, reading_of
 from mobilenets.data.reading import Reading
-from mobilenets.engine.evaluate import SPLITS, labeled_images
+from mobilenets.engine.evaluate import SPLITS, labeled_images, trained_among
 from mobilenets.engine.evaluate import evaluate as evaluate_images
 from mobilenets.engine.predictor import Classifier
 from mobilenets.formats.loading import load_model
 from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.metrics import FEW
 
 MOST_CONFUSION_COLUMNS = 12
 MOST_CLASSES = 40
@@ -54,9 +55,12 @@ def command(
         progress.note(finding.line)
     part, subset = labeled_images(classifier.model, collection, split)
     evaluation = evaluate_images(classifier, subset, progress=progress)
+    trained = trained_among(classifier.model, data, part)
     if as_json:
-        print_json({"model": model, "data": data, "split": part, **evaluation.to_json()})
+        print_json({"model": model, "data": data, "split": part, "note": trained, **evaluation.to_json()})
     else:
+        if trained is not None:
+            click.echo(f"warning: {trained}")
         _print(evaluation, part)
     if evaluation.skipped:
         raise SystemExit(IMAGES_SKIPPED)
@@ -69,6 +73,8 @@ def _print(evaluation: ClassificationMetrics, part: str) -> None:
     top5 = f", top-5 {100 * evaluation.top5:.2f} %" if len(evaluation.labels) > 5 else ""
     console.print(f"top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}){top5}")
     console.print(f"on {plural(evaluation.images, 'image')} ({part})")
+    if evaluation.images < FEW:
+        console.print(evaluation.correct.in_words)
     if evaluation.reliability:
         console.print(confidence_line(evaluation))
     if evaluation.called_unknown is not None and evaluation.wrong_called_unknown is not None:

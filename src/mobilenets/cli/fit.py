@@ -56,7 +56,7 @@ _EVERYDAY = (
     *("int8", "dry_run", "resume", "force", "quiet", "help", "help_all"),
 )
 _GROUPS = {
-    "Results": ("output", "int8", "resume", "force", "dry_run", "as_json", "quiet"),
+    "Results": ("output", "int8", "folds", "resume", "force", "dry_run", "as_json", "quiet"),
     "Network": ("architecture", "width", "resolution", "channels", "weights"),
     "Training": (
         *("epochs", "time", "batch_size", "recipe", "flip", "validation_apart", "seed"),
@@ -149,6 +149,13 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option("--resume", is_flag=True, help="Continue the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
 @click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained with quantization if needed.")
+@click.option(
+    "--cross-validate",
+    "folds",
+    type=click.IntRange(2, 100),
+    metavar="K",
+    help="Before it, train K times on other parts of all images, so that each is tested once: for few images.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what DATA is understood as, and train nothing.")
 @data_options
 @json_option
@@ -159,6 +166,7 @@ def command(
     resume: bool,
     force: bool,
     int8: bool,
+    folds: int | None,
     dry_run: bool,
     reading: Reading | None,
     as_json: bool,
@@ -186,6 +194,7 @@ def command(
         check_named(options["weights"])
     try:
         from mobilenets.search.search import search
+        from mobilenets.training.cross_validation import cross_validate
         from mobilenets.training.fit import fit
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
@@ -193,6 +202,8 @@ def command(
     wanted = _search_options(options)
     if wanted is not None and int8:
         raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
+    if wanted is not None and folds:
+        raise click.UsageError("--cross-validate is of training without a budget; leave one of the two out")
     chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
     settings = Settings(
         **{_SETTINGS.get(name, name): value for name, value in options.items()},
@@ -201,6 +212,7 @@ def command(
     )
     progress = progress_to_stderr(quiet=quiet)
     try:
+        validated = cross_validate(data, folds, settings, reading=reading, progress=progress) if folds else None
         how: dict[str, Any] = {"reading": reading, "resume": resume, "replace_existing": force, "progress": progress}
         result = (
             fit(data, output, settings, **how)
@@ -211,9 +223,11 @@ def command(
         progress.note("the same command with --resume continues from here")
         raise
     if as_json:
-        print_json(result.to_json())
+        print_json({**result.to_json(), **({"cross_validation": validated.to_json()} if validated else {})})
     else:
-        _print(result, output)
+        _print(result, output, cross_validated=validated is not None)
+        if validated:
+            say(validated.summary)
     quantized = _quantize(result, output, progress, as_json=as_json) if int8 else None
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
@@ -301,9 +315,10 @@ def _report(
         progress.note(f"{path} is written")
 
 
-def _print(result: Fit, output: Path) -> None:
+def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
     from mobilenets.model.provenance import Provenance
     from mobilenets.search.result import SearchResult
+    from mobilenets.tasks.metrics import FEW
     from mobilenets.training.run_folder import FLOAT_FILE, METRICS_FILE, MODEL_FILE, PROFILE_FILE, SUPERNET_FILE
 
     network, evaluation, provenance = result.model.network, result.evaluation, Provenance.of(result.model)
@@ -321,12 +336,17 @@ def _print(result: Fit, output: Path) -> None:
     joined = provenance.training.validation_joined
     before = f", which were trained on from epoch {joined} on" if joined else ""
     say(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} images{before}")
-    say(
-        f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
-        f"on {evaluation.images} images"
-    )
+    if evaluation.images < FEW:
+        say(f"test top-1: {evaluation.correct.in_words}")
+    else:
+        say(
+            f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
+            f"on {evaluation.images} images"
+        )
     if (leak := result.dataset.duplicates.leak("test")) is not None:
         say(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
+    if evaluation.images < FEW and found is None and not cross_validated:
+        say("--cross-validate 5 tests every image once, each by a Model that was not trained on it")
     others = [] if found is None else [SUPERNET_FILE, *([] if found.device is None else [PROFILE_FILE])]
     if result.float_model is not None:
         others.insert(0, FLOAT_FILE)

@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.table import Table
 
-from mobilenets.base.text import GAP, milliseconds, percent, size
+from mobilenets.base.text import GAP, milliseconds, percent, plural, size
 from mobilenets.cli.console import results, say
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.result import CompressionResult, Method
+from mobilenets.tasks.metrics import Share
 
 STEP_OPTIONS = {
     "percentile ranges": "--ranges percentile",
@@ -24,10 +25,15 @@ STEP_OPTIONS = {
 """The option for each step that a refusal proposes."""
 
 
-def print_report(result: CompressionResult) -> None:
-    """Print a summary in sentences, then every metric, the SQNR of each layer, and the gains if they were asked for."""
+def print_report(result: CompressionResult, *, verbose: bool = False) -> None:
+    """Print a summary in sentences, then every metric, and the gains if they were asked for.
+
+    Args:
+        result: What came of the quantization.
+        verbose: Whether to print the SQNR of each layer too.
+    """
     report, console = result.report, results()
-    for sentence in _summary(report):
+    for sentence in _summary(result):
         say(sentence)
     console.print()
     if report.evaluated:
@@ -36,12 +42,11 @@ def print_report(result: CompressionResult) -> None:
         if report.calibration_overlap:
             console.print("  calibration images are among them: too few others were left")
         if result.images.trained_on:
-            console.print("  fit trained the float Model on these too (unless --validation-apart)")
+            console.print("  fit trained the float Model on these too: no test (--validation-apart keeps them)")
         if report.top1_before is not None and report.top1_after is not None:
             before, after = 100 * report.top1_before.value, 100 * report.top1_after.value
-            console.print(
-                f"top-1                             {before:.2f} → {after:.2f} % ({after - before:+.2f} points)"
-            )
+            figures = "" if result.images.trained_on else f"{before:.2f} → {after:.2f} % "
+            console.print(f"top-1                             {figures}({after - before:+.2f} points)")
         console.print(f"SQNR of the logits                {report.logits_sqnr_db:.1f} dB")
     if report.bytes_before and report.bytes_after:
         console.print(
@@ -52,7 +57,8 @@ def print_report(result: CompressionResult) -> None:
         console.print(
             f"latency, one thread               {report.latency_before_ms:.3g} → {report.latency_after_ms:.3g} ms"
         )
-    _print_layers(report)
+    if verbose:
+        _print_layers(report)
     _print_contributions(result)
 
 
@@ -82,14 +88,13 @@ def steps_with_options(result: CompressionResult, *, all_tried: bool) -> list[st
     return named if all_tried else [*named, "all of these in turn (--auto)"]
 
 
-def _summary(report: QualityReport) -> list[str]:
+def _summary(result: CompressionResult) -> list[str]:
+    report = result.report
     sentences = []
     if report.evaluated:
         sentence = f"int8 gives the same answer as float32 for {percent(report.agreement.value)} of the images"
         if report.top1_before is not None and report.top1_after is not None:
-            sentence += (
-                f"; top-1 is {percent(report.top1_after.value, 2)}, and was {percent(report.top1_before.value, 2)}"
-            )
+            sentence += _accuracy(report.top1_before, report.top1_after, trained_on=result.images.trained_on)
         sentences.append(f"{sentence}.")
     else:
         sentences.append("int8 was not evaluated: there are no images to evaluate it on.")
@@ -103,6 +108,15 @@ def _summary(report: QualityReport) -> list[str]:
         joined = ", ".join(costs)
         sentences.append(f"{joined[0].upper()}{joined[1:]}.")
     return [sentence.replace(GAP, " ") for sentence in sentences]
+
+
+def _accuracy(before: Share, after: Share, *, trained_on: bool) -> str:
+    """Top-1 before and after; of images that trained the Model only what changed, for it says nothing of new ones."""
+    if not trained_on:
+        return f"; top-1 is {percent(after.value, 2)}, and was {percent(before.value, 2)}"
+    changed = after.count - before.count
+    how = "as many" if changed == 0 else f"{plural(abs(changed), 'image')} {'more' if changed > 0 else 'fewer'}"
+    return f", and {how} rightly, though it was trained on these: mobilenets evaluate says how right it is on others"
 
 
 def _print_layers(report: QualityReport) -> None:

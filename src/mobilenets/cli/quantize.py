@@ -70,6 +70,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.option(
     "--deviation-correction/--no-deviation-correction", default=True, show_default=True, help="Of standard deviations."
 )
+@click.option("--verbose", is_flag=True, help="Also print the SQNR of every layer.")
 @click.option("--explain", is_flag=True, help="Also report each technique's gain, by quantizing without it.")
 @json_option
 @quiet_option
@@ -87,13 +88,15 @@ def command(
     train_it: bool,
     epochs: int | None,
     explain: bool,
+    verbose: bool,
     as_json: bool,
     quiet: bool,
     **fields: Any,
 ) -> None:
     """Write MODEL in int8, if it still answers as before.
 
-    Reports how often int8 and float32 agree, the change of top-1 where there are labels, and the SQNR of every layer.
+    Reports how often int8 and float32 agree, the change of top-1 where there are labels, and, with --verbose, the SQNR
+    of every layer.
     With --data, a loss of more than --max-drop points of top-1 is refused; without, agreement under 97 % on the images
     where the float32 Model is sure. Without any images nothing can be evaluated, and --force is needed.
     """
@@ -132,7 +135,7 @@ def command(
     if force or not refused:  # before anything is printed: whoever reads may leave early
         save(result.model, path)
     if not as_json:
-        print_report(result)
+        print_report(result, verbose=verbose)
     if result.doubt is not None:
         progress.note(f"accepted, though {result.doubt}; more labeled images would tell (--data)")
     if refused:

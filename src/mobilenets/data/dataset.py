@@ -287,7 +287,7 @@ def load_dataset(
     """
     check_integer("seed", seed, DataError, least=0)
     collection = load_collection(source, reading)
-    digests, unreadable = _digests(collection.everything, progress)
+    digests, unreadable = digests_of(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))
     readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
     parts = split_by_content(readable, collection.labels, digests, seed=seed)
@@ -297,7 +297,7 @@ def load_dataset(
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
-        fingerprint=_fingerprint(parts, collection.labels, digests),
+        fingerprint=fingerprint_of(parts, collection.labels, digests),
         source=str(source),
         made_parts=made,
         skipped=tuple(sorted(unreadable)),
@@ -370,8 +370,13 @@ def reload_dataset(
     return dataset
 
 
-def _digests(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], set[str]]:
-    """Digest of every image by name, and the names of those that cannot be read."""
+def digests_of(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], set[str]]:
+    """Digest of every image by name, and the names of those that cannot be read.
+
+    Args:
+        subset: The images.
+        progress: Receives progress updates.
+    """
 
     def digest(image: ImageSource) -> bytes | None:
         try:
@@ -393,7 +398,8 @@ def _without(subset: Subset, names: set[str]) -> Subset:
     return subset.take([index for index, image in enumerate(subset.images) if image.name not in names])
 
 
-def _fingerprint(parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes]) -> str:
+def fingerprint_of(parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes]) -> str:
+    """Hash of every image, its class and its part: the same on every machine."""
     lines = sorted(
         f"{name}\0{labels[target]}\0{digests[image.name].hex()}\n"
         for name, subset in parts.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -17,6 +18,7 @@ from mobilenets.engine.predictor import Classifier, Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
+from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
 from mobilenets.tasks.imagenet import are_synsets, imagenet_offset, synset_indices, unknown_synsets
 from mobilenets.tasks.metrics import Counts
@@ -195,6 +197,23 @@ def _split_of(model: Model, collection: Collection, source: str, split: str | No
     if split not in (None, "all"):
         raise DataError(f"{source} gives no {split} images, and the model was not fitted to it; use split all")
     return "all", collection.everything
+
+
+def trained_among(model: Model, source: str, split: str) -> str | None:
+    """What is to be said of figures of images that trained the Model, which are no test; None of others.
+
+    Args:
+        model: The Model.
+        source: Where the images come from.
+        split: Which of them.
+    """
+    data = Provenance.of(model).data
+    if split not in ("train", "all") or data is None or data.source is None:
+        return None
+    if Path(data.source).resolve() != Path(source).resolve():
+        return None
+    which = "these images" if split == "train" else "images of these"
+    return f"{which} trained the Model, so the figures are no test of it"
 
 
 def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:

@@ -13,6 +13,8 @@ from mobilenets.base.records import record
 
 Counts = npt.NDArray[np.int64]
 
+FEW = 100
+"""Of fewer images than that a share in percent would say more than they can tell."""
 NO_ERROR_DB = 200.0
 """What :func:`decibels` gives where there is no error at all."""
 
@@ -73,6 +75,21 @@ class Share:
         """
         count, total = (value["count"], value["of"]) if isinstance(value, Mapping) else value
         return Share(int(count), int(total))
+
+    @property
+    def in_words(self) -> str:
+        """What it tells: of few, the counts and the interval; of many, the share and its interval.
+
+        >>> Share(9, 12).in_words
+        '9 of 12 right; of many it may be anything from 47 to 91 %'
+        >>> Share(870, 1000).in_words
+        '87.00 % of 1,000 right (95 % interval 84.8 to 88.9)'
+        """
+        low, high = self.interval
+        if self.total < FEW:
+            ends = f"from {100 * low:.0f} to {100 * high:.0f} %"
+            return f"{self.count} of {self.total} right; of many it may be anything {ends}"
+        return f"{100 * self.value:.2f} % of {self.total:,} right (95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
     def __str__(self) -> str:
         if not self.total:

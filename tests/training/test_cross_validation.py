@@ -1,0 +1,34 @@
+"""Cross-validation, through training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mobilenets.data.augmentation import UNDISTORTED
+from mobilenets.data.dataset import load_dataset
+from mobilenets.errors import DataError
+from mobilenets.training.cross_validation import cross_validate
+from mobilenets.training.recipe import DEFAULT
+from mobilenets.training.settings import Settings
+
+RECIPE = replace(DEFAULT, batch=8, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
+SMALL = Settings(width=0.25, resolution=32, epochs=1, threads=1, recipe=RECIPE)
+
+
+def test_every_image_is_tested_once(colours: Path) -> None:
+    dataset = load_dataset(colours)
+    total = len(dataset.train) + len(dataset.validation) + len(dataset.test)
+    found = cross_validate(colours, 2, SMALL)
+    assert len(found.folds) == 2
+    assert found.correct.total == total == found.confusion.sum()
+    assert found.correct.count == found.confusion.trace()
+    assert found.to_json()["top1"] == found.correct.value
+    assert found.summary.startswith(f"cross-validation: {found.correct.count} of {total} right; of many it may be")
+
+
+def test_too_many_folds_are_refused_before_anything_is_trained(colours: Path) -> None:
+    with pytest.raises(DataError, match="90 folds need at least 90 of every class"):
+        cross_validate(colours, 90, SMALL)
