@@ -21,8 +21,10 @@ def dataset(counts: list[int], *, copies: int = 0) -> Dataset:
             first = pixels if first is None else first
             image = ArrayImage(f"{target}/{number}", first if number < copies else pixels)
             parts[number % 3].append((image, target))
-    subsets = [Subset(tuple(i for i, _ in part), np.array([t for _, t in part], np.int64)) for part in parts]
-    return Dataset(tuple("abc"[: len(counts)]), *subsets, fingerprint="", source="memory")
+    train, validation, test = (
+        Subset(tuple(i for i, _ in part), np.array([t for _, t in part], np.int64)) for part in parts
+    )
+    return Dataset(tuple("abc"[: len(counts)]), train, validation, test, fingerprint="", source="memory")
 
 
 def test_every_image_tests_once_and_every_class_is_spread() -> None:

@@ -8,7 +8,15 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.calibrate import confidence_line
-from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.console import (
+    IMAGES_SKIPPED,
+    json_option,
+    print_json,
+    progress_to_stderr,
+    quiet_option,
+    results,
+    say,
+)
 from mobilenets.cli.data_options import data_options
 from mobilenets.data.dataset import check_source, load_collection, reading_of
 from mobilenets.data.reading import Reading
@@ -60,7 +68,7 @@ def command(
         print_json({"model": model, "data": data, "split": part, "note": trained, **evaluation.to_json()})
     else:
         if trained is not None:
-            click.echo(f"warning: {trained}")
+            say(f"warning: {trained}")
         _print(evaluation, part)
     if evaluation.skipped:
         raise SystemExit(IMAGES_SKIPPED)
