@@ -18,7 +18,7 @@ from mobilenets.formats.litert.run import run_litert
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.formats.onnx.run import run_onnx, run_onnx_at_defaults, saturates
 from mobilenets.formats.onnx.write import to_onnx
-from mobilenets.formats.openvino import to_openvino
+from mobilenets.formats.openvino import run_openvino, to_openvino
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 
@@ -40,7 +40,7 @@ def test_onnxruntime_answers_bit_for_bit(model_and_photographs: tuple[Model, Pix
     np.testing.assert_array_equal(found, Session(model).run(pixels))
 
 
-@pytest.fixture(scope="module", params=["mobilenet_v2", "mobilenet_v3_small"])
+@pytest.fixture(scope="module", params=["mobilenet_v2", "mobilenet_v3_small", "mobilenet_v4_conv_small"])
 def newer_model_and_photographs(request: pytest.FixtureRequest) -> tuple[Model, Pixels]:
     """Sums of maps; with V3 also products by channel and hard-swish: random weights, quantized on photographs."""
     network = CATALOG[request.param](width_multiplier=0.35, resolution=96, classes=20)
@@ -91,3 +91,17 @@ def test_openvino_names_the_same_classes_at_its_defaults(
     core = openvino.Core()
     found = core.compile_model(core.read_model(tmp_path / "model.xml"), "CPU")({0: pixels})[0]
     assert (found.argmax(axis=1) == Session(model).run(pixels).argmax(axis=1)).mean() >= 0.995
+
+
+def test_openvino_answers_newer_networks_with_the_same_numbers(
+    newer_model_and_photographs: tuple[Model, Pixels], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    model, pixels = newer_model_and_photographs
+    to_openvino(model, tmp_path / "model.xml")
+    (found,) = run_openvino(model, tmp_path / "model.xml", pixels).values()
+    ours = Session(model).run(pixels)
+    spread = ours.std(axis=1).mean()
+    assert (found.argmax(axis=1) == ours.argmax(axis=1)).mean() >= 0.995
+    assert np.sqrt(np.mean((found - ours) ** 2)) <= 0.01 * spread
+    assert (np.abs(found - ours).max(axis=1) <= 1e-5 * spread).mean() >= 0.8

@@ -35,10 +35,16 @@ from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
 from mobilenets.formats.format import SYMMETRIC, Options, option
+from mobilenets.model.activations import activate
 from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
-from mobilenets.model.quantization import TensorQuantization, requantization_multiplier
+from mobilenets.model.quantization import (
+    TensorQuantization,
+    activation_table,
+    requantization_multiplier,
+    sum_multipliers,
+)
 from mobilenets.model.reference import sum_multiplier
 
 OPSET = 17
@@ -76,9 +82,9 @@ def onnx_graph(model: Model, *, pixel_input: bool = True, integer_units: bool = 
         model: float32 or int8.
         pixel_input: As in :func:`to_onnx`.
         integer_units: Whether the weighted layers of an int8 Model compute in units of their sums instead of real
-            numbers: every scale before a sum is 1, and the QuantizeLinear after it holds one scale per channel, the
-            reciprocal of the multiplier. OpenVINO otherwise rounds three times where the Model rounds once, and answers
-            differently; ONNX Runtime has no integer kernels for this form.
+            numbers: every scale before a sum is 1, and a product with one multiplier per channel and a Round follow it.
+            OpenVINO otherwise rounds three times where the Model rounds once, and answers differently; ONNX Runtime has
+            no integer kernels for this form.
 
     Returns:
         A model whose outputs are (N, C) where a map is 1×1, else (N, C, H, W).
@@ -238,17 +244,45 @@ class _Writer:
         """A float32 tensor as bytes."""
         return self.node("QuantizeLinear", [tensor, *self.scale(name, quantization)], f"{name}/QuantizeLinear")
 
+    def rounded(self, layer: Layer, tensor: str, factor: Array, target: TensorQuantization) -> str:
+        """Real numbers times a factor as bytes, rounded before the zero point is added, for OpenVINO.
+
+        Its QuantizeLinear adds the zero point first, which rounds near ties otherwise, and between a convolution and
+        a sum it does not round at all. Fused into the layer before, these nodes take no time.
+
+        Args:
+            layer: Whose bytes they are.
+            tensor: (N, C, H, W) in float32.
+            factor: float32, (C, 1, 1) or a scalar.
+            target: The zero point of the bytes; its scale is in the factor.
+        """
+        name, zero_point = layer.name, target.zero_point
+        tensor = self.node("Mul", [tensor, self.constant(f"{name}.multiplier", factor)], f"{name}/rounded/Mul")
+        low, high = target.clamp(layer.activation) if layer.activation.is_clamp else (0, 255)
+        return self.bytes_of_steps(name, tensor, (low - zero_point, high - zero_point), zero_point)
+
+    def bytes_of_steps(self, name: str, tensor: str, bounds: tuple[int, int], zero_point: int) -> str:
+        """Real numbers in steps of a byte, rounded, within bounds, plus a zero point."""
+        tensor = self.node("Round", [tensor], f"{name}/Round")
+        if bounds != (-zero_point, 255 - zero_point):
+            words = zip(("low", "high"), bounds, strict=True)
+            limits = [self.constant(f"{name}.{word}", np.array(bound, np.float32)) for word, bound in words]
+            tensor = self.node("Clip", [tensor, *limits], f"{name}/Clip")
+        scale = self.constant("/one", np.array(1, np.float32))
+        point = self.constant(f"{name}.rounded_zero_point", np.array(zero_point, np.uint8))
+        return self.node("QuantizeLinear", [tensor, scale, point], f"{name}/rounded/QuantizeLinear")
+
     def requantized(self, layer: Layer, tensor: str, target: TensorQuantization) -> str:
-        """Sums in units of their own as bytes, with one scale per channel."""
-        sources = self.model.quantization.activations if self.model.quantization else {}
-        weight_scale = self.model.parameters[f"{layer.name}.weight_scale"]
-        multiplier = requantization_multiplier(sources[layer.inputs[0]].scale, weight_scale, target.scale)
-        inputs = [
-            tensor,
-            self.constant(f"{layer.name}.sum_scale", _reciprocal(multiplier)),
-            self.constant(f"{layer.name}.sum_zero_point", np.full(len(multiplier), target.zero_point, np.uint8)),
-        ]
-        return self.node("QuantizeLinear", inputs, f"{layer.name}/QuantizeLinear", axis=1)
+        """Sums in units of their own as bytes."""
+        if self.model.quantization is None:
+            raise FormatError(f"{layer.name} has no scale")
+        source = self.model.quantization.activations[layer.inputs[0]]
+        factor = sum_multiplier(self.model, layer, source, target).astype(np.float32)
+        if layer.activation in (Activation.RELU, Activation.RELU6):
+            tensor = self.node("Relu", [tensor], f"{layer.name}/Relu")
+        else:  # Changes nothing, but keeps OpenVINO from multiplying the bias before it is added.
+            tensor = self.node("LeakyRelu", [tensor], f"{layer.name}/LeakyRelu", alpha=1.0)
+        return self.rounded(layer, tensor, factor.reshape(-1, 1, 1), target)
 
     def held(self, layer: Layer, tensor: str, *, flat: bool = False) -> None:
         """Take a float32 tensor as what a layer computes before its activation; in bytes where the Model holds it so.
@@ -258,14 +292,15 @@ class _Writer:
         name, quantization = layer.name, self.model.quantization
         target = quantization.activations.get(name) if quantization else None
         before = quantization.pre_activations.get(name) if quantization else None
+        if self.integer_units and target is not None and (self.in_units(layer) or isinstance(layer, Add)):
+            self.values[name] = _Value(name, self.bytes_of_openvino(layer, tensor, flat), flat, target)
+            return
         if before is not None:
             place = f"{name}/pre_activation"
             tensor = self.quantized(place, tensor, before)
             tensor = self.real(_Value(place, tensor, flat, before), place)
         tensor = self.activate(layer, tensor)
-        if target is not None and self.in_units(layer):
-            tensor = self.requantized(layer, tensor, target)
-        elif target is not None:
+        if target is not None:
             tensor = self.quantized(name, tensor, target)
             if not self.integer_units and layer.activation.is_clamp and target.clamp(layer.activation) != (0, 255):
                 low, high = (np.array(bound, np.uint8) for bound in target.clamp(layer.activation))
@@ -273,18 +308,42 @@ class _Writer:
                 tensor = self.node("Clip", [tensor, *bounds], f"{name}/Clip")
         self.values[name] = _Value(name, tensor, flat, target)
 
+    def bytes_of_openvino(self, layer: Layer, tensor: str, flat: bool) -> str:
+        """The bytes of a convolution or a sum, as OpenVINO rounds them as the Model does."""
+        first, _ = self.held_as(layer)
+        if isinstance(layer, Add):
+            tensor = self.rounded(layer, tensor, np.array(1 / np.float32(first.scale), np.float32), first)
+        else:
+            tensor = self.requantized(layer, tensor, first)
+        return self.tabled(layer, tensor, flat)
+
+    def held_as(self, layer: Layer) -> tuple[TensorQuantization, TensorQuantization]:
+        """How a layer of an int8 Model holds what it computes before its activation function, and its result."""
+        quantization = self.model.quantization
+        if quantization is None or layer.name not in quantization.activations:
+            raise FormatError(f"{layer.name} has no scale")
+        target = quantization.activations[layer.name]
+        return quantization.pre_activations.get(layer.name, target), target
+
+    def tabled(self, layer: Layer, tensor: str, flat: bool = False) -> str:
+        """Bytes after an activation function that is no clamp, as OpenVINO gives those of the Model's table."""
+        name, (before, target) = layer.name, self.held_as(layer)
+        if layer.activation.is_clamp:
+            return tensor
+        place, low = f"{name}/pre_activation", -target.zero_point
+        tensor = self.activate(layer, self.real(_Value(place, tensor, flat, before), place))
+        factor = self.constant(f"{name}.table_factor", _table_factor(layer.activation, before, target))
+        tensor = self.node("Mul", [tensor, factor], f"{name}/table/Mul")
+        return self.bytes_of_steps(f"{name}/table", tensor, (low, low + 255), target.zero_point)
+
     def in_units(self, layer: Layer) -> bool:
-        """Whether a layer's sums are in units of their own: see :func:`onnx_graph`, and :meth:`sums`."""
+        """Whether a layer's sums are in units of their own: see :func:`onnx_graph`, and :meth:`gives_sums`."""
         quantization = self.model.quantization
         if self.gives_sums(layer):
             return True
-        target = quantization.activations.get(layer.name) if self.integer_units and quantization else None
-        if target is None or not layer.has_weight or isinstance(layer, Linear):
+        if not self.integer_units or quantization is None or layer.name not in quantization.activations:
             return False
-        activation = layer.activation
-        return activation in (Activation.NONE, Activation.RELU) or (
-            activation is Activation.RELU6 and self.saturates_at_six(layer)
-        )
+        return layer.has_weight and not isinstance(layer, Linear)
 
     def read(self, layer: Layer, number: int = 0, *, flat: bool = False) -> str:
         """One input of a layer as a float32 tensor, as a map or flat."""
@@ -322,6 +381,9 @@ class _Writer:
                 tensor = self.scaled(layer, self.node("ReduceSum", [self.read(layer), axes], f"{name}/ReduceSum"))
             case GlobalAveragePool():
                 tensor = self.node("GlobalAveragePool", [self.read(layer)], f"{name}/GlobalAveragePool")
+            case Add() if self.integer_units and len(layer.inputs) == 2:
+                self.values[name] = self.sum_of_bytes(layer)
+                return
             case Add():
                 terms = [self.read(layer, number) for number in range(len(layer.inputs))]
                 operator = "Add" if len(terms) == 2 else "Sum"
@@ -334,6 +396,28 @@ class _Writer:
             case _:
                 raise FormatError(f"{name} is of a kind that ONNX export does not know: {type(layer).__name__}")
         self.held(layer, tensor, flat=isinstance(layer, Linear) or self.is_real_vector(layer))
+
+    def sum_of_bytes(self, layer: Add) -> _Value:
+        """A sum of two maps in steps of its result, zero points and all in one constant, as the Model computes it.
+
+        A sum of real numbers, divided by the scale afterwards, is rounded otherwise near ties.
+        """
+        name, (target, _) = layer.name, self.held_as(layer)
+        activations = self.model.quantization.activations if self.model.quantization else {}
+        sources = [activations[source] for source in layer.inputs]
+        *factors, constant = sum_multipliers(sources, target)
+        zero = self.constant("/zero_byte", np.array(0, np.uint8))
+        terms = []
+        for number, factor in enumerate(factors):
+            step = self.constant(f"{name}.multiplier{number}", np.array(factor, np.float32))
+            inputs = [self.values[layer.inputs[number]].tensor, step, zero]
+            terms.append(self.node("DequantizeLinear", inputs, f"{name}/input{number}/DequantizeLinear"))
+        tensor = self.node("Add", terms, f"{name}/Add")
+        shift = self.constant(f"{name}.constant", np.array(constant, np.float32))
+        tensor = self.node("Add", [tensor, shift], f"{name}/constant/Add")
+        bounds = target.clamp(layer.activation) if layer.activation.is_clamp else (0, 255)
+        tensor = self.tabled(layer, self.bytes_of_steps(name, tensor, bounds, 0))
+        return _Value(name, tensor, quantization=self.held_as(layer)[1])
 
     def is_real_vector(self, layer: Layer) -> bool:
         """Whether a pointwise layer of an int8 Model makes real numbers of a 1×1 map.
@@ -505,19 +589,27 @@ class _Writer:
         return held is not None and held.zero_point > 0 and not self.integer_units
 
 
-def _reciprocal(multiplier: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Scales that OpenVINO turns into these multipliers, or into their nearest neighbours where there are none.
+def _table_factor(
+    activation: Activation, before: TensorQuantization, target: TensorQuantization
+) -> npt.NDArray[np.float32]:
+    """What an activation function's result is multiplied by so that it rounds to the bytes of the Model's table.
 
-    It divides 255 by the range of the bytes, 255 times the scale, each rounded to float32.
+    The Model divides by a scale. A product with its reciprocal rounds otherwise at ties, such as half of 255 steps, the
+    hard-sigmoid of 0; of the reciprocal's neighbours, this is the one that keeps furthest from them.
     """
-    best = near = np.float32(1) / multiplier
-    for step in range(-4, 5):
-        candidate = near.copy()
-        for _ in range(abs(step)):
-            candidate = np.nextafter(candidate, np.float32(np.inf if step > 0 else 0))
-        distance = [np.abs(np.float32(255) / (np.float32(255) * each) - multiplier) for each in (candidate, best)]
-        best = np.where(distance[0] < distance[1], candidate, best)
-    return best
+    steps = np.arange(256, dtype=np.float32) - np.float32(before.zero_point)
+    real = activate(steps * np.float32(before.scale), activation).astype(np.float64)
+    expected = activation_table(activation, before, target).astype(np.float64) - target.zero_point
+    found = np.float32(0)
+    ends = expected == -target.zero_point, expected == 255 - target.zero_point
+    reciprocal, widest = 1 / float(np.float32(target.scale)), -np.inf
+    for step in range(-16, 17):
+        factor = np.float32(reciprocal * (1 + step * 2.0**-23))
+        distance = real * float(factor) - expected
+        inside = np.where(ends[0], np.maximum(distance, 0), np.where(ends[1], np.minimum(distance, 0), distance))
+        if (margin := 0.5 - np.abs(inside).max()) > widest:
+            found, widest = factor, margin
+    return np.array(found, np.float32)
 
 
 def _window(layer: Convolution | DepthwiseConvolution | MaxPool) -> dict[str, list[int]]:
