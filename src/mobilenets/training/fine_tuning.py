@@ -236,6 +236,7 @@ def _run(
         device=device,
         joined=joined if joining and joined > 0 else None,
         size=None if trained == side else (trained, trained),
+        frozen_statistics=not recipe.transfer_statistics,
         patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs)),
     )
 

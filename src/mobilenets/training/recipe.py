@@ -96,11 +96,13 @@ class Recipe:
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
             add to 1. Small images first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
-        transfer: Factor on the learning rate when training starts from another Model's weights.
+        transfer: Factor on the learning rate when training starts from another Model's weights; with smaller batches
+            by the square root of their share less.
         transfer_batch: Most images in a step then, where there are fewer than ``FEW_IMAGES``.
         transfer_samples: Images shown in all then, over the square root of the number of training images
             (:func:`transfer_epochs`).
         transfer_patience: Share of the epochs without a better one after which such a run ends.
+        transfer_statistics: Whether batch norms follow the new images then, or keep the statistics that they have.
         head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
             ``learning_rate`` if None.
         kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
@@ -133,10 +135,11 @@ class Recipe:
     mixed: float = 0.5
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
-    transfer: float = 0.4
+    transfer: float = 0.3
     transfer_batch: int = 32
-    transfer_samples: int = 700
-    transfer_patience: float = 0.25
+    transfer_samples: int = 900
+    transfer_patience: float = 0.3
+    transfer_statistics: bool = True
     head_learning_rate: float | None = None
     kept_stride: int = 0
     samples_seen: int = 340_000
@@ -248,11 +251,12 @@ def for_fine_tuning(recipe: Recipe, images: int) -> Recipe:
         recipe: From scratch.
         images: Training images.
     """
+    batch = min(recipe.batch, recipe.transfer_batch) if images < FEW_IMAGES else recipe.batch
     return replace(
         recipe,
-        learning_rate=recipe.learning_rate * recipe.transfer,
+        learning_rate=recipe.learning_rate * recipe.transfer * math.sqrt(batch / recipe.batch),
         head_learning_rate=recipe.learning_rate,
-        batch=min(recipe.batch, recipe.transfer_batch) if images < FEW_IMAGES else recipe.batch,
+        batch=batch,
         growth=((1.0, 1.0),),
         warmup=max(recipe.warmup, TRANSFER_WARMUP),
         mixed=0.0,
@@ -267,7 +271,7 @@ def transfer_epochs(images: int, recipe: Recipe) -> int:
         recipe: How many to show.
 
     >>> [transfer_epochs(images, DEFAULT) for images in (20, 120, 1000, 3000, 100_000)]
-    [157, 64, 23, 13, 3]
+    [202, 83, 29, 17, 3]
     """
     wanted = recipe.transfer_samples / math.sqrt(images)
     return min(max(math.ceil(wanted), FEWEST_TRANSFER_EPOCHS), MOST_EPOCHS)

@@ -5,6 +5,7 @@ Defaults follow from the data and the machine's kind, never from a clock: the sa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,10 +31,10 @@ PREPROCESSING = Preprocessing(crop_fraction=1.0)
 ARCHITECTURE = "mobilenet_v1"
 WIDTH = 0.5
 RESOLUTIONS = (32, 48, 64, 96, 128)
-SMALLEST_FINE_TUNED, LARGEST_FINE_TUNED = 64, 208
-"""Pixels at which a network is used after fine-tuning, at least and at most."""
-CROPPED = 0.85
-"""Side of the images that it is fine-tuned with, as a share of that."""
+SMALLEST_FINE_TUNING, LARGEST_FINE_TUNING = 64, 176
+"""Pixels of the images that a network is fine-tuned with, at least and at most."""
+MAGNIFIED = 1.18
+"""How many times as large whole images are that it is used on."""
 GRID = 16
 """Sides are multiples of it."""
 SPARE = 1.15
@@ -227,30 +228,31 @@ def usual_resolution(side: int) -> int:
 def working_side(network: Network, side: int) -> int:
     """Side in pixels at which a network is used after fine-tuning: by what the images hold, not by what it has learned.
 
+    Training is at the images' own size (:func:`fine_tuning_side`), with crops, which show things larger than whole
+    images do. So a network that learnt from crops of 176 pixels knows whole images better at 208 than at 176, and
+    learns faster than at 208 (docs/experiments/fine-tuning.md; Touvron et al. 2019, arXiv:1906.06423).
+
     Args:
         network: Of the weights.
         side: Of the images (:func:`image_side`).
 
     >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     >>> [working_side(mobilenet_v1(), side) for side in (40, 100, 128, 256)]
-    [64, 96, 128, 208]
+    [80, 112, 144, 208]
     """
-    wanted = min(max(side // GRID * GRID, SMALLEST_FINE_TUNED), LARGEST_FINE_TUNED)
+    trained = min(max(side // GRID * GRID, SMALLEST_FINE_TUNING), LARGEST_FINE_TUNING)
+    wanted = round(trained * MAGNIFIED / GRID) * GRID
     return wanted if network.height == network.width and takes_side(network, wanted) else network.height
 
 
 def fine_tuning_side(network: Network, side: int) -> int:
     """Side in pixels of the images that a network is fine-tuned with, if it is used at another.
 
-    Crops show things larger than whole images do, so a network that learnt from crops of 176 pixels knows whole
-    images better at 208 than at 176, and learns faster than at 208 (docs/training.md; Touvron et al. 2019,
-    arXiv:1906.06423).
-
     >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-    >>> [fine_tuning_side(mobilenet_v1(), side) for side in (64, 128, 208)]
-    [64, 112, 176]
+    >>> [fine_tuning_side(mobilenet_v1(), side) for side in (80, 112, 144, 208)]
+    [64, 96, 128, 176]
     """
-    wanted = max(round(side * CROPPED / GRID) * GRID, SMALLEST_FINE_TUNED)
+    wanted = max(math.floor(side / MAGNIFIED / GRID + 0.5) * GRID, SMALLEST_FINE_TUNING)
     return wanted if wanted < side and network.height == network.width and takes_side(network, wanted) else side
 
 
