@@ -109,7 +109,8 @@ def test_a_folder_that_is_not_there_is_said_before_pytorch_is_imported(folder: P
 def test_a_run_that_fails_before_it_has_anything_leaves_no_folder(
     wrong: tuple[str, ...], folder: Path, tmp_path: Path, mobilenets: RunCommand
 ) -> None:
-    outcome = mobilenets("fit", folder, "-o", tmp_path / "new" / "run", "--epochs", "1", "--resolution", "32", *wrong)
+    small = ("--epochs", "1", "--resolution", "32", "--weights", "none")
+    outcome = mobilenets("fit", folder, "-o", tmp_path / "new" / "run", *small, *wrong)
     assert outcome.code == 1
     assert not (tmp_path / "new").exists()
 
@@ -136,7 +137,7 @@ def test_help_is_one_screen_and_all_options_are_in_groups(
         assert len(re.findall(rf"^  (?:-\w, )?{option}\b(?!-)", listed, re.MULTILINE)) == 1, option
 
 
-BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-threads", "1")
+BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-threads", "1", "--weights", "none")
 
 
 @pytest.fixture

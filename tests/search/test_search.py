@@ -40,7 +40,7 @@ from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import Settings
 from mobilenets.training.supernet import TrainedModel, fine_tuning_epochs
 
-SMALL = Settings(width=0.375, resolution=40, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16))
+SMALL = Settings(width=0.375, resolution=40, epochs=4, threads=1, recipe=replace(DEFAULT, batch=16), weights=None)
 
 
 def machine() -> DeviceProfile:
@@ -146,7 +146,7 @@ def test_where_int8_loses_too_much_another_is_chosen_in_float32(
         )
         return replace(made, report=lost)
 
-    monkeypatch.setattr("mobilenets.search.search.quantize_fitted", refused)
+    monkeypatch.setattr("mobilenets.search.from_scratch.quantize_fitted", refused)
     wanted = goal(max_latency_ms=0.02) | {"precisions": ("float32", "int8")}
     settings = replace(SMALL, width=0.25, epochs=1)
     result = search(images, None, **wanted, settings=settings)
@@ -275,8 +275,6 @@ def test_what_a_search_cannot_do_is_refused(images: Path) -> None:
         search(images, None, **goal(), settings=replace(SMALL, width=0.2))
     with pytest.raises(TrainingError, match="met by subnets, and squeezenet has none"):
         search(images, None, **goal(), settings=replace(SMALL, architecture="squeezenet"))
-    with pytest.raises(TrainingError, match="it takes no weights"):
-        search(images, None, **goal(), settings=replace(SMALL, weights="some.safetensors"))
     with pytest.raises(PlanningError, match="covers resolution from 32 to 40, not 64"):
         search(images, None, **goal(), settings=replace(SMALL, resolution=64))
 

@@ -50,7 +50,13 @@ def test_a_budget_is_met_by_a_subnet(images: Path, tmp_path: Path, name: str) ->
         Point(width, side, "float32", 1, width * side, width * side, 3, name) for width in EIGHTHS for side in (32, 40)
     )
     settings = Settings(
-        architecture=name, width=0.5, resolution=40, epochs=1, threads=1, recipe=replace(DEFAULT, batch=16)
+        architecture=name,
+        width=0.5,
+        resolution=40,
+        epochs=1,
+        threads=1,
+        recipe=replace(DEFAULT, batch=16),
+        weights=None,
     )
     result = search(
         images,

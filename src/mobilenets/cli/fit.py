@@ -242,9 +242,8 @@ def _check_int8(result: Fit, output: Path, quantized: CompressionResult | None) 
     from mobilenets.training.run_folder import FLOAT_FILE, MODEL_FILE
 
     if isinstance(result, SearchResult) and result.refusal is not None:
-        raise GateError(
-            f"{result.refusal}: {output / MODEL_FILE} is it, and {output / FLOAT_FILE} what it was made from"
-        )
+        made_from = "" if result.float_model is None else f", and {output / FLOAT_FILE} what it was made from"
+        raise GateError(f"{result.refusal}: {output / MODEL_FILE} is it{made_from}")
     if quantized is not None and quantized.refusal is not None:
         try:
             quantized.check()

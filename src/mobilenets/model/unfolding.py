@@ -24,7 +24,7 @@ UNFOLDED = BatchNorm(epsilon=1e-3)
 """The batch norms that are put in."""
 
 
-def unfold(model: Model, pixels: Pixels) -> Model:
+def with_batch_norms(model: Model, pixels: Pixels) -> Model:
     """The same function with a batch norm after every convolution that has a bias in its place.
 
     Layers that see a single pixel, such as those of a squeeze-and-excite, and the outputs stay as they are.

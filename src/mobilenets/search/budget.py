@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from mobilenets.base.arguments import is_number
 from mobilenets.errors import PlanningError
 from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
+
+Chosen = TypeVar("Chosen", bound=Candidate)
 
 _SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3}
 _DURATIONS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -224,7 +226,7 @@ class Budget:
         return f"at most {' and '.join(parts)}" if parts else "no limit"
 
 
-def affordable(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:
+def affordable(candidates: Sequence[Chosen], budget: Budget) -> list[Chosen]:
     """Candidates that meet the limits of a budget, whatever accuracy it asks for.
 
     Raises:

@@ -54,6 +54,7 @@ def finish(
     fine_tune: Callable[[Candidate], TrainedModel],
     compress: Callable[[Model], CompressionResult],
     *,
+    judged: str = "on the validation images",
     progress: Progress = SILENT,
 ) -> Finished:
     """Choose a candidate, fine-tune it, and quantize it if it is int8.
@@ -66,21 +67,22 @@ def finish(
         budget: Limits, and the accuracy to reach.
         fine_tune: Gives the fine-tuned subnet of a candidate, in float32.
         compress: Quantizes a float32 Model.
+        judged: What the accuracies of the candidates are told by.
         progress: Receives progress updates.
 
     Raises:
         PlanningError: If none meets the budget or reaches the accuracy.
     """
     choice = _choice(candidates, budget)
-    progress.note(f"chose {choice}: top-1 {100 * choice.accuracy:.1f} % on the validation images")
+    progress.note(f"chose {choice}: top-1 {100 * choice.accuracy:.1f} % {judged}")
     tuned, tuning = timed("fine-tune", partial(fine_tune, choice))
-    reason = explain(candidates, budget, choice)
+    reason = explain(candidates, budget, choice, judged)
     if choice.precision == "float32":
         return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
     result, compressing = timed("compress", partial(compress, tuned.model))
     if result.refusal is not None and (others := _in_float32(candidates, budget)):
         progress.note(f"the int8 Model is not good enough: {result.refusal}; choosing again, in float32")
-        again = finish(others, budget, fine_tune, compress, progress=progress)
+        again = finish(others, budget, fine_tune, compress, judged=judged, progress=progress)
         return replace(again, phases=(tuning, *again.phases))
     top1 = None if result.report.top1_after is None else result.report.top1_after.value
     phases = (tuning, compressing)

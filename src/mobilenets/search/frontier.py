@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mobilenets.base.text import plural
 from mobilenets.errors import PlanningError
-from mobilenets.search.budget import Budget, affordable
+from mobilenets.search.budget import Budget, Chosen, affordable
 from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
 
 
@@ -18,7 +18,7 @@ def compared_by(candidates: Sequence[Candidate], budget: Budget) -> CostKind:
     return next((kind for kind in COST_KINDS if kind != "latency_ms" and budget.limit(kind) is not None), "macs")
 
 
-def frontier(candidates: Sequence[Candidate], by: CostKind = "latency_ms") -> list[Candidate]:
+def frontier(candidates: Sequence[Chosen], by: CostKind = "latency_ms") -> list[Chosen]:
     """The Pareto set: candidates that no other beats in both a cost and accuracy, the cheapest first.
 
     Args:
@@ -28,14 +28,14 @@ def frontier(candidates: Sequence[Candidate], by: CostKind = "latency_ms") -> li
     Raises:
         PlanningError: If it is the latency, and was not measured.
     """
-    best: list[Candidate] = []
+    best: list[Chosen] = []
     for candidate in sorted(candidates, key=lambda one: (one.cost(by), -one.accuracy)):
         if not best or candidate.accuracy > best[-1].accuracy:
             best.append(candidate)
     return best
 
 
-def knee(candidates: Sequence[Candidate]) -> Candidate:
+def knee(candidates: Sequence[Chosen]) -> Chosen:
     """The knee of the frontier: the point past which more time buys little accuracy.
 
     On the frontier of accuracy against the logarithm of latency, both scaled to [0, 1], the point furthest above the
@@ -53,14 +53,14 @@ def knee(candidates: Sequence[Candidate]) -> Candidate:
     time = math.log(last.cost("latency_ms") / least) or 1.0
     gain = (last.accuracy - first.accuracy) or 1.0
 
-    def height(candidate: Candidate) -> float:
+    def height(candidate: Chosen) -> float:
         across = math.log(candidate.cost("latency_ms") / least) / time
         return (candidate.accuracy - first.accuracy) / gain - across
 
     return max(curve, key=lambda candidate: (height(candidate), candidate.accuracy))
 
 
-def choose(candidates: Sequence[Candidate], budget: Budget) -> Candidate:
+def choose(candidates: Sequence[Chosen], budget: Budget) -> Chosen:
     """Choose the candidate that a budget is best spent on.
 
     The most accurate that meets the limits, the quicker of two equals (or the cheaper, where latencies are not known);
@@ -93,12 +93,21 @@ def explain_knee(candidates: Sequence[Candidate], choice: Candidate) -> str:
     return "the knee of the curve: past it, time buys little"
 
 
-def explain(candidates: Sequence[Candidate], budget: Budget, choice: Candidate) -> str:
-    """Why :func:`choose` took one of some candidates, in one sentence."""
+def explain(
+    candidates: Sequence[Candidate], budget: Budget, choice: Candidate, judged: str = "on the validation images"
+) -> str:
+    """Why :func:`choose` took one of some candidates, in one sentence.
+
+    Args:
+        candidates: What there was to choose from.
+        budget: Limits, and the accuracy to reach.
+        choice: The one that was taken.
+        judged: What the accuracies of the candidates are told by.
+    """
     networks = plural(sum(budget.meets(one) for one in candidates), "network")
     if budget.empty:
         return f"no budget was given, and of {networks} it is {explain_knee(candidates, choice)}"
     if budget.min_accuracy is not None:
         limited = "" if str(budget) == "no limit" else f" with {budget}"
         return f"of {networks}{limited} it is the quickest that reaches {100 * budget.min_accuracy:.1f} %"
-    return f"of {networks} with {budget} it is the most accurate on the validation images"
+    return f"of {networks} with {budget} it is the most accurate {judged}"

@@ -9,6 +9,7 @@ from typing import Any
 from mobilenets.errors import PlanningError
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
+from mobilenets.search.contenders import Started
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,15 @@ class SearchRecord:
     Attributes:
         budget: What it may cost and must reach.
         device: Where the latencies hold; None where they took no part in the choice, and were not measured.
-        candidates: Everything that was evaluated: subnets of the supernet, in every precision that was allowed, with
-            their accuracy on the validation images before any of them was fine-tuned.
+        candidates: Everything that was evaluated, in every precision that was allowed: subnets of the supernet, with
+            their accuracy on the validation images before any of them was fine-tuned; or networks that begin from
+            published weights (:class:`~mobilenets.search.contenders.Started`), with what the last thing that was tried
+            of each got.
         choice: The candidate that was chosen.
         reason: Why, in one sentence.
         validation_images: How many images those accuracies come from.
-        widest: α of the supernet.
-        largest: Largest resolution of the supernet, in pixels.
+        widest: α of the supernet, or the largest that was considered.
+        largest: Largest resolution of the supernet, or of all that were considered, in pixels.
     """
 
     budget: Budget
@@ -90,10 +93,14 @@ class SearchRecord:
             plain |= {
                 "budget": Budget(**data["budget"]),
                 "device": None if data["device"] is None else LatencySource(**data["device"]),
-                "candidates": tuple(Candidate(**one) for one in data["candidates"]),
-                "choice": Candidate(**data["choice"]),
+                "candidates": tuple(_candidate(one) for one in data["candidates"]),
+                "choice": _candidate(data["choice"]),
                 "latency": None if data["latency"] is None else MeasuredLatency(**data["latency"]),
             }
             return SearchRecord(**plain)
         except (KeyError, TypeError) as error:
             raise PlanningError(f"this is not the record of a search: {error}") from None
+
+
+def _candidate(data: Mapping[str, Any]) -> Candidate:
+    return Started(**data) if "weights" in data else Candidate(**data)

@@ -1,80 +1,35 @@
 """From labeled images and a budget to the Model that meets it: the whole of ``mobilenets fit --max-latency 5ms``.
 
-Every step is a function from values to values: measure a device (:mod:`mobilenets.search.profile`), but not where only
-size, memory or Mult-Adds are limited; predict what every size costs (:mod:`mobilenets.search.candidates`); train one
-supernet, no wider and no larger than the budget can use (:mod:`mobilenets.training.supernet`); evaluate its subnets on
-the validation images (:mod:`mobilenets.search.supernet`); choose one (:mod:`mobilenets.search.frontier`), fine-tune it,
-quantize it if it was chosen in int8, and test it once.
+By default from published weights (:mod:`mobilenets.search.weights_search`); from scratch where there are none, or none
+are wanted (:mod:`mobilenets.search.from_scratch`).
 """
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import cast
 
-from mobilenets.architecture.catalog import Specification
-from mobilenets.architecture.network import Network
-from mobilenets.base.arguments import check_integer, typed
+from mobilenets.base.arguments import typed
 from mobilenets.base.notebook import default_progress
 from mobilenets.base.progress import Progress
-from mobilenets.data.dataset import Dataset, check_source
+from mobilenets.data.dataset import check_source
 from mobilenets.data.description import described_dataset
-from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
-from mobilenets.engine.evaluate import evaluate_prepared
-from mobilenets.engine.session import MOST_THREADS, Session
-from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import PlanningError, TrainingError
-from mobilenets.model.file import save
-from mobilenets.model.model import Model
+from mobilenets.formats.available import available_weights
 from mobilenets.model.preprocessing import RGB_CHANNELS
-from mobilenets.model.provenance import Provenance
-from mobilenets.search.budget import Budget, affordable
-from mobilenets.search.candidates import (
-    Candidate,
-    find_candidate,
-    networks_of_sizes,
-    predicted_candidates,
-    search_resolutions,
-    search_widths,
-    widths_of_subnets,
-)
-from mobilenets.search.finishing import Finished, allowed_drop, finish
-from mobilenets.search.measuring import measure_profile
-from mobilenets.search.plan import check_trusted
-from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, PRECISIONS, DeviceProfile, precisions_of
-from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
-from mobilenets.search.result import Phase, SearchResult, timed
-from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
-from mobilenets.tasks.classification import ClassificationMetrics
-from mobilenets.training.image_cache import CachedImages, cache_images
-from mobilenets.training.quantize import quantize_fitted
-from mobilenets.training.recalibration import recalibrated_with_torch
-from mobilenets.training.recipe import suited_to
-from mobilenets.training.result import provenance_of
+from mobilenets.search.budget import Budget
+from mobilenets.search.ending import SearchRequest
+from mobilenets.search.from_scratch import largest_architecture, search_from_scratch
+from mobilenets.search.pretrained import AUTO
+from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
+from mobilenets.search.result import SearchResult
+from mobilenets.search.weights_search import family_of, search_from_weights
 from mobilenets.training.run_folder import (
-    CHECKPOINT_FILE,
-    PROFILE_FILE,
-    SUPERNET_FILE,
     claim,
-    fine_tuning_checkpoint,
-    write_run,
 )
-from mobilenets.training.settings import Settings, default_resolution, set_up, specification
-from mobilenets.training.supernet import (
-    SupernetTraining,
-    TrainedModel,
-    fine_tune_subnet,
-    supernet_epochs,
-    train_supernet,
-)
-
-MEASURING_ROUNDS = 8
+from mobilenets.training.settings import Settings, set_up
 
 
 @typed(PlanningError, but=("precisions",))
@@ -96,11 +51,12 @@ def search(
 
     Args:
         source: As for :func:`~mobilenets.training.fit.fit`.
-        output: Folder for what ``fit`` writes, and beside it ``supernet.safetensors``, ``device.json`` and, where the
-            Model is int8, ``model.float32.safetensors``; None to write nothing.
+        output: Folder for what ``fit`` writes, and beside it ``device.json``, ``supernet.safetensors`` of a run from
+            scratch and, where the Model is int8, ``model.float32.safetensors``; None to write nothing.
         budget: Limits, and the accuracy to reach; if empty, the knee of the frontier is chosen.
-        settings: Its width and resolution are the largest that are considered; its epochs are those of an ordinary run,
-            which those of the supernet and of fine-tuning are in proportion to.
+        settings: Its width and resolution are the largest that are considered, and its weights what is begun from.
+            From scratch its epochs are those of an ordinary run, which those of the supernet and of fine-tuning are in
+            proportion to.
         reading: What the source does not say itself.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image when the Model is used.
@@ -116,7 +72,7 @@ def search(
     Raises:
         PlanningError: If a precision is unknown, nothing meets the budget (both said before any training), or nothing
             reaches the accuracy.
-        DataError: If the images cannot be used, or a class has too few to choose by.
+        DataError: If the images cannot be used, or a class has too few to choose by from scratch.
         ArchitectureError: If the architecture is unknown, or the width or resolution is out of range.
         TrainingError: If the settings contradict each other, or the output cannot be written.
 
@@ -131,7 +87,7 @@ def search(
     ...         for number in range(30):
     ...             shade = tuple(value + number for value in color)
     ...             Image.new("RGB", (32, 32), shade).save(Path(folder, label, f"{number}.png"))
-    >>> small, fast = Settings(width=0.25, resolution=32, epochs=1), Budget(max_macs=2_000_000)
+    >>> small, fast = Settings(width=0.25, resolution=32, epochs=1, weights=None), Budget(max_macs=2_000_000)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     draw(folder)
     ...     result = search(folder, None, fast, small, precisions="float32")
@@ -141,308 +97,44 @@ def search(
     begun = time.monotonic()
     progress = progress or default_progress()
     wanted = precisions_of(precisions)
-    check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
     if settings.channels not in (None, RGB_CHANNELS):
         raise TrainingError(
             f"a budget's networks are searched in color; with channels {settings.channels}, name a size in place of "
             "the budget, such as the architecture mobilenet_v1@0.25-96"
         )
-    architecture = largest_architecture(settings)
+    if from_scratch(settings):
+        largest_architecture(settings)  # what cannot be searched is said before anything is read
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     check_source(source)
     folder = None
     if output is not None:
         folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
-    recipe, processor, precision = set_up(settings)
+    set_up(settings)  # a recipe or device that does not exist, too
     dataset = described_dataset(source, settings.seed, reading, progress)
-    check_validation(dataset)
-    training = SupernetTraining(
-        recipe=suited_to(recipe, dataset.labels, settings.flip),
-        widths=_searched_widths(architecture),
-        resolutions=search_resolutions(architecture.resolution or default_resolution(dataset.train)),
-        device=processor,
-        precision=precision,
-        epochs=settings.epochs,
-        seed=settings.seed,
-    )
-    request = SearchRequest(dataset, architecture, training, budget, wanted, threads, profile, folder, resume, progress)
-    costs, measuring = timed("latency", partial(predict_costs, request))
-    network = supernet_network(request, costs)
-    images = cache_images(dataset.train, network.height, progress=progress)
-    trained, training_phase = timed("supernet", partial(_train, request, network, images))
-    evaluated, evaluating = timed("frontier", partial(_evaluate, request, costs, trained.model))
-    fine_tune = partial(_fine_tune, request, evaluated.supernet, images)
-    compress = partial(
-        quantize_fitted, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress
-    )
-    finished = finish(evaluated.candidates, budget, fine_tune, compress, progress=progress)
-    (evaluation, latency), testing = timed("test", partial(_test, request, finished))
-    phases = (measuring, training_phase, evaluating, *finished.phases, testing)
-    record = _record(request, costs, network, evaluated.candidates, finished, latency)
-    result = _result(request, network, finished, evaluation, record, phases, time.monotonic() - begun)
-    if folder is not None:
-        write_run(result, folder)
-        for one in evaluated.candidates:
-            fine_tuning_checkpoint(folder, one.width_multiplier, one.resolution).unlink(missing_ok=True)
-    return result
+    request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
+    if not from_scratch(settings):
+        found = search_from_weights(request)
+        if found is not None:
+            return found
+    return search_from_scratch(request)
 
 
-@dataclass(frozen=True, eq=False)
-class SearchRequest:
-    """What a search is asked to do; its steps are functions of it.
+def from_scratch(settings: Settings) -> bool:
+    """Whether settings ask for no weights to begin from, or for an architecture that none are published of.
 
-    Attributes:
-        dataset: Images of all three parts.
-        architecture: Its width and resolution do not count.
-        training: How the supernet is trained, and the sizes that are considered.
-        budget: Limits, and the accuracy to reach.
-        precisions: ``float32``, ``int8`` or both.
-        threads: Threads that share one image.
-        device: Latencies of the machine that the Model is used on; None to measure this one.
-        folder: Where everything is written, if anywhere.
-        resume: Whether to go on from the checkpoints in the folder.
-        progress: Receives progress updates.
-    """
-
-    dataset: Dataset
-    architecture: Specification
-    training: SupernetTraining
-    budget: Budget
-    precisions: tuple[str, ...]
-    threads: int
-    device: DeviceProfile | None
-    folder: Path | None
-    resume: bool
-    progress: Progress
-
-
-# The steps ------------------------------------------------------------------------------------------------------------
-
-
-def largest_architecture(settings: Settings) -> Specification:
-    """The architecture that is searched, with the largest width that is considered.
+    Args:
+        settings: They name the weights and the architecture.
 
     Raises:
-        TrainingError: If the settings ask for what a search cannot do.
+        ArchitectureError: If the architecture is unknown.
+        TrainingError: If it is not a name.
+
+    >>> [from_scratch(Settings(weights=weights)) for weights in (None, "none", "auto")]
+    [True, True, False]
+    >>> from_scratch(Settings("squeezenet"))
+    True
     """
-    if isinstance(settings.architecture, Network):
-        raise TrainingError(f"a budget is met by subnets of {ARCHITECTURE}; {settings.architecture!r} was given")
-    named = Specification.parse(settings.architecture or ARCHITECTURE).width_multiplier
-    chosen = named if settings.width is None else settings.width
-    widest = max(EIGHTHS) if chosen is None else chosen
-    largest = replace(specification(settings), width_multiplier=widest)
-    if not _searched_widths(largest):
-        raise TrainingError(
-            f"a budget is met by subnets, and {largest.name} has none: its narrower networks are not the first "
-            f"channels of the wide one; {ARCHITECTURE} has, and so have its successors"
-        )
-    if settings.weights not in (None, "none", "auto"):
-        raise TrainingError("a run within a budget trains its supernet from scratch; it takes no weights")
-    if widest < min(EIGHTHS):
-        raise TrainingError(f"the smallest width that is trained is {min(EIGHTHS):g}; {widest:g} is below it")
-    return largest
-
-
-def _searched_widths(architecture: Specification) -> tuple[float, ...]:
-    """Every α that is considered up to the architecture's own."""
-    return widths_of_subnets(architecture, search_widths(architecture.width_multiplier or max(EIGHTHS)))
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What every size costs, before any of them has an accuracy.
-
-    Attributes:
-        profile: The latencies; None where they take no part in the choice.
-        candidates: Every size in every precision; their accuracy is 0.
-        usable: Those that meet the limits of the budget.
-    """
-
-    profile: DeviceProfile | None
-    candidates: tuple[Candidate, ...]
-    usable: tuple[Candidate, ...]
-
-
-def predict_costs(request: SearchRequest) -> Costs:
-    """Predict what every size costs, from the latencies of a device; they are kept in the output folder.
-
-    Raises:
-        PlanningError: If the profile does not cover the sizes, or none meets the budget.
-    """
-    profile = request.device or (_measured_profile(request) if request.budget.needs_latency else None)
-    training, classes = request.training, len(request.dataset.labels)
-    networks = networks_of_sizes(request.architecture, training.widths, training.resolutions, classes=classes)
-    candidates = predicted_candidates(networks, profile, precisions=request.precisions, threads=request.threads)
-    usable = affordable(candidates, request.budget)
-    if request.folder is not None:
-        request.folder.mkdir(parents=True, exist_ok=True)
-        if profile is not None:
-            profile.save(request.folder / PROFILE_FILE)
-    return Costs(profile, candidates, tuple(usable))
-
-
-def supernet_network(request: SearchRequest, costs: Costs) -> Network:
-    """The network of the supernet: no wider and no larger than the budget can use."""
-    widest = max(one.width_multiplier for one in costs.usable)
-    largest = max(one.resolution for one in costs.usable)
-    narrowest = min(request.training.widths)
-    widths = f"widths {narrowest:g} to {widest:g}" if narrowest < widest else f"width {widest:g}"
-    sides = sorted(side for side in request.training.resolutions if side <= largest)
-    request.progress.note(
-        f"{len(costs.usable)} of {len(costs.candidates)} networks meet the budget; training a supernet for {widths} "
-        f"and {', '.join(map(str, sides))} pixels"
-    )
-    chosen = replace(request.architecture, width_multiplier=widest, resolution=largest)
-    return chosen.network(classes=len(request.dataset.labels))
-
-
-def _train(request: SearchRequest, network: Network, images: CachedImages) -> TrainedModel:
-    return train_supernet(
-        network,
-        request.dataset,
-        images,
-        request.training,
-        checkpoint=request.folder and request.folder / CHECKPOINT_FILE,
-        resume=request.resume,
-        progress=request.progress,
-    )
-
-
-def _evaluate(request: SearchRequest, costs: Costs, supernet: Model) -> EvaluatedSupernet:
-    """Evaluate every subnet; the supernet is written with their batch-norm statistics."""
-    sizes = [
-        (width, side)
-        for width in request.training.widths
-        for side in request.training.resolutions
-        if width <= supernet.network.width_multiplier and side <= supernet.network.height
-    ]
-    evaluated = evaluate_supernet(
-        supernet,
-        request.dataset,
-        sizes,
-        request.precisions,
-        partial(find_candidate, costs.candidates),
-        recalibrated_with_torch,
-        request.budget,
-        progress=request.progress,
-    )
-    if request.folder is not None:
-        save(evaluated.supernet, request.folder / SUPERNET_FILE)
-    return evaluated
-
-
-def _fine_tune(request: SearchRequest, supernet: Model, images: CachedImages, choice: Candidate) -> TrainedModel:
-    size = choice.width_multiplier, choice.resolution
-    return fine_tune_subnet(
-        supernet,
-        size,
-        request.dataset,
-        images,
-        request.training,
-        checkpoint=request.folder and fine_tuning_checkpoint(request.folder, *size),
-        resume=request.resume,
-        progress=request.progress,
-    )
-
-
-def _measured_profile(request: SearchRequest) -> DeviceProfile:
-    """Latencies of this machine; those of the run that goes on, so that it chooses what it would have chosen."""
-    kept = None if request.folder is None else request.folder / PROFILE_FILE
-    if request.resume and kept is not None and kept.exists():
-        return DeviceProfile.load(kept)
-    profile = measure_profile(
-        architecture=request.architecture.name,
-        widths=request.training.widths,
-        resolutions=request.training.resolutions,
-        precisions=request.precisions,
-        threads=(request.threads,),
-        classes=len(request.dataset.labels),
-        rounds=MEASURING_ROUNDS,
-        checked=False,
-        progress=request.progress,
-    )
-    check_trusted(profile.steadiness)
-    if profile.steadiness is not None and profile.steadiness.warning is not None:
-        request.progress.note(f"latencies were measured while {profile.steadiness.warning}")
-    return profile
-
-
-def _test(request: SearchRequest, finished: Finished) -> tuple[ClassificationMetrics, MeasuredLatency | None]:
-    """Evaluate the finished Model on the test images, once, and time it if it is to be used here."""
-    model, network = finished.model, finished.model.network
-    prepared = prepare(
-        request.dataset.test, model.preprocessing, network.height, network.width, progress=request.progress
-    )
-    evaluation = cast("ClassificationMetrics", evaluate_prepared(model, prepared))  # of a Model that was fitted
-    predicted_ms = finished.choice.latency_ms
-    if request.device is not None or predicted_ms is None:
-        return evaluation, None
-    (spent,) = time_sessions([Session(model, request.threads)], progress=request.progress)
-    latency = MeasuredLatency(statistics.median(spent), min(spent), predicted_ms, request.threads)
-    return evaluation, latency
-
-
-def _record(
-    request: SearchRequest,
-    costs: Costs,
-    supernet: Network,
-    candidates: tuple[Candidate, ...],
-    finished: Finished,
-    latency: MeasuredLatency | None,
-) -> SearchRecord:
-    profile = costs.profile
-    return SearchRecord(
-        budget=request.budget,
-        device=None
-        if profile is None
-        else LatencySource(
-            profile.device,
-            profile.engine,
-            request.threads,
-            measured_here=request.device is None,
-            interpolation_error=None if request.device is None else request.device.interpolation_error,
-        ),
-        candidates=candidates,
-        choice=finished.choice,
-        reason=finished.reason,
-        validation_images=len(request.dataset.validation),
-        widest=supernet.width_multiplier,
-        largest=supernet.height,
-        latency=latency,
-    )
-
-
-def _result(
-    request: SearchRequest,
-    supernet: Network,
-    finished: Finished,
-    evaluation: ClassificationMetrics,
-    record: SearchRecord,
-    phases: tuple[Phase, ...],
-    seconds: float,
-) -> SearchResult:
-    """The Models with the provenance of the run, and its figures."""
-    dataset, tuned, recipe = request.dataset, finished.fine_tuned, request.training.recipe
-    provenance = provenance_of(dataset, recipe, tuned.run, tuned.best_epoch, finished.validation_top1, evaluation)
-    epochs = supernet_epochs(request.training.usual_epochs(dataset, supernet))
-    training = replace(provenance.training, supernet_epochs=epochs, budget=asdict(request.budget))
-    provenance = replace(provenance, training=training)
-    return SearchResult(
-        _recorded(finished.model, provenance),
-        dataset,
-        evaluation,
-        tuned.history,
-        tuned.best_epoch,
-        seconds,
-        None if finished.quality is None else _recorded(tuned.model, provenance),
-        finished.quality,
-        search=record,
-        phases=phases,
-        refusal=finished.refusal,
-    )
-
-
-def _recorded(model: Model, provenance: Provenance) -> Model:
-    """A Model with the provenance of the run; what compression wrote into its own stays."""
-    provenance = replace(provenance, quantization=Provenance.of(model).quantization)
-    return replace(model, provenance=provenance.encode())
+    if settings.weights is None or settings.weights == "none":
+        return True
+    family = family_of(settings)
+    return settings.weights == AUTO and family is not None and not available_weights(family=family)

@@ -62,9 +62,9 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
         TrainingError: If it cannot, or holds what must not be overwritten.
     """
     check_run_path(folder)
-    model, unfinished = folder / MODEL_FILE, folder / CHECKPOINT_FILE
+    model, unfinished = folder / MODEL_FILE, sorted(folder.glob(f"*{CHECKPOINT_FILE}"))
     if not replace_existing and not resume:
-        if unfinished.exists():
+        if unfinished:
             raise TrainingError(
                 f"{folder} holds an unfinished run: go on with resume=True, or start anew with replace_existing=True"
             )
@@ -72,9 +72,9 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
             raise TrainingError(
                 f"{folder} holds a Model already: choose another folder, or overwrite it with replace_existing=True"
             )
-    if resume and model.exists() and not unfinished.exists():
+    if resume and model.exists() and not unfinished:
         raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")
-    if resume and not any(folder.glob(f"*{CHECKPOINT_FILE}")):
+    if resume and not unfinished:
         progress.note(f"{folder} holds no unfinished run, so there is nothing to resume: training begins anew")
     absent = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
@@ -84,7 +84,8 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
         for made in absent:
             made.rmdir()
         if replace_existing and not resume:
-            unfinished.unlink(missing_ok=True)
+            for checkpoint in unfinished:
+                checkpoint.unlink(missing_ok=True)
     except OSError as error:
         raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}") from None
     return folder
@@ -92,7 +93,7 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
 
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a Model that is trained to its end."""
-    return (folder / MODEL_FILE).exists() and not (folder / CHECKPOINT_FILE).exists()
+    return (folder / MODEL_FILE).exists() and not any(folder.glob(f"*{CHECKPOINT_FILE}"))
 
 
 def write_run(result: Fit, folder: Path) -> None:

@@ -92,6 +92,25 @@ def epochs_within(
     Raises:
         TrainingError: If not a single epoch would be over in time.
     """
+    per_step = min(recipe.batch, len(train)) * seconds_per_image(network, train, recipe, device=device)
+    per_epoch = per_step * (len(train) // min(recipe.batch, len(train)))
+    if per_epoch > 60 * minutes:
+        raise TrainingError(
+            f"one epoch of {network.name} at {network.height} pixels takes about {duration(per_epoch)} here, more than "
+            f"the {minutes:g} min that it has"
+        )
+    return min(math.floor(60 * minutes / per_epoch), MOST_EPOCHS)
+
+
+def seconds_per_image(network: Network, train: Subset, recipe: Recipe, *, device: torch.device) -> float:
+    """What one image of a long run takes here, by a few steps that are timed, with validation and checkpoints.
+
+    Args:
+        network: What is to be trained.
+        train: The training images.
+        recipe: How.
+        device: Where.
+    """
     few = train.take(range(min(len(train), 3 * recipe.batch)))
     images = cache_images(few, max(network.height, network.width))
     preprocessing = replace(PREPROCESSING, channels=network.channels)
@@ -99,13 +118,7 @@ def epochs_within(
     per_step = 0.0
     for share, side in _sides(recipe, network):
         per_step += share * step_seconds(network, batches, recipe, (side, side), device)
-    per_epoch = OVERHEAD * per_step * (len(train) // min(recipe.batch, len(train)))
-    if per_epoch > 60 * minutes:
-        raise TrainingError(
-            f"one epoch of {network.name} at {network.height} pixels takes about {duration(per_epoch)} here, more than "
-            f"the {minutes:g} min that it has"
-        )
-    return min(math.floor(60 * minutes / per_epoch), MOST_EPOCHS)
+    return OVERHEAD * per_step / min(recipe.batch, len(train))
 
 
 def _sides(recipe: Recipe, network: Network) -> Iterator[tuple[float, int]]:

@@ -10,6 +10,7 @@ from mobilenets.reports.charts import NARROW, Axis, Chart, around, around_logari
 from mobilenets.reports.pages.markup import Child, Element, html_table, section, tag
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate, CostKind
+from mobilenets.search.contenders import Started
 from mobilenets.search.frontier import compared_by, frontier
 from mobilenets.search.record import SearchRecord
 
@@ -47,18 +48,30 @@ def frontier_section(search: SearchRecord) -> Element:
         "frontier",
         "The trade-off",
         tag("p", f"{choice} was taken: {search.reason.rstrip('.')}. {_origin(search)}"),
-        legend(*((precision, precision) for precision in present), ("chosen", "the choice")),
+        legend(*((precision, precision) for precision in present), *_stages(candidates), ("chosen", "the choice")),
         figure(lambda width: draw(candidates, choice, budget, width), _caption(candidates, budget)),
         tag("details", tag("summary", f"All {len(candidates)} as a table"), _table(candidates, choice, budget)),
     )
 
 
+def _stages(candidates: Sequence[Candidate]) -> list[tuple[str, str]]:
+    """How the first looks at networks are drawn, for a legend."""
+    return [("head", "a head on frozen features")] if any(map(_has_head_only, candidates)) else []
+
+
+def _has_head_only(one: Candidate) -> bool:
+    return isinstance(one, Started) and one.stage == "head"
+
+
 def _origin(search: SearchRecord) -> str:
-    device = search.device
-    of = (
-        f"Accuracies are of {plural(search.validation_images, 'validation image')}, for subnets of one supernet before "
-        "any was fine-tuned"
-    )
+    device, images = search.device, plural(search.validation_images, "validation image")
+    of = f"Accuracies are of {images}, for subnets of one supernet before any was fine-tuned"
+    if any(isinstance(one, Started) for one in search.candidates):
+        of = (
+            "Each network began from published weights, and is shown with what the last look at it got: a linear head "
+            "on its frozen features, on training and validation images that the head was fitted without; a short "
+            f"fine-tuning, on {images}; and the choice all of its fine-tuning, on the same"
+        )
     if device is None:
         return f"{of}. The budget does not limit latency, so none was measured."
     measured = "measured on this machine" if device.measured_here else f"those of {device.name}"
@@ -103,7 +116,8 @@ def draw(
     y = Axis(max(low, 0.0), min(high, 1.02), top1, show=lambda share: f"{100 * share:g} %")
     chart = Chart(width, 380 if width > NARROW else 290, x, y)
     best = frontier(candidates, by)
-    chart.line([(across(one), one.accuracy) for one in best], "frontier")
+    if not any(isinstance(one, Started) for one in candidates):  # whose accuracies are not of one kind
+        chart.line([(across(one), one.accuracy) for one in best], "frontier")
     if near and limit is not None:
         chart.upright(limit, "limit", f"{shown.words(limit * shown.unit)} allowed", before=x.share(limit) > 0.5)
     for one in candidates:
@@ -111,7 +125,7 @@ def draw(
         chart.dot(
             across(one),
             one.accuracy,
-            one.precision + faded,
+            one.precision + faded + (" head" if _has_head_only(one) else ""),
             radius=4 if one in best else 3,
             title=f"{one}: {percent(one.accuracy)}, {shown.words(one.cost(by))}",
         )
@@ -125,6 +139,11 @@ def draw(
 
 def _caption(candidates: Sequence[Candidate], budget: Budget) -> str:
     by = compared_by(candidates, budget)
+    if any(isinstance(one, Started) for one in candidates):
+        return (
+            "Up and to the left is better. Fine-tuning adds to what a head on frozen features gets, and the most for "
+            "what was cut."
+        )
     best, words = frontier(candidates, by), _SHOWN[by].words
     return (
         f"Up and to the left is better. The line joins the {len(best)} that none of the others beats in both; on it, "
@@ -136,32 +155,40 @@ def _caption(candidates: Sequence[Candidate], budget: Budget) -> str:
 def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -> Element:
     by = compared_by(candidates, budget)
     best = frontier(candidates, by)
+    started = any(isinstance(one, Started) for one in candidates)
 
     def mark(one: Candidate) -> Child:
-        words = f"α {one.width_multiplier:g}, {one.resolution} px, {one.precision}"
-        if one == choice:
+        words = str(one)
+        if _is_same(one, choice):
             return tag("b", f"→ {words}")
         return words if budget.meets(one) else tag("span", words, class_="quiet")
 
     rows: list[list[Child]] = [
         [
             mark(one),
-            percent(one.accuracy),
+            *(_looks(one) if started else [percent(one.accuracy)]),
             "–" if one.latency_ms is None else milliseconds(one.latency_ms),
             macs(one.macs),
             size(one.file_bytes),
             size(one.memory_bytes),
-            "yes" if one in best else "",
+            *([] if started else ["yes" if one in best else ""]),
         ]
         for one in sorted(candidates, key=lambda candidate: candidate.cost(by))
     ]
-    heads = (
-        "network",
-        tag("span", "top-1", class_="whole"),
-        "latency",
-        "Mult-Adds",
-        "file",
-        "activations",
-        "on the line",
-    )
+    accuracies = ["head", "short fine-tuning"] if started else [tag("span", "top-1", class_="whole")]
+    last = [] if started else ["on the line"]
+    heads = ("network", *accuracies, "latency", "Mult-Adds", "file", "activations", *last)
     return html_table(*heads, rows=rows, class_="figures candidates", caption="Everything that was looked at")
+
+
+def _looks(one: Candidate) -> list[Child]:
+    """What each look at a network got."""
+    shares = (one.head_top1, one.tuned_top1) if isinstance(one, Started) else (one.accuracy, None)
+    return ["–" if share is None else percent(share) for share in shares]
+
+
+def _is_same(one: Candidate, other: Candidate) -> bool:
+    """Whether two are the same network in the same precision, whatever it got."""
+    if isinstance(one, Started) and isinstance(other, Started):
+        return str(one) == str(other)
+    return one == other

@@ -1,0 +1,374 @@
+"""A search that begins from published weights: candidates are told apart cheaply first, and the winner is trained.
+
+Every step is a function from values to values: what every network costs at every size (:func:`priced`); what a linear
+head on its frozen features gets (:func:`with_heads`); what a short fine-tuning of the most promising gets
+(:func:`with_tuning`); and from there as in :mod:`mobilenets.search.search`: choose one, fine-tune it, quantize it if it
+was chosen in int8, and test it once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
+from mobilenets.compression.pipeline import quantize_quickly
+from mobilenets.data.dataset import Dataset, Subset, spread
+from mobilenets.data.loading import Prepared, prepare
+from mobilenets.errors import CompressionError, PlanningError
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.search.budget import Budget, affordable
+from mobilenets.search.contenders import (
+    Contender,
+    Pretrained,
+    Started,
+    contenders_of,
+    too_large,
+    with_prices,
+    worth_trying,
+)
+from mobilenets.search.halving import expected, network_of, shortlist
+from mobilenets.search.heads import probe
+from mobilenets.search.measuring import measure_networks
+from mobilenets.search.plan import check_trusted
+from mobilenets.search.profile import DeviceProfile
+from mobilenets.search.supernet import accuracy_on
+from mobilenets.training.features import feature_network, frozen_features
+from mobilenets.training.recalibration import recalibrated_with_torch
+from mobilenets.training.supernet import TrainedModel
+
+MEASURING_ROUNDS = 8
+PROBED_IMAGES = 4000
+"""Training and validation images that heads are fitted to at most; more tell no more networks apart."""
+STATISTICS_IMAGES = 256
+"""Of these, those that a cut network's batch norms are measured on, and that int8 is calibrated with."""
+MOST_PROBED = 24
+"""Networks that heads are fitted for at most, the largest by Mult-Adds."""
+FINALISTS = 3
+"""Networks that are fine-tuned shortly."""
+
+Measure = Callable[[Sequence[Contender]], DeviceProfile | None]
+"""Latencies of the networks of some contenders; None where they take no part in the choice."""
+FineTune = Callable[[Contender, Model], TrainedModel]
+"""A contender's Model, fine-tuned shortly."""
+
+
+class PreparedImages:
+    """Images of a dataset as networks take them, decoded once for each resolution.
+
+    Args:
+        dataset: Its training and validation images.
+        progress: Receives progress updates.
+    """
+
+    def __init__(self, dataset: Dataset, progress: Progress = SILENT) -> None:
+        self._dataset, self._progress = dataset, progress
+        both = dataset.train + dataset.validation
+        chosen = spread(len(both), PROBED_IMAGES)
+        self._sampled = both.take(chosen)
+        self._trained = chosen < len(dataset.train)
+        self._kept: dict[tuple[str, int, int], Prepared] = {}
+
+    @property
+    def sampled_count(self) -> int:
+        """Number of training and validation images that heads are judged on."""
+        return len(self._sampled)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self._dataset.labels)
+
+    def sampled(self, side: int, preprocessing: Preprocessing) -> Prepared:
+        """Training and validation images, evenly drawn where there are very many."""
+        return self._prepared("sampled", self._sampled, side, preprocessing)
+
+    def calibration(self, side: int, preprocessing: Preprocessing) -> Pixels:
+        """Some hundred of the training images."""
+        few = self._sampled.take(np.flatnonzero(self._trained))
+        few = few.take(spread(len(few), STATISTICS_IMAGES))
+        return self._prepared("calibration", few, side, preprocessing).pixels
+
+    def validation(self, side: int, preprocessing: Preprocessing) -> Prepared:
+        """The validation images."""
+        return self._prepared("validation", self._dataset.validation, side, preprocessing)
+
+    def forget(self, side: int) -> None:
+        """Let go of the images of a resolution that is not needed again."""
+        self._kept = {key: found for key, found in self._kept.items() if key[1] != side}
+
+    def _prepared(self, name: str, subset: Subset, side: int, preprocessing: Preprocessing) -> Prepared:
+        key = name, side, preprocessing.channels
+        if key not in self._kept:
+            self._kept[key] = prepare(subset, preprocessing, side, side, progress=self._progress)
+        return self._kept[key]
+
+
+# What they cost -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Priced:
+    """Contenders with what they cost.
+
+    Attributes:
+        contenders: Those that are worth trying.
+        profile: The latencies; None where they take no part in the choice.
+        considered: Number of networks that the costs of were looked at.
+    """
+
+    contenders: tuple[Contender, ...]
+    profile: DeviceProfile | None
+    considered: int
+
+
+def priced(
+    weights: Sequence[Pretrained],
+    sides: Sequence[int],
+    budget: Budget,
+    *,
+    classes: int,
+    widest: float | None,
+    precisions: Sequence[str],
+    threads: int,
+    measure: Measure,
+    progress: Progress = SILENT,
+) -> Priced:
+    """Find which networks of some weights a budget may take.
+
+    A network is cut to narrower ones only where it is too large for the budget at the largest resolution itself.
+
+    Args:
+        weights: What they begin from.
+        sides: Resolutions to consider, in pixels.
+        budget: Limits.
+        classes: Of the data.
+        widest: Largest α; None for no limit.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Threads that share one image.
+        measure: Gives the latencies of networks.
+        progress: Receives a note of networks that a profile does not cover.
+
+    Raises:
+        PlanningError: If none meets the budget; the message names the nearest.
+    """
+
+    def costed(found: Sequence[Contender]) -> tuple[list[Contender], DeviceProfile | None]:
+        profile = measure(found)
+        covered = [
+            one
+            for one in found
+            if profile is None or all(profile.covers(one.network, precision, threads) for precision in precisions)
+        ]
+        if len(covered) < len(found):
+            progress.note(f"{plural(len(found) - len(covered), 'network')} of {len(found)} are not in the profile")
+        return [with_prices(one, profile, precisions, threads) for one in covered], profile
+
+    whole = [one for each in weights for one in contenders_of(each, sides, classes=classes, widest=None)]
+    found, profile = costed(whole)
+    large = too_large(found, budget) | {
+        each for each in weights if widest is not None and each.model.network.width_multiplier > widest
+    }
+    found = [one for one in found if widest is None or one.network.width_multiplier <= widest]
+    cut = [one for each in large for one in contenders_of(each, sides, classes=classes, widest=widest, cut=True)]
+    if cut:
+        cut.sort(key=lambda one: one.name)
+        narrow, more = costed(cut)
+        found += narrow
+        if profile is not None and more is not None and more is not profile:
+            profile = replace(profile, points=profile.points + more.points)
+    tried = worth_trying(found, budget)
+    if not tried:
+        affordable([candidate for one in found for candidate in one.candidates], budget)
+        raise PlanningError("none of the published networks takes images of these sizes")
+    return Priced(tuple(tried), profile, len(found))
+
+
+def measured_here(
+    contenders: Sequence[Contender], precisions: Sequence[str], threads: int, progress: Progress = SILENT
+) -> DeviceProfile:
+    """Latencies of the networks of contenders on this machine.
+
+    Raises:
+        PlanningError: If the machine is too busy to measure several threads.
+    """
+    networks = list(dict.fromkeys(one.network for one in contenders))
+    profile = measure_networks(
+        networks, precisions=precisions, threads=threads, rounds=MEASURING_ROUNDS, progress=progress
+    )
+    check_trusted(profile.steadiness)
+    if profile.steadiness is not None and profile.steadiness.warning is not None:
+        progress.note(f"latencies were measured while {profile.steadiness.warning}")
+    return profile
+
+
+# Heads ----------------------------------------------------------------------------------------------------------------
+
+
+def with_heads(
+    contenders: Sequence[Contender],
+    images: PreparedImages,
+    *,
+    over: Callable[[], bool] = lambda: False,
+    progress: Progress = SILENT,
+) -> list[Contender]:
+    """Judge contenders by a linear head on their frozen features, which the engine computes once.
+
+    Args:
+        contenders: With their costs.
+        images: Training and validation images.
+        over: Whether the time for this is over; one network is judged at least.
+        progress: Receives progress updates.
+
+    Returns:
+        Those that were judged, the largest resolution first, with what their heads got.
+    """
+    possible = [one for one in contenders if feature_network(one.network) is not None]
+    chosen = sorted(possible, key=lambda one: (-one.candidates[0].macs, one.name))[:MOST_PROBED]
+    chosen.sort(key=lambda one: -one.network.height)  # so that few images are in memory at a time
+    found: list[Contender] = []
+    with progress.task("heads", len(chosen), "networks") as task:
+        for number, one in enumerate(chosen):
+            if found and over():
+                progress.note(f"{plural(len(chosen) - number, 'network')} are left out: the time for them is over")
+                break
+            found.append(_with_head(one, images))
+            if number + 1 == len(chosen) or chosen[number + 1].network.height != one.network.height:
+                images.forget(one.network.height)
+            task.advance()
+    return found
+
+
+def _with_head(one: Contender, images: PreparedImages) -> Contender:
+    model = usable_model(one, images)
+    sampled = images.sampled(one.network.height, model.preprocessing)
+    worth = probe(frozen_features(model, sampled.pixels), sampled.targets, images.classes)
+    return replace(
+        one,
+        candidates=tuple(replace(candidate, head_top1=worth.top1, accuracy=worth.top1) for candidate in one.candidates),
+    )
+
+
+def usable_model(one: Contender, images: PreparedImages) -> Model:
+    """The weights at a contender's size; a cut network with batch-norm statistics of its own."""
+    model = one.model()
+    if not one.cut:
+        return model
+    return recalibrated_with_torch(model, images.calibration(one.network.height, model.preprocessing))
+
+
+# Short fine-tunings ---------------------------------------------------------------------------------------------------
+
+
+def with_tuning(
+    contenders: Sequence[Contender],
+    budget: Budget,
+    images: PreparedImages,
+    validation_images: int,
+    fine_tune: FineTune,
+    *,
+    finalists: int = FINALISTS,
+    progress: Progress = SILENT,
+) -> list[Contender]:
+    """Fine-tune the most promising contenders shortly.
+
+    Args:
+        contenders: That were judged by their heads.
+        budget: Limits, and the accuracy to reach.
+        images: Training images calibrate int8, and validation images judge it.
+        validation_images: Their number.
+        fine_tune: Fine-tunes a Model shortly.
+        finalists: How many.
+        progress: Receives progress updates.
+
+    Returns:
+        All contenders; those that were fine-tuned with what they got.
+    """
+    known = [candidate for one in contenders for candidate in one.candidates]
+    chosen = shortlist(expected(known, validation_images, images.sampled_count), budget, finalists)
+    if len(chosen) == 1:
+        return list(contenders)  # there is nothing to choose from
+    by_network = {network_of(one.candidates[0]): one for one in contenders}
+    for number, candidate in enumerate(chosen):
+        one = by_network[network_of(candidate)]
+        progress.note(f"fine-tuning {candidate.label} shortly, {number + 1} of {len(chosen)}")
+        made = fine_tune(one, usable_model(one, images))
+        by_network[network_of(candidate)] = _with_tuned(one, made, budget, images)
+    return list(by_network.values())
+
+
+def _with_tuned(one: Contender, made: TrainedModel, budget: Budget, images: PreparedImages) -> Contender:
+    """A contender with what its fine-tuned Model gets in each precision that meets the budget."""
+    limits = replace(budget, min_accuracy=None)
+
+    def judged(candidate: Started) -> Started:
+        if not limits.meets(candidate):
+            return candidate
+        top1 = made.validation_top1 if candidate.precision == "float32" else _int8_top1(made.model, images)
+        return candidate if top1 is None else replace(candidate, tuned_top1=top1, accuracy=top1)
+
+    return replace(one, candidates=tuple(judged(candidate) for candidate in one.candidates))
+
+
+def _int8_top1(model: Model, images: PreparedImages) -> float | None:
+    """Top-1 on the validation images of a Model that is quantized quickly; None where it cannot be."""
+    side = model.network.height
+    try:
+        integer = quantize_quickly(model, images.calibration(side, model.preprocessing))
+    except CompressionError:
+        return None
+    return accuracy_on(integer, images.validation(side, model.preprocessing))
+
+
+# Time -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """What each stage may take, where all of it may take only so long.
+
+    Attributes:
+        seconds: For everything; None for no limit.
+    """
+
+    seconds: float | None
+
+    HEADS = 0.15
+    """Share of the time after which no further head is fitted."""
+    TUNING = 0.3
+    """Share of the time for all short fine-tunings."""
+    ENDING = 0.08
+    """Share of the time that is kept for evaluation and files, ..."""
+    COMPRESSION = 0.12
+    """... and for int8."""
+
+    def heads_end(self) -> float:
+        """Seconds after the beginning at which no further head is fitted."""
+        return math.inf if self.seconds is None else self.HEADS * self.seconds
+
+    def short(self, finalists: int) -> float | None:
+        """Seconds for one short fine-tuning; None for no limit."""
+        return None if self.seconds is None else self.TUNING * self.seconds / finalists
+
+    def full(self, passed: float, *, int8: bool) -> float | None:
+        """Seconds for the fine-tuning of the choice; None for no limit.
+
+        Args:
+            passed: Seconds since the beginning.
+            int8: Whether the choice is quantized afterwards.
+        """
+        if self.seconds is None:
+            return None
+        kept = (self.ENDING + (self.COMPRESSION if int8 else 0)) * self.seconds
+        return max(self.seconds - passed - kept, 0.05 * self.seconds)
+
+
+def files_of(folder: Path | None, contender: Contender, stage: str) -> Path | None:
+    """The checkpoint of a fine-tuning; None where nothing is written."""
+    return None if folder is None else folder / f"{stage}-{contender.name}.checkpoint.safetensors"

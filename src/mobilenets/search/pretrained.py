@@ -1,0 +1,156 @@
+"""The weights that a search begins from: the published ones that are to be had, or those that somebody names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mobilenets.architecture.rescale import takes, with_resolution
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
+from mobilenets.data.dataset import Dataset, spread
+from mobilenets.data.loading import prepare
+from mobilenets.errors import FormatError, MissingDependencyError, MobileNetsError
+from mobilenets.formats.available import available_weights
+from mobilenets.formats.known_weights import KnownWeights
+from mobilenets.formats.loading import load_model
+from mobilenets.model.integer_weights import dequantize
+from mobilenets.model.model import Model
+from mobilenets.model.unfolding import with_batch_norms
+from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import candidate_of
+from mobilenets.search.contenders import Pretrained
+from mobilenets.training.head import check_classifier, with_classes
+
+AUTO = "auto"
+UNFOLDING_IMAGES = 32
+"""Training images by which batch norms are put back into folded networks."""
+MOST_FETCHED = 4
+"""Weights that are fetched at most, where the cache holds none."""
+MOST_LOADED = 16
+"""Weights of the cache that are looked at: those of the highest printed accuracy that can meet the budget."""
+
+
+def pretrained_weights(
+    wanted: Model | str | Path | None,
+    budget: Budget,
+    *,
+    family: str | None,
+    sides: Sequence[int],
+    classes: int,
+    precisions: Sequence[str],
+    progress: Progress = SILENT,
+) -> tuple[Pretrained, ...]:
+    """Load the weights that a search begins from.
+
+    Args:
+        wanted: ``"auto"`` for the published ones that are to be had: those of the cache or, where it holds none, the
+            most promising that can be fetched. Or a Model, or what :func:`~mobilenets.formats.loading.load_model` reads
+            as one, or a folder of several such files.
+        budget: What cannot meet it by its computed costs is not loaded.
+        family: Only of this architecture.
+        sides: Resolutions that are considered.
+        classes: Of the data.
+        precisions: That are considered.
+        progress: Receives progress updates, and a note of what cannot be had.
+
+    Returns:
+        The weights; none where nothing is to be had, which only ``"auto"`` may end in.
+
+    Raises:
+        ModelFileError: If what somebody named does not exist.
+        FormatError: If it cannot be read.
+        TrainingError: If it cannot be trained.
+    """
+    if wanted is None:
+        return ()
+    if isinstance(wanted, Model):
+        return (_pretrained(str(wanted.network.name), wanted),)
+    if str(wanted) != AUTO:
+        path = Path(wanted)
+        files = _files_in(path)
+        if files:
+            return _readable(files, progress)
+        return (_pretrained(str(wanted), load_model(wanted, progress=progress)),)
+    known = available_weights(family=family)
+    fitting = [one for one in known if _may_meet(one, budget, sides, classes, precisions)]
+    cached = [one for one in fitting if one.cached]
+    if any(one.cached for one in known):
+        return tuple(
+            _pretrained(one.short_name, load_model(one.name, progress=progress)) for one in cached[:MOST_LOADED]
+        )
+    return _fetched(fitting, progress)
+
+
+def _pretrained(name: str, model: Model) -> Pretrained:
+    """A Model as a search takes it: float32, of images that are seen whole, as those that are trained here."""
+    model = dequantize(model)
+    check_classifier(model)
+    return Pretrained(name, replace(model, preprocessing=replace(model.preprocessing, crop_fraction=1.0)))
+
+
+def _files_in(path: Path) -> list[Path]:
+    """Files of weights in a folder that holds several; none where it is no such folder."""
+    from mobilenets.formats.registry import readable
+
+    if not path.is_dir():
+        return []
+    suffixes = {suffix for row, _ in readable().values() for suffix in row.suffixes}
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    return files if len(files) > 1 else []
+
+
+def _readable(files: Sequence[Path], progress: Progress) -> tuple[Pretrained, ...]:
+    """Those of some files that hold classifiers; the others are named."""
+    found, refused = [], []
+    for file in files:
+        try:
+            found.append(_pretrained(file.name, load_model(file, progress=progress)))
+        except MobileNetsError as error:
+            refused.append(f"{file.name}: {error}")
+    if not found:
+        raise FormatError(f"none of {plural(len(files), 'file')} can be trained further; {refused[0]}")
+    for reason in refused:
+        progress.note(f"left out: {reason}")
+    return tuple(found)
+
+
+def _may_meet(
+    known: KnownWeights, budget: Budget, sides: Sequence[int], classes: int, precisions: Sequence[str]
+) -> bool:
+    """Whether a network meets the limits that are computed, at the smallest resolution that is considered."""
+    network = with_classes(known.specification.network(), classes)
+    smallest = min(sides)
+    network = with_resolution(network, smallest, smallest) if takes(network, smallest) else network
+    computed = replace(budget, max_latency_ms=None, min_accuracy=None)
+    return any(
+        computed.meets(candidate_of(network, precision, accuracy=0.0, latency_ms=None)) for precision in precisions
+    )
+
+
+def _fetched(known: Sequence[KnownWeights], progress: Progress) -> tuple[Pretrained, ...]:
+    """The first few of some weights that can be fetched; none, with one note, where nothing can."""
+    found: list[Pretrained] = []
+    for one in known[:MOST_FETCHED]:
+        try:
+            found.append(_pretrained(one.short_name, load_model(one.name, progress=progress)))
+        except (FormatError, MissingDependencyError) as error:
+            progress.note(f"{one.short_name} is not to be had: {error}")
+            break
+    return tuple(found)
+
+
+def trainable(weights: Pretrained, dataset: Dataset) -> Pretrained:
+    """Weights whose network has batch norms; those of an int8 file were folded into them.
+
+    Args:
+        weights: The weights.
+        dataset: Some of its training images give the statistics.
+    """
+    network = weights.model.network
+    if any(layer.batch_norm is not None for layer in network.layers):
+        return weights
+    few = dataset.train.take(spread(len(dataset.train), UNFOLDING_IMAGES))
+    pixels = prepare(few, weights.model.preprocessing, network.height, network.width).pixels
+    return Pretrained(weights.name, with_batch_norms(weights.model, pixels))

@@ -1,0 +1,294 @@
+"""A search that begins from published weights, from the request to the result.
+
+Its steps are those of :mod:`mobilenets.search.from_weights`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import partial
+
+from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.cost import cost
+from mobilenets.base.text import duration, plural
+from mobilenets.errors import PlanningError, TrainingError
+from mobilenets.model.model import Model
+from mobilenets.search.candidates import Candidate
+from mobilenets.search.contenders import Contender, Pretrained, Started, sensible_sides
+from mobilenets.search.ending import SearchRequest, search_record, tested, with_provenance
+from mobilenets.search.finishing import Finished, allowed_drop, finish
+from mobilenets.search.from_weights import (
+    FINALISTS,
+    PreparedImages,
+    Priced,
+    Timetable,
+    files_of,
+    measured_here,
+    priced,
+    usable_model,
+    with_heads,
+    with_tuning,
+)
+from mobilenets.search.halving import expected, network_of
+from mobilenets.search.pretrained import pretrained_weights, trainable
+from mobilenets.search.profile import DeviceProfile
+from mobilenets.search.record import SearchRecord
+from mobilenets.search.result import Phase, SearchResult, timed
+from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.training.fine_tuning import FineTuned, fine_tune
+from mobilenets.training.quantize import quantize_fitted
+from mobilenets.training.recipe import for_fine_tuning, suited_to, transfer_epochs
+from mobilenets.training.result import provenance_of
+from mobilenets.training.run_folder import CHECKPOINT_FILE, PROFILE_FILE, write_run
+from mobilenets.training.settings import Settings, image_side, set_up
+from mobilenets.training.step_timing import seconds_per_image
+from mobilenets.training.supernet import TrainedModel
+
+JUDGED = "by what heads on frozen features and short fine-tunings got"
+"""What the choice follows from."""
+PROBING_SECONDS = 6.0
+"""About what a head on the features of a frozen network takes."""
+SHORT_SHARE = 0.2
+"""Epochs of a short fine-tuning, as a share of those of a whole one."""
+
+
+def search_from_weights(request: SearchRequest) -> SearchResult | None:
+    """Find, fine-tune and test the published network that a budget is best spent on.
+
+    Args:
+        request: What is searched for; its settings name the weights.
+
+    Returns:
+        What came of it; None where no published weights are to be had.
+
+    Raises:
+        PlanningError: If nothing meets the budget (said before any training).
+        DataError: If the images cannot be used.
+        ModelFileError: If the weights that the settings name do not exist.
+        FormatError: If they cannot be read.
+        TrainingError: If training diverges, or a checkpoint cannot be read or written.
+    """
+    settings, dataset, progress = request.settings, request.dataset, request.progress
+    sides = sensible_sides(image_side(dataset.train), settings.resolution)
+    weights = pretrained_weights(
+        settings.weights,
+        request.budget,
+        family=family_of(settings),
+        sides=sides,
+        classes=len(dataset.labels),
+        precisions=request.precisions,
+        progress=progress,
+    )
+    if not weights:
+        progress.note("no published weights are to be had for this budget: a supernet is trained from scratch")
+        return None
+    progress.note(f"begins from {', '.join(one.name for one in weights)}; --weights none trains from scratch")
+    weights = tuple(trainable(one, dataset) for one in weights)
+    found, measuring = timed("latency", partial(_priced, request, weights, sides))
+    progress.note(_plan(request, found))
+    images = PreparedImages(dataset, progress)
+    timetable = Timetable(settings.time)
+    heads_over = partial(_is_over, request, timetable.heads_end())
+    judged, judging = timed("heads", partial(with_heads, found.contenders, images, over=heads_over, progress=progress))
+    if not judged:
+        raise PlanningError("none of the networks within the budget has a vector of features to put a classifier on")
+    shortly = partial(_fine_tune, request, stage="short", seconds=timetable.short(FINALISTS))
+    tune_shortly = partial(
+        with_tuning, judged, request.budget, images, len(dataset.validation), shortly, progress=progress
+    )
+    contenders, tuning = timed("short", tune_shortly)
+    candidates = [candidate for one in contenders for candidate in one.candidates]
+    finished = _finished(request, timetable, images, contenders)
+    (evaluation, latency), testing = timed("test", partial(tested, request, finished))
+    largest = (
+        max(one.network.width_multiplier for one in found.contenders),
+        max(one.network.height for one in found.contenders),
+    )
+    record = search_record(request, found.profile, candidates, finished, latency, largest=largest)
+    phases = (measuring, judging, tuning, *finished.phases, testing)
+    result = _result(request, finished, evaluation, record, phases)
+    if request.folder is not None:
+        write_run(result, request.folder)
+        for file in request.folder.glob(f"*.{CHECKPOINT_FILE}"):
+            file.unlink()
+    return result
+
+
+def family_of(settings: Settings) -> str | None:
+    """The architecture whose published networks are searched; None for all.
+
+    Args:
+        settings: They name it, or do not.
+
+    Raises:
+        ArchitectureError: If it is unknown.
+        TrainingError: If it is not a name.
+    """
+    if settings.architecture is None:
+        return None
+    if not isinstance(settings.architecture, str):
+        raise TrainingError(
+            f"a budget is met by published networks or subnets of a named architecture; {settings.architecture!r} was "
+            "given"
+        )
+    named = Specification.parse(settings.architecture)
+    named.network()  # an unknown name is refused
+    return named.name
+
+
+def _is_over(request: SearchRequest, seconds: float) -> bool:
+    return time.monotonic() - request.begun > seconds
+
+
+def _priced(request: SearchRequest, weights: Sequence[Pretrained], sides: Sequence[int]) -> Priced:
+    """What every network costs; the latencies are kept in the output folder."""
+    kept = None if request.folder is None else request.folder / PROFILE_FILE
+    earlier = DeviceProfile.load(kept) if request.resume and kept is not None and kept.exists() else None
+
+    def measure(contenders: Sequence[Contender]) -> DeviceProfile | None:
+        if request.device is not None or not request.budget.needs_latency:
+            return request.device
+        known = earlier is not None and all(
+            earlier.covers(one.network, precision, request.threads)
+            for one in contenders
+            for precision in request.precisions
+        )
+        if known:
+            return earlier
+        return measured_here(contenders, request.precisions, request.threads, request.progress)
+
+    found = priced(
+        weights,
+        sides,
+        request.budget,
+        classes=len(request.dataset.labels),
+        widest=request.settings.width,
+        precisions=request.precisions,
+        threads=request.threads,
+        measure=measure,
+        progress=request.progress,
+    )
+    if request.folder is not None:
+        request.folder.mkdir(parents=True, exist_ok=True)
+        if found.profile is not None:
+            found.profile.save(request.folder / PROFILE_FILE)
+    return found
+
+
+def _plan(request: SearchRequest, found: Priced) -> str:
+    """What will be done, and how long it may take."""
+    settings, dataset = request.settings, request.dataset
+    networks = f"{plural(len(found.contenders), 'network')} of {found.considered} within the budget to be told apart"
+    if settings.time is not None:
+        return f"{networks}; it ends after {duration(settings.time)} with the best Model so far"
+    largest = max(found.contenders, key=lambda one: cost(one.network).macs)
+    recipe, device, _ = set_up(settings)
+    recipe = suited_to(for_fine_tuning(recipe, len(dataset.train)), dataset.labels, settings.flip)
+    epochs = settings.epochs or transfer_epochs(len(dataset.train), recipe)
+    rounds = 1 + (FINALISTS * SHORT_SHARE if len(found.contenders) > 1 else 0)
+    per_image = seconds_per_image(largest.network, dataset.train, recipe, device=device)
+    seconds = per_image * len(dataset.train) * epochs * rounds + PROBING_SECONDS * len(found.contenders)
+    return f"{networks}, and one of them to be fine-tuned: about {duration(seconds)} at most"
+
+
+def _fine_tune(
+    request: SearchRequest, contender: Contender, model: Model, *, stage: str, seconds: float | None
+) -> FineTuned:
+    """Fine-tune a contender, shortly or in full."""
+    settings, dataset = request.settings, request.dataset
+    recipe, _, _ = set_up(settings)
+    epochs = settings.epochs or transfer_epochs(len(dataset.train), for_fine_tuning(recipe, len(dataset.train)))
+    int8 = all(one.precision == "int8" for one in contender.candidates)
+    if stage == "short":
+        epochs = max(1, round(SHORT_SHARE * epochs))
+    chosen = replace(
+        settings, epochs=epochs, resolution=None, width=None, time=None, validation_apart=int8 or stage == "short"
+    )
+    return fine_tune(
+        model,
+        dataset,
+        chosen,
+        seconds=seconds,
+        checkpoint=files_of(request.folder, contender, stage),
+        resume=request.resume,
+        progress=request.progress,
+    )
+
+
+def _finished(
+    request: SearchRequest, timetable: Timetable, images: PreparedImages, contenders: Sequence[Contender]
+) -> Finished:
+    """Choose, fine-tune and, in int8, quantize."""
+    dataset, progress = request.dataset, request.progress
+    by_network = {network_of(one.candidates[0]): one for one in contenders}
+    candidates = [candidate for one in contenders for candidate in one.candidates]
+    tuned: dict[tuple[str, float, int], FineTuned] = {}
+
+    def tune(choice: Candidate) -> TrainedModel:
+        assert isinstance(choice, Started)  # as all of the candidates are
+        key = network_of(choice)
+        if key not in tuned:
+            seconds = timetable.full(time.monotonic() - request.begun, int8=choice.precision == "int8")
+            one = replace(by_network[key], candidates=(choice,))
+            tuned[key] = _fine_tune(request, one, usable_model(one, images), stage="full", seconds=seconds)
+        return tuned[key]
+
+    compress = partial(
+        quantize_fitted, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress
+    )
+    likely = expected(candidates, len(dataset.validation), images.sampled_count)
+    goal = request.budget.min_accuracy
+    reachable = goal is None or any(one.accuracy >= goal and request.budget.meets(one) for one in likely)
+    budget = request.budget if reachable else replace(request.budget, min_accuracy=None)
+    finished = finish(likely, budget, tune, compress, judged=JUDGED, progress=progress)
+    measured = next(one for one in candidates if replace(one, accuracy=finished.choice.accuracy) == finished.choice)
+    reached = finished.validation_top1
+    measured = measured if reached is None else replace(measured, accuracy=reached)
+    refusal = finished.refusal
+    if refusal is None and goal is not None and reached is not None and reached < goal:
+        refusal = (
+            f"{100 * reached:.1f} % on the validation images is the best that was found; {100 * goal:.1f} % was asked"
+        )
+    return replace(finished, choice=measured, refusal=refusal)
+
+
+def _weights(finished: Finished) -> str | None:
+    return finished.choice.weights if isinstance(finished.choice, Started) else None
+
+
+def _result(
+    request: SearchRequest,
+    finished: Finished,
+    evaluation: ClassificationMetrics,
+    record: SearchRecord,
+    phases: tuple[Phase, ...],
+) -> SearchResult:
+    """The Models with the provenance of the run, and its figures."""
+    dataset, tuned = request.dataset, finished.fine_tuned
+    assert isinstance(tuned, FineTuned)  # as fine_tune gives them
+    provenance = provenance_of(
+        dataset,
+        tuned.recipe,
+        tuned.run,
+        tuned.best_epoch,
+        finished.validation_top1,
+        evaluation,
+        weights=_weights(finished),
+    )
+    training = replace(provenance.training, budget=asdict(request.budget))
+    provenance = replace(provenance, training=training)
+    return SearchResult(
+        with_provenance(finished.model, provenance),
+        dataset,
+        evaluation,
+        tuned.history,
+        tuned.best_epoch,
+        time.monotonic() - request.begun,
+        None if finished.quality is None else with_provenance(tuned.model, provenance),
+        finished.quality,
+        search=record,
+        phases=phases,
+        refusal=finished.refusal,
+    )
