@@ -16,8 +16,9 @@ import numpy as np
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import Progress, ProgressTask
-from mobilenets.data.dataset import Dataset, load_dataset, spread
+from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.splitting import spread
 from mobilenets.engine.session import Session
 from mobilenets.model.model import Model
 from mobilenets.model.subnet import cut_subnet

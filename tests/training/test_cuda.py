@@ -11,7 +11,7 @@ import torch
 from tests.support.random_models import random_model, random_pixels
 
 from mobilenets.architecture.catalog import Specification
-from mobilenets.data.dataset import spread
+from mobilenets.data.splitting import spread
 from mobilenets.engine.session import Session
 from mobilenets.training.batches import normalized
 from mobilenets.training.fit import fit

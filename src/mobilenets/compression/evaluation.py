@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import Answers, answers_to
 from mobilenets.compression.quality import LayerSqnr, QualityReport
-from mobilenets.data.dataset import spread
+from mobilenets.data.splitting import spread
 from mobilenets.engine.session import Session
 from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import CompressionError

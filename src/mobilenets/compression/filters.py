@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import Convolution, DepthwiseConvolution, Layer, Linear, PointwiseConvolution
 from mobilenets.errors import CompressionError
-from mobilenets.model.numpy_runtime import Map, patches
+from mobilenets.model.map_sums import Map, patches
 from mobilenets.model.quantization import TensorQuantization
 
 Rows = npt.NDArray[np.float64]

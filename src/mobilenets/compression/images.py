@@ -20,11 +20,11 @@ from mobilenets.data.dataset import (
     dataset_fitted_to,
     load_collection,
     reading_of,
-    spread,
 )
 from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.reading import Reading
 from mobilenets.data.sources import DIGITS, digits, images_of
+from mobilenets.data.splitting import spread
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance

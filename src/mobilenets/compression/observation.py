@@ -18,8 +18,9 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import refuse_int8
+from mobilenets.model.map_sums import Map
 from mobilenets.model.model import Model
-from mobilenets.model.numpy_runtime import Map, layer_results
+from mobilenets.model.numpy_runtime import layer_results
 from mobilenets.model.preprocessing import Pixels
 
 BINS = 2048

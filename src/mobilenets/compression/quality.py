@@ -13,8 +13,9 @@ import numpy as np
 
 from mobilenets.architecture.layers import INPUT, Layer
 from mobilenets.errors import GateError
+from mobilenets.model.map_sums import Map
 from mobilenets.model.model import Model
-from mobilenets.model.numpy_runtime import BATCH, Map, layers
+from mobilenets.model.numpy_runtime import BATCH, layers
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import TensorQuantization
 from mobilenets.tasks.metrics import Share, decibels, paired_interval

@@ -32,11 +32,14 @@ from mobilenets.compression.quality import LayerSqnr, layer_sqnr, signal_and_err
 from mobilenets.compression.ranges import choose_ranges
 from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.weights import bits_by_layer, integer_parameters, round_weights
-from mobilenets.data.dataset import spread
+from mobilenets.data.splitting import spread
 from mobilenets.engine.output_ranges import with_output_ranges
+from mobilenets.model.float_layers import float_layer
 from mobilenets.model.folding import check_finite, fold, fold_input, refuse_int8, with_biases
+from mobilenets.model.integer_layers import Arithmetic, integer_layer
+from mobilenets.model.map_sums import Map
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import BATCH, Arithmetic, Map, float_layer, input_map, integer_layer
+from mobilenets.model.numpy_runtime import BATCH, input_map
 from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.model.quantization import Quantization
 

@@ -12,8 +12,8 @@ from mobilenets.architecture.layers import Layer
 from mobilenets.architecture.network import Network
 from mobilenets.compression.filters import Rows, from_rows, to_rows
 from mobilenets.compression.rounding import nearest, reconstruct, weight_scales
+from mobilenets.model.integer_layers import Arithmetic
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import Arithmetic
 from mobilenets.model.packing import round_up_to_bfloat16
 from mobilenets.model.quantization import TensorQuantization
 

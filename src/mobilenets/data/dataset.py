@@ -23,9 +23,10 @@ from mobilenets.data.image import ImageSource
 from mobilenets.data.label_files import ALL
 from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
-from mobilenets.data.reading import Reading, told
+from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sources import DIGITS, digits
+from mobilenets.data.splitting import draw_parts
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
@@ -35,8 +36,6 @@ Targets = npt.NDArray[np.int64]
 
 UNKNOWN = -1
 """Target of an image whose class nobody knows."""
-SHARE = 0.1
-"""Share of each class that becomes validation images, and test images, where a source has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,7 +289,7 @@ def load_dataset(
     digests, unreadable = digests_of(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))
     readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
-    parts = split_by_content(readable, collection.labels, digests, seed=seed)
+    parts = _split(readable, collection.labels, digests, seed)
     made = tuple(name for name in ("train", "validation", "test") if name not in collection.parts)
     return Dataset(
         labels=collection.labels,
@@ -408,83 +407,19 @@ def fingerprint_of(parts: Mapping[str, Subset], labels: Sequence[str], digests: 
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
 
 
-# The split -----------------------------------------------------------------------------------------------------------
-
-
-def split_by_content(
-    parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes], *, seed: int
+def _split(
+    parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes], seed: int
 ) -> dict[str, Subset]:
-    """Train, validation and test, the missing ones drawn from what there is.
-
-    Args:
-        parts: Some of ``train``, ``validation`` and ``test``, or only ``all``.
-        labels: Names of the classes.
-        digests: Content hash of every image, by its name.
-        seed: Another seed draws other images.
-
-    Raises:
-        DataError: If a class has too few images.
-    """
+    """Train, validation and test, the missing ones drawn from what there is."""
     missing = [name for name in ("validation", "test") if name not in parts]
     pool = parts["all"] if "all" in parts else parts.get("train")
     if pool is None or len(pool) == 0:
         raise DataError("there are no images to train on")
-    counts = np.bincount(pool.targets, minlength=len(labels))
-    _check_enough(counts.tolist(), labels, missing)
-    drawn: dict[str, list[int]] = {name: [] for name in missing}
-    kept: list[int] = []
-    for target in range(len(labels)):
-        members = np.flatnonzero(pool.targets == target).tolist()
-        ranked = sorted(members, key=lambda index: _rank(digests[pool.images[index].name], seed))
-        begin = 0
-        for name in missing:
-            size = max(1, round(SHARE * len(members)))
-            end = _after_equals(ranked, begin + size, [digests[pool.images[index].name] for index in ranked])
-            drawn[name] += ranked[begin:end]
-            begin = end
-        if begin >= len(ranked):
-            raise DataError(f"class {labels[target]!r} has too few different images to be split")
-        kept += ranked[begin:]
+    contents = [digests[image.name] for image in pool.images]
+    drawn = draw_parts(pool.targets, contents, labels, missing, seed=seed)
     result = {name: subset for name, subset in parts.items() if name != "all"}
-    result["train"] = pool.take(sorted(kept))
-    for name in missing:
-        result[name] = pool.take(sorted(drawn[name]))
+    result |= {name: pool.take(positions) for name, positions in drawn.items()}
     for name in ("validation", "test"):
         if len(result[name]) == 0:
             raise DataError(f"the {name} folder holds no images of the classes {', '.join(labels[:5])}")
     return result
-
-
-def _check_enough(counts: Sequence[int], labels: Sequence[str], missing: Sequence[str]) -> None:
-    """Raise if a class has fewer images than parts that need one."""
-    needed = 1 + len(missing)
-    small = [(label, count) for label, count in zip(labels, counts, strict=True) if count < needed]
-    if not small:
-        return
-    purposes = " and ".join([", ".join(["training", *missing[:-1]]), *missing[-1:]])
-    label, count = small[0]
-    others = f" (and {len(small) - 1:,} more of the {len(labels):,} classes fewer than {needed})" if small[1:] else ""
-    raise DataError(
-        f"class {label!r} has {plural(count, 'image')}{others}; {purposes} need at least {needed}: "
-        f"one of each class for each. Add images, or leave a class out with {told(exclude=(label,))}"
-    )
-
-
-def _rank(digest: bytes, seed: int) -> bytes:
-    return hashlib.sha256(seed.to_bytes(8, "little", signed=True) + digest).digest()
-
-
-def _after_equals(ranked: Sequence[int], end: int, digests: Sequence[bytes]) -> int:
-    """The first place at or after ``end`` where a new content begins, so that no image is on both sides of a cut."""
-    while 0 < end < len(ranked) and digests[end] == digests[end - 1]:
-        end += 1
-    return end
-
-
-def spread(total: int, count: int) -> npt.NDArray[np.int64]:
-    """At most so many positions, spread evenly over all.
-
-    >>> spread(10, 4).tolist()
-    [0, 3, 6, 9]
-    """
-    return np.unique(np.linspace(0, total - 1, count).round().astype(np.int64))

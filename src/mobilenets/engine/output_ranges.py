@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mobilenets.data.dataset import spread
+from mobilenets.data.splitting import spread
 from mobilenets.engine.session import Session
 from mobilenets.errors import ModelError
 from mobilenets.model.model import Model

@@ -18,10 +18,10 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import spread
 from mobilenets.data.image import ImageSource
 from mobilenets.data.loading import prepare_image
 from mobilenets.data.sources import images_of, photographs
+from mobilenets.data.splitting import spread
 from mobilenets.errors import DataError, FormatError, MissingDependencyError
 from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError

@@ -9,8 +9,10 @@ import numpy as np
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
+from mobilenets.model.float_layers import batch_norm, float_layer
+from mobilenets.model.map_sums import Map, float_weighted_sum
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.numpy_runtime import Map, batch_norm, float_layer, float_weighted_sum, input_map
+from mobilenets.model.numpy_runtime import input_map
 from mobilenets.model.preprocessing import Pixels, check_pixels
 
 BATCH = 64

@@ -15,8 +15,9 @@ import numpy as np
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.compression.pipeline import quantize_quickly
-from mobilenets.data.dataset import Dataset, spread
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.splitting import spread
 from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model

@@ -38,8 +38,8 @@ from mobilenets.compression.rounding import largest_level
 from mobilenets.compression.weights import integer_bias, settled_scales
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import affine, along, factor_and_shift, folded_network
+from mobilenets.model.integer_layers import pair_table
 from mobilenets.model.model import Model
-from mobilenets.model.numpy_runtime import pair_table
 from mobilenets.model.quantization import (
     LARGEST_SCALE,
     Multipliers,
