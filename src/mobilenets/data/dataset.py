@@ -289,7 +289,7 @@ def load_dataset(
     digests, unreadable = digests_of(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))
     readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
-    parts = _split(readable, collection.labels, digests, seed)
+    parts = split_by_content(readable, collection.labels, digests, seed=seed)
     made = tuple(name for name in ("train", "validation", "test") if name not in collection.parts)
     return Dataset(
         labels=collection.labels,
@@ -407,10 +407,20 @@ def fingerprint_of(parts: Mapping[str, Subset], labels: Sequence[str], digests: 
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:32]
 
 
-def _split(
-    parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes], seed: int
+def split_by_content(
+    parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes], *, seed: int
 ) -> dict[str, Subset]:
-    """Train, validation and test, the missing ones drawn from what there is."""
+    """Train, validation and test, the missing ones drawn from what there is.
+
+    Args:
+        parts: Some of ``train``, ``validation`` and ``test``, or only ``all``.
+        labels: Names of the classes.
+        digests: Content hash of every image, by its name.
+        seed: Another seed draws other images.
+
+    Raises:
+        DataError: If a class has too few images.
+    """
     missing = [name for name in ("validation", "test") if name not in parts]
     pool = parts["all"] if "all" in parts else parts.get("train")
     if pool is None or len(pool) == 0:
