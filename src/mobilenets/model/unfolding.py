@@ -16,8 +16,10 @@ from mobilenets.architecture.layers import BatchNorm, Convolution, DepthwiseConv
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ModelError
 from mobilenets.model.activations import activate
+from mobilenets.model.float_layers import float_layer
+from mobilenets.model.map_sums import Map, float_weighted_sum
 from mobilenets.model.model import Model
-from mobilenets.model.numpy_runtime import Map, float_layer, float_weighted_sum, input_map
+from mobilenets.model.numpy_runtime import input_map
 from mobilenets.model.preprocessing import Pixels, check_pixels
 
 UNFOLDED = BatchNorm(epsilon=1e-3)

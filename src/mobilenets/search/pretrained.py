@@ -9,8 +9,9 @@ from pathlib import Path
 from mobilenets.architecture.rescale import takes, with_resolution
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import Dataset, spread
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
+from mobilenets.data.splitting import spread
 from mobilenets.errors import FormatError, MissingDependencyError, MobileNetsError
 from mobilenets.formats.available import available_weights
 from mobilenets.formats.known_weights import KnownWeights
