@@ -47,6 +47,8 @@ JOINED_SHARE = 1 / 3
 """Share of the epochs, at the end, in which the validation images are trained on too."""
 FEWEST_PATIENT = 4
 """Epochs without a better one before a run may be thought to have settled."""
+FEWEST_TELLING = 50
+"""Validation images that can tell whether a run has settled."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
 TAUGHT = 0.5
@@ -166,12 +168,12 @@ def with_threshold(model: Model, validation: Prepared, run: TrainingRun) -> Mode
 
 
 def _is_more_accurate(first: Totals, trained: Totals) -> bool:
-    """Whether the first Model is more accurate than the trained one beyond a standard error.
+    """Whether the first Model is more accurate than the trained one beyond two standard errors.
 
     Their losses are not compared: labels are smoothed, which makes the loss of a better network larger.
     """
     difference = first.minus(trained)
-    return difference.top1 > DOUBT * difference.top1_error
+    return difference.top1 > 2 * DOUBT * difference.top1_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +239,9 @@ def _run(
         joined=joined if joining and joined > 0 else None,
         size=None if trained == side else (trained, trained),
         frozen_statistics=not recipe.transfer_statistics,
-        patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs)),
+        patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs))
+        if len(dataset.validation) >= FEWEST_TELLING
+        else None,
     )
 
 

@@ -151,10 +151,15 @@ class Sums:
     images: int = 0
 
 
+WENT_WRONG = 3.0
+"""Standard errors below the best epoch beyond which the last one is a sign that training went wrong. The best of dozens
+of epochs is some two standard errors above the others by chance alone."""
+
+
 def is_as_accurate(epoch: Epoch, best: Epoch, images: int) -> bool:
-    """Whether an epoch is at most a standard error below another in accuracy, both validated on so many images."""
+    """Whether an epoch is not far below the best in accuracy, both validated on so many images."""
     difference = epoch.score(images).minus(best.score(images))
-    return -difference.top1 <= DOUBT * difference.top1_error
+    return -difference.top1 <= WENT_WRONG * DOUBT * difference.top1_error
 
 
 def joined_after(run: TrainingRun, history: Sequence[Epoch], images: int) -> int | None:
