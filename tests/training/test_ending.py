@@ -11,6 +11,7 @@ from tests.conftest import draw
 from tests.support.interruption import Interruption
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.progress import SILENT
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.training import loop
 from mobilenets.training.batches import Batches
@@ -46,8 +47,8 @@ def trained(run: TrainingRun, checkpoint: Path | None = None, *, resume: bool = 
     initialize(module, RECIPE, 0)
     batches = Batches(images, 2, PREPROCESSING, RECIPE, seed=0, device=run.device, reserved=4)
     file = None if checkpoint is None else CheckpointFile(checkpoint, {}, resume)
-    progress = {"progress": Interruption(epoch=stop)} if stop else {}
-    return train(module, batches, cross_entropy(0.1), RECIPE, run, Constant(), checkpoint=file, **progress)
+    progress = Interruption(epoch=stop) if stop else SILENT
+    return train(module, batches, cross_entropy(0.1), RECIPE, run, Constant(), checkpoint=file, progress=progress)
 
 
 def test_a_run_that_gets_no_better_cools_down_and_ends() -> None:

@@ -116,6 +116,7 @@ def _unit_problem(unit: str) -> str:
         ("a latency", "max_latency_ms=5", _SECONDS),
         ("a size", "max_file_bytes=500000 and max_memory_bytes=500000", _BYTES),
         ("an accuracy", "min_accuracy=0.9", ("%",)),
+        ("a time", "time=1200", ("min", "h")),
     ):
         if unit.lower() in units:
             return f"has the unit of {kind}, and goes with {option}"
