@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.conftest import ROOT
 from tests.support.random_models import random_model
-from tests.support.stub_task import StrongestChannel
+from tests.support.runs import make_run
+from tests.support.stub_task import ChannelMetrics, StrongestChannel
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.dataset import Subset
@@ -17,14 +20,17 @@ from mobilenets.data.image import ArrayImage
 from mobilenets.data.loading import prepare
 from mobilenets.engine.evaluate import evaluate, evaluate_prepared
 from mobilenets.engine.predictor import Predictor
-from mobilenets.errors import DataError, EngineError
+from mobilenets.errors import DataError, EngineError, MobileNetsError, ModelError, TrainingError
 from mobilenets.formats.exporting import export
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
+from mobilenets.reports.run_report import read_figures
 from mobilenets.tasks.catalog import TASKS
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.features import Features
+from mobilenets.tasks.metrics import Share
 from mobilenets.tasks.task import Task
+from mobilenets.training.head import check_classifier
 
 EXAMPLES: dict[str, Task] = {
     "classification": Classification(("a", "b", "c", "d")),
@@ -75,6 +81,7 @@ def test_evaluation_is_what_the_task_measures(model: Model, images: tuple[ArrayI
     found = evaluate(model, subset)
     assert found.to_json() == expected
     assert found.primary.name in expected
+    assert model.task.read_metrics(json.loads(json.dumps(expected))).to_json() == expected
     prepared = prepare(subset, model.preprocessing, model.network.height, model.network.width)
     assert evaluate_prepared(model, prepared).to_json() == expected
 
@@ -93,3 +100,59 @@ def test_class_folders_evaluate_classifiers(model: Model, tmp_path: Path) -> Non
 def test_an_export_is_compared_as_the_task_compares(model: Model, tmp_path: Path) -> None:
     exported = export(model, tmp_path / "model.onnx")
     assert exported.agreement is None or exported.agreement.same.value == 1
+
+
+def test_a_model_has_labels_where_its_task_names_what_it_gives(model: Model) -> None:
+    if model.task.labels is None:
+        with pytest.raises(ModelError, match=f"only a classifier has labels; this Model's task is {model.task.kind}"):
+            assert model.labels
+    else:
+        assert model.labels == model.task.labels
+
+
+def test_only_classifiers_are_trained(model: Model, tmp_path: Path) -> None:
+    if isinstance(model.task, Classification):
+        check_classifier(model)
+        return
+    with pytest.raises(TrainingError, match=f"this Model's task is {model.task.kind}; only classifiers can be trained"):
+        check_classifier(model)
+
+
+def test_a_report_is_written_of_classifiers(model: Model, tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("a", "b", "c", "d"))
+    save(model, run / "model.safetensors")
+    metrics = json.loads((run / "metrics.json").read_text())
+    if isinstance(model.task, Classification):
+        read_figures(run)
+        return
+    if isinstance(model.task, StrongestChannel):
+        metrics["test"] = ChannelMetrics(Share(1, 2), ()).to_json()
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(MobileNetsError, match=r"a report is written of classifiers|features are neither"):
+        read_figures(run)
+
+
+KNOW_CLASSIFICATION = {
+    "cli/export.py": "says whether a temperature was exported",
+    "cli/predict.py": "options for unknown images, and folders by label",
+    "compression/evaluation.py": "fits a temperature anew",
+    "engine/calibrate.py": "fits a temperature",
+    "engine/evaluate.py": "matches the classes of folders",
+    "engine/predictor.py": "Classifier, and unknown images",
+    "formats/c/write.py": "the example program classifies",
+    "formats/coreml.py": "Core ML has a kind of model for classifiers",
+    "formats/importing.py": "names of ImageNet's classes",
+    "model/features.py": "which layer is the classifier",
+    "model/file.py": "the first versions of the file held classifiers only",
+    "reports/run_report.py": "how confident a classifier is",
+    "training/head.py": "training has objectives for classifiers only",
+}
+"""Modules outside tasks/ that ask whether a task is classification, and why. The list only ever gets shorter."""
+
+
+def test_nothing_else_knows_classification() -> None:
+    asks = re.compile(r"isinstance\([\w.]*task, Classification\)")
+    package = ROOT / "src" / "mobilenets"
+    paths = (path for path in package.rglob("*.py") if asks.search(path.read_text(encoding="utf-8")))
+    found = {path.relative_to(package).as_posix() for path in paths}
+    assert {path for path in found if not path.startswith("tasks/")} == set(KNOW_CLASSIFICATION)

@@ -50,7 +50,8 @@ class ChannelMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return {"images": self.images, "strongest_channel": self.right.value, "skipped": list(self.skipped)}
+        share = {"strongest_channel": self.right.value, "right": self.right.to_json()}
+        return {"images": self.images, **share, "skipped": list(self.skipped)}
 
 
 @record(frozen=True)
@@ -60,6 +61,7 @@ class StrongestChannel:
     kind: str = "strongest-channel"
     description: str = "finder of the strongest channel"
     compared_by: str = "strongest channel"
+    labels: None = None
 
     def check(self, network: Network) -> None:
         """Any network will do."""
@@ -74,6 +76,10 @@ class StrongestChannel:
         if not len(targets):
             raise DataError("there are no images to evaluate on")
         return ChannelMetrics(Share.of(_strongest(outputs[0]) == targets), tuple(skipped))
+
+    def read_metrics(self, data: Mapping[str, Any]) -> ChannelMetrics:
+        """What :meth:`ChannelMetrics.to_json` wrote."""
+        return ChannelMetrics(Share.from_json(data["right"]), tuple(data["skipped"]))
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the channel of the largest value of each output."""

@@ -14,7 +14,7 @@ from mobilenets.cli.console import json_option, print_json, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.options import POSITIVE
 from mobilenets.data.reading import Reading
-from mobilenets.tasks.classification import Classification, class_count
+from mobilenets.tasks.classification import class_count
 
 if TYPE_CHECKING:
     from mobilenets.architecture.cost import Cost
@@ -201,9 +201,7 @@ def _sums(cost: Cost) -> dict[str, int]:
 def _describe(model: Model) -> dict[str, Any]:
     return {
         "precision": model.precision,
-        **(
-            {"labels": list(model.task.labels)} if isinstance(model.task, Classification) else {"task": model.task.kind}
-        ),
+        **({"task": model.task.kind} if model.task.labels is None else {"labels": list(model.task.labels)}),
         "preprocessing": model.preprocessing.encode(),
         "provenance": dict(model.provenance),
         "parameter_bytes": model.parameter_bytes,
@@ -266,10 +264,10 @@ def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
         facts["precision"] = model.precision
         facts["weights"] = _megabytes(model.parameter_bytes)
         facts["peak activations"] = _megabytes(total.peak_activation_bytes)
-        if isinstance(model.task, Classification):
-            facts["labels"] = _some(model.task.labels)
-        else:
+        if model.task.labels is None:
             facts["task"] = model.task.description
+        else:
+            facts["labels"] = _some(model.task.labels)
         facts["preprocessing"] = ", ".join(f"{key} {value}" for key, value in model.preprocessing.encode().items())
         facts |= {f"provenance: {key}": _in_words(value) for key, value in model.provenance.items()}
     from mobilenets.cli.layout import WIDEST_TEXT, print_facts

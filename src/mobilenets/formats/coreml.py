@@ -69,7 +69,7 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
         raise FormatError(f"Core ML packages end in .mlpackage, not {path.suffix or 'in nothing'!r}: {path}")
     if model.quantization is not None:
         raise FormatError("Core ML knows no int8 activations; export the float32 Model that this one came from")
-    labels = model.task.labels if isinstance(model.task, Classification) else None
+    labels = model.task.labels
     if labels is not None and (len(network.outputs) != 1 or network.shapes[network.outputs[0]][1:] != (1, 1)):
         raise FormatError(f"Core ML export takes classifiers with one output; {network.name} has {network.outputs}")
     try:

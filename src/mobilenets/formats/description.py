@@ -22,7 +22,6 @@ from mobilenets.model.model import Model, Tensor, parameter_types
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
 from mobilenets.tasks.catalog import decode_task
-from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Task
 
 FIELDS = ("preprocessing", "network", "quantization", "provenance")
@@ -31,7 +30,7 @@ FIELDS = ("preprocessing", "network", "quantization", "provenance")
 
 def describe(model: Model) -> dict[str, str]:
     """Task, preprocessing, network, activation scales and provenance, each as a JSON text; and labels, if any."""
-    labels = {"labels": list(model.task.labels)} if isinstance(model.task, Classification) else {}
+    labels = {} if model.task.labels is None else {"labels": list(model.task.labels)}
     fields = {
         "task": model.task.encode(),
         **labels,

@@ -16,7 +16,6 @@ from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +54,7 @@ def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:
     except ImportError:
         raise MissingDependencyError("openvino", "openvino") from None
     graph = openvino.Core().read_model(onnx_graph(model, integer_units=True).SerializeToString())
-    if isinstance(model.task, Classification):
+    if model.task.labels is not None:
         graph.set_rt_info(list(model.task.labels), ["model_info", "labels"])
     openvino.save_model(graph, path, compress_to_fp16=half)
 

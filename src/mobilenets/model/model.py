@@ -23,7 +23,6 @@ from mobilenets.base.text import GAP, size
 from mobilenets.errors import ModelError
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import LARGEST_SCALE, Quantization
-from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Task
 
 Tensor = npt.NDArray[Any]
@@ -104,7 +103,7 @@ class Model:
         Raises:
             ModelError: If the task is another one.
         """
-        if not isinstance(self.task, Classification):
+        if self.task.labels is None:
             raise ModelError(f"only a classifier has labels; this Model's task is {self.task.kind}")
         return self.task.labels
 

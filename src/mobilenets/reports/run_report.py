@@ -38,6 +38,7 @@ from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.record import SearchRecord
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
 from mobilenets.tasks.metrics import Share
+from mobilenets.tasks.task import Task
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, REPORT_FILE, add_metrics, read_metrics
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
             model=models[0],
             float32=by_precision.get("float32"),
             int8=by_precision.get("int8"),
-            evaluation=ClassificationMetrics.from_json(test),
+            evaluation=_of_classifier(models[0].task, test),
             phases=_phases(metrics),
             search=SearchRecord.from_json(metrics["search"]) if "search" in metrics else None,
             metrics=metrics,
@@ -196,6 +197,14 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, PlanningError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
+
+
+def _of_classifier(task: Task, test: Mapping[str, Any]) -> ClassificationMetrics:
+    """The figures on the test images of a classifier, which all pages of the report are about."""
+    evaluation = task.read_metrics(test)
+    if not isinstance(evaluation, ClassificationMetrics):
+        raise DataError(f"a report is written of classifiers; for the task {task.kind}, reports/pages has no pages yet")
+    return evaluation
 
 
 def _phases(metrics: Mapping[str, Any]) -> tuple[PhaseCurve, ...]:

@@ -33,7 +33,6 @@ from mobilenets.serving.tensors import (
 )
 from mobilenets.serving.uploads import check_count, read_top
 from mobilenets.serving.workers import Ask, Done
-from mobilenets.tasks.classification import Classification
 
 IMAGE, PIXELS, PREDICTION = "image", "pixels", "prediction"
 
@@ -181,7 +180,7 @@ def _wanted(model: ServedModel, data: Mapping[str, Any], *, binary_default: bool
         count = parameters.get("classification", 0)
         if count:
             count = read_top(count)
-            if entry["name"] != known[0] or not isinstance(model.predictor.model.task, Classification):
+            if entry["name"] != known[0] or model.predictor.model.task.labels is None:
                 raise Refusal(Reason.BAD_REQUEST, f"{entry['name']} has no classes")
         found.append((entry["name"], count, parameters.get("binary_data", binary_default) is True))
     return found
@@ -202,11 +201,10 @@ def _values(model: ServedModel, name: str, count: int, done: list[Done]) -> npt.
 
 def _classes(model: ServedModel, values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
     """The largest values of each image as ``value:index:label``, as Triton's classification extension has it."""
-    task = model.predictor.model.task
-    assert isinstance(task, Classification)
+    labels = model.predictor.model.labels
     order = np.argsort(-values, axis=1, kind="stable")[:, :count]
     return _objects(
-        [[f"{row[i]:f}:{i}:{task.labels[i]}".encode() for i in own] for row, own in zip(values, order, strict=True)]
+        [[f"{row[i]:f}:{i}:{labels[i]}".encode() for i in own] for row, own in zip(values, order, strict=True)]
     )
 
 

@@ -13,7 +13,6 @@ from mobilenets.serving.requests import HTML, Answer, Incoming, json_answer
 from mobilenets.serving.service import Service
 from mobilenets.serving.uploads import Question, read_question
 from mobilenets.serving.workers import Ask
-from mobilenets.tasks.classification import Classification
 
 STATIC_PAGE = b"sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content security policy of a report: nothing runs, and nothing is fetched."""
@@ -80,7 +79,7 @@ def described_model(model: ServedModel) -> dict[str, Any]:
         "network": network.name,
         "precision": "int8" if own.quantization is not None else "float32",
         "input": {"height": network.height, "width": network.width},
-        "labels": list(task.labels) if isinstance(task, Classification) else None,
+        "labels": None if task.labels is None else list(task.labels),
         "report": f"/v1/models/{model.name}/versions/{model.version}/report" if model.report is not None else None,
     }
 

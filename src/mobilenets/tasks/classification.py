@@ -438,6 +438,19 @@ class Classification:
             unknown = int(strange.sum()), int((strange & (best != targets)).sum())
         return ClassificationMetrics(self.labels, confusion, int(among_five.sum()), tuple(skipped), bins, unknown)
 
+    def read_metrics(self, data: Mapping[str, Any]) -> ClassificationMetrics:
+        """Read what :meth:`ClassificationMetrics.to_json` wrote.
+
+        Args:
+            data: JSON values.
+
+        Raises:
+            KeyError: If a value is missing.
+            TypeError: If a value has the wrong type.
+            ValueError: If the values contradict each other.
+        """
+        return ClassificationMetrics.from_json(data)
+
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the likeliest classes and the logits; the difference is the largest of all outputs.
 

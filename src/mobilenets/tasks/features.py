@@ -76,6 +76,11 @@ class Features:
         """``direction``."""
         return "direction"
 
+    @property
+    def labels(self) -> None:
+        """None: features have no names."""
+        return None
+
     def check(self, network: Network) -> None:
         """Raise if the first output is not that layer's.
 
@@ -100,6 +105,14 @@ class Features:
             EngineError: Always.
         """
         raise EngineError("features are neither right nor wrong; evaluate the Model that they were taken from")
+
+    def read_metrics(self, data: Mapping[str, Any]) -> Metrics:
+        """Refuse: features have no metrics.
+
+        Raises:
+            EngineError: Always.
+        """
+        raise EngineError("features are neither right nor wrong, so they have no metrics")
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the directions of the features: the same where their cosine is at least 0.999."""

@@ -6,7 +6,7 @@ Outputs are passed as a sequence of arrays, (N, C) or (N, C, H, W) each, in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -122,6 +122,10 @@ class Task(Protocol):
     def compared_by(self) -> str:
         """What is the same where two Models agree on an image, such as ``top-1``; see :meth:`compare`."""
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Name of each channel of the first output, such as the classes of a classifier; None where they have none."""
+
     def check(self, network: Network) -> None:
         """Raise if a network cannot do this task.
 
@@ -151,6 +155,18 @@ class Task(Protocol):
 
         Raises:
             DataError: If there are no images.
+        """
+
+    def read_metrics(self, data: Mapping[str, Any]) -> Metrics:
+        """Read what :meth:`Metrics.to_json` of this task wrote.
+
+        Args:
+            data: JSON values.
+
+        Raises:
+            KeyError: If a value is missing.
+            TypeError: If a value has the wrong type.
+            ValueError: If the values contradict each other.
         """
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:

@@ -163,8 +163,7 @@ def with_threshold(model: Model, validation: Prepared, run: TrainingRun) -> Mode
     """
     module = placed(module_of(model), run.device).eval()
     logits = module_logits(module, validation.pixels, model.preprocessing, run)
-    assert isinstance(model.task, Classification)
-    return replace(model, task=replace(model.task, unknown=unknown_threshold(logits)))
+    return replace(model, task=replace(head.classification_of(model), unknown=unknown_threshold(logits)))
 
 
 def _is_more_accurate(first: Totals, trained: Totals) -> bool:

@@ -22,6 +22,7 @@ from mobilenets.tasks.classification import Classification
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, with_threshold
+from mobilenets.training.head import classification_of
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
@@ -185,9 +186,7 @@ def _tested(made: FineTuned, dataset: Dataset, start: Start, begun: float, progr
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
     module = placed(module_of(made.model), made.run.device).eval()
     logits = module_logits(module, prepared.pixels, preprocessing, made.run)
-    task = made.model.task
-    assert isinstance(task, Classification)  # the only task that is trained
-    evaluation = task.metrics([logits], prepared.targets, skipped=prepared.skipped)
+    evaluation = classification_of(made.model).metrics([logits], prepared.targets, skipped=prepared.skipped)
     provenance = provenance_of(
         dataset, made.recipe, made.run, made.best_epoch, made.validation_top1, evaluation, weights=start.name or None
     )

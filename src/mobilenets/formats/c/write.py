@@ -181,7 +181,7 @@ class _Writer:
             f"output_{number} takes {network.shapes[output].size} floats"
             for number, output in enumerate(network.outputs)
         )
-        labels = self.model.task.labels if isinstance(self.model.task, Classification) else None
+        labels = self.model.task.labels
         figures = {
             "HEIGHT": network.height,
             "WIDTH": network.width,

@@ -19,7 +19,6 @@ import numpy as np
 from mobilenets.errors import MissingDependencyError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import RGB_CHANNELS
-from mobilenets.tasks.classification import Classification
 
 NAME = "TFLITE_METADATA"
 LABELS_FILE = "labels.txt"
@@ -49,7 +48,7 @@ def metadata(model: Model, outputs: Sequence[str]) -> bytes:
     except ImportError:
         raise MissingDependencyError("flatbuffers", "formats") from None
     writer = _Writer(flatbuffers.Builder(4096))
-    classifies = isinstance(model.task, Classification)
+    classifies = model.task.labels is not None
     tensors = [writer.output(name, labeled=classifies and number == 0) for number, name in enumerate(outputs)]
     subgraph = writer.table({2: writer.tables([writer.image(model)]), 3: writer.tables(tensors)})
     description = model.task.description.capitalize()
@@ -82,7 +81,7 @@ def labels_archive(model: Model) -> bytes:
 
     Only a classifier has labels; nothing is appended to a Model of another task.
     """
-    if not isinstance(model.task, Classification):
+    if model.task.labels is None:
         return b""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:

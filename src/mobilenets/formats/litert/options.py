@@ -15,7 +15,6 @@ from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import real_outputs
-from mobilenets.tasks.classification import Classification
 
 RANGE_IMAGES = 64
 """Images that the ranges of outputs are taken from, where the Model keeps none."""
@@ -91,6 +90,6 @@ def litert_notes(model: Model, options: LiteRTOptions) -> tuple[str, ...]:
     low, high = held.span
     kind, shift = ("uint8", 0) if any(n.endswith(".weight_zero_point") for n in model.parameters) else ("int8", 128)
     gives = f"output: {kind}, {held.scale:.4g} · (q − {held.zero_point - shift}) from {low:.3g} to {high:.3g}"
-    if isinstance(model.task, Classification):
+    if model.task.labels is not None:
         gives += "; closer classes may tie"
     return reads, gives.replace("− -", "+ ")
