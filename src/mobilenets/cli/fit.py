@@ -99,7 +99,8 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
-    help="Passes over the images; with a budget, three times as many for its supernet.  [default: by their number]",
+    help="Passes over the images; from scratch and with a budget, three times as many for its supernet.  [default: by "
+    "their number]",
 )
 @click.option(
     "--time",
@@ -180,8 +181,9 @@ def command(
     where it could be meant in several ways, --parts and the options after it say how.
 
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
-    width, the resolution and the precision are chosen by it: one supernet is trained for all of them, its subnets are
-    compared on the validation images, and the one that is chosen is fine-tuned.
+    network, its resolution and the precision are chosen by it: published networks are compared on the images, the
+    cheapest look first, and the one that is chosen is fine-tuned. With --weights none it is one of the subnets of a
+    supernet that is trained from scratch.
     """
     reading = reading or Reading()
     if dry_run:
@@ -346,10 +348,10 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
         say(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
     if evaluation.images < FEW and found is None and not cross_validated:
         say("--cross-validate 5 tests every image once, each by a Model that was not trained on it")
-    others = [] if found is None else [SUPERNET_FILE, *([] if found.device is None else [PROFILE_FILE])]
-    if result.float_model is not None:
-        others.insert(0, FLOAT_FILE)
-    written = ", ".join([str(output / MODEL_FILE), *others, METRICS_FILE])
+    beside = () if found is None else (FLOAT_FILE, SUPERNET_FILE, PROFILE_FILE)
+    written = ", ".join(
+        [str(output / MODEL_FILE), *(name for name in beside if (output / name).exists()), METRICS_FILE]
+    )
     say(f"{result.seconds:.0f} s; {written} are written")
 
 
