@@ -14,6 +14,7 @@ from tests.support.published import fill_cache
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
@@ -58,6 +59,21 @@ def settings(weights: Any, **others: Any) -> Settings:
 def fitted(images: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
     folder = tmp_path_factory.mktemp("fitted") / "run"
     return search(images, folder, Budget(max_macs=2_000_000), settings(weights)), folder
+
+
+class Notes(Progress):
+    """Keeps what is said, and what the folder holds just then."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notes: list[str] = []
+        self._file = folder / "model.safetensors"
+        self.first: Model | None = None
+
+    def note(self, message: str) -> None:
+        """Keep a line."""
+        self.notes.append(message)
+        if message.startswith("first usable Model"):
+            self.first = load(self._file)
 
 
 def tried(result: SearchResult) -> list[Started]:
@@ -127,13 +143,18 @@ def test_an_interrupted_search_goes_on_to_the_same_model(
 
 
 def test_int8_is_what_comes_of_int8(images: Path, weights: Path, tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
     result = search(
         images,
         tmp_path,
         Budget(max_macs=2_000_000),
         replace(settings(weights / "v1.safetensors"), resolution=32),
         precisions="int8",
+        progress=notes,
     )
+    assert notes.first is not None, "there is something to use before training begins"
+    assert (notes.first.precision, notes.first.labels) == ("int8", result.model.labels)
+    assert any("within the budget to be told apart" in line and "at most" in line for line in notes.notes)
     assert load(tmp_path / "model.safetensors").precision == "int8"
     assert load(tmp_path / "model.float32.safetensors").precision == "float32"
     assert result.search.choice.precision == "int8"

@@ -19,7 +19,7 @@ from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
-from mobilenets.errors import DataError, PlanningError, TrainingError
+from mobilenets.errors import CompressionError, DataError, PlanningError, TrainingError
 from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.subnet import extract_subnet
@@ -188,6 +188,14 @@ def test_a_choice_is_finished_by_functions_of_values() -> None:
     alone = finish([one], budget, fine_tune, refuse)
     assert (alone.choice, alone.model, alone.fine_tuned.model) == (one, lost.model, model)
     assert "top-1 falls by 85.00 points" in str(alone.refusal)
+
+    def fail(model: Model) -> CompressionResult:
+        raise CompressionError("its activations are NaN")
+
+    broken = finish([one], budget, fine_tune, fail)
+    assert broken.model is model, "what was trained is never lost"
+    assert "there is no int8 Model: its activations are NaN. The float32 Model is kept" in str(broken.refusal)
+    assert finish([one, other], budget, fine_tune, fail).choice == other
     slow = replace(other, latency_ms=3.0)  # nothing in float32 that meets the budget
     assert finish([one, slow], budget, fine_tune, refuse).refusal == alone.refusal
 

@@ -9,7 +9,7 @@ from functools import partial
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport
 from mobilenets.compression.result import CompressionResult
-from mobilenets.errors import GateError, PlanningError
+from mobilenets.errors import CompressionError, GateError, PlanningError
 from mobilenets.model.model import Model
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
@@ -60,7 +60,7 @@ def finish(
     """Choose a candidate, fine-tune it, and quantize it if it is int8.
 
     Where quantization loses too much, another is chosen among those in float32. Where none of them meets the budget,
-    the int8 Model is what there is.
+    the int8 Model is what there is, or the float32 one that could not be quantized.
 
     Args:
         candidates: To choose from.
@@ -79,11 +79,18 @@ def finish(
     reason = explain(candidates, budget, choice, judged)
     if choice.precision == "float32":
         return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
-    result, compressing = timed("compress", partial(compress, tuned.model))
-    if result.refusal is not None and (others := _in_float32(candidates, budget)):
-        progress.note(f"the int8 Model is not good enough: {result.refusal}; choosing again, in float32")
+    try:
+        result, compressing = timed("compress", partial(compress, tuned.model))
+        problem = result.refusal
+    except CompressionError as error:
+        result, problem = None, str(error)
+    if problem is not None and (others := _in_float32(candidates, budget)):
+        progress.note(f"the int8 Model is not good enough: {problem}; choosing again, in float32")
         again = finish(others, budget, fine_tune, compress, judged=judged, progress=progress)
         return replace(again, phases=(tuning, *again.phases))
+    if result is None:
+        refusal = f"there is no int8 Model: {problem}. The float32 Model is kept, though it does not meet the budget"
+        return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,), refusal)
     top1 = None if result.report.top1_after is None else result.report.top1_after.value
     phases = (tuning, compressing)
     return Finished(choice, reason, tuned, result.model, top1, result.report, phases, _refused(result))

@@ -6,14 +6,16 @@ Its steps are those of :mod:`mobilenets.search.from_weights`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
-from mobilenets.base.text import duration, plural
+from mobilenets.base.text import duration, percent, plural
+from mobilenets.compression.pipeline import quantize_quickly
 from mobilenets.errors import PlanningError, TrainingError
+from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.contenders import Contender, Pretrained, Started, sensible_sides
@@ -38,16 +40,19 @@ from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.tasks.classification import ClassificationMetrics
 from mobilenets.training.fine_tuning import FineTuned, fine_tune
-from mobilenets.training.quantize import quantize_fitted
+from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted
 from mobilenets.training.recipe import for_fine_tuning, suited_to, transfer_epochs
 from mobilenets.training.result import provenance_of
-from mobilenets.training.run_folder import CHECKPOINT_FILE, PROFILE_FILE, write_run
+from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, PROFILE_FILE, write_run
+from mobilenets.training.selection import Totals
 from mobilenets.training.settings import Settings, image_side, set_up
 from mobilenets.training.step_timing import seconds_per_image
 from mobilenets.training.supernet import TrainedModel
 
 JUDGED = "by what heads on frozen features and short fine-tunings got"
 """What the choice follows from."""
+FirstUsable = Callable[[Contender, Model, Totals], None]
+"""Called with the classifier that a fine-tuning begins with, and its score on the validation images."""
 PROBING_SECONDS = 6.0
 """About what a head on the features of a frozen network takes."""
 SHORT_SHARE = 0.2
@@ -94,13 +99,14 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
     judged, judging = timed("heads", partial(with_heads, found.contenders, images, over=heads_over, progress=progress))
     if not judged:
         raise PlanningError("none of the networks within the budget has a vector of features to put a classifier on")
-    shortly = partial(_fine_tune, request, stage="short", seconds=timetable.short(FINALISTS))
+    first = _first_usable(request, images)
+    shortly = partial(_fine_tune, request, stage="short", seconds=timetable.short(FINALISTS), first=first)
     tune_shortly = partial(
         with_tuning, judged, request.budget, images, len(dataset.validation), shortly, progress=progress
     )
     contenders, tuning = timed("short", tune_shortly)
     candidates = [candidate for one in contenders for candidate in one.candidates]
-    finished = _finished(request, timetable, images, contenders)
+    finished = _finished(request, timetable, images, contenders, first)
     (evaluation, latency), testing = timed("test", partial(tested, request, finished))
     largest = (
         max(one.network.width_multiplier for one in found.contenders),
@@ -193,8 +199,38 @@ def _plan(request: SearchRequest, found: Priced) -> str:
     return f"{networks}, and one of them to be fine-tuned: about {duration(seconds)} at most"
 
 
+def _first_usable(request: SearchRequest, images: PreparedImages) -> FirstUsable:
+    """Writes the first classifier that any fine-tuning begins with, and says so."""
+    written: list[Model] = []
+
+    def first(contender: Contender, model: Model, score: Totals) -> None:
+        if written:
+            return
+        side = contender.network.height
+        fits = any(one.precision == "float32" and request.budget.meets(one) for one in contender.candidates)
+        if not fits:
+            model = quantize_quickly(model, images.calibration(side, model.preprocessing))
+        written.append(model)
+        place = ""
+        if request.folder is not None:
+            save(model, request.folder / MODEL_FILE)
+            place = f"; {request.folder / MODEL_FILE} is written, and what follows is better"
+        request.progress.note(
+            f"first usable Model after {duration(time.monotonic() - request.begun)}: {contender.candidates[0].label}, "
+            f"{percent(score.top1)} of the validation images{place}"
+        )
+
+    return first
+
+
 def _fine_tune(
-    request: SearchRequest, contender: Contender, model: Model, *, stage: str, seconds: float | None
+    request: SearchRequest,
+    contender: Contender,
+    model: Model,
+    *,
+    stage: str,
+    seconds: float | None,
+    first: FirstUsable,
 ) -> FineTuned:
     """Fine-tune a contender, shortly or in full."""
     settings, dataset = request.settings, request.dataset
@@ -213,12 +249,17 @@ def _fine_tune(
         seconds=seconds,
         checkpoint=files_of(request.folder, contender, stage),
         resume=request.resume,
+        first=partial(first, contender),
         progress=request.progress,
     )
 
 
 def _finished(
-    request: SearchRequest, timetable: Timetable, images: PreparedImages, contenders: Sequence[Contender]
+    request: SearchRequest,
+    timetable: Timetable,
+    images: PreparedImages,
+    contenders: Sequence[Contender],
+    first: FirstUsable,
 ) -> Finished:
     """Choose, fine-tune and, in int8, quantize."""
     dataset, progress = request.dataset, request.progress
@@ -232,11 +273,16 @@ def _finished(
         if key not in tuned:
             seconds = timetable.full(time.monotonic() - request.begun, int8=choice.precision == "int8")
             one = replace(by_network[key], candidates=(choice,))
-            tuned[key] = _fine_tune(request, one, usable_model(one, images), stage="full", seconds=seconds)
+            model = usable_model(one, images)
+            tuned[key] = _fine_tune(request, one, model, stage="full", seconds=seconds, first=first)
         return tuned[key]
 
     compress = partial(
-        quantize_fitted, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress
+        quantize_fitted,
+        dataset=dataset,
+        max_drop=allowed_drop(len(dataset.validation)),
+        techniques=FITTED_TECHNIQUES if timetable.seconds is None else (),  # training in integers has no bound
+        progress=progress,
     )
     likely = expected(candidates, len(dataset.validation), images.sampled_count)
     goal = request.budget.min_accuracy

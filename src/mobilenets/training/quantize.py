@@ -26,6 +26,8 @@ from mobilenets.model.model import Model
 
 FITTED_STEPS = ("more epochs of training", "a wider network")
 """What is left to try for a Model that was fitted here."""
+FITTED_TECHNIQUES = (Technique.TRAINING,)
+"""What is tried for a Model that was fitted here, where calibration alone loses too much."""
 FITTED_CALIBRATION_IMAGES = 128
 """Training images, evenly spread, that calibrate a Model that was fitted to them."""
 
@@ -117,6 +119,7 @@ def quantize_fitted(
     *,
     max_drop: float = DEFAULT_MAX_DROP,
     epochs: int | None = None,
+    techniques: Sequence[Technique] = FITTED_TECHNIQUES,
     progress: Progress = SILENT,
 ) -> CompressionResult:
     """Quantize a Model with the images that it was fitted to.
@@ -128,6 +131,7 @@ def quantize_fitted(
         dataset: What it was fitted to.
         max_drop: Percentage points of top-1 that may be lost.
         epochs: Epochs of quantization-aware training; None leaves them to its recipe.
+        techniques: What is tried where calibration alone loses too much.
         progress: Receives progress updates.
 
     Returns:
@@ -140,7 +144,7 @@ def quantize_fitted(
     result = quantize(
         model,
         data=dataset,
-        techniques=(Technique.TRAINING,),
+        techniques=techniques,
         calibration_images=FITTED_CALIBRATION_IMAGES,
         max_drop=max_drop,
         epochs=epochs,
