@@ -55,7 +55,7 @@ FirstUsable = Callable[[Contender, Model, Totals], None]
 """Called with the classifier that a fine-tuning begins with, and its score on the validation images."""
 PROBING_SECONDS = 6.0
 """About what a head on the features of a frozen network takes."""
-SHORT_SHARE = 0.2
+SHORT_SHARE = 0.15
 """Epochs of a short fine-tuning, as a share of those of a whole one."""
 
 
