@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.support.random_models import random_int8_model
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.benchmark.race import race
 from mobilenets.benchmark.runtimes import CONTESTANTS, OURS, QUANTIZERS
@@ -31,3 +32,15 @@ def test_both_models_of_a_peer_answer_well_enough_to_be_timed(name: str) -> None
     assert [each.own for each in (ours, export, own)] == [False, False, True]
     assert export.difference < 0.1
     assert 0 < own.difference < 0.5
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v3_small", "mobilenet_v3_large"])
+def test_litert_s_quantizer_takes_squeeze_and_excite(architecture: str) -> None:
+    pytest.importorskip("ai_edge_quantizer")
+    rng = np.random.default_rng(0)
+    model = random_int8_model(rng, CATALOG[architecture](width_multiplier=0.35, resolution=64, classes=10))
+    images = random_pixels(model.network, 4)
+    contestant = QUANTIZERS["litert"](model, 1, images)
+    logits = contestant.logits(contestant.run(contestant.prepare(images[:1])))
+    assert logits.shape == (1, 10)
+    assert np.isfinite(logits).all()

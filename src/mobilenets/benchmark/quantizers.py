@@ -131,7 +131,7 @@ def litert_model(model: Model, calibration: Pixels) -> bytes:
 
     Raises:
         MissingDependencyError: If ai-edge-quantizer is not installed.
-        EngineError: If it cannot quantize this network, as release 0.10 some of V3's.
+        EngineError: If it cannot quantize this network.
     """
     quantizer = optional_module("ai_edge_quantizer.quantizer", "ai-edge-quantizer")
     recipe = optional_module("ai_edge_quantizer.recipe", "ai-edge-quantizer")

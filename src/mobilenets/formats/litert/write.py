@@ -361,6 +361,15 @@ class _Writer:
         match layer.activation:
             case Activation.HARD_SWISH:
                 index = self.operator("HARD_SWISH", [source], result, "HardSwishOptions")
+            case Activation.HARD_SIGMOID if self.numbers is None:
+                # As Keras writes it: other tools, ai-edge-quantizer among them, do not take clips by constants.
+                three, sixth = (
+                    self.constant(f"{name}/constant{number}", "FLOAT32", np.array([value], np.float32))
+                    for number, value in enumerate((3, 1 / 6))
+                )
+                raised = Tensor(f"{name}/raised", "FLOAT32", made.shape)
+                index = self.operator("ADD", [source, three], raised, "AddOptions", FusedActivationFunction=3)
+                index = self.operator("MUL", [index, sixth], result, "MulOptions")
             case Activation.HARD_SIGMOID:
                 between = [Tensor(f"{name}/{step}", "FLOAT32", made.shape) for step in ("scaled", "moved", "above")]
                 sixth, half, zero, one = (
