@@ -127,6 +127,41 @@ def write_keras(path: Path, model: Sequence[Part], shape: Sequence[int | None], 
     return path
 
 
+def write_tfjs(folder: Path, model: Sequence[Part], shape: Sequence[int | None], stored: str = "float32") -> Path:
+    """Write a layers model of TensorFlow.js: ``model.json`` and two shards.
+
+    Args:
+        folder: Where to.
+        model: Its parts, which read each other in order.
+        shape: (height, width, channels) of the image.
+        stored: Type of the stored numbers; weights of ``uint8`` and ``uint16`` have a scale and a least value each.
+    """
+    folder.mkdir(exist_ok=True)
+    entries, content = [], b""
+    for path, value in _named(model).items():
+        entry: dict[str, Any] = {"name": "/".join(path.split("/")[1:]).removesuffix(":0"), "dtype": "float32"}
+        entry["shape"] = list(value.shape)
+        if stored.startswith("uint"):
+            low, high = float(value.min()), float(value.max())
+            scale = (high - low) / np.iinfo(stored).max or 1.0
+            entry["quantization"] = {"dtype": stored, "scale": scale, "min": low, "original_dtype": "float32"}
+            content += np.rint((value - low) / scale).astype(stored).tobytes()
+        else:
+            if stored == "float16":
+                entry["quantization"] = {"dtype": stored, "original_dtype": "float32"}
+            content += value.astype(stored).tobytes()
+        entries.append(entry)
+    names = ["group1-shard1of2.bin", "group1-shard2of2.bin"]
+    half = len(content) // 2 + 1  # within a tensor, as shards are cut
+    for name, part in zip(names, (content[:half], content[half:]), strict=True):
+        (folder / name).write_bytes(part)
+    topology = {"keras_version": "2.15.0", "backend": "tensorflow", "model_config": _functional(model, shape, 2)}
+    manifest = [{"paths": names, "weights": entries}]
+    said = {"format": "layers-model", "modelTopology": topology, "weightsManifest": manifest}
+    (folder / "model.json").write_text(json.dumps(said))
+    return folder / "model.json"
+
+
 _TRAINING = {
     "metrics/mean/vars/0": np.float32(1),
     "optimizer/vars/0": np.int64(3),

@@ -29,6 +29,7 @@ from mobilenets.formats.onnx.write import OnnxOptions, write_onnx
 from mobilenets.formats.openvino import OpenVINOOptions, run_openvino, write_openvino
 from mobilenets.formats.pytorch import from_pytorch, is_pytorch
 from mobilenets.formats.tf_slim import from_tf_slim, is_tf_slim
+from mobilenets.formats.tfjs.read import from_tfjs, is_tfjs
 from mobilenets.formats.timm import from_timm, is_timm
 
 _ROWS = (
@@ -61,6 +62,19 @@ _ROWS = (
             "MobileNet V1 and V2, with or without a head, and of V3",
             assumes="pixels to −1 … 1 where no layer scales them; of weights alone: SAME padding, ε 1e-3, V1's "
             "and V2's ReLU6, and what `assumed` names; the resolution from the name, else 224",
+            open_resolution=True,
+        ),
+    ),
+    Format(
+        "tfjs",
+        "TensorFlow.js",
+        (".json",),
+        Reader(
+            is_tfjs,
+            from_tfjs,
+            covers="layers models: `model.json` with its shards beside it, or the folder; float32, float16, weights "
+            "quantized to one or two bytes; Teachable Machine's labels",
+            assumes="as of Keras",
             open_resolution=True,
         ),
     ),
