@@ -114,12 +114,12 @@ class Fetcher:
         try:
             path = (target.url.path or "/") + (f"?{target.url.query}" if target.url.query else "")
             connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "mobilenets"})
-            response = connection.getresponse()
-            if response.status in (301, 302, 303, 307, 308):
-                return b"", response.headers.get("location", "")
-            if response.status != 200:
-                raise Refusal(Reason.URL_FAILED, f"{target.host} answered with HTTP status {response.status}")
-            return self._read(response, connection, target, deadline), None
+            with connection.getresponse() as response:
+                if response.status in (301, 302, 303, 307, 308):
+                    return b"", response.headers.get("location", "")
+                if response.status != 200:
+                    raise Refusal(Reason.URL_FAILED, f"{target.host} answered with HTTP status {response.status}")
+                return self._read(response, connection, target, deadline), None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Refusal(Reason.URL_FAILED, f"{target.host} gave no answer: {type(error).__name__}") from None
         finally:
@@ -195,9 +195,11 @@ def _connection(target: CheckedAddress, deadline: float) -> http.client.HTTPConn
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     connection = kind(target.host, target.port, timeout=seconds)
     try:
-        plain = socket.create_connection((target.address, target.port), seconds)
-        context = ssl.create_default_context()
-        connection.sock = context.wrap_socket(plain, server_hostname=target.host) if secure else plain
+        connection.sock = socket.create_connection((target.address, target.port), seconds)
+        if secure:
+            context = ssl.create_default_context()
+            connection.sock = context.wrap_socket(connection.sock, server_hostname=target.host)
     except OSError as error:
+        connection.close()
         raise Refusal(Reason.URL_FAILED, f"{target.host} cannot be reached: {type(error).__name__}") from None
     return connection

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mobilenets.serving.inference_protocol import (
@@ -37,7 +36,7 @@ async def _metrics(service: Service, request: Incoming) -> Answer:
     return Answer(service.metrics.text(), CONTENT_TYPE)
 
 
-def application(service: Service) -> Starlette:
+def application(service: Service) -> Router:
     """All endpoints of a server.
 
     Args:
@@ -45,7 +44,7 @@ def application(service: Service) -> Starlette:
     """
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Router) -> AsyncIterator[None]:
         async with service.running():
             yield
 
@@ -60,10 +59,7 @@ def application(service: Service) -> Starlette:
         endpoint("/docs", "docs", show_documentation, public=True),
         *_protocol_routes(service),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
-    app.router.redirect_slashes = False
-    app.router.default = _Nothing(service)
-    return app
+    return Router(routes, redirect_slashes=False, default=_Nothing(service), lifespan=lifespan)
 
 
 def _protocol_routes(service: Service) -> list[Route]:

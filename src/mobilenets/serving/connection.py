@@ -13,6 +13,9 @@ from mobilenets.serving.refusals import Reason, Refusal
 from mobilenets.serving.requests import CONNECTION, Answer, refusal_answer
 from mobilenets.serving.service import Service
 
+LINGER_SECONDS = 0.3
+"""How long an idle connection of a server that is stopping is left open."""
+
 
 class Connection(HttpToolsProtocol):
     """A connection of uvicorn's with bounds on what comes before a request is whole.
@@ -86,6 +89,17 @@ class Connection(HttpToolsProtocol):
             return False  # it waits for us, or its endpoint minds the time of its body
         begun = not self._in_headers or self._header_bytes > 0
         return now - self._waits_since > (limits.seconds if begun else limits.idle_seconds)
+
+    def shutdown(self) -> None:
+        """Finish what was begun. A request that is on its way has a moment to arrive."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(LINGER_SECONDS, self._close_idle)
+        else:
+            super().shutdown()
+
+    def _close_idle(self) -> None:
+        if self._header_bytes == 0 and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     def abandon(self) -> None:
         """Close it at once."""

@@ -20,11 +20,13 @@ from mobilenets.base.records import record
 from mobilenets.errors import ServingError
 from mobilenets.serving.access import Access, hosts_of
 from mobilenets.serving.application import application
-from mobilenets.serving.connection import close_overdue, connection_of
+from mobilenets.serving.connection import Connection, close_overdue, connection_of
 from mobilenets.serving.limits import Limits
 from mobilenets.serving.models import Models, find_sources
 from mobilenets.serving.service import REFRESH_SECONDS, Service
 
+ACCEPT_SECONDS = 0.2
+"""For which a server that is stopping goes on accepting what had connected before."""
 GRACE_SECONDS = 1
 """How much longer than a request may take the server waits for the last answers."""
 
@@ -57,11 +59,23 @@ class ServerOptions:
     refresh_seconds: float = REFRESH_SECONDS
 
 
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """Connections that wait to be accepted."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        yield connection
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, that goes on accepting for a moment after it has been told to stop."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[str], None]) -> None:
-        super().__init__(config)
+    def __init__(self, service: Service, ready: Callable[[str], None]) -> None:
+        self._kind = connection_of(service)
+        super().__init__(_configuration(service, self._kind))
         self._service = service
         self._ready = ready
         self._running: asyncio.AbstractEventLoop | None = None
@@ -76,9 +90,25 @@ class _Server(uvicorn.Server):
         self._ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what was accepted."""
-        self._watch.cancel()
+        """Finish what was accepted, and take what the system has accepted before the address is given up."""
+        assert sockets
+        listener = sockets[0]
+        listener.listen(0)
+        await asyncio.sleep(ACCEPT_SECONDS)
+        accepted = list(_accepted(listener))
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            await loop.connect_accepted_socket(self._protocol, connection)
         await super().shutdown(sockets)
+        self._watch.cancel()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self._kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -133,7 +163,7 @@ def serve(
     """
     with contextlib.closing(_listen(options.host, options.port)) as listener:
         service = _service(models, options, progress)
-        _Server(_configuration(service), service, ready).run([listener])
+        _Server(service, ready).run([listener])
 
 
 @contextlib.contextmanager
@@ -154,7 +184,7 @@ def serving(models: Sequence[str | PathLike[str]], options: ServerOptions = Serv
     started: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     with contextlib.closing(_listen(options.host, options.port)) as listener:
         service = _service(models, options, SILENT)
-        server = _Server(_configuration(service), service, started.put)
+        server = _Server(service, started.put)
 
         def run() -> None:
             try:
@@ -185,11 +215,11 @@ def _service(models: Sequence[str | PathLike[str]], options: ServerOptions, prog
     )
 
 
-def _configuration(service: Service) -> uvicorn.Config:
+def _configuration(service: Service, kind: type[Connection]) -> uvicorn.Config:
     """How uvicorn runs a service."""
     return uvicorn.Config(
         application(service),
-        http=connection_of(service),
+        http=kind,
         ws="none",
         lifespan="on",
         log_config=None,
