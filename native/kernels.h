@@ -41,11 +41,15 @@ constexpr size_t kSlack = 256;
 enum class Type : uint8_t { kUint8, kFloat32 };
 
 enum class Kind : uint8_t {
-    // 1×1 convolution, linear layers and, after the driver has gathered windows, every dense convolution.
+    // 1×1 convolution, linear layers and, after the driver has gathered windows, every other dense convolution.
     // Weight (out_channels, in_channels). `count` pixels, `in_stride` bytes apart, from `in`. `kernel` etc. unused.
     kPointwise,
     // One filter per channel, any size, stride and padding. Weight (channels, kernel, kernel). Input `rows`.
     kDepthwise,
+    // Dense convolution, one group. Weight (out_channels, in_channels, kernel, kernel). Input `rows`. Only asked where
+    // a
+    // kernel that is not portable fits; windows are gathered otherwise.
+    kConvolution,
     // First convolution, from interleaved pixel bytes whatever the type. Weight (out_channels, in_channels, kernel,
     // kernel), in_channels usually 3. Input `rows` of bytes. float32: x = float(byte) − offset[in channel], which is
     // exactly 0 in the padding; the weights already hold 1 / (255 · std). padding_value is for uint8 only: in float32
@@ -86,8 +90,9 @@ enum class Activation : uint8_t {
 struct Operation {
     Kind kind = Kind::kPointwise;
     Type type = Type::kUint8;
-    bool real_output = false;  // uint8 operation with float32 result (kPointwise, kDepthwise, kStem, kAveragePool)
-    bool bounded = true;       // see above; where false only portable kernels are asked
+    bool real_output =
+        false;  // uint8 operation with float32 result (kPointwise, kDepthwise, kConvolution, kStem, kAveragePool)
+    bool bounded = true;              // see above; where false only portable kernels are asked
     bool weight_zero_points = false;  // only kernels are asked that take them
     int32_t in_channels = 1, out_channels = 1;
     int32_t in_height = 1, in_width = 1, out_height = 1, out_width = 1;

@@ -172,6 +172,14 @@ bool Plan::use_stem(const Layer& layer, Operation op) const {
     return !is_portable(find_kernel(set_, op), op);
 }
 
+// Whether there is a kernel for a convolution that reads the rows of a map as they are.
+bool Plan::use_rows(const Layer& layer, Operation op) const {
+    const bool of_bytes = layer.inputs[0] == 0 && op.type == Type::kFloat32;
+    if (of_bytes || layer.groups != 1) return false;
+    op.kind = Kind::kConvolution;
+    return !is_portable(find_kernel(set_, op), op);
+}
+
 void Plan::add_stem(Stage& stage, const Layer& layer, Weights weights) {
     Operation& op = stage.window;
     op.kind = Kind::kStem;
@@ -216,11 +224,10 @@ void Plan::add_stage_parts(Stage& stage, const Layer& layer, const Map& in) {
                           static_cast<const int8_t*>(layer.weight_zero_point.data), nullptr};
     switch (layer.kind) {
         case LayerKind::kConvolution:
-            if (use_stem(layer, op))
-                add_stem(stage, layer, weights);
-            else
-                add_convolution_parts(stage, layer);
-            return;
+            if (use_stem(layer, op)) return add_stem(stage, layer, weights);
+            if (!use_rows(layer, op)) return add_convolution_parts(stage, layer);
+            op.kind = Kind::kConvolution;
+            break;
         case LayerKind::kLinear:
             // One pixel whose channels are the whole map.
             op.in_channels = in.channels * in.height * in.width;

@@ -134,6 +134,7 @@ class Plan {
     void add_stage_parts(Stage& stage, const Layer& layer, const Map& in);
     void add_convolution_parts(Stage& stage, const Layer& layer);
     bool use_stem(const Layer& layer, Operation op) const;
+    bool use_rows(const Layer& layer, Operation op) const;
     void add_stem(Stage& stage, const Layer& layer, Weights weights);
     void add_single(const Layer& layer, const std::vector<int32_t>& inputs, int32_t output);
     Packed pack(const Operation& op, const Weights& weights, int32_t first_channel);

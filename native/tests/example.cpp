@@ -12,7 +12,7 @@ namespace {
 constexpr uint8_t kCanary = 0xC5;  // four of them make a float of −6325.3, which shows in any sum
 
 bool windowed(Kind kind) {
-    return kind == Kind::kDepthwise || kind == Kind::kStem || kind == Kind::kMaxPool;
+    return kind == Kind::kDepthwise || kind == Kind::kConvolution || kind == Kind::kStem || kind == Kind::kMaxPool;
 }
 
 }  // namespace
@@ -27,6 +27,11 @@ bool Guarded::intact() const {
     const auto canary = [](uint8_t byte) { return byte == kCanary; };
     return std::all_of(memory_.data(), static_cast<const uint8_t*>(start_), canary) &&
            std::all_of(static_cast<const uint8_t*>(start_) + size_, memory_.data() + memory_.size(), canary);
+}
+
+// Convolutions of every input channel with every output channel.
+static bool dense(Kind kind) {
+    return kind == Kind::kConvolution || kind == Kind::kStem;
 }
 
 Example::Example(const Operation& op, int32_t pixels, uint32_t seed) : op_(op), pixels_(pixels), padding_row_(0) {
@@ -58,9 +63,9 @@ Example::Example(const Operation& op, int32_t pixels, uint32_t seed) : op_(op), 
     const int32_t window = op.kernel * op.kernel;
     const int32_t taps = op.kind == Kind::kPointwise   ? op.in_channels
                          : op.kind == Kind::kDepthwise ? window
-                         : op.kind == Kind::kStem      ? window * op.in_channels
+                         : dense(op.kind)              ? window * op.in_channels
                                                        : pixels;
-    const bool has_weight = op.kind == Kind::kPointwise || op.kind == Kind::kDepthwise || op.kind == Kind::kStem;
+    const bool has_weight = op.kind == Kind::kPointwise || op.kind == Kind::kDepthwise || dense(op.kind);
     const bool table = op.kind == Kind::kActivation && !floats;
     const size_t weights = table ? 256 : has_weight ? static_cast<size_t>(taps) * op.out_channels : 0;
     const bool joins = op.kind == Kind::kSum || op.kind == Kind::kProduct;
@@ -201,6 +206,7 @@ int64_t Example::macs() const {
             return static_cast<int64_t>(pixels_) * op_.in_channels * op_.out_channels;
         case Kind::kDepthwise:
             return positions * window * op_.out_channels;
+        case Kind::kConvolution:
         case Kind::kStem:
             return positions * window * op_.in_channels * op_.out_channels;
         case Kind::kMaxPool:

@@ -37,14 +37,14 @@ Case random_case(std::mt19937& random, Kind kind, Type type) {
     op.kind = kind;
     op.type = type;
     op.in_channels = channels(random);
-    op.out_channels = kind == Kind::kPointwise || kind == Kind::kStem ? channels(random) : op.in_channels;
+    const bool dense = kind == Kind::kConvolution || kind == Kind::kStem;
+    op.out_channels = kind == Kind::kPointwise || dense ? channels(random) : op.in_channels;
     int32_t pixels = pick(random, {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 27, 28, 29, 31, 49, 50, 64, 97});
     const float infinity = std::numeric_limits<float>::infinity();
     const int activation = pick(random, {0, 1, 2});
     op.low_real = activation == 0 ? -infinity : 0;
     op.high_real = activation == 2 ? 6 : infinity;
-    const bool weighted =
-        kind == Kind::kPointwise || kind == Kind::kDepthwise || kind == Kind::kStem || kind == Kind::kAveragePool;
+    const bool weighted = kind == Kind::kPointwise || kind == Kind::kDepthwise || dense || kind == Kind::kAveragePool;
     op.real_output = type == Type::kUint8 && weighted && random() % 6 == 0;
     op.out_zero_point = activation == 0 ? pick(random, {0, 3, 128, 200, 255}) : pick(random, {0, 0, 0, 7});
     op.low = activation == 0 ? 0 : op.out_zero_point;
@@ -62,9 +62,10 @@ Case random_case(std::mt19937& random, Kind kind, Type type) {
     if (kind == Kind::kActivation) op.activation = random() % 2 ? Activation::kHardSwish : Activation::kHardSigmoid;
     if (kind == Kind::kStem) op.in_channels = pick(random, {3, 3, 3, 3, 1, 4});
     if (kind == Kind::kStem) op.out_channels = pick(random, {8, 16, 24, 32, 1, 4, 10, 17, 33, 48, 64});
-    if (kind == Kind::kDepthwise || kind == Kind::kStem || kind == Kind::kMaxPool) {
-        op.kernel = kind == Kind::kStem ? pick(random, {3, 3, 3, 3, 7, 2}) : pick(random, {3, 3, 3, 3, 3, 5, 2, 1, 4});
-        op.stride = kind == Kind::kStem ? pick(random, {2, 2, 2, 1, 4}) : pick(random, {1, 1, 2, 2, 3});
+    if (kind == Kind::kConvolution) op.in_channels = pick(random, {1, 4, 8, 12, 16, 20, 32});
+    if (kind == Kind::kDepthwise || dense || kind == Kind::kMaxPool) {
+        op.kernel = dense ? pick(random, {3, 3, 3, 3, 7, 2}) : pick(random, {3, 3, 3, 3, 3, 5, 2, 1, 4});
+        op.stride = dense ? pick(random, {2, 2, 2, 1, 4}) : pick(random, {1, 1, 2, 2, 3});
         const auto side = [&](int32_t* in, int32_t* before, int32_t* out) {
             const auto amount = [&] { return static_cast<int32_t>(random() % static_cast<uint32_t>(op.kernel)); };
             *before = random() % 2 ? (op.kernel - 1) / 2 : amount();

@@ -1,6 +1,7 @@
 // float32 kernels for AVX2 with FMA.
 #include "kernels/simd/f32_vector_avx2.h"
 // The kernels themselves, over that vector:
+#include "convolution.h"
 #include "depthwise.h"
 #include "elementwise.h"
 #include "pointwise.h"
@@ -16,6 +17,8 @@ const Kernel kKernels[] = {
      strassen_pack, strassen_scratch_bytes, strassen_grain, strassen_run},
     {"f32_pointwise_6x16_avx2", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
+    {"f32_convolution_6x16_avx2", Kind::kConvolution, Type::kFloat32, fits_convolution, convolution_packed_bytes,
+     convolution_pack, convolution_scratch_bytes, convolution_grain, convolution_run},
     {"f32_depthwise_3x3_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
     {"f32_depthwise_5x5_1x4x8_avx2", Kind::kDepthwise, Type::kFloat32, fits_depthwise_5x5, depthwise_packed_bytes,

@@ -1,6 +1,7 @@
 // float32 kernels for AVX-512.
 #include "kernels/simd/f32_vector_avx512.h"
 // The kernels themselves, over that vector:
+#include "convolution.h"
 #include "depthwise.h"
 #include "elementwise.h"
 #include "narrow_avx512.h"
@@ -17,6 +18,8 @@ const Kernel kKernels[] = {
      strassen_pack, strassen_scratch_bytes, strassen_grain, strassen_run},
     {"f32_pointwise_14x32_avx512", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
+    {"f32_convolution_14x32_avx512", Kind::kConvolution, Type::kFloat32, fits_convolution, convolution_packed_bytes,
+     convolution_pack, convolution_scratch_bytes, convolution_grain, convolution_run},
     {"f32_depthwise_3x3_2x2x8_avx512", Kind::kDepthwise, Type::kFloat32, fits_narrow_depthwise,
      narrow_depthwise_packed_bytes, narrow_depthwise_pack, no_scratch, narrow_grain, narrow_depthwise_run},
     {"f32_depthwise_3x3_2x4x16_avx512", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,

@@ -1,6 +1,7 @@
 // float32 kernels for NEON.
 #include "kernels/simd/f32_vector_neon.h"
 // The kernels themselves, over that vector:
+#include "convolution.h"
 #include "depthwise.h"
 #include "elementwise.h"
 #include "pointwise.h"
@@ -13,6 +14,8 @@ namespace {
 const Kernel kKernels[] = {
     {"f32_pointwise_14x8_neon", Kind::kPointwise, Type::kFloat32, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
+    {"f32_convolution_14x8_neon", Kind::kConvolution, Type::kFloat32, fits_convolution, convolution_packed_bytes,
+     convolution_pack, convolution_scratch_bytes, convolution_grain, convolution_run},
     {"f32_depthwise_3x3_2x4x4_neon", Kind::kDepthwise, Type::kFloat32, fits_depthwise_3x3, depthwise_packed_bytes,
      depthwise_pack, no_scratch, depthwise_grain, depthwise_3x3_run},
     {"f32_depthwise_5x5_2x4x4_neon", Kind::kDepthwise, Type::kFloat32, fits_depthwise_5x5, depthwise_packed_bytes,

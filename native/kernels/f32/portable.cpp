@@ -27,6 +27,7 @@ size_t weights_of(const Operation& op) {
             return in * out;
         case Kind::kDepthwise:
             return out * window;
+        case Kind::kConvolution:
         case Kind::kStem:
             return in * out * window;
         case Kind::kMaxPool:
@@ -117,6 +118,31 @@ void depthwise(const Operation& op, const void* memory, const Task& task) {
                         const int32_t column = x * op.stride - op.pad_left + j;
                         if (column < 0 || column >= op.in_width) continue;
                         sum += row[static_cast<ptrdiff_t>(column) * op.in_channels + c] * weight[i * op.kernel + j];
+                    }
+                }
+                out[c] = clamp(op, sum);
+            }
+        }
+    }
+}
+
+void convolution(const Operation& op, const void* memory, const Task& task) {
+    const Packed packed = view(op, memory);
+    const ptrdiff_t window = static_cast<ptrdiff_t>(op.kernel) * op.kernel;
+    for (int32_t y = 0; y < task.count; ++y) {
+        for (int32_t x = 0; x < op.out_width; ++x) {
+            float* out = pixel_of(task, y, x);
+            for (int32_t c = task.channel_begin; c < task.channel_end; ++c) {
+                const float* weight = packed.weight + c * op.in_channels * window;
+                float sum = packed.bias[c];
+                for (int32_t i = 0; i < op.kernel; ++i) {
+                    const auto* row = static_cast<const float*>(task.rows[y * op.stride + i]);
+                    for (int32_t j = 0; j < op.kernel; ++j) {
+                        const int32_t column = x * op.stride - op.pad_left + j;
+                        if (column < 0 || column >= op.in_width) continue;
+                        const float* values = row + static_cast<ptrdiff_t>(column) * op.in_channels;
+                        for (int32_t k = 0; k < op.in_channels; ++k)
+                            sum += values[k] * weight[k * window + i * op.kernel + j];
                     }
                 }
                 out[c] = clamp(op, sum);
@@ -217,6 +243,8 @@ const Kernel kKernels[] = {
      pointwise},
     {"f32_depthwise_1_portable", Kind::kDepthwise, Type::kFloat32, fits, packed_bytes, pack, no_scratch, single,
      depthwise},
+    {"f32_convolution_1_portable", Kind::kConvolution, Type::kFloat32, fits, packed_bytes, pack, no_scratch, single,
+     convolution},
     {"f32_stem_1_portable", Kind::kStem, Type::kFloat32, fits, packed_bytes, pack, no_scratch, single, stem},
     {"f32_max_pool_1_portable", Kind::kMaxPool, Type::kFloat32, fits, nothing_to_pack, pack_nothing, no_scratch, single,
      max_pool},

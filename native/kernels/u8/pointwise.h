@@ -25,8 +25,8 @@ struct Pointwise {
     // Tiles of one height below each other, in one panel.
     struct Tiles {
         int count;
-        const uint8_t* in;
-        ptrdiff_t in_stride, segment_stride;
+        const uint8_t* in[kSegments];  // the first pixel's values in each stretch
+        ptrdiff_t in_stride;
         const char* panel;
         int steps;  // of all segments
         void* out;
@@ -114,25 +114,26 @@ struct Pointwise {
         const char* const panel = t.panel;
         const char* const first = panel + Parameters<S>::bytes(kVectors);
         const ptrdiff_t segment_bytes = static_cast<ptrdiff_t>(t.steps / kSegments) * kStepBytes;
-        const ptrdiff_t segment_stride = t.segment_stride;
         const ReluRounding<S, kVectors> rounding(panel, *t.op);
-        const uint8_t* row = t.in;
+        const uint8_t* rows[kSegments];
+        for (int segment = 0; segment < kSegments; ++segment) rows[segment] = t.in[segment];
         auto* out = static_cast<uint8_t*>(t.out);
         const int columns = t.columns;
         const Finish finish = t.finish;
         const char* ahead = t.ahead;
-        for (int count = t.count; count > 0; --count, row += kRows * in_stride, out += kRows * out_stride) {
+        for (int count = t.count; count > 0; --count, out += kRows * out_stride) {
             if constexpr (Product::kPrefetches)
                 for (const char* const end = ahead + t.ahead_bytes; ahead < end; ahead += 64) S::prefetch(ahead);
             Int sum[kRows][kVectors];
             MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
                 const Int start = S::load(panel + n * S::kBytes);
                 MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) sum[m][n] =
-                    Product::start(start, row + m * in_stride);
+                    Product::start(start, rows[0] + m * in_stride);
             }
             const char* weights = first;
             for (int segment = 0; segment < kSegments; ++segment) {
-                const uint8_t* in = row + segment * segment_stride + Product::kFirstStep;
+                const uint8_t* in = rows[segment] + Product::kFirstStep;
+                rows[segment] += kRows * in_stride;
                 for (const char* const end = weights + segment_bytes; weights != end;
                      weights += kStepBytes, in += Product::kStepBytes)
                     Product::step(sum, in, in_stride, weights);
@@ -208,14 +209,18 @@ struct Pointwise {
 
     // Pixels are cut into tiles of nearly equal height, so that no short one is left over: first the higher ones. All
     // tiles of one panel come before the next, so that the panel stays in the first cache.
-    static void multiply(const Operation& op, const void* packed, const Task& task, ptrdiff_t segment_stride = 0) {
+    static void multiply(const Operation& op, const void* packed, const Task& task) {
+        static_assert(kSegments == 1, "the stretches must be named");
+        const auto* const in = static_cast<const uint8_t*>(task.in);
+        multiply_segments(op, packed, task, &in);
+    }
+    static void multiply_segments(const Operation& op, const void* packed, const Task& task, const uint8_t* const* in) {
         const int tiles = (task.count + kMaxRows - 1) / kMaxRows;
         if (tiles == 0) return;
         const int height = task.count / tiles, higher = task.count - height * tiles;
         const size_t value = op.real_output ? 4 : 1;
         Tiles t;
         t.in_stride = task.in_stride;
-        t.segment_stride = segment_stride;
         t.steps = steps_of(op);
         t.out_stride = task.out_stride;
         t.op = &op;
@@ -227,12 +232,12 @@ struct Pointwise {
                       static_cast<size_t>(first / kPanel) * panel_bytes(op);
             t.columns = task.channel_end - first < kPanel ? task.channel_end - first : kPanel;
             t.ahead = t.panel + panel_bytes(op);
-            t.in = static_cast<const uint8_t*>(task.in);
+            for (int segment = 0; segment < kSegments; ++segment) t.in[segment] = in[segment];
             t.out = static_cast<char*>(task.out) + static_cast<size_t>(first) * value;
             if (higher > 0) {
                 t.count = higher;
                 AllHeights<kMaxRows>::type::functions[height](t);
-                t.in += higher * (height + 1) * task.in_stride;
+                for (const uint8_t*& at : t.in) at += higher * (height + 1) * task.in_stride;
                 t.ahead += higher * t.ahead_bytes;
                 t.out = static_cast<char*>(t.out) + higher * (height + 1) * task.out_stride;
             }

@@ -20,6 +20,7 @@ size_t channels_of(const Operation& op) {
     switch (op.kind) {
         case Kind::kPointwise:
         case Kind::kDepthwise:
+        case Kind::kConvolution:
         case Kind::kStem:
             return static_cast<size_t>(op.out_channels);
         case Kind::kAveragePool:
@@ -41,6 +42,7 @@ size_t weights_of(const Operation& op) {
             return in * out;
         case Kind::kDepthwise:
             return out * window;
+        case Kind::kConvolution:
         case Kind::kStem:
             return in * out * window;
         case Kind::kMaxPool:
@@ -311,6 +313,7 @@ const Kernel kKernels[] = {
      pointwise},
     {"u8_depthwise_1_portable", Kind::kDepthwise, Type::kUint8, fits, packed_bytes, pack, no_scratch, single,
      depthwise},
+    {"u8_convolution_1_portable", Kind::kConvolution, Type::kUint8, fits, packed_bytes, pack, no_scratch, single, stem},
     {"u8_stem_1_portable", Kind::kStem, Type::kUint8, fits, packed_bytes, pack, no_scratch, single, stem},
     {"u8_max_pool_1_portable", Kind::kMaxPool, Type::kUint8, fits, nothing_to_pack, pack_nothing, no_scratch, single,
      max_pool},

@@ -78,7 +78,8 @@ struct StemRows {
             for (int i = 0; i < kKernel; ++i)
                 widen(op, static_cast<const uint8_t*>(task.rows[y * op.stride + i]), rows + i * row_bytes(op));
             part.out = static_cast<char*>(task.out) + y * task.out_row_stride;
-            P::multiply(values, packed, part, row_bytes(op));
+            const uint8_t* const segments[] = {rows, rows + row_bytes(op), rows + 2 * row_bytes(op)};
+            P::multiply_segments(values, packed, part, segments);
         }
     }
 };

@@ -1,6 +1,7 @@
 // The uint8 kernels of every x86 instruction set, for its file to list under their names.
 #pragma once
 
+#include "convolution.h"
 #include "depthwise.h"
 #include "depthwise_5x5.h"
 #include "depthwise_any.h"
@@ -32,6 +33,18 @@ struct ChosenPointwise : Pointwise<S, kRows, kVectors, Product> {
 template <class S, int kRows, int kVectors, int (*choose)(int), template <class> class Product = DirectProduct>
 constexpr Kernel u8_pointwise(const char* name) {
     return u8_kernel<S, ChosenPointwise<S, kRows, kVectors, choose, Product>, Kind::kPointwise>(name);
+}
+// Dense convolution 3×3, with the same choice. Only with dot products of bytes.
+template <class S, int kRows, int kVectors, int (*choose)(int)>
+struct ChosenConvolution : Convolution<S, kRows, kVectors> {
+    static bool fits(const Operation& op) {
+        return choose((op.out_channels + S::kLanes - 1) / S::kLanes) == kVectors &&
+               Convolution<S, kRows, kVectors>::fits(op);
+    }
+};
+template <class S, int kRows, int kVectors, int (*choose)(int)>
+constexpr Kernel u8_convolution(const char* name) {
+    return u8_kernel<S, ChosenConvolution<S, kRows, kVectors, choose>, Kind::kConvolution>(name);
 }
 template <class S, int kChannels, int kStride>
 constexpr Kernel u8_depthwise_flat(const char* name) {
