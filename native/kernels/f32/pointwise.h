@@ -201,6 +201,7 @@ Grain pointwise_grain(const Operation& op) {
 // One pixel against several whole panels at once: a single row of sums would wait for itself, and one stream of weights
 // for the memory it comes from. Every sum is made in the order in which tiles make it.
 constexpr int kPanelsAtOnce = Vector::kRegisters >= 32 ? 4 : 2;
+constexpr int kStepsAhead = 8;  // of each panel, that are fetched from beyond the caches
 
 void product_of_one_row(const Product& product, ptrdiff_t panel_floats) {
     Vector::Floats sums[kPanelsAtOnce][kPanelVectors];
@@ -213,6 +214,12 @@ void product_of_one_row(const Product& product, ptrdiff_t panel_floats) {
     for (const float* end = in + product.depth; in != end; ++in) {
         weights += kPanelChannels;
         const Vector::Floats value = Vector::broadcast(*in);
+        MOBILENETS_UNROLL
+        for (int p = 0; p < kPanelsAtOnce; ++p) {
+            const auto* ahead =
+                reinterpret_cast<const char*>(weights + p * panel_floats + kStepsAhead * kPanelChannels);
+            for (int line = 0; line < kPanelChannels * 4; line += 64) Vector::prefetch(ahead + line);
+        }
         MOBILENETS_UNROLL
         for (int p = 0; p < kPanelsAtOnce; ++p) MOBILENETS_UNROLL
         for (int v = 0; v < kPanelVectors; ++v) sums[p][v] = Vector::multiply_add(value, load(p, v), sums[p][v]);
