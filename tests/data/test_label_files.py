@@ -374,10 +374,47 @@ def test_columns_may_be_named(images: list[Path], tmp_path: Path) -> None:
         load_collection(path, Reading(columns={"class": "d"}))
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_what_excel_writes_in_western_europe_is_read_and_said(
+    encoding: str, images: list[Path], tmp_path: Path
+) -> None:
+    names = {"cat": "Gämse", "dog": "perdrix grisée"}
+    rows = [f"photos/{path.name};{names[label(number)]}" for number, path in enumerate(images)]
+    (tmp_path / "data.csv").write_text("\r\n".join(["file;class", *rows]), encoding=encoding)
+    collection = load_collection(tmp_path / "data.csv")
+    assert collection.labels == ("Gämse", "perdrix grisée")
+    assert "data.csv is not UTF-8 and was read as Windows-1252: " in said(collection)
+    assert "Gämse" in said(collection)
+
+
+@pytest.mark.parametrize(
+    ("content", "program"),
+    [
+        (b"PK\x03\x04\x14\0", "an Excel workbook or another zip archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook"),
+        (b"PAR1\x15\x04", "a Parquet file"),
+        (b"\x1f\x8b\x08\0", "a gzip archive"),
+    ],
+)
+def test_files_of_other_programs_under_the_name_of_a_table_are_named(
+    content: bytes, program: str, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(DataError, match=f"labels.csv is {program}, not a table of text; save it as CSV"):
+        load_collection(tmp_path / "labels.csv")
+
+
 def test_other_encodings_and_damaged_json_are_said(tmp_path: Path) -> None:
-    (tmp_path / "latin.csv").write_text("file,class\na.png,café\n", encoding="latin-1")
-    with pytest.raises(DataError, match="line 2 is not UTF-8; save it as UTF-8"):
-        load_collection(tmp_path / "latin.csv")
+    for words, encoding in (
+        ("кошка", "cp1251"),
+        ("猫", "shift_jis"),
+        ("老虎", "gbk"),
+        ("고양이", "euc_kr"),
+        ("γάτα", "cp1253"),
+    ):
+        (tmp_path / "other.csv").write_text(f"file,class\na.png,{words}\n", encoding=encoding)
+        with pytest.raises(DataError, match="line 2 is not UTF-8; save it as UTF-8"):
+            load_collection(tmp_path / "other.csv")
     (tmp_path / "bad.json").write_text("[{")
     with pytest.raises(DataError, match="is not readable JSON"):
         load_collection(tmp_path / "bad.json")

@@ -78,7 +78,7 @@ def read_label_file(path: Path, reading: Reading, folder: Path | None = None) ->
     if not table.rows:
         raise DataError(f"{path} needs the columns file and class, and at least one row")
     columns = find_columns(table, reading)
-    findings: list[Finding] = _other_split(table, columns)
+    findings: list[Finding] = [*table.findings, *_other_split(table, columns)]
     parts, indices = _parts(table, columns, reading), _indices(table, columns)
     rows = _rows(table, columns, parts, findings)
     folders = [path.parent] if folder is None else [folder, path.parent]
