@@ -1,4 +1,4 @@
-"""Names of classes are data in every format that they are written to: whatever they hold, they come back as they were."""
+"""Names of classes are data in every format: whatever they hold, they come back as they were."""
 
 from __future__ import annotations
 

@@ -138,6 +138,12 @@ def test_the_ending_says_the_format() -> None:
     assert format_of(Path("a/model.tflite")) == "litert"
     assert format_of(Path("a/model.v2"), "onnx") == "onnx"
     assert format_of(Path("a/MODEL.TFLITE")) == "litert"
+    assert [format_of(Path("model"), name) for name in ("tflite", "TFLite", "xml", "mlpackage")] == [
+        "litert",
+        "litert",
+        "openvino",
+        "coreml",
+    ]
     with pytest.raises(FormatError, match=r"end it in \.tflite \(litert\), \.onnx"):
         format_of(Path("model.bin"))
     with pytest.raises(FormatError, match="no format is called 'keras'"):  # which is only read

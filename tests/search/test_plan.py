@@ -84,6 +84,14 @@ def test_a_profile_of_v1_alone_still_plans_and_says_how_much_it_lacks() -> None:
         plan(device=quadratic_profile(), family="mobilenet_v2")
 
 
+def test_what_no_machine_can_do_is_said_as_a_bound_and_not_as_a_measurement() -> None:
+    with pytest.raises(PlanningError, match=r"nearest is mobilenet_v\d.* at least 0\.0\d+ ms on any processor"):
+        plan(Budget(max_latency_ms=0.001))
+    with pytest.raises(PlanningError, match="nothing meets the budget; the nearest is ") as raised:
+        plan(Budget(max_latency_ms=100, max_file_bytes=1000))
+    assert " ms" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("budget", "by"),
     [

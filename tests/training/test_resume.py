@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.support.interruption import Interruption
 from tests.support.random_models import random_model
 
@@ -99,6 +101,20 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
     assert resumed.history == whole.history
     for name, values in whole.model.parameters.items():
         assert (resumed.model.parameters[name] == values).all(), name
+
+
+def test_a_run_does_not_go_on_with_other_images(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(colours, tmp_path / "data")
+    settings = Settings(width=0.25, resolution=32, epochs=2, threads=1)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "data", tmp_path / "run", settings, progress=Interruption(epoch=1))
+    before = (tmp_path / "run" / CHECKPOINT_FILE).read_bytes()
+    first = sorted((tmp_path / "data" / "red").iterdir())[0]
+    Image.new("RGB", (40, 36), (200, 40, 40)).save(first)
+    with pytest.raises(TrainingError, match=r"was begun with data [0-9a-f]+, not [0-9a-f]+; resume with what"):
+        fit(tmp_path / "data", tmp_path / "run", settings, resume=True)
+    assert (tmp_path / "run" / CHECKPOINT_FILE).read_bytes() == before, "it can go on where the images are back"
 
 
 def test_a_run_goes_on_after_the_validation_images_have_joined(

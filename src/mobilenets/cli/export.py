@@ -14,7 +14,7 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.exporting import Exported, export
 from mobilenets.formats.loading import file_for, load_model
-from mobilenets.formats.registry import format_of, writable
+from mobilenets.formats.registry import FORMAT_NAMES, format_of, writable
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Agreement, Task
@@ -41,11 +41,17 @@ def format_options(function: Command) -> Command:
     return function
 
 
+class FormatName(click.Choice[str]):
+    """A format by its name, or by a suffix of its files: ``tflite`` is ``litert``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name of the format."""
+        return super().convert(FORMAT_NAMES.get(str(value).lower(), value), param, ctx)
+
+
 @click.command("export")
 @click.argument("model")
-@click.option(
-    "--to", "format_name", type=click.Choice(list(writable())), help="Format; by default FILE's suffix tells."
-)
+@click.option("--to", "format_name", type=FormatName(list(writable())), help="Format; by default FILE's suffix tells.")
 @click.option("-o", "--output", type=OutputFile(folder=True), help="FILE to write; by default MODEL's name.")
 @click.option("--images", multiple=True, help="Images, or folders of them, to run the written file on.")
 @format_options

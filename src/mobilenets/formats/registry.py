@@ -210,21 +210,29 @@ def writable() -> dict[str, tuple[Format, Writer]]:
     return {name: (row, row.writer) for name, row in FORMATS.items() if row.writer is not None}
 
 
+FORMAT_NAMES: Mapping[str, str] = MappingProxyType(
+    {suffix.removeprefix("."): name for name, (row, _) in writable().items() for suffix in row.suffixes}
+    | {name: name for name in writable()}
+)
+"""What a format that is written may be called: its name, or a suffix of its files."""
+
+
 def format_of(path: Path, name: str | None = None) -> str:
     """Name of the format to write.
 
     Args:
         path: Where to.
-        name: A name of :data:`FORMATS`; by default the path's suffix tells.
+        name: A name of :data:`FORMATS`, or a suffix such as ``tflite``; by default the path's suffix tells.
 
     Raises:
         FormatError: If no format that is written has that name or suffix, or the suffix is that of another format.
 
-    >>> format_of(Path("model.tflite"))
-    'litert'
+    >>> format_of(Path("model.tflite")), format_of(Path("model"), "tflite")
+    ('litert', 'litert')
     """
     known = writable()
     if name is not None:
+        name = FORMAT_NAMES.get(name.lower(), name)
         if name not in known:
             raise FormatError(f"no format is called {name!r}; known are {', '.join(known)}")
         _check_suffix(path, known[name][0])

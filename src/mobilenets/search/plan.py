@@ -197,7 +197,7 @@ def _measured_networks(
     bounds = {one: [lower_bound(one, precision) for precision in precisions] for one in networks}
     possible = [one for one, found in bounds.items() if any(budget.meets(bound) for bound in found)]
     if not possible:
-        affordable([bound for found in bounds.values() for bound in found], budget)  # says which is the nearest
+        raise _impossible(bounds, budget)
     profile = measure_profile(
         widths=(),
         resolutions=(),
@@ -211,6 +211,19 @@ def _measured_networks(
     )
     check_trusted(profile.steadiness)
     return profile
+
+
+def _impossible(bounds: Mapping[Specification, Sequence[Candidate]], budget: Budget) -> PlanningError:
+    """What to say where no network can meet a budget, whatever the machine."""
+    nearest, one = min(
+        ((bound, one) for one, found in bounds.items() for bound in found), key=lambda pair: budget.excess(pair[0])
+    )
+    limit, least = budget.max_latency_ms, nearest.cost("latency_ms")
+    time = f", at least {least:.3g} ms on any processor" if limit is not None and least > limit else ""
+    return PlanningError(
+        f"nothing meets the budget; the nearest is {one.name} with {nearest}: {nearest.macs / 1e6:.1f} M Mult-Adds"
+        f"{time}, {nearest.file_bytes / 1e3:,.0f} kB, {nearest.memory_bytes / 1e3:,.0f} kB of activations"
+    )
 
 
 @typed(PlanningError)
