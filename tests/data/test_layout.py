@@ -400,3 +400,20 @@ def test_images_in_no_class_folder_name_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "flat" / "b.csv").write_text("y")
     with pytest.raises(DataError, match=r"several tables: a.csv, b.csv; name one"):
         load_collection(tmp_path / "flat")
+
+
+def test_archives_are_not_looked_into_and_it_is_said(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"cat": 3, "dog": 3})
+    (tmp_path / "photos" / "cat" / "more.zip").write_bytes(b"PK")
+    assert "1 archive is not unpacked: cat/more.zip" in said(load_collection(tmp_path / "photos"), Kind.LEFT_OUT)
+    (tmp_path / "photos.tar.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="it is an archive: unpack it, and name the folder"):
+        load_collection(tmp_path / "photos.tar.gz")
+
+
+def test_classes_that_are_joined_in_other_ways_are_warned_of(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"great dane": 3, "great_dane": 3, "great-dane": 3, "greatdane": 3})
+    collection = load_collection(tmp_path)
+    assert len(collection.labels) == 4
+    assert "differ in blanks, hyphens and underscores only" in said(collection, Kind.WARNING)
+    assert "'greatdane'" not in said(collection, Kind.WARNING)

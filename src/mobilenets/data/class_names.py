@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -48,6 +49,7 @@ def unify(names: Iterable[str], reading: Reading) -> tuple[dict[str, str], list[
         for label, group in _groups(labels).items()
         if len(group) > 1
     ]
+    findings += _joined_in_other_ways(dict.fromkeys(labels.values()))
     by_case = _groups({label: label.casefold() for label in dict.fromkeys(labels.values())})
     alike = {key: group for key, group in by_case.items() if len(group) > 1}
     if not alike or reading.letter_case == "keep":
@@ -63,6 +65,16 @@ def unify(names: Iterable[str], reading: Reading) -> tuple[dict[str, str], list[
             f"say {told(letter_case='merge')} if they are one class, or {told(letter_case='keep')} if they are not"
         )
     return labels, findings
+
+
+def _joined_in_other_ways(labels: Iterable[str]) -> list[Finding]:
+    """A warning for names whose words are the same, joined by blanks, hyphens or underscores."""
+    groups = _groups({label: " ".join(re.split(r"[\s_-]+", label)) for label in labels})
+    return [
+        Finding(Kind.WARNING, f"the classes {_quoted(group)} differ in blanks, hyphens and underscores only")
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def _groups(values: Mapping[str, str]) -> dict[str, list[str]]:

@@ -11,10 +11,11 @@ from mobilenets.data.class_folders import Classes, classes_in_names, find_classe
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL, LabelFile, read_label_file
 from mobilenets.data.part_folders import PartFolders, find_parts
+from mobilenets.data.part_lists import find_part_lists
 from mobilenets.data.parts import PARTS, part_name
 from mobilenets.data.reading import Reading, told
 from mobilenets.data.tables import TABLE_SUFFIXES
-from mobilenets.data.tree import Folder, scan
+from mobilenets.data.tree import ARCHIVE_SUFFIXES, Folder, scan
 from mobilenets.errors import DataError
 
 MANIFESTS = (
@@ -64,11 +65,13 @@ def find_layout(path: Path, reading: Reading) -> Layout:
     """
     if not path.is_dir():
         if path.suffix.lower() not in TABLE_SUFFIXES:
-            raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class")
+            archive = path.suffix.lower() in ARCHIVE_SUFFIXES
+            way_out = "; it is an archive: unpack it, and name the folder" if archive else ""
+            raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class{way_out}")
         return _of_label_file(read_label_file(path, reading))
     root = scan(path, reading.exclude)
     found = _of_given_parts(root, reading) if reading.parts is not None else _of_folder(root, reading)
-    before = _system_folders(root)
+    before = (*_system_folders(root), *_archives(root))
     return Layout(found.parts, found.kind, found.places, found.class_indices, (*before, *found.findings))
 
 
@@ -78,6 +81,14 @@ def _system_folders(root: Folder) -> tuple[Finding, ...]:
         return ()
     count = len(root.system_folders)
     return (Finding(Kind.LEFT_OUT, f"{plural(count, 'folder')} of the system or of programs: {listed(names, 5)}"),)
+
+
+def _archives(root: Folder) -> tuple[Finding, ...]:
+    found = [archive.relative_to(root.path).as_posix() for folder in root.walk() for archive in folder.archives]
+    if not found:
+        return ()
+    are = "archive is" if len(found) == 1 else "archives are"
+    return (Finding(Kind.LEFT_OUT, f"{len(found):,} {are} not unpacked: {listed(found)}"),)
 
 
 def _of_label_file(labels: LabelFile, name: str = "") -> Layout:
@@ -118,7 +129,12 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
     place = "" if node is root else f" in {node.path.relative_to(root.path).as_posix()}"
     kinds = {"top": "class folders", "leaf": "innermost folders as classes", "name": "classes in the names of files"}
     kind = f"{kinds[classes.level]}{place}"
-    return Layout({ALL: classes.images}, kind, findings=(*found.findings, *classes.findings))
+    findings = [*found.findings, *classes.findings]
+    lists = find_part_lists(root, node, reading.exclude) if reading.find_parts else None
+    if lists is not None:
+        parts = lists.split(classes.images, findings)
+        return Layout(parts, f"{kind}, parts by lists of files", lists.places, findings=tuple(findings))
+    return Layout({ALL: classes.images}, kind, findings=tuple(findings))
 
 
 def _of_folder_within(root: Folder, node: Folder, table: Path, reading: Reading) -> Layout:

@@ -15,6 +15,8 @@ WORDS |= dict.fromkeys(("test", "tests", "testing", "tst", "holdout", "heldout")
 WORDS |= dict.fromkeys(("eval", "evaluate", "evaluation"), "test")
 """Word → the part that it means. What might mean validation or test means test: it is then never trained on."""
 
+SHORT_WORDS = {"tr": "train", "va": "validation", "vl": "validation", "te": "test", "ts": "test"}
+"""What a split column says for short; in names of folders these letters say nothing."""
 GENERIC = frozenset(
     str.split(
         "set sets data dataset datasets image images img imgs photo photos picture pictures pic pics file files "
@@ -86,6 +88,11 @@ def part_of_word(text: str) -> str | None:
 
     >>> part_of_word(" Test "), part_of_word("VALIDATE"), part_of_word("fold 3"), part_of_word("learn")
     ('test', 'validation', None, 'train')
+    >>> part_of_word("tr"), part_of_word("te")
+    ('train', 'test')
     """
+    short = SHORT_WORDS.get(text.strip().casefold())
+    if short is not None:
+        return short
     named = part_name(text)
     return named.part if named is not None and not named.rest and not re.search(r"\d", text) else None

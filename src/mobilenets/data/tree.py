@@ -14,6 +14,8 @@ from mobilenets.errors import DataError
 
 LABEL_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
 """Suffixes of files that may say which image is of which class."""
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
+"""Suffixes of files that may hold images, which are not looked into."""
 
 
 @dataclass(eq=False)
@@ -26,6 +28,7 @@ class Folder:
         folders: The folders in it, without those of operating systems and programs.
         label_files: Files directly in it that may hold labels.
         system_folders: What was passed over below it.
+        archives: Archives directly in it, which are not looked into.
     """
 
     path: Path
@@ -33,6 +36,7 @@ class Folder:
     folders: list[Folder] = field(default_factory=list)
     label_files: list[Path] = field(default_factory=list)
     system_folders: list[Path] = field(default_factory=list)
+    archives: list[Path] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -106,6 +110,8 @@ def _scan(path: Path, root: Path, exclude: tuple[str, ...], above: tuple[tuple[i
             found.images.append(inner)
         elif is_file and inner.suffix.lower() in LABEL_SUFFIXES:
             found.label_files.append(inner)
+        elif is_file and inner.suffix.lower() in ARCHIVE_SUFFIXES:
+            found.archives.append(inner)
     return found
 
 

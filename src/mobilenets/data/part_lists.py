@@ -1,0 +1,158 @@
+"""Lists of files by part: ``train.txt`` and ``test.txt`` beside class folders, as data sets of research have them.
+
+Food-101 has ``meta/train.txt`` with lines such as ``apple_pie/1005649``; others have whole paths, and the number of a
+class after them. The classes are those of the folders; the lists say which part an image is in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mobilenets.base.text import plural
+from mobilenets.data.findings import Finding, Kind, examples_of, listed
+from mobilenets.data.parts import PARTS, part_name
+from mobilenets.data.reading import told
+from mobilenets.data.sources import IMAGE_SUFFIXES
+from mobilenets.data.tree import Folder
+from mobilenets.errors import DataError
+
+LIST_SUFFIXES = frozenset({".txt", ".lst", ".list"})
+MOST_LIST_BYTES = 200_000_000
+LEAST_FOUND = 0.9
+"""Share of the lines of a file that must name images for it to be a list of images."""
+
+Tail = tuple[str, str]
+"""Name of the folder that an image is in, and its own without the suffix."""
+
+
+@dataclass(frozen=True)
+class PartLists:
+    """Images by part, as lists of files say.
+
+    Attributes:
+        parts: Part → the images; every image is in one part at most.
+        places: Part → the list, from the source on.
+    """
+
+    parts: Mapping[str, frozenset[Path]]
+    places: Mapping[str, str]
+
+    def split(self, classes: Mapping[str, Sequence[Path]], findings: list[Finding]) -> dict[str, dict[str, list[Path]]]:
+        """The images of every class by part; those in no list are left out, and a finding says so."""
+        found = {
+            part: {label: [image for image in images if image in listed_] for label, images in classes.items()}
+            for part, listed_ in self.parts.items()
+        }
+        everywhere = frozenset().union(*self.parts.values())
+        others = [image for images in classes.values() for image in images if image not in everywhere]
+        if others:
+            message = f"{plural(len(others), 'image')} in none of {listed(list(self.places.values()))}"
+            findings.append(Finding(Kind.LEFT_OUT, message, len(others), examples_of(others)))
+        return found
+
+
+def find_part_lists(root: Folder, node: Folder, exclude: Sequence[str]) -> PartLists | None:
+    """Find lists of the images below a folder, in it, in the source and in folders of them that hold no images.
+
+    Args:
+        root: The source.
+        node: The folder that holds the class folders.
+        exclude: Names of files to leave out.
+
+    Returns:
+        None where there is no list, or only one of all images.
+
+    Raises:
+        DataError: If several files list images of one part, or an image is in two parts.
+    """
+    files = _candidates(root, node, exclude)
+    if not files:
+        return None
+    by_tail = _by_tail(node.all_images)
+    parts: dict[str, frozenset[Path]] = {}
+    places: dict[str, str] = {}
+    for file, part in files:
+        images = _listed_images(file, by_tail)
+        if images is None:
+            continue
+        place = file.relative_to(root.path).as_posix()
+        if part in parts:
+            raise DataError(
+                f"{root.path} holds two lists of images for {part}: {places[part]} and {place}; leave one out with "
+                f"{told(exclude=(file.name,))}, or both with {told(find_parts=False)}"
+            )
+        parts[part], places[part] = images, place
+    if not parts:
+        return None
+    _refuse_shared(parts, places)
+    if len(parts) == 1:
+        ((part, images),) = parts.items()
+        rest = frozenset(by_tail.values()) - images
+        if part == "validation" or not rest:
+            return None
+        other = "train" if part == "test" else "test"
+        parts[other], places[other] = rest, f"all that {places[part]} does not list"
+    in_order = [part for part in PARTS if part in parts]
+    return PartLists({part: parts[part] for part in in_order}, {part: places[part] for part in in_order})
+
+
+def _candidates(root: Folder, node: Folder, exclude: Sequence[str]) -> list[tuple[Path, str]]:
+    """Files that are called like lists of a part, each with the part."""
+    folders = {
+        folder.path: None
+        for near in (root, node)
+        for folder in (near, *(inner for inner in near.folders if not inner.count))
+    }
+    found = []
+    for folder in folders:
+        for file in sorted(folder.iterdir()):
+            named = part_name(file.stem) if file.suffix.lower() in LIST_SUFFIXES else None
+            if named is not None and file.name not in exclude and file.is_file():
+                found.append((file, named.part))
+    return found
+
+
+def _by_tail(images: Iterable[Path]) -> dict[Tail, Path]:
+    return {(image.parent.name, _stem(image.name)): image for image in images}
+
+
+def _stem(name: str) -> str:
+    """A file's name without the suffix of an image: ``a.b`` stays."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else name
+
+
+def _listed_images(file: Path, by_tail: Mapping[Tail, Path]) -> frozenset[Path] | None:
+    """The images that a file lists, one a line; None where it lists something else."""
+    try:
+        if file.stat().st_size > MOST_LIST_BYTES:
+            return None
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    wanted = [line.strip() for line in lines if line.strip()]
+    found = [image for line in wanted if (image := _image_of(line, by_tail)) is not None]
+    return frozenset(found) if found and len(found) >= LEAST_FOUND * len(wanted) else None
+
+
+def _image_of(line: str, by_tail: Mapping[Tail, Path]) -> Path | None:
+    """The image that a line names by its folder and its name, perhaps with a class after it."""
+    for text in (line, re.split(r"[\t,;]|\s+(?=\S+$)", line)[0]):
+        parts = text.strip("\"' ").replace("\\", "/").split("/")
+        if len(parts) > 1 and (image := by_tail.get((parts[-2], _stem(parts[-1])))) is not None:
+            return image
+    return None
+
+
+def _refuse_shared(parts: Mapping[str, frozenset[Path]], places: Mapping[str, str]) -> None:
+    names = list(parts)
+    for number, one in enumerate(names):
+        for other in names[number + 1 :]:
+            if both := parts[one] & parts[other]:
+                raise DataError(
+                    f"{places[one]} and {places[other]} both list {plural(len(both), 'image')}, such as "
+                    f"{min(both)}; leave one list out with {told(exclude=(Path(places[other]).name,))}"
+                )
