@@ -200,6 +200,11 @@ def test_unlabeled_images_are_found_wherever_they_are_named(two_classes: Path) -
     assert len(found) == 81
     with pytest.raises(DataError, match="nowhere does not exist"):
         images_of(["nowhere"])
+    for source in ("https://example.com/a.jpg", "gs://bucket/photos"):
+        with pytest.raises(DataError, match=f"{source} is an address, which is not fetched; download it"):
+            images_of([source])
+        with pytest.raises(DataError, match=f"{source} is an address, which is not fetched; download it"):
+            load_collection(source)
     (two_classes / "empty").mkdir()
     with pytest.raises(DataError, match="no images in"):
         images_of([two_classes / "empty"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mobilenets.base.progress import SILENT, Progress, ProgressTask
-from mobilenets.base.text import per_second, visible
+from mobilenets.base.text import GAP, per_second, visible
 from mobilenets.cli.arguments import as_options
 from mobilenets.errors import AssumptionWarning
 
@@ -55,7 +55,7 @@ def say(sentence: str) -> None:
         width = shutil.get_terminal_size().columns - 1
         lines = textwrap.wrap(sentence, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         sentence = "\n".join(lines)
-    click.echo(sentence)
+    click.echo(sentence.replace(GAP, " "))
 
 
 def results() -> Console:

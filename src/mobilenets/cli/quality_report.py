@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from mobilenets.base.text import GAP, milliseconds, percent, plural, size
+from mobilenets.base.text import milliseconds, percent, plural, size
 from mobilenets.cli.console import results, say
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.result import CompressionResult, Method
@@ -107,7 +107,7 @@ def _summary(result: CompressionResult) -> list[str]:
     if costs:
         joined = ", ".join(costs)
         sentences.append(f"{joined[0].upper()}{joined[1:]}.")
-    return [sentence.replace(GAP, " ") for sentence in sentences]
+    return sentences
 
 
 def _accuracy(before: Share, after: Share, *, trained_on: bool) -> str:

@@ -25,7 +25,7 @@ from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
 from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
-from mobilenets.data.sources import DIGITS, digits
+from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
 from mobilenets.data.splitting import draw_parts
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
@@ -171,7 +171,7 @@ def check_source(source: str | Path) -> None:
     near = get_close_matches(missing.name, [*beside, *([DIGITS] if path.parent == Path() else [])], 1)
     meant = f"; did you mean {parent / near[0] / path.relative_to(missing)}?" if near else ""
     expected = "" if near else f"; expected a folder of class folders, a CSV file, or {DIGITS}"
-    raise DataError(f"{path} does not exist{meant}{expected}")
+    raise DataError(f"{source} {NOT_FETCHED if is_address(source) else f'does not exist{meant}{expected}'}")
 
 
 @typed(DataError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +71,18 @@ def looks_like_image(path: Path) -> bool:
         return False
 
 
+NOT_FETCHED = "is an address, which is not fetched; download it and name the file"
+
+
+def is_address(source: str | Path) -> bool:
+    """Whether a source is an address of the internet or of a store, which a path may have lost a slash of.
+
+    >>> is_address("https://example.com/a.jpg"), is_address("photos"), is_address("C:/photos")
+    (True, False, False)
+    """
+    return re.match(r"[A-Za-z][\w+.-]+:/", str(source)) is not None
+
+
 def images_of(sources: str | Path | Iterable[str | Path]) -> list[FileImage]:
     """Unlabeled images: every file that is named, and every image below every folder that is named.
 
@@ -80,14 +93,15 @@ def images_of(sources: str | Path | Iterable[str | Path]) -> list[FileImage]:
         DataError: If a name does not exist, or nothing was found at all.
     """
     found: list[FileImage] = []
-    names = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
-    for path in names:
+    names = [sources] if isinstance(sources, str | Path) else list(sources)
+    for source in names:
+        path = Path(source)
         if path.is_dir():
             found += images_under(path)
         elif path.exists():
             found.append(FileImage(path))
         else:
-            raise DataError(f"{path} does not exist")
+            raise DataError(f"{source} {NOT_FETCHED if is_address(source) else 'does not exist'}")
     if not found:
         raise DataError(f"no images in {', '.join(map(str, names)) or 'nothing'}")
     return found
