@@ -8,99 +8,49 @@ one temporary folder. Words after ``console`` say what a block needs:
 ``not-run``  something that a test must not do, such as installing packages
 ``photos``   a folder ``photos`` of images of two classes, which the test makes
 ``weights``  the published Keras weights, which the test skips the block without
+``shape``    its standard output is shown as it was once; figures may differ. ``python -m docs.make_examples`` writes it
 """
 
 from __future__ import annotations
 
 import ast
-import doctest
 import importlib
-import os
 import re
 import shutil
 import subprocess
-import sys
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
-from tests.conftest import ROOT, SHARED
+from tests.conftest import ROOT
+from tests.support.pages import Command, agrees, commands_of, is_run, lines_of, make_programs, run_command
 
 from mobilenets.cli.main import COMMANDS, group
-from mobilenets.data.sources import digits
 
-WEIGHTS = SHARED / "weights" / "mobilenet_v1_0.25_224.h5"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
-
-_BLOCK = re.compile(r"^```console(?P<words>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command of a page, and the output that the page shows for it."""
-
-    line: int
-    text: str
-    output: str
-    words: frozenset[str]
-
-
-def commands_of(page: Path) -> list[Command]:
-    """Every command of a page, in order."""
-    text = page.read_text(encoding="utf-8")
-    found = []
-    for block in _BLOCK.finditer(text):
-        first = text.count("\n", 0, block.start()) + 2
-        words = frozenset(block["words"].split())
-        lines = block["body"].splitlines()
-        starts = [number for number, line in enumerate(lines) if line.startswith("$ ")]
-        assert not lines or starts[:1] == [0], f"{page.name}:{first}: a console block begins with '$ '"
-        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-            last = start
-            while lines[last].endswith("\\"):
-                last += 1
-            command = "\n".join(lines[start : last + 1]).removeprefix("$ ")
-            found.append(Command(first + start, command, "\n".join(lines[last + 1 : end]).strip("\n"), words))
-    return found
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``mobilenets`` and ``python``, so that commands run with this interpreter and this source."""
+    """A folder with ``mobilenets`` and ``python``."""
     folder = tmp_path_factory.mktemp("bin")
-    interpreter = f'exec "{sys.executable}"'
-    for name, call in {
-        "python": f'{interpreter} "$@"',
-        "mobilenets": f"{interpreter} -c 'from mobilenets.cli.main import main; main()' \"$@\"",
-    }.items():
-        (folder / name).write_text(f"#!/bin/sh\n{call}\n")
-        (folder / name).chmod(0o755)
+    make_programs(folder)
     return folder
 
 
 def run(command: Command, folder: Path, programs: Path, page: Path) -> None:
-    environment = os.environ | {
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]),
-        "COLUMNS": "80",
-    }
-    shell = ["bash", "-c", command.text]
-    # Two commands that train at once, on two threads each, take several times as long as on a core each.
-    if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and (taskset := shutil.which("taskset")):
-        cores = sorted(os.sched_getaffinity(0))
-        shell = [taskset, "--cpu-list", str(cores[int(worker.removeprefix("gw")) % len(cores)]), *shell]
-    done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = run_command(command, folder, programs)
     place = f"{page.name}:{command.line}: {command.text}"
     if not command.output:
         assert done.returncode == 0, f"{place}\n{done.stderr}"
         return
-    printed = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).strip("\n").splitlines())
-    matches = doctest.OutputChecker().check_output(
-        command.output + "\n", printed + "\n", doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    shape = "shape" in command.words
+    printed = lines_of(done.stdout if shape else done.stdout + done.stderr)
+    assert agrees(command.output, printed, figures=not shape), (
+        f"{place}\nprinted:\n{printed}\nthe page says:\n{command.output}\n{done.stderr if shape else ''}"
+        + ("\npython -m docs.make_examples writes it anew" if shape else "")
     )
-    assert matches, f"{place}\nprinted:\n{printed}\nthe page says:\n{command.output}"
 
 
 def parts(*, slow: bool) -> list[Path]:
@@ -121,24 +71,8 @@ def test_slow_commands_of_a_page_do_what_it_says(page: Path, programs: Path, tmp
 
 def run_page(page: Path, programs: Path, folder: Path) -> None:
     for command in commands_of(page):
-        if "photos" in command.words and not (folder / "photos").exists():
-            make_photos(folder / "photos")
-        if "weights" in command.words:
-            if not WEIGHTS.exists():
-                continue
-            if not (folder / WEIGHTS.name).exists():
-                (folder / WEIGHTS.name).symlink_to(WEIGHTS)
-        if "not-run" not in command.words:
+        if is_run(command, folder):
             run(command, folder, programs, page)
-
-
-def make_photos(folder: Path) -> None:
-    """Two classes that look different enough to be told apart by a small network in seconds: zeros and ones."""
-    classes = digits()
-    for name, digit in {"cat": "0", "dog": "1"}.items():
-        (folder / name).mkdir(parents=True)
-        for number, image in enumerate(classes[digit][:40], start=1):
-            image.open().resize((48, 48)).save(folder / name / f"{number:03}.jpg")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
