@@ -63,7 +63,7 @@ def test_the_most_accurate_weights_of_the_cache_are_begun_from(dataset: Dataset)
     assert (start.name, network.width_multiplier, network.height) == ("coral:0.5-160", 0.5, 80)
     assert start.model.precision == "float32"
     assert notes.notes == [
-        "begins from coral:0.5-160 (in the cache): the most accurate of 2 networks; --weights none trains from scratch"
+        "begins from coral:0.5-160 (in the cache): the most accurate of 2 networks; weights='none' trains from scratch"
     ]
 
 

@@ -116,7 +116,7 @@ def _automatic(settings: Settings, dataset: Dataset, recipe: Recipe, progress: P
     return Start(
         starting_model(model, settings, dataset),
         chosen.short_name,
-        f"begins from {chosen.short_name} ({where}): {others}{fitting}; --weights none trains from scratch",
+        f"begins from {chosen.short_name} ({where}): {others}{fitting}; weights='none' trains from scratch",
     )
 
 
