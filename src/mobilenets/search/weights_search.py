@@ -89,7 +89,7 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
     if not weights:
         progress.note("no published weights are to be had for this budget: a supernet is trained from scratch")
         return None
-    progress.note(f"begins from {', '.join(one.name for one in weights)}; --weights none trains from scratch")
+    progress.note(f"begins from {', '.join(one.name for one in weights)}; weights='none' trains from scratch")
     weights = tuple(trainable(one, dataset) for one in weights)
     found, measuring = timed("latency", partial(_priced, request, weights, sides))
     progress.note(_plan(request, found))
