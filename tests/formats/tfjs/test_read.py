@@ -68,7 +68,7 @@ def test_quantized_weights_are_scale_times_number_plus_least(parts: list[Any], t
 def test_a_folder_and_the_labels_of_teachable_machine(parts: list[Any], tmp_path: Path) -> None:
     folder = write_tfjs(tmp_path / "web", parts, (SIZE, SIZE, 3)).parent
     (folder / "metadata.json").write_text(json.dumps({"tfjsVersion": "1.3.1", "labels": ["cat", "dog", "bird"]}))
-    assert import_model(folder).task.labels == ("cat", "dog", "bird")  # type: ignore[attr-defined]
+    assert import_model(folder).task.labels == ("cat", "dog", "bird")
 
 
 def refusal(path: Path) -> str:
