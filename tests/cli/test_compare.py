@@ -138,7 +138,7 @@ def test_what_cannot_be_compared_is_said_before_any_training(
     assert not list(tmp_path.glob("out/*/*"))
 
 
-def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_become_epochs_in_proportion(photos: Path) -> None:
     """A clock that knows only steps: each takes 0.1 s at 64 pixels and 0.2 s at 128."""
     import torch
 
@@ -153,14 +153,15 @@ def test_minutes_become_epochs_in_proportion(photos: Path, monkeypatch: pytest.M
         seen.append(size[0])
         return 0.1 * size[0] / 64
 
-    monkeypatch.setattr(step_timing, "step_seconds", seconds)
     train = load_dataset(photos).train  # 32 images: one step in an epoch
     network = mobilenet_v1(width_multiplier=0.25, resolution=128, classes=2)
     cpu = torch.device("cpu")
     per_epoch = step_timing.OVERHEAD * (0.5 * 0.15 + 0.5 * 0.2)
-    assert step_timing.epochs_within(0.1, network, train, DEFAULT, device=cpu) == int(6 / per_epoch)
+    assert step_timing.epochs_within(0.1, network, train, DEFAULT, device=cpu, step_seconds=seconds) == int(
+        6 / per_epoch
+    )
     assert seen == [96, 128]
-    assert step_timing.epochs_within(1e6, network, train, DEFAULT, device=cpu) == 250
+    assert step_timing.epochs_within(1e6, network, train, DEFAULT, device=cpu, step_seconds=seconds) == 250
 
 
 def test_weights_are_compared_with_networks_from_scratch(photos: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.support.stub_task import StrongestChannel
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.formats.registry import writable
 from mobilenets.model.file import save
+from mobilenets.tasks.catalog import TASKS
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunComm
 def test_a_model_of_another_task_is_shown_run_imported_and_exported_in_its_own_words(
     tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mobilenets.tasks.catalog.TASKS", {"strongest-channel": lambda data: StrongestChannel()})
+    monkeypatch.setitem(TASKS, "strongest-channel", lambda data: StrongestChannel())
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
     model = replace(random_model(np.random.default_rng(0), network), task=StrongestChannel())
     path, target = tmp_path / "finder.safetensors", tmp_path / "finder.c"

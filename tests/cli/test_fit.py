@@ -68,15 +68,12 @@ def test_few_test_images_are_counted_and_folds_test_all(folder: Path, tmp_path: 
 
 
 def test_a_report_that_cannot_be_written_costs_nothing_else(
-    folder: Path, tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, mobilenets: RunCommand
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr("mobilenets.reports.run_report.write_report", fail)
+    (tmp_path / "out" / "report.html").mkdir(parents=True)
     outcome = mobilenets("fit", str(folder), "--output", str(tmp_path / "out"), *SMALL)
     assert outcome.code == 0
-    assert "no report is written: OSError('the disk is full'); mobilenets report" in outcome.err
+    assert re.search(r"no report is written: IsADirectoryError\(.*\); mobilenets report", outcome.err)
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 

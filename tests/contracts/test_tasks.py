@@ -44,7 +44,8 @@ ADDED = {"strongest-channel": StrongestChannel.from_json}
 
 @pytest.fixture(params=EXAMPLES)
 def model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Model:
-    monkeypatch.setattr("mobilenets.tasks.catalog.TASKS", TASKS | ADDED)
+    for kind, read in ADDED.items():
+        monkeypatch.setitem(TASKS, kind, read)
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=4)
     return random_model(np.random.default_rng(0), network, task=EXAMPLES[request.param])
 

@@ -18,9 +18,8 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import Progress
 from mobilenets.base.suffixes import EXPORTED, SUFFIXES
 from mobilenets.errors import DataError, FormatError, MissingDependencyError, ModelError
-from mobilenets.formats import registry
 from mobilenets.formats.exporting import export
-from mobilenets.formats.format import Options, Outputs
+from mobilenets.formats.format import Format, Options, Outputs
 from mobilenets.formats.onnx.run import run_onnx
 from mobilenets.formats.onnx.write import to_onnx
 from mobilenets.formats.registry import FORMATS, format_of, writable
@@ -30,12 +29,11 @@ from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
 
 
-def replace_writer(monkeypatch: pytest.MonkeyPatch, name: str, **changes: Any) -> None:
-    """Register a format whose writer differs from the real one."""
+def with_writer(name: str, **changes: Any) -> Format:
+    """A format whose writer differs from the real one."""
     row = FORMATS[name]
     assert row.writer is not None
-    changed = replace(row, writer=replace(row.writer, **changes))
-    monkeypatch.setattr(registry, "FORMATS", {**FORMATS, name: changed})
+    return replace(row, writer=replace(row.writer, **changes))
 
 
 class Listener(Progress):
@@ -77,7 +75,7 @@ def test_every_format_answers_as_the_model_does(name: str, int8: bool, tmp_path:
         assert not int8 or exported.agreement.largest_difference == 0
 
 
-def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model, path = small_model(), tmp_path / "model.onnx"
     path.write_text("the file of yesterday")
@@ -86,23 +84,22 @@ def test_a_file_that_answers_otherwise_never_takes_its_place(tmp_path: Path, mon
     def write(model: Model, path: Path, options: Options) -> None:
         to_onnx(model.with_parameters(biased), path)
 
-    replace_writer(monkeypatch, "onnx", write=write)
     with pytest.raises(FormatError, match="outputs are not the Model's"):
-        export(model, path)
+        export(model, path, with_writer("onnx", write=write))
     assert [file.read_text() for file in tmp_path.iterdir()] == ["the file of yesterday"]
 
 
 @pytest.mark.parametrize("shift", [0, 1])
 def test_other_answers_at_a_runtimes_default_settings_are_told_beside_the_exact_ones(
-    shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shift: float, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
 
     def at_defaults(model: Model, path: Path, pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
         return {name: values + np.float32(shift) for name, values in run_onnx(model, path, pixels).items()}
 
-    replace_writer(monkeypatch, "onnx", run_at_defaults=at_defaults)
-    exported = export(small_model(int8=True), tmp_path / "model.onnx")
+    changed = with_writer("onnx", run_at_defaults=at_defaults)
+    exported = export(small_model(int8=True), tmp_path / "model.onnx", changed)
     assert exported.agreement is not None
     assert exported.agreement.relative_difference < 1e-5
     if not shift:
@@ -113,14 +110,11 @@ def test_other_answers_at_a_runtimes_default_settings_are_told_beside_the_exact_
     assert exported.advice == "ONNX Runtime with session.x64quantprecision=1"
 
 
-def test_without_a_runtime_the_file_is_written_and_the_reason_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_runtime_the_file_is_written_and_the_reason_said(tmp_path: Path) -> None:
     def missing(*_: object) -> None:
         raise MissingDependencyError("onnxruntime", "benchmark")
 
-    replace_writer(monkeypatch, "onnx", run=missing)
-    exported = export(small_model(), tmp_path / "model.onnx")
+    exported = export(small_model(), tmp_path / "model.onnx", with_writer("onnx", run=missing))
     assert exported.agreement is None
     assert exported.not_run.startswith("onnxruntime is not installed")
     assert (tmp_path / "model.onnx").exists()
@@ -251,13 +245,12 @@ def test_agreement_by_hand() -> None:
         compare_outputs(task, expected, {})
 
 
-def test_a_value_that_is_not_a_number_is_no_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_is_not_a_number_is_no_agreement(tmp_path: Path) -> None:
     def not_a_number(model: Model, path: Path, pixels: Pixels) -> Outputs:
         return {"classifier": np.full((len(pixels), 3), np.nan)}
 
-    replace_writer(monkeypatch, "onnx", run=not_a_number)
     with pytest.raises(FormatError, match="values differ by up to nan"):
-        export(small_model(), tmp_path / "model.onnx")
+        export(small_model(), tmp_path / "model.onnx", with_writer("onnx", run=not_a_number))
 
 
 def test_core_ml_says_what_it_lacks(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ from mobilenets.search.pretrained import pretrained_weights
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import SearchResult
 from mobilenets.search.search import search
-from mobilenets.training import loop
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import Settings
@@ -131,7 +130,7 @@ def test_an_interrupted_search_goes_on_to_the_same_model(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     wanted = Budget(max_macs=2_000_000)
     with pytest.raises(KeyboardInterrupt):
         search(images, tmp_path, wanted, settings(weights), progress=Interruption(run=run))

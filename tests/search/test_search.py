@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tests.support.interruption import Interruption
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.result import CompressionResult, Method
@@ -32,7 +35,6 @@ from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import SearchResult
 from mobilenets.search.search import search
 from mobilenets.tasks.metrics import Share
-from mobilenets.training import loop
 from mobilenets.training import supernet as supernet_training
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recipe import DEFAULT
@@ -122,7 +124,7 @@ def test_the_same_seed_and_device_give_the_same_file(
 def test_an_interrupted_search_goes_on_to_the_same_model(
     phase: str, fitted: tuple[SearchResult, Path], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     stop = Interruption(run={"supernet": 1, "fine-tune": 2}[phase])
     with pytest.raises(KeyboardInterrupt):
         search(images, tmp_path, **goal(max_latency_ms=0.012), settings=SMALL, progress=stop)
@@ -242,15 +244,18 @@ def test_an_accuracy_that_no_subnet_reaches_is_said_with_the_way_to_go_on(images
         search(images, None, **goal(min_accuracy=1.0), settings=replace(SMALL, width=0.25, epochs=1))
 
 
-@pytest.fixture
-def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trained(*_: Any, **__: Any) -> Any:
-        raise AssertionError("this must be refused before any training")
+class Untrained(Progress):
+    """Fails where training begins: what is refused must be refused before."""
 
-    monkeypatch.setattr(supernet_training, "train", trained)
+    @contextmanager
+    def task(self, description: str, total: float, unit: str = "") -> Iterator[ProgressTask]:
+        assert description != "training"
+        yield ProgressTask()
 
 
-@pytest.mark.usefixtures("untrained")
+UNTRAINED = Untrained()
+
+
 @pytest.mark.parametrize(
     ("limits", "nearest"),
     [
@@ -263,28 +268,26 @@ def test_a_budget_that_nothing_meets_names_the_nearest(
     limits: dict[str, Any], nearest: str, images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(PlanningError, match=f"nothing meets the budget; the nearest is {nearest}"):
-        search(images, tmp_path / "out", **goal(**limits), settings=SMALL)
+        search(images, tmp_path / "out", **goal(**limits), settings=SMALL, progress=UNTRAINED)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.usefixtures("untrained")
 def test_a_class_that_is_too_small_to_choose_by_is_said_with_what_is_needed(images: Path, tmp_path: Path) -> None:
     for path in images.rglob("*.png"):
         if path.parent.name != "red" or int(path.stem) < 20:
             (tmp_path / "data" / path.parent.name).mkdir(parents=True, exist_ok=True)
             (tmp_path / "data" / path.parent.name / path.name).write_bytes(path.read_bytes())
     with pytest.raises(DataError, match=r"class 'red' has 20 images, 2 of them for validation; .* 30 images"):
-        search(tmp_path / "data", None, **goal(max_latency_ms=0.02), settings=SMALL)
+        search(tmp_path / "data", None, **goal(max_latency_ms=0.02), settings=SMALL, progress=UNTRAINED)
 
 
-@pytest.mark.usefixtures("untrained")
 def test_what_a_search_cannot_do_is_refused(images: Path) -> None:
     with pytest.raises(TrainingError, match=r"smallest width that is trained is 0\.25; 0\.2 is below it"):
-        search(images, None, **goal(), settings=replace(SMALL, width=0.2))
+        search(images, None, **goal(), settings=replace(SMALL, width=0.2), progress=UNTRAINED)
     with pytest.raises(TrainingError, match="met by subnets, and squeezenet has none"):
-        search(images, None, **goal(), settings=replace(SMALL, architecture="squeezenet"))
+        search(images, None, **goal(), settings=replace(SMALL, architecture="squeezenet"), progress=UNTRAINED)
     with pytest.raises(PlanningError, match="covers resolution from 32 to 40, not 64"):
-        search(images, None, **goal(), settings=replace(SMALL, resolution=64))
+        search(images, None, **goal(), settings=replace(SMALL, resolution=64), progress=UNTRAINED)
 
 
 def test_resolutions_have_the_proportions_of_the_published_ones() -> None:

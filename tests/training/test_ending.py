@@ -13,7 +13,6 @@ from tests.support.interruption import Interruption
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import SILENT
 from mobilenets.data.dataset import Dataset, load_dataset
-from mobilenets.training import loop
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.fit import fit
@@ -69,7 +68,7 @@ def test_validation_images_join_a_run_that_has_settled() -> None:
 def test_a_run_that_cools_down_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = TrainingRun(epochs=20, patience=4, joined=14)
     whole = trained(run)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     with pytest.raises(KeyboardInterrupt):
         trained(run, tmp_path / "checkpoint", stop=7)
     assert trained(run, tmp_path / "checkpoint", resume=True).history == whole.history

@@ -29,7 +29,6 @@ from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification, class_count
-from mobilenets.training import loop
 from mobilenets.training.fine_tuning import fine_tune
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
@@ -350,7 +349,7 @@ def test_a_folder_that_cannot_be_written_to(colours: Path, tmp_path: Path, monke
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
-        monkeypatch.setattr("mobilenets.training.run_folder.write_atomically", refuse)
+        monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(TrainingError, match="cannot be written to: Permission denied"):
         fit(colours, folder, SMALL)
 
@@ -358,7 +357,7 @@ def test_a_folder_that_cannot_be_written_to(colours: Path, tmp_path: Path, monke
 def test_a_disk_that_fills_up_loses_nothing(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(SMALL, epochs=2)
     expected = fit(colours, None, settings).model
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     real, calls = os.fsync, [0]
 
     def full(handle: int) -> None:

@@ -12,7 +12,6 @@ from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Subset
 from mobilenets.data.image import ArrayImage, BytesImage, FileImage, ImageSource
 from mobilenets.errors import DataError
-from mobilenets.training import image_cache as module
 from mobilenets.training.image_cache import StoredImages, StreamedImages, cache_images
 
 
@@ -63,7 +62,7 @@ def test_cached_images_know_their_positions() -> None:
     assert cached.positions.tolist() == cached.at(20).positions.tolist() == [0, 1, 2, *range(4, 12)]
 
 
-def test_streamed_images_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streamed_images_are_the_stored_ones(tmp_path: Path) -> None:
     files: list[ImageSource] = []
     for number in range(10):
         path = tmp_path / f"{number}.png"
@@ -71,8 +70,7 @@ def test_streamed_images_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest
         files.append(FileImage(path))
     order = [np.array([7, 1, 3]), np.array([0, 9, 2]), np.array([4, 5, 6])]
     stored = cache_images(subset_of(*files), 32)
-    monkeypatch.setattr(module, "MOST_BYTES", 1000)
-    streamed = cache_images(subset_of(*files), 32)
+    streamed = cache_images(subset_of(*files), 32, most_bytes=1000)
     assert isinstance(streamed, StreamedImages)
     for expected, found in zip(stored.batches(order), streamed.batches(order), strict=True):
         np.testing.assert_array_equal(found[0], expected[0])

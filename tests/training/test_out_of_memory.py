@@ -7,29 +7,30 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from mobilenets.errors import TrainingError
-from mobilenets.training import loop
 from mobilenets.training.fit import fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.settings import Settings, set_up
 
 
 def test_memory_runs_out_in_a_step(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps, train_step = [], loop.TrainingState.train_step
+    steps = []
 
-    def hungry(self: Any, *arguments: Any) -> None:
+    def hungry(*_: Any) -> None:
         steps.append(1)
         if len(steps) == 4:
             torch.empty(1 << 55, dtype=torch.uint8)
-        train_step(self, *arguments)
 
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     settings = Settings(width=0.25, resolution=32, epochs=2, threads=1, batch_size=8)
-    with monkeypatch.context() as patched:
-        patched.setattr(loop.TrainingState, "train_step", hungry)
+    hook = register_optimizer_step_pre_hook(hungry)
+    try:
         with pytest.raises(TrainingError) as caught:
             fit(colours, tmp_path / "run", settings)
+    finally:
+        hook.remove()
     message = str(caught.value)
     assert message.startswith("there is not enough memory to train mobilenet_v1 with 8 images of 32×32 in a step; ")
     assert "lower the batch size (batch_size=N), the resolution or the width" in message

@@ -19,7 +19,6 @@ from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
-from mobilenets.training import loop
 from mobilenets.training.fit import fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
 from mobilenets.training.settings import Settings
@@ -27,11 +26,9 @@ from mobilenets.training.settings import Settings
 PROGRAM = """
 import sys
 from dataclasses import replace
-from mobilenets.training import loop
 from mobilenets.training.fit import fit
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.settings import Settings
-loop.CHECKPOINT_SECONDS = 0.02
 recipe = replace(DEFAULT, batch=16, mixup=0.2, cutmix=1.0, dropout=0.1, growth=((0.5, 0.67), (0.5, 1.0)))
 settings = Settings(width=0.25, resolution=72, epochs=6, threads=1, recipe=recipe)
 fit(sys.argv[1], sys.argv[2], settings, resume=True)
@@ -40,7 +37,9 @@ fit(sys.argv[1], sys.argv[2], settings, resume=True)
 
 def begin(data: Path, output: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(data), str(output)], stderr=subprocess.PIPE, env=dict(os.environ)
+        [sys.executable, "-c", PROGRAM, str(data), str(output)],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "MOBILENETS_CHECKPOINT_SECONDS": "0.02"},
     )
 
 
@@ -89,7 +88,7 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
 ) -> None:
     settings = Settings(width=0.25, resolution=32, epochs=3, threads=1)
     whole = fit(colours, None, settings)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     with pytest.raises(KeyboardInterrupt):
         fit(colours, tmp_path, settings, progress=Interruption(epoch=2))
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
@@ -124,7 +123,7 @@ def test_a_run_goes_on_after_the_validation_images_have_joined(
     start = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2))
     settings = Settings(epochs=5, threads=1, weights=start)
     whole = fit(colours, None, settings)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     with pytest.raises(KeyboardInterrupt):
         fit(colours, tmp_path, settings, progress=Interruption(epoch=5))
     resumed = fit(colours, tmp_path, settings, resume=True)

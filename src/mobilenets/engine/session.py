@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Mapping
 from functools import cache
 from os import PathLike
 from typing import Any
@@ -73,13 +74,17 @@ def instruction_sets() -> dict[str, bool]:
     return dict(_native.instruction_sets())
 
 
-def chosen_instruction_set() -> str:
+def chosen_instruction_set(known: Mapping[str, bool] | None = None) -> str:
     """The instruction set that a new Session uses.
+
+    Args:
+        known: What this build has, best first, and whether the processor has it too; as
+            :func:`instruction_sets` gives it if None.
 
     Raises:
         EngineError: If ``MOBILENETS_ISA`` names one that is unknown or that this processor lacks.
     """
-    known = instruction_sets()
+    known = instruction_sets() if known is None else known
     supported = [name for name, has in known.items() if has]
     wanted = os.environ.get(INSTRUCTION_SET_VARIABLE)
     if not wanted:

@@ -81,7 +81,7 @@ class Exported:
 def export(
     model: Model,
     path: str | Path,
-    format_name: str | None = None,
+    format_name: str | Format | None = None,
     *,
     images: str | Path | Iterable[str | Path] | Pixels | None = None,
     verify: bool = True,
@@ -95,7 +95,8 @@ def export(
     Args:
         model: float32 or int8. Batch norms are folded where the format has none.
         path: Where to. Other files may come beside it: OpenVINO's ``.bin``, C's ``main.c``.
-        format_name: A name of :data:`~mobilenets.formats.registry.FORMATS`; by default the path's suffix tells.
+        format_name: A name of :data:`~mobilenets.formats.registry.FORMATS`, or a row like those; by default the path's
+            suffix tells.
         images: Real images to run the file on: an image file or a folder of them, several of these, or uint8 pixels
             (N, height, width, channels). By default scikit-learn's two photographs, where it is installed and the
             network reads RGB.
@@ -127,7 +128,7 @@ def export(
     ('C99', Footprint(flash_bytes=843424, ram_bytes=20480))
     """
     path = Path(path)
-    row, writer = writable()[format_of(path, format_name)]
+    row, writer = _row(path, format_name)
     chosen = _options(row, writer, options, model)
     check_folder_of(path)
     if writer.prepare is not None:
@@ -281,6 +282,14 @@ def _verified_by(
             f"{agreement.largest_difference:.3g} of {agreement.largest_value:.3g}"
         )
     return replace(verified, second=agreement, second_bytes=run.ram_bytes)
+
+
+def _row(path: Path, asked: str | Format | None) -> tuple[Format, Writer]:
+    if not isinstance(asked, Format):
+        return writable()[format_of(path, asked)]
+    if asked.writer is None:
+        raise FormatError(f"{asked.title} is read and not written")
+    return asked, asked.writer
 
 
 def _tolerance(writer: Writer, model: Model, options: Options) -> float:

@@ -140,20 +140,25 @@ class StreamedImages:
             raise DataError(f"{len(self._broken)} of {len(self._subset)} images cannot be decoded")
 
 
-def cache_images(subset: Subset, resolution: int, *, progress: Progress = SILENT) -> CachedImages:
+def cache_images(
+    subset: Subset, resolution: int, *, most_bytes: int = MOST_BYTES, progress: Progress = SILENT
+) -> CachedImages:
     """Resize training images, and keep them in memory if they fit.
 
     Args:
         subset: The images.
         resolution: Side of the network's input, in pixels.
+        most_bytes: Bytes of images that are kept in memory at most; more are decoded again in every epoch.
         progress: Receives progress updates.
 
     Raises:
         DataError: If more than a tenth of the images cannot be decoded.
     """
     side = round(resolution * MARGIN)
-    if len(subset) * side * side * 3 > MOST_BYTES:
-        progress.note(f"{len(subset)} images do not fit in {MOST_BYTES >> 30} GB of memory; decoding as needed")
+    if len(subset) * side * side * 3 > most_bytes:
+        progress.note(
+            f"{len(subset)} images do not fit in {most_bytes / (1 << 30):.3g} GB of memory; decoding as needed"
+        )
         return StreamedImages(subset, side, progress)
     decoded = decode_all(subset, side, progress=progress)
     if not decoded.images:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any, Generic
 import torch
 from torch import Tensor
 
+from mobilenets.base.arguments import check_number
 from mobilenets.base.memory import out_of_memory_as
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import TrainingError
@@ -36,7 +38,9 @@ from mobilenets.training.selection import Epoch, Score, Selection, Sums, Validat
 from mobilenets.training.thread_waits import thread_waits
 
 CHECKPOINT_SECONDS = 15.0
-"""A kill loses about this much work at most."""
+"""A kill loses about this much work at most, unless the environment says otherwise."""
+CHECKPOINT_VARIABLE = "MOBILENETS_CHECKPOINT_SECONDS"
+"""Environment variable of the seconds between checkpoints within an epoch."""
 VALIDATIONS = 40
 """A long run is validated about this often; a shorter one after every epoch."""
 COOLING_SHARE = 0.15
@@ -92,6 +96,23 @@ def train(
         return _train(
             module, batches, objective, recipe, run, validation, selection or Selection(), checkpoint, begun, progress
         )
+
+
+def checkpoint_seconds() -> float:
+    """Seconds between checkpoints within an epoch.
+
+    Raises:
+        TrainingError: If ``MOBILENETS_CHECKPOINT_SECONDS`` is no number of at least 0.
+    """
+    text = os.environ.get(CHECKPOINT_VARIABLE)
+    if not text:
+        return CHECKPOINT_SECONDS
+    try:
+        seconds: object = float(text)
+    except ValueError:
+        seconds = text
+    check_number(CHECKPOINT_VARIABLE, seconds, TrainingError, least=0)
+    return float(text)
 
 
 def _what_to_lower(module: TrainableNetwork, recipe: Recipe, checkpoint: CheckpointFile | None) -> str:
@@ -204,6 +225,7 @@ class TrainingState(Generic[Trainable]):
         self._best = copy.deepcopy(self.average.module)
         self.history, self.best_epoch, self.sums = list[Epoch](), -1, Sums()
         self._saved_at = time.monotonic()
+        self._seconds = checkpoint_seconds()
 
     def train_step(self, batch: Batch, objective: Objective) -> None:
         """Take one step of the optimizer, and count its loss and right answers.
@@ -311,7 +333,7 @@ class TrainingState(Generic[Trainable]):
 
     def is_due(self) -> bool:
         """Whether it is time for another checkpoint."""
-        return time.monotonic() - self._saved_at > CHECKPOINT_SECONDS
+        return time.monotonic() - self._saved_at > self._seconds
 
     def save(self, file: CheckpointFile | None) -> None:
         """Write a checkpoint, if there is a place for one.

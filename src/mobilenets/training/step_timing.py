@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -26,6 +26,9 @@ from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import MOST_EPOCHS, Recipe, default_epochs, recipe_named, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import PREPROCESSING, Settings, choose_device
+
+StepTimer = Callable[[Network, Batches, Recipe, tuple[int, int], torch.device], float]
+"""(network, batches, recipe, (height, width), device) → seconds of one step of training."""
 
 LOOK_SECONDS = 1.5
 """How long the rate at one resolution is looked at."""
@@ -77,6 +80,7 @@ def epochs_within(
     recipe: Recipe,
     *,
     device: torch.device,
+    step_seconds: StepTimer | None = None,
 ) -> int:
     """Epochs that a network can be trained for in some minutes here, by a few steps that are timed; 250 at most.
 
@@ -88,11 +92,14 @@ def epochs_within(
         train: The training images.
         recipe: How.
         device: Where.
+        step_seconds: Times one step; :func:`fastest_step` if None.
 
     Raises:
         TrainingError: If not a single epoch would be over in time.
     """
-    per_step = min(recipe.batch, len(train)) * seconds_per_image(network, train, recipe, device=device)
+    per_step = min(recipe.batch, len(train)) * seconds_per_image(
+        network, train, recipe, device=device, step_seconds=step_seconds
+    )
     per_epoch = per_step * (len(train) // min(recipe.batch, len(train)))
     if per_epoch > 60 * minutes:
         raise TrainingError(
@@ -102,7 +109,14 @@ def epochs_within(
     return min(math.floor(60 * minutes / per_epoch), MOST_EPOCHS)
 
 
-def seconds_per_image(network: Network, train: Subset, recipe: Recipe, *, device: torch.device) -> float:
+def seconds_per_image(
+    network: Network,
+    train: Subset,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    step_seconds: StepTimer | None = None,
+) -> float:
     """What one image of a long run takes here, by a few steps that are timed, with validation and checkpoints.
 
     Args:
@@ -110,7 +124,9 @@ def seconds_per_image(network: Network, train: Subset, recipe: Recipe, *, device
         train: The training images.
         recipe: How.
         device: Where.
+        step_seconds: Times one step; :func:`fastest_step` if None.
     """
+    step_seconds = step_seconds or fastest_step
     few = train.take(range(min(len(train), 3 * recipe.batch)))
     images = cache_images(few, max(network.height, network.width))
     preprocessing = replace(PREPROCESSING, channels=network.channels)
@@ -130,7 +146,7 @@ def _sides(recipe: Recipe, network: Network) -> Iterator[tuple[float, int]]:
         passed += share
 
 
-def step_seconds(
+def fastest_step(
     network: Network, batches: Batches, recipe: Recipe, size: tuple[int, int], device: torch.device
 ) -> float:
     """Least time of one step among a few."""
