@@ -105,7 +105,7 @@ def test_an_interrupt_leaves_a_run_that_can_go_on(
 def test_a_run_does_not_go_on_with_other_images(colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(colours, tmp_path / "data")
     settings = Settings(width=0.25, resolution=32, epochs=2, threads=1)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "data", tmp_path / "run", settings, progress=Interruption(epoch=1))
     before = (tmp_path / "run" / CHECKPOINT_FILE).read_bytes()
