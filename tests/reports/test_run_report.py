@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from tests.cli.conftest import Outcome
 from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
 
+from mobilenets.base.text import percent
 from mobilenets.cli.main import main
 from mobilenets.data.dataset import load_dataset
 from mobilenets.engine.evaluate import evaluate
@@ -23,6 +25,7 @@ from mobilenets.reports.pages.markup import tag, to_html
 from mobilenets.reports.pages.summary import allowed
 from mobilenets.reports.run_report import read_run, report, write_report
 from mobilenets.search.budget import Budget
+from mobilenets.search.contenders import Started
 
 
 class Page(HTMLParser):
@@ -234,6 +237,23 @@ def test_a_lone_candidate_can_be_drawn(tmp_path: Path) -> None:
     assert search is not None
     lone = search.choice
     assert "polyline" in to_html(frontier.draw([lone], lone, Budget(max_latency_ms=1e-9), 300))
+
+
+def test_networks_from_published_weights_are_shown_with_the_last_look_at_each(tmp_path: Path) -> None:
+    search = read_run(make_run(tmp_path, ("cat", "dog"), search=True)).search
+    assert search is not None
+    costs = (0.25, 96, "int8", 0.8, 0.2, 250_000, 9_000_000, 90_000)
+    head = Started(*costs, "mobilenet_v1", "keras:0.25-224", False, 0.8)
+    tuned = replace(head, width_multiplier=0.5, cut=True, weights="<weights>", accuracy=0.9, tuned_top1=0.9)
+    choice = replace(tuned, accuracy=0.95)  # what all of its fine-tuning got
+    page = to_html(frontier.frontier_section(replace(search, candidates=(head, tuned), choice=choice)))
+    assert page.count("dot int8 head") == 2  # wide and narrow: the one that was not fine-tuned is hollow
+    assert "polyline" not in page, "accuracies of different looks make no frontier"
+    assert "→ &lt;weights&gt; cut to α 0.5 at 96 px, int8" in page
+    assert "keras:0.25-224 at 96 px, int8" in page
+    assert "short fine-tuning" in page
+    assert "began from published weights" in page
+    assert percent(0.9) in page
 
 
 def test_markup_is_escaped_and_unprintable_characters_are_replaced() -> None:

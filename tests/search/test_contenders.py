@@ -131,3 +131,6 @@ def test_latencies_are_those_of_the_device_and_what_it_does_not_cover_is_left_ou
         PlanningError, match=r"nothing meets the budget; the nearest is mobilenet_v1-0\.5 at 48 px, int8"
     ):
         prices(Budget(max_latency_ms=0.001), lambda _: profile)
+    int8 = DeviceProfile("a machine of int8", "none", tuple(one for one in profile.points if one.precision == "int8"))
+    with pytest.raises(PlanningError, match=r"a machine of int8 has no float32 with 1 thread\(s\), only int8"):
+        prices(Budget(max_latency_ms=3.0), lambda _: int8)

@@ -277,3 +277,30 @@ def test_a_budget_that_no_weights_meet_names_the_nearest(images: Path, weights: 
     with pytest.raises(PlanningError, match=r"nothing meets the budget; the nearest is v\d.safetensors"):
         search(images, tmp_path / "out", Budget(max_macs=1000), settings(weights))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_promises_the_most_within_the_budget_is_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOBILENETS_CACHE", str(tmp_path / "cache"))
+    fill_cache(tmp_path, "keras:0.25-224", "keras:mobilenet_v2@0.35-96")
+    how: dict[str, Any] = {"family": None, "sides": (224, 128, 96), "classes": 3, "precisions": ("int8",)}
+    roomy = pretrained_weights("auto", Budget(max_latency_ms=5.0), **how)
+    tight = pretrained_weights("auto", Budget(max_memory_bytes=100_000), **how)
+    assert {one.name for one in roomy} == {"keras:0.25-224", "keras:mobilenet_v2@0.35-96"}
+    assert {one.name for one in tight} <= {one.name for one in roomy}
+    assert pretrained_weights("auto", Budget(max_file_bytes=1000), **how) == ()
+    assert [one.name for one in pretrained_weights("auto", Budget(), **(how | {"family": "mobilenet_v2"}))] == [
+        "keras:mobilenet_v2@0.35-96"
+    ]
+
+
+def test_without_a_cache_or_a_network_there_are_none_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOBILENETS_CACHE", str(tmp_path / "cache"))
+    notes = Notes(tmp_path)
+    how: dict[str, Any] = {"family": None, "sides": (128,), "classes": 3, "precisions": ("int8",)}
+    assert pretrained_weights("auto", Budget(max_latency_ms=0.3), **how, progress=notes) == ()
+    assert len(notes.notes) == 1
+    assert "is not to be had" in notes.notes[0]

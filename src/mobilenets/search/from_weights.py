@@ -8,6 +8,7 @@ was chosen in int8, and test it once.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -45,11 +46,11 @@ from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
 
 MEASURING_ROUNDS = 8
-PROBED_IMAGES = 4000
+PROBED_IMAGES = 1500
 """Training and validation images that heads are fitted to at most; more tell no more networks apart."""
 STATISTICS_IMAGES = 256
 """Of these, those that a cut network's batch norms are measured on, and that int8 is calibrated with."""
-MOST_PROBED = 24
+MOST_PROBED = 16
 """Networks that heads are fitted for at most, the largest by Mult-Adds."""
 FINALISTS = 3
 """Networks that are fine-tuned shortly."""
@@ -173,6 +174,9 @@ def priced(
 
     whole = [one for each in weights for one in contenders_of(each, sides, classes=classes, widest=None)]
     found, profile = costed(whole)
+    if not found and profile is not None:
+        for one, precision in itertools.product(whole, precisions):
+            profile.latency_of(one.network, precision, threads)  # says what is missing
     large = too_large(found, budget) | {
         each for each in weights if widest is not None and each.model.network.width_multiplier > widest
     }
