@@ -103,7 +103,10 @@ def test_the_mistakes_are_those_of_the_model_surest_first(hostile: tuple[Path, P
 
 def test_the_command_that_made_a_run_is_kept_or_made_up_for(tmp_path: Path, hostile: tuple[Path, Page]) -> None:
     run, page = hostile
-    assert f"mobilenets fit {run.parent}/data --output {run} --max-latency 0.3ms --threads 1 --seed 0" in page.text
+    assert (
+        f"mobilenets fit {run.parent}/data --output {run} --max-latency 0.3ms --threads 1 --weights none --seed 0"
+        in page.text
+    )
     assert f"not measured the same twice: --device {run}/device.json" in page.text
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["command"] = ["mobilenets", "fit", "my data", "--seed", "3"]

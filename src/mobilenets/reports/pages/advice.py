@@ -51,7 +51,8 @@ def _steps(run: Run) -> Iterator[list[str | Element]]:
             name(many), f" {trained[many]:,}.",
         ]  # fmt: skip
     source, model = shlex.quote(run.source), shlex.quote(model_path(run))
-    fine_tuned = any(str(word).startswith("--weights") for word in run.metrics.get("command", ()))
+    named = any(str(word).startswith("--weights") for word in run.metrics.get("command", ()))
+    fine_tuned = named or run.provenance.training.weights is not None
     tuned = shlex.quote(f"{run.place.rstrip('/')}-tuned")
     if (
         trained

@@ -104,7 +104,8 @@ def command_of(run: Run) -> str:
     seed = ["--seed", str(made.seed or 0)]
     words = ["mobilenets", "fit", run.source, "--output", run.place]
     if run.search is not None:
-        return shlex.join([*words, *_budget(run.search), *seed])
+        weights = ["--weights", "none"] if made.weights is None else []
+        return shlex.join([*words, *_budget(run.search), *weights, *seed])
     words += ["--architecture", network.name, "--width", f"{network.width_multiplier:g}"]
     words += [
         "--resolution",
