@@ -48,16 +48,16 @@ def test_the_strongest_that_is_cheap_enough_is_chosen() -> None:
     def side(_: object) -> int:
         return 224
 
-    most = strongest(known, most_macs=1e18, images_shown=1000, side=side)
+    most = strongest(known, most_macs=1e18, side=side)
     assert most is not None
     assert most.name.startswith("timm:mobilenetv1_125")
-    some = strongest(known, most_macs=3 * 1000 * 60e6, images_shown=1000, side=side)
+    some = strongest(known, most_macs=60e6, side=side)
     assert some is not None
     assert some.width_multiplier == 0.25
-    least = strongest(known, most_macs=1.0, images_shown=1000, side=side)
+    least = strongest(known, most_macs=1.0, side=side)
     assert least is not None
     assert least.width_multiplier == 0.25
-    assert strongest([], most_macs=1e18, images_shown=1, side=side) is None
+    assert strongest([], most_macs=1e18, side=side) is None
 
 
 def test_nothing_is_fetched_where_that_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:

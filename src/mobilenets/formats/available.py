@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mobilenets.architecture.cost import cost
-from mobilenets.architecture.rescale import takes, with_resolution
+from mobilenets.architecture.rescale import with_resolution
+from mobilenets.errors import ArchitectureError
 from mobilenets.formats.known_weights import KnownWeights, known_weights
 
 
@@ -33,31 +34,31 @@ def available_weights(*, family: str | None = None, width: float | None = None) 
 
 
 def strongest(
-    known: Sequence[KnownWeights], *, most_macs: float, images_shown: float, side: Callable[[KnownWeights], int]
+    known: Sequence[KnownWeights], *, most_macs: float, side: Callable[[KnownWeights], int]
 ) -> KnownWeights | None:
-    """The most accurate of some weights that are trained within a number of Mult-Adds.
+    """The most accurate of some weights whose networks need at most so many Mult-Adds for an image.
 
-    Accuracy on ImageNet is what is known of them beforehand. A step of training computes about three times what
-    answering does: forward, and the gradients of the maps and of the weights.
+    Accuracy on ImageNet is what is known of them beforehand.
 
     Args:
         known: Weights.
-        most_macs: Mult-Adds of the training.
-        images_shown: Images in all its steps.
-        side: Side of the images in pixels that each would be trained with.
+        most_macs: Mult-Adds for one image.
+        side: Side of the images in pixels for each.
 
     Returns:
         The weights; the cheapest where none is cheap enough; None of none.
     """
 
-    def training_macs(one: KnownWeights) -> float:
+    def macs(one: KnownWeights) -> float:
         network = one.specification.network()
         pixels = side(one)
-        network = with_resolution(network, pixels, pixels) if takes(network, pixels) else network
-        return 3 * images_shown * cost(network).macs
+        try:
+            return cost(with_resolution(network, pixels, pixels)).macs
+        except ArchitectureError:  # it works at one size only
+            return cost(network).macs
 
-    macs = {one.name: training_macs(one) for one in known}
-    affordable = [one for one in known if macs[one.name] <= most_macs]
+    needed = {one.name: macs(one) for one in known}
+    affordable = [one for one in known if needed[one.name] <= most_macs]
     if affordable:
         return max(affordable, key=lambda one: one.top1)
-    return min(known, key=lambda one: macs[one.name], default=None)
+    return min(known, key=lambda one: needed[one.name], default=None)

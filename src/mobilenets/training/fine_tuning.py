@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mobilenets.architecture.cost import cost
 from mobilenets.architecture.network import Network
+from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import DOUBT
 from mobilenets.data.dataset import Dataset, Targets
@@ -223,9 +225,11 @@ def _run(
 ) -> TrainingRun:
     joining = not settings.validation_apart
     images = len(dataset.train) + (len(dataset.validation) if joining else 0)
-    epochs = settings.epochs or transfer_epochs(images, recipe)
     side = max(network.height, network.width)
     trained = side if settings.resolution is not None else fine_tuning_side(network, side)
+    shown = network if trained == side else with_resolution(network, trained, trained)
+    macs = cost(shown).macs if device.type == "cpu" else None
+    epochs = settings.epochs or transfer_epochs(images, recipe, macs)
     trains_head = start.labels != dataset.labels and feature_network(network) is None
     joined = epochs - max(1, round(JOINED_SHARE * epochs))
     return TrainingRun(

@@ -13,6 +13,11 @@ from mobilenets.errors import TrainingError
 
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 250
 FEWEST_TRANSFER_EPOCHS = 3
+FEWEST_AFFORDED_EPOCHS = 5
+MOST_CPU_MACS = 1.2e13
+"""Mult-Adds that fine-tuning takes on a processor, if five epochs do not take more: about ten minutes."""
+TRAINING_MACS = 3
+"""A step of training computes about so many times what answering does: forward, and two kinds of gradients."""
 FEW_IMAGES = 1500
 """Training images below which steps of fine-tuning are smaller: few of them in all would be too few."""
 TRANSFER_WARMUP = 0.1
@@ -263,17 +268,26 @@ def for_fine_tuning(recipe: Recipe, images: int) -> Recipe:
     )
 
 
-def transfer_epochs(images: int, recipe: Recipe) -> int:
+def transfer_epochs(images: int, recipe: Recipe, macs: int | None = None) -> int:
     """How long to fine-tune: images shown in all grow as the square root of how many there are; 3 epochs at least.
+
+    Of a large network fewer are shown, for it learns from fewer: as many as :data:`MOST_CPU_MACS` allow, and five
+    epochs at least.
 
     Args:
         images: Training images.
         recipe: How many to show.
+        macs: Mult-Adds of the network for one training image, where a processor trains; None on a GPU.
 
     >>> [transfer_epochs(images, DEFAULT) for images in (20, 120, 1000, 3000, 100_000)]
     [202, 83, 29, 17, 3]
+    >>> [transfer_epochs(3000, DEFAULT, macs) for macs in (25_000_000, 190_000_000, 1_000_000_000)]
+    [17, 8, 5]
     """
     wanted = recipe.transfer_samples / math.sqrt(images)
+    if macs is not None:
+        affordable = MOST_CPU_MACS / (TRAINING_MACS * macs * images)
+        wanted = min(wanted, max(FEWEST_AFFORDED_EPOCHS, affordable))
     return min(max(math.ceil(wanted), FEWEST_TRANSFER_EPOCHS), MOST_EPOCHS)
 
 

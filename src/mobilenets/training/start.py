@@ -20,11 +20,19 @@ from mobilenets.formats.loading import load_model
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.training import head
-from mobilenets.training.recipe import PAPER, Recipe, for_fine_tuning, transfer_epochs
+from mobilenets.training.recipe import (
+    FEWEST_AFFORDED_EPOCHS,
+    MOST_CPU_MACS,
+    PAPER,
+    TRAINING_MACS,
+    Recipe,
+    for_fine_tuning,
+    transfer_epochs,
+)
 from mobilenets.training.settings import Settings, fine_tuning_side, image_side, working_side
 
-MOST_CPU_MACS, MOST_GPU_MACS = 2e13, 2e16
-"""Mult-Adds that training may take where nobody chooses the weights: some minutes each."""
+MOST_GPU_MACS = 1e16
+"""Mult-Adds that five epochs may take on a GPU where nobody chooses the weights."""
 SMALLEST_SIDE = 32
 """Pixels below which images are nothing for published weights."""
 
@@ -132,10 +140,9 @@ def suited_weights(
         return settings.resolution or fine_tuning_side(network, working_side(network, side))
 
     images = len(dataset.train)
-    epochs = settings.epochs or transfer_epochs(images, for_fine_tuning(recipe, images))
-    return strongest(
-        known, most_macs=MOST_CPU_MACS if on_cpu else MOST_GPU_MACS, images_shown=epochs * images, side=trained_side
-    )
+    epochs = settings.epochs or min(FEWEST_AFFORDED_EPOCHS, transfer_epochs(images, for_fine_tuning(recipe, images)))
+    most = MOST_CPU_MACS if on_cpu else MOST_GPU_MACS
+    return strongest(known, most_macs=most / (TRAINING_MACS * epochs * images), side=trained_side)
 
 
 def _reason_for_none(settings: Settings, dataset: Dataset, recipe: Recipe) -> str:
