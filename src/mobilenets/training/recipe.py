@@ -104,8 +104,7 @@ class Recipe:
         transfer: Factor on the learning rate when training starts from another Model's weights; with smaller batches
             by the square root of their share less.
         transfer_batch: Most images in a step then, where there are fewer than ``FEW_IMAGES``.
-        transfer_samples: Images shown in all then, over the square root of the number of training images
-            (:func:`transfer_epochs`).
+        transfer_samples: Images shown in all then, for each image to the power of 0.7 (:func:`transfer_epochs`).
         transfer_patience: Share of the epochs without a better one after which such a run ends.
         transfer_statistics: Whether batch norms follow the new images then, or keep the statistics that they have.
         head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
@@ -142,7 +141,7 @@ class Recipe:
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     transfer: float = 0.3
     transfer_batch: int = 32
-    transfer_samples: int = 900
+    transfer_samples: int = 260
     transfer_patience: float = 0.3
     transfer_statistics: bool = True
     head_learning_rate: float | None = None
@@ -269,7 +268,7 @@ def for_fine_tuning(recipe: Recipe, images: int) -> Recipe:
 
 
 def transfer_epochs(images: int, recipe: Recipe, macs: int | None = None) -> int:
-    """How long to fine-tune: images shown in all grow as the square root of how many there are; 3 epochs at least.
+    """How long to fine-tune: images shown in all grow as the number of images to the power of 0.7; 3 epochs at least.
 
     Of a large network fewer are shown, for it learns from fewer: as many as :data:`MOST_CPU_MACS` allow, and five
     epochs at least.
@@ -280,11 +279,11 @@ def transfer_epochs(images: int, recipe: Recipe, macs: int | None = None) -> int
         macs: Mult-Adds of the network for one training image, where a processor trains; None on a GPU.
 
     >>> [transfer_epochs(images, DEFAULT) for images in (20, 120, 1000, 3000, 100_000)]
-    [202, 83, 29, 17, 3]
+    [106, 62, 33, 24, 9]
     >>> [transfer_epochs(3000, DEFAULT, macs) for macs in (25_000_000, 190_000_000, 1_000_000_000)]
-    [17, 8, 5]
+    [24, 8, 5]
     """
-    wanted = recipe.transfer_samples / math.sqrt(images)
+    wanted = recipe.transfer_samples * math.pow(images, -0.3)
     if macs is not None:
         affordable = MOST_CPU_MACS / (TRAINING_MACS * macs * images)
         wanted = min(wanted, max(FEWEST_AFFORDED_EPOCHS, affordable))
