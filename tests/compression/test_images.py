@@ -35,6 +35,14 @@ def test_images_train_with_the_classes_that_are_known(place: Place) -> None:
     assert (alone.training.targets == UNKNOWN).all()
 
 
+def test_a_table_calibrates_with_the_images_that_it_names(place: Place, tmp_path: Path) -> None:
+    named = sorted(place.images.rglob("*.*"))[:6]
+    table = tmp_path / "calibration.csv"
+    table.write_text("file,class\n" + "".join(f"{path},{n % 2}\n" for n, path in enumerate(named) if path.is_file()))
+    chosen = choose_images(small_model(), table, None, 64, trains=False)
+    assert {Path(image.name) for image in chosen.calibration.images} == {path for path in named if path.is_file()}
+
+
 @pytest.mark.parametrize("joined", [None, 3])
 def test_validation_and_test_images_of_a_fitted_model_do_not_calibrate(place: Place, joined: int | None) -> None:
     dataset = load_dataset(place.images)

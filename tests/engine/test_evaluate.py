@@ -104,8 +104,11 @@ def test_labels_are_matched_by_name_then_by_number() -> None:
 
 
 def test_a_class_that_the_model_lacks_is_named() -> None:
-    with pytest.raises(DataError, match=r"class 'dog'; the model knows 2 classes: a, b"):
+    told = r"class 'dog'; the model knows 2 classes: a, b; leave it out with Reading\(exclude=\('dog',\)\)"
+    with pytest.raises(DataError, match=told):
         match_labels(collection(("a", "dog")), ("a", "b"))
+    with pytest.raises(DataError, match=r"class 'Great-Dane'; .*; if it is 'great_dane', rename it"):
+        match_labels(collection(("Great-Dane",)), ("great_dane", "cat"))
     with pytest.raises(DataError, match="class 'dog'"):
         match_labels(collection(("a", "dog"), (0, 5)), ("a", "b"))
 

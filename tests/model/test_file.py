@@ -407,7 +407,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_no_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="does not exist"):
         load(tmp_path / "nowhere.safetensors")
-    with pytest.raises(ModelFileError, match="is a folder, not a Model file"):
+    with pytest.raises(ModelFileError, match=r"is a folder, not a Model file$"):
+        load(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ModelFileError, match=r"is a folder, not a Model file; it holds .*model.safetensors"):
         load(tmp_path)
 
 

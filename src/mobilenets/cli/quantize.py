@@ -31,7 +31,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 
 @click.command("quantize")
 @click.argument("model")
-@click.option("--calibration", help="Folder of images like those to come, without labels, or digits.")
+@click.option("--calibration", help="Folder or table of images like those to come, or digits; labels do not count.")
 @click.option("--data-free", is_flag=True, help="Calibrate without images, from batch-norm parameters.")
 @click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
 @click.option("--data", help="Labeled images to evaluate on: a folder of class folders, or a CSV.")

@@ -25,6 +25,7 @@ from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.reading import Reading
 from mobilenets.data.sources import DIGITS, digits, images_of
 from mobilenets.data.splitting import spread
+from mobilenets.data.tables import TABLE_SUFFIXES
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
@@ -70,7 +71,8 @@ def choose_images(
 
     Args:
         model: What is quantized: labels must be its own, and the split is the one that it was fitted to.
-        calibration: Folder of images without labels; None calibrates with the training images of ``data``.
+        calibration: Folder or table of images, whose labels do not count; None calibrates with the training images of
+            ``data``.
         data: Labeled images, or None.
         count: Number of calibration images; 0 for data-free quantization.
         trains: Whether the Model may be trained.
@@ -107,6 +109,8 @@ def choose_images(
 def _unlabeled_images(source: str | Path) -> tuple[ImageSource, ...]:
     if str(source) == DIGITS and not Path(source).exists():
         return tuple(image for images in digits().values() for image in images)
+    if Path(source).is_file() and Path(source).suffix.lower() in TABLE_SUFFIXES:
+        return load_collection(source).everything.images
     return tuple(images_of([source]))
 
 

@@ -14,6 +14,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.class_names import label_of
 from mobilenets.data.dataset import Collection, Dataset, Subset, dataset_fitted_to, load_collection, reading_of
 from mobilenets.data.loading import Prepared, check_skipped
+from mobilenets.data.reading import told
 from mobilenets.engine.predictor import Classifier, Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
@@ -242,4 +243,19 @@ def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:
         return np.array([synset_indices()[label] + offset for label in collection.labels], np.int64)
     strange = next(label for label in collection.labels if label not in labels)
     known = ", ".join(labels[:5]) + (" …" if len(labels) > 5 else "")
-    raise DataError(f"the data has the class {strange!r}; the model knows {len(labels)} classes: {known}")
+    raise DataError(
+        f"the data has the class {strange!r}; the model knows {len(labels)} classes: {known}; "
+        f"{_way_out(strange, labels)}"
+    )
+
+
+def _way_out(strange: str, labels: Sequence[str]) -> str:
+    """What to do with a class that a Model does not know."""
+
+    def written_alike(label: str) -> str:
+        return "".join(char for char in label.casefold() if char.isalnum())
+
+    alike = [label for label in labels if written_alike(label) == written_alike(strange)]
+    if len(alike) == 1 and written_alike(strange):
+        return f"if it is {alike[0]!r}, rename it"
+    return f"leave it out with {told(exclude=(strange,))}"

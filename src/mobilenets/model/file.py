@@ -271,7 +271,9 @@ def _open(path: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     except FileNotFoundError:
         raise ModelFileError(f"{path} does not exist") from None
     except IsADirectoryError:
-        raise ModelFileError(f"{path} is a folder, not a Model file") from None
+        inside = sorted(Path(path).glob("*.safetensors"))
+        named = f"; it holds {', '.join(str(file) for file in inside[:3])}" if inside else ""
+        raise ModelFileError(f"{path} is a folder, not a Model file{named}") from None
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         kind = taken_for(Path(path), (".safetensors",))
         if kind is not None:
