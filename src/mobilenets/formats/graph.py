@@ -37,6 +37,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError, FormatError
 from mobilenets.formats.names import legal_name
 from mobilenets.formats.weights import NamedTensor
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
 
 MOST_LAYERS = 2048
 NO_PADDING = Padding()
@@ -346,6 +347,22 @@ class Graph:
             raise FormatError(f"{node} reads {source.step.value}, which is part of an activation function only")
         return source.layer
 
+    def check_image(self, tensor: str) -> None:
+        """Raise if the input is no image, as that of the second part of a network is not.
+
+        Args:
+            tensor: The input's name in the file.
+
+        Raises:
+            FormatError: If it has neither 3 channels nor 1.
+        """
+        if self.channels not in (GREY_CHANNELS, RGB_CHANNELS):
+            raise FormatError(
+                f"the input {tensor!r} is a map of {self.height}×{self.width} with {self.channels} channels and no "
+                f"image of {RGB_CHANNELS} channels or {GREY_CHANNELS}, as the second part of a network that was cut in "
+                "two begins. Join the parts into one file, or export the whole network"
+            )
+
     def network(self, name: str, outputs: list[str]) -> Network:
         """The finished network, under the file's names."""
         try:
@@ -386,6 +403,17 @@ def _checked(node: str) -> Iterator[None]:
         yield
     except ArchitectureError as error:
         raise FormatError(f"{node}: {error}") from None
+
+
+def no_classes(network: Network) -> FormatError:
+    """The refusal of a network that ends in a map."""
+    name = network.outputs[0]
+    channels, height, width = network.shapes[name]
+    return FormatError(
+        f"{name} gives a map of {height}×{width} with {channels} channels, as networks for finding objects (FOMO, SSD) "
+        "and segmentation do, for which this package has no task, and the first part of a network that was cut in two: "
+        "join the parts into one file"
+    )
 
 
 def renamed_network(network: Network, names: Mapping[str, str]) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tempfile
 from dataclasses import replace
@@ -42,6 +43,8 @@ from mobilenets.model.preprocessing import GREY_CHANNELS
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count, with_labels
 
+STRIDE = 32
+"""Of the last map of every MobileNet."""
 _COMMIT = re.compile("[0-9a-f]{40}")
 """Name of a folder of the hub's own cache."""
 _HUB = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")
@@ -260,11 +263,25 @@ def _preprocessing_facts(model: Model) -> dict[str, str]:
     return {part: f"{value} [{known[part]}]" if part in known else value for part, value in values.items()}
 
 
+def _cut(model: Model) -> str:
+    """A warning where the map that is averaged is larger than any MobileNet's last one."""
+    network = model.network
+    (last,) = network.input_shapes(network[network.outputs[0]])
+    if last.height <= math.ceil(network.height / STRIDE):
+        return ""
+    return (
+        f". It ends in a map of {last.height}×{last.width}, where MobileNets of {network.height} pixels end in "
+        f"{math.ceil(network.height / STRIDE)}: it may be the first part of a network that was cut in two"
+    )
+
+
 def _meaning(model: Model) -> dict[str, Any]:
     """Number and names of a classifier's classes, or of features where it has none; the kind of another task."""
     task = model.task
     if model.network.gives_features:
-        return {"features": f"{class_count(model.network)}: the network has no top, so it gives no classes"}
+        return {
+            "features": f"{class_count(model.network)}: the network has no top, so it gives no classes{_cut(model)}"
+        }
     if not isinstance(task, Classification):
         return {"task": task.kind}
     labels = "numbered" if task.is_numbered else f"{task.labels[0]!r} to {task.labels[-1]!r}"

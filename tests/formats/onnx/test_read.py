@@ -15,6 +15,7 @@ from tests.support.random_models import random_model, random_pixels
 from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
 from mobilenets.formats.onnx.read import from_onnx
 from mobilenets.formats.onnx.write import onnx_graph
@@ -220,3 +221,20 @@ def test_other_constants_are_refused_by_name(tmp_path: Path, constant: str, mess
             tensor.CopyFrom(onnx.numpy_helper.from_array(np.array(2, np.float32), constant))
     with pytest.raises(FormatError, match=message):
         from_onnx(write(tmp_path / "model.onnx", graph))
+
+
+def test_a_hard_sigmoid_of_another_slope_is_taken_into_the_layer_before(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    model = random_model(np.random.default_rng(1), squeeze_excite_network(batch_norm=False))
+    graph = undescribed(model)
+    (gate,) = (each for each in graph.graph.node if each.op_type == "HardSigmoid")
+    gate.attribute[0].f, gate.attribute[1].f = 0.2, 0.5  # alpha and beta, as Paddle and Keras 2 have them
+    path = write(tmp_path / "model.onnx", graph)
+    images = random_pixels(np.random.default_rng(2), model.network, 3)
+    read = from_onnx(path, preprocessing=model.preprocessing)
+    planes = model.preprocessing.normalize(images).transpose(0, 3, 1, 2)
+    (expected,) = runtime.InferenceSession(path).run(None, {"input": np.ascontiguousarray(planes)})
+    found = Session(read).run(images).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    plain = Session(model).run(images).reshape(expected.shape)
+    assert np.abs(plain - expected).max() > 1e-3 * np.abs(expected).max()

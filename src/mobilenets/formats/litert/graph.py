@@ -134,6 +134,7 @@ class GraphReader:
         if len(image.shape) != 4:
             raise FormatError(f"{image.name} has shape {image.shape}; images are (1, height, width, channels)")
         self.graph = Graph(*image.shape[1:])
+        self.graph.check_image(image.name)
         self.values[index] = Value(INPUT)
         self.made[INPUT] = index
         self.readers: dict[int, int] = {}

@@ -10,6 +10,7 @@ import numpy as np
 from mobilenets.architecture.layers import Activation, GlobalAveragePool, Linear, PointwiseConvolution
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
+from mobilenets.formats.graph import no_classes
 from mobilenets.formats.litert.file import TfliteTensor
 from mobilenets.formats.litert.graph import Code
 from mobilenets.formats.names import legal_name
@@ -60,10 +61,7 @@ def as_classifier(
         pool = GlobalAveragePool(legal_name("pool", network.shapes), (last.name,))
         return replace(network, layers=(*network.layers, pool), outputs=(pool.name,)), tensors
     if (height, width) != (1, 1):
-        raise FormatError(
-            f"{network.outputs[0]} gives a map of {height}×{width} with {channels} channels, as networks for finding "
-            "objects (FOMO, SSD) and segmentation do; this package has no task for it"
-        )
+        raise no_classes(network)
     if ending is not Code.LOGISTIC and channels > 1:
         return network, tensors
     if ending is not Code.LOGISTIC and not of_two:

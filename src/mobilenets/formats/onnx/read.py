@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Layer, Padding
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.description import FIELDS, Description
-from mobilenets.formats.graph import Graph, Step, Value, renamed_tensors
+from mobilenets.formats.graph import Graph, Step, Value, no_classes, renamed_tensors
 from mobilenets.formats.normalizing_layer import UNSCALED, pixel_preprocessing, with_normalized_input
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.onnx.quantized import (
@@ -34,12 +36,15 @@ from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
+from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, with_labels
 
 _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
 """Operators that change no value; where they change a shape, the layers' own shapes are checked instead."""
+SLOPE_TOLERANCE = 1e-4
+"""How far the slope of a hard-sigmoid may lie from 1 / 6, as files round it."""
+LARGEST_SLOPE = 100.0
 _SHAPES = {"Shape", "Gather", "Constant", "Concat", "Unsqueeze", "Cast"}
 """Operators with which exporters compute the shape that a Reshape takes."""
 
@@ -222,11 +227,7 @@ class _Reader:
             shape = (shape[0], shape[3], *shape[1:3])
         channels, height, width = (size or 0 for size in shape[1:])
         self.graph = Graph(height=height, width=width, channels=channels)
-        if channels not in (GREY_CHANNELS, RGB_CHANNELS):
-            raise FormatError(
-                f"the input {name!r} has shape {shape}; {RGB_CHANNELS} channels in the second place were expected, or "
-                f"{GREY_CHANNELS}"
-            )
+        self.graph.check_image(name)
         self.values[name] = Value(INPUT)
         self.made.append(Made(name, INPUT, Activation.NONE, partial=False))
         self.constants = dict(self.file.constants)
@@ -238,6 +239,8 @@ class _Reader:
             self._read(node)
         outputs = [self._value(node_output, "the output").layer for node_output in self.file.outputs]
         network, names = recognized(self.graph.network(self.file.name, outputs))
+        if network.shapes[network.outputs[0]][1:] != (1, 1):
+            raise no_classes(network)
         tensors = renamed_tensors(self.graph.tensors, names)
         needed = network.parameter_shapes()
         for tensor, found in tensors.items():
@@ -370,12 +373,17 @@ class _Reader:
 
     def _hard_sigmoid(self, node: Node) -> Value:
         alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
-        if abs(alpha - 1 / 6) > 1e-4 or beta != 0.5:
+        readers = self._readers(node.input(0))
+        layer = self.graph.plain(self._source(node), node.name)
+        if beta != 0.5 or not 0 < alpha < LARGEST_SLOPE:
             raise FormatError(
-                f"{node.name} is a hard-sigmoid of slope {alpha} and offset {beta}; 1 / 6 and 0.5 are read"
+                f"{node.name} is a hard-sigmoid of slope {alpha:g} and offset {beta:g}; slopes above 0 and offset 0.5 "
+                "are read"
             )
-        self.graph.plain(self._source(node), node.name)
-        return self.graph.hard_sigmoid(node.name, self._source(node), readers=self._readers(node.input(0)))
+        if abs(alpha - 1 / 6) > SLOPE_TOLERANCE:
+            # Ours has slope 1 / 6: of another one, as Paddle and Keras 2 have, the layer before takes the rest.
+            self.graph.scale_channels(node.name, layer, np.array([6 * alpha]), readers=readers)
+        return self.graph.hard_sigmoid(node.name, self._source(node), readers=readers)
 
     def _multiply(self, node: Node) -> Value:
         """A product, of layers or of a step of a hard-sigmoid with a constant."""
