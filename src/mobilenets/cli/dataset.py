@@ -7,8 +7,7 @@ import click
 from mobilenets.base.text import visible
 from mobilenets.cli.arguments import as_options
 from mobilenets.cli.console import print_json, progress_to_stderr, results
-from mobilenets.data.dataset import load_dataset
-from mobilenets.data.description import dataset_lines, dataset_to_json
+from mobilenets.data.description import dataset_lines, dataset_to_json, inspected_dataset
 from mobilenets.data.reading import Reading
 
 NARROWEST = 60
@@ -16,7 +15,7 @@ NARROWEST = 60
 
 def print_dataset(data: str, seed: int, reading: Reading, *, as_json: bool, quiet: bool) -> None:
     """Print the layout, parts, classes, what is left out and what is wrong."""
-    dataset = load_dataset(data, seed=seed, reading=reading, progress=progress_to_stderr(quiet=quiet))
+    dataset = inspected_dataset(data, seed, reading, progress_to_stderr(quiet=quiet))
     if as_json:
         print_json(dataset_to_json(dataset))
         return

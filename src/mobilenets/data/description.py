@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mobilenets.base.progress import Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
+from mobilenets.data.near_duplicates import near_duplicate_findings
 from mobilenets.data.parts import PARTS
 from mobilenets.data.reading import Reading
 
@@ -28,10 +30,18 @@ DRAWN = "drawn, a tenth of each class"
 
 def described_dataset(source: str | Path, seed: int, reading: Reading, progress: Progress) -> Dataset:
     """Load a dataset and tell ``progress`` what it was understood as, before anything is made of it."""
-    dataset = load_dataset(source, seed=seed, reading=reading, progress=progress)
+    dataset = inspected_dataset(source, seed, reading, progress)
     for line in dataset_lines(dataset):
         progress.note(line)
     return dataset
+
+
+def inspected_dataset(source: str | Path, seed: int, reading: Reading, progress: Progress) -> Dataset:
+    """Load a dataset, and look at its images for near duplicates, which are then among its findings."""
+    dataset = load_dataset(source, seed=seed, reading=reading, progress=progress)
+    parts = {part: dataset.part(part) for part in PARTS}
+    near = near_duplicate_findings(parts, dataset.labels, progress=progress)
+    return replace(dataset, findings=(*dataset.findings, *near))
 
 
 def dataset_lines(dataset: Dataset, width: int = 80) -> list[str]:

@@ -24,6 +24,7 @@ from mobilenets.reports.pages import (
     compression,
     confidence,
     frontier,
+    labels,
     layers,
     mistakes,
     predictions,
@@ -351,6 +352,7 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
         predictions.predictions_section(run.evaluation),
         *_confidence(run),
         _mistakes(run, progress),
+        *_labels(run, progress),
         *([] if run.data_facts is None else [data_section(run.data_facts, run.source)]),
         training.training_section(run),
         layers.layers_section(layers.timed_layers(run.model)),
@@ -373,7 +375,15 @@ def _mistakes(run: Run, progress: Progress) -> Element:
     if run.dataset is None:
         return mistakes.section_without_images()
     found = mistakes.predict_all(run.model, run.dataset, progress=progress)
-    return mistakes.mistakes_section(found, run.source)
+    return mistakes.mistakes_section(found, run.source, run.float32 or run.model)
+
+
+def _labels(run: Run, progress: Progress) -> list[Element]:
+    """Probable label errors; nothing where the images are not at hand, are too few or too many."""
+    if run.dataset is None:
+        return []
+    found = labels.judged_labels(run.float32 or run.model, run.dataset, progress=progress)
+    return [] if found is None else [labels.labels_section(found, len(run.dataset.train), run.source)]
 
 
 def _compression(run: Run, costs: Mapping[str, ModelCost], progress: Progress) -> Element:
