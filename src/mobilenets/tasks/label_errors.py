@@ -10,10 +10,11 @@ Source of the closed form: Cook and Weisberg 1982, section 2.2.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.base.records import record
 from mobilenets.errors import DataError
 from mobilenets.tasks.classification import softmax
 from mobilenets.tasks.metrics import Counts
@@ -32,7 +33,7 @@ FEWEST_IMAGES = 20
 Floats = npt.NDArray[np.float64]
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class LabelError:
     """An image whose label is probably wrong.
 
