@@ -86,6 +86,8 @@ def test_weights_of_another_machine_are_put_into_the_cache_and_found_by_name(tmp
     model = load_model("keras:0.25-224")
     assert (model.network.name, model.network.width_multiplier, model.network.height) == ("mobilenet_v1", 0.25, 224)
     assert model.provenance["imported"]["source"] == known.source
+    assert mobilenets.Session("keras:0.25-224").model.network == model.network
+    assert mobilenets.Classifier("keras:0.25-224").model.labels == model.labels
     folder = tmp_path / "carried"
     folder.mkdir()
     (folder / "mobilenet_2_5_224_tf.h5").write_bytes(KERAS_V1.read_bytes())

@@ -21,9 +21,9 @@ from mobilenets.data.loading import each, source_side
 from mobilenets.data.resizing import resized
 from mobilenets.engine.session import Logits, Session
 from mobilenets.errors import AssumptionWarning, DataError, EngineError, InputTypeError
-from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.model.source import model_of
 from mobilenets.tasks.classification import Classification, ClassPrediction
 from mobilenets.tasks.task import Geometry, Prediction
 
@@ -56,7 +56,8 @@ class Predictor:
     """A Model of any task that takes images in files, from Pillow, or as arrays.
 
     Args:
-        model: A Model, or the path of a Model file.
+        model: A Model; or what :func:`mobilenets.load` reads: the path of a Model file or of a foreign one, or
+            published weights such as ``"keras:0.25-224"``.
         threads: Threads to use; by default the cores that this process may use.
 
     Raises:
@@ -66,7 +67,7 @@ class Predictor:
 
     @typed(EngineError)
     def __init__(self, model: Model | str | PathLike[str], threads: int | None = None) -> None:
-        self.model = model if isinstance(model, Model) else load(model)
+        self.model = model_of(model)
         self.session = Session(self.model, threads)
         self._assumed: set[str] = set()
 
@@ -182,7 +183,8 @@ class Classifier(Predictor):
     """A classifier that takes images in files, from Pillow, or as arrays.
 
     Args:
-        model: A Model, or the path of a Model file.
+        model: A Model; or what :func:`mobilenets.load` reads: the path of a Model file or of a foreign one, or
+            published weights such as ``"keras:0.25-224"``.
         threads: Threads to use; by default the cores that this process may use.
 
     Raises:

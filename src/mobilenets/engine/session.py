@@ -18,9 +18,9 @@ from mobilenets.base.processors import cores
 from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
 from mobilenets.errors import EngineError, InputTypeError, ModelError
-from mobilenets.model.file import load
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, check_pixels
+from mobilenets.model.source import model_of
 from mobilenets.native import _native
 
 Logits = npt.NDArray[np.float32]
@@ -109,7 +109,8 @@ class Session:
     together they never run more of them than there are cores.
 
     Args:
-        model: A Model, float32 or int8, or the path of a Model file.
+        model: A Model, float32 or int8; or what :func:`mobilenets.load` reads: the path of a Model file or of a foreign
+            one, or published weights such as ``"keras:0.25-224"``.
         threads: Most threads of one run; by default the cores that this process may use.
         tune: Measure tiles and thread splits on this machine for under a second, the first time that this network is
             run on it, and remember the best. By default only where ``MOBILENETS_TUNE`` is 1.
@@ -139,7 +140,7 @@ class Session:
     ) -> None:
         _check_threads(threads)
         self._asked = threads, tune
-        self.model = model if isinstance(model, Model) else load(model)
+        self.model = model_of(model)
         self.threads = threads or cores()
         self._result_shapes = [(name, _result_shape(self.model.network, name)) for name in self.model.network.outputs]
         self.instruction_set = chosen_instruction_set()
