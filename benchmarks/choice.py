@@ -37,10 +37,12 @@ def accuracies(model: Model, dataset: Dataset) -> tuple[float, float]:
     return 100 * evaluate(classifier, dataset.validation).top1, 100 * evaluate(classifier, dataset.test).top1
 
 
-def considered(result: SearchResult, settings: Settings) -> list[Contender]:
+def considered(result: SearchResult, settings: Settings, most: int | None) -> list[Contender]:
     """The networks within the budget that a search has looked at, each once."""
     record, dataset = result.search, result.dataset
-    seen = {network_of(one): one for one in record.candidates if isinstance(one, Started) and record.budget.meets(one)}
+    looked_at = [one for one in record.candidates if isinstance(one, Started) and record.budget.meets(one)]
+    looked_at.sort(key=lambda one: -(one.head_top1 or 0.0))
+    seen = dict(list({network_of(one): one for one in looked_at}.items())[:most])
     sides = sorted({one.resolution for one in seen.values()})
     classes = len(dataset.labels)
     found = []
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="of training")
+    parser.add_argument("--most", type=int, help="candidates alone, those whose heads got most; by default all")
     parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args()
     progress = progress_to_stderr(quiet=given.quiet)
@@ -89,7 +92,7 @@ def main() -> None:
     found = accuracies(result.model, dataset)
     print(f"search: {seconds:.0f} s, {used:.0f} s of processor time; {choice}: {found[0]:.1f} / {found[1]:.1f} %")
     rows: list[tuple[str, float, float]] = []
-    for one in considered(result, settings):
+    for one in considered(result, settings, given.most):
         assert isinstance(choice, Started)  # of a search that began from weights
         same = " (the choice)" if network_of(one.candidates[0]) == network_of(choice) else ""
         validation, test = alone(one, dataset, settings, seconds, int8=given.precision == "int8")

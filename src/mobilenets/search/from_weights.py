@@ -41,16 +41,16 @@ from mobilenets.search.measuring import measure_networks
 from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.supernet import accuracy_on
-from mobilenets.training.features import feature_network, frozen_features
+from mobilenets.training.features import feature_network, fit_head, frozen_features, with_head
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
 
-MEASURING_ROUNDS = 8
+MEASURING_ROUNDS = 5
 PROBED_IMAGES = 1500
 """Training and validation images that heads are fitted to at most; more tell no more networks apart."""
 STATISTICS_IMAGES = 256
 """Of these, those that a cut network's batch norms are measured on, and that int8 is calibrated with."""
-MOST_PROBED = 16
+MOST_PROBED = 12
 """Networks that heads are fitted for at most, the largest by Mult-Adds."""
 FINALISTS = 3
 """Networks that are fine-tuned shortly."""
@@ -71,35 +71,32 @@ class PreparedImages:
 
     def __init__(self, dataset: Dataset, progress: Progress = SILENT) -> None:
         self._dataset, self._progress = dataset, progress
-        both = dataset.train + dataset.validation
-        chosen = spread(len(both), PROBED_IMAGES)
-        self._sampled = both.take(chosen)
-        self._trained = chosen < len(dataset.train)
+        self._train = dataset.train.take(spread(len(dataset.train), PROBED_IMAGES))
+        self._validation = dataset.validation.take(spread(len(dataset.validation), PROBED_IMAGES))
         self._kept: dict[tuple[str, int, int], Prepared] = {}
 
     @property
-    def sampled_count(self) -> int:
+    def count(self) -> int:
         """Number of training and validation images that heads are judged on."""
-        return len(self._sampled)
+        return len(self._train) + len(self._validation)
 
     @property
     def classes(self) -> int:
         """Number of classes."""
         return len(self._dataset.labels)
 
-    def sampled(self, side: int, preprocessing: Preprocessing) -> Prepared:
-        """Training and validation images, evenly drawn where there are very many."""
-        return self._prepared("sampled", self._sampled, side, preprocessing)
+    def training(self, side: int, preprocessing: Preprocessing) -> Prepared:
+        """Training images, evenly drawn where there are very many."""
+        return self._prepared("train", self._train, side, preprocessing)
+
+    def validation(self, side: int, preprocessing: Preprocessing) -> Prepared:
+        """Validation images, evenly drawn where there are very many."""
+        return self._prepared("validation", self._validation, side, preprocessing)
 
     def calibration(self, side: int, preprocessing: Preprocessing) -> Pixels:
         """Some hundred of the training images."""
-        few = self._sampled.take(np.flatnonzero(self._trained))
-        few = few.take(spread(len(few), STATISTICS_IMAGES))
-        return self._prepared("calibration", few, side, preprocessing).pixels
-
-    def validation(self, side: int, preprocessing: Preprocessing) -> Prepared:
-        """The validation images."""
-        return self._prepared("validation", self._dataset.validation, side, preprocessing)
+        pixels = self.training(side, preprocessing).pixels
+        return pixels[spread(len(pixels), STATISTICS_IMAGES)]
 
     def forget(self, side: int) -> None:
         """Let go of the images of a resolution that is not needed again."""
@@ -252,12 +249,40 @@ def with_heads(
 
 def _with_head(one: Contender, images: PreparedImages) -> Contender:
     model = usable_model(one, images)
-    sampled = images.sampled(one.network.height, model.preprocessing)
-    worth = probe(frozen_features(model, sampled.pixels), sampled.targets, images.classes)
+    parts = [part(one.network.height, model.preprocessing) for part in (images.training, images.validation)]
+    features = np.concatenate([frozen_features(model, part.pixels) for part in parts if len(part.pixels)])
+    worth = probe(features, np.concatenate([part.targets for part in parts]), images.classes)
     return replace(
         one,
         candidates=tuple(replace(candidate, head_top1=worth.top1, accuracy=worth.top1) for candidate in one.candidates),
     )
+
+
+def first_usable(
+    one: Contender, images: PreparedImages, labels: tuple[str, ...], budget: Budget
+) -> tuple[Model, float]:
+    """A Model within the budget after seconds: a linear classifier on a contender's frozen features.
+
+    Args:
+        one: The contender, with its costs.
+        images: Training images fit the classifier, and validation images judge it.
+        labels: Names of the classes.
+        budget: Where the float32 Model does not meet it, the Model is int8.
+
+    Returns:
+        The Model, and its top-1 on the validation images in float32, as a share of 1.
+
+    Raises:
+        CompressionError: If it must be int8, and cannot be.
+    """
+    model, side = usable_model(one, images), one.network.height
+    train, validation = images.training(side, model.preprocessing), images.validation(side, model.preprocessing)
+    seen, judged = frozen_features(model, train.pixels), frozen_features(model, validation.pixels)
+    head = fit_head(seen, train.targets, (judged, validation.targets), len(labels))
+    model = with_head(model, head, labels)
+    if not any(candidate.precision == "float32" and budget.meets(candidate) for candidate in one.candidates):
+        model = quantize_quickly(model, images.calibration(side, model.preprocessing))
+    return model, head.score.top1
 
 
 def usable_model(one: Contender, images: PreparedImages) -> Model:
@@ -296,7 +321,7 @@ def with_tuning(
         All contenders; those that were fine-tuned with what they got.
     """
     known = [candidate for one in contenders for candidate in one.candidates]
-    chosen = shortlist(expected(known, validation_images, images.sampled_count), budget, finalists)
+    chosen = shortlist(expected(known, validation_images, images.count), budget, finalists)
     if len(chosen) == 1:
         return list(contenders)  # there is nothing to choose from
     by_network = {network_of(one.candidates[0]): one for one in contenders}

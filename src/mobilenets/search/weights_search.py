@@ -6,15 +6,14 @@ Its steps are those of :mod:`mobilenets.search.from_weights`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
 from mobilenets.base.text import duration, percent, plural
-from mobilenets.compression.pipeline import quantize_quickly
-from mobilenets.errors import PlanningError, TrainingError
+from mobilenets.errors import CompressionError, PlanningError, TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.search.candidates import Candidate
@@ -27,6 +26,7 @@ from mobilenets.search.from_weights import (
     Priced,
     Timetable,
     files_of,
+    first_usable,
     measured_here,
     priced,
     usable_model,
@@ -39,20 +39,18 @@ from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.training.features import feature_network
 from mobilenets.training.fine_tuning import FineTuned, fine_tune
 from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted
 from mobilenets.training.recipe import for_fine_tuning, suited_to, transfer_epochs
 from mobilenets.training.result import provenance_of
 from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, PROFILE_FILE, write_run
-from mobilenets.training.selection import Totals
 from mobilenets.training.settings import Settings, image_side, set_up
 from mobilenets.training.step_timing import seconds_per_image
 from mobilenets.training.supernet import TrainedModel
 
 JUDGED = "by what heads on frozen features and short fine-tunings got"
 """What the choice follows from."""
-FirstUsable = Callable[[Contender, Model, Totals], None]
-"""Called with the classifier that a fine-tuning begins with, and its score on the validation images."""
 PROBING_SECONDS = 6.0
 """About what a head on the features of a frozen network takes."""
 SHORT_SHARE = 0.15
@@ -94,19 +92,19 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
     found, measuring = timed("latency", partial(_priced, request, weights, sides))
     progress.note(_plan(request, found))
     images = PreparedImages(dataset, progress)
+    _write_first(request, found.contenders, images)
     timetable = Timetable(settings.time)
     heads_over = partial(_is_over, request, timetable.heads_end())
     judged, judging = timed("heads", partial(with_heads, found.contenders, images, over=heads_over, progress=progress))
     if not judged:
         raise PlanningError("none of the networks within the budget has a vector of features to put a classifier on")
-    first = _first_usable(request, images)
-    shortly = partial(_fine_tune, request, stage="short", seconds=timetable.short(FINALISTS), first=first)
+    shortly = partial(_fine_tune, request, stage="short", seconds=timetable.short(FINALISTS))
     tune_shortly = partial(
         with_tuning, judged, request.budget, images, len(dataset.validation), shortly, progress=progress
     )
     contenders, tuning = timed("short", tune_shortly)
     candidates = [candidate for one in contenders for candidate in one.candidates]
-    finished = _finished(request, timetable, images, contenders, first)
+    finished = _finished(request, timetable, images, contenders)
     (evaluation, latency), testing = timed("test", partial(tested, request, finished))
     largest = (
         max(one.network.width_multiplier for one in found.contenders),
@@ -199,28 +197,24 @@ def _plan(request: SearchRequest, found: Priced) -> str:
     return f"{networks}, and one of them to be fine-tuned: about {duration(seconds)} at most"
 
 
-def _first_usable(request: SearchRequest, images: PreparedImages) -> FirstUsable:
-    """Writes the first classifier that any fine-tuning begins with, and says so."""
-    written: list[Model] = []
-
-    def first(contender: Contender, model: Model, score: Totals) -> None:
-        if written:
-            return
-        side = contender.network.height
-        fits = any(one.precision == "float32" and request.budget.meets(one) for one in contender.candidates)
-        if not fits:
-            model = quantize_quickly(model, images.calibration(side, model.preprocessing))
-        written.append(model)
-        place = ""
-        if request.folder is not None:
-            save(model, request.folder / MODEL_FILE)
-            place = f"; {request.folder / MODEL_FILE} is written, and what follows is better"
-        request.progress.note(
-            f"first usable Model after {duration(time.monotonic() - request.begun)}: {contender.candidates[0].label}, "
-            f"{percent(score.top1)} of the validation images{place}"
-        )
-
-    return first
+def _write_first(request: SearchRequest, contenders: Sequence[Contender], images: PreparedImages) -> None:
+    """Write a first usable Model, before anything is told apart or trained: of the largest whole network."""
+    possible = [
+        one for one in contenders if feature_network(one.network) is not None and len(request.dataset.validation)
+    ]
+    if not possible or request.folder is None:
+        return
+    one = max(possible, key=lambda one: (not one.cut, cost(one.network).macs, one.name))
+    try:
+        model, top1 = first_usable(one, images, request.dataset.labels, request.budget)
+    except CompressionError:
+        return  # the next ones may be quantized better
+    (request.folder / f"search.{CHECKPOINT_FILE}").touch()  # so that nobody takes it for a finished run
+    save(model, request.folder / MODEL_FILE)
+    request.progress.note(
+        f"first usable Model after {duration(time.monotonic() - request.begun)}: {one.candidates[0].label}, "
+        f"{percent(top1)} of the validation images; {request.folder / MODEL_FILE} is written, and better ones follow"
+    )
 
 
 def _fine_tune(
@@ -230,7 +224,6 @@ def _fine_tune(
     *,
     stage: str,
     seconds: float | None,
-    first: FirstUsable,
 ) -> FineTuned:
     """Fine-tune a contender, shortly or in full."""
     settings, dataset = request.settings, request.dataset
@@ -249,7 +242,6 @@ def _fine_tune(
         seconds=seconds,
         checkpoint=files_of(request.folder, contender, stage),
         resume=request.resume,
-        first=partial(first, contender),
         progress=request.progress,
     )
 
@@ -259,7 +251,6 @@ def _finished(
     timetable: Timetable,
     images: PreparedImages,
     contenders: Sequence[Contender],
-    first: FirstUsable,
 ) -> Finished:
     """Choose, fine-tune and, in int8, quantize."""
     dataset, progress = request.dataset, request.progress
@@ -274,7 +265,7 @@ def _finished(
             seconds = timetable.full(time.monotonic() - request.begun, int8=choice.precision == "int8")
             one = replace(by_network[key], candidates=(choice,))
             model = usable_model(one, images)
-            tuned[key] = _fine_tune(request, one, model, stage="full", seconds=seconds, first=first)
+            tuned[key] = _fine_tune(request, one, model, stage="full", seconds=seconds)
         return tuned[key]
 
     compress = partial(
@@ -284,7 +275,7 @@ def _finished(
         techniques=FITTED_TECHNIQUES if timetable.seconds is None else (),  # training in integers has no bound
         progress=progress,
     )
-    likely = expected(candidates, len(dataset.validation), images.sampled_count)
+    likely = expected(candidates, len(dataset.validation), images.count)
     goal = request.budget.min_accuracy
     reachable = goal is None or any(one.accuracy >= goal and request.budget.meets(one) for one in likely)
     budget = request.budget if reachable else replace(request.budget, min_accuracy=None)
