@@ -21,8 +21,8 @@ RUN = (
     "--epochs", "5", "--output", "digits-model",
 )  # fmt: skip
 """The run whose report is shown; it takes some minutes."""
-COLOURS = 64
-"""Enough for a page, and a third of the bytes."""
+COLOURS = 128
+"""Enough for a page, and half of the bytes."""
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         make_programs(Path(programs))
         write_outputs(ROOT / "README.md", Path(folder), Path(programs))
         call(*RUN, folder=folder)
-        photograph(Path(folder, RUN[-1], "report.html"), IMAGES / "report.png", height=1150)
+        photograph(Path(folder, RUN[-1], "report.html"), IMAGES / "report.png", height=1240)
     call("plan", "--max-latency", "1ms", "--plot", str(IMAGES / "frontier.svg"))
 
 

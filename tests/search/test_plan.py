@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tests.support.profiles import published_profile, quadratic_profile
+from tests.support.random_models import random_model
 
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import PlanningError
 from mobilenets.formats.known_weights import known_weights
 from mobilenets.search.budget import Budget
@@ -90,6 +93,13 @@ def test_what_no_machine_can_do_is_said_as_a_bound_and_not_as_a_measurement() ->
     with pytest.raises(PlanningError, match="nothing meets the budget; the nearest is ") as raised:
         plan(Budget(max_latency_ms=100, max_file_bytes=1000))
     assert " ms" not in str(raised.value)
+
+
+def test_a_model_that_is_no_supernet_is_said_before_its_images_are_looked_for() -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = random_model(np.random.default_rng(0), network)
+    with pytest.raises(PlanningError, match=r"no supernet; mobilenets fit with weights='none' and a budget"):
+        plan(supernet=model, data="nowhere")
 
 
 @pytest.mark.parametrize(

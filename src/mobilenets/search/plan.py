@@ -169,6 +169,7 @@ def plan(
     else:
         left_out = 0
         model = supernet if isinstance(supernet, Model) else load(supernet)
+        _check_supernet(model)  # before its images are read
         dataset = dataset_of(model, data, reading, progress=progress)
         candidates, steadiness = _subnet_candidates(
             model, dataset, sizes, precisions, budget, threads, profile, progress
@@ -339,6 +340,14 @@ def check_trusted(steadiness: Steadiness | None) -> None:
         )
 
 
+def _check_supernet(model: Model) -> None:
+    if not model.subnets:
+        raise PlanningError(
+            "this Model is no supernet; mobilenets fit with weights='none' and a budget, such as max_latency_ms=5, "
+            "writes one as supernet.safetensors"
+        )
+
+
 def _subnet_candidates(
     supernet: Model,
     dataset: Dataset,
@@ -350,11 +359,7 @@ def _subnet_candidates(
     progress: Progress,
 ) -> tuple[list[Candidate], Steadiness | None]:
     precisions = precisions_of(precisions)
-    if not supernet.subnets:
-        raise PlanningError(
-            "this Model is no supernet; mobilenets fit with a budget, such as max_latency_ms=5, writes one as "
-            "supernet.safetensors"
-        )
+    _check_supernet(supernet)
     if not len(dataset.validation):
         raise DataError(f"{dataset.source} has no validation images")
     images = SubnetImages(dataset, supernet.preprocessing)
