@@ -31,8 +31,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mobilenets.data.dataset import Dataset, Subset, load_dataset
+from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import Prepared, decode_all, prepare
+from mobilenets.data.subset import Subset
 from mobilenets.formats.loading import load_model
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing

@@ -7,8 +7,9 @@ import pytest
 from tests.support.random_models import random_int8_model, random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Collection, Dataset, Subset
+from mobilenets.data.dataset import Collection, Dataset
 from mobilenets.data.image import ArrayImage, BytesImage
+from mobilenets.data.subset import Subset
 from mobilenets.engine.predictor import Classifier
 from mobilenets.engine.session import Session
 from mobilenets.tasks.classification import Classification, ClassificationMetrics, ClassPrediction

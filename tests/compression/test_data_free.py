@@ -29,9 +29,9 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import clipped_normal_mean, expectations, quantize_without_images
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
-from mobilenets.data.dataset import Subset
 from mobilenets.data.loading import prepare
 from mobilenets.data.sources import images_of
+from mobilenets.data.subset import Subset
 from mobilenets.errors import CompressionError
 from mobilenets.formats.keras.read import from_keras
 from mobilenets.model import reference

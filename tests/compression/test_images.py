@@ -10,7 +10,8 @@ from PIL import Image
 from tests.support.quantization import Place, make_place, small_model
 
 from mobilenets.compression.images import choose_images
-from mobilenets.data.dataset import UNKNOWN, load_dataset
+from mobilenets.data.dataset import load_dataset
+from mobilenets.data.subset import UNKNOWN
 
 
 @pytest.fixture

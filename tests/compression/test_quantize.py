@@ -26,9 +26,9 @@ from mobilenets.compression.quantize import deviation_gain, mean_shift, quantize
 from mobilenets.compression.ranges import RangeMethod, choose_ranges
 from mobilenets.compression.rounding import WeightRounding
 from mobilenets.compression.weights import bits_by_layer, integer_bias, settled_scales
-from mobilenets.data.dataset import Subset
 from mobilenets.data.loading import prepare
 from mobilenets.data.sources import images_of
+from mobilenets.data.subset import Subset
 from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError, ModelError
 from mobilenets.formats.keras.read import from_keras

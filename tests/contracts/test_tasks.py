@@ -15,16 +15,16 @@ from tests.support.runs import make_run
 from tests.support.stub_task import ChannelMetrics, StrongestChannel
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Subset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.loading import prepare
+from mobilenets.data.subset import Subset
 from mobilenets.engine.evaluate import evaluate, evaluate_prepared
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError, EngineError, MobileNetsError, ModelError, TrainingError
 from mobilenets.formats.exporting import export
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
-from mobilenets.reports.run_report import read_figures
+from mobilenets.reports.finished_run import read_figures
 from mobilenets.tasks.catalog import TASKS
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.features import Features

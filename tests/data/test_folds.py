@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mobilenets.data.dataset import Dataset, Subset
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.folds import folds_of
 from mobilenets.data.image import ArrayImage
+from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 
 

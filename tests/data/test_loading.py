@@ -7,9 +7,9 @@ import pytest
 from tests.support.encoded_images import gray_photo, photo
 
 from mobilenets.base.progress import Progress
-from mobilenets.data.dataset import Subset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.loading import decode_all, prepare
+from mobilenets.data.subset import Subset
 from mobilenets.model.preprocessing import Preprocessing
 
 

@@ -11,9 +11,10 @@ import pytest
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Collection, Subset, load_collection, load_dataset
+from mobilenets.data.dataset import Collection, load_collection, load_dataset
 from mobilenets.data.image import ArrayImage, BytesImage
 from mobilenets.data.loading import Prepared
+from mobilenets.data.subset import Subset
 from mobilenets.engine.evaluate import evaluate, evaluate_prepared, match_labels
 from mobilenets.engine.predictor import Classifier
 from mobilenets.engine.session import Session

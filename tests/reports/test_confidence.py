@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from tests.support.runs import make_run
 
+from mobilenets.reports.finished_run import read_run
 from mobilenets.reports.pages.confidence import confidence_section
 from mobilenets.reports.pages.markup import to_html
-from mobilenets.reports.run_report import read_run, write_report
+from mobilenets.reports.run_report import write_report
 from mobilenets.tasks.classification import Classification, ClassificationMetrics
 
 

@@ -13,9 +13,10 @@ from tests.support.runs import HOSTILE, make_run
 from mobilenets.data.dataset import load_dataset
 from mobilenets.data.description import dataset_to_json
 from mobilenets.errors import DataError
+from mobilenets.reports.finished_run import read_run
 from mobilenets.reports.pages.data import DataFacts, data_section, leak_warning
 from mobilenets.reports.pages.markup import to_html
-from mobilenets.reports.run_report import read_run, run_page
+from mobilenets.reports.run_report import run_page
 
 
 def text(page: str) -> str:

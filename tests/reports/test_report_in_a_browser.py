@@ -9,7 +9,8 @@ import pytest
 from tests.support.browser import Browser, browser
 from tests.support.runs import HOSTILE, make_run
 
-from mobilenets.reports.run_report import read_run, write_report
+from mobilenets.reports.finished_run import read_run
+from mobilenets.reports.run_report import write_report
 
 CLASSES = {
     "hostile": HOSTILE,

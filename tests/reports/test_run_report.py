@@ -20,10 +20,11 @@ from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.reports import charts
+from mobilenets.reports.finished_run import read_run
 from mobilenets.reports.pages import frontier, training
 from mobilenets.reports.pages.markup import tag, to_html
 from mobilenets.reports.pages.summary import allowed
-from mobilenets.reports.run_report import read_run, report, write_report
+from mobilenets.reports.run_report import report, write_report
 from mobilenets.search.budget import Budget
 from mobilenets.search.contenders import Started
 

@@ -12,9 +12,10 @@ from tests.support.quantization import CLASSES, Place
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Dataset, Subset
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.loading import prepare
+from mobilenets.data.subset import Subset
 from mobilenets.engine.session import Session
 from mobilenets.model.file import save
 from mobilenets.model.model import Model

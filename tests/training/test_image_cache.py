@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mobilenets.base.progress import Progress
-from mobilenets.data.dataset import Subset
 from mobilenets.data.image import ArrayImage, BytesImage, FileImage, ImageSource
+from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 from mobilenets.training.image_cache import StoredImages, StreamedImages, cache_images
 

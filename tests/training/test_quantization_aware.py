@@ -14,7 +14,7 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet, compute_logits
 from mobilenets.compression.quantize import quantize_with_images
 from mobilenets.data.augmentation import UNDISTORTED
-from mobilenets.data.dataset import UNKNOWN
+from mobilenets.data.subset import UNKNOWN
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model import reference
 from mobilenets.training.quantization_aware import Teacher, recipe_for, train_quantized

@@ -11,8 +11,9 @@ from tests.support.fragile_models import fragile
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Dataset, Subset
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
+from mobilenets.data.subset import Subset
 from mobilenets.errors import CompressionError, GateError
 from mobilenets.training.quantize import quantize, quantize_fitted
 

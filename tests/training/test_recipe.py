@@ -12,9 +12,10 @@ from tests.conftest import shared
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.augmentation import Flip
-from mobilenets.data.dataset import Subset, load_dataset
+from mobilenets.data.dataset import load_dataset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.sources import digits
+from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.optimization import Average, initialize, make_optimizer

@@ -12,19 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilenets.data.dataset import (
-    UNKNOWN,
-    Collection,
-    Dataset,
-    Subset,
-    dataset_fitted_to,
-    load_collection,
-    reading_of,
-)
+from mobilenets.data.dataset import Collection, Dataset, dataset_fitted_to, load_collection, reading_of
 from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.reading import Reading
 from mobilenets.data.sources import DIGITS, digits, images_of
 from mobilenets.data.splitting import spread
+from mobilenets.data.subset import UNKNOWN, Subset
 from mobilenets.data.tables import TABLE_SUFFIXES
 from mobilenets.engine.evaluate import match_labels
 from mobilenets.model.model import Model

@@ -32,10 +32,11 @@ from mobilenets.compression.techniques import (
     fallbacks,
     next_steps,
 )
-from mobilenets.data.dataset import Dataset, Subset, Targets
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.data.reading import Reading
 from mobilenets.data.splitting import spread
+from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import check_finite, refuse_int8
 from mobilenets.model.model import Model

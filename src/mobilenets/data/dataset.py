@@ -12,11 +12,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.base.text import plural
 from mobilenets.data.duplicates import Duplicates, find_duplicates
 from mobilenets.data.findings import Finding
 from mobilenets.data.image import ImageSource
@@ -27,41 +25,11 @@ from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
 from mobilenets.data.splitting import draw_parts
+from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
 from mobilenets.tasks.classification import is_label
-
-Targets = npt.NDArray[np.int64]
-
-UNKNOWN = -1
-"""Target of an image whose class nobody knows."""
-
-
-@dataclass(frozen=True, eq=False)
-class Subset:
-    """Some images and their classes.
-
-    Attributes:
-        images: The images.
-        targets: int64 (N,): index of each image's class in the data's labels, or :data:`UNKNOWN`.
-    """
-
-    images: tuple[ImageSource, ...]
-    targets: Targets
-
-    def __repr__(self) -> str:
-        return f"Subset({plural(len(self.images), 'image')})"
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __add__(self, other: Subset) -> Subset:
-        return Subset(self.images + other.images, np.concatenate([self.targets, other.targets]))
-
-    def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Subset:
-        """The images at some positions."""
-        return Subset(tuple(self.images[index] for index in indices), self.targets[np.asarray(indices, np.int64)])
 
 
 @dataclass(frozen=True, eq=False)

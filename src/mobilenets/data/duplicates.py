@@ -6,12 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mobilenets.data.findings import MOST_EXAMPLES
-
-if TYPE_CHECKING:
-    from mobilenets.data.dataset import Subset
+from mobilenets.data.subset import Subset
 
 
 @dataclass(frozen=True)

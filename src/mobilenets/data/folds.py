@@ -10,7 +10,8 @@ import numpy as np
 from mobilenets.base.arguments import check_integer
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import Dataset, Subset, digests_of, fingerprint_of, split_by_content
+from mobilenets.data.dataset import Dataset, digests_of, fingerprint_of, split_by_content
+from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 
 LARGEST_COUNT = 100

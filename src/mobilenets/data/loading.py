@@ -21,13 +21,12 @@ from mobilenets.base.records import record
 from mobilenets.base.text import plural
 from mobilenets.data.decoding import ASSUMPTION
 from mobilenets.data.image import ImageSource
+from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
-    from mobilenets.data.dataset import Subset, Targets
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

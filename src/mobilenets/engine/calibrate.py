@@ -15,7 +15,7 @@ import numpy as np
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import Subset
+from mobilenets.data.subset import Subset
 from mobilenets.engine.evaluate import LabeledImages, collect_outputs, labeled_images
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError, EngineError

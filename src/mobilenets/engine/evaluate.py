@@ -12,9 +12,10 @@ import numpy as np
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.class_names import label_of
-from mobilenets.data.dataset import Collection, Dataset, Subset, dataset_fitted_to, load_collection, reading_of
+from mobilenets.data.dataset import Collection, Dataset, dataset_fitted_to, load_collection, reading_of
 from mobilenets.data.loading import Prepared, check_skipped
 from mobilenets.data.reading import told
+from mobilenets.data.subset import Subset
 from mobilenets.engine.predictor import Classifier, Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError

@@ -19,9 +19,10 @@ import numpy as np
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.compression.pipeline import quantize_quickly
-from mobilenets.data.dataset import Dataset, Subset
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.data.splitting import spread
+from mobilenets.data.subset import Subset
 from mobilenets.errors import CompressionError, PlanningError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.data.dataset import Targets
+from mobilenets.data.subset import Targets
 from mobilenets.errors import ModelError
 from mobilenets.tasks.classification import top1
 from mobilenets.tasks.temperature import fit_temperature

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mobilenets.data.augmentation import Augmentation, DrawnAugmentation, Floats
-from mobilenets.data.dataset import UNKNOWN, Targets
+from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing, normalization
 from mobilenets.training.image_cache import CachedImages, Indices
 from mobilenets.training.recipe import Recipe

@@ -20,8 +20,8 @@ from torch.nn import functional
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.network import Network
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Subset, Targets
 from mobilenets.data.loading import each, prepare_image
+from mobilenets.data.subset import Subset, Targets
 from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.model import Model

@@ -21,8 +21,9 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import DOUBT
-from mobilenets.data.dataset import Dataset, Targets
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
+from mobilenets.data.subset import Targets
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing

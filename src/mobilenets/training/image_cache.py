@@ -18,8 +18,8 @@ from PIL import Image
 from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.augmentation import Floats
-from mobilenets.data.dataset import Subset, Targets
 from mobilenets.data.loading import MOST_BROKEN, decode_all
+from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
 

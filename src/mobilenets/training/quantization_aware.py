@@ -25,7 +25,7 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
 from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate_ranges, quantize_layers
-from mobilenets.data.dataset import UNKNOWN, Targets
+from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.engine.output_ranges import with_output_ranges
 from mobilenets.errors import CompressionError, TrainingError
 from mobilenets.model.folding import fold

@@ -19,7 +19,7 @@ from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.base.arguments import check_fields, check_integer, check_number, word_of
 from mobilenets.base.processors import cores
 from mobilenets.data.augmentation import Flip
-from mobilenets.data.dataset import Subset
+from mobilenets.data.subset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing

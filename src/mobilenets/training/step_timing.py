@@ -14,7 +14,8 @@ from mobilenets.architecture.rescale import takes
 from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import duration
-from mobilenets.data.dataset import Dataset, Subset
+from mobilenets.data.dataset import Dataset
+from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import class_count
 from mobilenets.training.batches import Batches

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from mobilenets.base.text import percent, plural
+from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages.markup import Element, name, section, tag
 from mobilenets.reports.pages.usage import model_path
 from mobilenets.tasks.classification import ClassificationMetrics
-
-if TYPE_CHECKING:
-    from mobilenets.reports.run_report import Run
 
 WEAK_RECALL = 0.9
 """Share of a class that is right, below which more images of it are asked for."""

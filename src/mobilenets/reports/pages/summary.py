@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mobilenets.base.text import GAP, interval, macs, milliseconds, percent, plural, size
 from mobilenets.model.model import Model
+from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages.data import leak_warning
 from mobilenets.reports.pages.markup import Child, Element, name, tag
 from mobilenets.search.budget import Budget
 from mobilenets.search.costs import ModelCost
-
-if TYPE_CHECKING:
-    from mobilenets.reports.run_report import Run
 
 NAMES = {
     "mobilenet_v1": "MobileNet",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mobilenets.base.text import percent, plural
 from mobilenets.reports.charts import NARROW, Axis, Chart, Points, figure, legend
+from mobilenets.reports.finished_run import PhaseCurve, Run
 from mobilenets.reports.pages.markup import Element, section, tag
-
-if TYPE_CHECKING:
-    from mobilenets.reports.run_report import PhaseCurve, Run
 
 HALF = 370
 """CSS pixels of a chart that stands beside another."""

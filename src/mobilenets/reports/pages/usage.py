@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mobilenets.base.text import duration, plural
 from mobilenets.model.provenance import Training
+from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
 from mobilenets.search.record import SearchRecord
 from mobilenets.training.run_folder import INT8_FILE, MODEL_FILE
-
-if TYPE_CHECKING:
-    from mobilenets.reports.run_report import Run
 
 
 def model_path(run: Run, *, smallest: bool = False) -> str:
