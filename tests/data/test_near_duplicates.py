@@ -11,12 +11,12 @@ from PIL import Image
 from tests.conftest import SHARED
 
 from mobilenets.base.progress import SILENT
-from mobilenets.data.dataset import Subset
 from mobilenets.data.description import inspected_dataset
 from mobilenets.data.image import BytesImage, ImageSource
 from mobilenets.data.near_duplicates import find_near_pairs, near_duplicate_findings
 from mobilenets.data.reading import Reading
 from mobilenets.data.sources import images_of
+from mobilenets.data.subset import Subset
 
 WIDTH, HEIGHT = 200, 160
 

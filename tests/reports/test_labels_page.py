@@ -6,8 +6,9 @@ import numpy as np
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.data.dataset import Dataset, Subset
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
+from mobilenets.data.subset import Subset
 from mobilenets.engine.label_errors import SuspectLabel, suspect_labels
 from mobilenets.model.model import Model
 from mobilenets.reports.pages.labels import MOST, judged_labels, labels_section

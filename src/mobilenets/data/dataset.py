@@ -25,7 +25,7 @@ from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
 from mobilenets.data.splitting import draw_parts
-from mobilenets.data.subset import Subset
+from mobilenets.data.subset import Subset as Subset
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Subset
 from mobilenets.data.findings import Finding, Kind, examples_of
 from mobilenets.data.image import ImageSource
 from mobilenets.data.loading import each
+from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 
 Floats = npt.NDArray[np.float32]

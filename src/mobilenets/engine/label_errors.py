@@ -9,8 +9,8 @@ import numpy as np
 
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.dataset import Subset
 from mobilenets.data.image import ImageSource
+from mobilenets.data.subset import Subset
 from mobilenets.engine.features import features
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
