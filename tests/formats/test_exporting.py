@@ -17,6 +17,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import Progress
 from mobilenets.base.suffixes import EXPORTED, SUFFIXES
+from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, FormatError, MissingDependencyError, ModelError
 from mobilenets.formats.exporting import export
 from mobilenets.formats.format import Format, Options, Outputs
@@ -26,7 +27,7 @@ from mobilenets.formats.registry import FORMATS, format_of, writable
 from mobilenets.formats.verification import compare_outputs
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import Classification, softmax
 
 
 def with_writer(name: str, **changes: Any) -> Format:
@@ -268,3 +269,29 @@ def test_core_ml_says_what_it_lacks(tmp_path: Path) -> None:
 def test_openvino_files_end_in_xml(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"OpenVINO files end in \.xml"):
         export(small_model(), tmp_path / "model.ov", "openvino")
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_probabilities_are_those_that_predict_prints(name: str, int8: bool, tmp_path: Path) -> None:
+    pytest.importorskip(RUNTIMES[name])
+    model = small_model(int8=int8)
+    model = replace(model, task=Classification(("cat", "dog", "bird"), temperature=0.7))
+    images = random_pixels(np.random.default_rng(1), model.network, 3)
+    row = writable()[name]
+    options: dict[str, Any] = {"float_output": True} if int8 and name == "litert" else {}
+    path = tmp_path / f"model{row[0].suffixes[0]}"
+    exported = export(model, path, name, images=images, probabilities=True, **options)
+    assert exported.agreement is not None
+    assert exported.agreement.largest_value <= 1
+    run = row[1].run
+    assert run is not None
+    (found,) = run(model, path, images).values()
+    expected = softmax(Session(model).run(images) / 0.7)
+    assert np.abs(found - expected).max() <= (0.02 if int8 else 1e-5)
+
+
+def test_probabilities_in_a_file_of_integers_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    pytest.importorskip("tflite")
+    with pytest.raises(FormatError, match="ask for float_output too"):
+        export(small_model(int8=True), tmp_path / "model.tflite", probabilities=True)

@@ -91,10 +91,10 @@ def command(
     if as_json:
         print_json(_to_json(exported, loaded, seconds))
     else:
-        _print(exported, loaded, seconds)
+        _print(exported, loaded, seconds, probabilities=bool(given.get("probabilities")))
 
 
-def _print(exported: Exported, model: Model, seconds: float) -> None:
+def _print(exported: Exported, model: Model, seconds: float, *, probabilities: bool) -> None:
     names = ", ".join(str(path) for path in exported.paths)
     say(f"{names}: {exported.format.title}, {model.precision}, {exported.bytes / 1e6:.2f} MB, {seconds:.1f} s")
     if exported.footprint is not None:
@@ -102,8 +102,10 @@ def _print(exported: Exported, model: Model, seconds: float) -> None:
         say(f"needs {footprint.flash_bytes:,} bytes of flash for weights and {footprint.ram_bytes:,} of RAM")
     for note in exported.notes:
         say(note)
-    if (probabilities := _probabilities(exported, model)) is not None:
-        say(probabilities)
+    if probabilities:
+        say("it gives probabilities, as predict prints them")
+    elif (advice := _probabilities(exported, model)) is not None:
+        say(advice)
     agreement = exported.agreement
     if agreement is None:
         say(f"not verified: {exported.not_run}")
@@ -134,7 +136,9 @@ def _probabilities(exported: Exported, model: Model) -> str | None:
     """How an app gets the Model's probabilities from what the file gives, where that is not the plain softmax."""
     if not isinstance(model.task, Classification) or model.task.temperature == 1 or exported.format.name == "coreml":
         return None
-    return f"it gives logits; probabilities are softmax(logits / {model.task.temperature:.4g})"
+    said = f"it gives logits; probabilities are softmax(logits / {model.task.temperature:.4g})"
+    offered = any(field.name == "probabilities" for field in fields(writable()[exported.format.name][1].options))
+    return f"{said}, which --probabilities computes in the file" if offered else said
 
 
 def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]:

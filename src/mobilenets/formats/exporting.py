@@ -239,6 +239,8 @@ def _verify(
         except (MissingDependencyError, NoCompilerError) as error:
             return _Verified(None, not_run=str(error))
         expected = computing.result()
+    if vars(options).get("probabilities"):
+        expected = verification.as_probabilities(model, expected)
     agreement = verification.compare_outputs(model.task, expected, found)
     allowed = _tolerance(writer, model, options)
     finite = all(np.isfinite(values).all() for values in found.values())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
-from mobilenets.formats.format import SYMMETRIC, Options, option
+from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
 from mobilenets.formats.onnx.run import RUNTIMES_EXTRA
 from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model.integer_weights import symmetric_weights
@@ -26,23 +26,26 @@ class OpenVINOOptions(Options):
 
     half: bool = option(False, "Store float weights as float16", float32_only=True)
     symmetric_weights: bool = option(False, SYMMETRIC)
+    probabilities: bool = option(False, PROBABILITIES)
 
 
 def write_openvino(model: Model, path: Path, options: OpenVINOOptions) -> None:
     """:func:`to_openvino`, as the registry of formats calls it."""
-    to_openvino(symmetric_weights(model) if options.symmetric_weights else model, path, half=options.half)
+    written = symmetric_weights(model) if options.symmetric_weights else model
+    to_openvino(written, path, half=options.half, probabilities=options.probabilities)
 
 
-def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:
+def to_openvino(model: Model, path: str | Path, *, half: bool = False, probabilities: bool = False) -> None:
     """Write a Model as OpenVINO's intermediate representation, which reads uint8 pixels (N, height, width, 3).
 
     Args:
         model: float32 or int8.
         path: The ``.xml`` file; the weights go beside it, into a ``.bin`` file.
         half: Store float weights as float16.
+        probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``.
 
     Raises:
-        FormatError: If the path does not end in ``.xml``.
+        FormatError: If the path does not end in ``.xml``, or no classifier is to give probabilities.
         MissingDependencyError: If openvino or onnx is not installed.
         OSError: If a file cannot be written.
     """
@@ -53,7 +56,8 @@ def to_openvino(model: Model, path: str | Path, *, half: bool = False) -> None:
         import openvino
     except ImportError:
         raise MissingDependencyError("openvino", "openvino") from None
-    graph = openvino.Core().read_model(onnx_graph(model, integer_units=True).SerializeToString())
+    proto = onnx_graph(model, integer_units=True, probabilities=probabilities)
+    graph = openvino.Core().read_model(proto.SerializeToString())
     if model.task.labels is not None:
         graph.set_rt_info(list(model.task.labels), ["model_info", "labels"])
     openvino.save_model(graph, path, compress_to_fp16=half)

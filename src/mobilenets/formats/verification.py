@@ -14,6 +14,7 @@ from mobilenets.errors import FormatError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.classification import Classification, softmax
 from mobilenets.tasks.task import Agreement, Task
 
 Array = npt.NDArray[Any]
@@ -41,6 +42,23 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
     """Outputs of the Model by the reference operators, one image at a time to bound memory."""
     runs = [reference.run_reference(model, pixels[number : number + 1]) for number in range(len(pixels))]
     return {name: np.concatenate([outputs[name] for outputs in runs]) for name in runs[0]}
+
+
+def output_temperature(model: Model) -> float:
+    """What a classifier's logits are divided by before the softmax.
+
+    Raises:
+        FormatError: If the Model is no classifier, so that its outputs are no logits.
+    """
+    if not isinstance(model.task, Classification):
+        raise FormatError(f"a Model whose task is {model.task.kind} has no probabilities to give")
+    return model.task.temperature
+
+
+def as_probabilities(model: Model, outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """A classifier's outputs with probabilities in place of the first one's logits."""
+    name = model.network.outputs[0]
+    return {**outputs, name: softmax(outputs[name] / output_temperature(model)).astype(np.float32)}
 
 
 _NOISE = 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from mobilenets.base.progress import Progress
 from mobilenets.base.text import plural
 from mobilenets.engine.output_ranges import MARGIN, with_output_ranges
-from mobilenets.formats.format import SYMMETRIC, Options, option
+from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
@@ -31,6 +31,7 @@ class LiteRTOptions(Options):
     float_output: bool = option(False, "Let an int8 file give float32 outputs, exact, by float32 output layers")
     uint8_input: bool = option(False, "Let an int8 file read pixels as uint8, not less 128 as int8")
     symmetric_weights: bool = option(False, SYMMETRIC)
+    probabilities: bool = option(False, PROBABILITIES)
 
 
 def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
@@ -43,6 +44,7 @@ def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
         weights="float16" if options.half else "float32",
         uint8_input=options.uint8_input,
         float_output=options.float_output,
+        probabilities=options.probabilities,
     )
 
 

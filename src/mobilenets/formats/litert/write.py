@@ -44,6 +44,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.description import describe
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
+from mobilenets.formats.verification import output_temperature
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
@@ -63,6 +64,7 @@ def to_litert(
     weights: Literal["float32", "float16"] = "float32",
     uint8_input: bool = False,
     float_output: bool = False,
+    probabilities: bool = False,
 ) -> None:
     """Write a Model as a LiteRT file.
 
@@ -78,16 +80,20 @@ def to_litert(
             a Model with weight zero points does so in either case.
         float_output: Whether the file of an int8 Model gives float32 outputs, which are the engine's but for the
             rounding of float32; its output layers then compute in float32.
+        probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``, in float32.
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
         FormatError: If the Model has weight zero points that differ between channels, or its outputs have no scales
-            (see :func:`~mobilenets.engine.output_ranges.with_output_ranges`) and are to be bytes.
+            (see :func:`~mobilenets.engine.output_ranges.with_output_ranges`) and are to be bytes, or probabilities are
+            asked of no classifier or of a file of integers.
         MissingDependencyError: If flatbuffers or tflite is not installed.
         OSError: If the file cannot be written.
     """
     model = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
-    graph = litert_graph(model, weights=weights, uint8_input=uint8_input, float_output=float_output)
+    graph = litert_graph(
+        model, weights=weights, uint8_input=uint8_input, float_output=float_output, probabilities=probabilities
+    )
     outputs = [graph.tensors[index].name for index in graph.outputs]
     metadata = {
         litert_metadata.NAME: litert_metadata.metadata(model, outputs),
@@ -112,7 +118,12 @@ def litert_input(model: Model, pixels: Pixels, *, uint8: bool = False) -> Array:
 
 
 def litert_graph(
-    model: Model, *, weights: str = "float32", uint8_input: bool = False, float_output: bool = False
+    model: Model,
+    *,
+    weights: str = "float32",
+    uint8_input: bool = False,
+    float_output: bool = False,
+    probabilities: bool = False,
 ) -> Subgraph:
     """The graph that :func:`to_litert` writes."""
     for layer in model.network.layers:
@@ -125,7 +136,7 @@ def litert_graph(
     writer.read_input(uint8_input)
     for layer in model.network.layers:
         writer.write(layer)
-    writer.finish()
+    writer.finish(output_temperature(model) if probabilities else None)
     return writer.graph
 
 
@@ -271,8 +282,12 @@ class _Writer:
         made = Tensor(f"{INPUT}/normalized", "FLOAT32", shape)
         return self.operator("ADD", [scaled, offset], made, "AddOptions")
 
-    def finish(self) -> None:
-        """Give each output its name and shape."""
+    def finish(self, temperature: float | None) -> None:
+        """Give each output its name and shape.
+
+        Args:
+            temperature: What the first output is divided by before a softmax; None for no softmax.
+        """
         for name in self.model.network.outputs:
             value, shape = self.values[name], self.model.network.shapes[name]
             index = value.tensor
@@ -280,10 +295,23 @@ class _Writer:
                 index = self.reshape(index, (shape.channels,), self.tensor(f"{name}/flat", (1, shape.channels), name))
             if self.numbers is not None and self.numbers.float_output and name in self.numbers.scales:
                 index = self.real(index, f"{name}/real")
+            if temperature is not None and name == self.model.network.outputs[0]:
+                index = self.softmax(index, name, temperature)
             if self.graph.tensors[index].name != name:
                 self.graph.tensors[value.tensor].name = f"{name}/map"
                 self.graph.tensors[index].name = name
             self.graph.outputs.append(index)
+
+    def softmax(self, index: int, name: str, temperature: float) -> int:
+        """Probabilities of logits."""
+        logits = self.graph.tensors[index]
+        if logits.kind != "FLOAT32":
+            raise FormatError("an int8 file of integers gives logits; for probabilities, ask for float_output too")
+        factor = self.constant(f"{name}/inverse_temperature", "FLOAT32", np.array([1 / temperature], np.float32))
+        scaled = Tensor(f"{name}/scaled", "FLOAT32", logits.shape)
+        index = self.operator("MUL", [index, factor], scaled, "MulOptions")
+        made = Tensor(f"{name}/probabilities", "FLOAT32", logits.shape)
+        return self.operator("SOFTMAX", [index], made, "SoftmaxOptions", Beta=1.0)
 
     def reshape(self, index: int, sizes: tuple[int, ...], output: Tensor) -> int:
         """Another shape of the same values, for any batch."""

@@ -34,7 +34,8 @@ from mobilenets.architecture.layers import (
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
-from mobilenets.formats.format import SYMMETRIC, Options, option
+from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
+from mobilenets.formats.verification import output_temperature
 from mobilenets.model.activations import activate
 from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
@@ -57,7 +58,7 @@ _EXACT_FLOAT32 = 1 << 24
 Array = npt.NDArray[Any]
 
 
-def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True) -> None:
+def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True, probabilities: bool = False) -> None:
     """Write a Model as an ONNX file.
 
     Args:
@@ -65,17 +66,20 @@ def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True) -> None
         path: Where to.
         pixel_input: Whether the graph reads uint8 images (N, height, width, 3) and normalizes them itself. If not, it
             reads what the network reads, float32 (N, 3, height, width), which only a float32 Model can.
+        probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``.
 
     Raises:
-        FormatError: If an int8 Model is asked to read anything but pixels.
+        FormatError: If an int8 Model is asked to read anything but pixels, or no classifier to give probabilities.
         MissingDependencyError: If onnx is not installed.
         OSError: If the file cannot be written.
     """
-    proto = onnx_graph(model, pixel_input=pixel_input)
+    proto = onnx_graph(model, pixel_input=pixel_input, probabilities=probabilities)
     write_atomically(Path(path), proto.SerializeToString())
 
 
-def onnx_graph(model: Model, *, pixel_input: bool = True, integer_units: bool = False) -> Any:
+def onnx_graph(
+    model: Model, *, pixel_input: bool = True, integer_units: bool = False, probabilities: bool = False
+) -> Any:
     """Build the ``onnx.ModelProto`` that :func:`to_onnx` writes.
 
     Args:
@@ -85,6 +89,7 @@ def onnx_graph(model: Model, *, pixel_input: bool = True, integer_units: bool = 
             numbers: every scale before a sum is 1, and a product with one multiplier per channel and a Round follow it.
             OpenVINO otherwise rounds three times where the Model rounds once, and answers differently; ONNX Runtime has
             no integer kernels for this form.
+        probabilities: As in :func:`to_onnx`.
 
     Returns:
         A model whose outputs are (N, C) where a map is 1×1, else (N, C, H, W).
@@ -104,7 +109,7 @@ def onnx_graph(model: Model, *, pixel_input: bool = True, integer_units: bool = 
     writer.read_input(pixel_input)
     for layer in network.layers:
         writer.write(layer)
-    writer.finish()
+    writer.finish(output_temperature(model) if probabilities else None)
     shape: list[Any] = [BATCH, network.height, network.width, network.channels]
     kind = onnx.TensorProto.UINT8
     if not pixel_input:
@@ -200,14 +205,22 @@ class _Writer:
         shifted = self.node("Add", [scaled, self.constant(f"{INPUT}.offset", offset)], f"{INPUT}/Add")
         self.values[INPUT] = _Value(INPUT, shifted)
 
-    def finish(self) -> None:
-        """Give each output its name and shape, as float32."""
+    def finish(self, temperature: float | None) -> None:
+        """Give each output its name and shape, as float32.
+
+        Args:
+            temperature: What the first output is divided by before a softmax; None for no softmax.
+        """
         network = self.model.network
         for name in network.outputs:
             value = self.values[name]
             tensor = self.real(value, f"{name}/output")
             if network.shapes[name][1:] == (1, 1) and not value.flat:
                 tensor = self.node("Flatten", [tensor], f"{name}/output/Flatten")
+            if temperature is not None and name == network.outputs[0]:
+                divisor = self.constant("/temperature", np.array(temperature, np.float32))
+                tensor = self.node("Div", [tensor, divisor], f"{name}/output/Div")
+                tensor = self.node("Softmax", [tensor], f"{name}/output/Softmax", axis=1)
             self.rename(tensor, name)
 
     def rename(self, old: str, new: str) -> None:
@@ -627,10 +640,11 @@ class OnnxOptions(Options):
 
     normalized_input: bool = option(False, "Read normalized floats instead of pixels")
     symmetric_weights: bool = option(False, SYMMETRIC)
+    probabilities: bool = option(False, PROBABILITIES)
 
 
 def write_onnx(model: Model, path: Path, options: OnnxOptions) -> None:
     """:func:`to_onnx`, as the registry of formats calls it."""
     if options.symmetric_weights:
         model = symmetric_weights(model)
-    to_onnx(model, path, pixel_input=not options.normalized_input)
+    to_onnx(model, path, pixel_input=not options.normalized_input, probabilities=options.probabilities)
