@@ -45,6 +45,15 @@ def test_answers_that_are_no_numbers_differ() -> None:
     assert not timings[1].timed
 
 
+def test_one_byte_that_rounds_otherwise_is_no_other_answer() -> None:
+    ours = [*np.linspace(-1, 1, 200)]
+    moved = [ours[0] + 0.12, *ours[1:]]
+    for integer, timed in ((True, True), (False, False)):
+        timings = race([Fixed("ours", *ours), Fixed("peer", *moved)], pixels(), seconds=0, integer=integer)
+        assert timings[1].timed == timed
+        assert timings[1].difference < 0.02 if integer else timings[1].difference > 0.2
+
+
 def test_a_model_of_a_peers_own_quantizer_may_differ_more_and_the_faster_one_counts() -> None:
     ours, export, own = Fixed("ours", 1, 2, 3), Fixed("peer", 1, 2, 3), Fixed("peer", 1, 2.2, 3)
     own.own = True

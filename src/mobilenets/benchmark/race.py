@@ -23,10 +23,12 @@ SPIN_SLICE_SECONDS = 0.005
 LONGEST_SPIN_SLICES = 100
 
 FLOAT_TOLERANCE = 1e-3
+"""Largest difference of two runtimes' logits, as a share of their spread (the standard deviation over classes)."""
 INTEGER_TOLERANCE = 0.1
-"""Largest difference of two runtimes' logits, as a share of the logits' spread (the standard deviation over classes).
+"""Largest root mean square of the difference, as such a share, of the same int8 model in another runtime.
 
-Runtimes round int8 results in ways of their own, which moves single bytes by one."""
+Runtimes round int8 results in ways of their own, which moves single bytes by one. In a deep network one such byte may
+move a single logit far, so the largest difference would say little."""
 OWN_TOLERANCE = 0.5
 """Largest root mean square of the difference, as such a share, of a model that a peer's own quantizer made.
 
@@ -39,8 +41,8 @@ class Timing(Times):
 
     Attributes:
         name: The runtime.
-        difference: How far its logits lie from ours, as a share of their spread: at most, or for a model of its own
-            quantizer as a root mean square.
+        difference: How far its logits lie from ours, as a share of their spread: at most in float32, and as a root
+            mean square in int8.
         own: Whether the runtime's own quantizer made the model.
         agreement: Share of the images that were compared to which it gives the class that ours gives.
     """
@@ -101,7 +103,7 @@ def race(
     answers = [_answers(contestant, compared, len(pixels)) for contestant in contestants]
     answers = [answer.reshape(answers[0].shape) for answer in answers]
     differences = [
-        _difference(answer, answers[0], own=contestant.own)
+        _difference(answer, answers[0], largest=not (integer or contestant.own))
         for contestant, answer in zip(contestants, answers, strict=True)
     ]
     inputs = [contestant.prepare(pixels) for contestant in contestants]
@@ -141,10 +143,10 @@ def _wait_for_spinning_threads() -> None:
             return
 
 
-def _difference(logits: Logits, ours: Logits, *, own: bool) -> float:
+def _difference(logits: Logits, ours: Logits, *, largest: bool) -> float:
     spread = float(ours.std(axis=-1).mean()) or 1.0
     difference = logits.astype(np.float64) - ours
-    return float(np.sqrt(np.mean(difference**2)) if own else np.abs(difference).max()) / spread
+    return float(np.abs(difference).max() if largest else np.sqrt(np.mean(difference**2))) / spread
 
 
 def _agreement(logits: Logits, ours: Logits) -> float:
