@@ -53,7 +53,7 @@ struct Depthwise5x5 {
     static constexpr int kRows = kStride == 1 ? 2 : 1;       // of output at once
     static constexpr int kInputs = kStride == 1 ? 6 : 5;     // rows of input that they read
     static constexpr int kPixels = S::kBytes >= 64 ? 4 : 2;  // sums of kRows × kPixels outputs fit in registers
-    static constexpr int kStretch = 28;                      // outputs whose columns are made together
+    static constexpr int kStretch = kStride == 1 ? 28 : 8;                      // outputs whose columns are made together
     static constexpr int kColumns = (kStretch - 1) * kStride + 5;
     static constexpr int kColumnBytes = 8 * S::kBytes;
 
