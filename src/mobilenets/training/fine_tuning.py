@@ -51,7 +51,7 @@ JOINED_SHARE = 1 / 3
 FEWEST_PATIENT = 4
 """Epochs without a better one before a run may be thought to have settled."""
 FEWEST_TELLING = 50
-"""Validation images that can tell whether a run has settled."""
+"""Validation images that can tell whether a run has settled, or was no use."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
 TAUGHT = 0.5
@@ -172,10 +172,11 @@ def with_threshold(model: Model, validation: Prepared, run: TrainingRun) -> Mode
 def _is_more_accurate(first: Totals, trained: Totals) -> bool:
     """Whether the first Model is more accurate than the trained one beyond two standard errors.
 
-    Their losses are not compared: labels are smoothed, which makes the loss of a better network larger.
+    Their losses are not compared: labels are smoothed, which makes the loss of a better network larger. And few images
+    do not decide: training the whole network is better nearly always.
     """
     difference = first.minus(trained)
-    return difference.top1 > 2 * DOUBT * difference.top1_error
+    return first.images >= FEWEST_TELLING and difference.top1 > 2 * DOUBT * difference.top1_error
 
 
 @dataclass(frozen=True, eq=False)
