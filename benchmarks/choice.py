@@ -83,7 +83,13 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true")
     given = parser.parse_args()
     progress = progress_to_stderr(quiet=given.quiet)
-    settings = Settings(weights=given.weights, epochs=given.epochs, seed=given.seed, threads=given.threads)
+    settings = Settings(
+        weights=given.weights,
+        epochs=given.epochs,
+        seed=given.seed,
+        threads=given.threads,
+        validation_apart=True,  # which all are compared by
+    )
     budget = Budget(given.max_latency, given.max_size, given.max_macs)
     begun, used = time.monotonic(), time.process_time()
     result = search(given.data, None, budget, settings, precisions=given.precision, progress=progress)

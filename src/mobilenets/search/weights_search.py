@@ -229,12 +229,10 @@ def _fine_tune(
     settings, dataset = request.settings, request.dataset
     recipe, _, _ = set_up(settings)
     epochs = settings.epochs or transfer_epochs(len(dataset.train), for_fine_tuning(recipe, len(dataset.train)))
-    int8 = all(one.precision == "int8" for one in contender.candidates)
     if stage == "short":
         epochs = max(1, round(SHORT_SHARE * epochs))
-    chosen = replace(
-        settings, epochs=epochs, resolution=None, width=None, time=None, validation_apart=int8 or stage == "short"
-    )
+    apart = settings.validation_apart or stage == "short"  # which is compared by them
+    chosen = replace(settings, epochs=epochs, resolution=None, width=None, time=None, validation_apart=apart)
     return fine_tune(
         model,
         dataset,
@@ -281,14 +279,25 @@ def _finished(
     budget = request.budget if reachable else replace(request.budget, min_accuracy=None)
     finished = finish(likely, budget, tune, compress, judged=JUDGED, progress=progress)
     measured = next(one for one in candidates if replace(one, accuracy=finished.choice.accuracy) == finished.choice)
-    reached = finished.validation_top1
+    reached = _validated(finished)
     measured = measured if reached is None else replace(measured, accuracy=reached)
     refusal = finished.refusal
     if refusal is None and goal is not None and reached is not None and reached < goal:
         refusal = (
             f"{100 * reached:.1f} % on the validation images is the best that was found; {100 * goal:.1f} % was asked"
         )
-    return replace(finished, choice=measured, refusal=refusal)
+    return replace(finished, choice=measured, validation_top1=reached, refusal=refusal)
+
+
+def _validated(finished: Finished) -> float | None:
+    """Top-1 on validation images that the Model was not trained on.
+
+    Where fine-tuning ended with training on them, it is what was measured before that, less what int8 lost.
+    """
+    before, quality = finished.fine_tuned.validation_top1, finished.quality
+    if finished.fine_tuned.run.joined is None or quality is None or quality.drop is None or before is None:
+        return finished.validation_top1
+    return min(max(before - quality.drop / 100, 0.0), 1.0)
 
 
 def _weights(finished: Finished) -> str | None:
