@@ -66,7 +66,7 @@ def _schemas(limits: Limits) -> Document:
         "version": {"type": "string", "description": "By default the highest."},
         "top": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
     }
-    of_many = {"type": "array", "items": image, "minItems": 1, "maxItems": limits.images}
+    of_many = {"type": "array", "items": image, "minItems": 1, "description": f"At most {limits.images}."}
     return {
         "Error": _object({"error": _ERROR}, ("error",)),
         "ProtocolError": _object({"error": _TEXT, "code": _TEXT}, ("error",)),
