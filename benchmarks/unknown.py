@@ -23,7 +23,7 @@ from mobilenets import Classifier, features, fit, load, load_collection
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.data.dataset import Collection
 from mobilenets.engine.evaluate import collect_outputs
-from mobilenets.tasks.classification import softmax
+from mobilenets.tasks.logits import softmax
 from mobilenets.tasks.unknown import area_under_curve, energy, fit_unknown
 
 FIRST = ("pants", "shoes", "shorts", "skirt", "t-shirt")

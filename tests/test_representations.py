@@ -12,7 +12,8 @@ from mobilenets.data.image import ArrayImage, BytesImage
 from mobilenets.data.subset import Subset
 from mobilenets.engine.predictor import Classifier
 from mobilenets.engine.session import Session
-from mobilenets.tasks.classification import Classification, ClassificationMetrics, ClassPrediction
+from mobilenets.tasks.classification import Classification, ClassPrediction
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 RNG = np.random.default_rng(0)
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=128, classes=1000)

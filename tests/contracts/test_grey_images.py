@@ -16,7 +16,7 @@ from mobilenets.errors import ModelError, TrainingError
 from mobilenets.formats.registry import writable
 from mobilenets.model import reference
 from mobilenets.model.preprocessing import pixel_scale_and_offset
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 pytest.importorskip("torch")
 RUNTIMES = {"litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino", "coreml": "coremltools"}

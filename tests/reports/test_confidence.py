@@ -12,7 +12,8 @@ from mobilenets.reports.finished_run import read_run
 from mobilenets.reports.pages.confidence import confidence_section
 from mobilenets.reports.pages.markup import to_html
 from mobilenets.reports.run_report import write_report
-from mobilenets.tasks.classification import Classification, ClassificationMetrics
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 
 def evaluated(scale: float) -> ClassificationMetrics:

@@ -15,7 +15,9 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.catalog import decode_task
-from mobilenets.tasks.classification import Classification, ClassificationMetrics, class_count, softmax
+from mobilenets.tasks.classification import Classification, class_count
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.logits import softmax
 from mobilenets.tasks.task import Geometry
 
 CATS = Classification(("cat", "dog", "owl"))

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.catalog import decode_task
-from mobilenets.tasks.classification import Classification, ClassificationMetrics, best_class, softmax, with_labels
+from mobilenets.tasks.classification import Classification, with_labels
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.logits import best_class, softmax
 from mobilenets.tasks.metrics import RELIABILITY_BINS, expected_calibration_error, reliability
 from mobilenets.tasks.task import Geometry
 from mobilenets.tasks.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, fit_temperature

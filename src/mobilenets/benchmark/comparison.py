@@ -26,7 +26,7 @@ from mobilenets.model.file import load
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.search.costs import ModelCost, measure_costs
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.run_folder import MODEL_FILE, is_finished, read_metrics
 
 if TYPE_CHECKING:

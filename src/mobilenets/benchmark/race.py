@@ -12,7 +12,7 @@ from mobilenets.benchmark.runtimes import Contestant
 from mobilenets.engine.session import Logits
 from mobilenets.engine.timing import Times, repeat
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import best_class, top1
+from mobilenets.tasks.logits import best_class, top1
 
 SLOT_SECONDS = 0.02
 """One contestant runs at least this long before the next has its turn."""

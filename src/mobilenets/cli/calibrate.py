@@ -16,7 +16,7 @@ from mobilenets.engine.calibrate import CALIBRATION_SPLITS, TemperatureFit
 from mobilenets.engine.calibrate import calibrate as calibrate_model
 from mobilenets.formats.loading import file_for, load_model
 from mobilenets.model.file import check_model_path, save
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 
 @click.command("calibrate")

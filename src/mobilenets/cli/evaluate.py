@@ -24,7 +24,7 @@ from mobilenets.engine.evaluate import SPLITS, labeled_images, trained_among
 from mobilenets.engine.evaluate import evaluate as evaluate_images
 from mobilenets.engine.predictor import Classifier
 from mobilenets.formats.loading import load_model
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.metrics import FEW
 
 MOST_CONFUSION_COLUMNS = 12

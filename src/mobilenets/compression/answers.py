@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import CompressionError
-from mobilenets.tasks.classification import best_class
+from mobilenets.tasks.logits import best_class
 
 Values = npt.NDArray[np.float64]
 

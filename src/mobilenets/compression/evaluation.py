@@ -18,7 +18,8 @@ from mobilenets.errors import CompressionError
 from mobilenets.model.file import file_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification, best_class, calibrated, class_count, top1
+from mobilenets.tasks.classification import Classification, calibrated, class_count
+from mobilenets.tasks.logits import best_class, top1
 
 Logits = npt.NDArray[np.float32]
 

@@ -21,7 +21,9 @@ from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError, EngineError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
-from mobilenets.tasks.classification import Classification, ClassificationMetrics, calibrated, logits_of
+from mobilenets.tasks.classification import Classification, calibrated
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.logits import logits_of
 from mobilenets.tasks.metrics import Counts
 from mobilenets.tasks.task import Array
 from mobilenets.tasks.temperature import fit_temperature

@@ -21,7 +21,8 @@ from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
-from mobilenets.tasks.classification import Classification, ClassificationMetrics
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.imagenet import are_synsets, imagenet_offset, synset_indices, unknown_synsets
 from mobilenets.tasks.metrics import Counts
 from mobilenets.tasks.task import Metrics
@@ -63,7 +64,7 @@ def evaluate(
 
     Returns:
         Metrics of the Model's task. Those of a classifier are top-1 with its interval, top-5, precision and recall of
-        every class, and the confusion matrix: :class:`~mobilenets.tasks.classification.ClassificationMetrics`.
+        every class, and the confusion matrix: :class:`~mobilenets.tasks.classification_metrics.ClassificationMetrics`.
 
     Raises:
         DataError: If there are no labeled images, a class is not one of the Model's, or more than a tenth of the

@@ -16,7 +16,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
 from mobilenets.reports.pages.data import DataFacts
 from mobilenets.search.record import SearchRecord
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.task import Task
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, read_metrics
 

@@ -16,7 +16,7 @@ from mobilenets.reports.pages.frontier import PRECISIONS, draw
 from mobilenets.reports.pages.markup import Element
 from mobilenets.search.costs import ModelCost
 from mobilenets.search.plan import PlanResult
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 FRONTIER_WIDTH = 760
 PANEL_WIDTH, PANEL_HEIGHT = 560, 380

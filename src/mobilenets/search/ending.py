@@ -23,7 +23,7 @@ from mobilenets.search.candidates import (
 from mobilenets.search.finishing import Finished
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.settings import Settings
 
 

@@ -39,7 +39,7 @@ from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.image_cache import CachedImages, cache_images
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import recalibrated_with_torch

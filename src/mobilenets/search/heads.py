@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mobilenets.data.subset import Targets
 from mobilenets.errors import ModelError
-from mobilenets.tasks.classification import top1
+from mobilenets.tasks.logits import top1
 from mobilenets.tasks.temperature import fit_temperature
 
 PENALTIES = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))

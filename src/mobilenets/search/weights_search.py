@@ -38,7 +38,7 @@ from mobilenets.search.pretrained import pretrained_weights, trainable
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.features import feature_network
 from mobilenets.training.fine_tuning import FineTuned, fine_tune
 from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import DataError
-from mobilenets.tasks.classification import softmax
+from mobilenets.tasks.logits import softmax
 from mobilenets.tasks.metrics import Counts
 from mobilenets.tasks.temperature import fit_temperature
 

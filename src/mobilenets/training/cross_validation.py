@@ -14,7 +14,7 @@ from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.folds import folds_of
 from mobilenets.data.reading import Reading
 from mobilenets.errors import TrainingError
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.metrics import Counts, Share
 from mobilenets.training.fit import fit
 from mobilenets.training.settings import Settings

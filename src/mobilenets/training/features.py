@@ -26,7 +26,8 @@ from mobilenets.engine.session import Session
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification, top1
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.logits import top1
 from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.training.head import output_layer, with_classes
 from mobilenets.training.selection import Totals

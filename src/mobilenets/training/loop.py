@@ -22,7 +22,7 @@ from mobilenets.base.arguments import check_number
 from mobilenets.base.memory import out_of_memory_as
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import TrainingError
-from mobilenets.tasks.classification import top1
+from mobilenets.tasks.logits import top1
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, BatchSource
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile

@@ -16,7 +16,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.description import dataset_to_json
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance, Training, TrainingMetrics
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch

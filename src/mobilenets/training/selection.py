@@ -20,7 +20,7 @@ from torch.nn import functional
 from mobilenets.compression.answers import DOUBT, Difference, prefers
 from mobilenets.data.loading import Prepared
 from mobilenets.model.preprocessing import Pixels, Preprocessing
-from mobilenets.tasks.classification import top1
+from mobilenets.tasks.logits import top1
 from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.training.batches import normalized
 from mobilenets.training.network import NetworkModule

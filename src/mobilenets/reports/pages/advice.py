@@ -9,7 +9,7 @@ from mobilenets.base.text import percent, plural
 from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages.markup import Element, name, section, tag
 from mobilenets.reports.pages.usage import model_path
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 WEAK_RECALL = 0.9
 """Share of a class that is right, below which more images of it are asked for."""

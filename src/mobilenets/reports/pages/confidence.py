@@ -5,7 +5,7 @@ from __future__ import annotations
 from mobilenets.base.text import GAP, percent, plural
 from mobilenets.reports.charts import NARROW, Axis, Chart, figure, legend
 from mobilenets.reports.pages.markup import Element, section, tag
-from mobilenets.tasks.classification import ClassificationMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 HALF = 370
 """CSS pixels of the chart."""

@@ -12,7 +12,7 @@ from PIL import Image
 from mobilenets.base.text import percent, plural
 from mobilenets.reports.charts import figure, svg
 from mobilenets.reports.pages.markup import Child, Element, html_table, name, scrolling, section, tag
-from mobilenets.tasks.classification import ClassificationMetrics, ClassMetrics
+from mobilenets.tasks.classification_metrics import ClassificationMetrics, ClassMetrics
 from mobilenets.tasks.metrics import Counts
 
 MOST_COUNTED = 12
