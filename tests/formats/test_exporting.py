@@ -27,7 +27,8 @@ from mobilenets.formats.registry import FORMATS, format_of, writable
 from mobilenets.formats.verification import compare_outputs
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification, softmax
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.logits import softmax
 
 
 def with_writer(name: str, **changes: Any) -> Format:

@@ -14,7 +14,8 @@ from mobilenets.errors import FormatError
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.tasks.classification import Classification, softmax
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.logits import softmax
 from mobilenets.tasks.task import Agreement, Task
 
 Array = npt.NDArray[Any]
