@@ -63,7 +63,7 @@ def test_c_folds_batch_norms_and_prints_what_it_needs(model: Path, images: Path,
 def test_int8_as_json(int8_model: Path, images: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("export", int8_model, "--to", "c", "--images", images / "0.png", "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json["files"] == [str(int8_model.with_suffix(".c"))]
+    assert outcome.json["files"] == [str(int8_model.with_suffix(suffix)) for suffix in (".c", ".h", ".md")]
     assert outcome.json["precision"] == "int8"
     assert outcome.json["verified"]["largest_difference"] == 0
     assert outcome.json["verified"]["images"] == 5
@@ -93,7 +93,7 @@ def test_every_format_and_every_option_is_offered(mobilenets: RunCommand) -> Non
 
 def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("export", model, "--to", "c", "--half")
-    assert (outcome.code, outcome.err) == (1, "error: C99 has no option half; it has name, example\n")
+    assert (outcome.code, outcome.err) == (1, "error: C99 has no option half; it has name, example, project\n")
 
 
 def test_a_model_of_another_task_is_shown_run_imported_and_exported_in_its_own_words(

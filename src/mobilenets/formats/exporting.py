@@ -131,6 +131,8 @@ def export(
     row, writer = _row(path, format_name)
     chosen = _options(row, writer, options, model)
     check_folder_of(path)
+    if path.is_dir() and path.suffix not in row.suffixes:
+        raise FormatError(f"{path} is there already, and holds what is not replaced; name another folder")
     if writer.prepare is not None:
         model = writer.prepare(model, chosen, lambda most: _some_images(model, images, progress, most), progress)
     real = _real_images(model, images, progress) if verify else None

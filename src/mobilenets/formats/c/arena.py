@@ -31,6 +31,8 @@ from mobilenets.architecture.network import Network
 
 PIXELS = "pixels"
 """The image in bytes, where a network reads it as normalized floats."""
+ALIGNMENT = 8
+"""Of the arena, and of what a kernel needs for itself: pointers and numbers of four bytes lie in it."""
 TRIES = 400
 """Orders in which the activations are placed before the best plan is taken."""
 
@@ -46,6 +48,7 @@ class Buffer:
         dies: Last step that reads it.
         alignment: Its offset is a multiple of this.
         distances: For each input that it may overlap, by how many bytes it must begin before that input begins.
+        scratch: Whether a kernel has it for itself while it runs.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Buffer:
     dies: int
     alignment: int = 1
     distances: Mapping[str, int] = field(default_factory=dict)
+    scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
     activations that touch take by themselves.
     """
     shuffler = random.Random(2017)
+    small = [buffer for buffer in buffers if buffer.scratch]  # placed last, where there is room left
+    buffers = [buffer for buffer in buffers if not buffer.scratch]
     largest_first = sorted(buffers, key=lambda buffer: -buffer.size)
     orders = [list(buffers), list(reversed(buffers)), largest_first]
     best: MemoryPlan | None = None
@@ -81,7 +87,7 @@ def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
             order = sorted(buffers, key=lambda buffer: -weights[buffer.name])
         else:
             order = orders[attempt]
-        found = _place(order, best.size if best else None)
+        found = _place([*order, *small], best.size if best else None)
         if found is not None and (best is None or found.size < best.size):
             best = found
     return best or MemoryPlan({}, 0)
@@ -117,13 +123,16 @@ def _forbidden(buffer: Buffer, other: Buffer, offset: int) -> tuple[int, int]:
     return offset - buffer.size, offset + other.size
 
 
-def activation_buffers(network: Network, *, bytes_per_value: int, elsewhere: Collection[str] = ()) -> list[Buffer]:
+def activation_buffers(
+    network: Network, *, bytes_per_value: int, elsewhere: Collection[str] = (), scratch: Mapping[str, int] | None = None
+) -> list[Buffer]:
     """Every activation of a network, the image first.
 
     Args:
         network: The network.
         bytes_per_value: 1 for int8; 4 for float32, whose image in bytes is normalized first.
         elsewhere: Layers whose results do not lie in the arena.
+        scratch: Bytes that a layer's kernel needs for itself, by layer; they are the buffer :func:`scratch_of` names.
     """
     step = {layer.name: number for number, layer in enumerate(network.layers, start=1)}
 
@@ -139,6 +148,8 @@ def activation_buffers(network: Network, *, bytes_per_value: int, elsewhere: Col
         distance = safe_distance(normalize, image, image, bytes_in=1, bytes_out=bytes_per_value)
         buffers[0].distances = {PIXELS: distance}
         buffers.append(Buffer(PIXELS, image.size, 0, 0))
+    for name, size in (scratch or {}).items():
+        buffers.append(Buffer(scratch_of(name), size, step[name], step[name], alignment=ALIGNMENT, scratch=True))
     for layer in network.layers:
         if layer.name in elsewhere:
             continue
@@ -153,6 +164,11 @@ def activation_buffers(network: Network, *, bytes_per_value: int, elsewhere: Col
         size = made.size * bytes_per_value
         buffers.append(Buffer(layer.name, size, now, dies(layer.name), bytes_per_value, distances))
     return buffers
+
+
+def scratch_of(layer: str) -> str:
+    """Name of the buffer that a layer's kernel has for itself."""
+    return f"{layer}: scratch"
 
 
 def safe_distance(layer: Layer, source: Shape, made: Shape, *, bytes_in: int, bytes_out: int) -> int:

@@ -9,10 +9,12 @@ struct layer {
     int out_height, out_width, out_channels;
     int kernel, stride, top, left, groups;
     int in_zero, out_zero;
-    int low, high;                 /* bounds of an output byte: they carry an activation function that is a clamp */
+    int least, most;               /* bounds of an output less out_zero: they carry an activation that is a clamp */
     int activation;                /* of a float output: 0 none, 1 ReLU, 2 ReLU6, 3 hard-sigmoid, 4 hard-swish */
     const uint8_t *table;          /* output byte by the byte before the activation function, or NULL */
-    const int8_t *weight;          /* (out, kernel, kernel, in / groups), or depthwise (kernel, kernel, channels) */
+    const uint8_t *rows;           /* weights plus 128, (out, row_bytes): rows of kernel * kernel * in, and 128 */
+    int row_bytes;                 /* a multiple of 8 */
+    const int8_t *weight;          /* or (kernel, kernel, channels), or of groups (out, kernel, kernel, in / groups) */
     const int8_t *weight_zero;     /* one per output channel, or NULL for zeros */
     const int32_t *bias;           /* one per output channel */
     const float *multiplier;       /* one per output channel (average: one): sum -> output */
@@ -53,19 +55,8 @@ static float activate(float value, int activation)
         return value;
     }
 }
-//@ store: to_byte activate
-/* One result: into bytes where there are any, or else into floats. */
-static void store(const struct layer *layer, uint32_t sum, float multiplier, uint8_t *bytes, float *reals, int index)
-{
-    const float value = (float)(int32_t)sum * multiplier;
-    if (bytes) {
-        const uint8_t byte = to_byte(value, layer->out_zero, layer->low, layer->high);
-        bytes[index] = layer->table ? layer->table[byte] : byte;
-    } else {
-        reals[index] = activate(value, layer->activation);
-    }
-}
-//@ convolution: store window
+//@ grouped: store window
+/* Convolutions of more than one group, which are rare. */
 static uint32_t dot(const uint8_t *values, const int8_t *weight, int count, int zero, int weight_zero)
 {
     uint32_t sum = 0;
@@ -76,7 +67,7 @@ static uint32_t dot(const uint8_t *values, const int8_t *weight, int count, int 
     return sum;
 }
 
-static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
+static void grouped(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
 {
     const int depth = layer->in_channels / layer->groups, share = layer->out_channels / layer->groups;
     const int kernel = layer->kernel;
@@ -94,10 +85,6 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
                     const int pixel = (row + i) * layer->in_width + column + column_begin;
                     const uint8_t *values = in + pixel * layer->in_channels + channel / share * depth;
                     const int8_t *weight = layer->weight + ((channel * kernel + i) * kernel + column_begin) * depth;
-                    if (layer->groups == 1) { /* neighbours lie side by side */
-                        sum += dot(values, weight, columns * depth, layer->in_zero, weight_zero);
-                        continue;
-                    }
                     for (int j = 0; j < columns; j++, values += layer->in_channels, weight += depth) {
                         sum += dot(values, weight, depth, layer->in_zero, weight_zero);
                     }
@@ -107,8 +94,9 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
         }
     }
 }
-//@ depthwise: store window
-static void depthwise(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
+//@ depthwise_with_zeros: store window
+/* Depthwise convolutions whose weights have zero points. */
+static void depthwise_with_zeros(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals)
 {
     const int channels = layer->in_channels, kernel = layer->kernel;
     int index = 0;
@@ -119,7 +107,7 @@ static void depthwise(const struct layer *layer, const uint8_t *in, uint8_t *byt
             const int column = x * layer->stride - layer->left;
             const int column_end = window_end(column, kernel, layer->in_width);
             for (int channel = 0; channel < channels; channel++, index++) {
-                const int weight_zero = layer->weight_zero ? layer->weight_zero[channel] : 0;
+                const int weight_zero = layer->weight_zero[channel];
                 uint32_t sum = (uint32_t)layer->bias[channel];
                 for (int i = window_begin(row); i < row_end; i++) {
                     const int pixel = (row + i) * layer->in_width + column;

@@ -1,10 +1,12 @@
-/* Classifies a binary PPM image: main image.ppm
+/* Classifies a binary PPM image: cc -O3 main.c @stem@.c -lm -o main, then main image.ppm
    An image of another size than the network's is cropped around its centre, and each pixel averages what it covers. */
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "@FILE@"
+#include "@stem@.h"
+
+static @name@_arena arena;
 
 static int number(FILE *file)
 {
@@ -78,9 +80,9 @@ int main(int count, char **arguments)
         return 1;
     }
     fclose(file);
-    shrink(image, height, width, @name@_input());
+    shrink(image, height, width, @name@_input(&arena));
     free(image);
-    @name@_run(scores);
+    @name@_run(&arena, scores);
     printf("%ld bytes of flash for weights, %ld bytes of RAM for activations\n", (long)@NAME@_FLASH_BYTES,
            (long)@NAME@_RAM_BYTES);
     for (int place = 0; place < 5 && place < @NAME@_CLASSES; place++) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import shutil
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
 
     Args:
         model: What the file was written from.
-        path: The file.
+        path: The file, or the folder of a project.
         pixels: uint8, (N, height, width, channels).
 
     Returns:
@@ -44,7 +45,9 @@ def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise NoCompilerError("there is no C compiler here (cc, gcc or clang)")
-    name = _c_name(path)
+    if path.is_dir():
+        path = next(path.rglob("model.c"))
+    name, ram_bytes = _read_header(path.with_suffix(".h"))
     # Windows does not delete a library that is loaded.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         target = Path(folder) / f"model{LIBRARY_SUFFIX}"
@@ -55,27 +58,29 @@ def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
         if built.returncode != 0:
             raise FormatError(f"{path.name} does not compile: {built.stderr.strip()[:500]}")
         library = ctypes.CDLL(str(target))
-        return _run_library(library, name, model, pixels)
+        return _run_library(library, name, ram_bytes, model, pixels)
 
 
-def _c_name(path: Path) -> str:
-    """The name that a C file's functions begin with."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("uint8_t *"):
-                return line.removeprefix("uint8_t *").partition("_input(")[0]
-    raise FormatError(f"{path.name} declares no input")
+def _read_header(path: Path) -> tuple[str, int]:
+    """The name that the functions of a header begin with, and the bytes of an arena."""
+    text = path.read_text(encoding="utf-8")
+    name = re.search(r"^uint8_t \*(\w+)_input\(", text, re.MULTILINE)
+    size = re.search(r"^#define \w+_RAM_BYTES (\d+)$", text, re.MULTILINE)
+    if name is None or size is None:
+        raise FormatError(f"{path.name} declares no input")
+    return name[1], int(size[1])
 
 
-def _run_library(library: Any, name: str, model: Model, pixels: Pixels) -> dict[str, Array]:
+def _run_library(library: Any, name: str, ram_bytes: int, model: Model, pixels: Pixels) -> dict[str, Array]:
     place = getattr(library, f"{name}_input")
     place.restype = ctypes.c_void_p
+    arena = (ctypes.c_uint64 * -(-ram_bytes // 8))()
     found: dict[str, list[Array]] = {output: [] for output in model.network.outputs}
     for image in pixels:
-        ctypes.memmove(place(), image.tobytes(), image.nbytes)
+        ctypes.memmove(place(arena), image.tobytes(), image.nbytes)
         shapes = [model.network.shapes[output] for output in model.network.outputs]
         values = [np.zeros((shape.height, shape.width, shape.channels), np.float32) for shape in shapes]
-        getattr(library, f"{name}_run")(*(value.ctypes.data_as(ctypes.c_void_p) for value in values))
+        getattr(library, f"{name}_run")(arena, *(value.ctypes.data_as(ctypes.c_void_p) for value in values))
         for output, value in zip(model.network.outputs, values, strict=True):
             found[output].append(value[0, 0] if value.shape[:2] == (1, 1) else value.transpose(2, 0, 1))
     return {output: np.stack(each) for output, each in found.items()}

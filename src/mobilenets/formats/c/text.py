@@ -117,16 +117,23 @@ _BYTES = np.frombuffer(b"".join(_character(byte).encode().ljust(4, b"\0") for by
 
 
 def sections(source: str, wanted: set[str]) -> str:
-    """The parts of a kernel file that are wanted, and those that they need: ``//@ name: what it needs``."""
+    """The parts of a kernel file that are wanted, behind those that they need: ``//@ name: what it needs``."""
     head, *sections = re.split(r"^//@ ", source, flags=re.MULTILINE)
     named: dict[str, tuple[list[str], str]] = {}
     for section in sections:
         title, _, body = section.partition("\n")
         name, _, needs = title.partition(":")
         named[name] = (needs.split(), body)
-    needed, waiting = set(), list(wanted)
-    while waiting:
-        name = waiting.pop()
-        needed.add(name)
-        waiting += [need for need in named[name][0] if need not in needed]
-    return "\n".join([head, *(body for name, (_, body) in named.items() if name in needed)])
+    order: list[str] = []
+
+    def take(name: str) -> None:
+        needs, _ = named[name]
+        for need in needs:
+            if need not in order:
+                take(need)
+        order.append(name)
+
+    for name in named:
+        if name in wanted and name not in order:
+            take(name)
+    return "\n".join([head, *(named[name][1] for name in order)])

@@ -11,6 +11,10 @@ static void stop(void)
 
 void reset(void)
 {
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    *(volatile unsigned *)0xe000ed88 |= 0xfu << 20; /* the coprocessor access register: floating point and vectors */
+    __asm__ volatile("dsb\n\tisb");
+#endif
     _start();
     stop();
 }

@@ -1,0 +1,170 @@
+"""How many instructions the C file of a Model takes on a microcontroller, counted by running it in an emulator.
+
+QEMU lets every instruction take one nanosecond of the emulated clock (``-icount shift=0``), which the processor's own
+timer reads. That counts instructions, not cycles: a load that waits or a branch that is taken costs a real processor
+more than one. Counts are exact to a tick of the timer, and the same every time.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mobilenets.errors import FormatError
+from mobilenets.formats.c.run import NoCompilerError
+from mobilenets.formats.c.write import to_c
+from mobilenets.model.model import Model
+from mobilenets.model.preprocessing import Pixels, check_pixels
+
+COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
+INSTALL = "on Debian: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+MOST_SECONDS = 300
+TICKS = 1 << 24
+"""After so many ticks the timer begins anew."""
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A microcontroller's processor.
+
+    Attributes:
+        title: What its maker calls it.
+        target: Flags of the compiler.
+        board: Flags of the emulator.
+        tick: Instructions that pass between two ticks of its timer.
+        code: Size of the memory for code, as the linker takes it.
+        data: Size of the memory for data.
+    """
+
+    title: str
+    target: tuple[str, ...]
+    board: tuple[str, ...]
+    tick: float = 40
+    code: str = "4M"
+    data: str = "4M"
+
+
+_M4_FLOATS = ("-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
+_LARGE_NRF51 = ("-global", "nrf51-soc.sram-size=262144", "-global", "nrf51-soc.flash-size=4194304")
+
+PROCESSORS: Mapping[str, Processor] = MappingProxyType(
+    {
+        "cortex-m0plus": Processor(
+            "Cortex-M0+", ("-mcpu=cortex-m0plus",), ("-M", "microbit", *_LARGE_NRF51), 62.5, data="256K"
+        ),
+        "cortex-m3": Processor("Cortex-M3", ("-mcpu=cortex-m3",), ("-M", "mps2-an385")),
+        "cortex-m4": Processor("Cortex-M4", ("-mcpu=cortex-m4", *_M4_FLOATS), ("-M", "mps2-an386")),
+        "cortex-m4-soft": Processor("Cortex-M4 without floating point", ("-mcpu=cortex-m4",), ("-M", "mps2-an386")),
+        "cortex-m7": Processor(
+            "Cortex-M7", ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), ("-M", "mps2-an500")
+        ),
+        "cortex-m55": Processor(
+            "Cortex-M55", ("-mcpu=cortex-m55", "-mfloat-abi=hard"), ("-M", "mps3-an547"), 31.25, "512K", "512K"
+        ),
+    }
+)
+"""By the name that a device profile and the command line have for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Count:
+    """One run of a network.
+
+    Attributes:
+        instructions: Of ``model_run``.
+        outputs: By output name, float32, (height, width, channels), to be held against the reference.
+        flash_bytes: Of the network's object file: weights and code.
+        ram_bytes: Of the arena, the image included.
+    """
+
+    instructions: int
+    outputs: Mapping[str, npt.NDArray[Any]]
+    flash_bytes: int
+    ram_bytes: int
+
+
+def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4", *, optimize: str = "-O2") -> Count:
+    """Compile a Model's C file for a processor and run it once in an emulator.
+
+    Args:
+        model: float32 or int8.
+        image: uint8, (height, width, channels) of the network's input.
+        processor: A name of :data:`PROCESSORS`.
+        optimize: How hard the compiler tries.
+
+    Raises:
+        FormatError: If the processor is unknown, or the program does not build or run, as when a network takes more
+            memory than the emulated board has.
+        NoCompilerError: If the compiler, its C library or the emulator is not installed.
+        ModelError: If the image is not one of the network's input.
+    """
+    if processor not in PROCESSORS:
+        raise FormatError(f"processor {processor!r} must be one of {', '.join(PROCESSORS)}")
+    check_pixels(model.network, image[None])
+    for program in (COMPILER, EMULATOR):
+        if shutil.which(program) is None:
+            raise NoCompilerError(f"{program} is not installed; {INSTALL}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ram_bytes = to_c(model, folder / "model.c").ram_bytes
+        flash_bytes = _build(model, image, PROCESSORS[processor], folder, optimize)
+        lines = _run(PROCESSORS[processor], folder).split()
+    bits = np.array([int(line, 16) for line in lines[1:]], np.uint32).view(np.float32)
+    outputs, begin = {}, 0
+    for output in model.network.outputs:
+        shape = model.network.shapes[output]
+        values = bits[begin : begin + shape.size].reshape(shape.height, shape.width, shape.channels)
+        outputs[output], begin = values, begin + shape.size
+    return Count(round(int(lines[0]) * PROCESSORS[processor].tick), outputs, flash_bytes, ram_bytes)
+
+
+def _build(model: Model, image: Pixels, processor: Processor, folder: Path, optimize: str) -> int:
+    """Build ``main.elf``; returns the bytes of the network's code and constants."""
+    sizes = [model.network.shapes[output].size for output in model.network.outputs]
+    begins = np.cumsum([0, *sizes])
+    words = {
+        "image": ",".join(map(str, image.ravel())),
+        "outputs": str(begins[-1]),
+        "places": ", ".join(f"&outputs[{begin}].real" for begin in begins[:-1]),
+        "code": processor.code,
+        "data": processor.data,
+    }
+    for source in ("startup.c", "count.c", "cortex_m.ld"):
+        text = files("mobilenets.benchmark").joinpath("microcontroller", source).read_text(encoding="utf-8")
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", value)
+        (folder / source).write_text(text)
+    target = ["-std=c99", optimize, "-mthumb", *processor.target]
+    _call([COMPILER, *target, "-c", "model.c"], folder)
+    linking = ["--specs=rdimon.specs", "-T", "cortex_m.ld", "-Wl,--no-warn-rwx-segments"]
+    _call([COMPILER, *target, *linking, "count.c", "startup.c", "model.o", "-lm", "-o", "main.elf"], folder)
+    size = _call([SIZE, "model.o"], folder).split()
+    return int(size[size.index("filename") + 1])
+
+
+def _run(processor: Processor, folder: Path) -> str:
+    quiet = ["-nographic", "-monitor", "none", "-serial", "none"]
+    counting = ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"]
+    return _call([EMULATOR, *processor.board, *quiet, *counting, "-kernel", "main.elf"], folder)
+
+
+def _call(command: list[str], folder: Path) -> str:
+    try:
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=MOST_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise FormatError(f"{command[0]} did not end within {MOST_SECONDS} seconds") from error
+    if "rdimon.specs" in ran.stderr:
+        raise NoCompilerError(f"newlib for arm-none-eabi is not installed; {INSTALL}")
+    if ran.returncode != 0:
+        raise FormatError(f"{command[0]} failed: {ran.stderr.strip()[-500:]}")
+    return ran.stdout
