@@ -330,7 +330,7 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
                 if (bytes) {
                     bytes[index] = to_output(result, sum, multiplier);
                 } else {
-                    reals[index] = activate((float)(int32_t)sum * multiplier, layer->activation);
+                    store(layer, sum, multiplier, 0, reals, index);
                 }
             }
         }
