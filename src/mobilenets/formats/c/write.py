@@ -103,7 +103,7 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
     if example and path.name == "main.c":
         raise FormatError("the example is called main.c; give the model another file name")
     if example:
-        check_classifier(model, "the example")
+        require_labels(model, "the example")
     writer = SourceWriter(fold(model) if any(layer.batch_norm for layer in model.network.layers) else model)
     source = writer.source(name, path.with_suffix(".h").name)
     words = {
@@ -145,7 +145,7 @@ def write_project(model: Model, folder: Path, kind: str, *, name: str = "model")
         raise FormatError(
             f"build systems take no project of the name {folder.name!r}: letters, digits, _, - and . only"
         )
-    check_classifier(model, "a project's program")
+    require_labels(model, "a project's program")
     sources = folder / PROJECTS[kind].sources
     sources.mkdir(parents=True)
     footprint = to_c(model, sources / "model.c", name=name)
@@ -158,7 +158,7 @@ def write_project(model: Model, folder: Path, kind: str, *, name: str = "model")
     return footprint
 
 
-def check_classifier(model: Model, what: str) -> None:
+def require_labels(model: Model, what: str) -> None:
     """Raise FormatError unless a Model classifies images."""
     if not isinstance(model.task, Classification):
         raise FormatError(f"{what} classifies an image, and this Model's task is {model.task.kind}")
