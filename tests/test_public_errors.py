@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 from tests.support.image_folders import write_tree
 from tests.support.random_models import random_int8_model, random_model
@@ -108,6 +109,10 @@ CASES: dict[tuple[str, str], Callable[[Path, Patch], Any]] = {
     ("export", "OSError"): here(lambda: m.export(MODEL, "nowhere/model.c")),
     ("extract_subnet", "ArchitectureError"): here(lambda: m.extract_subnet(MODEL, 0.5, 32, pixels=ZEROS)),
     ("extract_subnet", "ModelError"): here(lambda: m.extract_subnet(INT8, 0.25, 32)),
+    ("array_dataset", "DataError"): here(lambda: m.array_dataset(ZEROS, [])),
+    ("from_torch", "TrainingError"): here(lambda: m.from_torch(torch.nn.Linear(1, 1), MODEL)),
+    ("pretrained", "FormatError"): here(lambda: m.pretrained(UNKNOWN)),
+    ("to_torch", "TrainingError"): here(lambda: m.to_torch(INT8)),
     ("feature_model", "ModelError"): here(lambda: m.feature_model(MODEL, "nowhere")),
     ("features", "DataError"): here(lambda: m.features(MODEL, ["nowhere.jpg"])),
     ("features", "EngineError"): elsewhere(lambda: m.features(MODEL, [ZEROS[0]])),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mobilenets.architecture.network import Network as Network
     from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1 as mobilenet_v1
     from mobilenets.benchmark.benchmark import benchmark as benchmark
+    from mobilenets.data.arrays import array_dataset as array_dataset
     from mobilenets.data.dataset import load_collection as load_collection
     from mobilenets.data.dataset import load_dataset as load_dataset
     from mobilenets.engine.calibrate import calibrate as calibrate
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mobilenets.formats.exporting import export as export
     from mobilenets.formats.importing import import_model as import_model
     from mobilenets.formats.loading import load as load
+    from mobilenets.formats.loading import pretrained as pretrained
     from mobilenets.model.features import feature_model as feature_model
     from mobilenets.model.file import save as save
     from mobilenets.model.model import Model as Model
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from mobilenets.training.fit import fit as fit
     from mobilenets.training.quantize import quantize as quantize
     from mobilenets.training.settings import Settings as Settings
+    from mobilenets.training.torch_model import from_torch as from_torch
+    from mobilenets.training.torch_model import to_torch as to_torch
 
 __version__ = "0.1.0"
 
@@ -53,6 +57,7 @@ _HOMES = {
     "Preprocessing": "model.preprocessing",
     "Session": "engine.session",
     "Settings": "training.settings",
+    "array_dataset": "data.arrays",
     "benchmark": "benchmark.benchmark",
     "calibrate": "engine.calibrate",
     "cost": "architecture.cost",
@@ -62,16 +67,19 @@ _HOMES = {
     "feature_model": "model.features",
     "features": "engine.features",
     "fit": "training.fit",
+    "from_torch": "training.torch_model",
     "import_model": "formats.importing",
     "load": "formats.loading",
     "load_collection": "data.dataset",
     "load_dataset": "data.dataset",
     "mobilenet_v1": "architecture.networks.mobilenet_v1",
     "plan": "search.plan",
+    "pretrained": "formats.loading",
     "quantize": "training.quantize",
     "report": "reports.run_report",
     "save": "model.file",
     "search": "search.search",
+    "to_torch": "training.torch_model",
 }
 
 __all__ = sorted(_HOMES)

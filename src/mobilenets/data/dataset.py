@@ -171,14 +171,14 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
     """
     path = Path(source)
     if str(source) == DIGITS and not path.exists():
-        return _collection({ALL: digits()}, DIGITS, layout="the bundled sample")
+        return collection_of({ALL: digits()}, DIGITS, layout="the bundled sample")
     check_source(source)
     try:
         layout = find_layout(path, reading)
         parts, indices, findings = reconciled(layout, reading, str(source))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return _collection(
+    return collection_of(
         parts,
         str(source),
         indices,
@@ -189,12 +189,13 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
     )
 
 
-def _collection(
+def collection_of(
     parts: Mapping[str, Mapping[str, Sequence[ImageSource]]],
     source: str,
     indices: Mapping[str, int] = MappingProxyType({}),
     **facts: Any,
 ) -> Collection:
+    """Labeled images by part and class, as a Collection."""
     labels = tuple(sorted({label for classes in parts.values() for label, images in classes.items() if images}))
     if not labels:
         raise DataError(
@@ -253,7 +254,20 @@ def load_dataset(
     ('0', 'b70e05be')
     """
     check_integer("seed", seed, DataError, least=0)
-    collection = load_collection(source, reading)
+    return split_collection(load_collection(source, reading), seed=seed, progress=progress)
+
+
+def split_collection(collection: Collection, *, seed: int = 0, progress: Progress = SILENT) -> Dataset:
+    """Make the parts that a collection lacks.
+
+    Args:
+        collection: The images.
+        seed: Another seed draws other images.
+        progress: Receives progress updates.
+
+    Raises:
+        DataError: If a class has too few images to be split, or more than a tenth of all images cannot be read.
+    """
     digests, unreadable = digests_of(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))
     readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
@@ -265,14 +279,14 @@ def load_dataset(
         validation=parts["validation"],
         test=parts["test"],
         fingerprint=fingerprint_of(parts, collection.labels, digests),
-        source=str(source),
+        source=collection.source,
         made_parts=made,
         skipped=tuple(sorted(unreadable)),
         layout=collection.layout,
         places=collection.places,
         findings=collection.findings,
         duplicates=find_duplicates(parts, collection.labels, digests),
-        reading=reading,
+        reading=collection.reading,
         seed=seed,
     )
 

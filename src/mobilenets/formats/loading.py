@@ -72,6 +72,31 @@ def _weights_within(folder: Path) -> Path:
     return next((file for name in WEIGHTS_FILES if (file := folder / name).is_file()), folder)
 
 
+@typed(ModelFileError)
+def pretrained(name: str, *, progress: Progress = SILENT) -> Model:
+    """Published weights by their short name, from the cache or fetched into it.
+
+    Args:
+        name: Such as ``"keras:0.25-224"`` or ``"timm:mobilenetv4_conv_small"``; ``mobilenets models`` lists them.
+        progress: Receives progress updates of a download.
+
+    Returns:
+        A float32 Model with the labels and the preprocessing that it was trained with.
+
+    Raises:
+        FormatError: If there is no such name, or the weights are neither in the cache nor to be fetched.
+
+    >>> pretrained("keras:0.25-225")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    mobilenets.errors.FormatError: 'keras:0.25-225' is not published; did you mean keras:0.25-224? ...
+    """
+    from mobilenets.formats.published import short_name_in_full
+
+    short_name_in_full(name)
+    return load_model(name, progress=progress)
+
+
 load = load_model
 """The name of :func:`load_model` in ``mobilenets``."""
 
