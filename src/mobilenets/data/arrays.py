@@ -21,7 +21,7 @@ SOURCE = "arrays"
 """What the source of such a Dataset is called."""
 
 
-@typed(DataError, but=("images",))
+@typed(DataError)
 def array_dataset(
     images: Iterable[Any],
     targets: Sequence[Any] | npt.NDArray[Any],

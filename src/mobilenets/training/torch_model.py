@@ -56,6 +56,7 @@ def to_torch(model: Model) -> TorchModel:
         TrainingError: If the Model is int8.
 
     >>> import numpy as np
+    >>> import torch
     >>> from mobilenets import Classification, Session, mobilenet_v1
     >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     >>> rng = np.random.default_rng(0)
@@ -87,6 +88,7 @@ def from_torch(module: nn.Module, model: Model) -> Model:
         TrainingError: If the module was not made by :func:`to_torch`, or of another network.
 
     >>> import numpy as np
+    >>> import torch
     >>> from mobilenets import Classification, mobilenet_v1
     >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     >>> zeros = {name: np.zeros(shape, np.float32) for name, shape in network.parameter_shapes().items()}
