@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.support.random_models import random_model
 
 import mobilenets
@@ -43,7 +44,7 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "export": {"model": MODEL, "path": "nowhere/model.c"},
     "extract_subnet": {"supernet": MODEL, "width_multiplier": 0.25, "resolution": 32},
     "array_dataset": {"images": [], "targets": []},
-    "from_torch": {"module": None, "model": MODEL},
+    "from_torch": {"module": torch.nn.Identity(), "model": MODEL},
     "pretrained": {"name": "keras:0"},
     "to_torch": {"model": MODEL},
     "feature_model": {"model": MODEL},

@@ -35,7 +35,8 @@ def test_a_module_is_trained_by_a_loop_of_ones_own() -> None:
     module = to_torch(model).train()
     optimizer = torch.optim.SGD(module.parameters(), 0.01)
     images, targets = torch.rand(8, 3, 32, 32), torch.arange(8) % 3
-    torch.nn.functional.cross_entropy(module(images), targets).backward()
+    loss = torch.nn.functional.cross_entropy(module(images), targets)
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     trained = from_torch(module, model)
     assert not np.array_equal(trained.parameters["classifier.weight"], model.parameters["classifier.weight"])
