@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.base.arguments import is_integer, typed
+from mobilenets.base.arguments import check_integer, is_integer, typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Dataset, collection_of, split_collection
@@ -55,6 +55,7 @@ def array_dataset(
     >>> array_dataset(rng.integers(0, 256, (40, 32, 32, 3), np.uint8), ["cat", "dog"] * 20)
     Dataset('arrays', 2 classes, 32 train, 4 validation and 4 test images)
     """
+    check_integer("seed", seed, DataError, least=0)
     sources = [image_source(image, f"image {number}", channel_order) for number, image in enumerate(images, 1)]
     given = [one.item() if isinstance(one, np.generic) else one for one in targets]
     if len(given) != len(sources):

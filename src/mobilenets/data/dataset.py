@@ -268,6 +268,7 @@ def split_collection(collection: Collection, *, seed: int = 0, progress: Progres
     Raises:
         DataError: If a class has too few images to be split, or more than a tenth of all images cannot be read.
     """
+    check_integer("seed", seed, DataError, least=0)
     digests, unreadable = digests_of(collection.everything, progress)
     check_skipped(sorted(unreadable), len(collection.everything))
     readable = {name: _without(subset, unreadable) for name, subset in collection.parts.items()}
