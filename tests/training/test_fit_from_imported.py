@@ -20,7 +20,7 @@ from mobilenets.training.settings import Settings
 @pytest.mark.parametrize("name", ["mobilenet_v1_0.25_224.h5", "mobilenet_v1_0.25_128_quant.tflite"])
 def test_imported_weights_start_a_fit(colours: Path, name: str) -> None:
     start = dequantize(import_model(shared(f"weights/{name}")))
-    recipe = replace(DEFAULT, batch=8, learning_rate=0.02, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
+    recipe = replace(DEFAULT, batch=8, learning_rate=0.005, mixup=0.0, cutmix=0.0, augmentation=UNDISTORTED)
     result = fit(colours, None, Settings(weights=start, epochs=3, threads=1, recipe=recipe))
     assert result.model.labels == ("blue", "green", "red")
     assert np.isfinite([epoch.loss for epoch in result.history]).all()

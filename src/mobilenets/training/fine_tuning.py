@@ -54,6 +54,9 @@ FEWEST_TELLING = 50
 """Validation images that can tell whether a run has settled, or was no use."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
+WITHOUT_BATCH_NORM = 0.15
+"""Factor on the learning rate of networks whose batch norms are folded, as those of 8-bit weights are: nothing brings
+their maps back to scale after a large step."""
 TAUGHT = 0.5
 """Share of a teacher's answers in the targets, where there is one."""
 UNEVEN = 1.5
@@ -200,6 +203,8 @@ class _Plan:
             recipe = replace(recipe, batch=settings.batch_size)
         classes = len(dataset.labels)
         network = start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
+        if all(layer.batch_norm is None for layer in network.layers):
+            recipe = replace(recipe, learning_rate=recipe.learning_rate * WITHOUT_BATCH_NORM)
         # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
         preprocessing = replace(start.preprocessing, crop_fraction=1.0, channels=network.channels)
         run = _run(dataset, network, settings, recipe, start, device, precision)

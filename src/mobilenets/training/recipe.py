@@ -101,8 +101,7 @@ class Recipe:
         growth: Parts of the run as (share of the epochs, share of the resolution), in order; the shares of the epochs
             add to 1. Small images first is faster, and regularises. Below 64 pixels nothing is made smaller: the
             last maps would shrink to one pixel, and most of their filters would learn nothing.
-        transfer: Factor on the learning rate when training starts from another Model's weights; with smaller batches
-            by the square root of their share less.
+        transfer: Factor on the learning rate when training starts from another Model's weights.
         transfer_batch: Most images in a step then, where there are fewer than ``FEW_IMAGES``.
         transfer_samples: Images shown in all then, for each image to the power of 0.7 (:func:`transfer_epochs`).
         transfer_patience: Share of the epochs without a better one after which such a run ends.
@@ -139,7 +138,7 @@ class Recipe:
     mixed: float = 0.5
     unmixed: float = 0.1
     growth: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
-    transfer: float = 0.3
+    transfer: float = 0.4
     transfer_batch: int = 32
     transfer_samples: int = 260
     transfer_patience: float = 0.3
@@ -258,7 +257,7 @@ def for_fine_tuning(recipe: Recipe, images: int) -> Recipe:
     batch = min(recipe.batch, recipe.transfer_batch) if images < FEW_IMAGES else recipe.batch
     return replace(
         recipe,
-        learning_rate=recipe.learning_rate * recipe.transfer * math.sqrt(batch / recipe.batch),
+        learning_rate=recipe.learning_rate * recipe.transfer,
         head_learning_rate=recipe.learning_rate,
         batch=batch,
         growth=((1.0, 1.0),),
