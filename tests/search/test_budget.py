@@ -34,7 +34,7 @@ def test_units_as_people_write_them() -> None:
         (
             parse_latency,
             "5kB",
-            "the unit of a size, and goes with max_file_bytes=500000 and max_memory_bytes=500000",
+            "the unit of a size, and goes with max_file_bytes=SIZE and max_memory_bytes=SIZE",
         ),
         (parse_latency, "0ms", "must be above zero"),
         (parse_latency, "-3ms", "is not a latency"),

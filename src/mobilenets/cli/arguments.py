@@ -83,5 +83,7 @@ def _option(name: str, written: str) -> str:
             return f"{option} {shlex.quote(','.join(f'{key}={each}' for key, each in value.items()))}"
         case tuple():
             return " ".join(f"{option} {shlex.quote(str(each))}" for each in value)
+        case str():
+            return f"{option} {shlex.quote(value)}"
         case _:
-            return f"{option} {shlex.quote(f'{value}{_UNITS.get(name, str())}')}"
+            return f"{option} {value}{_UNITS.get(name, '')}"

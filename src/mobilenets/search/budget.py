@@ -113,9 +113,9 @@ def _unit_problem(unit: str) -> str:
     if not unit:
         return "has no unit"
     for kind, option, units in (
-        ("a latency", "max_latency_ms=5", _SECONDS),
-        ("a size", "max_file_bytes=500000 and max_memory_bytes=500000", _BYTES),
-        ("an accuracy", "min_accuracy=0.9", ("%",)),
+        ("a latency", "max_latency_ms=LATENCY", _SECONDS),
+        ("a size", "max_file_bytes=SIZE and max_memory_bytes=SIZE", _BYTES),
+        ("an accuracy", "min_accuracy=SHARE", ("%",)),
         ("a time", "time=1200", ("min", "h")),
     ):
         if unit.lower() in units:
