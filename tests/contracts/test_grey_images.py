@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.random_models import random_int8_model
 
 import mobilenets
 from mobilenets import Preprocessing, Settings
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.cli.main import main
 from mobilenets.errors import ModelError, TrainingError
 from mobilenets.formats.registry import writable
@@ -81,6 +84,24 @@ def test_exports_are_verified_on_grey_pixels(run: Path, name: str, tmp_path: Pat
     pytest.importorskip(RUNTIMES.get(name, "numpy"))
     result: Any = mobilenets.export(mobilenets.load(run), tmp_path / f"model{row.suffixes[0]}", name)
     assert result is not None
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("name", ["c", "litert", "onnx", "openvino"])
+def test_int8_exports_answer_as_the_engine_on_grey_pixels(name: str, asymmetric: bool, tmp_path: Path) -> None:
+    pytest.importorskip(RUNTIMES.get(name, "numpy"))
+    network = replace(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=4), channels=1)
+    model = random_int8_model(np.random.default_rng(0), network, asymmetric_weights=asymmetric)
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 32, 32, 1), np.uint8)
+    row, writer = writable()[name]
+    path = tmp_path / f"model{row.suffixes[0]}"
+    exported = mobilenets.export(model, path, name, images=pixels)
+    assert exported.agreement is not None, exported.not_run
+    assert exported.agreement.same.value == 1
+    assert writer.run is not None
+    (found,) = writer.run(model, path, pixels).values()
+    ours = mobilenets.Session(model).run(pixels)
+    assert np.abs(found - ours).max() <= (0 if name in ("c", "onnx") else 0.05) * np.abs(ours).max()
 
 
 def test_pixels_become_grey_and_are_scaled_by_one_number() -> None:

@@ -138,7 +138,7 @@ def _probabilities(exported: Exported, model: Model) -> str | None:
         return None
     said = f"it gives logits; probabilities are softmax(logits / {model.task.temperature:.4g})"
     offered = any(field.name == "probabilities" for field in fields(writable()[exported.format.name][1].options))
-    return f"{said}, which --probabilities computes in the file" if offered else said
+    return f"{said} (--probabilities)" if offered else said
 
 
 def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]:

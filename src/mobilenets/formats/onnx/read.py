@@ -349,7 +349,10 @@ class _Reader:
         if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
             raise FormatError(f"{node.name} pads by {attributes['auto_pad']}; explicit padding is read")
         if len(kernel) != 2 or kernel[0] != kernel[1] or len(strides) != 2 or strides[0] != strides[1]:
-            raise FormatError(f"{node.name} has a window of {kernel} and strides {strides}; both must be square")
+            raise FormatError(
+                f"{node.name} has a window of {kernel} and strides {strides}; windows of this package's layers are as "
+                "high as wide, and step alike both ways"
+            )
         if any(step != 1 for step in dilations) or attributes.get("ceil_mode") or len(pads) != 4:
             raise FormatError(f"{node.name} has dilations {dilations} or rounds up, which no Model does")
         top, left, bottom, right = pads
