@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import Activation, Add, Layer
 from mobilenets.errors import FormatError
-from mobilenets.formats.onnx.writer import Array, OnnxWriter, Value
+from mobilenets.formats.onnx.writer import Array, OnnxValue, OnnxWriter
 from mobilenets.model.activations import activate
 from mobilenets.model.quantization import TensorQuantization, activation_table, sum_multipliers
 from mobilenets.model.reference import sum_multiplier
@@ -39,7 +39,7 @@ class OpenVINOWriter(OnnxWriter):
         if target is None or not (self.in_units(layer) or isinstance(layer, Add)):
             super().held(layer, tensor, flat=flat)
             return
-        self.values[layer.name] = Value(layer.name, self.bytes_of_openvino(layer, tensor, flat), flat, target)
+        self.values[layer.name] = OnnxValue(layer.name, self.bytes_of_openvino(layer, tensor, flat), flat, target)
 
     def rounded(self, layer: Layer, tensor: str, factor: Array, target: TensorQuantization) -> str:
         """Real numbers times a factor as bytes, rounded before the zero point is added, for OpenVINO.
@@ -104,12 +104,12 @@ class OpenVINOWriter(OnnxWriter):
         if layer.activation.is_clamp:
             return tensor
         place, low = f"{name}/pre_activation", -target.zero_point
-        tensor = self.activate(layer, self.real(Value(place, tensor, flat, before), place))
+        tensor = self.activate(layer, self.real(OnnxValue(place, tensor, flat, before), place))
         factor = self.constant(f"{name}.table_factor", _table_factor(layer.activation, before, target))
         tensor = self.node("Mul", [tensor, factor], f"{name}/table/Mul")
         return self.bytes_of_steps(f"{name}/table", tensor, (low, low + 255), target.zero_point)
 
-    def sum_of_bytes(self, layer: Add) -> Value:
+    def sum_of_bytes(self, layer: Add) -> OnnxValue:
         """A sum of two maps in steps of its result, zero points and all in one constant, as the Model computes it.
 
         A sum of real numbers, divided by the scale afterwards, is rounded otherwise near ties.
@@ -129,7 +129,7 @@ class OpenVINOWriter(OnnxWriter):
         tensor = self.node("Add", [tensor, shift], f"{name}/constant/Add")
         bounds = target.clamp(layer.activation) if layer.activation.is_clamp else (0, 255)
         tensor = self.tabled(layer, self.bytes_of_steps(name, tensor, bounds, 0))
-        return Value(name, tensor, quantization=self.held_as(layer)[1])
+        return OnnxValue(name, tensor, quantization=self.held_as(layer)[1])
 
 
 def _table_factor(

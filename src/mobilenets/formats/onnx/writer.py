@@ -40,7 +40,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass
-class Value:
+class OnnxValue:
     """What stands for one activation in the graph.
 
     Attributes:
@@ -67,7 +67,7 @@ class OnnxWriter:
     integer_units: bool = False
     nodes: list[Any] = field(default_factory=list)
     initializers: dict[str, Any] = field(default_factory=dict)
-    values: dict[str, Value] = field(default_factory=dict)
+    values: dict[str, OnnxValue] = field(default_factory=dict)
 
     def node(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """Append a node that makes one tensor, both of them called ``name``."""
@@ -92,12 +92,12 @@ class OnnxWriter:
     def read_input(self, pixel_input: bool) -> None:
         """From the graph's input to what the first layers read."""
         if not pixel_input:
-            self.values[INPUT] = Value(INPUT, INPUT)
+            self.values[INPUT] = OnnxValue(INPUT, INPUT)
             return
         if self.model.quantization is not None:
             # OpenVINO computes the first convolution in integers only if DequantizeLinear stands before the Transpose.
             held = self.model.quantization.activations[INPUT]
-            self.values[INPUT] = Value(INPUT, INPUT, quantization=held, pixels=True)
+            self.values[INPUT] = OnnxValue(INPUT, INPUT, quantization=held, pixels=True)
             return
         # Transposing bytes is four times cheaper than transposing floats.
         planes = self.node("Transpose", [INPUT], f"{INPUT}/Transpose", perm=[0, 3, 1, 2])
@@ -106,7 +106,7 @@ class OnnxWriter:
         real = self.node("Cast", [planes], f"{INPUT}/Cast", to=self.onnx.TensorProto.FLOAT)
         scaled = self.node("Mul", [real, self.constant(f"{INPUT}.scale", scale)], f"{INPUT}/Mul")
         shifted = self.node("Add", [scaled, self.constant(f"{INPUT}.offset", offset)], f"{INPUT}/Add")
-        self.values[INPUT] = Value(INPUT, shifted)
+        self.values[INPUT] = OnnxValue(INPUT, shifted)
 
     def finish(self, temperature: float | None) -> None:
         """Give each output its name and shape, as float32.
@@ -134,7 +134,7 @@ class OnnxWriter:
 
     # Between integers and reals
 
-    def real(self, value: Value, name: str, *, unit: bool = False) -> str:
+    def real(self, value: OnnxValue, name: str, *, unit: bool = False) -> str:
         """The value as a float32 tensor. Each reader gets its own DequantizeLinear, as runtimes' patterns want it.
 
         Args:
@@ -171,7 +171,7 @@ class OnnxWriter:
         if before is not None:
             place = f"{name}/pre_activation"
             tensor = self.quantized(place, tensor, before)
-            tensor = self.real(Value(place, tensor, flat, before), place)
+            tensor = self.real(OnnxValue(place, tensor, flat, before), place)
         tensor = self.activate(layer, tensor)
         if target is not None:
             tensor = self.quantized(name, tensor, target)
@@ -179,7 +179,7 @@ class OnnxWriter:
                 low, high = (np.array(bound, np.uint8) for bound in target.clamp(layer.activation))
                 bounds = [self.constant(f"{name}.low", low), self.constant(f"{name}.high", high)]
                 tensor = self.node("Clip", [tensor, *bounds], f"{name}/Clip")
-        self.values[name] = Value(name, tensor, flat, target)
+        self.values[name] = OnnxValue(name, tensor, flat, target)
 
     def in_units(self, layer: Layer) -> bool:
         """Whether a layer's sums are in units of their own: see :func:`onnx_graph`, and :meth:`gives_sums`."""
@@ -203,7 +203,7 @@ class OnnxWriter:
         elif value.flat and not flat:
             axes = self.constant("/map_axes", np.array([2, 3], np.int64))
             tensor = self.node("Unsqueeze", [tensor, axes], f"{place}/Unsqueeze")
-        return self.real(Value(value.source, tensor, flat, value.quantization), place, unit=self.in_units(layer))
+        return self.real(OnnxValue(value.source, tensor, flat, value.quantization), place, unit=self.in_units(layer))
 
     # Layers
 
@@ -264,7 +264,7 @@ class OnnxWriter:
         channels = self.model.network.input_shapes(layer)[0].channels
         shape = self.constant(f"{name}/rows/shape", np.array([-1, channels], np.int64))
         rows = self.node("Reshape", [rows, shape], f"{name}/rows/Reshape")
-        real = self.real(Value(value.source, rows, True, value.quantization), f"{name}/input0")
+        real = self.real(OnnxValue(value.source, rows, True, value.quantization), f"{name}/input0")
         product = self.node("Gemm", [real, *self.weights(layer)], f"{name}/Gemm", transB=1)
         shape = self.constant(f"{name}/map/shape", np.array([-1, made.height, made.width, made.channels], np.int64))
         pixels = self.node("Reshape", [product, shape], f"{name}/map/Reshape")
