@@ -23,13 +23,17 @@ from tests.support.stub_task import StrongestChannel
 import mobilenets as m
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.benchmark.benchmark import benchmark
+from mobilenets.model.subnet import statistics_of
 from mobilenets.search.search import search
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
 MODEL = random_model(np.random.default_rng(0), NETWORK)
 ZEROS = np.zeros((1, 32, 32, 3), np.uint8)
 INT8 = random_int8_model(np.random.default_rng(0), NETWORK)
-FITTED = replace(MODEL, provenance={"data": {"source": "nowhere", "fingerprint": "0" * 32, "seed": 0}})
+STATISTICS = {(0.25, 32): statistics_of(MODEL)}
+FITTED = replace(
+    MODEL, subnets=STATISTICS, provenance={"data": {"source": "nowhere", "fingerprint": "0" * 32, "seed": 0}}
+)
 OTHER_TASK = replace(MODEL, task=StrongestChannel())
 DAMAGED = "damaged.safetensors"
 UNKNOWN = "keras:0.25-225"

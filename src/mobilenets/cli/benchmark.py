@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
-from mobilenets.cli.options import Number
+from mobilenets.cli.number import Number
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:

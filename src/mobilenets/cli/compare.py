@@ -9,7 +9,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
-from mobilenets.cli.options import POSITIVE
+from mobilenets.cli.number import POSITIVE
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError

@@ -10,7 +10,8 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
-from mobilenets.cli.options import POSITIVE, Quantity, budget_options, precision_list
+from mobilenets.cli.number import POSITIVE
+from mobilenets.cli.options import Quantity, budget_options, precision_list
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
-from mobilenets.cli.options import Number
+from mobilenets.cli.number import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.assumed import ASSUMED, PARTS, SCALING_HELP, sources
 from mobilenets.formats.importing import import_model, recognition

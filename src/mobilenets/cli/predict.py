@@ -14,6 +14,7 @@ import click
 from mobilenets.base.progress import Progress
 from mobilenets.base.text import per_second, plural
 from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.number import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.cli.predictions import CsvWriter, JsonWriter, LineWriter
 from mobilenets.data.image import BytesImage, FileImage, ImageSource
@@ -39,7 +40,7 @@ STANDARD_INPUT = "-"
 @click.option("--unknown", is_flag=True, help='Answer "unknown" for images of no known class.')
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     metavar="P",
     help='Answer "unknown" below this probability, such as 0.6.',
 )

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.data_options import data_options
-from mobilenets.cli.options import Number
+from mobilenets.cli.number import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.reading import Reading
 from mobilenets.model.file import check_model_path

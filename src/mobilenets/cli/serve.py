@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mobilenets.cli.console import progress_to_stderr, quiet_option
+from mobilenets.cli.number import Number
 from mobilenets.cli.options import Quantity
 from mobilenets.errors import MissingDependencyError
 from mobilenets.search.budget import parse_bytes, parse_latency
@@ -41,7 +42,7 @@ def _delay(text: str) -> float:
 @click.option("--max-body", type=Quantity("BYTES", parse_bytes), help="Of one request.  [default: 20MB]")
 @click.option("--max-pixels", type=click.IntRange(min=1), help="Of one image.  [default: 50000000]")
 @click.option("--max-connections", type=click.IntRange(min=1), help="At a time.  [default: 1000]")
-@click.option("--timeout", type=click.FloatRange(min=0.1), help="Seconds that a request may take.  [default: 30]")
+@click.option("--timeout", type=Number(min=0.1), help="Seconds that a request may take.  [default: 30]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @click.option("--api-key-file", type=click.Path(), help="API keys, one a line, of which a request needs one.")
 @click.option("--allow-host", "hosts", multiple=True, help="Name of this server in the Host header; * for any.")

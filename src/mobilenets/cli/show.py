@@ -12,7 +12,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, results
 from mobilenets.cli.data_options import data_options
-from mobilenets.cli.options import POSITIVE
+from mobilenets.cli.number import POSITIVE
 from mobilenets.data.reading import Reading
 from mobilenets.tasks.classification import class_count
 

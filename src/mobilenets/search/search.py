@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mobilenets.base.arguments import typed
+from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.notebook import default_progress
 from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.reading import Reading
+from mobilenets.engine.session import MOST_THREADS
 from mobilenets.errors import PlanningError, TrainingError
 from mobilenets.formats.available import available_weights
 from mobilenets.model.preprocessing import RGB_CHANNELS
@@ -97,6 +98,7 @@ def search(
     begun = time.monotonic()
     progress = progress or default_progress()
     wanted = precisions_of(precisions)
+    check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
     if settings.channels not in (None, RGB_CHANNELS):
         raise TrainingError(
             f"a budget's networks are searched in color; with channels {settings.channels}, name a size in place of "
