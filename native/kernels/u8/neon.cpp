@@ -51,9 +51,19 @@ struct Dot {
 namespace mobilenets {
 namespace {
 
+template <int Size, int Stride>
+constexpr Kernel depthwise_kernel(const char* name) {
+    return {name,           Kind::kDepthwise, Type::kUint8,   fits_depthwise<Size, Stride>, depthwise_packed_bytes,
+            depthwise_pack, no_scratch,       eight_channels, depthwise_run<Size, Stride>};
+}
+
 const Kernel kKernels[] = {
     {"u8_pointwise_8x8_neon", Kind::kPointwise, Type::kUint8, fits_all, pointwise_packed_bytes, pointwise_pack,
      no_scratch, pointwise_grain, pointwise_run},
+    depthwise_kernel<3, 1>("u8_depthwise_3x3s1_4x8_neon"),
+    depthwise_kernel<3, 2>("u8_depthwise_3x3s2_4x8_neon"),
+    depthwise_kernel<5, 1>("u8_depthwise_5x5s1_4x8_neon"),
+    depthwise_kernel<5, 2>("u8_depthwise_5x5s2_4x8_neon"),
     {"u8_depthwise_4x8_neon", Kind::kDepthwise, Type::kUint8, fits_all, depthwise_packed_bytes, depthwise_pack,
      no_scratch, eight_channels, depthwise_run},
     {"u8_max_pool_16_neon", Kind::kMaxPool, Type::kUint8, fits_all, packs_nothing, pack_nothing, no_scratch,

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels.h"
+#include "kernels/simd/unroll.h"
 #include "neon_requantize.h"
 
 namespace mobilenets {
@@ -63,6 +64,39 @@ void depthwise_inside(const Operation& op, const uint8_t* block, const void* con
         store_requantized(op, sums[c], reinterpret_cast<const float*>(block + 32), out + c * out_stride, channels);
 }
 
+// The same for the kernels and strides of nearly every network: a column is loaded and widened once for all windows
+// that it lies in.
+template <int Columns, int Kernel, int Stride>
+void depthwise_inside(const Operation& op, const uint8_t* block, const void* const* rows, ptrdiff_t offset,
+                      uint8_t* out, ptrdiff_t out_stride, int32_t channels) {
+    constexpr int kSpan = (Columns - 1) * Stride + Kernel;
+    int32x4_t sums[Columns][2];
+    MOBILENETS_UNROLL
+    for (int c = 0; c < Columns; ++c) {
+        sums[c][0] = vld1q_s32(reinterpret_cast<const int32_t*>(block));
+        sums[c][1] = vld1q_s32(reinterpret_cast<const int32_t*>(block) + 4);
+    }
+    const auto* weights = reinterpret_cast<const int16_t*>(block + 64);
+    for (int32_t i = 0; i < Kernel; ++i, weights += 8 * Kernel) {
+        const uint8_t* in = static_cast<const uint8_t*>(rows[i]) + offset;
+        int16x8_t values[kSpan];
+        MOBILENETS_UNROLL
+        for (int x = 0; x < kSpan; ++x, in += op.in_channels) values[x] = vreinterpretq_s16_u16(vmovl_u8(vld1_u8(in)));
+        MOBILENETS_UNROLL
+        for (int j = 0; j < Kernel; ++j) {
+            const int16x8_t weight = vld1q_s16(weights + 8 * j);
+            MOBILENETS_UNROLL
+            for (int c = 0; c < Columns; ++c) {
+                const int16x8_t value = values[c * Stride + j];
+                sums[c][0] = vmlal_s16(sums[c][0], vget_low_s16(value), vget_low_s16(weight));
+                sums[c][1] = vmlal_high_s16(sums[c][1], value, weight);
+            }
+        }
+    }
+    for (int c = 0; c < Columns; ++c)
+        store_requantized(op, sums[c], reinterpret_cast<const float*>(block + 32), out + c * out_stride, channels);
+}
+
 // One output whose window reaches beyond the map.
 void depthwise_edge(const Operation& op, const uint8_t* block, const void* const* rows, int32_t column, int32_t channel,
                     uint8_t* out, int32_t channels) {
@@ -84,8 +118,13 @@ void depthwise_edge(const Operation& op, const uint8_t* block, const void* const
     store_requantized(op, sums, reinterpret_cast<const float*>(block + 32), out, channels);
 }
 
-void depthwise_run(const Operation& op, const void* packed, const Task& task) {
-    constexpr int32_t kColumns = 4;
+constexpr int32_t kColumns = 4;
+
+// Several windows that lie inside the map.
+using DepthwiseTile = void (*)(const Operation&, const uint8_t*, const void* const*, ptrdiff_t, uint8_t*, ptrdiff_t,
+                               int32_t);
+
+void depthwise_rows(const Operation& op, const void* packed, const Task& task, DepthwiseTile tile) {
     const ptrdiff_t value_bytes = op.real_output ? 4 : 1;
     for (int32_t channel = task.channel_begin; channel < task.channel_end; channel += 8) {
         const uint8_t* block = static_cast<const uint8_t*>(packed) + channel / 8 * depthwise_block_bytes(op);
@@ -102,7 +141,7 @@ void depthwise_run(const Operation& op, const void* packed, const Task& task) {
                 };
                 int32_t made = 1;
                 if (inside(kColumns)) {
-                    depthwise_inside<kColumns>(op, block, rows, offset, out, task.out_stride, channels);
+                    tile(op, block, rows, offset, out, task.out_stride, channels);
                     made = kColumns;
                 } else if (inside(1)) {
                     depthwise_inside<1>(op, block, rows, offset, out, task.out_stride, channels);
@@ -114,6 +153,20 @@ void depthwise_run(const Operation& op, const void* packed, const Task& task) {
             }
         }
     }
+}
+
+void depthwise_run(const Operation& op, const void* packed, const Task& task) {
+    depthwise_rows(op, packed, task, depthwise_inside<kColumns>);
+}
+
+template <int Kernel, int Stride>
+bool fits_depthwise(const Operation& op) {
+    return op.kernel == Kernel && op.stride == Stride;
+}
+
+template <int Kernel, int Stride>
+void depthwise_run(const Operation& op, const void* packed, const Task& task) {
+    depthwise_rows(op, packed, task, depthwise_inside<kColumns, Kernel, Stride>);
 }
 
 size_t packs_nothing(const Operation&) {
