@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from tests.support.random_models import random_model, random_network
 
 from mobilenets.engine.session import Session
-from mobilenets.engine.timing import Times, random_pixels, repeat, time_sessions
+from mobilenets.engine.timing import Times, measure_sessions, random_pixels, repeat, time_sessions
 
 
 def test_percentiles_of_a_hundred_times() -> None:
@@ -51,3 +54,30 @@ def test_sessions_take_turns() -> None:
     assert order == [id(session) for session in sessions] * 3
     assert all(len(spent) >= 3 and min(spent) > 0 for spent in times)
     assert times[0] != pytest.approx(times[1])
+
+
+class LargeSession(Session):
+    """Says that it takes a quarter of a gigabyte."""
+
+    @property
+    def packed_bytes(self) -> int:
+        return 2**28
+
+
+def test_not_more_sessions_are_in_memory_than_fit_there() -> None:
+    rng = np.random.default_rng(0)
+    model = random_model(rng, random_network(rng))
+    made: list[weakref.ref[Session]] = []
+    alive: list[int] = []
+
+    def sessions() -> Iterator[Session]:
+        for _ in range(6):
+            gc.collect()
+            alive.append(sum(one() is not None for one in made))
+            session = LargeSession(model, 1)
+            made.append(weakref.ref(session))
+            yield session
+
+    times = measure_sessions(sessions(), count=6, rounds=1)
+    assert [len(ms) > 0 for ms in times.ms] == [True] * 6
+    assert max(alive) < 3

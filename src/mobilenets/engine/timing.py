@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mobilenets.architecture.network import Network
-from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.progress import SILENT, Progress, ProgressTask
 from mobilenets.engine.steadiness import RunTimes, Steadiness, Surroundings
 from mobilenets.model.preprocessing import Pixels
 
@@ -23,6 +23,8 @@ EXTRA_ROUNDS = 2
 """Times as many turns again, at most, for what is interrupted in nearly every run."""
 SECONDS_PER_TURN = 0.025
 """One Session runs at least this long before the next has its turn."""
+BYTES_TOGETHER = 2**29
+"""Parameters and activations of Sessions that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -113,29 +115,57 @@ def time_sessions(
     return measure_sessions(sessions, rounds=rounds, progress=progress).ms
 
 
-def measure_sessions(sessions: Sequence[Session], *, rounds: int = ROUNDS, progress: Progress = SILENT) -> SessionTimes:
+def measure_sessions(
+    sessions: Iterable[Session], *, count: int | None = None, rounds: int = ROUNDS, progress: Progress = SILENT
+) -> SessionTimes:
     """Time single images through each Session. The Sessions take turns, so that other work hits all of them alike.
 
     Runs that another process interrupts do not count. A Session with hardly any others has up to twice as many turns
     more, and then the processor time of its runs counts.
 
     Args:
-        sessions: Those to measure.
+        sessions: Those to measure. A generator is asked for as many at a time as half a gigabyte holds, which take
+            turns among themselves.
+        count: How many there are, where ``sessions`` is a generator.
         rounds: Turns of each.
         progress: Receives progress updates.
     """
-    times = [RunTimes(used=[] if session.threads == 1 else None) for session in sessions]
-    surroundings = Surroundings()
-    with progress.task("measuring", rounds * len(sessions), "turns") as task:
-        for number in range(rounds * (1 + EXTRA_ROUNDS)):
-            for session, spent in zip(sessions, times, strict=True):
-                if number < rounds or not spent.enough:
-                    run = _runner(session, random_pixels(session.model.network))
-                    spent.repeat(run, seconds=SECONDS_PER_TURN)
-                if number < rounds:
-                    task.advance()
-    steadiness = surroundings.steadiness(times, max((session.threads for session in sessions), default=1))
+    if count is None:
+        sessions = list(sessions)
+        count = len(sessions)
+    times: list[RunTimes] = []
+    threads = 1
+    surroundings, waiting = Surroundings(), iter(sessions)
+    with progress.task("measuring", rounds * count, "turns") as task:
+        while group := _next_group(waiting):
+            times += _measure_in_turns(group, rounds, task)
+            threads = max(threads, *(session.threads for session in group))
+            group.clear()  # before the next are made
+    steadiness = surroundings.steadiness(times, threads)
     return SessionTimes([[1e3 * seconds for seconds in spent.trusted] for spent in times], steadiness)
+
+
+def _next_group(waiting: Iterator[Session]) -> list[Session]:
+    """As many of the next Sessions as may be in memory together."""
+    group: list[Session] = []
+    held = 0
+    while held < BYTES_TOGETHER and (session := next(waiting, None)) is not None:
+        group.append(session)
+        parameters = sum(values.nbytes for values in session.model.parameters.values())
+        held += parameters + session.packed_bytes + session.arena_bytes
+    return group
+
+
+def _measure_in_turns(sessions: Sequence[Session], rounds: int, task: ProgressTask) -> list[RunTimes]:
+    times = [RunTimes(used=[] if session.threads == 1 else None) for session in sessions]
+    for number in range(rounds * (1 + EXTRA_ROUNDS)):
+        for session, spent in zip(sessions, times, strict=True):
+            if number < rounds or not spent.enough:
+                run = _runner(session, random_pixels(session.model.network))
+                spent.repeat(run, seconds=SECONDS_PER_TURN)
+            if number < rounds:
+                task.advance()
+    return times
 
 
 def _runner(session: Session, pixels: Pixels) -> Callable[[], object]:

@@ -57,7 +57,8 @@ def measure_profile(
 ) -> DeviceProfile:
     """Measure networks on this machine: an architecture at every width and resolution, and single sizes of others.
 
-    All networks are gone through again and again, so that a disturbance is spread over all of them. Points halfway
+    Networks are gone through again and again, as many together as half a gigabyte holds, so that a disturbance is
+    spread over all of them. Points halfway
     between those that the profile holds are measured beside them, to state how far interpolation errs.
 
     Args:
@@ -162,8 +163,8 @@ def _measured(
     wanted: Sequence[tuple[Network, str, int]], rounds: int, progress: Progress
 ) -> tuple[list[Point], Steadiness]:
     """The latency of one image for each (network, precision, threads), and how steadily it was measured."""
-    sessions = [Session(synthetic_model(network, precision), threads) for network, precision, threads in wanted]
-    times = measure_sessions(sessions, rounds=rounds, progress=progress)
+    sessions = (Session(synthetic_model(network, precision), threads) for network, precision, threads in wanted)
+    times = measure_sessions(sessions, count=len(wanted), rounds=rounds, progress=progress)
     points = [
         Point(
             network.width_multiplier,
