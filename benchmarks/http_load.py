@@ -112,28 +112,33 @@ def load(
     numbers = itertools.count()
     statuses: Counter[str] = Counter()
     times: list[float] = []
+    sent_times: list[float] = []
     begin = time.monotonic()
 
     def work() -> None:
         client = Client(address)
         own_statuses: Counter[str] = Counter()
         own_times: list[float] = []
+        own_sent_times: list[float] = []
         while True:
             number = next(numbers)
             due = time.monotonic() if rate is None else begin + number / rate
             if due - begin >= seconds:
                 break
             time.sleep(max(0.0, due - time.monotonic()))
+            sent = time.monotonic()
             try:
                 status, _ = client.ask(requests[number % len(requests)])
                 own_statuses[str(status)] += 1
                 if status == 200:
                     own_times.append(time.monotonic() - due)
+                    own_sent_times.append(time.monotonic() - sent)
             except OSError:
                 own_statuses["lost"] += 1
         client.close()
         statuses.update(own_statuses)
         times.extend(own_times)
+        sent_times.extend(own_sent_times)
 
     threads = [threading.Thread(target=work) for _ in range(min(clients, MOST_CLIENTS))]
     for thread in threads:
@@ -141,11 +146,13 @@ def load(
     for thread in threads:
         thread.join()
     times.sort()
+    sent_times.sort()
     return {
         "statuses": dict(sorted(statuses.items())),
         "requests_per_second": statuses["200"] / (time.monotonic() - begin),
         "processor_seconds": sum(os.times()[:2]),
         **{f"p{share}_ms": quantile(times, share / 100) * 1e3 for share in (50, 90, 99)},
+        "p99_from_sending_ms": quantile(sent_times, 0.99) * 1e3,
     }
 
 

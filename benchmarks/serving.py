@@ -48,7 +48,7 @@ from mobilenets.model.file import save
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "imagenet-sample"
 CLIENTS = 16
-OVERLOADING_CLIENTS = 256
+OVERLOADING_CLIENTS = 500
 REQUEST_SECONDS = 10
 """What a request may take in the test of overload."""
 
@@ -315,12 +315,13 @@ def overload(given: argparse.Namespace, folder: Path, size: str) -> None:
     contestant = ours(folder, size, "--timeout", str(REQUEST_SECONDS))
     with contestant.running(next(sample.iterdir()).read_bytes()) as process:
         greatest = put_load(contestant, sample, clients=CLIENTS, seconds=given.seconds)["requests_per_second"]
-        before = resident_bytes(process.pid)
-        found = put_load(contestant, sample, clients=OVERLOADING_CLIENTS, seconds=given.seconds, rate=4 * greatest)
-        after = resident_bytes(process.pid)
-    print(f"{size}: {greatest:.0f} requests/s at most; at four times that for {given.seconds:g} s: {found['statuses']}")
-    print(f"  accepted: p50 {found['p50_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms of {REQUEST_SECONDS * 1000} ms")
-    print(f"  resident {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB after")
+        print(f"{size}: {greatest:.0f} requests/s at most; at four times that, twice {given.seconds:g} s:")
+        for _ in range(2):
+            found = put_load(contestant, sample, clients=OVERLOADING_CLIENTS, seconds=given.seconds, rate=4 * greatest)
+            p99, resident = found["p99_from_sending_ms"], resident_bytes(process.pid) / 1e6
+            print(
+                f"  {found['statuses']}; accepted: p99 {p99:.0f} ms of {REQUEST_SECONDS * 1000} ms; {resident:.1f} MB"
+            )
 
 
 def start(given: argparse.Namespace, folder: Path, size: str) -> None:
