@@ -163,7 +163,7 @@ def _networks(models: Sequence[str], settings: Settings, *, classes: int, side: 
         try:
             built[name] = replace(named, resolution=resolution).network(classes=classes, batch_norm=BatchNorm())
         except ArchitectureError as error:
-            raise ArchitectureError(f"{name}: {error}; say another, as resolution=N") from None
+            raise ArchitectureError(f"{name}: {error}; say another with resolution=N") from None
     return built
 
 
