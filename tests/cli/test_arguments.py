@@ -79,7 +79,7 @@ def test_the_library_names_no_option_but_within_a_whole_command(path: Path) -> N
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for text in texts_of(tree):
         named = re.findall(r"(?<![\w`-])--[a-z][a-z-]+", text)
-        for_other_programs = re.match(r"--\S+($|\s)", text)  # such as a compiler's --specs=…
+        for_other_programs = re.match(r"-\S+($|\s)", text)  # such as a compiler's --specs=…
         assert not named or for_other_programs or re.search(r"\b(mobilenets|pip) \w+", text), text
 
 
