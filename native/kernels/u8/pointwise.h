@@ -137,9 +137,10 @@ struct Pointwise {
                 for (const char* const end = weights + segment_bytes; weights != end;
                      weights += kStepBytes, in += Product::kStepBytes)
                     Product::step(sum, in, in_stride, weights);
+                // Without this the compiler keeps sums in memory from one stretch, or tile, to the next.
+                MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
+                    S::pin(sum[m][n]);
             }
-            MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n)
-                S::pin(sum[m][n]);
             if (finish == Finish::kRelu) {
                 store_tile<S, kRows, kVectors>(sum, rounding, out, out_stride, columns);
             } else {

@@ -127,9 +127,11 @@ template <class S, int kRows, int kVectors, class Rounding>
 MOBILENETS_INLINE void store_tile(const typename S::Int (&sum)[kRows][kVectors], const Rounding& r, uint8_t* out,
                                   ptrdiff_t stride, int columns) {
     constexpr int kGroup = kVectors == 3 ? 1 : 4 / kVectors;
-    // Vector by vector, so that its parameters are loaded once for all rows.
+    // Vector by vector, so that its parameters are loaded once for all rows; two vectors leave too few registers for
+    // it.
+    constexpr bool kVectorByVector = kVectors != 2;
     typename S::Int rounded[kRows][kVectors];
-    MOBILENETS_UNROLL for (int n = 0; n < kVectors; ++n) {
+    MOBILENETS_UNROLL for (int n = 0; n < kVectors && kVectorByVector; ++n) {
         const auto round = r.of(n);
         MOBILENETS_UNROLL for (int m = 0; m < kRows; ++m) rounded[m][n] = round(sum[m][n]);
     }
@@ -137,7 +139,11 @@ MOBILENETS_INLINE void store_tile(const typename S::Int (&sum)[kRows][kVectors],
         typename S::Int v[4];
         MOBILENETS_UNROLL for (int i = 0; i < 4; ++i) {
             const int row = kVectors == 3 ? 0 : i / kVectors, n = kVectors == 3 ? (i < 3 ? i : 2) : i % kVectors;
-            v[i] = m + row < kRows ? rounded[m + row < kRows ? m + row : m][n] : v[i >= kVectors ? i - kVectors : 0];
+            const int at = m + row < kRows ? m + row : m;
+            if constexpr (kVectorByVector)
+                v[i] = m + row < kRows ? rounded[at][n] : v[i >= kVectors ? i - kVectors : 0];
+            else
+                v[i] = m + row < kRows ? r.round(sum[at][n], n) : v[i >= kVectors ? i - kVectors : 0];
         }
         S::template store_rows<kVectors>(out + m * stride, stride, r.bytes(r.words(v[0], v[1]), r.words(v[2], v[3])),
                                          kRows - m < kGroup ? kRows - m : kGroup, columns);
