@@ -23,6 +23,9 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ["MOBILENETS_CACHE"] = CACHE
 os.environ["MOBILENETS_OFFLINE"] = "1"
 
+# Results are read as programs read them, one sentence a line; what workers are told of a terminal is not theirs.
+os.environ.pop("COLUMNS", None)
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 

@@ -46,7 +46,7 @@ def test_the_sixteen_released_networks_lose_little_to_eight_bits() -> None:
 def test_published_weights_are_of_networks_of_the_catalog() -> None:
     for one in WEIGHTS:
         assert Specification.parse(one.network).network(classes=2).height >= 96
-        assert 40 < one.top1 < (one.top5 or 100)
+        assert 39 < one.top1 < (one.top5 or 100)
     assert len({(one.short_name, one.network) for one in WEIGHTS}) == len(WEIGHTS)
 
 

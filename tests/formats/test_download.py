@@ -175,6 +175,7 @@ def test_the_hub_gives_a_folder_named_by_its_commit(
     pytest.importorskip("huggingface_hub")
     from huggingface_hub import constants
 
+    monkeypatch.delenv("MOBILENETS_OFFLINE")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     base = "/timm/mobilenetv1_100/resolve/v1"
     server.files |= {f"{base}/config.json": b"{}", f"{base}/model.safetensors": b"weights"}
@@ -192,6 +193,7 @@ def test_what_the_hub_lacks_is_named(server: Server, tmp_path: Path, monkeypatch
     pytest.importorskip("huggingface_hub")
     from huggingface_hub import constants
 
+    monkeypatch.delenv("MOBILENETS_OFFLINE")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     server.missing = {"/timm/known/": "RevisionNotFound", "/timm/unknown/": "RepoNotFound"}
     with pytest.raises(FormatError, match=r"^hub:timm/known has no revision v2$"):

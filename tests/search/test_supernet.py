@@ -180,7 +180,7 @@ def test_the_command(supernet: Model, tmp_path: Path, capfd: pytest.CaptureFixtu
     assert "α 0.3 at 40 px, float32" in printed.out
     assert "'0.3x40' is not a list of WIDTH-RESOLUTION" in call(capfd, *plan, "--sizes", "0.3x40").err
     assert "smallest width that this Model was trained for is 0.25" in call(capfd, *plan, "--sizes", "0.1-40").err
-    assert "--data and --sizes go with --supernet" in call(capfd, "plan", "--sizes", "0.3-40").err
+    assert "--data, how it is read, and --sizes go with --supernet" in call(capfd, "plan", "--sizes", "0.3-40").err
 
 
 def test_a_caller_plans_as_the_command_does(supernet: Model, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_caller_plans_as_the_command_does(supernet: Model, tmp_path: Path) -> 
     published = plan(Budget(max_macs=42_000_000), device=quadratic_profile())
     assert (len(published.candidates), published.device) == (32, "a quadratic machine")
     assert published.choice.width_multiplier == 0.25
-    with pytest.raises(PlanningError, match="data and sizes are those of a supernet"):
+    with pytest.raises(PlanningError, match="data, reading and sizes are those of a supernet"):
         plan(sizes=[(0.25, 32)])
 
 

@@ -132,7 +132,7 @@ def _show_plan(model: Model, as_json: bool) -> None:
 
 def _short_kernel(name: str, instruction_set: str) -> str:
     """``u8_pointwise_6x16_avx2`` → ``pointwise_6x16``: the type and the usual instruction set stand below the table."""
-    return name.partition("_")[2].removesuffix(f"_{instruction_set}")
+    return name.partition("_")[2].removesuffix(f"_{instruction_set}").replace("_avx512", "_")
 
 
 def _is_model(name: str) -> bool:

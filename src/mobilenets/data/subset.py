@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.base.records import record
 from mobilenets.base.text import plural
 from mobilenets.data.image import ImageSource
 
@@ -17,7 +17,7 @@ UNKNOWN = -1
 """Target of an image whose class nobody knows."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(frozen=True, eq=False)
 class Subset:
     """Some images and their classes.
 

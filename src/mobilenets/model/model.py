@@ -49,7 +49,7 @@ class Model:
         ModelError: If a tensor is missing, unknown, or not of the type and shape that the network needs, or the network
             cannot do the task.
 
-    >>> from mobilenets import mobilenet_v1
+    >>> from mobilenets import Classification, mobilenet_v1
     >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     >>> parameters = {name: np.ones(shape, np.float32) for name, shape in network.parameter_shapes().items()}
     >>> model = Model(network, parameters, Classification(("cat", "dog")))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from starlette.requests import Request
 
-from mobilenets.base.records import record
 from mobilenets.errors import ServingError
 from mobilenets.serving.refusals import Reason, Refusal
 
@@ -42,7 +42,7 @@ def read_api_keys(path: str | PathLike[str]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Access:
     """Who may ask.
 

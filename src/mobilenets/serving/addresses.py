@@ -14,10 +14,10 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from mobilenets.base.records import record
 from mobilenets.serving.limits import Limits
 from mobilenets.serving.refusals import Reason, Refusal
 
@@ -29,7 +29,7 @@ PORTS = {"http": 80, "https": 443}
 _CHUNK = 65_536
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class CheckedAddress:
     """An address that has been checked.
 

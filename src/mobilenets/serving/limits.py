@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mobilenets.base.arguments import check_fields
-from mobilenets.base.records import record
 from mobilenets.errors import ServingError
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Limits:
     """Bounds of a server. What goes beyond one is refused; see :class:`~mobilenets.serving.refusals.Reason`.
 

@@ -6,11 +6,11 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.base.records import record
 from mobilenets.base.text import plural
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import MobileNetsError, ServingError
@@ -29,7 +29,7 @@ _NAMED = re.compile(r"(?P<name>[\w.-]+)(?::(?P<version>\d{1,9}))?=(?P<path>.+)",
 _VERSION = re.compile(r"\d{1,9}")
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ModelSource:
     """Where a Model comes from.
 
@@ -44,7 +44,7 @@ class ModelSource:
     path: str
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ServedModel:
     """A Model that is ready to run.
 

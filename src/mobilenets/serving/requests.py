@@ -6,12 +6,12 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from mobilenets.base.records import record
 from mobilenets.serving.refusals import RETRY_AFTER_SECONDS, Reason, Refusal
 from mobilenets.serving.service import Service
 
@@ -30,7 +30,7 @@ SAFE_HEADERS = (
 """What every answer tells browsers."""
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Answer:
     """What is sent back.
 
@@ -53,7 +53,7 @@ def json_answer(value: object, status: int = 200, headers: tuple[tuple[bytes, by
     return Answer(text.encode(errors="backslashreplace"), status=status, headers=headers)
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Incoming:
     """A request.
 

@@ -10,13 +10,13 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from types import FrameType
 
 import uvicorn
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.base.records import record
 from mobilenets.errors import ServingError
 from mobilenets.serving.access import Access, hosts_of
 from mobilenets.serving.application import application
@@ -31,7 +31,7 @@ GRACE_SECONDS = 1
 """How much longer than a request may take the server waits for the last answers."""
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ServerOptions:
     """Where a server listens, who may ask, and what requests may cost.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.base.records import record
 from mobilenets.serving.refusals import Reason, Refusal, shown
 from mobilenets.serving.uploads import decode_base64, parse_json
 
@@ -19,7 +19,7 @@ BINARY_LENGTH = "inference-header-content-length"
 TEXT, BYTE, FLOAT = "BYTES", "UINT8", "FP32"
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class InputTensor:
     """One input as it was sent.
 
@@ -85,7 +85,7 @@ class InputTensor:
             )
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class OutputTensor:
     """One output as it is sent.
 

@@ -7,12 +7,12 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from mobilenets.base.records import record
 from mobilenets.data.image import BytesImage
 from mobilenets.serving.addresses import Fetcher
 from mobilenets.serving.bodies import parsed_aside
@@ -27,7 +27,7 @@ QUESTION_KEYS = ("image", "images", *FORM_FIELDS)
 _LONGEST_NAME = 200
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Question:
     """What a request asks.
 

@@ -13,13 +13,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from mobilenets.base.memory import is_out_of_memory
 from mobilenets.base.processors import cores
-from mobilenets.base.records import record
 from mobilenets.data.image import ImageSource
 from mobilenets.engine.predictor import PreparedImage
 from mobilenets.errors import DataError, ImageSizeError
@@ -32,7 +32,7 @@ from mobilenets.tasks.task import Geometry
 log = logging.getLogger("mobilenets.serving")
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Done:
     """An image that has been run.
 

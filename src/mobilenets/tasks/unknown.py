@@ -87,7 +87,7 @@ def fit_unknown(logits: Array) -> UnknownThreshold:
         DataError: If there are too few.
 
     >>> fit_unknown(np.arange(200.0).reshape(100, 2)).energy
-    11.213
+    11.2133
     """
     if len(logits) < FEWEST_IMAGES:
         raise DataError(f"{len(logits)} images set no threshold of unknown images; {FEWEST_IMAGES} are the fewest")

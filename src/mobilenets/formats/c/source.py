@@ -510,10 +510,10 @@ def window_size(layer: Weighted) -> int:
 
 
 def byte_matrix(weight: Array) -> Array:
-    """int8 weights (out, …) as bytes 128 larger, in rows of a multiple of four.
+    """int8 weights (out, …) as bytes 128 larger, in rows of a multiple of eight.
 
     >>> byte_matrix(np.array([[-128, 127, 0]], np.int8))
-    array([[  0, 255, 128, 128]], dtype=uint8)
+    array([[  0, 255, 128, 128, 128, 128, 128, 128]], dtype=uint8)
     """
     rows = weight.reshape(len(weight), -1).astype(np.int16) + 128
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % ROW)), constant_values=128).astype(np.uint8)
