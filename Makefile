@@ -9,8 +9,8 @@ VENV ?= .venv
 # On Linux pip brings PyTorch's build for NVIDIA GPUs, which is several gigabytes; without such a GPU, and where the index
 # of the builds for processors answers, it is asked too. PIP_FLAGS= takes whatever pip is set up for.
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
-ANSWERS ?= $(PYTHON) -c "from urllib.request import urlopen; urlopen('$(CPU_BUILDS)/torch/', timeout=10)" 2>&1
-WANTS_CPU = test "$$(uname -s)" = Linux && ! command -v nvidia-smi >/dev/null && $(ANSWERS) >/dev/null
+ANSWERS ?= $(PYTHON) -c "from urllib.request import urlopen; urlopen('$(CPU_BUILDS)/torch/', timeout=10)"
+WANTS_CPU = test "$$(uname -s)" = Linux && ! command -v nvidia-smi >/dev/null && $(ANSWERS) >/dev/null 2>&1
 PIP_FLAGS ?= $(shell $(WANTS_CPU) && echo --extra-index-url $(CPU_BUILDS))
 BIN := $(VENV)/bin
 

@@ -40,6 +40,7 @@ def test_a_machine_without_an_nvidia_gpu_gets_the_build_for_processors(tmp_path:
         ("Linux", True, ("ANSWERS=true",)),
         ("Darwin", False, ("ANSWERS=true",)),
         ("Linux", False, ("ANSWERS=false",)),
+        ("Linux", False, ("ANSWERS=python3 -c 'raise OSError(1)'",)),  # what it says is no flag
         ("Linux", False, ("ANSWERS=true", "PIP_FLAGS=--quiet")),
     ],
 )
@@ -49,3 +50,4 @@ def test_other_machines_get_what_pip_is_set_up_for(
     printed = commands(tmp_path, system=system, gpu=gpu, variables=variables)
     assert "pip install" in printed
     assert CPU_BUILDS not in printed
+    assert "OSError" not in printed
