@@ -1,4 +1,18 @@
-//@ patch: window
+//@ patch: window processor
+INLINE void copy_bytes(const uint8_t *from, uint8_t *to, int count)
+{
+#ifdef HELIUM
+    for (; count > 0; count -= 16, from += 16, to += 16) {
+        const mve_pred16_t some = vctp8q((unsigned)count);
+        vstrbq_p_u8(to, vldrbq_z_u8(from, some), some);
+    }
+#else
+    for (int i = 0; i < count; i++) {
+        to[i] = from[i];
+    }
+#endif
+}
+
 /* What one output pixel reads, as one row of bytes: `kernel` rows of `kernel` pixels, in_zero where there is no pixel. */
 static void gather(const struct layer *layer, const uint8_t *in, int y, int x, uint8_t *patch)
 {
@@ -14,10 +28,8 @@ static void gather(const struct layer *layer, const uint8_t *in, int y, int x, u
             }
         }
         if (!outside) {
-            const uint8_t *values = in + ((row + i) * layer->in_width + column) * depth;
-            for (int j = first * depth; j < last * depth; j++) {
-                patch[j] = values[j];
-            }
+            const uint8_t *values = in + ((row + i) * layer->in_width + column + first) * depth;
+            copy_bytes(values, patch + first * depth, (last - first) * depth);
         }
         patch += kernel * depth;
     }
@@ -83,11 +95,16 @@ APART void finish(const struct layer *layer, const uint32_t *sums, uint32_t tota
     const uint32_t excess = 128 * total;
     int channel = 0;
     if (bytes && !zeros) {
-        for (; channel + 4 <= channels; channel += 4) {
-            const int32x4_t bias = vsubq_n_s32(vldrwq_s32(layer->bias + channel), (int32_t)excess);
-            const int32x4_t values = vaddq_s32(vreinterpretq_s32_u32(vldrwq_u32(sums + channel)), bias);
-            vstrbq_u32(bytes + channel, to_outputs(result, values, vldrwq_f32(layer->multiplier + channel)));
+        const int32_t *bias = layer->bias;
+        const float *multiplier = layer->multiplier;
+        const uint32_t *sum = sums;
+        uint8_t *byte = bytes;
+        for (int fours = channels / 4; fours > 0; fours--, bias += 4, multiplier += 4, sum += 4, byte += 4) {
+            const int32x4_t begin = vsubq_n_s32(vldrwq_s32(bias), (int32_t)excess);
+            const int32x4_t values = vaddq_s32(vreinterpretq_s32_u32(vldrwq_u32(sum)), begin);
+            vstrbq_u32(byte, to_outputs(result, values, vldrwq_f32(multiplier)));
         }
+        channel = channels / 4 * 4;
     }
     for (; channel < channels; channel++) {
         const uint32_t zero = zeros ? total * (uint32_t)zeros[channel] : 0;
