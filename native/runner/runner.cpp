@@ -1,7 +1,6 @@
 #include "runner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <new>
 
@@ -183,7 +182,7 @@ void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, in
     const Images given{images, image_bytes, image_bytes * static_cast<size_t>(count)};
     const int32_t most = plan_->options().threads;
     const int32_t wanted = threads > 0 ? std::min(threads, most) : most;
-    Team team(count < wanted && choice_.alone() ? 1 : wanted, processors_);
+    Team team(wanted, processors_);
     // Threads with images of their own never wait for each other, and read the weights once for an image, not once
     // each: that pays at every size. What is left over is shared.
     const int64_t apart = team.size() == 1 ? 0 : count / team.size() * team.size();
@@ -193,12 +192,7 @@ void Runner::run(const uint8_t* images, int64_t count, float* const* outputs, in
         if (work.failed) throw std::bad_alloc();
     }
     if (apart == count) return;
-    const auto begin = std::chrono::steady_clock::now();
-    const uint32_t waits = long_waits();
     run_together(team, given, {apart, count}, outputs);
-    if (count >= wanted) return;
-    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-    choice_.add(team.size() == 1, taken.count() / static_cast<double>(count), long_waits() != waits);
 }
 
 // All threads on one image after the other.

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "plan/plan.h"
-#include "team_choice.h"
 #include "thread_pool.h"
 
 namespace mobilenets {
@@ -96,7 +95,6 @@ class Runner {
 
     std::unique_ptr<Plan> plan_;
     int32_t processors_;
-    TeamChoice choice_;
     std::atomic<ContextPool*> pool_;
 };
 

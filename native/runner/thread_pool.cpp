@@ -130,7 +130,6 @@ Pool& pool() {
 void Patience::learn(std::chrono::nanoseconds waited) {
     if (waited > 2 * longest_) {  // waking up is part of the wait
         spin_ = std::max<std::chrono::nanoseconds>(kShortestSpin, spin_ / 2);
-        ++long_waits_;
     } else {
         spin_ = std::min(longest_, 2 * spin_);
     }
@@ -232,10 +231,6 @@ void Team::run(TeamWork& work) {
     for (int i = 1; i < size_; ++i) static_cast<Worker*>(workers_[i])->give(job, i);
     work.run(0, size_);
     for (int i = 1; i < size_; ++i) static_cast<Worker*>(workers_[i])->finish();
-}
-
-uint32_t long_waits() {
-    return meeting_patience.long_waits();
 }
 
 void stop_threads() {

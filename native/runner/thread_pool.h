@@ -17,12 +17,10 @@ class Patience {
     explicit Patience(std::chrono::nanoseconds longest) : longest_(longest), spin_(longest) {}
 
     std::chrono::nanoseconds spin() const { return spin_; }
-    uint32_t long_waits() const { return long_waits_; }
     void learn(std::chrono::nanoseconds waited);
 
   private:
     std::chrono::nanoseconds longest_, spin_;
-    uint32_t long_waits_ = 0;
 };
 
 // Where threads wait until others have changed something. What they wait for is read and changed with sequential
@@ -96,9 +94,6 @@ class Team {
     void* workers_[kLargest];
     uint32_t fork_generation_;
 };
-
-// Counts the waits of the calling thread for others of its teams that no spin would have lasted through.
-uint32_t long_waits();
 
 // Ends all shared threads; they are started again when they are needed.
 void stop_threads();

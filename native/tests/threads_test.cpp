@@ -1,5 +1,5 @@
 // Several runners in several threads at once, with teams of many sizes, against one thread alone. Meant to be run under
-// ThreadSanitizer, which finds what the comparison of results cannot. Then how threads wait, and when one runs alone.
+// ThreadSanitizer, which finds what the comparison of results cannot. Then how threads wait.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "runner/runner.h"
-#include "runner/team_choice.h"
 
 namespace {
 
@@ -139,37 +138,6 @@ int try_waiting() {
     return failures;
 }
 
-// Gives a choice `count` images of both kinds, as it asks for them.
-int images_alone(TeamChoice& choice, int count, double team_seconds, double alone_seconds, bool waited) {
-    int alone_images = 0;
-    for (int i = 0; i < count; ++i) {
-        const bool alone = choice.alone();
-        alone_images += alone;
-        choice.add(alone, alone ? alone_seconds : team_seconds, !alone && waited);
-    }
-    return alone_images;
-}
-
-int try_choice() {
-    int failures = 0;
-    TeamChoice calm;
-    if (images_alone(calm, 10000, 0.002, 0.001, false) != 0) failures += failed("a team that never waits runs");
-    calm.add(false, 0.1, true);
-    if (images_alone(calm, 10000, 0.001, 0.002, false) != 0) failures += failed("one wait says nothing");
-
-    TeamChoice busy;
-    const int alone = images_alone(busy, 10000, 0.003, 0.001, true);
-    if (alone < 9000) failures += failed("one thread runs where it is faster");
-    if (alone == 10000) failures += failed("the team is tried again");
-    images_alone(busy, 1000, 0.001, 0.002, false);
-    if (images_alone(busy, 1000, 0.001, 0.002, false) != 0) failures += failed("the team comes back in calm");
-
-    TeamChoice slow;
-    if (images_alone(slow, 10000, 0.01, 0.015, true) > 300)
-        failures += failed("a faster team is asked ever more seldom");
-    return failures;
-}
-
 }  // namespace
 
 int main() {
@@ -199,7 +167,6 @@ int main() {
         for (std::thread& caller : callers) caller.join();
     }
     failures += try_waiting();
-    failures += try_choice();
     stop_threads();
     std::printf("%d differences\n", failures.load());
     return failures ? 1 : 0;
