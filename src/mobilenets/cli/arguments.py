@@ -47,8 +47,9 @@ _UNITS = {"max_latency_ms": "ms", "max_file_bytes": "B", "max_memory_bytes": "B"
 _TEXT = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
 _VALUE = rf"(?:{_TEXT}|\{{(?:{_TEXT}|[^{{}}'\"])*\}}|\((?:{_TEXT}|[^()'\"])*\)|[-+\w.]*[-+\w])"
 _ARGUMENT = rf"\b(?:{'|'.join(OPTIONS)})={_VALUE}"
-_ARGUMENTS = re.compile(rf"\b(?:Reading|Settings|Budget)\(({_ARGUMENT}(?:, {_ARGUMENT})*)\)|({_ARGUMENT})")
-_ONE = re.compile(rf"\b({'|'.join(OPTIONS)})=({_VALUE})")
+# Compiled by re when the first error wants them: they take as long as reading an image.
+_ARGUMENTS = rf"\b(?:Reading|Settings|Budget)\(({_ARGUMENT}(?:, {_ARGUMENT})*)\)|({_ARGUMENT})"
+_ONE = rf"\b({'|'.join(OPTIONS)})=({_VALUE})"
 
 
 def as_options(message: str) -> str:
@@ -61,11 +62,11 @@ def as_options(message: str) -> str:
     >>> as_options("say labels=FILE, max_latency_ms=5 or find_parts=False; x=1 stays")
     'say --labels FILE, --max-latency 5ms or --parts none; x=1 stays'
     """
-    return _ARGUMENTS.sub(lambda found: _options(found[1] or found[2]), message)
+    return re.sub(_ARGUMENTS, lambda found: _options(found[1] or found[2]), message)
 
 
 def _options(arguments: str) -> str:
-    return " ".join(_option(name, value) for name, value in _ONE.findall(arguments))
+    return " ".join(_option(name, value) for name, value in re.findall(_ONE, arguments))
 
 
 def _option(name: str, written: str) -> str:
