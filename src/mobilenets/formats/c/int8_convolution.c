@@ -34,6 +34,15 @@ static void gather(const struct layer *layer, const uint8_t *in, int y, int x, u
         patch += kernel * depth;
     }
 }
+/* The values that an output pixel reads: those of the map where they lie side by side, or gathered into `patch`. */
+static const uint8_t *patch_of(const struct layer *layer, const uint8_t *in, int pixel, uint8_t *patch)
+{
+    if (layer->kernel == 1) {
+        return in + pixel * layer->in_channels;
+    }
+    gather(layer, in, pixel / layer->out_width, pixel % layer->out_width, patch);
+    return patch;
+}
 //@ convolution: patch store
 /* A convolution is a product of matrices: a patch of the map by a row of weights for each output value. Rows are
    `row_bytes` long, their ends filled with 128, and weights are bytes from 0: what they are too large by, 128 and their
@@ -119,17 +128,11 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
     const int pixels = layer->out_height * layer->out_width;
     uint8_t *const values = scratch, *const patch = values + (count + 15) / 16 * 48;
     uint32_t *const sums = (uint32_t *)patch; /* made after the patches have been read */
-    for (int pixel = 0, y = 0, x = 0; pixel < pixels; pixel += 3) {
+    for (int pixel = 0; pixel < pixels; pixel += 3) {
         const int ready = pixels - pixel < 3 ? pixels - pixel : 3;
         uint32_t totals[3];
         for (int j = 0; j < ready; j++) {
-            const uint8_t *source = in + (pixel + j) * count;
-            if (layer->kernel > 1) {
-                gather(layer, in, y, x, patch);
-                source = patch;
-                y += x + 1 == layer->out_width;
-                x = x + 1 == layer->out_width ? 0 : x + 1;
-            }
+            const uint8_t *source = patch_of(layer, in, pixel + j, patch);
             totals[j] = copy_patch(source, count, values + 16 * j);
         }
         three_sums(layer, values, patch, sums);
@@ -241,16 +244,10 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
     uint32_t *spreads = scratch;
     uint8_t *patch = (uint8_t *)(spreads + 2 * row);
     struct block block = {spreads, spreads + 2 * row, {0}, {0}};
-    for (int pixel = 0, y = 0, x = 0; pixel < pixels; pixel += 4) {
+    for (int pixel = 0; pixel < pixels; pixel += 4) {
         const int ready = pixels - pixel < 4 ? pixels - pixel : 4;
         for (int j = 0; j < ready; j++) {
-            const uint8_t *values = in + (pixel + j) * count;
-            if (layer->kernel > 1) {
-                gather(layer, in, y, x, patch);
-                values = patch;
-                y += x + 1 == layer->out_width;
-                x = x + 1 == layer->out_width ? 0 : x + 1;
-            }
+            const uint8_t *values = patch_of(layer, in, pixel + j, patch);
             block.totals[j] = 0u - 128 * spread(values, count, row, spreads, j);
         }
         if (bytes && ready == 4 && !layer->weight_zero) {
@@ -319,16 +316,10 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
     for (int i = 0; i < 4 * row; i++) {
         values[i] = 0;
     }
-    for (int pixel = 0, y = 0, x = 0; pixel < pixels; pixel += 4) {
+    for (int pixel = 0; pixel < pixels; pixel += 4) {
         const int ready = pixels - pixel < 4 ? pixels - pixel : 4;
         for (int j = 0; j < ready; j++) {
-            const uint8_t *source = in + (pixel + j) * count;
-            if (layer->kernel > 1) {
-                gather(layer, in, y, x, patch);
-                source = patch;
-                y += x + 1 == layer->out_width;
-                x = x + 1 == layer->out_width ? 0 : x + 1;
-            }
+            const uint8_t *source = patch_of(layer, in, pixel + j, patch);
             uint32_t total = 0;
             uint8_t *value = values + j;
             for (const uint8_t *const end = source + count; source < end; source++, value += 4) {

@@ -31,10 +31,12 @@ class ProjectKind:
     Attributes:
         sources: Folder of the C files.
         files: By path in the project, where ``{project}`` is its name, the template.
+        entry: How its system declares what a program begins with.
     """
 
     sources: str
     files: Mapping[str, str]
+    entry: str = "int main(void)"
 
 
 PROJECTS: Mapping[str, ProjectKind] = {
@@ -53,8 +55,9 @@ PROJECTS: Mapping[str, ProjectKind] = {
         {
             "CMakeLists.txt": "projects/esp_idf.txt",
             "main/CMakeLists.txt": "projects/esp_idf_main.txt",
-            "main/main.c": "projects/esp_idf.c",
+            "main/main.c": "projects/program.c",
         },
+        entry="void app_main(void)",
     ),
 }
 """Projects that a Model can be written as, by the build system."""
@@ -150,7 +153,7 @@ def write_project(model: Model, folder: Path, kind: str, *, name: str = "model")
     sources.mkdir(parents=True)
     footprint = to_c(model, sources / "model.c", name=name)
     os.replace(sources / "model.md", folder / "README.md")
-    words = {"NAME": name.upper(), "name": name, "stem": "model", "project": folder.name}
+    words = {"NAME": name.upper(), "name": name, "stem": "model", "project": folder.name, "entry": PROJECTS[kind].entry}
     for target, source in PROJECTS[kind].files.items():
         place = folder / target.format(project=folder.name)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-/* Classifies one frame after the other: give read_frame() your camera. */
+/* Classifies one frame after the other: give read_frame() your camera, such as esp_camera_fb_get() of esp32-camera. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static int read_frame(uint8_t *pixels)
     return frames-- > 0;
 }
 
-int main(void)
+@entry@
 {
     static float scores[@NAME@_CLASSES];
     while (read_frame(@name@_input(&arena))) {
@@ -29,5 +29,4 @@ int main(void)
         }
         printf("%s (score %d / 1000)\n", @name@_labels[best], (int)(1000 * scores[best]));
     }
-    return 0;
 }
