@@ -6,7 +6,6 @@ needed.
 
 from __future__ import annotations
 
-import difflib
 import json
 from os import PathLike, fspath
 from pathlib import Path
@@ -164,6 +163,8 @@ def _has_suffix(file: Path) -> bool:
 
 
 def _not_found(text: str) -> str:
+    import difflib
+
     from mobilenets.architecture.catalog import CATALOG
     from mobilenets.architecture.imagenet_results import WEIGHTS
     from mobilenets.formats.published import all_short_names

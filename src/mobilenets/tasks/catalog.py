@@ -1,4 +1,7 @@
-"""All tasks, by the tag that they have in a Model file."""
+"""All tasks, by the tag that they have in a Model file.
+
+A task's module is imported when a Model of that task is read: what predicts with one loads no other.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mobilenets.errors import ModelError
-from mobilenets.tasks.classification import Classification
-from mobilenets.tasks.features import Features
 from mobilenets.tasks.task import Task
 
+
+def _classification(data: Mapping[str, Any]) -> Task:
+    from mobilenets.tasks.classification import Classification
+
+    return Classification.from_json(data)
+
+
+def _features(data: Mapping[str, Any]) -> Task:
+    from mobilenets.tasks.features import Features
+
+    return Features.from_json(data)
+
+
 TASKS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
-    "classification": Classification.from_json,
-    "features": Features.from_json,
+    "classification": _classification,
+    "features": _features,
 }
 """What reads each task's :meth:`~mobilenets.tasks.task.Task.encode`."""
 

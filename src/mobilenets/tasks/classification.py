@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,14 @@ from mobilenets.base.arguments import is_number
 from mobilenets.base.records import record
 from mobilenets.base.text import GAP, percent
 from mobilenets.errors import DataError, EngineError, ModelError
-from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.logits import best_class, is_confident, likeliest, logits_of, softmax
-from mobilenets.tasks.metrics import (
-    Counts,
-    Share,
-    confusion_matrix,
-    decibels,
-    reliability,
-)
+from mobilenets.tasks.metrics import Counts, Share, confusion_matrix, decibels, reliability
 from mobilenets.tasks.task import Agreement, Array, Geometry, Outputs, Task
 from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.tasks.unknown import UNKNOWN_LABEL, UnknownThreshold, energy, unknown_threshold
+
+if TYPE_CHECKING:
+    from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 LARGEST_NUMBER = 1e6
 """What no temperature reaches."""
@@ -230,6 +226,8 @@ class Classification:
         Raises:
             DataError: If there are no images.
         """
+        from mobilenets.tasks.classification_metrics import ClassificationMetrics
+
         if len(targets) == 0:
             raise DataError("there are no images to evaluate on")
         logits = logits_of(outputs)
@@ -254,6 +252,8 @@ class Classification:
             TypeError: If a value has the wrong type.
             ValueError: If the values contradict each other.
         """
+        from mobilenets.tasks.classification_metrics import ClassificationMetrics
+
         return ClassificationMetrics.from_json(data)
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mobilenets.base.records import record
 from mobilenets.base.text import GAP, percent
 from mobilenets.tasks.metrics import (
     Counts,
@@ -18,7 +18,7 @@ from mobilenets.tasks.metrics import (
 from mobilenets.tasks.task import Metric
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ClassMetrics:
     """Metrics of one class; None where there was nothing to divide by.
 
@@ -35,7 +35,7 @@ class ClassMetrics:
     recall: float | None
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class ConfusedPair:
     """Images of one class that were given another.
 
@@ -50,7 +50,7 @@ class ConfusedPair:
     share: Share
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ClassificationMetrics:
     """Accuracy on labeled images.
 

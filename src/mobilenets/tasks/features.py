@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_integer
-from mobilenets.base.records import record
 from mobilenets.base.text import plural
 from mobilenets.errors import EngineError, ModelError
 from mobilenets.tasks.metrics import Share, decibels
@@ -23,7 +23,7 @@ SHOWN = 3
 """Numbers of an image that are shown to people."""
 
 
-@record(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FeaturePrediction:
     """The features of one image.
 
@@ -46,7 +46,7 @@ class FeaturePrediction:
         return {"image": self.name, "features": self.values.tolist()}
 
 
-@record(frozen=True)
+@dataclass(frozen=True)
 class Features:
     """The first output describes the image; there is no right answer to it.
 
