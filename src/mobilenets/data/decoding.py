@@ -17,12 +17,17 @@ from mobilenets.errors import DataError, ImageSizeError
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 ORIENTATION, UPRIGHT = 0x0112, 1
 """EXIF tag that says how the camera was held, and its usual value."""
+TURNED = frozenset({5, 6, 7, 8})
+"""Values of it by which width and height change places."""
 
 LARGEST_IMAGE = 178_956_970
 """Pixels beyond which an image is refused: decoded, it would take half a gigabyte."""
 
 ASSUMPTION = "assumption"
 """Key of ``Image.info`` under which a decoded image says what was assumed of it, if anything was."""
+
+FULL_SIZE = "full_size"
+"""Key of ``Image.info`` under which an image that was decoded at a fraction of its size has its upright full size."""
 
 _PROGRAMS = ("EPS", "WMF")
 """Formats that Pillow draws by starting another program, or by the system's own code."""
@@ -63,9 +68,15 @@ def decode_image(
         _check_size(image.size, most_pixels)
         if image.format in _PROGRAMS:
             raise DataError(f"is {image.format}, a format of drawings, which is not read; convert it to PNG first")
+        full_size = image.size
         if shortest_side is not None:
             image.draft("RGB", (shortest_side, shortest_side))
-        return _upright(_to_rgb(image, opened))
+        reduced = image.size != full_size
+        turned = image.getexif().get(ORIENTATION, UPRIGHT) in TURNED
+        upright = _upright(_to_rgb(image, opened))
+        if reduced:
+            upright.info[FULL_SIZE] = full_size[::-1] if turned else full_size
+        return upright
 
 
 def decode_pillow_image(image: Image.Image, name: str, shortest_side: int | None = None) -> Image.Image:

@@ -19,11 +19,12 @@ from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.records import record
 from mobilenets.base.text import plural
-from mobilenets.data.decoding import ASSUMPTION
+from mobilenets.data.decoding import ASSUMPTION, FULL_SIZE
 from mobilenets.data.image import ImageSource
 from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels, Preprocessing
+from mobilenets.tasks.task import Geometry
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -41,7 +42,7 @@ class Decoded:
 
     Attributes:
         images: uint8 (H, W, 3) each, of sizes of their own.
-        targets: int64 (N,), their classes.
+        targets: (N,), their classes or what else the data says of them.
         positions: int64 (N,), where each stood in the subset.
         skipped: Names of the images that could not be decoded.
     """
@@ -58,7 +59,7 @@ class Prepared:
 
     Attributes:
         pixels: uint8 (N, height, width, channels).
-        targets: int64 (N,), their classes.
+        targets: (N,), their classes or what else the data says of them.
         names: What each image is called.
         skipped: Names of the images that could not be decoded.
     """
@@ -81,15 +82,22 @@ def prepare(
     kept: list[int] = []
     skipped: list[str] = []
 
-    def prepared(source: ImageSource) -> tuple[Pixels, str | None]:
-        image = source.open(source_side(preprocessing, height, width))
+    geometry: dict[int, Geometry] = {}
+
+    def prepared(source: tuple[int, ImageSource]) -> tuple[Pixels, str | None]:
+        number, named = source
+        image = named.open(source_side(preprocessing, height, width))
+        geometry[number] = geometry_of(named.name, image, preprocessing, height, width)
         return preprocessing.apply(image, height, width), image.info.get(ASSUMPTION)
 
     for index, image in _decoded(subset, prepared, skipped, progress):
         pixels[len(kept)] = image
         kept.append(index)
     names = tuple(subset.images[index].name for index in kept)
-    return Prepared(pixels[: len(kept)], subset.targets[kept], names, tuple(skipped))
+    from mobilenets.tasks.boxes import placed  # a prediction has no use for it
+
+    targets = placed(subset.targets[kept], [geometry[index] for index in kept])
+    return Prepared(pixels[: len(kept)], targets, names, tuple(skipped))
 
 
 def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILENT) -> Decoded:
@@ -102,8 +110,8 @@ def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILEN
     kept: list[int] = []
     skipped: list[str] = []
 
-    def shrunk(source: ImageSource) -> tuple[Pixels, str | None]:
-        image = source.open(shortest_side)
+    def shrunk(source: tuple[int, ImageSource]) -> tuple[Pixels, str | None]:
+        image = source[1].open(shortest_side)
         return _shrink(image, shortest_side), image.info.get(ASSUMPTION)
 
     for index, image in _decoded(subset, shrunk, skipped, progress):
@@ -114,7 +122,7 @@ def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILEN
 
 def _decoded(
     subset: Subset,
-    decode: Callable[[ImageSource], tuple[Pixels, str | None]],
+    decode: Callable[[tuple[int, ImageSource]], tuple[Pixels, str | None]],
     skipped: list[str],
     progress: Progress,
 ) -> Iterator[tuple[int, Pixels]]:
@@ -122,7 +130,7 @@ def _decoded(
 
     Args:
         subset: The images.
-        decode: Gives pixels, and what had to be assumed to read them.
+        decode: Gives pixels, and what had to be assumed to read them, of the position of an image and its source.
         skipped: Receives names.
         progress: Receives progress updates.
 
@@ -131,7 +139,7 @@ def _decoded(
     """
     assumptions: list[str | None] = []
     with progress.task("decoding", len(subset), "images") as task:
-        for index, (image, result) in enumerate(each(subset.images, decode)):
+        for (index, image), result in each(enumerate(subset.images), decode):
             task.advance()
             if isinstance(result, DataError):
                 skipped.append(image.name)
@@ -175,6 +183,20 @@ def _note_assumptions(assumptions: Sequence[str | None], progress: Progress) -> 
 def source_side(preprocessing: Preprocessing, height: int, width: int) -> int:
     """Shorter side, in pixels, below which an image must not be scaled while it is decoded."""
     return math.ceil(max(height, width) / preprocessing.crop_fraction)
+
+
+def geometry_of(name: str, image: Image.Image, preprocessing: Preprocessing, height: int, width: int) -> Geometry:
+    """What an input of a network is made of.
+
+    Args:
+        name: What the image is called.
+        image: As it was decoded.
+        preprocessing: What brings it to the network's size.
+        height: Input height of the network.
+        width: Input width of the network.
+    """
+    box = preprocessing.box(image.size, height, width)
+    return Geometry(name, image.size, box, image.info.get(FULL_SIZE))
 
 
 def prepare_image(image: ImageSource, preprocessing: Preprocessing, height: int, width: int) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mobilenets.model.preprocessing import REDUCING_GAP, RGB_CHANNELS, Interpolation, Pixels, Preprocessing
+from mobilenets.model.preprocessing import REDUCING_GAP, RGB_CHANNELS, Interpolation, Pixels, Preprocessing, ResizeMode
 from mobilenets.native import _native
 
 FILTERS = {
@@ -29,6 +29,8 @@ def resized(image: Image.Image, preprocessing: Preprocessing, height: int, width
     Returns:
         uint8, (height, width, channels).
     """
+    if preprocessing.fit is ResizeMode.LETTERBOX:
+        return preprocessing.apply(image, height, width)
     left, top, right, bottom = box = preprocessing.box(image.size, height, width)
     shrinking = (right - left) / width, (bottom - top) / height
     # Pillow first reduces what is much larger by whole factors, and may begin with the columns where an image loses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from mobilenets.base.records import record
 from mobilenets.base.text import plural
 from mobilenets.data.image import ImageSource
 
-Targets = npt.NDArray[np.int64]
+Targets = npt.NDArray[Any]
 
 UNKNOWN = -1
 """Target of an image whose class nobody knows."""
@@ -23,7 +24,8 @@ class Subset:
 
     Attributes:
         images: The images.
-        targets: int64 (N,): index of each image's class in the data's labels, or :data:`UNKNOWN`.
+        targets: int64 (N,): index of each image's class in the data's labels, or :data:`UNKNOWN`. Of data with boxes
+            an array of objects (N,): the :class:`~mobilenets.tasks.boxes.GroundTruth` of each image.
     """
 
     images: tuple[ImageSource, ...]

@@ -21,11 +21,12 @@ from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
+from mobilenets.tasks.boxes import placed
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.imagenet import are_synsets, imagenet_offset, synset_indices, unknown_synsets
 from mobilenets.tasks.metrics import Counts
-from mobilenets.tasks.task import Metrics
+from mobilenets.tasks.task import Geometry, Metrics
 
 SPLITS = ("train", "validation", "test", "all")
 LabeledImages = Subset | Collection | Dataset | str | PathLike[str]
@@ -107,22 +108,24 @@ def collect_outputs(
         EngineError: If the Model cannot be run.
     """
     rows: list[Outputs] = []
+    geometry: list[Geometry] = []
     kept: list[int] = []
     skipped = []
     with progress.task("evaluating", len(subset), "images") as bar:
-        for number, (image, outputs) in enumerate(predictor.outputs_many(subset.images)):
+        for number, (image, ran) in enumerate(predictor.run_many(subset.images)):
             bar.advance()
-            if isinstance(outputs, DataError):
+            if isinstance(ran, DataError):
                 skipped.append(image.name)
-                progress.note(f"skipped: {outputs}")
+                progress.note(f"skipped: {ran}")
             else:
-                rows.append(outputs)
+                rows.append(ran[0])
+                geometry.append(ran[1])
                 kept.append(number)
     check_skipped(skipped, len(subset))
     if not rows:
         raise DataError("there are no images to evaluate on")
     together = tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
-    return together, subset.take(kept).targets, tuple(skipped)
+    return together, placed(subset.take(kept).targets, geometry), tuple(skipped)
 
 
 def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None = None) -> Metrics:

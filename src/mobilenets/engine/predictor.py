@@ -17,7 +17,7 @@ from mobilenets.base.records import record
 from mobilenets.data.array_image import ChannelOrder
 from mobilenets.data.decoding import ASSUMPTION
 from mobilenets.data.image import ImageSource, image_source, kind_of
-from mobilenets.data.loading import each, source_side
+from mobilenets.data.loading import each, geometry_of, source_side
 from mobilenets.data.resizing import resized
 from mobilenets.engine.session import Logits, Session
 from mobilenets.errors import AssumptionWarning, DataError, EngineError, InputTypeError
@@ -119,8 +119,18 @@ class Predictor:
         Returns:
             Each image with the network's outputs, or with the error that says why there are none.
         """
-        for image, ran in self._run_many(images, image_source):
+        for image, ran in self.run_many(images):
             yield image, ran if isinstance(ran, DataError) else ran[0]
+
+    def run_many(
+        self, images: Iterable[ImageSource]
+    ) -> Iterator[tuple[ImageSource, tuple[Outputs, Geometry] | DataError]]:
+        """What :meth:`outputs_many` gives, with what each input was made of.
+
+        Args:
+            images: The images; each is decoded when it is needed.
+        """
+        return self._run_many(images, image_source)
 
     def _predict(self, image: GivenImage, channel_order: str, *, top: int, **options: Any) -> Prediction:
         _check_top(top)
@@ -167,8 +177,8 @@ class Predictor:
         network, preprocessing = self.model.network, self.model.preprocessing
         opened = image.open(source_side(preprocessing, network.height, network.width))
         pixels = resized(opened, preprocessing, network.height, network.width, self.session.instruction_set)
-        box = preprocessing.box(opened.size, network.height, network.width)
-        return PreparedImage(pixels, Geometry(image.name, opened.size, box), opened.info.get(ASSUMPTION))
+        geometry = geometry_of(image.name, opened, preprocessing, network.height, network.width)
+        return PreparedImage(pixels, geometry, opened.info.get(ASSUMPTION))
 
     def _run(self, image: ImageSource, threads: int | None) -> tuple[Outputs, Geometry]:
         prepared = self.prepare(image)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,8 @@ class ResizeMode(StrEnum):
     """The largest centred box of the input's shape, less the crop fraction."""
     SQUASH = "squash"
     """The whole image, stretched."""
+    LETTERBOX = "letterbox"
+    """The whole image at its own aspect ratio, in the middle; what is left is filled with the mean color."""
 
 
 REDUCING_GAP = 3.0
@@ -64,7 +66,7 @@ class Preprocessing:
     Attributes:
         mean: Per channel (red, green, blue), on the scale where white is 1.
         std: Likewise. The network sees (pixel / 255 − mean) / std. One of grey images has the same number three times.
-        fit: Crop or squash.
+        fit: Crop, squash or letterbox.
         crop_fraction: Share of the largest centred box that is kept, by side.
         interpolation: Filter of the resize.
         channels: 3, or 1 for a network of grey images: 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601).
@@ -104,6 +106,8 @@ class Preprocessing:
     def box(self, size: tuple[int, int], height: int, width: int) -> tuple[float, float, float, float]:
         """The part of an image that is used, as (left, top, right, bottom) in its pixels.
 
+        With letterboxing it reaches beyond the image.
+
         Args:
             size: The image's (width, height).
             height: Input height of the network.
@@ -114,9 +118,18 @@ class Preprocessing:
         """
         image_width, image_height = size
         box_width, box_height = float(image_width), float(image_height)
-        if self.fit is ResizeMode.CROP:
-            scale = min(image_width / width, image_height / height) * self.crop_fraction
-            box_width, box_height = width * scale, height * scale
+        match self.fit:
+            case ResizeMode.CROP:
+                scale = min(image_width / width, image_height / height) * self.crop_fraction
+                box_width, box_height = width * scale, height * scale
+            case ResizeMode.SQUASH:
+                pass
+            case ResizeMode.LETTERBOX:
+                before, above, inner_width, inner_height = letterbox(size, height, width)
+                across, down = image_width / inner_width, image_height / inner_height
+                return -before * across, -above * down, (width - before) * across, (height - above) * down
+            case _:
+                assert_never(self.fit)
         # Kept inside the image: at a crop fraction of 1 the quotient above can round up past its edge.
         box_width, box_height = min(box_width, image_width), min(box_height, image_height)
         left, top = (image_width - box_width) / 2, (image_height - box_height) / 2
@@ -135,6 +148,8 @@ class Preprocessing:
         """
         if self.channels == GREY_CHANNELS:
             image = image.convert("L")
+        if self.fit is ResizeMode.LETTERBOX:
+            return self._letterboxed(image, height, width)
         resized = image.resize(
             (width, height),
             _FILTERS[self.interpolation],
@@ -142,6 +157,16 @@ class Preprocessing:
             reducing_gap=REDUCING_GAP,
         )
         return np.asarray(resized, dtype=np.uint8).reshape(height, width, self.channels)
+
+    def _letterboxed(self, image: Image.Image, height: int, width: int) -> Pixels:
+        left, top, inner_width, inner_height = letterbox(image.size, height, width)
+        inner = image.resize((inner_width, inner_height), _FILTERS[self.interpolation], reducing_gap=REDUCING_GAP)
+        padding = np.round(255 * np.clip(self.mean[: self.channels], 0, 1)).astype(np.uint8)
+        canvas = np.empty((height, width, self.channels), np.uint8)
+        canvas[...] = padding
+        shape = (inner_height, inner_width, self.channels)
+        canvas[top : top + inner_height, left : left + inner_width] = np.asarray(inner, np.uint8).reshape(shape)
+        return canvas
 
     def normalize(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """What the network sees: (pixel / 255 − mean) / std.
@@ -184,6 +209,27 @@ class Preprocessing:
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"preprocessing is not readable: {error}") from None
+
+
+def letterbox(size: tuple[int, int], height: int, width: int) -> tuple[int, int, int, int]:
+    """Where a whole image stands in an input that keeps its aspect ratio.
+
+    Args:
+        size: The image's (width, height).
+        height: Input height, in pixels.
+        width: Input width, in pixels.
+
+    Returns:
+        Left, top, width and height of the image, in pixels of the input.
+
+    >>> letterbox((640, 480), 320, 320)
+    (0, 40, 320, 240)
+    """
+    image_width, image_height = size
+    scale = min(width / image_width, height / image_height)
+    inner_width = min(width, max(1, round(image_width * scale)))
+    inner_height = min(height, max(1, round(image_height * scale)))
+    return (width - inner_width) // 2, (height - inner_height) // 2, inner_width, inner_height
 
 
 def normalization(

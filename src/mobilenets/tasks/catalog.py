@@ -18,6 +18,12 @@ def _classification(data: Mapping[str, Any]) -> Task:
     return Classification.from_json(data)
 
 
+def _detection(data: Mapping[str, Any]) -> Task:
+    from mobilenets.tasks.detection import Detection
+
+    return Detection.from_json(data)
+
+
 def _features(data: Mapping[str, Any]) -> Task:
     from mobilenets.tasks.features import Features
 
@@ -26,6 +32,7 @@ def _features(data: Mapping[str, Any]) -> Task:
 
 TASKS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "classification": _classification,
+    "detection": _detection,
     "features": _features,
 }
 """What reads each task's :meth:`~mobilenets.tasks.task.Task.encode`."""

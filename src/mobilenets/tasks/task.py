@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
@@ -26,12 +27,53 @@ class Geometry:
     Attributes:
         name: What the image is called.
         size: Its width and height as decoded, in pixels; a JPEG may be decoded at a fraction of its size.
-        box: Left, top, right and bottom of the part that was resized to the input, in pixels of the image.
+        box: Left, top, right and bottom of the part that was resized to the input, in pixels of the image. It reaches
+            beyond the image where the input was padded.
+        full_size: Its width and height at full size, upright; None where that is ``size``.
+
+    >>> image = Geometry("a.jpg", size=(320, 240), box=(0, -40, 320, 280), full_size=(640, 480))
+    >>> image.to_image(np.array([[0.25, 0.25, 0.5, 0.5]])).tolist()
+    [[160.0, 80.0, 320.0, 240.0]]
     """
 
     name: str
     size: tuple[int, int]
     box: tuple[float, float, float, float]
+    full_size: tuple[int, int] | None = None
+
+    def to_image(self, shares: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Boxes of the input as boxes of the image.
+
+        Args:
+            shares: (n, 4): left, top, right and bottom as shares of the input's width and height.
+
+        Returns:
+            (n, 4), in pixels of the image at full size, upright. They are not clipped to it.
+        """
+        left, top, right, bottom = self.box
+        width, height = right - left, bottom - top
+        scale = np.tile(self._scale(), 2)
+        placed = shares.astype(np.float64) * (width, height, width, height) + (left, top, left, top)
+        return np.asarray(placed * scale)
+
+    def to_input(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Boxes of the image as boxes of the input: the inverse of :meth:`to_image`.
+
+        Args:
+            pixels: (n, 4): left, top, right and bottom in pixels of the image at full size, upright.
+
+        Returns:
+            (n, 4), as shares of the input's width and height.
+        """
+        left, top, right, bottom = self.box
+        width, height = right - left, bottom - top
+        decoded = pixels.astype(np.float64) / np.tile(self._scale(), 2)
+        return np.asarray((decoded - (left, top, left, top)) / (width, height, width, height))
+
+    def _scale(self) -> tuple[float, float]:
+        """Pixels at full size that stand side by side, and above each other, in a pixel as decoded."""
+        full = self.size if self.full_size is None else self.full_size
+        return _reduction(full[0], self.size[0]), _reduction(full[1], self.size[1])
 
 
 @record(frozen=True)
@@ -179,3 +221,9 @@ class Task(Protocol):
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values, ``kind`` among them."""
+
+
+def _reduction(full: int, decoded: int) -> float:
+    """Pixels that became one: a JPEG is decoded at a whole fraction, and its last pixel may stand for fewer."""
+    whole = round(full / decoded)
+    return float(whole) if -(-full // whole) == decoded else full / decoded
