@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 from tests.conftest import ROOT
@@ -25,8 +27,12 @@ from mobilenets.formats.exporting import export
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.reports.finished_run import read_figures
+from mobilenets.tasks.boxes import GroundTruth, as_targets, with_geometry
 from mobilenets.tasks.catalog import TASKS
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.detection import Detection
+from mobilenets.tasks.detection_heads import CentreHead
+from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.features import Features
 from mobilenets.tasks.metrics import Share
 from mobilenets.tasks.task import Task
@@ -34,6 +40,7 @@ from mobilenets.training.head import check_classifier
 
 EXAMPLES: dict[str, Task] = {
     "classification": Classification(("a", "b", "c", "d")),
+    "detection": Detection(("a", "b", "c"), CentreHead(1, 1, ((0.5, 0.5),) * 3), score_threshold=0.1),
     "features": Features("classifier", (4, 1, 1)),
     "strongest-channel": StrongestChannel(),
 }
@@ -74,10 +81,12 @@ def test_predictions_are_those_that_the_task_decodes(model: Model, images: tuple
 def test_evaluation_is_what_the_task_measures(model: Model, images: tuple[ArrayImage, ...]) -> None:
     if isinstance(model.task, Features):
         pytest.skip("features are neither right nor wrong")
-    outputs = [ran for _, ran in Predictor(model).outputs_many(images) if not isinstance(ran, DataError)]
-    targets = np.arange(12) % 4
-    together = [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
-    expected = model.task.metrics(together, targets).to_json()
+    ran = [one for _, one in Predictor(model).run_many(images) if not isinstance(one, DataError)]
+    targets: npt.NDArray[Any] = np.arange(12) % 4
+    if isinstance(model.task, Detection):
+        targets = as_targets([GroundTruth.of([(5, 5, 30, 30)], [number % 3], (48, 40)) for number in range(12)])
+    together = [np.concatenate(parts) for parts in zip(*(outputs for outputs, _ in ran), strict=True)]
+    expected = model.task.metrics(together, with_geometry(targets, [geometry for _, geometry in ran])).to_json()
     subset = Subset(images, targets)
     found = evaluate(model, subset)
     assert found.to_json() == expected
@@ -128,6 +137,8 @@ def test_a_report_is_written_of_classifiers(model: Model, tmp_path: Path) -> Non
         return
     if isinstance(model.task, StrongestChannel):
         metrics["test"] = ChannelMetrics(Share(1, 2), ()).to_json()
+    if isinstance(model.task, Detection):
+        metrics["test"] = DetectionMetrics.of([], [], "abc", score_threshold=0.5).to_json()
     (run / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(MobileNetsError, match=r"a report is written of classifiers|features are neither"):
         read_figures(run)

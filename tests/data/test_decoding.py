@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageCms, features
 from tests.support.encoded_images import gray_photo, photo, png16, tiff
 
-from mobilenets.data.decoding import ASSUMPTION
+from mobilenets.data.decoding import ASSUMPTION, FULL_SIZE, decode_image
 from mobilenets.data.image import ArrayImage, BytesImage, FileImage, image_source
 from mobilenets.errors import DataError, ImageSizeError, InputTypeError
 
@@ -394,3 +394,15 @@ def test_decoding_in_threads_leaves_the_warnings_filters_as_they_were() -> None:
     for thread in threads:
         thread.join()
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize(("orientation", "full"), [(1, (640, 480)), (3, (640, 480)), (6, (480, 640)), (8, (480, 640))])
+def test_a_reduced_jpeg_says_its_upright_full_size(orientation: int, full: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), "red").save(file, "JPEG", exif=exif)
+    reduced = decode_image(file, "a.jpg", 100)
+    assert reduced.size == (full[0] // 4, full[1] // 4)
+    assert reduced.info[FULL_SIZE] == full
+    assert FULL_SIZE not in decode_image(file, "a.jpg").info

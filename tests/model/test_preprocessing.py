@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mobilenets.errors import ModelError
-from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode
+from mobilenets.model.preprocessing import Interpolation, Preprocessing, ResizeMode, letterbox
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_squash_takes_the_whole_image() -> None:
 SIDES = st.integers(1, 2000)
 
 
-@given(SIDES, SIDES, SIDES, SIDES, st.floats(0.01, 1), st.sampled_from(ResizeMode))
+@given(SIDES, SIDES, SIDES, SIDES, st.floats(0.01, 1), st.sampled_from([ResizeMode.CROP, ResizeMode.SQUASH]))
 def test_the_box_is_inside_the_image_centred_and_of_the_right_shape(
     width: int, height: int, target_width: int, target_height: int, crop_fraction: float, fit: ResizeMode
 ) -> None:
@@ -156,3 +156,25 @@ def test_hostile_values_are_refused(field: str, value: Any) -> None:
 def test_no_other_value_is_a_preprocessing(data: Any) -> None:
     with pytest.raises(ModelError, match="preprocessing must hold exactly"):
         Preprocessing.decode(data)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (33, 90), (1, 500), (320, 320), (7, 3)])
+def test_a_letterboxed_image_is_whole_and_the_rest_has_the_mean_color(size: tuple[int, int]) -> None:
+    preprocessing = Preprocessing(mean=(0.2, 0.4, 0.6), fit=ResizeMode.LETTERBOX)
+    pixels = preprocessing.apply(Image.new("RGB", size, "white"), 64, 96)
+    left, top, width, height = letterbox(size, 64, 96)
+    assert (pixels[top : top + height, left : left + width] == 255).all()
+    padding = np.ones((64, 96), bool)
+    padding[top : top + height, left : left + width] = False
+    assert (pixels[padding] == (51, 102, 153)).all()
+    assert width == 96 or height == 64
+
+
+def test_the_box_of_a_letterboxed_image_says_where_its_pixels_came_from() -> None:
+    box = Preprocessing(fit=ResizeMode.LETTERBOX).box((640, 480), 320, 320)
+    assert box == (0, -80, 640, 560)
+    tall = Preprocessing(fit=ResizeMode.LETTERBOX).box((30, 90), 64, 64)
+    left, top, width, height = letterbox((30, 90), 64, 64)
+    assert ((0 - tall[0]) / (tall[2] - tall[0]) * 64, (30 - tall[0]) / (tall[2] - tall[0]) * 64) == (left, left + width)
+    assert (tall[1], tall[3]) == (0, 90)
+    assert (top, height) == (0, 64)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.layers import INPUT, Activation, Convolution, Layer, Padding, PointwiseConvolution
 from mobilenets.architecture.network import Network
-from mobilenets.tasks.box_matching import Found
+from mobilenets.tasks.box_matching import FoundBoxes
 from mobilenets.tasks.boxes import GroundTruth
 from mobilenets.tasks.detection import Detection
 from mobilenets.tasks.detection_heads import AnchorHead, AnchorLevel, ScoreMeaning
@@ -42,7 +42,7 @@ def random_boxes(rng: np.random.Generator, count: int, side: float) -> npt.NDArr
 
 def random_case(
     rng: np.random.Generator, images: int, classes: int, side: int = 300
-) -> tuple[list[Found], list[GroundTruth]]:
+) -> tuple[list[FoundBoxes], list[GroundTruth]]:
     """Objects, some of which are ignored, and detections: objects that were moved, of equal scores too, and others."""
     found, truths = [], []
     for _ in range(images):
@@ -56,5 +56,5 @@ def random_case(
         guessed = np.concatenate([np.repeat(labels, 2), rng.integers(0, classes, len(others))])
         scores = np.round(rng.uniform(size=len(boxes)), 1)
         order = np.argsort(-scores, kind="stable")
-        found.append(Found(boxes[order], scores[order], guessed[order]))
+        found.append(FoundBoxes(boxes[order], scores[order], guessed[order]))
     return found, truths

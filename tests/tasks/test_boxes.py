@@ -15,7 +15,7 @@ from mobilenets.tasks.task import Geometry
 def test_overlap_of_boxes() -> None:
     one = np.array([[0, 0, 2, 2], [0, 0, 0, 0]], np.float32)
     other = np.array([[1, 1, 3, 3], [0, 0, 2, 2], [2, 0, 4, 2], [0, 0, 0, 0]], np.float32)
-    expected = [[1 / 7, 1, 0, 0], [0, 0, 0, 0]]
+    expected = np.array([[1 / 7, 1, 0, 0], [0, 0, 0, 0]])
     np.testing.assert_allclose(intersection_over_union(one, other), expected, rtol=1e-6)
 
 

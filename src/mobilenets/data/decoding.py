@@ -71,11 +71,11 @@ def decode_image(
         full_size = image.size
         if shortest_side is not None:
             image.draft("RGB", (shortest_side, shortest_side))
-        reduced = image.size != full_size
+        if image.size == full_size:
+            return _upright(_to_rgb(image, opened))
         turned = image.getexif().get(ORIENTATION, UPRIGHT) in TURNED
         upright = _upright(_to_rgb(image, opened))
-        if reduced:
-            upright.info[FULL_SIZE] = full_size[::-1] if turned else full_size
+        upright.info[FULL_SIZE] = full_size[::-1] if turned else full_size
         return upright
 
 

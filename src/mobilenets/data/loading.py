@@ -94,9 +94,9 @@ def prepare(
         pixels[len(kept)] = image
         kept.append(index)
     names = tuple(subset.images[index].name for index in kept)
-    from mobilenets.tasks.boxes import placed  # a prediction has no use for it
+    from mobilenets.tasks.boxes import with_geometry  # a prediction has no use for it
 
-    targets = placed(subset.targets[kept], [geometry[index] for index in kept])
+    targets = with_geometry(subset.targets[kept], [geometry[index] for index in kept])
     return Prepared(pixels[: len(kept)], targets, names, tuple(skipped))
 
 

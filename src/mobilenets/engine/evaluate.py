@@ -21,7 +21,7 @@ from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
-from mobilenets.tasks.boxes import placed
+from mobilenets.tasks.boxes import with_geometry
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.imagenet import are_synsets, imagenet_offset, synset_indices, unknown_synsets
@@ -125,7 +125,7 @@ def collect_outputs(
     if not rows:
         raise DataError("there are no images to evaluate on")
     together = tuple(np.concatenate(parts) for parts in zip(*rows, strict=True))
-    return together, placed(subset.take(kept).targets, geometry), tuple(skipped)
+    return together, with_geometry(subset.take(kept).targets, geometry), tuple(skipped)
 
 
 def evaluate_prepared(model: Model, prepared: Prepared, *, threads: int | None = None) -> Metrics:

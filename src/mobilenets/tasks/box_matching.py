@@ -28,7 +28,7 @@ SIZES: Ranges = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundBoxes:
     """What a detector finds in one image, highest score first.
 
     Attributes:
@@ -112,7 +112,7 @@ def overlaps(
 
 
 def match_class(
-    found: Sequence[Found], truths: Sequence[GroundTruth], label: int, sizes: tuple[float, float]
+    found: Sequence[FoundBoxes], truths: Sequence[GroundTruth], label: int, sizes: tuple[float, float]
 ) -> Matches:
     """Match the detections of one class in all images.
 

@@ -73,7 +73,7 @@ def as_targets(truths: Sequence[GroundTruth]) -> npt.NDArray[Any]:
     return targets
 
 
-def placed(targets: npt.NDArray[Any], geometry: Sequence[Geometry]) -> npt.NDArray[Any]:
+def with_geometry(targets: npt.NDArray[Any], geometry: Sequence[Geometry]) -> npt.NDArray[Any]:
     """Targets of images that were prepared for a network; ground truth then knows what its input was made of.
 
     Args:

@@ -13,7 +13,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_number
 from mobilenets.base.text import GAP, percent, plural
 from mobilenets.errors import DataError, ModelError
-from mobilenets.tasks.box_matching import MOST_DETECTIONS, Found
+from mobilenets.tasks.box_matching import MOST_DETECTIONS, FoundBoxes
 from mobilenets.tasks.boxes import GroundTruth, area, clip, intersection_over_union
 from mobilenets.tasks.classification import is_label
 from mobilenets.tasks.detection_heads import DetectionHead, head_from_json
@@ -200,7 +200,7 @@ class Detection:
         )
         return DetectionPrediction(image.name, size, tuple(found))
 
-    def found(self, outputs: Outputs, geometry: Sequence[Geometry]) -> list[Found]:
+    def found(self, outputs: Outputs, geometry: Sequence[Geometry]) -> list[FoundBoxes]:
         """Everything that is found, far below the score threshold too, for evaluation.
 
         Args:
@@ -212,12 +212,12 @@ class Detection:
         """
         kept = self._suppressed(outputs, self._rule(EVALUATION_FLOOR, MOST_DETECTIONS))
         return [
-            Found(clip(image.to_image(one.boxes), image.full_size or image.size), one.scores, one.labels)
+            FoundBoxes(clip(image.to_image(one.boxes), image.full_size or image.size), one.scores, one.labels)
             for one, image in zip(kept, geometry, strict=True)
         ]
 
     def metrics(
-        self, outputs: Outputs, targets: Sequence[GroundTruth], *, skipped: Sequence[str] = ()
+        self, outputs: Outputs, targets: Sequence[GroundTruth] | npt.NDArray[Any], *, skipped: Sequence[str] = ()
     ) -> DetectionMetrics:
         """Compare what is found with the objects of the images.
 
@@ -235,7 +235,9 @@ class Detection:
         if len(geometry) != len(targets):
             raise DataError("the ground truth of a detector needs the geometry of each image: evaluate attaches it")
         found = self.found(outputs, geometry)
-        return DetectionMetrics.of(found, targets, self.labels, score_threshold=self.score_threshold, skipped=skipped)
+        return DetectionMetrics.of(
+            found, list(targets), self.labels, score_threshold=self.score_threshold, skipped=skipped
+        )
 
     def read_metrics(self, data: Mapping[str, Any]) -> DetectionMetrics:
         """Read what :meth:`DetectionMetrics.to_json` wrote.

@@ -11,7 +11,7 @@ import numpy as np
 
 from mobilenets.base.text import GAP, percent
 from mobilenets.tasks.average_precision import average_precisions, interval_of, mean_of, precision_curve
-from mobilenets.tasks.box_matching import IOU_THRESHOLDS, SIZES, Found, Matches, match_class
+from mobilenets.tasks.box_matching import IOU_THRESHOLDS, SIZES, FoundBoxes, Matches, match_class
 from mobilenets.tasks.boxes import GroundTruth
 from mobilenets.tasks.metrics import Share
 from mobilenets.tasks.task import Metric
@@ -109,7 +109,7 @@ class DetectionMetrics:
 
     @staticmethod
     def of(
-        found: Sequence[Found],
+        found: Sequence[FoundBoxes],
         truths: Sequence[GroundTruth],
         labels: Sequence[str],
         *,

@@ -166,7 +166,7 @@ class Task(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """Name of each channel of the first output, such as the classes of a classifier; None where they have none."""
+        """Names of the classes of a classifier (a channel of the first output each) or of a detector; else None."""
 
     def check(self, network: Network) -> None:
         """Raise if a network cannot do this task.

@@ -37,7 +37,7 @@ from mobilenets.formats.c.text import (
 )
 from mobilenets.formats.format import Footprint
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import ResizeMode, pixel_scale_and_offset
+from mobilenets.model.preprocessing import Preprocessing, ResizeMode, pixel_scale_and_offset
 from mobilenets.model.quantization import (
     Quantization,
     TensorQuantization,
@@ -131,7 +131,7 @@ class SourceWriter:
             **({} if labels is None else {"CLASSES": len(labels)}),
             "FLASH_BYTES": self.flash_bytes,
             "RAM_BYTES": self.plan.size,
-            "CROP_PERMILLE": round(1000 * preprocessing.crop_fraction) if preprocessing.fit is ResizeMode.CROP else 0,
+            "CROP_PERMILLE": _crop_permille(preprocessing),
         }
 
     def prototypes(self, name: str) -> list[str]:
@@ -502,6 +502,19 @@ class SourceWriter:
             return f"{name}.values"
         self.constants.append(f"static const {kind} {name}[{values.size}] = {{\n{numbers(values.ravel())}}};")
         return name
+
+
+def _crop_permille(preprocessing: Preprocessing) -> int:
+    """What the example program keeps of an image's larger side, in thousandths; 0 where it stretches the whole."""
+    match preprocessing.fit:
+        case ResizeMode.CROP:
+            return round(1000 * preprocessing.crop_fraction)
+        case ResizeMode.SQUASH:
+            return 0
+        case ResizeMode.LETTERBOX:
+            raise FormatError("the example program in C crops or stretches images; this Model's are letterboxed")
+        case _:
+            assert_never(preprocessing.fit)
 
 
 def window_size(layer: Weighted) -> int:
