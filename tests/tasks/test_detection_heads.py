@@ -78,6 +78,17 @@ def test_wild_numbers_give_finite_boxes_and_scores() -> None:
     assert np.isfinite(AnchorHead(LEVELS).boxes_of(codes, np.array([0.5, 0.5, 1, 1], np.float32))).all()
 
 
+def test_an_object_that_shows_in_several_cells_is_found_once() -> None:
+    chances = np.zeros((1, 2, 5, 6), np.float32)
+    chances[0, 1, 1, 1:5] = (3, 5, 4, 1)
+    chances[0, 1, 4, 5] = 6
+    _, scores = CentreHead(5, 6, ((0.2, 0.2),)).decode([chances])
+    found = scores.reshape(5, 6)
+    assert [tuple(place) for place in np.argwhere(found > 0.6)] == [(1, 2), (4, 5)]
+    assert found[1, 2] == pytest.approx(1 / (1 + np.exp(-5)))
+    assert found[1, 3] == 0
+
+
 def test_softmax_of_large_logits() -> None:
     assert scores_of(np.array([[1000, 1000, -1000]], np.float32), ScoreMeaning.SOFTMAX).tolist() == [[0.5, 0.0]]
 

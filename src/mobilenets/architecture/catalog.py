@@ -22,6 +22,7 @@ from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, mobilenet_v1
 from mobilenets.architecture.networks.mobilenet_v2 import mobilenet_v2
 from mobilenets.architecture.networks.mobilenet_v3 import RE, SMALL_HIDDEN, TABLE_1, TABLE_2, minimalistic, mobilenet_v3
 from mobilenets.architecture.networks.mobilenet_v4 import LARGE, MEDIUM, mobilenet_v4
+from mobilenets.architecture.networks.ssd import centres, on_backbone, ssd, ssdlite
 from mobilenets.errors import ArchitectureError
 
 
@@ -68,9 +69,21 @@ CATALOG: dict[str, Architecture] = {
 width), ``classes`` and ``batch_norm`` that gives a :class:`~mobilenets.architecture.network.Network`, or raises
 ``ArchitectureError`` where it has none of that size."""
 
+BACKBONES = tuple(name for name in CATALOG if name.startswith("mobilenet") and "full_convolution" not in name)
+"""Architectures that detectors are put on."""
+DETECTOR_RESOLUTION, CENTRES_RESOLUTION = 320, 96
+"""Side of their input in pixels, where nobody says another: as in the papers of SSDLite, and on a microcontroller."""
+
+DETECTORS: dict[str, Architecture] = {
+    "ssd_mobilenet_v1": on_backbone(mobilenet_v1, ssd, resolution=300, background=True),
+    **{f"ssdlite_{name}": on_backbone(CATALOG[name], ssdlite, DETECTOR_RESOLUTION) for name in BACKBONES},
+    **{f"centres_{name}": on_backbone(CATALOG[name], centres, CENTRES_RESOLUTION) for name in BACKBONES},
+}
+"""Every detector by name: a function as those of :data:`CATALOG` are, whose classes are kinds of objects."""
+
 
 def architecture(name: str) -> Architecture:
-    """The function that writes networks of that name.
+    """The function that writes networks of that name: classifiers, or detectors.
 
     Raises:
         ArchitectureError: If there is none; the message names the nearest.
@@ -80,7 +93,10 @@ def architecture(name: str) -> Architecture:
     """
     if name in CATALOG:
         return CATALOG[name]
-    near = [each for each in CATALOG if each.startswith(f"{name}_")] or difflib.get_close_matches(name, CATALOG, n=1)
+    if name in DETECTORS:
+        return DETECTORS[name]
+    known = (*CATALOG, *DETECTORS)
+    near = [each for each in known if each.startswith(f"{name}_")] or difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(CATALOG)}"
     raise ArchitectureError(f"no architecture is called {name!r}{hint}")
 
@@ -90,7 +106,7 @@ class Specification:
     """An architecture with its width and resolution, as one short text names it: ``mobilenet_v1@0.5-160``.
 
     Attributes:
-        name: A name of the catalog.
+        name: A name of the catalog, of a classifier or a detector.
         width_multiplier: α, or None for the architecture's own default.
         resolution: Side of the square input in pixels, or None for the architecture's own default.
     """
@@ -119,11 +135,11 @@ class Specification:
         architecture(name)
         return Specification(name, float(width) if width else None, int(resolution) if resolution else None)
 
-    def network(self, *, classes: int = 1000, batch_norm: BatchNorm | None = None) -> Network:
+    def network(self, *, classes: int | None = None, batch_norm: BatchNorm | None = None) -> Network:
         """The network.
 
         Args:
-            classes: Outputs of the last layer.
+            classes: Outputs of a classifier, or kinds of objects of a detector; None for the architecture's own number.
             batch_norm: After every convolution of an architecture that has none of its own; None for the
                 architecture's own.
 
@@ -137,7 +153,7 @@ class Specification:
             build = partial(build, resolution=self.resolution)
         if batch_norm is not None:
             build = partial(build, batch_norm=batch_norm)
-        return build(classes=classes)
+        return build() if classes is None else build(classes=classes)
 
     def __str__(self) -> str:
         width = "" if self.width_multiplier is None else f"@{self.width_multiplier:g}"

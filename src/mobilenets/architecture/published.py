@@ -26,6 +26,9 @@ MEAN_AVERAGE_PRECISION = "map_percent"
 ACCURACY = "accuracy_percent"
 STRIDE, FILTER, INPUT_SIZE = "stride", "filter", "input"
 
+SSD_ON_MOBILENET = "SSD 300, MobileNet"
+"""The row of Table 13 whose network is in the catalog."""
+
 
 class PublishedRow(NamedTuple):
     """One printed row: what it is about, and its figures in the order of the table's columns."""
@@ -211,7 +214,7 @@ PUBLISHED_TABLES: dict[int, PublishedTable] = {
             (MEAN_AVERAGE_PRECISION, GIGA_MACS, PARAMETERS),
             ("SSD 300, deeplab-VGG", 21.1, 34.9, 33.1),
             ("SSD 300, Inception V2", 22.0, 3.8, 13.7),
-            ("SSD 300, MobileNet", 19.3, 1.2, 6.8),
+            (SSD_ON_MOBILENET, 19.3, 1.2, 6.8),
             ("Faster R-CNN 300, VGG", 22.9, 64.3, 138.5),
             ("Faster R-CNN 300, Inception V2", 15.4, 118.2, 13.3),
             ("Faster R-CNN 300, MobileNet", 16.4, 25.2, 6.1),
@@ -231,3 +234,12 @@ PUBLISHED_TABLES: dict[int, PublishedTable] = {
         ),
     )
 }
+
+SSDLITE_SOURCE = "Sandler et al. 2018, arXiv:1801.04381, Table 6"
+COCO_CLASSES = 80
+SSDLITE_RESULTS = (
+    ("MobileNet V1 + SSDLite", "ssdlite_mobilenet_v1", 22.2, 1.3, 5.1),
+    ("MobileNet V2 + SSDLite", "ssdlite_mobilenet_v2", 22.1, 0.8, 4.3),
+)
+"""Detectors of the catalog: what they are called, mean average precision in percent, billion Mult-Adds, million
+parameters."""

@@ -141,11 +141,13 @@ def _channels_of_the_architecture(network: Network, width_multiplier: float, fix
         width_multiplier: α.
         fixed: Layers that are as the network has them, whatever the catalog says: outputs may be other ones.
     """
-    from mobilenets.architecture.catalog import CATALOG  # every prediction loads this module, and none the families
+    # Every prediction loads this module, and none the families.
+    from mobilenets.architecture.catalog import CATALOG, DETECTORS
 
-    if network.name not in CATALOG:
+    known = {**CATALOG, **DETECTORS}
+    if network.name not in known:
         return {}
-    build = partial(CATALOG[network.name], resolution=(network.height, network.width))
+    build = partial(known[network.name], resolution=(network.height, network.width))
     wide, narrow = (build(width_multiplier=each) for each in (network.width_multiplier, width_multiplier))
     inner = [name for name in network.shapes if name not in fixed]
     same = wide.rounding == network.rounding and all(

@@ -14,7 +14,6 @@ from mobilenets.cli.console import json_option, print_json, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.number import POSITIVE
 from mobilenets.data.reading import Reading
-from mobilenets.tasks.classification import class_count
 
 if TYPE_CHECKING:
     from mobilenets.architecture.cost import Cost
@@ -30,7 +29,7 @@ DATA_SUFFIXES = (".csv", ".tsv", ".jsonl")
 @click.argument("name", metavar="NAME|MODEL|DATA")
 @click.option("--width", type=POSITIVE, help="Width multiplier α.  [default: the architecture's]")
 @click.option("--resolution", type=int, help="Side of the square input in pixels.  [default: the architecture's]")
-@click.option("--classes", type=int, help="Outputs of the last layer.  [default: 1000]")
+@click.option("--classes", type=int, help="Outputs of the last layer, or kinds of objects.  [default: 1000; 90]")
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine runs a MODEL: steps, bytes, measured time.")
 @data_options
 @json_option
@@ -137,10 +136,10 @@ def _short_kernel(name: str, instruction_set: str) -> str:
 
 def _is_model(name: str) -> bool:
     """Whether a word names a Model, and no architecture."""
-    from mobilenets.architecture.catalog import CATALOG
+    from mobilenets.architecture.catalog import CATALOG, DETECTORS
     from mobilenets.formats.loading import is_remote
 
-    if name in CATALOG:
+    if name in CATALOG or name in DETECTORS:
         return False
     return name.endswith(MODEL_SUFFIX) or Path(name).exists() or is_remote(name)
 
@@ -165,7 +164,7 @@ def _network(name: str, width: float | None, resolution: int | None, classes: in
         specification = replace(specification, width_multiplier=width)
     if resolution is not None:
         specification = replace(specification, resolution=resolution)
-    return specification.network(classes=1000 if classes is None else classes)
+    return specification.network(classes=classes)
 
 
 def _encode(network: Network, total: Cost) -> dict[str, Any]:
@@ -173,7 +172,7 @@ def _encode(network: Network, total: Cost) -> dict[str, Any]:
         "network": network.name,
         "width_multiplier": network.width_multiplier,
         "input": [network.channels, network.height, network.width],
-        "classes": class_count(network),
+        **_outputs(network),
         "layers": [
             {"inputs": network[layer.name].inputs} | asdict(layer) | _window(network[layer.name])
             for layer in total.layers
@@ -181,6 +180,21 @@ def _encode(network: Network, total: Cost) -> dict[str, Any]:
         "by_kind": {kind: _sums(part) for kind, part in total.by_kind().items()},
         "total": _sums(total) | {"peak_activation_bytes": total.peak_activation_bytes},
     }
+
+
+def _outputs(network: Network) -> dict[str, Any]:
+    """The number of classes of a classifier; of others the shape of every output."""
+    shapes = [network.shapes[name] for name in network.outputs]
+    if len(shapes) == 1 and shapes[0].height == shapes[0].width == 1:
+        return {"classes": shapes[0].channels}
+    return {"outputs": {name: list(shape) for name, shape in zip(network.outputs, shapes, strict=True)}}
+
+
+def _outputs_in_words(network: Network) -> str:
+    from mobilenets.base.text import plural
+
+    classes = _outputs(network).get("classes")
+    return plural(len(network.outputs), "output") if classes is None else f"{classes} classes"
 
 
 def _window(layer: Layer) -> dict[str, Any]:
@@ -252,7 +266,7 @@ def _print_totals(network: Network, total: Cost, model: Model | None) -> None:
 
     facts = {
         "network": f"{network.name}, α = {network.width_multiplier:g}, input {network.channels}×{network.height}×"
-        f"{network.width}, {class_count(network)} classes",
+        f"{network.width}, {_outputs_in_words(network)}",
     }
     if model is None:
         integer = cost(network, bytes_per_weight=1, bytes_per_activation=1)

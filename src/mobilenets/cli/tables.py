@@ -14,8 +14,8 @@ def command(names: tuple[str, ...], as_json: bool) -> None:
     """Print tables of the MobileNets paper: published figures, and what this package computes beside them.
 
     N is 1 to 14, "released" (the sixteen released networks), "later" (what others reached since), "v2", "v3" or "v4"
-    (its successors) or "weights" (what import can fetch, with accuracies); without it, all of them. Footnotes say where
-    a source slipped or counts otherwise.
+    (its successors), "ssdlite" (detectors) or "weights" (what import can fetch, with accuracies); without it, all of
+    them. Footnotes say where a source slipped or counts otherwise.
     """
     from mobilenets.cli.layout import print_table
     from mobilenets.reports.tables import TABLE_NAMES, table

@@ -1,4 +1,4 @@
-"""Figures of the paper's Tables 1 to 9, computed anew from the architectures."""
+"""Figures of the paper's Tables 1 to 9 and 13, computed anew from the architectures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.architecture.published import (
     FILTER,
+    GIGA_MACS,
     INPUT_SIZE,
     MACS_SHARE,
+    PARAMETERS,
     PARAMETERS_SHARE,
+    PUBLISHED_TABLES,
+    SSD_ON_MOBILENET,
     STRIDE,
     Figure,
     PublishedRow,
@@ -39,8 +43,8 @@ COMPUTED_MACS, COMPUTED_PARAMETERS = "macs", "parameters"
 
 
 def computed_figures(published: PublishedTable) -> Sequence[Figures]:
-    """What is computed for a table, row by row; nothing for Tables 10 to 14, which only a measurement could give."""
-    special = {1: _body, 2: _shares, 3: _one_layer}
+    """What is computed for a table, row by row; nothing for what only a measurement could give."""
+    special = {1: _body, 2: _shares, 3: _one_layer, 13: _detectors}
     if published.number in special:
         return special[published.number]()
     if published.number > 9:
@@ -147,3 +151,15 @@ def _one_layer() -> Sequence[Figures]:
     small = square(width_multiplier=0.75, channels=384, height=10, width=10)
     small.depthwise_separable("layer", 512)
     return [counts(cost(body.network("layer"))) for body in (full, separable, thin, small)]
+
+
+def detector_counts(network: Network) -> Figures:
+    """Billion Mult-Adds and million parameters of a detector."""
+    total = cost(network)
+    return {GIGA_MACS: round(total.macs / 1e9, 3), PARAMETERS: round(total.parameters / 1e6, 2)}
+
+
+def _detectors() -> Sequence[Figures]:
+    """Table 13: the one-stage detector on MobileNet, whose cost is that of its layers alone."""
+    ours = detector_counts(Specification.parse("ssd_mobilenet_v1").network())
+    return [ours if row.label == SSD_ON_MOBILENET else {} for row in PUBLISHED_TABLES[13].rows]

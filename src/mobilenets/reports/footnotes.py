@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mobilenets.architecture.published import MACS, MACS_SHARE, PARAMETERS, PARAMETERS_SHARE, STRIDE
+from mobilenets.architecture.published import (
+    MACS,
+    MACS_SHARE,
+    PARAMETERS,
+    PARAMETERS_SHARE,
+    SSD_ON_MOBILENET,
+    STRIDE,
+)
 
 
 class Footnote(NamedTuple):
@@ -64,6 +71,12 @@ FOOTNOTES: dict[int, tuple[Footnote, ...]] = {
         Footnote("The exact count is 41 million.", "0.25 MobileNet-224", MACS),
         Footnote("The exact count is 14 million.", "0.25 MobileNet-128", MACS),
         Footnote("Section 4.5 says 75 million for the same network.", "baseline", PARAMETERS),
+    ),
+    13: (
+        Footnote(
+            "ssd_mobilenet_v1 of the catalog: six maps, 1,917 anchors, and logits of 90 classes and of the background.",
+            SSD_ON_MOBILENET,
+        ),
     ),
     14: (
         Footnote(

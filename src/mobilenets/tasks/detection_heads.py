@@ -271,12 +271,20 @@ class CentreHead:
 
         Returns:
             A box a cell, of its likeliest class's size, as shares of the input, left, top, right, bottom, float32
-            (N, cells, 4); and scores, float32 (N, cells, classes).
+            (N, cells, 4); and scores, float32 (N, cells, classes), 0 where a neighbouring cell has a higher one.
         """
         scores = scores_of(self.flat(outputs), ScoreMeaning.SOFTMAX)
         centres = _anchors_of(AnchorLevel(self.rows, self.columns, self.sizes[:1]))[:, :2]
         half = np.array(self.sizes, np.float32)[scores.argmax(axis=2)] / 2
-        return np.concatenate([centres - half, centres + half], axis=2), scores
+        return np.concatenate([centres - half, centres + half], axis=2), self._peaks(scores)
+
+    def _peaks(self, scores: Floats) -> Floats:
+        """Scores that no cell beside theirs exceeds, and zeros: an object shows in several cells, and is meant once."""
+        images, _, classes = scores.shape
+        maps = scores.reshape(images, self.rows, self.columns, classes)
+        padded = np.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+        return np.where(maps == windows.max(axis=(-2, -1)), maps, np.float32(0)).reshape(scores.shape)
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""
