@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.runs import make_run
 from tests.support.stub_task import ChannelMetrics, StrongestChannel
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.data.dataset import load_dataset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.loading import prepare
 from mobilenets.data.subset import Subset
@@ -27,6 +29,7 @@ from mobilenets.formats.exporting import export
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.reports.finished_run import read_figures
+from mobilenets.reports.pages.by_task import check_has_pages
 from mobilenets.tasks.boxes import GroundTruth, as_targets, with_geometry
 from mobilenets.tasks.catalog import TASKS
 from mobilenets.tasks.classification import Classification
@@ -36,7 +39,9 @@ from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.features import Features
 from mobilenets.tasks.metrics import Share
 from mobilenets.tasks.task import Task
-from mobilenets.training.head import check_classifier
+from mobilenets.training.fit import fit
+from mobilenets.training.head import check_trainable
+from mobilenets.training.settings import Settings
 
 EXAMPLES: dict[str, Task] = {
     "classification": Classification(("a", "b", "c", "d")),
@@ -120,28 +125,30 @@ def test_a_model_has_labels_where_its_task_names_what_it_gives(model: Model) -> 
         assert model.labels == model.task.labels
 
 
-def test_only_classifiers_are_trained(model: Model, tmp_path: Path) -> None:
-    if isinstance(model.task, Classification):
-        check_classifier(model)
-        return
-    with pytest.raises(TrainingError, match=f"this Model's task is {model.task.kind}; only classifiers can be trained"):
-        check_classifier(model)
+def test_training_begins_with_weights_of_any_task(model: Model) -> None:
+    check_trainable(model)
 
 
-def test_a_report_is_written_of_classifiers(model: Model, tmp_path: Path) -> None:
+def test_data_of_a_task_without_training_is_refused(colours: Path) -> None:
+    strange = replace(load_dataset(colours), task="regression")
+    with pytest.raises(TrainingError, match="there is no training for the task regression"):
+        fit(strange, settings=Settings(weights=None, epochs=1))
+
+
+def test_a_report_has_pages_of_the_task_or_says_that_it_has_none(model: Model, tmp_path: Path) -> None:
     run = make_run(tmp_path, ("a", "b", "c", "d"))
     save(model, run / "model.safetensors")
     metrics = json.loads((run / "metrics.json").read_text())
     if isinstance(model.task, Classification):
-        read_figures(run)
+        check_has_pages(read_figures(run).evaluation, model.task.kind)
         return
     if isinstance(model.task, StrongestChannel):
         metrics["test"] = ChannelMetrics(Share(1, 2), ()).to_json()
     if isinstance(model.task, Detection):
         metrics["test"] = DetectionMetrics.of([], [], "abc", score_threshold=0.5).to_json()
     (run / "metrics.json").write_text(json.dumps(metrics))
-    with pytest.raises(MobileNetsError, match=r"a report is written of classifiers|features are neither"):
-        read_figures(run)
+    with pytest.raises(MobileNetsError, match=r"a report has no pages for the task|features are neither|is missing"):
+        check_has_pages(read_figures(run).evaluation, model.task.kind)
 
 
 KNOW_CLASSIFICATION = {
@@ -158,8 +165,7 @@ KNOW_CLASSIFICATION = {
     "formats/verification.py": "outputs that are probabilities",
     "model/features.py": "which layer is the classifier",
     "model/file.py": "the first versions of the file held classifiers only",
-    "reports/run_report.py": "how confident a classifier is",
-    "training/head.py": "training has objectives for classifiers only",
+    "reports/pages/by_task.py": "how confident a classifier is",
 }
 """Modules outside tasks/ that ask whether a task is classification, and why. The list only ever gets shorter."""
 

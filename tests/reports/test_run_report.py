@@ -8,7 +8,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.cli.conftest import Outcome
 from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
@@ -27,6 +26,7 @@ from mobilenets.reports.pages.summary import allowed
 from mobilenets.reports.run_report import report, write_report
 from mobilenets.search.budget import Budget
 from mobilenets.search.contenders import Started
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
 
 class Page(HTMLParser):
@@ -93,8 +93,9 @@ def test_it_says_summary_choice_figures_and_how_to_come_by_them(hostile: tuple[P
 
 def test_the_mistakes_are_those_of_the_model_surest_first(hostile: tuple[Path, Page]) -> None:
     run, page = hostile
-    wrong = read_run(run).evaluation
-    count = wrong.images - int(np.trace(wrong.confusion))
+    found = read_run(run).evaluation
+    assert isinstance(found, ClassificationMetrics)
+    count = found.wrong
     everything = [attributes["alt"] or "" for name, attributes in page.elements if name == "img"]
     shown = [words for words in everything if "spoke for" not in words]
     assert len([words for words in shown if "taken for" in words]) == len(shown)

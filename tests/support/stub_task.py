@@ -48,6 +48,11 @@ class ChannelMetrics:
         """The share."""
         return Metric("strongest_channel", self.right.value, self.right.interval)
 
+    @property
+    def in_words(self) -> str:
+        """The share."""
+        return f"strongest channel: {self.right}"
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
         share = {"strongest_channel": self.right.value, "right": self.right.to_json()}

@@ -61,7 +61,7 @@ def test_a_run_that_gets_no_better_cools_down_and_ends() -> None:
 def test_validation_images_join_a_run_that_has_settled() -> None:
     found = trained(TrainingRun(epochs=20, patience=4, joined=14))
     assert found.joined == 5
-    assert [epoch.validation_top1 is None for epoch in found.history] == [False] * 5 + [True] * 3
+    assert [epoch.validation_primary is None for epoch in found.history] == [False] * 5 + [True] * 3
     assert found.best_epoch == 7
 
 

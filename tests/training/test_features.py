@@ -14,8 +14,9 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.session import Session
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
 from mobilenets.training.features import feature_network, fit_head, frozen_features, with_head
-from mobilenets.training.fine_tuning import class_weights
+from mobilenets.training.task_training import ClassifierTraining, class_weights
 
 
 @pytest.fixture
@@ -56,11 +57,13 @@ def test_the_fit_finds_the_features_that_tell_classes_apart(model: Model) -> Non
     targets = np.arange(300) % 3
     features = rng.normal(5, 1, (300, 256)).astype(np.float32)
     features[np.arange(300), targets] += 4
-    head = fit_head(features[:200], targets[:200], (features[200:], targets[200:]), 3)
-    assert head.score.top1 > 0.95
+    head = fit_head(
+        features[:200], targets[:200], (features[200:], targets[200:]), ClassifierTraining(("a", "b", "c"), None)
+    )
+    assert head.score.primary > 0.95
     assert head.score.images == 100
     assert {int(row.argmax()) for row in head.weight} == {0, 1, 2}
-    made = with_head(model, head, ("a", "b", "c"))
+    made = with_head(model, head, Classification(("a", "b", "c")))
     assert made.labels == ("a", "b", "c")
     np.testing.assert_array_equal(made.parameters["classifier.bias"], head.bias)
 
@@ -68,7 +71,10 @@ def test_the_fit_finds_the_features_that_tell_classes_apart(model: Model) -> Non
 def test_the_same_features_give_the_same_classifier() -> None:
     rng = np.random.default_rng(0)
     features, targets = rng.normal(0, 1, (60, 20)).astype(np.float32), np.arange(60) % 2
-    one, other = (fit_head(features, targets, (features, targets), 2, label_smoothing=0.1) for _ in range(2))
+    one, other = (
+        fit_head(features, targets, (features, targets), ClassifierTraining(("a", "b"), None), label_smoothing=0.1)
+        for _ in range(2)
+    )
     np.testing.assert_array_equal(one.weight, other.weight)
 
 
@@ -83,6 +89,6 @@ def test_classes_of_other_sizes_are_weighted_half_way_to_equality() -> None:
 def test_a_classifier_is_replaced_by_one_of_more_classes(model: Model) -> None:
     rng = np.random.default_rng(0)
     features, targets = rng.normal(0, 1, (70, 256)).astype(np.float32), np.arange(70) % 7
-    head = fit_head(features, targets, (features, targets), 7)
-    made = with_head(replace(model, network=model.network), head, tuple("abcdefg"))
+    head = fit_head(features, targets, (features, targets), ClassifierTraining(tuple("abcdefg"), None))
+    made = with_head(replace(model, network=model.network), head, Classification(tuple("abcdefg")))
     assert made.parameters["classifier.weight"].shape[0] == 7

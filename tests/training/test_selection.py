@@ -8,7 +8,7 @@ from mobilenets.training.selection import Epoch, Selection, is_as_accurate, is_b
 
 
 def epoch(top1: float, loss: float) -> Epoch:
-    return Epoch(0, 32, 0.1, 1.0, 0.5, validation_loss=loss, validation_top1=top1)
+    return Epoch(0, 32, 0.1, 1.0, 0.5, validation_loss=loss, validation_primary=top1)
 
 
 @pytest.mark.parametrize(

@@ -174,11 +174,11 @@ def _begins_from(name: str) -> bool:
 
 def _network_of_weights(name: str, settings: Settings, classes: int, side: int | None) -> Network:
     """The network that training from some weights gives, on images of that side if it is known."""
-    from mobilenets.training.head import check_classifier, with_classes
+    from mobilenets.training.head import check_trainable, with_classes
     from mobilenets.training.settings import working_side
 
     model = dequantize(load_model(name))
-    check_classifier(model)
+    check_trainable(model)
     network = model.network
     resolution = settings.resolution or (side and working_side(network, side))
     if resolution and resolution != network.height:

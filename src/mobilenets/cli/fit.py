@@ -324,8 +324,7 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
     from mobilenets.training.run_folder import FLOAT_FILE, METRICS_FILE, MODEL_FILE, PROFILE_FILE, SUPERNET_FILE
 
     network, evaluation, provenance = result.model.network, result.evaluation, Provenance.of(result.model)
-    low, high = evaluation.top1_interval
-    validation = (provenance.metrics and provenance.metrics.validation_top1) or 0.0
+    validation = (provenance.metrics and provenance.metrics.validation_primary) or 0.0
     kept = f"epoch {result.best_epoch + 1} of {len(result.history)} kept"
     found = result.search if isinstance(result, SearchResult) else None
     if found is not None:
@@ -333,18 +332,13 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
         kept = result.model.precision
     say(
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
-        f"{len(result.model.labels)} classes; {kept}"
+        f"{len(result.dataset.labels)} classes; {kept}"
     )
     joined = provenance.training.validation_joined
     before = f", which were trained on from epoch {joined} on" if joined else ""
-    say(f"validation top-1 {100 * validation:.2f} %, on {len(result.dataset.validation)} images{before}")
-    if evaluation.images < FEW:
-        say(f"test top-1: {evaluation.correct.in_words}")
-    else:
-        say(
-            f"test top-1 {100 * evaluation.top1:.2f} % (95 % interval {100 * low:.1f} to {100 * high:.1f}), "
-            f"on {evaluation.images} images"
-        )
+    images = len(result.dataset.validation)
+    say(f"validation {evaluation.primary.title} {100 * validation:.2f} %, on {images} images{before}")
+    say(f"test {evaluation.in_words}")
     if (leak := result.dataset.duplicates.leak("test")) is not None:
         say(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
     if evaluation.images < FEW and found is None and not cross_validated:

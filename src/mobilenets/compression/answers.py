@@ -26,19 +26,19 @@ DOUBT = 2.0
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy and loss of one Model minus those of another, on the same images.
+    """Primary figure and loss of one Model minus those of another, on the same images.
 
     Attributes:
-        top1: Difference of the shares of right answers, from -1 to 1.
-        top1_error: Its standard error.
+        primary: Difference of the primary figures, such as the shares of right answers, from -1 to 1.
+        primary_error: Its standard error.
         loss: Difference of the mean losses, in nats.
         loss_error: Its standard error; 0 where it is not known.
         divergence: Difference of the mean divergences from the float Model, in nats; None where it is not known.
         divergence_error: Its standard error.
     """
 
-    top1: float
-    top1_error: float
+    primary: float
+    primary_error: float
     loss: float
     loss_error: float = 0.0
     divergence: float | None = None
@@ -63,7 +63,7 @@ class Answers:
     temperature = None
 
     @property
-    def top1(self) -> float:
+    def primary(self) -> float:
         """Share of right answers."""
         return float(self.right.mean())
 
@@ -89,7 +89,7 @@ class Answers:
         if self.divergences is None or other.divergences is None:
             return found
         divergence, error = _mean_and_error(self.divergences - other.divergences)
-        return Difference(found.top1, found.top1_error, found.loss, found.loss_error, divergence, error)
+        return Difference(found.primary, found.primary_error, found.loss, found.loss_error, divergence, error)
 
 
 def prefers(difference: Difference, doubt: float = DOUBT) -> bool:
@@ -99,8 +99,8 @@ def prefers(difference: Difference, doubt: float = DOUBT) -> bool:
         difference: The first minus the second.
         doubt: Standard errors that it must be better by where neither accuracy nor loss tell the two apart.
     """
-    if abs(difference.top1) > DOUBT * difference.top1_error:
-        return difference.top1 > 0
+    if abs(difference.primary) > DOUBT * difference.primary_error:
+        return difference.primary > 0
     if difference.divergence is None:
         return difference.loss < -doubt * difference.loss_error
     if abs(difference.loss) > DOUBT * difference.loss_error:

@@ -47,6 +47,7 @@ class Collection:
         findings: What the source's owner should know of: images that are left out, and what could have been meant in
             another way.
         reading: How the source was read.
+        task: Kind of the :class:`~mobilenets.tasks.task.Task` whose targets the images have.
     """
 
     labels: tuple[str, ...]
@@ -57,6 +58,7 @@ class Collection:
     places: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     reading: Reading = Reading()
+    task: str = "classification"
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {len(subset)}" for name, subset in self.parts.items())
@@ -90,6 +92,7 @@ class Dataset:
         duplicates: Images that are equal to the last byte.
         reading: How the source was read.
         seed: Random seed that the parts were drawn with.
+        task: Kind of the :class:`~mobilenets.tasks.task.Task` whose targets the images have.
     """
 
     labels: tuple[str, ...]
@@ -106,6 +109,7 @@ class Dataset:
     duplicates: Duplicates = Duplicates()
     reading: Reading = Reading()
     seed: int = 0
+    task: str = "classification"
 
     def __repr__(self) -> str:
         parts = f"{len(self.train)} train, {len(self.validation)} validation and {len(self.test)} test images"
@@ -289,6 +293,7 @@ def split_collection(collection: Collection, *, seed: int = 0, progress: Progres
         duplicates=find_duplicates(parts, collection.labels, digests),
         reading=collection.reading,
         seed=seed,
+        task=collection.task,
     )
 
 

@@ -131,14 +131,38 @@ class TrainingMetrics(_Part):
     """What a Model reached when it was trained.
 
     Attributes:
-        validation_top1: Top-1 on the validation images, from 0 to 1.
-        test_top1: Top-1 on the test images, from 0 to 1.
+        validation_top1: Top-1 of a classifier on the validation images, from 0 to 1.
+        test_top1: Top-1 of a classifier on the test images, from 0 to 1.
+        metric: Name of the primary figure of another task, such as ``mean_average_precision``.
+        validation: That figure on the validation images.
+        test: That figure on the test images.
     """
 
-    TYPES: ClassVar = {"validation_top1": _NUMBER, "test_top1": _NUMBER}
+    TYPES: ClassVar = {
+        "validation_top1": _NUMBER,
+        "test_top1": _NUMBER,
+        "metric": str,
+        "validation": _NUMBER,
+        "test": _NUMBER,
+    }
 
     validation_top1: float | None = None
     test_top1: float | None = None
+    metric: str | None = None
+    validation: float | None = None
+    test: float | None = None
+
+    @staticmethod
+    def named(metric: str, validation: float | None, test: float) -> TrainingMetrics:
+        """What was reached in the primary figure of a task, ``top1`` of a classifier."""
+        if metric == "top1":
+            return TrainingMetrics(validation, test)
+        return TrainingMetrics(metric=metric, validation=validation, test=test)
+
+    @property
+    def validation_primary(self) -> float | None:
+        """The primary figure on the validation images, whatever the task is."""
+        return self.validation_top1 if self.metric is None else self.validation
 
 
 @dataclass(frozen=True)

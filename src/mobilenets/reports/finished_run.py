@@ -16,8 +16,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
 from mobilenets.reports.pages.data import DataFacts
 from mobilenets.search.record import SearchRecord
-from mobilenets.tasks.classification_metrics import ClassificationMetrics
-from mobilenets.tasks.task import Task
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.run_folder import FLOAT_FILE, INT8_FILE, MODEL_FILE, read_metrics
 
 if TYPE_CHECKING:
@@ -33,7 +32,8 @@ class PhaseCurve:
 
     Attributes:
         name: What it was for; empty where there is only one.
-        epochs: Figures of every epoch, as ``metrics.json`` holds them.
+        epochs: Figures of every epoch: ``number``, ``loss`` and ``primary``, the primary figure of the task, and the
+            last two on the validation images, as ``validation_loss`` and ``validation_primary``.
         best_epoch: The epoch that was kept, from 1; 0 where none was better than the start.
     """
 
@@ -44,9 +44,9 @@ class PhaseCurve:
     @property
     def last_validated(self) -> Mapping[str, Any] | None:
         """The last epoch before the validation images were trained on too; None if they never were."""
-        if not self.best_epoch or self.epochs[self.best_epoch - 1]["validation_top1"] is not None:
+        if not self.best_epoch or self.epochs[self.best_epoch - 1]["validation_primary"] is not None:
             return None
-        return next((row for row in reversed(self.epochs) if row["validation_top1"] is not None), None)
+        return next((row for row in reversed(self.epochs) if row["validation_primary"] is not None), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Run:
     model: Model
     float32: Model | None
     int8: Model | None
-    evaluation: ClassificationMetrics
+    evaluation: Metrics
     phases: tuple[PhaseCurve, ...]
     search: SearchRecord | None
     metrics: Mapping[str, Any]
@@ -160,12 +160,13 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
         test, data = metrics["test"], Data.read(metrics["provenance"]["data"])
         if not data.is_complete:
             raise TypeError("the source, fingerprint or seed of the data is missing")
+        evaluation = models[0].task.read_metrics(test)
         return Run(
             model=models[0],
             float32=by_precision.get("float32"),
             int8=by_precision.get("int8"),
-            evaluation=_of_classifier(models[0].task, test),
-            phases=_phases(metrics),
+            evaluation=evaluation,
+            phases=_phases(metrics, evaluation.primary.name),
             search=SearchRecord.from_json(metrics["search"]) if "search" in metrics else None,
             metrics=metrics,
             dataset=dataset,
@@ -177,29 +178,29 @@ def _run(models: tuple[Model, Model | None], metrics: Any, dataset: Dataset | No
         raise DataError(f"the figures of the run in {place} are not those that fit writes: {problem}") from None
 
 
-def _of_classifier(task: Task, test: Mapping[str, Any]) -> ClassificationMetrics:
-    """The figures on the test images of a classifier, which all pages of the report are about."""
-    evaluation = task.read_metrics(test)
-    if not isinstance(evaluation, ClassificationMetrics):
-        raise DataError(f"a report is written of classifiers; for the task {task.kind}, reports/pages has no pages yet")
-    return evaluation
-
-
-def _phases(metrics: Mapping[str, Any]) -> tuple[PhaseCurve, ...]:
+def _phases(metrics: Mapping[str, Any], metric: str) -> tuple[PhaseCurve, ...]:
     trained = [phase for phase in metrics.get("phases", ()) if phase["epochs"]]
     if not trained:
-        return (_phase("", metrics),)
-    return tuple(_phase(PHASES.get(phase["name"], str(phase["name"])), phase) for phase in trained)
+        return (_phase("", metrics, metric),)
+    return tuple(_phase(PHASES.get(phase["name"], str(phase["name"])), phase, metric) for phase in trained)
 
 
-def _phase(name: str, data: Mapping[str, Any]) -> PhaseCurve:
-    epochs = _epochs(data["epochs"])
+def _phase(name: str, data: Mapping[str, Any], metric: str) -> PhaseCurve:
+    epochs = _epochs(data["epochs"], metric)
     best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
     if not (0 if name else 1) <= best <= len(epochs):
         raise ValueError(f"epoch {best} of {len(epochs)} was kept")
     return PhaseCurve(name, epochs, best)
 
 
-def _epochs(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    names = ("number", "loss", "top1", "validation_loss", "validation_top1")
-    return tuple({name: row[name] if row[name] is None else float(row[name]) for name in names} for row in rows)
+def _epochs(rows: Sequence[Mapping[str, Any]], metric: str) -> tuple[Mapping[str, Any], ...]:
+    names = {
+        "number": "number",
+        "loss": "loss",
+        "primary": metric,
+        "validation_loss": "validation_loss",
+        "validation_primary": f"validation_{metric}",
+    }
+    return tuple(
+        {name: row[key] if row[key] is None else float(row[key]) for name, key in names.items()} for row in rows
+    )

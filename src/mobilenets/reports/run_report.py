@@ -11,30 +11,14 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of, write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.reading import Reading
-from mobilenets.engine.evaluate import evaluate
-from mobilenets.engine.predictor import Classifier
 from mobilenets.errors import DataError
 from mobilenets.model.provenance import Provenance, QuantizationProvenance
 from mobilenets.reports.finished_run import Run, read_run, run_of
-from mobilenets.reports.pages import (
-    advice,
-    compression,
-    confidence,
-    frontier,
-    labels,
-    layers,
-    mistakes,
-    predictions,
-    summary,
-    training,
-    usage,
-)
+from mobilenets.reports.pages import by_task, compression, frontier, layers, summary, training, usage
 from mobilenets.reports.pages.data import data_section
 from mobilenets.reports.pages.document import colophon, html_document
 from mobilenets.reports.pages.markup import Element, tag
 from mobilenets.search.costs import ModelCost, measure_costs
-from mobilenets.tasks.classification import Classification
-from mobilenets.tasks.metrics import Share
 from mobilenets.training.run_folder import REPORT_FILE, add_metrics
 
 if TYPE_CHECKING:
@@ -159,11 +143,7 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
     chosen = [] if run.search is None else [frontier.frontier_section(run.search)]
     sections = [
         *chosen,
-        advice.advice_section(run),
-        predictions.predictions_section(run.evaluation),
-        *_confidence(run),
-        _mistakes(run, progress),
-        *_labels(run, progress),
+        *by_task.sections_of_task(run, progress),
         *([] if run.data_facts is None else [data_section(run.data_facts, run.source)]),
         training.training_section(run),
         layers.layers_section(layers.timed_layers(run.model)),
@@ -174,47 +154,14 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
     return [summary.summary_section(run, costs[run.model.precision]), _contents(sections), *sections, colophon()]
 
 
-def _confidence(run: Run) -> list[Element]:
-    """How sure the Model is; nothing of a run of a release that did not measure it."""
-    if not run.evaluation.reliability or not isinstance(run.model.task, Classification):
-        return []
-    command = f"mobilenets calibrate {shlex.quote(usage.model_path(run))} {shlex.quote(run.source)}"
-    return [confidence.confidence_section(run.evaluation, run.model.task.temperature, command)]
-
-
-def _mistakes(run: Run, progress: Progress) -> Element:
-    if run.dataset is None:
-        return mistakes.section_without_images()
-    found = mistakes.predict_all(run.model, run.dataset, progress=progress)
-    return mistakes.mistakes_section(found, run.source, run.float32 or run.model)
-
-
-def _labels(run: Run, progress: Progress) -> list[Element]:
-    """Probable label errors; nothing where the images are not at hand, are too few or too many."""
-    if run.dataset is None:
-        return []
-    found = labels.judged_labels(run.float32 or run.model, run.dataset, progress=progress)
-    return [] if found is None else [labels.labels_section(found, len(run.dataset.train), run.source)]
-
-
 def _compression(run: Run, costs: Mapping[str, ModelCost], progress: Progress) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
         return compression.uncompressed_section(f"mobilenets quantize {path} --calibration {source} --data {source}")
     made = Provenance.of(run.int8).quantization or QuantizationProvenance()
     quality = run.metrics.get("compression") or made.quality or made.verdict or {}
-    tested = _tested(run, progress)
+    tested = by_task.tested_in_both(run, progress)
     return compression.compression_section(quality, costs, trained=bool(made.trained), tested=tested)
-
-
-def _tested(run: Run, progress: Progress) -> dict[str, Share]:
-    """Right answers on the test images in each precision; none where the images are not at hand."""
-    other = run.float32 if run.model.quantization is not None else run.int8
-    if run.dataset is None or other is None:
-        return {}
-    measured = evaluate(Classifier(other), run.dataset.test, progress=progress)
-    both = {run.model.precision: run.evaluation, other.precision: measured}
-    return {precision: Share(one.images - one.wrong, one.images) for precision, one in both.items()}
 
 
 def _contents(sections: list[Element]) -> Element:

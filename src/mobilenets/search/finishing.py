@@ -78,7 +78,7 @@ def finish(
     tuned, tuning = timed("fine-tune", partial(fine_tune, choice))
     reason = explain(candidates, budget, choice, judged)
     if choice.precision == "float32":
-        return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,))
+        return Finished(choice, reason, tuned, tuned.model, tuned.validation_primary, None, (tuning,))
     try:
         result, compressing = timed("compress", partial(compress, tuned.model))
         problem = result.refusal
@@ -90,7 +90,7 @@ def finish(
         return replace(again, phases=(tuning, *again.phases))
     if result is None:
         refusal = f"there is no int8 Model: {problem}. The float32 Model is kept, though it does not meet the budget"
-        return Finished(choice, reason, tuned, tuned.model, tuned.validation_top1, None, (tuning,), refusal)
+        return Finished(choice, reason, tuned, tuned.model, tuned.validation_primary, None, (tuning,), refusal)
     top1 = None if result.report.top1_after is None else result.report.top1_after.value
     phases = (tuning, compressing)
     return Finished(choice, reason, tuned, result.model, top1, result.report, phases, _refused(result))

@@ -42,9 +42,11 @@ from mobilenets.search.measuring import measure_networks
 from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.supernet import accuracy_on
+from mobilenets.tasks.classification import Classification
 from mobilenets.training.features import feature_network, fit_head, frozen_features, with_head
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
+from mobilenets.training.task_training import ClassifierTraining
 
 MEASURING_ROUNDS = 5
 PROBED_IMAGES = 1500
@@ -279,11 +281,12 @@ def first_usable(
     model, side = usable_model(one, images), one.network.height
     train, validation = images.training(side, model.preprocessing), images.validation(side, model.preprocessing)
     seen, judged = frozen_features(model, train.pixels), frozen_features(model, validation.pixels)
-    head = fit_head(seen, train.targets, (judged, validation.targets), len(labels))
-    model = with_head(model, head, labels)
+    training = ClassifierTraining(labels, None)
+    head = fit_head(seen, train.targets, (judged, validation.targets), training)
+    model = with_head(model, head, Classification(labels, head.score.temperature or 1.0))
     if not any(candidate.precision == "float32" and budget.meets(candidate) for candidate in one.candidates):
         model = quantize_quickly(model, images.calibration(side, model.preprocessing))
-    return model, head.score.top1
+    return model, head.score.primary
 
 
 def usable_model(one: Contender, images: PreparedImages) -> Model:
@@ -341,7 +344,7 @@ def _with_tuned(one: Contender, made: TrainedModel, budget: Budget, images: Prep
     def judged(candidate: Started) -> Started:
         if not limits.meets(candidate):
             return candidate
-        top1 = made.validation_top1 if candidate.precision == "float32" else _int8_top1(made.model, images)
+        top1 = made.validation_primary if candidate.precision == "float32" else _int8_top1(made.model, images)
         return candidate if top1 is None else replace(candidate, tuned_top1=top1, accuracy=top1)
 
     return replace(one, candidates=tuple(judged(candidate) for candidate in one.candidates))

@@ -23,7 +23,7 @@ from mobilenets.model.unfolding import with_batch_norms
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import candidate_of
 from mobilenets.search.contenders import Pretrained
-from mobilenets.training.head import check_classifier, with_classes
+from mobilenets.training.head import check_trainable, with_classes
 from mobilenets.training.run_folder import MODEL_FILE
 
 AUTO = "auto"
@@ -92,7 +92,7 @@ def pretrained_weights(
 def _pretrained(name: str, model: Model) -> Pretrained:
     """A Model as a search takes it: float32, of images that are seen whole, as those that are trained here."""
     model = dequantize(model)
-    check_classifier(model)
+    check_trainable(model)
     return Pretrained(name, replace(model, preprocessing=replace(model.preprocessing, crop_fraction=1.0)))
 
 

@@ -294,7 +294,7 @@ def _validated(finished: Finished) -> float | None:
 
     Where fine-tuning ended with training on them, it is what was measured before that, less what int8 lost.
     """
-    before, quality = finished.fine_tuned.validation_top1, finished.quality
+    before, quality = finished.fine_tuned.validation_primary, finished.quality
     if finished.fine_tuned.run.joined is None or quality is None or quality.drop is None or before is None:
         return finished.validation_top1
     return min(max(before - quality.drop / 100, 0.0), 1.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mobilenets.base.text import GAP, percent
 from mobilenets.tasks.metrics import (
+    FEW,
     Counts,
     ReliabilityBin,
     Share,
@@ -130,6 +131,14 @@ class ClassificationMetrics:
     def primary(self) -> Metric:
         """Top-1."""
         return Metric("top1", self.top1, self.top1_interval)
+
+    @property
+    def in_words(self) -> str:
+        """Top-1: of few images, the counts and what they can tell."""
+        if self.images < FEW:
+            return f"top-1: {self.correct.in_words}"
+        low, high = (100 * end for end in self.top1_interval)
+        return f"top-1 {100 * self.top1:.2f} % (95 % interval {low:.1f} to {high:.1f}), on {self.images} images"
 
     @property
     def classes(self) -> list[ClassMetrics]:

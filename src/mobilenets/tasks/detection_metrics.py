@@ -167,6 +167,15 @@ class DetectionMetrics:
         """Mean average precision from 0.50 to 0.95."""
         return Metric("map50_95", self.map50_95, self.interval)
 
+    @property
+    def in_words(self) -> str:
+        """Mean average precision, with its interval."""
+        low, high = (100 * end for end in self.interval)
+        return (
+            f"{self.primary.title} {100 * self.map50_95:.2f} % (95 % interval {low:.1f} to {high:.1f}), "
+            f"{self.objects} objects in {self.images} images"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values; figures of nothing are null."""
         return {

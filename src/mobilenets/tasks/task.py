@@ -76,6 +76,10 @@ class Geometry:
         return _reduction(full[0], self.size[0]), _reduction(full[1], self.size[1])
 
 
+_TITLES = {"top1": "top-1", "map50_95": "mAP 50-95"}
+"""What primary figures are called whose name is not their words."""
+
+
 @record(frozen=True)
 class Metric:
     """A figure with its 95 % confidence interval.
@@ -89,6 +93,15 @@ class Metric:
     name: str
     value: float
     interval: tuple[float, float]
+
+    @property
+    def title(self) -> str:
+        """What is measured, in words.
+
+        >>> Metric("top1", 0.5, (0.4, 0.6)).title, Metric("mean_average_precision", 0.5, (0.4, 0.6)).title
+        ('top-1', 'mean average precision')
+        """
+        return _TITLES.get(self.name, self.name.replace("_", " "))
 
 
 class Prediction(Protocol):
@@ -120,6 +133,10 @@ class Metrics(Protocol):
     @property
     def primary(self) -> Metric:
         """The figure that Models of this task are compared by."""
+
+    @property
+    def in_words(self) -> str:
+        """The primary figure for people, with what so many images can tell of it."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     images: Tensor
     """float32 (n, 3, height, width), normalized, channels-last in memory."""
     targets: Tensor
-    """float32 (n, classes), rows that add to 1; or zeros where the class is not known."""
+    """float32 (n, classes): of a classifier rows that add to 1, or zeros where the class is not known."""
     step: int = 0
     """Number of the step in the whole run: the seed of whatever an objective draws."""
     steps: int = 1
@@ -81,7 +81,7 @@ class Batches:
 
     Args:
         images: Training images.
-        classes: Number of classes.
+        classes: Number of classes, or of labels where an image may have several.
         preprocessing: Mean and deviation to normalize by.
         recipe: How images are distorted and mixed.
         seed: Random seed.
@@ -129,7 +129,7 @@ class Batches:
         for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
             rng = generator(self.seed, epoch * len(order) + number, STEP)
             images = self._images(pixels, aspects, size, rng)
-            targets = functional.one_hot(self._targets[order[number]], self._classes).float().to(self.device)
+            targets = target_rows(self._targets[order[number]], self._classes).to(self.device)
             if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0 and rng.random() < self.recipe.mixed:
                 images, targets = mix(images, targets, self.recipe.mixup, self.recipe.cutmix, rng)
             yield Batch(images, targets, epoch * len(order) + number)
@@ -148,6 +148,19 @@ class Batches:
         images = resample(values, drawn, size)
         images = change_colors(images, drawn, augmentation) if augmentation.changes_color else images
         return self._normal(images)
+
+
+def target_rows(targets: Tensor, classes: int) -> Tensor:
+    """Targets as a batch holds them, float32 (n, classes).
+
+    Args:
+        targets: int64, the class of each image, (n,); or 0 and 1 for each label of each image, (n, classes).
+        classes: Number of classes or labels.
+
+    >>> target_rows(torch.tensor([1, 0]), 2).tolist(), target_rows(torch.tensor([[1, 1]]), 2).tolist()
+    ([[0.0, 1.0], [1.0, 0.0]], [[1.0, 1.0]])
+    """
+    return targets.float() if targets.ndim == 2 else functional.one_hot(targets, classes).float()
 
 
 class PixelBatches:

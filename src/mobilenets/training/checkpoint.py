@@ -21,7 +21,7 @@ from torch import Tensor
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import TrainingError
 
-FORMAT = "mobilenets-checkpoint-1"
+FORMAT = "mobilenets-checkpoint-2"
 
 Arrays = dict[str, npt.NDArray[Any]]
 

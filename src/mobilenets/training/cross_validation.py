@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -95,10 +95,13 @@ def cross_validate(
         dataset = source
     else:
         dataset = load_dataset(source, seed=settings.seed, reading=reading, progress=progress)
+    if dataset.task != "classification":
+        raise TrainingError(f"cross-validation is of classifiers; {dataset.source} is of {dataset.task}")
     found = []
     parts = folds_of(dataset, folds, progress=progress)
     for number, part in enumerate(parts, 1):
         result = fit(part, settings=settings, progress=progress)
-        progress.note(f"fold {number} of {folds}: {result.evaluation.correct.in_words}")
-        found.append(result.evaluation)
+        evaluation = cast("ClassificationMetrics", result.evaluation)
+        progress.note(f"fold {number} of {folds}: {evaluation.correct.in_words}")
+        found.append(evaluation)
     return CrossValidation(tuple(found))

@@ -45,19 +45,17 @@ class Display:
             self._estimate(now, step, epoch)
         if now - self._shown_at < SHOW_SECONDS:
             return
-        self._task.advance(
-            self._images,
-            epoch=f"{epoch + 1}/{self._epochs}",
-            loss=f"{sums.loss / sums.images:.3f}",
-            accuracy=f"{100 * sums.right / sums.images:.1f} %",
-        )
+        figures = {"epoch": f"{epoch + 1}/{self._epochs}", "loss": f"{sums.loss / sums.images:.3f}"}
+        if sums.right is not None:
+            figures["accuracy"] = f"{100 * sums.right / sums.images:.1f} %"
+        self._task.advance(self._images, **figures)
         self._images, self._shown_at = 0, now
 
     def validated(self, epoch: Epoch) -> None:
         """An epoch is over."""
         figures = {"epoch": f"{epoch.number + 1}/{self._epochs}"}
-        if epoch.validation_top1 is not None:
-            figures["validation"] = f"{100 * epoch.validation_top1:.1f} %"
+        if epoch.validation_primary is not None:
+            figures["validation"] = f"{100 * epoch.validation_primary:.1f} %"
         self._task.advance(self._images, **figures)
         self._images = 0
 

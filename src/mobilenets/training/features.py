@@ -27,10 +27,10 @@ from mobilenets.errors import DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
-from mobilenets.tasks.logits import top1
-from mobilenets.tasks.temperature import fit_temperature
+from mobilenets.tasks.task import Task
 from mobilenets.training.head import output_layer, with_classes
 from mobilenets.training.selection import Totals
+from mobilenets.training.task_training import TaskTraining
 
 Features = npt.NDArray[np.float32]
 
@@ -49,8 +49,8 @@ class Head:
     """A linear layer on features.
 
     Attributes:
-        weight: float32 (classes, features).
-        bias: float32 (classes,).
+        weight: float32 (channels, features).
+        bias: float32 (channels,).
         score: On the validation images.
         calibrated_loss: Loss on them at the temperature that the logits need.
     """
@@ -150,70 +150,62 @@ def fit_head(
     features: Features,
     targets: Targets,
     validation: tuple[Features, Targets],
-    classes: int,
+    training: TaskTraining,
     *,
     label_smoothing: float = 0.0,
-    class_weights: Tensor | None = None,
 ) -> Head:
-    """Fit a linear layer by cross-entropy; its penalty is the one that does best on the validation images.
+    """Fit a linear layer by a task's loss; its penalty is the one that does best on the validation images.
 
     Args:
         features: float32 (N, features).
-        targets: int64 (N,).
-        validation: Features and classes that the penalty is chosen by.
-        classes: Number of classes.
+        targets: Of the task, N of them.
+        validation: Features and targets that the penalty is chosen by.
+        training: How the task is trained.
         label_smoothing: Share of every target that is spread over all classes.
-        class_weights: float32 (classes,), what an image of each class counts; None for all alike.
     """
     mean = features.mean(axis=0)
     deviation = float(features.std()) or 1.0
     inputs = torch.from_numpy((features - mean) / deviation)
-    weight = torch.zeros(classes, inputs.shape[1], requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
-    wanted = torch.from_numpy(targets)
+    weight = torch.zeros(training.channels, inputs.shape[1], requires_grad=True)
+    bias = torch.zeros(training.channels, requires_grad=True)
+    head_loss = training.head_loss(targets, label_smoothing)
     found: list[Head] = []
     for penalty in PENALTIES:
         optimizer = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
         def loss(penalty: float = penalty, optimizer: torch.optim.Optimizer = optimizer) -> Tensor:
             optimizer.zero_grad()
-            logits = functional.linear(inputs, weight, bias)
-            entropy = functional.cross_entropy(logits, wanted, class_weights, label_smoothing=label_smoothing)
-            value = entropy + penalty / 2 * weight.square().sum()
+            value = head_loss(functional.linear(inputs, weight, bias)) + penalty / 2 * weight.square().sum()
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
         optimizer.step(loss)  # type: ignore[no-untyped-call]
         scaled = weight.detach().numpy() / deviation
-        found.append(_scored(scaled, bias.detach().numpy() - scaled @ mean, validation))
+        found.append(_scored(scaled, bias.detach().numpy() - scaled @ mean, validation, training))
     return min(found, key=lambda one: one.calibrated_loss)
 
 
-def _scored(weight: npt.NDArray[Any], bias: npt.NDArray[Any], validation: tuple[Features, Targets]) -> Head:
+def _scored(
+    weight: npt.NDArray[Any], bias: npt.NDArray[Any], validation: tuple[Features, Targets], training: TaskTraining
+) -> Head:
     features, targets = validation
-    logits = (features @ weight.T + bias).astype(np.float32)
-    temperature = fit_temperature(logits, targets)
-    loss, calibrated = (
-        float(functional.cross_entropy(torch.from_numpy(logits / divisor), torch.from_numpy(targets)))
-        for divisor in (np.float32(1), np.float32(temperature))
-    )
-    score = Totals(top1(logits, targets).value, loss, len(targets), temperature)
+    outputs = (features @ weight.T + bias).astype(np.float32)
+    score, calibrated = training.score(outputs, targets), training.calibrated_loss(outputs, targets)
     return Head(weight.astype(np.float32), bias.astype(np.float32), score, calibrated)
 
 
-def with_head(model: Model, head: Head, labels: tuple[str, ...]) -> Model:
+def with_head(model: Model, head: Head, task: Task) -> Model:
     """A Model with a fitted linear layer in the place of its output layer.
 
     Args:
-        model: A classifier, of these classes or others.
+        model: Its network ends in a linear or pointwise layer.
         head: The linear layer.
-        labels: Names of the classes.
+        task: What its outputs mean.
     """
-    network = with_classes(model.network, len(labels))
+    network = with_classes(model.network, len(head.bias))
     output = output_layer(network).name
     parameters = dict(model.parameters) | {
         f"{output}.weight": head.weight.reshape(network.parameter_shapes()[f"{output}.weight"]),
         f"{output}.bias": head.bias,
     }
-    task = Classification(labels, head.score.temperature or 1.0)
     return Model(network, parameters, task, model.preprocessing)

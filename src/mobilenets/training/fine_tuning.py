@@ -23,12 +23,9 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import DOUBT
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
-from mobilenets.data.subset import Targets
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.tasks.classification import Classification
-from mobilenets.tasks.unknown import unknown_threshold
 from mobilenets.training import head
 from mobilenets.training.batches import Batches, Normalization
 from mobilenets.training.checkpoint import CheckpointFile
@@ -36,13 +33,14 @@ from mobilenets.training.features import feature_network, features_of, fit_head,
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, placed
-from mobilenets.training.objectives import Distillation, Objective, cross_entropy
+from mobilenets.training.objectives import Distillation, Objective, one_output
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipe import Recipe, for_fine_tuning, suited_to, transfer_epochs
 from mobilenets.training.run import TrainingRun, fixed
 from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
 from mobilenets.training.settings import Settings, fine_tuning_side, set_up
 from mobilenets.training.supernet import TrainedModel
+from mobilenets.training.task_training import TaskTraining, task_training
 
 HEAD_SHARE = 0.15
 """Share of the epochs in which only the output layer is trained, where none could be fitted on features."""
@@ -59,8 +57,6 @@ WITHOUT_BATCH_NORM = 0.15
 their maps back to scale after a large step."""
 TAUGHT = 0.5
 """Share of a teacher's answers in the targets, where there is one."""
-UNEVEN = 1.5
-"""How many times as many training images as the smallest class the largest has, from where on classes are weighted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +106,8 @@ def fine_tune(
     plan = _Plan.of(start, dataset, settings, teacher)
     network, run, recipe = plan.network, plan.run, plan.recipe
     prepared = prepare(dataset.validation, plan.preprocessing, network.height, network.width, progress=progress)
-    validation = Validation(prepared, plan.preprocessing, run)
-    model, score = _with_classes(replace(start, preprocessing=plan.preprocessing), dataset, plan, validation, progress)
+    validation = Validation(prepared, plan.preprocessing, run, plan.training.score)
+    model, score = _with_output(replace(start, preprocessing=plan.preprocessing), dataset, plan, progress)
     module = _module(model, recipe, run.seed)
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
@@ -130,7 +126,7 @@ def fine_tune(
         module,
         Batches(
             images,
-            len(dataset.labels),
+            plan.training.channels,
             plan.preprocessing,
             recipe,
             seed=run.seed,
@@ -150,26 +146,30 @@ def fine_tune(
     run = replace(run, joined=trained.joined)
     if score is not None and _is_more_accurate(score, validated.score(score.images)):
         progress.note("training the whole network made it no better: the classifier on its features is kept")
-        model = with_threshold(model, prepared, run)
-        return FineTuned(model, history, -1, run, score.top1, recipe, score.top1)
-    task = Classification(dataset.labels, validated.validation_temperature or 1.0)
-    tuned = with_threshold(Model(network, parameters_of(module), task, plan.preprocessing), prepared, run)
+        model = finished(model, plan.training, score.temperature, prepared, run)
+        return FineTuned(model, history, -1, run, score.primary, recipe, score.primary)
+    tuned = Model(network, parameters_of(module), plan.training.task, plan.preprocessing)
+    tuned = finished(tuned, plan.training, validated.validation_temperature, prepared, run)
     return FineTuned(
-        tuned, history, best, run, validated.validation_top1, recipe, None if score is None else score.top1
+        tuned, history, best, run, validated.validation_primary, recipe, None if score is None else score.primary
     )
 
 
-def with_threshold(model: Model, validation: Prepared, run: TrainingRun) -> Model:
-    """A Model that answers unknown where its logits are as they hardly ever are on the validation images.
+def finished(
+    model: Model, training: TaskTraining, temperature: float | None, validation: Prepared, run: TrainingRun
+) -> Model:
+    """A trained Model with what its task fits to its outputs, such as the thresholds of its labels.
 
     Args:
-        model: A classifier.
+        model: The Model.
+        training: How its task is trained.
+        temperature: That the score of the epoch that was kept came with.
         validation: The validation images, at its size.
         run: The device and the precision.
     """
     module = placed(module_of(model), run.device).eval()
-    logits = module_logits(module, validation.pixels, model.preprocessing, run)
-    return replace(model, task=replace(head.classification_of(model), unknown=unknown_threshold(logits)))
+    outputs = module_logits(module, validation.pixels, model.preprocessing, run)
+    return replace(model, task=training.finished(temperature, outputs, validation.targets))
 
 
 def _is_more_accurate(first: Totals, trained: Totals) -> bool:
@@ -179,7 +179,7 @@ def _is_more_accurate(first: Totals, trained: Totals) -> bool:
     do not decide: training the whole network is better nearly always.
     """
     difference = first.minus(trained)
-    return first.images >= FEWEST_TELLING and difference.top1 > 2 * DOUBT * difference.top1_error
+    return first.images >= FEWEST_TELLING and difference.primary > 2 * DOUBT * difference.primary_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ class _Plan:
     recipe: Recipe
     run: TrainingRun
     objective: Objective
-    class_weights: Tensor | None
+    training: TaskTraining
 
     @classmethod
     def of(cls, start: Model, dataset: Dataset, settings: Settings, teacher: Model | None) -> _Plan:
@@ -201,18 +201,19 @@ class _Plan:
         recipe = suited_to(for_fine_tuning(recipe, len(dataset.train)), dataset.labels, settings.flip)
         if settings.batch_size is not None:
             recipe = replace(recipe, batch=settings.batch_size)
-        classes = len(dataset.labels)
-        network = start.network if start.labels == dataset.labels else head.with_classes(start.network, classes)
+        training = task_training(dataset)
+        same = gives_the_same(start, dataset)
+        network = start.network if same else head.with_classes(start.network, training.channels)
         if all(layer.batch_norm is None for layer in network.layers):
             recipe = replace(recipe, learning_rate=recipe.learning_rate * WITHOUT_BATCH_NORM)
         # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
         preprocessing = replace(start.preprocessing, crop_fraction=1.0, channels=network.channels)
-        run = _run(dataset, network, settings, recipe, start, device, precision)
-        weights = class_weights(dataset.train.targets, classes)
-        objective = cross_entropy(recipe.label_smoothing, weights)
+        apart = settings.validation_apart or training.keeps_validation_apart
+        run = _run(dataset, network, replace(settings, validation_apart=apart), recipe, start, device, precision)
+        objective = objective_of(training, recipe)
         if teacher is not None:
             objective = _taught(teacher, preprocessing, network, run.device, recipe)
-        return cls(network, preprocessing, recipe, run, objective, weights)
+        return cls(network, preprocessing, recipe, run, objective, training)
 
     def settled(self, dataset: Dataset) -> dict[str, Any]:
         """What must be the same for a run to go on."""
@@ -237,7 +238,7 @@ def _run(
     shown = network if trained == side else with_resolution(network, trained, trained)
     macs = cost(shown).macs if device.type == "cpu" else None
     epochs = settings.epochs or transfer_epochs(images, recipe, macs)
-    trains_head = start.labels != dataset.labels and feature_network(network) is None
+    trains_head = not gives_the_same(start, dataset) and feature_network(network) is None
     joined = epochs - max(1, round(JOINED_SHARE * epochs))
     return TrainingRun(
         epochs,
@@ -255,53 +256,33 @@ def _run(
     )
 
 
-def class_weights(targets: Targets, classes: int) -> Tensor | None:
-    """What an image of each class counts in the loss: less in large classes, so that small ones are not drowned.
-
-    The weight falls with the square root of the number of images, half way between counting all images alike and all
-    classes alike; an image counts 1 on average.
-
-    Args:
-        targets: int64 (N,), classes of the training images.
-        classes: Number of classes.
-
-    Returns:
-        float32 (classes,); None where the largest class is less than one and a half times the smallest.
-
-    >>> class_weights(np.array([0] * 90 + [1] * 10), 2)
-    tensor([0.8333, 2.5000])
-    """
-    counts = np.bincount(targets, minlength=classes).clip(min=1).astype(np.float64)
-    if counts.max() < UNEVEN * counts.min():
-        return None
-    weights = counts**-0.5
-    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+def gives_the_same(start: Model, dataset: Dataset) -> bool:
+    """Whether a Model already gives what the targets of a dataset are: the same task over the same labels."""
+    return start.task.kind == dataset.task and start.task.labels == dataset.labels
 
 
-def _with_classes(
-    model: Model, dataset: Dataset, plan: _Plan, validation: Validation, progress: Progress
-) -> tuple[Model, Totals | None]:
-    """The Model with a classifier of the dataset's classes, and its score where one was fitted."""
-    if model.labels == dataset.labels:
+def objective_of(training: TaskTraining, recipe: Recipe) -> Objective:
+    """What a step minimizes by a task's own loss."""
+    return one_output(training.loss(recipe.label_smoothing), counted=training.task.kind == "classification")
+
+
+def _with_output(model: Model, dataset: Dataset, plan: _Plan, progress: Progress) -> tuple[Model, Totals | None]:
+    """The Model with an output layer for the dataset's labels, and its score where one was fitted."""
+    if gives_the_same(model, dataset):
         return model, None
+    training = plan.training
     if feature_network(plan.network) is None:
         output = head.output_layer(plan.network).name
         fresh = NetworkModule(plan.network)
         initialize(fresh, plan.recipe, plan.run.seed)
         random = {name: values for name, values in parameters_of(fresh).items() if name.startswith(f"{output}.")}
-        task = Classification(dataset.labels)
-        return Model(plan.network, dict(model.parameters) | random, task, model.preprocessing), None
+        return Model(plan.network, dict(model.parameters) | random, training.task, model.preprocessing), None
     features, targets = features_of(model, dataset.train, progress=progress)
     seen = features_of(model, dataset.validation, progress=progress)
-    fitted = fit_head(
-        features,
-        targets,
-        seen,
-        len(dataset.labels),
-        label_smoothing=plan.recipe.label_smoothing,
-        class_weights=plan.class_weights,
-    )
-    return with_head(model, fitted, dataset.labels), fitted.score
+    fitted = fit_head(features, targets, seen, training, label_smoothing=plan.recipe.label_smoothing)
+    first = with_head(model, fitted, training.task)
+    outputs = (seen[0] @ fitted.weight.T + fitted.bias).astype(np.float32)
+    return replace(first, task=training.finished(fitted.score.temperature, outputs, seen[1])), fitted.score
 
 
 def _module(model: Model, recipe: Recipe, seed: int) -> NetworkModule:

@@ -18,15 +18,12 @@ from mobilenets.errors import DataError, TrainingError
 from mobilenets.formats.loading import check_named
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
-from mobilenets.tasks.classification import Classification
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, with_threshold
-from mobilenets.training.head import classification_of
+from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished, objective_of
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
-from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import default_epochs, suited_to
 from mobilenets.training.result import Fit, provenance_of
@@ -35,6 +32,7 @@ from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, claim, w
 from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
 from mobilenets.training.settings import PREPROCESSING, Settings, network_for, set_up
 from mobilenets.training.start import Start, choose_start
+from mobilenets.training.task_training import task_training
 
 
 @typed(TrainingError)
@@ -108,7 +106,7 @@ def fit(
                 save(model, folder / MODEL_FILE)
             written = "" if folder is None else f"; {folder / MODEL_FILE} is written, and trained further"
             progress.note(
-                f"first usable Model after {duration(time.monotonic() - begun)}: {percent(score.top1)} of the "
+                f"first usable Model after {duration(time.monotonic() - begun)}: {percent(score.primary)} of the "
                 f"validation images{written}"
             )
 
@@ -150,7 +148,8 @@ def _from_scratch(
         raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
     recipe, device, precision = set_up(settings)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
-    network = network_for(settings, len(dataset.labels), dataset.train)
+    training = task_training(dataset)
+    network = network_for(settings, training.channels, dataset.train)
     preprocessing = replace(PREPROCESSING, channels=network.channels)
     module = NetworkModule(network, dropout=recipe.dropout)
     initialize(module, recipe, settings.seed)
@@ -158,7 +157,7 @@ def _from_scratch(
     epochs = settings.epochs or default_epochs(len(dataset.train), side, recipe)
     run = TrainingRun(epochs, seed=settings.seed, precision=precision, device=device)
     images = cache_images(dataset.train, side, progress=progress)
-    batches = Batches(images, len(dataset.labels), preprocessing, recipe, seed=run.seed, device=run.device)
+    batches = Batches(images, training.channels, preprocessing, recipe, seed=run.seed, device=run.device)
     validation = prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress)
     file = None
     if checkpoint is not None:
@@ -167,17 +166,17 @@ def _from_scratch(
     trained = train(
         module,
         batches,
-        cross_entropy(recipe.label_smoothing),
+        objective_of(training, recipe),
         recipe,
         run if left is None else replace(run, seconds=(1 - FINISHING_SHARE) * left),
-        Validation(validation, preprocessing, run),
+        Validation(validation, preprocessing, run, training.score),
         checkpoint=file,
         progress=progress,
     )
     validated = validated_epoch(trained.history, trained.best_epoch)
-    task = Classification(dataset.labels, validated.validation_temperature or 1.0)
-    model = with_threshold(Model(network, parameters_of(module), task, preprocessing), validation, run)
-    return FineTuned(model, trained.history, trained.best_epoch, run, validated.validation_top1, recipe, None)
+    model = Model(network, parameters_of(module), training.task, preprocessing)
+    model = finished(model, training, validated.validation_temperature, validation, run)
+    return FineTuned(model, trained.history, trained.best_epoch, run, validated.validation_primary, recipe, None)
 
 
 def _tested(made: FineTuned, dataset: Dataset, start: Start, begun: float, progress: Progress) -> Fit:
@@ -186,9 +185,9 @@ def _tested(made: FineTuned, dataset: Dataset, start: Start, begun: float, progr
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
     module = placed(module_of(made.model), made.run.device).eval()
     logits = module_logits(module, prepared.pixels, preprocessing, made.run)
-    evaluation = classification_of(made.model).metrics([logits], prepared.targets, skipped=prepared.skipped)
+    evaluation = made.model.task.metrics([logits], prepared.targets, skipped=prepared.skipped)
     provenance = provenance_of(
-        dataset, made.recipe, made.run, made.best_epoch, made.validation_top1, evaluation, weights=start.name or None
+        dataset, made.recipe, made.run, made.best_epoch, made.validation_primary, evaluation, weights=start.name or None
     )
     model = replace(made.model, provenance=provenance.encode())
     return Fit(model, dataset, evaluation, made.history, made.best_epoch, time.monotonic() - begun)

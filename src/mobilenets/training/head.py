@@ -9,7 +9,6 @@ from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
-from mobilenets.tasks.classification import Classification
 
 
 def with_classes(network: Network, classes: int) -> Network:
@@ -74,24 +73,12 @@ def early_layers(network: Network, stride: int) -> tuple[str, ...]:
     )
 
 
-def classification_of(model: Model) -> Classification:
-    """The task of a Model that is trained: classification is the only one that has an objective.
+def check_trainable(model: Model) -> None:
+    """Raise if training cannot start from a Model's weights.
 
     Raises:
-        TrainingError: If it is another task.
+        TrainingError: If it is int8, does not end in one vector, or does not take images.
     """
-    if not isinstance(model.task, Classification):
-        raise TrainingError(f"this Model's task is {model.task.kind}; only classifiers can be trained")
-    return model.task
-
-
-def check_classifier(model: Model) -> None:
-    """Raise if training cannot start from a Model.
-
-    Raises:
-        TrainingError: If it is int8, of another task, or does not take images.
-    """
-    classification_of(model)
     if model.quantization is not None:
         raise TrainingError(
             "the weights are int8; training starts from a float32 Model: mobilenets import --dequantize makes one"

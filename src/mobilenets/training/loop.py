@@ -139,7 +139,7 @@ def _train(
     state = TrainingState(module, recipe, run, batches.steps_per_epoch)
     if checkpoint is not None and checkpoint.resume and state.restore(checkpoint):
         progress.note(f"going on after {len(state.history)} of {run.epochs} epochs")
-        if state.best_epoch >= 0 and state.history[state.best_epoch].validation_top1 is not None:
+        if state.best_epoch >= 0 and state.history[state.best_epoch].validation_primary is not None:
             selection.kept = state.history[state.best_epoch].score(validation.images)
     if state.step == 0:
         state.save(checkpoint)
@@ -252,7 +252,10 @@ class TrainingState(Generic[Trainable]):
                 f"try a learning rate below {self.recipe.learning_rate}"
             )
         self.sums.loss += value * len(batch.images)
-        self.sums.right += top1(logits.detach().float().cpu().numpy(), batch.targets.argmax(1).cpu().numpy()).count
+        if logits is None:
+            self.sums.right = None
+        elif self.sums.right is not None:
+            self.sums.right += top1(logits.detach().float().cpu().numpy(), batch.targets.argmax(1).cpu().numpy()).count
         self.sums.images += len(batch.images)
 
     def learning_rate(self, step: int | None = None) -> float:
@@ -283,10 +286,10 @@ class TrainingState(Generic[Trainable]):
         patience = self.run.patience
         if patience is None or self._cooled_from is not None or self.step >= self.steps:
             return False
-        scores = [epoch.score(images) for epoch in self.history if epoch.validation_top1 is not None]
-        if len(scores) <= patience or self.history[-1].validation_top1 is None:
+        scores = [epoch.score(images) for epoch in self.history if epoch.validation_primary is not None]
+        if len(scores) <= patience or self.history[-1].validation_primary is None:
             return False
-        best = max(scores[:-patience], key=lambda score: (score.top1, -score.loss))
+        best = max(scores[:-patience], key=lambda score: (score.primary, -score.loss))
         return not any(is_better(score, best) for score in scores[-patience:])
 
     def cool_down(self, steps: int) -> None:
@@ -309,9 +312,10 @@ class TrainingState(Generic[Trainable]):
         """Add an epoch to the history."""
         sums, self.sums = self.sums, Sums()
         rate = self.learning_rate(self.step - 1)
-        epoch = Epoch(number, resolution, rate, sums.loss / sums.images, sums.right / sums.images)
+        primary = None if sums.right is None else sums.right / sums.images
+        epoch = Epoch(number, resolution, rate, sums.loss / sums.images, primary)
         if score is not None:
-            epoch = replace(epoch, validation_loss=score.loss, validation_top1=score.top1)
+            epoch = replace(epoch, validation_loss=score.loss, validation_primary=score.primary)
             epoch = replace(epoch, validation_temperature=score.temperature)
         self.history.append(epoch)
 

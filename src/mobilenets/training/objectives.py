@@ -1,7 +1,8 @@
 """What a training step minimizes.
 
 An objective takes a module and a :class:`~mobilenets.training.batches.Batch` and returns the loss and the logits that
-right answers are counted by. It runs the module by its ``forward`` only, so that hooks on the module see every step.
+right answers are counted by, or None where they are not counted one by one. It runs the module by its ``forward`` only,
+so that hooks on the module see every step.
 
 Sources: distillation, Hinton et al. 2015, arXiv:1503.02531, at temperature 1; the sandwich rule with in-place
 distillation, Yu and Huang 2019, arXiv:1903.05134; widths that train at several resolutions, Yang et al. 2019,
@@ -22,8 +23,9 @@ from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import TrainingError
 from mobilenets.training.batches import SUBNET, Batch, generator
 
-Objective = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]
-"""(module, batch) → (loss to minimize, logits (N, classes) of the batch's images)."""
+Objective = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]
+"""(module, batch) → (loss to minimize, logits (N, classes) of the batch's images; None of a task without one class an
+image)."""
 
 WIDTH_STEP = 0.05
 """Distance between neighbouring widths of a supernet."""
@@ -31,6 +33,21 @@ TURNS = 4
 """Steps in which the widest, the narrowest and two random subnets have all been trained once."""
 WIDEST_ALONE, ALL_WIDTHS = 0.2, 0.6
 """Shares of a run: until the first only the widest subnet is trained; from the second on all widths are."""
+
+
+def one_output(loss: Callable[[Tensor, Tensor], Tensor], *, counted: bool = True) -> Objective:
+    """The objective of a network with one output: a loss of it and of the batch's targets.
+
+    Args:
+        loss: Gives the mean loss of outputs, float32 (n, channels), and targets, float32 (n, channels).
+        counted: Whether every image has one class, so that right answers are counted.
+    """
+
+    def objective(module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        outputs = module(batch.images).float()
+        return loss(outputs, batch.targets), outputs if counted else None
+
+    return objective
 
 
 def cross_entropy(label_smoothing: float, class_weights: Tensor | None = None) -> Objective:

@@ -16,7 +16,7 @@ from mobilenets.data.dataset import Dataset
 from mobilenets.data.description import dataset_to_json
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance, Training, TrainingMetrics
-from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch
@@ -29,7 +29,8 @@ class Fit:
     Attributes:
         model: The Model of the epoch that was kept.
         dataset: What it was trained, validated and tested on.
-        evaluation: Its figures on the test images, which nothing was chosen by.
+        evaluation: Its figures on the test images, which nothing was chosen by: of a classifier
+            :class:`~mobilenets.tasks.classification_metrics.ClassificationMetrics`.
         history: Figures of every epoch.
         best_epoch: The epoch that was kept, from 0; −1 where none was better than the Model that it started from.
         seconds: How long it all took, without earlier parts of a resumed run.
@@ -39,7 +40,7 @@ class Fit:
 
     model: Model
     dataset: Dataset
-    evaluation: ClassificationMetrics
+    evaluation: Metrics
     history: list[Epoch]
     best_epoch: int
     seconds: float
@@ -59,8 +60,8 @@ class Fit:
         found: dict[str, Any] = {
             "test": self.evaluation.to_json(),
             "best_epoch": self.best_epoch + 1,
-            "validation_top1": metrics and metrics.validation_top1,
-            "epochs": epochs_to_json(self.history),
+            f"validation_{self.evaluation.primary.name}": metrics and metrics.validation_primary,
+            "epochs": epochs_to_json(self.history, self.evaluation.primary.name),
             "seconds": round(self.seconds, 1),
             "images": {name: len(self.dataset.part(name)) for name in ("train", "validation", "test")},
             "labels": list(self.dataset.labels),
@@ -73,9 +74,18 @@ class Fit:
         return found
 
 
-def epochs_to_json(history: Sequence[Epoch]) -> list[dict[str, Any]]:
-    """JSON-ready figures of epochs, numbered from 1."""
-    return [{**asdict(epoch), "number": epoch.number + 1} for epoch in history]
+def epochs_to_json(history: Sequence[Epoch], metric: str = "top1") -> list[dict[str, Any]]:
+    """JSON-ready figures of epochs, numbered from 1.
+
+    Args:
+        history: The epochs.
+        metric: Name of the primary figure.
+    """
+    names = {"primary": metric, "validation_primary": f"validation_{metric}"}
+    return [
+        {names.get(name, name): value for name, value in {**asdict(epoch), "number": epoch.number + 1}.items()}
+        for epoch in history
+    ]
 
 
 def provenance_of(
@@ -83,8 +93,8 @@ def provenance_of(
     recipe: Recipe,
     run: TrainingRun,
     best_epoch: int,
-    validation_top1: float | None,
-    evaluation: ClassificationMetrics,
+    validation_primary: float | None,
+    evaluation: Metrics,
     *,
     weights: str | None = None,
 ) -> Provenance:
@@ -103,7 +113,7 @@ def provenance_of(
             precision=run.precision,
             threads=torch.get_num_threads(),
         ),
-        metrics=TrainingMetrics(validation_top1, evaluation.top1),
+        metrics=TrainingMetrics.named(evaluation.primary.name, validation_primary, evaluation.primary.value),
         versions={
             "mobilenets": __version__,
             "torch": str(torch.__version__),

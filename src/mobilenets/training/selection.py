@@ -1,14 +1,14 @@
 """Which network is kept: the one rule by which training prefers one set of weights to another.
 
-By accuracy where that tells the two apart. Where it does not, counting right answers says nothing, and the loss
-decides, which weighs how sure each answer is, or the divergence from a float Model (see
-:mod:`mobilenets.compression.answers`). The later of two that are as good is kept.
+By the primary figure of the task, such as accuracy, where that tells the two apart. Where it does not, counting right
+answers says nothing, and the loss decides, which weighs how sure each answer is, or the divergence from a float Model
+(see :mod:`mobilenets.compression.answers`). The later of two that are as good is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from mobilenets.compression.answers import DOUBT, Difference, prefers
 from mobilenets.data.loading import Prepared
+from mobilenets.data.subset import Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.tasks.logits import top1
 from mobilenets.tasks.temperature import fit_temperature
@@ -35,8 +36,8 @@ class Score(Protocol):
     """How well a network does on the images that it is chosen by."""
 
     @property
-    def top1(self) -> float:
-        """Share of the images that are classified rightly."""
+    def primary(self) -> float:
+        """The primary figure of the task, from 0 to 1: of a classifier top-1, the share of right answers."""
 
     @property
     def loss(self) -> float:
@@ -55,21 +56,24 @@ class Totals:
     """A score of which only the means are known.
 
     Attributes:
-        top1: Share of the images that are classified rightly.
+        primary: The primary figure of the task, from 0 to 1: of a classifier top-1.
         loss: Mean loss, in nats.
         images: Number of images.
         temperature: The temperature that the logits need on those images; None where it was not fitted.
     """
 
-    top1: float
+    primary: float
     loss: float
     images: int
     temperature: float | None = None
 
     def minus(self, other: Score) -> Difference:
-        """The difference to another score; that of accuracy counts beyond the standard error of the larger share."""
-        error = _standard_error(max(self.top1, other.top1), self.images) / DOUBT
-        return Difference(self.top1 - other.top1, error, self.loss - other.loss)
+        """The difference to another score; that of the primary figures counts beyond the standard error of the larger.
+
+        It is that of a share of the images, and stands for that of other figures too, whose own is not known.
+        """
+        error = _standard_error(max(self.primary, other.primary), self.images) / DOUBT
+        return Difference(self.primary - other.primary, error, self.loss - other.loss)
 
 
 def _standard_error(share: float, images: int) -> float:
@@ -122,9 +126,9 @@ class Epoch:
         resolution: Side of the training images, in pixels; the longer one.
         learning_rate: Of its last step.
         loss: Mean loss over the training images as they were shown.
-        top1: Share of them that was classified rightly.
+        primary: Share of them that was classified rightly; None where right answers are not counted one by one.
         validation_loss: Mean loss over the validation images; None where it was not validated.
-        validation_top1: Share of them that was classified rightly; None where it was not validated.
+        validation_primary: The primary figure of the task on them; None where it was not validated.
         validation_temperature: The temperature that the logits need on them; None where it was not validated.
     """
 
@@ -132,22 +136,22 @@ class Epoch:
     resolution: int
     learning_rate: float
     loss: float
-    top1: float
+    primary: float | None
     validation_loss: float | None = None
-    validation_top1: float | None = None
+    validation_primary: float | None = None
     validation_temperature: float | None = None
 
     def score(self, images: int) -> Totals:
         """The validation score, on so many images; zeros where the epoch was not validated."""
-        return Totals(self.validation_top1 or 0.0, self.validation_loss or 0.0, images)
+        return Totals(self.validation_primary or 0.0, self.validation_loss or 0.0, images)
 
 
 @dataclass
 class Sums:
-    """Running figures of the epoch under way."""
+    """Running figures of the epoch under way; ``right`` is None where right answers are not counted."""
 
     loss: float = 0.0
-    right: int = 0
+    right: int | None = 0
     images: int = 0
 
 
@@ -159,7 +163,7 @@ of epochs is some two standard errors above the others by chance alone."""
 def is_as_accurate(epoch: Epoch, best: Epoch, images: int) -> bool:
     """Whether an epoch is not far below the best in accuracy, both validated on so many images."""
     difference = epoch.score(images).minus(best.score(images))
-    return -difference.top1 <= WENT_WRONG * DOUBT * difference.top1_error
+    return -difference.primary <= WENT_WRONG * DOUBT * difference.primary_error
 
 
 def joined_after(run: TrainingRun, history: Sequence[Epoch], images: int) -> int | None:
@@ -173,13 +177,15 @@ def joined_after(run: TrainingRun, history: Sequence[Epoch], images: int) -> int
     first = run.joined
     if first is None or len(history) < first:
         return first
-    best = max(history[:first], key=lambda epoch: epoch.validation_top1 or 0.0)
+    best = max(history[:first], key=lambda epoch: epoch.validation_primary or 0.0)
     return first if is_as_accurate(history[first - 1], best, images) else None
 
 
 def validated_epoch(history: Sequence[Epoch], kept: int) -> Epoch:
     """The epoch whose validation holds for the one that was kept: that itself, or the last validated one before it."""
-    return next((epoch for epoch in reversed(history[: kept + 1]) if epoch.validation_top1 is not None), history[kept])
+    return next(
+        (epoch for epoch in reversed(history[: kept + 1]) if epoch.validation_primary is not None), history[kept]
+    )
 
 
 class Validator(Protocol[Validated]):
@@ -193,19 +199,32 @@ class Validator(Protocol[Validated]):
         """The score of a module in evaluation mode."""
 
 
+def classifier_score(logits: npt.NDArray[np.float32], targets: Targets) -> Totals:
+    """Top-1 and cross-entropy of a classifier, and the temperature that its logits need.
+
+    Args:
+        logits: (N, classes).
+        targets: int64 (N,), the right class of each image.
+    """
+    loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+    return Totals(top1(logits, targets).value, float(loss), len(targets), fit_temperature(logits, targets))
+
+
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Cross-entropy and top-1 on validation images.
+    """The primary figure and the loss of a network's one output on validation images.
 
     Attributes:
-        prepared: The images at the network's size, and their classes.
+        prepared: The images at the network's size, and their targets.
         preprocessing: Mean and deviation to normalize by.
         run: The device and the precision.
+        score: Scores the output, float32 (N, channels), by the targets; by default as that of a classifier.
     """
 
     prepared: Prepared
     preprocessing: Preprocessing
     run: TrainingRun
+    score: Callable[[npt.NDArray[np.float32], Targets], Totals] = classifier_score
 
     @property
     def images(self) -> int:
@@ -214,10 +233,8 @@ class Validation:
 
     def __call__(self, module: NetworkModule) -> Totals:
         """The score of a module in evaluation mode."""
-        logits = module_logits(module, self.prepared.pixels, self.preprocessing, self.run)
-        targets = self.prepared.targets
-        loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
-        return Totals(top1(logits, targets).value, float(loss), self.images, fit_temperature(logits, targets))
+        outputs = module_logits(module, self.prepared.pixels, self.preprocessing, self.run)
+        return self.score(outputs, self.prepared.targets)
 
 
 def module_logits(

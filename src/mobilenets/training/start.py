@@ -87,7 +87,7 @@ def starting_model(model: Model, settings: Settings, dataset: Dataset) -> Model:
         TrainingError: If it cannot be trained, or is of another width than the settings say.
     """
     model = dequantize(model)
-    head.check_classifier(model)
+    head.check_trainable(model)
     network = model.network
     if settings.width is not None and settings.width != network.width_multiplier:
         present = network.width_multiplier

@@ -82,14 +82,14 @@ class TrainedModel:
         history: Figures of every epoch.
         best_epoch: The epoch that was kept, from 0; −1 where none was better than what it started from.
         run: How long it was, from which seed, on which device.
-        validation_top1: Top-1 on the validation images, as a share of 1.
+        validation_primary: Top-1 on the validation images, as a share of 1.
     """
 
     model: Model
     history: list[Epoch]
     best_epoch: int
     run: TrainingRun
-    validation_top1: float | None
+    validation_primary: float | None
 
 
 def supernet_epochs(usual: int) -> int:
@@ -196,7 +196,7 @@ def train_supernet(
     history, best = trained.history, trained.best_epoch
     task = Classification(dataset.labels, history[best].validation_temperature or 1.0)
     model = Model(network, parameters_of(module), task, PREPROCESSING, provenance=provenance.encode())
-    return TrainedModel(model, history, best, run, history[best].validation_top1)
+    return TrainedModel(model, history, best, run, history[best].validation_primary)
 
 
 def fine_tune_subnet(
@@ -246,10 +246,10 @@ def fine_tune_subnet(
     if not is_better(before, history[best].score(before.images)):
         task = Classification(dataset.labels, history[best].validation_temperature or 1.0)
         model = replace(start.with_parameters(parameters_of(module)), task=task)
-        return TrainedModel(model, history, best, run, history[best].validation_top1)
+        return TrainedModel(model, history, best, run, history[best].validation_primary)
     progress.note("fine-tuning made it no better: the subnet is kept as it was")
     start = replace(start, task=Classification(dataset.labels, before.temperature or 1.0))
-    return TrainedModel(start, history, -1, run, before.top1)
+    return TrainedModel(start, history, -1, run, before.primary)
 
 
 def _validation(dataset: Dataset, network: Network, run: TrainingRun, progress: Progress) -> Validation:

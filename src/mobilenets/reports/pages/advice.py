@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from mobilenets.base.text import percent, plural
 from mobilenets.reports.finished_run import Run
@@ -21,26 +22,52 @@ UNBALANCED = 5
 """How many times as many images the largest class may have as the smallest."""
 
 
-def weak_classes(evaluation: ClassificationMetrics) -> list[tuple[str, float]]:
-    """The classes that are right least often, with how often, worst first.
+@dataclass(frozen=True)
+class WeakClass:
+    """A class that a Model finds too seldom.
+
+    Attributes:
+        label: Name of the class.
+        found: What of it is found, in words, such as "80.0 % of its 5 test images are right".
+    """
+
+    label: str
+    found: str
+
+
+def weak_classes(evaluation: ClassificationMetrics) -> list[WeakClass]:
+    """The classes that are right least often, worst first.
 
     Args:
         evaluation: On the test images.
     """
-    found = [(one.label, one.recall) for one in evaluation.classes if one.recall is not None]
-    weak = [(label, recall) for label, recall in found if recall < WEAK_RECALL]
-    return sorted(weak, key=lambda row: row[1])[:MOST_WEAK]
+    rows = [(one.recall, one) for one in evaluation.classes if one.recall is not None and one.recall < WEAK_RECALL]
+    return [
+        WeakClass(
+            one.label,
+            f"{percent(recall)} of its {plural(one.images, 'test image')} {'is' if one.images == 1 else 'are'} right",
+        )
+        for recall, one in sorted(rows, key=lambda row: row[0])[:MOST_WEAK]
+    ]
 
 
-def advice_section(run: Run) -> Element:
-    """The section: a list, what is likely to help most first."""
-    return section("next", "What to do next", tag("ul", [tag("li", step) for step in _steps(run)]))
+def advice_section(run: Run, weak: Sequence[WeakClass], *, perfect: bool) -> Element:
+    """The section: a list, what is likely to help most first.
+
+    Args:
+        run: The run.
+        weak: The classes that more images are asked for, the worst first.
+        perfect: Whether nothing was wrong with the test images.
+    """
+    return section("next", "What to do next", tag("ul", [tag("li", step) for step in _steps(run, weak, perfect)]))
 
 
-def _steps(run: Run) -> Iterator[list[str | Element]]:
+def _steps(run: Run, weak: Sequence[WeakClass], perfect: bool) -> Iterator[list[str | Element]]:
     facts = run.data_facts
     trained = {} if facts is None else {label: counts[0] for label, counts in facts.classes.items()}
-    yield from _more_images(run.evaluation, trained)
+    for one in weak:
+        has = f"; it has {plural(trained[one.label], 'training image')}" if one.label in trained else ""
+        yield ["Add images of ", name(one.label), f": {one.found}{has}."]
     if trained and min(trained.values()) * UNBALANCED < max(trained.values()):
         few, many = min(trained, key=trained.__getitem__), max(trained, key=trained.__getitem__)
         yield [
@@ -51,13 +78,7 @@ def _steps(run: Run) -> Iterator[list[str | Element]]:
     named = any(str(word).startswith("--weights") for word in run.metrics.get("command", ()))
     fine_tuned = named or run.provenance.training.weights is not None
     tuned = shlex.quote(f"{run.place.rstrip('/')}-tuned")
-    if (
-        trained
-        and not fine_tuned
-        and run.search is None
-        and min(trained.values()) < FEW_IMAGES
-        and run.evaluation.wrong
-    ):
+    if trained and not fine_tuned and run.search is None and min(trained.values()) < FEW_IMAGES and not perfect:
         yield [
             "Start from the weights of a network that has seen many images: ",
             tag("code", f"mobilenets fit {source} --weights keras:0.5-160 --output {tuned}"), ".",
@@ -71,13 +92,3 @@ def _steps(run: Run) -> Iterator[list[str | Element]]:
         "Try it on images from where it will be used, which were not taken together with these: ",
         tag("code", f"mobilenets evaluate {model} FOLDER"), ".",
     ]  # fmt: skip
-
-
-def _more_images(evaluation: ClassificationMetrics, trained: dict[str, int]) -> Iterator[list[str | Element]]:
-    tested = {one.label: one.images for one in evaluation.classes}
-    for label, recall in weak_classes(evaluation):
-        has = f"; it has {plural(trained[label], 'training image')}" if label in trained else ""
-        yield [
-            "Add images of ", name(label), f": {percent(recall)} of its {plural(tested[label], 'test image')} "
-            f"{'is' if tested[label] == 1 else 'are'} right{has}.",
-        ]  # fmt: skip

@@ -36,10 +36,11 @@ def network_name(model: Model) -> str:
 
 def sentence(run: Run, latency: ShownLatency, file_bytes: int) -> list[Child]:
     """The summary in one sentence."""
-    evaluation = run.evaluation
+    primary, images = run.evaluation.primary, plural(run.evaluation.images, "test image")
+    means = f" of {images} right" if primary.name == "top1" else f" {primary.title} on {images}"
     gets: list[Child] = [
-        tag("strong", percent(evaluation.top1), class_="figure"),
-        f" of {plural(evaluation.images, 'test image')} right (95{GAP}% interval {interval(evaluation.top1_interval)})",
+        tag("strong", percent(primary.value), class_="figure"),
+        f"{means} (95{GAP}% interval {interval(primary.interval)})",
     ]
     takes: list[Child] = [tag("strong", milliseconds(latency.ms), class_="figure"), " an image"]
     chosen = tag("strong", network_name(run.model))
@@ -97,9 +98,9 @@ def latency_of(run: Run, cost: ModelCost) -> ShownLatency:
 
 def summary_section(run: Run, cost: ModelCost) -> Element:
     """The header: the summary in one sentence, and the figures in large."""
-    evaluation, latency = run.evaluation, latency_of(run, cost)
+    primary, latency = run.evaluation.primary, latency_of(run, cost)
     cards = (
-        ("top-1", percent(evaluation.top1), f"95{GAP}% interval {interval(evaluation.top1_interval)}"),
+        (primary.title, percent(primary.value), f"95{GAP}% interval {interval(primary.interval)}"),
         ("latency", milliseconds(latency.ms), latency.note),
         ("file", size(cost.file_bytes), f"{cost.parameters:,} parameters"),
         ("Mult-Adds", macs(cost.macs), "for one image"),
@@ -110,7 +111,7 @@ def summary_section(run: Run, cost: ModelCost) -> Element:
         tag("p", "Report on ", name(run.source), class_="overline"),
         tag("h1", sentence(run, latency, cost.file_bytes)),
         tag("p", _images(run), class_="lede"),
-        leak_warning(run.data_facts, evaluation.images),
+        leak_warning(run.data_facts, run.evaluation.images),
         tag("dl", [_card(*card) for card in cards], class_="cards"),
         tag("p", latency.where, class_="quiet"),
     )
@@ -118,7 +119,7 @@ def summary_section(run: Run, cost: ModelCost) -> Element:
 
 def _images(run: Run) -> str:
     counts = run.metrics["images"]
-    classes = plural(len(run.model.labels), "class", "classes")
+    classes = plural(len(run.model.task.labels or ()), "class", "classes")
     validated = run.phases[-1].last_validated
     purpose = "" if validated is None else f", and trained on too after epoch {validated['number']:.0f}"
     words = (

@@ -21,15 +21,16 @@ def training_section(run: Run) -> Element:
         value for row in _rows(run.phases) for value in (row["loss"], row["validation_loss"]) if value is not None
     ]
     loss = Axis(0, 1.05 * max(losses), "cross-entropy")
-    accuracy = Axis(0, 1, "top-1", show=lambda share: f"{100 * share:.0f} %")
+    metric = run.evaluation.primary.title
+    accuracy = Axis(0, 1, metric, show=lambda share: f"{100 * share:.0f} %")
     charts = [
         figure(lambda width: _draw(run.phases, width, loss, "loss"), None, wide=HALF),
-        figure(lambda width: _draw(run.phases, width, accuracy, "top1"), None, wide=HALF),
+        figure(lambda width: _draw(run.phases, width, accuracy, "primary"), None, wide=HALF),
     ]
     return section(
         "training",
         "How training went",
-        tag("p", f"{_length(run.phases)}. {_kept(run.phases[-1])}"),
+        tag("p", f"{_length(run.phases)}. {_kept(run.phases[-1], metric)}"),
         legend(*SERIES),
         tag("div", charts, class_="pair"),
     )
@@ -40,17 +41,17 @@ def _length(phases: Sequence[PhaseCurve]) -> str:
     return ", then ".join([first, *others])
 
 
-def _kept(phase: PhaseCurve) -> str:
+def _kept(phase: PhaseCurve, metric: str) -> str:
     if not phase.best_epoch:
         return f"By the validation images no epoch of {phase.name} was better than what it began as, which was kept."
     which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
     if (before := phase.last_validated) is not None:
         return (
-            f"Epoch {which} was kept. After epoch {before['number']:.0f}, with {percent(before['validation_top1'])} "
-            "validation top-1, the validation images were trained on too."
+            f"Epoch {which} was kept. After epoch {before['number']:.0f}, with {percent(before['validation_primary'])} "
+            f"validation {metric}, the validation images were trained on too."
         )
-    right = percent(phase.epochs[phase.best_epoch - 1]["validation_top1"])
-    return f"Epoch {which} was kept, selected by validation: {right} top-1."
+    reached = percent(phase.epochs[phase.best_epoch - 1]["validation_primary"])
+    return f"Epoch {which} was kept, selected by validation: {reached} {metric}."
 
 
 def _rows(phases: Sequence[PhaseCurve]) -> list[Any]:

@@ -1,0 +1,87 @@
+"""Pages about what a Model gets right and wrong: each task has its own."""
+
+from __future__ import annotations
+
+import shlex
+
+from mobilenets.base.progress import Progress
+from mobilenets.engine.evaluate import evaluate
+from mobilenets.engine.predictor import Predictor
+from mobilenets.errors import DataError
+from mobilenets.reports.finished_run import Run
+from mobilenets.reports.pages import advice, confidence, labels, mistakes, predictions, usage
+from mobilenets.reports.pages.markup import Element
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.metrics import Share
+from mobilenets.tasks.task import Metrics
+
+
+def check_has_pages(evaluation: Metrics, kind: str) -> None:
+    """Raise if no pages are made of a task.
+
+    Args:
+        evaluation: Figures of a Model on its test images.
+        kind: Of its task.
+
+    Raises:
+        DataError: If there are none.
+    """
+    match evaluation:
+        case ClassificationMetrics():
+            pass
+        case _:
+            raise DataError(f"a report has no pages for the task {kind} (reports/pages/by_task.py)")
+
+
+def sections_of_task(run: Run, progress: Progress) -> list[Element]:
+    """What to do next, the figures in detail, and the mistakes.
+
+    Raises:
+        DataError: If no pages are made of the run's task, or more than a tenth of the test images are broken by now.
+        EngineError: If the engine cannot run the Model.
+    """
+    match run.evaluation:
+        case ClassificationMetrics() as evaluation:
+            return [
+                advice.advice_section(run, advice.weak_classes(evaluation), perfect=not evaluation.wrong),
+                predictions.predictions_section(evaluation),
+                *_confidence(run, evaluation),
+                _mistakes(run, progress),
+                *_labels(run, progress),
+            ]
+        case _:
+            raise DataError(f"a report has no pages for the task {run.model.task.kind} (reports/pages/by_task.py)")
+
+
+def tested_in_both(run: Run, progress: Progress) -> dict[str, Share]:
+    """Right answers of a classifier on the test images in each precision; none where the images are not at hand."""
+    other = run.float32 if run.model.quantization is not None else run.int8
+    if run.dataset is None or other is None:
+        return {}
+    measured = evaluate(Predictor(other), run.dataset.test, progress=progress)
+    both = {run.model.precision: run.evaluation, other.precision: measured}
+    return {precision: one.correct for precision, one in both.items() if isinstance(one, ClassificationMetrics)}
+
+
+def _confidence(run: Run, evaluation: ClassificationMetrics) -> list[Element]:
+    """How sure the Model is; nothing of a run of a release that did not measure it."""
+    if not evaluation.reliability or not isinstance(run.model.task, Classification):
+        return []
+    command = f"mobilenets calibrate {shlex.quote(usage.model_path(run))} {shlex.quote(run.source)}"
+    return [confidence.confidence_section(evaluation, run.model.task.temperature, command)]
+
+
+def _mistakes(run: Run, progress: Progress) -> Element:
+    if run.dataset is None:
+        return mistakes.section_without_images()
+    found = mistakes.predict_all(run.model, run.dataset, progress=progress)
+    return mistakes.mistakes_section(found, run.source, run.float32 or run.model)
+
+
+def _labels(run: Run, progress: Progress) -> list[Element]:
+    """Probable label errors; nothing where the images are not at hand, are too few or too many."""
+    if run.dataset is None:
+        return []
+    found = labels.judged_labels(run.float32 or run.model, run.dataset, progress=progress)
+    return [] if found is None else [labels.labels_section(found, len(run.dataset.train), run.source)]
