@@ -101,10 +101,10 @@ def find_columns(table: LabelTable, reading: Reading) -> Columns:
     if not table.columns:
         return _without_header(table, reading)
     names = [simplified(column) for column in table.columns]
-    split, flag = _split_column(table, names, reading)
+    split, flag = split_column(table, names, reading)
     file = _named(table, "file", reading)
     if file is None:
-        file = _first(names, FILE_NAMES, lambda number: number != split)
+        file = first_of(names, FILE_NAMES, lambda number: number != split)
     if file is None or not _names_files(table, file):
         by_content = next((n for n in range(table.width) if _share(table.column(n), looks_like_file) > 0.5), None)
         file = by_content if by_content is not None else file
@@ -125,7 +125,7 @@ def _label_columns(table: LabelTable, names: Sequence[str], free: Sequence[int],
     others = [number for number in free if not ROW_NUMBER.fullmatch(names[number])]
     binary = [number for number in others if _share(table.column(number), _is_flag) == 1]
     one_hot = len(binary) > 1 and len(binary) == len(others)
-    by_name = _first(names, CLASS_NAMES, free.__contains__)
+    by_name = first_of(names, CLASS_NAMES, free.__contains__)
     if one_hot and (by_name is None or _sums_to_one(table, binary)):
         return tuple(binary)
     if by_name is not None:
@@ -156,12 +156,19 @@ def _without_header(table: LabelTable, reading: Reading) -> Columns:
     return Columns(file, (others[0],), parts[0] if parts else None)
 
 
-def _split_column(table: LabelTable, names: Sequence[str], reading: Reading) -> tuple[int | None, str | None]:
+def split_column(table: LabelTable, names: Sequence[str], reading: Reading) -> tuple[int | None, str | None]:
+    """The column of the part, and what yes means in it if it holds yes and no.
+
+    Args:
+        table: The table.
+        names: Its columns, :func:`simplified`.
+        reading: Names the column where it cannot be found.
+    """
     if reading.columns.get("split") == NONE:
         return None, None
     named = _named(table, "split", reading)
     if named is None:
-        named = _first(names, SPLIT_NAMES, lambda number: any(table.column(number)))
+        named = first_of(names, SPLIT_NAMES, lambda number: any(table.column(number)))
     if named is not None:
         return named, FLAG_NAMES.get(names[named]) if _share(table.column(named), _is_flag) == 1 else None
     for number, name in enumerate(names):
@@ -188,8 +195,14 @@ def _named(table: LabelTable, purpose: str, reading: Reading) -> int | None:
     return names.index(simplified(wanted))
 
 
-def _first(names: Sequence[str], wanted: Sequence[str], fits: Callable[[int], bool]) -> int | None:
-    """The first of some names that is the name of a column."""
+def first_of(names: Sequence[str], wanted: Sequence[str], fits: Callable[[int], bool]) -> int | None:
+    """The number of the first of some names that is the name of a column.
+
+    Args:
+        names: The columns, :func:`simplified`.
+        wanted: What the column may be called, the likeliest name first.
+        fits: Whether a column, by its number, may be it.
+    """
     return next((names.index(name) for name in wanted if name in names and fits(names.index(name))), None)
 
 

@@ -15,20 +15,27 @@ import numpy as np
 
 from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
+from mobilenets.data.box_annotations import BoxLayout
+from mobilenets.data.box_checks import check_boxes
+from mobilenets.data.box_layout import find_box_layout, parts_of
 from mobilenets.data.duplicates import Duplicates, find_duplicates
-from mobilenets.data.findings import Finding
-from mobilenets.data.image import ImageSource
+from mobilenets.data.findings import Finding, Kind, listed
+from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.label_files import ALL
 from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
 from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
-from mobilenets.data.splitting import draw_parts
+from mobilenets.data.splitting import draw_parts, draw_parts_of_groups
 from mobilenets.data.subset import Subset as Subset
+from mobilenets.data.targets import in_words, strata
+from mobilenets.data.tree import scan
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
+from mobilenets.tasks.boxes import as_targets
 from mobilenets.tasks.classification import is_label
 
 
@@ -152,15 +159,17 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
 
     Args:
         source: A folder of class folders, of folders of parts that hold class folders, or of images with a label file;
-            a label file (CSV, TSV, JSON or JSON lines); or ``"digits"``.
+            a label file (CSV, TSV, JSON or JSON lines); images with boxes (COCO's JSON, Pascal VOC's XML, YOLO's text
+            files or a table); or ``"digits"``.
         reading: What the source does not say itself.
 
     Returns:
-        The images with their classes, in the parts that the source gives. No image is decoded yet.
+        The images with their classes or boxes, in the parts that the source gives. No image is decoded yet.
 
     Raises:
         DataError: If the source does not exist, is of no known form, could be read in several ways, or holds fewer than
-            two classes.
+            two classes; or, with boxes, if an annotation names a class or an image that there is not, or more than a
+            tenth of the boxes cannot be used.
         MissingDependencyError: If the source is ``"digits"`` and scikit-learn is not installed.
 
     >>> import tempfile
@@ -178,7 +187,11 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
         return collection_of({ALL: digits()}, DIGITS, layout="the bundled sample")
     check_source(source)
     try:
-        layout = find_layout(path, reading)
+        root = scan(path, reading.exclude) if path.is_dir() else None
+        boxes = find_box_layout(path, root, reading)
+        if boxes is not None:
+            return box_collection(boxes, str(source), reading)
+        layout = find_layout(path, reading, root)
         parts, indices, findings = reconciled(layout, reading, str(source))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
@@ -190,6 +203,51 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
         places=layout.places,
         findings=(*layout.findings, *findings),
         reading=reading,
+    )
+
+
+def box_collection(layout: BoxLayout, source: str, reading: Reading = Reading()) -> Collection:
+    """Images with boxes, every box checked, as a Collection.
+
+    Args:
+        layout: What files say.
+        source: What to call it.
+        reading: How the source was read.
+
+    Raises:
+        DataError: If there is no box, a class cannot be printed, or more than a tenth of the boxes cannot be used.
+    """
+    present = {box.label for image in layout.images for box in image.boxes}
+    if not present:
+        raise DataError(f"{source} describes {plural(len(layout.images), 'image')} and no box in any of them")
+    labels = tuple(label for label in layout.labels if label in present)
+    for label in labels:
+        if not is_label(label):
+            raise DataError(f"class {label!r:.80} of {source} holds a control character or is not Unicode; rename it")
+    unused = [label for label in layout.labels if label not in present]
+    findings = list(layout.findings)
+    if unused:
+        message = f"{plural(len(unused), 'class', 'classes')} without any box left out: {listed(unused)}"
+        findings.append(Finding(Kind.NOTE, message))
+    checked = check_boxes(layout.images, labels, source)
+    parts = {
+        part: Subset(
+            tuple(FileImage(image.file) for image in layout.images if image.part == part),
+            as_targets(
+                [truth for image, truth in zip(layout.images, checked.truths, strict=True) if image.part == part]
+            ),
+        )
+        for part in parts_of(layout.images)
+    }
+    return Collection(
+        labels,
+        parts,
+        source,
+        layout=layout.kind,
+        places=layout.places,
+        findings=(*findings, *checked.findings),
+        reading=reading,
+        task="detection",
     )
 
 
@@ -388,7 +446,7 @@ def _without(subset: Subset, names: set[str]) -> Subset:
 def fingerprint_of(parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes]) -> str:
     """Hash of every image, its class and its part: the same on every machine."""
     lines = sorted(
-        f"{name}\0{labels[target]}\0{digests[image.name].hex()}\n"
+        f"{name}\0{in_words(target, labels)}\0{digests[image.name].hex()}\n"
         for name, subset in parts.items()
         for image, target in zip(subset.images, subset.targets, strict=True)
     )
@@ -414,7 +472,11 @@ def split_by_content(
     if pool is None or len(pool) == 0:
         raise DataError("there are no images to train on")
     contents = [digests[image.name] for image in pool.images]
-    drawn = draw_parts(pool.targets, contents, labels, missing, seed=seed)
+    groups = strata(pool.targets, len(labels))
+    if pool.targets.dtype == object:
+        drawn = draw_parts_of_groups(groups, contents, missing, seed=seed)
+    else:
+        drawn = draw_parts(groups, contents, labels, missing, seed=seed)
     result = {name: subset for name, subset in parts.items() if name != "all"}
     result |= {name: pool.take(positions) for name, positions in drawn.items()}
     for name in ("validation", "test"):

@@ -79,6 +79,29 @@ def decode_image(
         return upright
 
 
+def image_header(file: IO[bytes], name: str) -> tuple[tuple[int, int], int]:
+    """Size and orientation of an image, of which little more than the beginning is read.
+
+    Args:
+        file: Its content, which can be sought.
+        name: What messages call it.
+
+    Returns:
+        Width and height as they are stored, and the EXIF orientation: 1 of an upright image, see :data:`TURNED`.
+
+    Raises:
+        DataError: If the content is not an image.
+    """
+    with _errors_named(name, file, LARGEST_IMAGE):
+        try:
+            image = _open(file, LARGEST_IMAGE)
+        except UnidentifiedImageError:
+            return _plain_tiff(file, LARGEST_IMAGE).size, UPRIGHT
+        # Asking a PNG file for EXIF data that is not at its beginning would decode it.
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        return image.size, int(exif.get(ORIENTATION, UPRIGHT))
+
+
 def decode_pillow_image(image: Image.Image, name: str, shortest_side: int | None = None) -> Image.Image:
     """What :func:`decode_image` makes of the file, from an image that Pillow has opened or made.
 

@@ -18,6 +18,7 @@ from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.near_duplicates import near_duplicate_findings
 from mobilenets.data.parts import PARTS
 from mobilenets.data.reading import Reading
+from mobilenets.data.targets import boxes_by_class, images_by_class
 
 MOST_CLASSES = 12
 """Classes that are listed with their counts; of more, the smallest and the largest are named."""
@@ -80,23 +81,27 @@ def _place(dataset: Dataset, part: str) -> str:
 
 
 def _classes(dataset: Dataset) -> str:
-    counts = _counts(dataset)
+    counts, counted = _counts(dataset), "classes"
+    if dataset.task == "detection":
+        counts, counted = _counts(dataset, boxes=True), "boxes"
     if len(dataset.labels) <= MOST_CLASSES:
         each = [
             f"{label} {'/'.join(map(str, row))}" for label, row in zip(dataset.labels, counts.tolist(), strict=True)
         ]
-        return f"classes (train/validation/test): {', '.join(each)}"
+        return f"{counted} (train/validation/test): {', '.join(each)}"
     order = np.argsort(counts[:, 0], kind="stable")
     few, many = order[0], order[-1]
     return (
-        f"training images of a class: {counts[few, 0]:,} ({dataset.labels[few]}) to {counts[many, 0]:,} "
+        f"training {'images' if counted == 'classes' else counted} of a class: "
+        f"{counts[few, 0]:,} ({dataset.labels[few]}) to {counts[many, 0]:,} "
         f"({dataset.labels[many]}), median {np.median(counts[:, 0]):,.0f}"
     )
 
 
-def _counts(dataset: Dataset) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """int64 (classes, 3): images of each class in each part."""
-    columns = [np.bincount(dataset.part(part).targets, minlength=len(dataset.labels)) for part in PARTS]
+def _counts(dataset: Dataset, *, boxes: bool = False) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """int64 (classes, 3): images, or boxes, of each class in each part."""
+    count = boxes_by_class if boxes else images_by_class
+    columns = [count(dataset.part(part).targets, len(dataset.labels)) for part in PARTS]
     return np.stack(columns, axis=1).astype(np.int64)
 
 
@@ -172,6 +177,16 @@ def _balance(dataset: Dataset) -> list[Finding]:
 # JSON ----------------------------------------------------------------------------------------------------------------
 
 
+def _boxes_to_json(dataset: Dataset, part: str) -> dict[str, Any]:
+    """Boxes of each class in a part, and how many of its images have none; nothing of data without boxes."""
+    if dataset.task != "detection":
+        return {}
+    truths = dataset.part(part).targets
+    counts = boxes_by_class(truths, len(dataset.labels)).tolist()
+    without = sum(not len(truth.boxes) for truth in truths)
+    return {"boxes": dict(zip(dataset.labels, counts, strict=True)), "images_without_boxes": without}
+
+
 def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
     """JSON-ready values: layout, parts with their counts, findings, copies, and unreadable images."""
     counts = _counts(dataset)
@@ -180,6 +195,7 @@ def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
             "images": len(dataset.part(part)),
             "from": None if part in dataset.made_parts else dataset.places.get(part),
             "drawn": part in dataset.made_parts,
+            **_boxes_to_json(dataset, part),
             "classes": {label: int(row[number]) for label, row in zip(dataset.labels, counts, strict=True)},
         }
         for number, part in enumerate(PARTS)
@@ -187,6 +203,7 @@ def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
     return {
         "source": dataset.source,
         "layout": dataset.layout,
+        "task": dataset.task,
         "fingerprint": dataset.fingerprint,
         "reading": dataset.reading.encode(),
         "labels": list(dataset.labels),

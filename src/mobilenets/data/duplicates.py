@@ -10,6 +10,7 @@ from typing import Any
 
 from mobilenets.data.findings import MOST_EXAMPLES
 from mobilenets.data.subset import Subset
+from mobilenets.data.targets import briefly, in_words
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def find_duplicates(parts: Mapping[str, Subset], labels: Sequence[str], digests:
         for other, part in combinations(("train", "validation", "test"), 2)
     ]
     contradictions = _contradictions(parts, labels, digests)
-    repeated = [pair for subset in parts.values() for pair in _repeated(subset, digests)]
+    repeated = [pair for subset in parts.values() for pair in _repeated(subset, labels, digests)]
     return Duplicates(
         tuple(leak for leak in found if leak.images),
         len(contradictions),
@@ -114,12 +115,14 @@ def _leak(part: str, subset: Subset, other: str, there: Mapping[bytes, str], dig
 def _contradictions(
     parts: Mapping[str, Subset], labels: Sequence[str], digests: Mapping[str, bytes]
 ) -> list[tuple[str, str, str, str]]:
-    classes: dict[bytes, dict[int, str]] = defaultdict(dict)
-    everything = [
-        (image.name, int(target))
-        for subset in parts.values()
-        for image, target in zip(subset.images, subset.targets, strict=True)
-    ]
+    classes: dict[bytes, dict[str, str]] = defaultdict(dict)
+    brief: dict[str, str] = {}
+    everything = []
+    for subset in parts.values():
+        for image, target in zip(subset.images, subset.targets, strict=True):
+            said = in_words(target, labels)
+            everything.append((image.name, said))
+            brief[said] = briefly(target, labels)
     for name, target in everything:
         classes[digests[name]].setdefault(target, name)
     found = []
@@ -127,15 +130,15 @@ def _contradictions(
         others = classes[digests[name]]
         if len(others) > 1:
             other = next(key for key in others if key != target)
-            found.append((name, labels[target], others[other], labels[other]))
+            found.append((name, brief[target], others[other], brief[other]))
     return found
 
 
-def _repeated(subset: Subset, digests: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    first: dict[tuple[bytes, int], str] = {}
+def _repeated(subset: Subset, labels: Sequence[str], digests: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    first: dict[tuple[bytes, str], str] = {}
     pairs = []
     for image, target in zip(subset.images, subset.targets, strict=True):
-        key = digests[image.name], int(target)
+        key = digests[image.name], in_words(target, labels)
         if key in first:
             pairs.append((image.name, first[key]))
         else:

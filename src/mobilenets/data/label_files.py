@@ -79,7 +79,7 @@ def read_label_file(path: Path, reading: Reading, folder: Path | None = None) ->
         raise DataError(f"{path} needs the columns file and class, and at least one row")
     columns = find_columns(table, reading)
     findings: list[Finding] = [*table.findings, *_other_split(table, columns)]
-    parts, indices = _parts(table, columns, reading), _indices(table, columns)
+    parts, indices = parts_of_rows(table, columns, reading), _indices(table, columns)
     rows = _rows(table, columns, parts, findings)
     folders = [path.parent] if folder is None else [folder, path.parent]
     finder = FileFinder(*(folders if reading.images_in is None else [Path(reading.images_in)]))
@@ -88,7 +88,7 @@ def read_label_file(path: Path, reading: Reading, folder: Path | None = None) ->
     by_part: dict[str, dict[str, list[Path]]] = {}
     for file, (label, part) in chosen:
         by_part.setdefault(part, {}).setdefault(label, []).append(file)
-    return LabelFile(by_part, columns.words(table), _part_words(table, columns, parts), indices, tuple(findings))
+    return LabelFile(by_part, columns.words(table), part_words(table, columns, parts), indices, tuple(findings))
 
 
 def _rows(table: LabelTable, columns: Columns, parts: Sequence[str], findings: list[Finding]) -> list[_Row]:
@@ -125,8 +125,12 @@ def _labels(table: LabelTable, columns: Columns, cells: Sequence[str]) -> tuple[
 # Parts ---------------------------------------------------------------------------------------------------------------
 
 
-def _parts(table: LabelTable, columns: Columns, reading: Reading) -> list[str]:
-    """The part of every row."""
+def parts_of_rows(table: LabelTable, columns: Columns, reading: Reading) -> list[str]:
+    """The part of every row; ``omit`` of those that are left out.
+
+    Raises:
+        DataError: If words of the split column are not known.
+    """
     if columns.split is None:
         return [ALL] * len(table.rows)
     cells = table.column(columns.split)
@@ -144,7 +148,8 @@ def _parts(table: LabelTable, columns: Columns, reading: Reading) -> list[str]:
     return [known[cell] or ALL for cell in cells]
 
 
-def _part_words(table: LabelTable, columns: Columns, parts: Sequence[str]) -> dict[str, str]:
+def part_words(table: LabelTable, columns: Columns, parts: Sequence[str]) -> dict[str, str]:
+    """Part → the words of the split column that stand for it."""
     if columns.split is None:
         return {}
     found: dict[str, list[str]] = {}

@@ -53,12 +53,13 @@ class Layout:
     findings: tuple[Finding, ...] = ()
 
 
-def find_layout(path: Path, reading: Reading) -> Layout:
+def find_layout(path: Path, reading: Reading, root: Folder | None = None) -> Layout:
     """Find out how a source is laid out.
 
     Args:
         path: A folder or a label file.
         reading: What cannot be told from it.
+        root: The folder, where it was listed already.
 
     Raises:
         DataError: If it has no known form, or could be read in several ways.
@@ -69,7 +70,7 @@ def find_layout(path: Path, reading: Reading) -> Layout:
             way_out = "; it is an archive: unpack it, and name the folder" if archive else ""
             raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class{way_out}")
         return _of_label_file(read_label_file(path, reading))
-    root = scan(path, reading.exclude)
+    root = scan(path, reading.exclude) if root is None else root
     found = _of_given_parts(root, reading) if reading.parts is not None else _of_folder(root, reading)
     before = (*_system_folders(root), *_archives(root))
     return Layout(found.parts, found.kind, found.places, found.class_indices, (*before, *found.findings))

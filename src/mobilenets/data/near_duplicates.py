@@ -211,7 +211,8 @@ def near_duplicate_findings(
             message = f"{len(copies):,} of {len(parts[part]):,} {part} images are nearly the same as {other} images"
             names = examples_of(f"{images[a].name} ~ {images[b].name}" for a, b in copies.items())
             findings.append(Finding(Kind.WARNING, f"{message} (encoded again, resized or cropped)", len(copies), names))
-    apart = [(a, b) for a, b in pairs if targets[a] != targets[b]]
+    boxes = any(subset.targets.dtype == object for subset in parts.values())  # drawn twice, they are never the same
+    apart = [] if boxes else [(a, b) for a, b in pairs if targets[a] != targets[b]]
     if apart:
         names = examples_of(
             f"{images[a].name} ({labels[targets[a]]}) ~ {images[b].name} ({labels[targets[b]]})" for a, b in apart

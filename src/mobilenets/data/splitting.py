@@ -64,6 +64,47 @@ def draw_parts(
     return {name: sorted(positions) for name, positions in parts.items()}
 
 
+def draw_parts_of_groups(
+    groups: npt.NDArray[np.int64], digests: Sequence[bytes], missing: Sequence[str], *, seed: int
+) -> dict[str, list[int]]:
+    """As :func:`draw_parts`, for images of which a group may be small: an image may show several classes.
+
+    A tenth of all images is drawn for each part, from every group its share of what is still to be drawn; groups that
+    are too small to give any stay in training.
+
+    Args:
+        groups: int64 (N,); see :func:`~mobilenets.data.targets.strata`.
+        digests: Content hash of each image.
+        missing: Names of the parts to draw.
+        seed: Another seed draws other images.
+
+    Returns:
+        Positions of the images of ``train`` and of each missing part, rising.
+
+    Raises:
+        DataError: If there are too few different images.
+
+    >>> parts = draw_parts_of_groups(np.arange(30) % 3, [bytes([n]) for n in range(30)], ("test",), seed=0)
+    >>> {name: len(positions) for name, positions in parts.items()}
+    {'test': 3, 'train': 27}
+    """
+    # Groups one after the other, each shuffled by content: every tenth image then takes each group's share.
+    order = sorted(range(len(groups)), key=lambda index: (int(groups[index]), _rank(digests[index], seed)))
+    step = round(1 / SHARE)
+    place_of: dict[bytes, str] = {}
+    parts: dict[str, list[int]] = {name: [] for name in (*missing, "train")}
+    for number, index in enumerate(order):
+        turn = number % step
+        drawn = missing[turn] if turn < len(missing) else "train"
+        parts[place_of.setdefault(digests[index], drawn)].append(index)
+    short = next((name for name, positions in parts.items() if not positions), None)
+    if short is not None:
+        raise DataError(
+            f"{plural(len(set(digests)), 'different image')} are too few to be split: none is left for {short}"
+        )
+    return {name: sorted(positions) for name, positions in parts.items()}
+
+
 def _check_enough(counts: Sequence[int], labels: Sequence[str], missing: Sequence[str]) -> None:
     """Raise if a class has fewer images than parts that need one."""
     needed = 1 + len(missing)

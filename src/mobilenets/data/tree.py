@@ -14,6 +14,8 @@ from mobilenets.errors import DataError
 
 LABEL_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson"})
 """Suffixes of files that may say which image is of which class."""
+BOX_SUFFIXES = frozenset({".xml", ".txt", ".yaml", ".yml", ".names", ".labels"})
+"""Suffixes of further files that may say where in an image objects are, or what classes are called."""
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"})
 """Suffixes of files that may hold images, which are not looked into."""
 
@@ -27,6 +29,7 @@ class Folder:
         images: Images directly in it.
         folders: The folders in it, without those of operating systems and programs.
         label_files: Files directly in it that may hold labels.
+        box_files: Files directly in it that may hold boxes or names of classes.
         system_folders: What was passed over below it.
         archives: Archives directly in it, which are not looked into.
     """
@@ -35,6 +38,7 @@ class Folder:
     images: list[Path] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
     label_files: list[Path] = field(default_factory=list)
+    box_files: list[Path] = field(default_factory=list)
     system_folders: list[Path] = field(default_factory=list)
     archives: list[Path] = field(default_factory=list)
 
@@ -110,6 +114,8 @@ def _scan(path: Path, root: Path, exclude: tuple[str, ...], above: tuple[tuple[i
             found.images.append(inner)
         elif is_file and inner.suffix.lower() in LABEL_SUFFIXES:
             found.label_files.append(inner)
+        elif is_file and inner.suffix.lower() in BOX_SUFFIXES:
+            found.box_files.append(inner)
         elif is_file and inner.suffix.lower() in ARCHIVE_SUFFIXES:
             found.archives.append(inner)
     return found

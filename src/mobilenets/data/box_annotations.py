@@ -1,0 +1,98 @@
+"""Images with boxes as files say it, before anything is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mobilenets.data.findings import Finding
+from mobilenets.data.label_files import ALL
+from mobilenets.data.parts import part_name
+from mobilenets.data.tree import Folder
+
+
+@dataclass(frozen=True)
+class AnnotatedBox:
+    """One object.
+
+    Attributes:
+        label: Its class.
+        corners: Left, top, right and bottom, as the file has them.
+        place: Where in its file it stands, such as ``object 3`` or ``line 12``.
+        ignored: Whether it is a crowd, or too difficult to count.
+    """
+
+    label: str
+    corners: tuple[float, float, float, float]
+    place: str
+    ignored: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One image.
+
+    Attributes:
+        file: The image.
+        origin: The file that says what is in it.
+        boxes: Its objects.
+        part: ``train``, ``validation``, ``test`` or ``all``.
+        size: Its width and height as the file says, in pixels; None where it does not. Where it is not that of the
+            image, the boxes are those of a smaller or larger copy, or of one that was not turned upright.
+        in_shares: Whether corners are shares of the width and height, and not pixels.
+    """
+
+    file: Path
+    origin: Path
+    boxes: tuple[AnnotatedBox, ...]
+    part: str = ALL
+    size: tuple[int, int] | None = None
+    in_shares: bool = False
+
+
+@dataclass(frozen=True)
+class BoxLayout:
+    """Images with boxes of a source.
+
+    Attributes:
+        images: The images, each in one part.
+        labels: Names of the classes, in the order of the source; those of its files that list them.
+        kind: What the layout is, in a few words.
+        places: Part → where it was found, from the source on.
+        findings: What the source's owner should know of.
+    """
+
+    images: tuple[AnnotatedImage, ...]
+    labels: tuple[str, ...]
+    kind: str
+    places: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+class ImagesByName:
+    """Images below a folder, to be found by the file that describes each: of the same name but for the suffix."""
+
+    def __init__(self, root: Folder) -> None:
+        self._by_stem: dict[str, list[Path]] = {}
+        for image in root.all_images:
+            self._by_stem.setdefault(image.stem, []).append(image)
+
+    def described_by(self, file: Path) -> Path | None:
+        """The image that a file is called like; of several the one that shares most of its folders."""
+        candidates = self._by_stem.get(file.stem, [])
+        if len(candidates) < 2:
+            return candidates[0] if candidates else None
+        folders = set(file.parent.parts)
+        return max(candidates, key=lambda image: (image.parent == file.parent, len(folders & set(image.parent.parts))))
+
+
+def part_of_path(path: Path, root: Path) -> str:
+    """The part that a folder between a source and a file is called by; ``all`` if none is.
+
+    >>> part_of_path(Path("data/images/val2017/1.jpg"), Path("data"))
+    'validation'
+    """
+    inside = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    named = [part_name(folder) for folder in inside.parts[:-1]]
+    return next((name.part for name in named if name is not None), ALL)

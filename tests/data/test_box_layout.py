@@ -1,0 +1,243 @@
+"""Data with boxes, in every form that is read, gives the same dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import ROOT
+from tests.support.box_folders import BOXES, FORMS, LABELS, coco_of, voc_of, write_image, yolo
+
+from mobilenets.data.dataset import Collection, load_collection, load_dataset
+from mobilenets.data.reading import Reading
+from mobilenets.errors import DataError
+
+BCCD = ROOT.parent / "shared" / "data" / "bccd"
+
+
+def boxes_of(collection: Collection) -> dict[str, tuple[str, list[tuple[object, ...]]]]:
+    """What is in every image, as :data:`BOXES` has it."""
+    return {
+        Path(image.name).stem: (
+            part,
+            [
+                (collection.labels[label], *np.round(box, 3).tolist())
+                for label, box in zip(truth.labels, truth.boxes.astype(float), strict=True)
+            ],
+        )
+        for part, subset in collection.parts.items()
+        for image, truth in zip(subset.images, subset.targets, strict=True)
+    }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_boxes(form: str, tmp_path: Path) -> None:
+    collection = load_collection(FORMS[form](tmp_path / "data"))
+    assert (collection.task, collection.labels) == ("detection", LABELS)
+    assert boxes_of(collection) == {name: (part, [*boxes]) for name, (part, boxes) in BOXES.items()}
+    assert all(truth.size == (100, 80) for subset in collection.parts.values() for truth in subset.targets)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_data_has_the_same_fingerprint_in_every_form(form: str, tmp_path: Path) -> None:
+    other = load_dataset(FORMS["voc"](tmp_path / "other"))
+    assert load_dataset(FORMS[form](tmp_path / "data")).fingerprint == other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("form", "file"),
+    [("yolo", "data.yaml"), ("csv_of_corners", "boxes.csv"), ("coco", "annotations/instances_train2017.json")],
+)
+def test_a_file_that_describes_boxes_is_a_source(form: str, file: str, tmp_path: Path) -> None:
+    collection = load_collection(FORMS[form](tmp_path) / file)
+    assert "one" in boxes_of(collection)
+
+
+def test_parts_that_are_not_given_are_drawn_and_equal_images_stay_together(tmp_path: Path) -> None:
+    images = {f"{number}": [("cat" if number % 2 else "dog", 1, 2, 30, 40)] for number in range(60)}
+    voc_of(tmp_path, images)
+    for number in range(5):  # copies under other names
+        (tmp_path / f"{number}.jpg").write_bytes((tmp_path / "50.jpg").read_bytes())
+    dataset = load_dataset(tmp_path)
+    sizes = {part: len(dataset.part(part)) for part in ("train", "validation", "test")}
+    assert sum(sizes.values()) == 60
+    assert 4 <= sizes["validation"] <= 12
+    assert dataset.duplicates.leaks == ()
+    assert load_dataset(tmp_path).fingerprint == dataset.fingerprint
+    assert load_dataset(tmp_path, seed=1).fingerprint != dataset.fingerprint
+
+
+def test_parts_can_be_named_or_not_read(tmp_path: Path) -> None:
+    source = FORMS["voc_beside"](tmp_path)
+    swapped = load_collection(source, Reading(parts={"train": "test", "test": "train"}))
+    assert {part: len(subset) for part, subset in swapped.parts.items()} == {"train": 1, "test": 2}
+    assert list(load_collection(source, Reading(find_parts=False)).parts) == ["all"]
+
+
+def test_annotations_that_are_left_out_make_a_classifier_of_class_folders(tmp_path: Path) -> None:
+    for label in LABELS:
+        voc_of(tmp_path / label, {f"{label}{number}": [(label, 1, 1, 9, 9)] for number in range(3)})
+    assert load_collection(tmp_path).task == "detection"
+    assert load_collection(tmp_path, Reading(exclude=("*.xml",))).task == "classification"
+
+
+def test_a_missing_image_is_left_out_by_name_and_many_are_an_error(tmp_path: Path) -> None:
+    source = voc_of(tmp_path, {f"{number}": [("cat", 1, 2, 3, 4)] for number in range(12)})
+    (source / "3.jpg").unlink()
+    collection = load_collection(source)
+    assert any("1 image with an annotation that are not there" in finding.message for finding in collection.findings)
+    (source / "4.jpg").unlink()
+    with pytest.raises(DataError, match=r"2 of the 12 images that .* describes are not there.*3.jpg \(in 3.xml\)"):
+        load_collection(source)
+
+
+def test_an_image_that_cannot_be_decoded_is_skipped_when_it_is_read(tmp_path: Path) -> None:
+    source = voc_of(tmp_path, {f"{number}": [("cat", 1, 2, 3, 4)] for number in range(12)})
+    (source / "3.jpg").write_bytes(b"\xff\xd8\xff broken")
+    assert len(load_collection(source).parts["all"]) == 12
+
+
+CATS, ONE = [{"id": 1, "name": "cat"}], [{"id": 5, "file_name": "one.jpg"}]
+
+
+@pytest.mark.parametrize(
+    ("images", "annotation", "message"),
+    [
+        (ONE, {"category_id": 3}, r"annotation 9 is of category 3; the categories are 1 \(cat\)"),
+        (ONE, {"image_id": 6}, "annotation 9 is of image 6, which is not in the list of images"),
+        (ONE, {"bbox": [1, 2, 3]}, r"annotation 9 has the bbox \[1, 2, 3\]; expected left, top, width and height"),
+        (ONE, {"bbox": "large"}, "has the bbox 'large'"),
+        ([{"id": 5}], {}, "image 5 has no file_name"),
+        ([5], {}, "'images' must be a list of objects"),
+    ],
+)
+def test_damaged_coco_files_say_what_is_wrong(
+    images: list[object], annotation: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "one.jpg")
+    row = {"id": 9, "image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4]} | annotation
+    with pytest.raises(DataError, match=message):
+        load_collection(coco_of(tmp_path, images, [row], CATS))
+
+
+def test_a_category_that_nothing_shows_is_left_out(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    row = {"id": 9, "image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4]}
+    collection = load_collection(coco_of(tmp_path, ONE, [row], [{"id": 0, "name": "animals"}, *CATS]))
+    assert collection.labels == ("cat",)
+    assert any("1 class without any box left out: animals" in finding.message for finding in collection.findings)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2 .5 .5 .1 .1", "line 1: class 2; data.yaml names 2 classes, 0 to 1"),
+        ("0 .5 .5 .1", "line 1: 4 numbers; expected the class, the centre, width and height"),
+        ("0 .5 .5 .1 wide", "line 1: expected numbers, not '0 .5 .5 .1 wide'"),
+    ],
+)
+def test_damaged_yolo_files_say_what_is_wrong(line: str, message: str, tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "one.txt").write_text(line)
+    with pytest.raises(DataError, match=message):
+        load_collection(tmp_path)
+
+
+def test_polygons_in_yolo_files_become_the_boxes_around_them(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "one.txt").write_text("0 0.1 0.25 0.4 0.5 0.2 0.75")
+    assert boxes_of(load_collection(tmp_path))["one"] == ("train", [("cat", 10, 20, 40, 60)])
+
+
+def test_yolo_files_without_names_of_the_classes_say_what_to_write(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    with pytest.raises(DataError, match=r"nothing says what they are called; write .*data.yaml"):
+        load_collection(tmp_path)
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    assert load_collection(tmp_path).labels == LABELS
+
+
+@pytest.mark.parametrize(
+    ("xml", "message"),
+    [
+        ("<annotation><object>", "not readable XML"),
+        ("<annotation><object><name></name></object></annotation>", "object 1 has no name"),
+        ("<annotation><object><name>cat</name></object></annotation>", "object 1 has the bndbox"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', "entities of its own"),
+    ],
+)
+def test_damaged_xml_says_what_is_wrong(xml: str, message: str, tmp_path: Path) -> None:
+    voc_of(tmp_path, {"one": [("cat", 1, 2, 3, 4)]})
+    (tmp_path / "one.xml").write_text(xml)
+    with pytest.raises(DataError, match=message):
+        load_collection(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "boxes"),
+    [
+        (["image,bbox", 'one.jpg,"[10, 20, 30, 40]"'], [("object", 10, 20, 40, 60)]),
+        (["one.jpg,10,20,40,60,cat"], [("cat", 10, 20, 40, 60)]),
+        (["TRAIN,one.jpg,cat,0.1,0.25,,,0.4,0.75,,"], [("cat", 10, 20, 40, 60)]),
+        (["path,name,x_center,y_center,width,height", "one.jpg,cat,25,40,30,40"], [("cat", 10, 20, 40, 60)]),
+        (["file,label,bbox_xmin,bbox_ymin,bbox_xmax,bbox_ymax", "one.jpg,cat,10,20,40,60"], [("cat", 10, 20, 40, 60)]),
+        (["filename,class,x1,y1,x2,y2", "C:\\data\\one.jpg,cat,10,20,40,60"], [("cat", 10, 20, 40, 60)]),
+    ],
+)
+def test_tables_of_boxes_have_many_headers(rows: list[str], boxes: list[tuple[object, ...]], tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    (tmp_path / "boxes.csv").write_text("\n".join(rows))
+    assert boxes_of(load_collection(tmp_path))["one"][1] == boxes
+
+
+def test_a_table_with_a_number_that_is_none_says_where(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    (tmp_path / "boxes.csv").write_text("filename,class,xmin,ymin,xmax,ymax\none.jpg,cat,1,2,three,4\n")
+    with pytest.raises(DataError, match=r"line 2: expected the four numbers of a box, not '1, 2, three, 4'"):
+        load_collection(tmp_path)
+
+
+def test_a_table_of_classes_is_no_table_of_boxes(tmp_path: Path) -> None:
+    for label in LABELS:
+        for number in range(3):
+            write_image(tmp_path / f"{label}{number}.jpg")
+    rows = [f"{label}{number}.jpg,{label},640,480" for label in LABELS for number in range(3)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class,width,height", *rows]))
+    assert load_collection(tmp_path).task == "classification"
+
+
+def test_a_source_without_any_box_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="describes 1 image and no box in any of them"):
+        load_collection(voc_of(tmp_path, {"one": []}))
+
+
+@pytest.mark.skipif(not BCCD.exists(), reason="../shared/data/bccd is not there")
+def test_bccd_has_its_own_splits() -> None:
+    dataset = load_dataset(BCCD)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (205, 87, 72)
+    assert dataset.labels == ("Platelets", "RBC", "WBC")
+    assert sum(len(truth.boxes) for truth in dataset.test.targets) == 945
+    assert any("2 boxes without an area" in finding.message for finding in dataset.findings)
+    assert json.dumps([finding.to_json() for finding in dataset.findings])
+
+
+def test_boxes_that_were_drawn_on_the_stored_image_are_turned_with_it(tmp_path: Path) -> None:
+    pixels = np.zeros((80, 100, 3), np.uint8)
+    pixels[20:60, 10:40] = 255
+    for orientation in (5, 6, 7, 8):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        folder = tmp_path / str(orientation)
+        voc_of(folder, {"one": [("cat", 10, 20, 40, 60)]})
+        Image.fromarray(pixels).save(folder / "one.jpg", exif=exif, quality=100)
+        collection = load_collection(folder)
+        (truth,) = collection.parts["all"].targets
+        upright = np.asarray(collection.parts["all"].images[0].open())
+        rows, columns = np.nonzero(upright[..., 0] > 128)
+        assert truth.size == (80, 100)
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(truth.boxes[0], expected, atol=1)
