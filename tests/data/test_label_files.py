@@ -238,8 +238,10 @@ def test_unknown_words_of_a_split_are_refused_with_what_was_found(images: list[P
 def test_a_split_is_known_by_its_words_whatever_its_column_is_called(images: list[Path], tmp_path: Path) -> None:
     collection = load_collection(with_split(images, ("train", "test"), tmp_path / "data.csv", "kind of use"))
     assert set(collection.parts) == {"train", "test"}
-    with pytest.raises(DataError, match=r"PublicTest \(6\).*split_words=\{'PublicTest': 'train'\}"):
-        load_collection(with_split(images, ("Training", "Test", "PublicTest"), tmp_path / "data.csv", "Usage"))
+    with pytest.raises(DataError, match=r"Judged \(6\).*split_words=\{'Judged': 'train'\}"):
+        load_collection(with_split(images, ("Training", "Test", "Judged"), tmp_path / "data.csv", "Usage"))
+    fer = load_collection(with_split(images, ("Training", "PublicTest", "PrivateTest"), tmp_path / "fer.csv", "Usage"))
+    assert set(fer.parts) == {"train", "validation", "test"}
 
 
 @pytest.mark.parametrize("column", ["split", "fold", "kfold"])

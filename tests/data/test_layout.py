@@ -411,6 +411,21 @@ def test_archives_are_not_looked_into_and_it_is_said(tmp_path: Path) -> None:
         load_collection(tmp_path / "photos.tar.gz")
 
 
+@pytest.mark.parametrize("name", ["cat (1)", "cat copy", "cat - Copy (2)", "cat Kopie"])
+def test_a_class_called_like_a_copy_of_another_is_warned_of(name: str, tmp_path: Path) -> None:
+    collection = load_collection(write_tree(tmp_path, {"cat": 3, "dog": 3, name: 3}))
+    (warning,) = (one.message for one in collection.findings if "like a copy" in one.message)
+    assert warning.startswith(f"{name!r} is called like a copy of the class 'cat'")
+    assert not any("copy" in one.message for one in load_collection(tmp_path, Reading(exclude=("cat",))).findings)
+
+
+def test_one_folder_called_images_is_no_class(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"jpg": 3})
+    (tmp_path / "imagelabels.mat").write_bytes(b"MATLAB 5.0")
+    with pytest.raises(DataError, match=r"jpg holds no images in class folders; expected .*<class>/<image>"):
+        load_collection(tmp_path)
+
+
 def test_classes_that_are_joined_in_other_ways_are_warned_of(tmp_path: Path) -> None:
     write_tree(tmp_path, {"great dane": 3, "great_dane": 3, "great-dane": 3, "greatdane": 3})
     collection = load_collection(tmp_path)

@@ -50,6 +50,7 @@ def unify(names: Iterable[str], reading: Reading) -> tuple[dict[str, str], list[
         if len(group) > 1
     ]
     findings += _joined_in_other_ways(dict.fromkeys(labels.values()))
+    findings += _copies(dict.fromkeys(labels.values()))
     by_case = _groups({label: label.casefold() for label in dict.fromkeys(labels.values())})
     alike = {key: group for key, group in by_case.items() if len(group) > 1}
     if not alike or reading.letter_case == "keep":
@@ -74,6 +75,24 @@ def _joined_in_other_ways(labels: Iterable[str]) -> list[Finding]:
         Finding(Kind.WARNING, f"the classes {_quoted(group)} differ in blanks, hyphens and underscores only")
         for group in groups.values()
         if len(group) > 1
+    ]
+
+
+_COPY = re.compile(r"(?P<name>.+?)[\s_-]*(\(\d+\)|\b(copy|copie|kopie|copia)\b[\s_-]*(\(?\d+\)?)?)", re.IGNORECASE)
+"""What systems call a copy of a folder."""
+
+
+def _copies(labels: Mapping[str, object]) -> list[Finding]:
+    """A warning for names that systems give to a copy of another class's folder."""
+    matches = {label: match["name"] for label in labels if (match := _COPY.fullmatch(label))}
+    return [
+        Finding(
+            Kind.WARNING,
+            f"{label!r} is called like a copy of the class {name!r}; if it is one, move its images there or say "
+            f"{told(exclude=(label,))}",
+        )
+        for label, name in matches.items()
+        if name in labels
     ]
 
 

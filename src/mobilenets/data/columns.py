@@ -33,7 +33,7 @@ SPLIT_NAMES = tuple(
     )
 )
 UNSURE_SPLIT_NAMES = tuple(str.split("set data_set dataset part usage phase mode group stage purpose"))
-"""Columns that hold the parts only if they hold no other words."""
+"""Columns that hold the parts if they hold a word for training, or no words but those of parts."""
 FLAG_NAMES = {
     "is_train": "train",
     "is_training": "train",
@@ -176,7 +176,9 @@ def split_column(table: LabelTable, names: Sequence[str], reading: Reading) -> t
         if name in FLAG_NAMES and cells and _share(cells, _is_flag) == 1:
             return number, FLAG_NAMES[name]
         known = {cell.casefold() for cell in reading.split_words}
-        if name in UNSURE_SPLIT_NAMES and cells and all(part_of_word(c) or c.casefold() in known for c in cells):
+        words = {cell: part_of_word(cell) for cell in set(cells)}
+        all_known = cells and all(part or cell.casefold() in known for cell, part in words.items())
+        if name in UNSURE_SPLIT_NAMES and (all_known or "train" in words.values()):  # beside training are other parts
             return number, None
     for number in range(table.width):  # by content: a column that mostly holds such words, whatever it is called
         if _share(table.column(number), part_of_word) > 0.5:

@@ -11,8 +11,9 @@ from mobilenets.data.class_folders import Classes, classes_in_names, find_classe
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL, LabelFile, read_label_file
 from mobilenets.data.part_folders import PartFolders, find_parts
-from mobilenets.data.part_lists import find_part_lists
-from mobilenets.data.parts import PARTS, part_name
+from mobilenets.data.part_lists import PartLists, find_part_lists
+from mobilenets.data.part_tables import find_part_tables, unread_splits
+from mobilenets.data.parts import GENERIC, PARTS, part_name, tokens_of
 from mobilenets.data.reading import Reading, told
 from mobilenets.data.tables import TABLE_SUFFIXES
 from mobilenets.data.tree import ARCHIVE_SUFFIXES, Folder, scan
@@ -120,6 +121,13 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
                 if not (tops and tops[0].filled):
                     raise
                 return _of_folder_within(root, tops[0], labels, reading)
+    if (
+        len(tops) == 1
+        and not tops[0].filled
+        and GENERIC.issuperset(tokens_of(tops[0].name))
+        and not reading.classes_from
+    ):
+        raise _no_classes(tops[0])
     inside = _parts_within_classes(tops, reading)
     if inside is not None:
         return inside
@@ -131,11 +139,18 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
     kinds = {"top": "class folders", "leaf": "innermost folders as classes", "name": "classes in the names of files"}
     kind = f"{kinds[classes.level]}{place}"
     findings = [*found.findings, *classes.findings]
-    lists = find_part_lists(root, node, reading.exclude) if reading.find_parts else None
+    lists = _listed_parts(root, node, classes, reading) if reading.find_parts else None
+    findings += unread_splits(root, node, lists.places if lists else {}, reading.exclude)
     if lists is not None:
         parts = lists.split(classes.images, findings)
         return Layout(parts, f"{kind}, parts by lists of files", lists.places, findings=tuple(findings))
     return Layout({ALL: classes.images}, kind, findings=tuple(findings))
+
+
+def _listed_parts(root: Folder, node: Folder, classes: Classes, reading: Reading) -> PartLists | None:
+    """The parts that lists or tables beside class folders say."""
+    images = [image for one in classes.images.values() for image in one]
+    return find_part_lists(root, node, reading.exclude) or find_part_tables(root, node, images, reading)
 
 
 def _of_folder_within(root: Folder, node: Folder, table: Path, reading: Reading) -> Layout:

@@ -54,6 +54,33 @@ class PartLists:
         return found
 
 
+@dataclass(frozen=True)
+class Listed:
+    """The images that a file gives to a part.
+
+    Attributes:
+        part: The part.
+        images: The images.
+        file: The file, from the source on.
+        words: What says so in the file, where it is not all of it; or what says so instead.
+    """
+
+    part: str
+    images: frozenset[Path]
+    file: str
+    words: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return PurePosixPath(self.file).name
+
+    @property
+    def place(self) -> str:
+        """What the list is called."""
+        return self.words or self.file
+
+
 def find_part_lists(root: Folder, node: Folder, exclude: Sequence[str]) -> PartLists | None:
     """Find lists of the images below a folder, in it, in the source and in folders of them that hold no images.
 
@@ -72,31 +99,45 @@ def find_part_lists(root: Folder, node: Folder, exclude: Sequence[str]) -> PartL
     if not files:
         return None
     by_tail = _by_tail(node.all_images)
-    parts: dict[str, frozenset[Path]] = {}
-    places: dict[str, str] = {}
-    for file, part in files:
-        images = _listed_images(file, by_tail)
-        if images is None:
-            continue
-        place = file.relative_to(root.path).as_posix()
-        if part in parts:
+    found = [
+        Listed(part, images, file.relative_to(root.path).as_posix())
+        for file, part in files
+        if (images := _listed_images(file, by_tail)) is not None
+    ]
+    return as_part_lists(root, found, frozenset(by_tail.values()))
+
+
+def as_part_lists(root: Folder, found: Sequence[Listed], images: frozenset[Path]) -> PartLists | None:
+    """The parts that lists give to some images: with one list, those that it does not name are the other part.
+
+    Args:
+        root: The source.
+        found: The lists.
+        images: All images of the classes.
+
+    Raises:
+        DataError: If several lists are of one part, or an image is in two parts.
+    """
+    by_part: dict[str, Listed] = {}
+    for one in found:
+        if one.part in by_part:
             raise DataError(
-                f"{root.path} holds two lists of images for {part}: {places[part]} and {place}; leave one out with "
-                f"{told(exclude=(file.name,))}, or both with {told(find_parts=False)}"
+                f"{root.path} holds two lists of images for {one.part}: {by_part[one.part].file} and {one.file}; leave "
+                f"one out with {told(exclude=(one.name,))}, or both with {told(find_parts=False)}"
             )
-        parts[part], places[part] = images, place
-    if not parts:
+        by_part[one.part] = one
+    if not by_part:
         return None
-    _refuse_shared(parts, places)
-    if len(parts) == 1:
-        ((part, images),) = parts.items()
-        rest = frozenset(by_tail.values()) - images
+    _refuse_shared(by_part)
+    if len(by_part) == 1:
+        ((part, only),) = by_part.items()
+        rest = images - only.images
         if part == "validation" or not rest:
             return None
         other = "train" if part == "test" else "test"
-        parts[other], places[other] = rest, f"all that {places[part]} does not list"
-    in_order = [part for part in PARTS if part in parts]
-    return PartLists({part: parts[part] for part in in_order}, {part: places[part] for part in in_order})
+        by_part[other] = Listed(other, rest, only.file, f"all that {only.place} does not list")
+    in_order = [by_part[part] for part in PARTS if part in by_part]
+    return PartLists({one.part: one.images for one in in_order}, {one.part: one.place for one in in_order})
 
 
 def _candidates(root: Folder, node: Folder, exclude: Sequence[str]) -> list[tuple[Path, str]]:
@@ -147,12 +188,12 @@ def _image_of(line: str, by_tail: Mapping[Tail, Path]) -> Path | None:
     return None
 
 
-def _refuse_shared(parts: Mapping[str, frozenset[Path]], places: Mapping[str, str]) -> None:
-    names = list(parts)
+def _refuse_shared(lists: Mapping[str, Listed]) -> None:
+    names = list(lists)
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
-            if both := parts[one] & parts[other]:
+            if both := lists[one].images & lists[other].images:
                 raise DataError(
-                    f"{places[one]} and {places[other]} both list {plural(len(both), 'image')}, such as "
-                    f"{min(both)}; leave one list out with {told(exclude=(Path(places[other]).name,))}"
+                    f"{lists[one].place} and {lists[other].place} both list {plural(len(both), 'image')}, such as "
+                    f"{min(both)}; leave one list out with {told(exclude=(lists[other].name,))}"
                 )

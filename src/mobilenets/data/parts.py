@@ -17,6 +17,8 @@ WORDS |= dict.fromkeys(("eval", "evaluate", "evaluation"), "test")
 
 SHORT_WORDS = {"tr": "train", "va": "validation", "vl": "validation", "te": "test", "ts": "test"}
 """What a split column says for short; in names of folders these letters say nothing."""
+SHORT_WORDS |= {"publictest": "validation", "privatetest": "test"}
+"""The two test sets of a competition: the public one may be looked at, as FER2013's is."""
 GENERIC = frozenset(
     str.split(
         "set sets data dataset datasets image images img imgs photo photos picture pictures pic pics file files "
