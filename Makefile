@@ -25,7 +25,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train,formats,serve,dev]"
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train,formats,data,ray,serve,dev]"
 	touch $@
 
 demo: $(VENV)/.demo

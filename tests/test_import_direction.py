@@ -51,6 +51,10 @@ OPTIONAL_PACKAGES = (
     "httptools",
     "python_multipart",
     "prometheus_client",
+    "pyarrow",
+    "fsspec",
+    "datasets",
+    "ray",
 )
 """None of these is a base dependency; each belongs to an extra."""
 

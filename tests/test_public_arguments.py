@@ -45,6 +45,7 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     "extract_subnet": {"supernet": MODEL, "width_multiplier": 0.25, "resolution": 32},
     "array_dataset": {"images": [], "targets": []},
     "from_torch": {"module": torch.nn.Identity(), "model": MODEL},
+    "predict_to_file": {"model": MODEL, "sources": "nowhere", "output": "nowhere/labels.csv"},
     "pretrained": {"name": "keras:0"},
     "to_torch": {"model": MODEL},
     "feature_model": {"model": MODEL},

@@ -115,6 +115,12 @@ CASES: dict[tuple[str, str], Callable[[Path, Patch], Any]] = {
     ("extract_subnet", "ModelError"): here(lambda: m.extract_subnet(INT8, 0.25, 32)),
     ("array_dataset", "DataError"): here(lambda: m.array_dataset(ZEROS, [])),
     ("from_torch", "TrainingError"): here(lambda: m.from_torch(torch.nn.Linear(1, 1), MODEL)),
+    ("predict_to_file", "DataError"): here(lambda: m.predict_to_file(MODEL, "nowhere", "labels.csv")),
+    ("predict_to_file", "EngineError"): here(lambda: m.predict_to_file(MODEL, "pets", "labels.csv", top=0)),
+    ("predict_to_file", "MissingDependencyError"): without(
+        "ray", lambda: m.predict_to_file(MODEL, "pets", "labels.csv", ray=True)
+    ),
+    ("predict_to_file", "ModelFileError"): here(lambda: m.predict_to_file(DAMAGED, "pets", "labels.csv")),
     ("pretrained", "FormatError"): here(lambda: m.pretrained(UNKNOWN)),
     ("to_torch", "TrainingError"): here(lambda: m.to_torch(INT8)),
     ("feature_model", "ModelError"): here(lambda: m.feature_model(MODEL, "nowhere")),

@@ -45,6 +45,7 @@ PUBLIC_NAMES = {
     "load_dataset",
     "mobilenet_v1",
     "plan",
+    "predict_to_file",
     "quantize",
     "report",
     "save",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mobilenets.data.arrays import array_dataset as array_dataset
     from mobilenets.data.dataset import load_collection as load_collection
     from mobilenets.data.dataset import load_dataset as load_dataset
+    from mobilenets.engine.bulk.prediction import predict_to_file as predict_to_file
     from mobilenets.engine.calibrate import calibrate as calibrate
     from mobilenets.engine.evaluate import evaluate as evaluate
     from mobilenets.engine.features import features as features
@@ -74,6 +75,7 @@ _HOMES = {
     "load_dataset": "data.dataset",
     "mobilenet_v1": "architecture.networks.mobilenet_v1",
     "plan": "search.plan",
+    "predict_to_file": "engine.bulk.prediction",
     "pretrained": "formats.loading",
     "quantize": "training.quantize",
     "report": "reports.run_report",

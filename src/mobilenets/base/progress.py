@@ -31,7 +31,7 @@ class Progress:
 
         Args:
             description: What is being done, such as ``calibrating``.
-            total: How many steps it takes.
+            total: How many steps it takes; 0 where that is not known.
             unit: What is counted, such as ``images``.
         """
         yield ProgressTask()

@@ -88,7 +88,9 @@ class _LineTask(ProgressTask):
     def advance(self, steps: float = 1, **figures: str) -> None:
         self._done += steps
         self._figures.update(figures)
-        if self._done < self._total and time.monotonic() - self._printed >= LINE_SECONDS:  # the end is printed anyway
+        if (
+            self._done < self._total or not self._total
+        ) and time.monotonic() - self._printed >= LINE_SECONDS:  # the end is printed anyway
             self.print()
 
     def print(self) -> None:
@@ -97,8 +99,9 @@ class _LineTask(ProgressTask):
         rate = self._done / seconds if seconds else 0.0
         left = f", {(self._total - self._done) / rate:.0f} s left" if rate and self._done < self._total else ""
         figures = "".join(f", {name} {value}" for name, value in self._figures.items())
+        total = f"/{self._total:g}" if self._total else ""
         click.echo(
-            f"{self._description}: {self._done:g}/{self._total:g} {self._unit}, "
+            f"{self._description}: {self._done:g}{total} {self._unit}, "
             f"{per_second(rate)}/s, {seconds:.0f} s{left}{figures}",
             err=True,
         )

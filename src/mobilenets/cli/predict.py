@@ -13,6 +13,7 @@ import click
 
 from mobilenets.base.progress import Progress
 from mobilenets.base.text import per_second, plural
+from mobilenets.cli.bulk import ONLY_WITH_OUTPUT, RayAddress, predict_to_output
 from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.number import Number
 from mobilenets.cli.output_file import OutputFile
@@ -58,6 +59,23 @@ STANDARD_INPUT = "-"
     metavar="FILE",
 )
 @click.option("--layer", help="With --features: the layer whose result is taken.  [default: before the classifier]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write a row for each image to FILE (.parquet, .csv or .jsonl); goes on where a run was stopped.",
+)
+@click.option("--shard", metavar="I/N", help="With -o: only share I of N of the images, into FILE-I-of-N.")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="",
+    type=RayAddress(),
+    metavar="[ADDRESS]",
+    help="With -o: share the images out over a Ray cluster.",
+)
+@click.option("--force", "replace_existing", is_flag=True, help="With -o: replace FILE, and begin anew.")
+@click.option("--dry-run", is_flag=True, help="With -o: only count the images, and check the rest.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
 @quiet_option
 def command(
@@ -72,6 +90,11 @@ def command(
     link: bool,
     features_file: Path | None,
     layer: str | None,
+    output: str | None,
+    shard: str | None,
+    ray: str | None,
+    replace_existing: bool,
+    dry_run: bool,
     threads: int | None,
     quiet: bool,
 ) -> None:
@@ -81,11 +104,20 @@ def command(
     IMAGES are files of any size, folders, or - for an image on standard input. Where some of them cannot be read, the
     others are predicted, --json and --csv give the reason as "error", and the exit code is 3.
 
+    With -o FILE there may be any number of images, also in lists (text, CSV, JSON Lines, Parquet, Arrow), tar archives
+    and at addresses (s3://…).
+
     The likeliest label is one of the Model's, whatever an image shows. With --unknown, by a threshold that fit and
     calibrate set, and with --threshold, the answer may be "unknown".
     """
     _refuse_contradictions(as_csv=as_csv, as_json=as_json, sort_into=sort_into, link=link, layer=layer)
     progress = progress_to_stderr(quiet=quiet)
+    if output is not None:
+        predict_to_output(
+            model, images, output, as_json=as_json, ray=ray, progress=progress, top=top, unknown=unknown,
+            threshold=threshold, shard=shard, threads=threads, replace_existing=replace_existing, dry_run=dry_run,
+        )  # fmt: skip
+        return
     if features_file is not None:
         _write_features(model, images, features_file, layer, threads, as_json=as_json, progress=progress)
         return
@@ -114,7 +146,19 @@ def command(
 def _refuse_contradictions(
     *, as_csv: bool, as_json: bool, sort_into: Path | None, link: bool, layer: str | None
 ) -> None:
-    features = click.get_current_context().params["features_file"] is not None
+    given = click.get_current_context().params
+    features = given["features_file"] is not None
+    if given["output"] is None:
+        if misplaced := next((option for name, option in ONLY_WITH_OUTPUT.items() if given[name]), None):
+            raise click.UsageError(f"{misplaced} is for predictions in a file; give -o FILE too")
+        if given["ray"] is not None:
+            raise click.UsageError("--ray is for predictions in a file; give -o FILE too")
+    elif as_csv or sort_into is not None or features:
+        raise click.UsageError("-o writes predictions into a file; run it apart from --csv, --sort-into and --features")
+    elif given["ray"] is not None and given["threads"] is not None:
+        raise click.UsageError("--threads is for this process, and the workers of --ray have one thread each")
+    elif STANDARD_INPUT in given["images"]:
+        raise click.UsageError("-o reads files, lists and archives, not standard input")
     if as_csv and as_json:
         raise click.UsageError("--csv and --json are two forms of the same; give one")
     if link and sort_into is None:

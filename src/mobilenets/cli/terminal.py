@@ -78,7 +78,7 @@ class _Bars(Progress):
             TimeRemainingColumn(compact=True),
         )
         with _BarsAndFigures(*columns, console=self._console, transient=False) as bars:
-            yield _BarTask(bars, bars.add_task(description, total=total, unit=unit, figures=""))
+            yield _BarTask(bars, bars.add_task(description, total=total or None, unit=unit, figures=""))
 
     def note(self, message: str) -> None:
         self._console.print(visible(as_options(message)), markup=False)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,27 @@ def file_bytes(model: Model) -> int:
     return len(_serialized(model))
 
 
+def model_digest(model: Model) -> str:
+    """Hash of everything that a Model's answers follow from: all that its file holds but the provenance.
+
+    Tasks of one's own have one too, though no file can hold them.
+    """
+    import hashlib
+
+    return hashlib.sha256(_content(replace(model, provenance={}))).hexdigest()
+
+
 def _serialized(model: Model) -> bytes:
     """Content of a Model's file."""
+    if _lowest_version(model) >= 3:
+        decode_task(model.task.encode())  # a task that load would refuse is refused here
+    return _content(model)
+
+
+def _content(model: Model) -> bytes:
     from safetensors.numpy import save as serialize
 
     version = _lowest_version(model)
-    if version >= 3:
-        decode_task(model.task.encode())  # a task that load would refuse is refused here
     task = {"task": _to_json(model.task.encode())} if version >= 3 else {"labels": _to_json(list(model.labels))}
     metadata = {
         "format": FORMAT,

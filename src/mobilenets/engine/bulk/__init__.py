@@ -1,0 +1,1 @@
+"""Predictions for more images than fit in memory, into one file, on this machine or on a cluster."""
