@@ -40,9 +40,9 @@ from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.features import feature_network
-from mobilenets.training.fine_tuning import FineTuned, fine_tune
+from mobilenets.training.fine_tuning import FineTuned, epochs_to_fine_tune, fine_tune
 from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted
-from mobilenets.training.recipe import for_fine_tuning, suited_to, transfer_epochs
+from mobilenets.training.recipe import for_fine_tuning, suited_to
 from mobilenets.training.result import provenance_of
 from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, PROFILE_FILE, write_run
 from mobilenets.training.settings import Settings, image_side, set_up
@@ -190,7 +190,7 @@ def _plan(request: SearchRequest, found: Priced) -> str:
     largest = max(found.contenders, key=lambda one: cost(one.network).macs)
     recipe, device, _ = set_up(settings)
     recipe = suited_to(for_fine_tuning(recipe, len(dataset.train)), dataset.labels, settings.flip)
-    epochs = settings.epochs or transfer_epochs(len(dataset.train), recipe)
+    epochs = epochs_to_fine_tune(largest.network, len(dataset.train), settings, recipe, device)
     rounds = 1 + (FINALISTS * SHORT_SHARE if len(found.contenders) > 1 else 0)
     per_image = seconds_per_image(largest.network, dataset.train, recipe, device=device)
     seconds = per_image * len(dataset.train) * epochs * rounds + PROBING_SECONDS * len(found.contenders)
@@ -228,11 +228,10 @@ def _fine_tune(
     """Fine-tune a contender, shortly or in full."""
     settings, dataset = request.settings, request.dataset
     recipe, _, _ = set_up(settings)
-    epochs = settings.epochs or transfer_epochs(len(dataset.train), for_fine_tuning(recipe, len(dataset.train)))
-    if stage == "short":
-        epochs = max(1, round(SHORT_SHARE * epochs))
     apart = settings.validation_apart or stage == "short"  # which is compared by them
-    chosen = replace(settings, epochs=epochs, resolution=None, width=None, time=None, validation_apart=apart)
+    chosen = replace(settings, resolution=None, width=None, time=None, validation_apart=apart)
+    epochs = epochs_to_fine_tune(model.network, len(dataset.train), chosen, for_fine_tuning(recipe, len(dataset.train)))
+    chosen = replace(chosen, epochs=max(1, round(SHORT_SHARE * epochs)) if stage == "short" else epochs)
     return fine_tune(
         model,
         dataset,

@@ -38,7 +38,7 @@ from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipe import Recipe, for_fine_tuning, suited_to, transfer_epochs
 from mobilenets.training.run import TrainingRun, fixed
 from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
-from mobilenets.training.settings import Settings, fine_tuning_side, set_up
+from mobilenets.training.settings import Settings, choose_device, fine_tuning_side, set_up
 from mobilenets.training.supernet import TrainedModel
 from mobilenets.training.task_training import TaskTraining, task_training
 
@@ -222,6 +222,31 @@ class _Plan:
         }
 
 
+def epochs_to_fine_tune(
+    network: Network, images: int, settings: Settings, recipe: Recipe, device: torch.device | None = None
+) -> int:
+    """Epochs of a whole fine-tuning, as somebody has said or by what there is to train.
+
+    Args:
+        network: At the resolution at which it will be used.
+        images: Images that it is trained on.
+        settings: The epochs, and whether training has the resolution of use.
+        recipe: How many images to show.
+        device: Where; by default that of the settings.
+    """
+    if settings.epochs is not None:
+        return settings.epochs
+    side, trained = max(network.height, network.width), _trained_side(network, settings)
+    shown = network if trained == side else with_resolution(network, trained, trained)
+    on_cpu = (device or choose_device(settings.device)).type == "cpu"
+    return transfer_epochs(images, recipe, cost(shown).macs if on_cpu else None)
+
+
+def _trained_side(network: Network, settings: Settings) -> int:
+    side = max(network.height, network.width)
+    return side if settings.resolution is not None else fine_tuning_side(network, side)
+
+
 def _run(
     dataset: Dataset,
     network: Network,
@@ -234,10 +259,8 @@ def _run(
     joining = not settings.validation_apart
     images = len(dataset.train) + (len(dataset.validation) if joining else 0)
     side = max(network.height, network.width)
-    trained = side if settings.resolution is not None else fine_tuning_side(network, side)
-    shown = network if trained == side else with_resolution(network, trained, trained)
-    macs = cost(shown).macs if device.type == "cpu" else None
-    epochs = settings.epochs or transfer_epochs(images, recipe, macs)
+    trained = _trained_side(network, settings)
+    epochs = epochs_to_fine_tune(network, images, settings, recipe, device)
     trains_head = not gives_the_same(start, dataset) and feature_network(network) is None
     joined = epochs - max(1, round(JOINED_SHARE * epochs))
     return TrainingRun(

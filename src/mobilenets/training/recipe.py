@@ -16,6 +16,8 @@ FEWEST_TRANSFER_EPOCHS = 3
 FEWEST_AFFORDED_EPOCHS = 5
 MOST_CPU_MACS = 1.2e13
 """Mult-Adds that fine-tuning takes on a processor, if five epochs do not take more: about ten minutes."""
+FEW_CPU_MACS = 4e12
+"""Mult-Adds that a processor spends on showing few images more often than their number asks for: some minutes."""
 TRAINING_MACS = 3
 """A step of training computes about so many times what answering does: forward, and two kinds of gradients."""
 FEW_IMAGES = 1500
@@ -104,6 +106,7 @@ class Recipe:
         transfer: Factor on the learning rate when training starts from another Model's weights.
         transfer_batch: Most images in a step then, where there are fewer than ``FEW_IMAGES``.
         transfer_samples: Images shown in all then, for each image to the power of 0.7 (:func:`transfer_epochs`).
+        transfer_least: Images shown in all then at least, however few there are.
         transfer_patience: Share of the epochs without a better one after which such a run ends.
         transfer_statistics: Whether batch norms follow the new images then, or keep the statistics that they have.
         head_learning_rate: Of a new output layer on another Model's layers, while it alone is trained;
@@ -141,6 +144,7 @@ class Recipe:
     transfer: float = 0.4
     transfer_batch: int = 32
     transfer_samples: int = 260
+    transfer_least: int = 22_000
     transfer_patience: float = 0.3
     transfer_statistics: bool = True
     head_learning_rate: float | None = None
@@ -164,7 +168,7 @@ class Recipe:
         check_integer("kept_stride", self.kept_stride, TrainingError, least=0)
         check_integer("transfer_batch", self.transfer_batch, TrainingError, least=2)
         check_number("transfer_patience", self.transfer_patience, TrainingError, above=0)
-        for name in ("samples_seen", "transfer_samples"):
+        for name in ("samples_seen", "transfer_samples", "transfer_least"):
             check_integer(name, getattr(self, name), TrainingError, least=1)
         for epochs, scale in self.growth:
             check_number("a share of growth", epochs, TrainingError, least=0, most=1)
@@ -269,8 +273,8 @@ def for_fine_tuning(recipe: Recipe, images: int) -> Recipe:
 def transfer_epochs(images: int, recipe: Recipe, macs: int | None = None) -> int:
     """How long to fine-tune: images shown in all grow as the number of images to the power of 0.7; 3 epochs at least.
 
-    Of a large network fewer are shown, for it learns from fewer: as many as :data:`MOST_CPU_MACS` allow, and five
-    epochs at least.
+    Few images are shown more often: ``transfer_least`` of them in all, which is more below some 570 images. Of a large
+    network fewer are shown, for it learns from fewer: as many as :data:`MOST_CPU_MACS` allow, and five epochs at least.
 
     Args:
         images: Training images.
@@ -278,11 +282,15 @@ def transfer_epochs(images: int, recipe: Recipe, macs: int | None = None) -> int
         macs: Mult-Adds of the network for one training image, where a processor trains; None on a GPU.
 
     >>> [transfer_epochs(images, DEFAULT) for images in (20, 120, 1000, 3000, 100_000)]
-    [106, 62, 33, 24, 9]
+    [250, 184, 33, 24, 9]
     >>> [transfer_epochs(3000, DEFAULT, macs) for macs in (25_000_000, 190_000_000, 1_000_000_000)]
     [24, 8, 5]
+    >>> [transfer_epochs(120, DEFAULT, macs) for macs in (25_000_000, 190_000_000)]
+    [184, 62]
     """
     wanted = recipe.transfer_samples * math.pow(images, -0.3)
+    shown = recipe.transfer_least if macs is None else min(recipe.transfer_least, FEW_CPU_MACS / (TRAINING_MACS * macs))
+    wanted = max(wanted, shown / images)
     if macs is not None:
         affordable = MOST_CPU_MACS / (TRAINING_MACS * macs * images)
         wanted = min(wanted, max(FEWEST_AFFORDED_EPOCHS, affordable))
