@@ -14,12 +14,14 @@ from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
+from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.formats.loading import check_named
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
+from mobilenets.training.detection.fit import choose_detector_start, fit_detector
 from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished, objective_of
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
@@ -34,6 +36,9 @@ from mobilenets.training.settings import PREPROCESSING, Settings, network_for, s
 from mobilenets.training.start import Start, choose_start
 from mobilenets.training.task_training import task_training
 
+DETECTION = "detection"
+"""Kind of task of data whose images have boxes."""
+
 
 @typed(TrainingError)
 def fit(
@@ -46,10 +51,11 @@ def fit(
     replace_existing: bool = False,
     progress: Progress | None = None,
 ) -> Fit:
-    """Train a classifier on labeled images, and evaluate it once on the test images.
+    """Train a classifier on labeled images, or a detector on images with boxes; evaluate it once on the test images.
 
     Args:
-        source: A folder of class folders, train/val[/test] folders, a CSV of file,class, or ``"digits"``; or the
+        source: A folder of class folders, train/val[/test] folders, a CSV of file,class, images with boxes, or
+            ``"digits"``; or the
             Dataset that :func:`~mobilenets.data.dataset.load_dataset` made of one.
         output: Folder for ``model.safetensors`` and ``metrics.json``; None to write nothing.
         settings: What to train and how.
@@ -95,9 +101,17 @@ def fit(
         folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     recipe, _, _ = set_up(settings)
     dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
-    start = choose_start(settings, dataset, recipe, progress=progress)
     checkpoint = None if folder is None else folder / CHECKPOINT_FILE
-    if start.model is None:
+    if dataset.task == DETECTION:
+        start = choose_detector_start(settings, dataset, recipe, progress=progress)
+    else:
+        start = choose_start(settings, dataset, recipe, progress=progress)
+    if dataset.task == DETECTION:
+        left = _time_left(settings, begun)
+        made = fit_detector(
+            start.model, dataset, settings, seconds=left, checkpoint=checkpoint, resume=resume, progress=progress
+        )
+    elif start.model is None:
         made = _from_scratch(dataset, settings, checkpoint, resume, begun, progress)
     else:
 
@@ -183,9 +197,12 @@ def _tested(made: FineTuned, dataset: Dataset, start: Start, begun: float, progr
     """What was made, evaluated once on the test images."""
     network, preprocessing = made.model.network, made.model.preprocessing
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
-    module = placed(module_of(made.model), made.run.device).eval()
-    logits = module_logits(module, prepared.pixels, preprocessing, made.run)
-    evaluation = made.model.task.metrics([logits], prepared.targets, skipped=prepared.skipped)
+    if dataset.task == DETECTION:
+        evaluation = evaluate_prepared(made.model, prepared)
+    else:
+        module = placed(module_of(made.model), made.run.device).eval()
+        logits = module_logits(module, prepared.pixels, preprocessing, made.run)
+        evaluation = made.model.task.metrics([logits], prepared.targets, skipped=prepared.skipped)
     provenance = provenance_of(
         dataset, made.recipe, made.run, made.best_epoch, made.validation_primary, evaluation, weights=start.name or None
     )
