@@ -20,6 +20,8 @@ PUBLIC_NAMES = {
     "CATALOG",
     "Classification",
     "Classifier",
+    "Detection",
+    "Detector",
     "MobileNetsError",
     "Model",
     "Network",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mobilenets.data.dataset import load_dataset as load_dataset
     from mobilenets.engine.bulk.prediction import predict_to_file as predict_to_file
     from mobilenets.engine.calibrate import calibrate as calibrate
+    from mobilenets.engine.detector import Detector as Detector
     from mobilenets.engine.evaluate import evaluate as evaluate
     from mobilenets.engine.features import features as features
     from mobilenets.engine.predictor import Classifier as Classifier
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mobilenets.search.plan import plan as plan
     from mobilenets.search.search import search as search
     from mobilenets.tasks.classification import Classification as Classification
+    from mobilenets.tasks.detection import Detection as Detection
     from mobilenets.training.fit import fit as fit
     from mobilenets.training.quantize import quantize as quantize
     from mobilenets.training.settings import Settings as Settings
@@ -52,6 +54,8 @@ _HOMES = {
     "CATALOG": "architecture.catalog",
     "Classification": "tasks.classification",
     "Classifier": "engine.predictor",
+    "Detection": "tasks.detection",
+    "Detector": "engine.detector",
     "MobileNetsError": "errors",
     "Model": "model.model",
     "Network": "architecture.network",

@@ -157,7 +157,6 @@ KNOW_CLASSIFICATION = {
     "compression/evaluation.py": "fits a temperature anew",
     "engine/activation_map.py": "shows what speaks for a class",
     "engine/calibrate.py": "fits a temperature",
-    "engine/evaluate.py": "matches the classes of folders",
     "engine/predictor.py": "Classifier, and unknown images",
     "formats/c/write.py": "the example program classifies",
     "formats/coreml.py": "Core ML has a kind of model for classifiers",

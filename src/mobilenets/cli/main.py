@@ -27,7 +27,7 @@ COMMANDS: dict[str, str] = {
     "report": "Write the report of a finished run as one HTML file",
     "evaluate": "Measure a model's accuracy on labeled images",
     "calibrate": "Fit a model's probabilities to how often it is right",
-    "predict": "Print the most probable labels of images",
+    "predict": "Print the labels or boxes of images",
     "quantize": "Convert a model to int8 and report what it costs",
     "benchmark": "Measure a model's latency, beside other runtimes",
     "import": "Convert published or foreign weights to a model",

@@ -30,22 +30,28 @@ from mobilenets.tasks.unknown import UNKNOWN_LABEL
 
 if TYPE_CHECKING:
     from mobilenets.data.sorting import SortedFolders
+    from mobilenets.engine.drawing import DrawnFolder
 
 STANDARD_INPUT = "-"
+SHOWN_LABELS = 3
+"""Labels of an image that are printed by default."""
 
 
 @click.command("predict")
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--top", default=3, show_default=True, type=click.IntRange(min=1), help="Results per image.")
+@click.option("--top", type=click.IntRange(min=1), help="Results per image.  [default: 3 labels, all boxes]")
 @click.option("--unknown", is_flag=True, help='Answer "unknown" for images of no known class.')
 @click.option(
     "--threshold",
     type=Number(0, 1),
     metavar="P",
-    help='Answer "unknown" below this probability, such as 0.6.',
+    help='Answer "unknown" below this probability, such as 0.6; of a detector, leave out boxes below this score.',
 )
-@click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, a row for each image.")
+@click.option(
+    "--draw", type=click.Path(path_type=Path), help="Write each image with its boxes to FOLDER.", metavar="FOLDER"
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table with commas, a row for each image or box.")
 @json_option
 @click.option(
     "--sort-into", type=click.Path(path_type=Path), help="Copy each image into FOLDER/label.", metavar="FOLDER"
@@ -81,9 +87,10 @@ STANDARD_INPUT = "-"
 def command(
     model: str,
     images: tuple[str, ...],
-    top: int,
+    top: int | None,
     unknown: bool,
     threshold: float | None,
+    draw: Path | None,
     as_csv: bool,
     as_json: bool,
     sort_into: Path | None,
@@ -98,7 +105,7 @@ def command(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Print what MODEL says of IMAGES, one line each: of a classifier, the likeliest labels.
+    """Print what MODEL says of IMAGES, one line each: of a classifier, the likeliest labels; of a detector, boxes.
 
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     IMAGES are files of any size, folders, or - for an image on standard input. Where some of them cannot be read, the
@@ -109,6 +116,9 @@ def command(
 
     The likeliest label is one of the Model's, whatever an image shows. With --unknown, by a threshold that fit and
     calibrate set, and with --threshold, the answer may be "unknown".
+
+    Boxes are printed as left, top, width and height in pixels of the upright image; --json has them in COCO's form, and
+    --csv a row for each.
     """
     _refuse_contradictions(as_csv=as_csv, as_json=as_json, sort_into=sort_into, link=link, layer=layer)
     progress = progress_to_stderr(quiet=quiet)
@@ -124,6 +134,7 @@ def command(
     loaded = load_model(model, progress=progress)
     predict_many = _prediction(loaded, threads, top, unknown=unknown, threshold=threshold, progress=progress)
     found = _find(images)
+    drawn = None if draw is None else _drawn_folder(draw, loaded.task, images)
     folders = None if sort_into is None else _sorted_folders(sort_into, loaded.task, images, link=link)
     writer = JsonWriter() if as_json else CsvWriter() if as_csv else LineWriter(found)
     failed, begun = 0, time.monotonic()
@@ -133,6 +144,8 @@ def command(
             failed += 1
         elif folders is not None and isinstance(result, ClassPrediction):
             folders.add(image.name, result.label)
+        elif drawn is not None:
+            drawn.add(image, result)
         writer.write(image, result)
     writer.finish()
     if failed == len(found):
@@ -165,9 +178,9 @@ def _refuse_contradictions(
         raise click.UsageError("--link says how --sort-into FOLDER sorts; give that too")
     if layer is not None and not features:
         raise click.UsageError("--layer says which --features FILE are written; give that too")
-    if features and (as_csv or sort_into is not None):
+    if features and (as_csv or sort_into is not None or click.get_current_context().params["draw"] is not None):
         raise click.UsageError(
-            "--features writes numbers, which --csv and --sort-into have no labels of; run them apart"
+            "--features writes numbers, which --csv, --sort-into and --draw have no labels of; run them apart"
         )
 
 
@@ -187,19 +200,25 @@ def _find(names: tuple[str, ...]) -> list[ImageSource]:
 
 
 def _prediction(
-    model: Model, threads: int | None, top: int, *, unknown: bool, threshold: float | None, progress: Progress
+    model: Model, threads: int | None, top: int | None, *, unknown: bool, threshold: float | None, progress: Progress
 ) -> Callable[[list[ImageSource]], Iterator[Prediction | DataError]]:
     """What predicts images as the options say."""
+    task = model.task
+    if task.kind == "detection" and not unknown:
+        from mobilenets.engine.detector import Detector
+
+        return partial(Detector(model, threads).predict_many, top=top, threshold=threshold)
+    if task.kind == "classification" and top is None:
+        top = SHOWN_LABELS
     if not unknown and threshold is None:
         return partial(Predictor(model, threads).predict_many, top=top)
-    task = model.task
     if not isinstance(task, Classification):
-        raise click.UsageError(f"--unknown and --threshold are for classifiers, and this Model's task is {task.kind}")
+        raise click.UsageError(f"--unknown is for classifiers, and this Model's task is {task.kind}")
     if threshold is not None and task.temperature == 1:
         progress.note("the probabilities of this Model were never calibrated: mobilenets calibrate MODEL DATA does it")
     classifier = Classifier(model, threads)
     classifier.check_rejection(unknown=unknown, threshold=threshold)
-    return partial(classifier.predict_many, top=top, unknown=unknown, threshold=threshold)
+    return partial(classifier.predict_many, top=top or SHOWN_LABELS, unknown=unknown, threshold=threshold)
 
 
 def _sorted_folders(folder: Path, task: Task, images: tuple[str, ...], *, link: bool) -> SortedFolders:
@@ -211,6 +230,16 @@ def _sorted_folders(folder: Path, task: Task, images: tuple[str, ...], *, link: 
         raise click.UsageError("--sort-into copies files; standard input is none")
     labels = dict.fromkeys((*task.labels, UNKNOWN_LABEL))
     return SortedFolders(folder, labels, link=link, sources=images)
+
+
+def _drawn_folder(folder: Path, task: Task, images: tuple[str, ...]) -> DrawnFolder:
+    from mobilenets.engine.drawing import DrawnFolder
+
+    if task.kind != "detection":
+        raise click.UsageError(
+            f"--draw draws boxes, which a detector finds; this Model's task is {task.kind}, which says nothing of where"
+        )
+    return DrawnFolder(folder, images)
 
 
 def _rate(images: int, seconds: float) -> str:

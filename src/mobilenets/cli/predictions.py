@@ -16,6 +16,8 @@ from mobilenets.tasks.task import Prediction
 if TYPE_CHECKING:
     import csv
 
+BOX_COLUMNS = ("image", "label", "score", "left", "top", "width", "height")
+"""Columns of a table of boxes, in pixels of the upright image."""
 WIDEST_NAME = 40
 """Columns that names of images take at most before the results."""
 
@@ -54,7 +56,10 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """A row for each image. The first image that can be read says which columns there are."""
+    """A row for each image, or for each box of an image: one without a box has one row, with its name only.
+
+    The first image that can be read says which columns there are.
+    """
 
     def __init__(self) -> None:
         self._writer: csv.DictWriter[str] | None = None
@@ -69,11 +74,13 @@ class CsvWriter:
         if isinstance(result, DataError):
             self._waiting.append({"image": image.name, "error": str(result)})
         else:
-            row = flat_row(result.to_json())
+            values = result.to_json()
+            rows = _box_rows(values) if "detections" in values else [flat_row(values)]
             if self._writer is None:
-                self._writer = csv.DictWriter(sys.stdout, [*row, "error"], restval="", lineterminator="\n")
+                columns = BOX_COLUMNS if "detections" in values else tuple(rows[0])
+                self._writer = csv.DictWriter(sys.stdout, [*columns, "error"], restval="", lineterminator="\n")
                 self._writer.writeheader()
-            self._waiting.append(row)
+            self._waiting += rows
         if self._writer is not None:
             self._writer.writerows(self._waiting)
             self._waiting.clear()
@@ -86,3 +93,12 @@ class CsvWriter:
             self._writer = csv.DictWriter(sys.stdout, ["image", "error"], lineterminator="\n")
             self._writer.writeheader()
             self._writer.writerows(self._waiting)
+
+
+def _box_rows(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """The boxes of one image, or the image alone."""
+    rows = [
+        dict(zip(BOX_COLUMNS, (values["image"], box["label"], box["score"], *box["bbox"]), strict=True))
+        for box in values["detections"]
+    ]
+    return rows or [{"image": values["image"]}]

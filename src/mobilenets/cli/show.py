@@ -13,6 +13,7 @@ import click
 from mobilenets.cli.console import json_option, print_json, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.number import POSITIVE
+from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.reading import Reading
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mobilenets.model.model import Model
 
 MODEL_SUFFIX = ".safetensors"
-DATA_SUFFIXES = (".csv", ".tsv", ".jsonl")
+DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".yaml", ".yml")
 
 
 @click.command()
@@ -31,6 +32,7 @@ DATA_SUFFIXES = (".csv", ".tsv", ".jsonl")
 @click.option("--resolution", type=int, help="Side of the square input in pixels.  [default: the architecture's]")
 @click.option("--classes", type=int, help="Outputs of the last layer, or kinds of objects.  [default: 1000; 90]")
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine runs a MODEL: steps, bytes, measured time.")
+@click.option("--draw", type=OutputFile(".jpg", ".png"), help="Of DATA: a sheet of labeled images.", metavar="FILE")
 @data_options
 @json_option
 def command(
@@ -39,6 +41,7 @@ def command(
     resolution: int | None,
     classes: int | None,
     with_plan: bool,
+    draw: Path | None,
     reading: Reading | None,
     as_json: bool,
 ) -> None:
@@ -47,15 +50,22 @@ def command(
     NAME is an architecture such as mobilenet_v1, or mobilenet_v1@0.5-160 for its width and resolution; MODEL is a
     Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224; of it labels,
     preprocessing and provenance are printed too. Of DATA, a folder or table of labeled
-    images or digits, the parts and classes are printed that fit would train on.
+    images or digits, the parts and classes are printed that fit would train on; --draw writes a sheet of its images,
+    each with its class or its boxes.
     """
     if _is_data(name):
         from mobilenets.cli.dataset import print_dataset
 
         print_dataset(name, 0, reading or Reading(), as_json=as_json, quiet=False)
+        if draw is not None:
+            from mobilenets.engine.drawing import write_label_sheet
+
+            write_label_sheet(name, draw, reading or Reading())
         return
     if reading is not None:
         raise click.UsageError(f"--parts and the options after it go with a folder or table of images, not with {name}")
+    if draw is not None:
+        raise click.UsageError(f"--draw goes with a folder or table of images, not with {name}")
     from mobilenets.architecture.cost import cost
 
     model: Model | None = None
@@ -153,6 +163,10 @@ def _is_data(name: str) -> bool:
         return True
     if path.is_dir():
         return not any((path / file).exists() for file in WEIGHTS_FILES) and not any(path.glob("*.index"))
+    if path.suffix.lower() == ".json" and path.is_file():
+        from mobilenets.data.coco import is_coco
+
+        return is_coco(path)
     return path.suffix.lower() in DATA_SUFFIXES and path.is_file()
 
 

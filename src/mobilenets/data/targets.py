@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.tasks.boxes import GroundTruth
+from mobilenets.tasks.boxes import GroundTruth, as_targets
 
 
 def strata(targets: npt.NDArray[Any], classes: int) -> npt.NDArray[np.int64]:
@@ -46,6 +47,18 @@ def in_words(target: Any, labels: Sequence[str]) -> str:
             for label, box, hidden in rows
         )
     )
+
+
+def relabeled(targets: npt.NDArray[Any], numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Targets with other numbers of the classes.
+
+    Args:
+        targets: (N,) classes, or :class:`~mobilenets.tasks.boxes.GroundTruth`.
+        numbers: (classes,): the new number of each class.
+    """
+    if targets.dtype != object:
+        return np.asarray(numbers[targets])
+    return as_targets([replace(truth, labels=numbers[truth.labels]) for truth in targets])
 
 
 def briefly(target: Any, labels: Sequence[str]) -> str:

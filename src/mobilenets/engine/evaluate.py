@@ -16,13 +16,13 @@ from mobilenets.data.dataset import Collection, Dataset, dataset_fitted_to, load
 from mobilenets.data.loading import Prepared, check_skipped
 from mobilenets.data.reading import told
 from mobilenets.data.subset import Subset
+from mobilenets.data.targets import relabeled
 from mobilenets.engine.predictor import Classifier, Outputs, Predictor
 from mobilenets.engine.session import BATCH, Session
 from mobilenets.errors import DataError, EngineError, InputTypeError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.boxes import with_geometry
-from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.imagenet import are_synsets, imagenet_offset, synset_indices, unknown_synsets
 from mobilenets.tasks.metrics import Counts
@@ -57,15 +57,17 @@ def evaluate(
     Args:
         model: The Model, the path of its file, or what predicts with it.
         data: Images with their classes, as a folder, a CSV, ``"digits"`` or what was loaded from them, for a
-            classifier. Or a Subset whose targets are what the Model's task takes (for a classifier, indices into its
-            labels), used as it is.
+            classifier; images with boxes for a detector. Or a Subset whose targets are what the Model's task takes (for
+            a classifier, indices into its labels), used as it is.
         split: ``train``, ``validation``, ``test`` or ``all``. By default the test images where ``data`` has them, or
             where the Model was fitted to ``data``; else all images.
         progress: Receives progress updates.
 
     Returns:
-        Metrics of the Model's task. Those of a classifier are top-1 with its interval, top-5, precision and recall of
-        every class, and the confusion matrix: :class:`~mobilenets.tasks.classification_metrics.ClassificationMetrics`.
+        Metrics of the Model's task. Those of a detector are mean average precision as COCO defines it, by class and by
+        size: :class:`~mobilenets.tasks.detection_metrics.DetectionMetrics`. Those of a classifier are top-1 with its
+        interval, top-5, precision and recall of every class, and the confusion matrix:
+        :class:`~mobilenets.tasks.classification_metrics.ClassificationMetrics`.
 
     Raises:
         DataError: If there are no labeled images, a class is not one of the Model's, or more than a tenth of the
@@ -162,7 +164,8 @@ def labeled_images(model: Model, data: LabeledImages, split: str | None = None) 
 
     Raises:
         DataError: If the images cannot be found, have no such split, or are of a class that the Model does not know.
-        EngineError: If classes of images are given for a Model that is no classifier.
+        EngineError: If classes of images are given for a Model that is no classifier, or boxes for one that is no
+            detector.
     """
     if split is not None and split not in SPLITS:
         raise DataError(f"no split is called {split!r}; known are {', '.join(SPLITS)}")
@@ -175,7 +178,7 @@ def labeled_images(model: Model, data: LabeledImages, split: str | None = None) 
             source, collection = data.source, data
         case Dataset():
             parts = {name: data.part(name) for name in SPLITS if name != "all"}
-            source, collection = data.source, Collection(data.labels, parts, data.source)
+            source, collection = data.source, Collection(data.labels, parts, data.source, task=data.task)
         case str() | PathLike():
             source = fspath(data)
             collection = load_collection(source, reading_of(model, source))
@@ -184,13 +187,23 @@ def labeled_images(model: Model, data: LabeledImages, split: str | None = None) 
                 "data must be labeled images: a folder, a CSV, a Subset, or what load_collection or load_dataset gives,"
                 f" not a value of type {type(data).__name__}"
             )
-    if not isinstance(model.task, Classification):
-        raise EngineError(
-            f"the classes of {source} evaluate a classifier, and this Model's task is {model.task.kind}; "
-            "pass a Subset whose targets are those of the task"
-        )
+    if collection.task != model.task.kind or model.task.labels is None:
+        raise _other_task(collection, model, source)
     name, subset = _split_of(model, collection, source, split)
-    return name, replace(subset, targets=match_labels(collection, model.task.labels)[subset.targets])
+    return name, replace(subset, targets=relabeled(subset.targets, match_labels(collection, model.task.labels)))
+
+
+def _other_task(collection: Collection, model: Model, source: str) -> EngineError:
+    kind = model.task.kind
+    if collection.task == "detection":
+        return EngineError(
+            f"{source} holds boxes, which evaluate a detector, and this Model's task is {kind}; if its folders are "
+            f"classes too, leave the files with boxes out, such as {told(exclude=('*.xml',))}"
+        )
+    return EngineError(
+        f"the classes of {source} evaluate a classifier, and this Model's task is {kind}; "
+        "pass a Subset whose targets are those of the task"
+    )
 
 
 def _split_of(model: Model, collection: Collection, source: str, split: str | None) -> tuple[str, Subset]:

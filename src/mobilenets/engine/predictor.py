@@ -74,14 +74,14 @@ class Predictor:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model.summary})"
 
-    def predict(self, image: GivenImage, *, top: int = 5, channel_order: str = "rgb") -> Prediction:
+    def predict(self, image: GivenImage, *, top: int | None = None, channel_order: str = "rgb") -> Prediction:
         """Predict one image.
 
         Args:
             image: A path, the bytes of an encoded image, a file opened in binary mode, a Pillow image, or an array of
                 pixels of any size: uint8 (H, W, 3), or what
                 :func:`~mobilenets.data.array_image.image_of_array` takes.
-            top: Largest number of results, at least 1.
+            top: Largest number of results, at least 1; None for what the Model's task gives: five labels, every box.
             channel_order: Of an array: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Raises:
@@ -92,13 +92,13 @@ class Predictor:
         return self._predict(image, channel_order, top=top)
 
     def predict_many(
-        self, images: Iterable[GivenImage], *, top: int = 5, channel_order: str = "rgb"
+        self, images: Iterable[GivenImage], *, top: int | None = None, channel_order: str = "rgb"
     ) -> Iterator[Prediction | DataError]:
         """Predict many images, in order, on all cores.
 
         Args:
             images: What :meth:`predict` takes, many times.
-            top: Largest number of results for each, at least 1.
+            top: Largest number of results for each, at least 1; None for what the Model's task gives.
             channel_order: Of arrays: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
 
         Returns:
@@ -132,21 +132,21 @@ class Predictor:
         """
         return self._run_many(images, image_source)
 
-    def _predict(self, image: GivenImage, channel_order: str, *, top: int, **options: Any) -> Prediction:
-        _check_top(top)
+    def _predict(self, image: GivenImage, channel_order: str, *, top: int | None, **options: Any) -> Prediction:
+        options = _options(top, options)
         ran = self._run(image_source(image, "image", channel_order), None)
-        return self._decode(*ran, top=top, **options)
+        return self._decode(*ran, **options)
 
     def _predict_many(
-        self, images: Iterable[GivenImage], channel_order: str, *, top: int, **options: Any
+        self, images: Iterable[GivenImage], channel_order: str, *, top: int | None, **options: Any
     ) -> Iterator[Prediction | DataError]:
-        _check_top(top)
+        options = _options(top, options)
         check_many(images)
         word_of(ChannelOrder, channel_order, "channel order", DataError)
         ran_many = self._run_many(
             enumerate(images, 1), lambda one: image_source(one[1], f"image {one[0]}", channel_order)
         )
-        return (ran if isinstance(ran, DataError) else self._decode(*ran, top=top, **options) for _, ran in ran_many)
+        return (ran if isinstance(ran, DataError) else self._decode(*ran, **options) for _, ran in ran_many)
 
     def _decode(self, outputs: Outputs, geometry: Geometry, **options: Any) -> Prediction:
         return self.model.task.decode(outputs, [geometry], **options)[0]
@@ -221,7 +221,7 @@ class Classifier(Predictor):
         self,
         image: GivenImage,
         *,
-        top: int = 5,
+        top: int | None = 5,
         channel_order: str = "rgb",
         unknown: bool = False,
         threshold: float | None = None,
@@ -232,7 +232,7 @@ class Classifier(Predictor):
             image: A path, the bytes of an encoded image, a file opened in binary mode, a Pillow image, or an array of
                 pixels of any size: uint8 (H, W, 3), or what
                 :func:`~mobilenets.data.array_image.image_of_array` takes.
-            top: Number of labels, at least 1.
+            top: Number of labels, at least 1; None for five.
             channel_order: Of an array: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
             unknown: Answer ``"unknown"`` where an image is of no known class, by the Model's threshold, which
                 :func:`~mobilenets.engine.calibrate.calibrate` sets.
@@ -254,7 +254,7 @@ class Classifier(Predictor):
         self,
         images: Iterable[GivenImage],
         *,
-        top: int = 5,
+        top: int | None = 5,
         channel_order: str = "rgb",
         unknown: bool = False,
         threshold: float | None = None,
@@ -263,7 +263,7 @@ class Classifier(Predictor):
 
         Args:
             images: What :meth:`predict` takes, many times.
-            top: Number of labels for each, at least 1.
+            top: Number of labels for each, at least 1; None for five.
             channel_order: Of arrays: ``"rgb"``, or ``"bgr"`` as OpenCV has it.
             unknown: Answer ``"unknown"`` where an image is of no known class, by the Model's threshold, which
                 :func:`~mobilenets.engine.calibrate.calibrate` sets.
@@ -311,5 +311,9 @@ def check_many(images: object) -> None:
         )
 
 
-def _check_top(top: int) -> None:
+def _options(top: int | None, others: dict[str, Any]) -> dict[str, Any]:
+    """What decodes outputs as a caller asks for."""
+    if top is None:
+        return others
     check_integer("top", top, EngineError, least=1)
+    return {"top": top, **others}
