@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.support.detectors import detector
 from tests.support.random_models import random_model
 
 import mobilenets
@@ -25,6 +26,8 @@ from mobilenets.training.recipe import Recipe
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
 MODEL = random_model(np.random.default_rng(0), NETWORK)
+DETECTION_NETWORK, DETECTION = detector()
+DETECTOR = random_model(np.random.default_rng(0), DETECTION_NETWORK, task=DETECTION)
 
 
 class Unexpected:
@@ -34,6 +37,8 @@ class Unexpected:
 NEEDED: Mapping[str, Mapping[str, Any]] = {
     "Classification": {"labels": ("a", "b")},
     "Classifier": {"model": MODEL},
+    "Detection": {"labels": ("a", "b"), "head": DETECTION.head},
+    "Detector": {"model": DETECTOR},
     "Model": {"network": NETWORK, "parameters": MODEL.parameters, "task": Classification(("a", "b", "c"))},
     "Network": {"name": "x", "height": 32, "width": 32, "layers": NETWORK.layers, "outputs": NETWORK.outputs},
     "Session": {"model": MODEL},

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from tests.support.detectors import detector
 from tests.support.image_folders import write_tree
 from tests.support.random_models import random_int8_model, random_model
 from tests.support.runs import make_run
@@ -37,6 +38,7 @@ FITTED = replace(
 OTHER_TASK = replace(MODEL, task=StrongestChannel())
 DAMAGED = "damaged.safetensors"
 UNKNOWN = "keras:0.25-225"
+_, DETECTION = detector()
 SMALL = m.Settings(width=0.25, resolution=32, epochs=1)
 
 Patch = pytest.MonkeyPatch
@@ -90,6 +92,9 @@ CASES: dict[tuple[str, str], Callable[[Path, Patch], Any]] = {
     ("Classification", "ModelError"): here(lambda: m.Classification(("a\n",))),
     ("Classifier", "EngineError"): here(lambda: m.Classifier(OTHER_TASK)),
     ("Classifier", "ModelFileError"): here(lambda: m.Classifier(DAMAGED)),
+    ("Detection", "ModelError"): here(lambda: m.Detection((), DETECTION.head)),
+    ("Detector", "EngineError"): here(lambda: m.Detector(MODEL)),
+    ("Detector", "ModelFileError"): here(lambda: m.Detector(DAMAGED)),
     ("Model", "ModelError"): here(lambda: m.Model(NETWORK, {}, MODEL.task)),
     ("Network", "ArchitectureError"): here(lambda: m.Network("empty", 32, 32, (), ())),
     ("Preprocessing", "ModelError"): here(lambda: m.Preprocessing(crop_fraction=0.0)),

@@ -24,6 +24,19 @@ class Detector(Predictor):
     Raises:
         ModelFileError: If the file cannot be read.
         EngineError: If the Model cannot be run, or is no detector.
+
+    >>> import numpy as np
+    >>> from mobilenets import Detection, Model, mobilenet_v1
+    >>> from mobilenets.architecture.networks.ssd import centres
+    >>> from mobilenets.tasks.detection_heads import CentreHead
+    >>> network = centres(mobilenet_v1(width_multiplier=0.25, resolution=64), classes=1)
+    >>> parameters = {name: np.zeros(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> parameters["centres.logits.bias"] = np.array([0, 2], np.float32)  # sees an object wherever it looks
+    >>> task = Detection(("cell",), CentreHead(8, 8, ((0.125, 0.125),)))
+    >>> detector = Detector(Model(network, parameters, task))
+    >>> prediction = detector.predict(np.zeros((480, 480, 3), np.uint8), top=1)
+    >>> [(one.label, round(one.score, 3), one.box) for one in prediction.boxes]
+    [('cell', 0.881, (30.0, 30.0, 82.5, 82.5))]
     """
 
     @typed(EngineError)

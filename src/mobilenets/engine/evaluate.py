@@ -77,7 +77,7 @@ def evaluate(
 
     Source: E. B. Wilson 1927 (the 95 % interval of a share).
 
-    >>> from mobilenets import mobilenet_v1
+    >>> from mobilenets import Classification, Model, mobilenet_v1
     >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=10)
     >>> parameters = {name: np.zeros(shape, np.float32) for name, shape in network.parameter_shapes().items()}
     >>> parameters["classifier.bias"] = np.array([1] + 9 * [0], np.float32)

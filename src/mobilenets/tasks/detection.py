@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
-from mobilenets.base.arguments import is_number
+from mobilenets.base.arguments import check_number
 from mobilenets.base.text import GAP, percent, plural
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.box_matching import MOST_DETECTIONS, FoundBoxes
@@ -127,10 +127,10 @@ class Detection:
         for label in self.labels:
             if not is_label(label):
                 raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
-        for name in ("iou_threshold", "score_threshold"):
-            value = getattr(self, name)
-            if not is_number(value) or not 0 <= value <= 1:
-                raise ModelError(f"{name} must be a number from 0 to 1, not {value!r:.40}")
+        if not isinstance(self.head, DetectionHead):
+            raise ModelError(f"head must be the head of a detector, not {self.head!r:.80}")
+        check_number("iou_threshold", self.iou_threshold, ModelError, least=0, most=1)
+        check_number("score_threshold", self.score_threshold, ModelError, least=0, most=1)
         if not isinstance(self.class_agnostic, bool):
             raise ModelError(f"class_agnostic must be true or false, not {self.class_agnostic!r:.40}")
 
