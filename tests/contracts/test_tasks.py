@@ -156,6 +156,7 @@ KNOW_CLASSIFICATION = {
     "cli/predict.py": "options for unknown images, and folders by label",
     "compression/evaluation.py": "fits a temperature anew",
     "engine/activation_map.py": "shows what speaks for a class",
+    "engine/bulk/rows.py": "columns of likeliest labels",
     "engine/calibrate.py": "fits a temperature",
     "engine/predictor.py": "Classifier, and unknown images",
     "formats/c/write.py": "the example program classifies",

@@ -124,8 +124,9 @@ def command(
     progress = progress_to_stderr(quiet=quiet)
     if output is not None:
         predict_to_output(
-            model, images, output, as_json=as_json, ray=ray, progress=progress, top=top, unknown=unknown,
-            threshold=threshold, shard=shard, threads=threads, replace_existing=replace_existing, dry_run=dry_run,
+            model, images, output, as_json=as_json, ray=ray, progress=progress, top=top or SHOWN_LABELS,
+            unknown=unknown, threshold=threshold, shard=shard, threads=threads, replace_existing=replace_existing,
+            dry_run=dry_run,
         )  # fmt: skip
         return
     if features_file is not None:
@@ -166,8 +167,10 @@ def _refuse_contradictions(
             raise click.UsageError(f"{misplaced} is for predictions in a file; give -o FILE too")
         if given["ray"] is not None:
             raise click.UsageError("--ray is for predictions in a file; give -o FILE too")
-    elif as_csv or sort_into is not None or features:
-        raise click.UsageError("-o writes predictions into a file; run it apart from --csv, --sort-into and --features")
+    elif as_csv or sort_into is not None or features or given["draw"] is not None:
+        raise click.UsageError(
+            "-o writes predictions into a file; run it apart from --csv, --sort-into, --draw and --features"
+        )
     elif given["ray"] is not None and given["threads"] is not None:
         raise click.UsageError("--threads is for this process, and the workers of --ray have one thread each")
     elif STANDARD_INPUT in given["images"]:
