@@ -18,6 +18,10 @@ import mobilenets
 PUBLIC_NAMES = {
     "Budget",
     "CATALOG",
+    "Callback",
+    "MultiLabel",
+    "Predictor",
+    "torch_dataset",
     "Classification",
     "Classifier",
     "Detection",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mobilenets.engine.evaluate import evaluate as evaluate
     from mobilenets.engine.features import features as features
     from mobilenets.engine.predictor import Classifier as Classifier
+    from mobilenets.engine.predictor import Predictor as Predictor
     from mobilenets.engine.session import Session as Session
     from mobilenets.errors import MobileNetsError as MobileNetsError
     from mobilenets.formats.exporting import export as export
@@ -41,9 +42,12 @@ if TYPE_CHECKING:
     from mobilenets.search.search import search as search
     from mobilenets.tasks.classification import Classification as Classification
     from mobilenets.tasks.detection import Detection as Detection
+    from mobilenets.tasks.multilabel import MultiLabel as MultiLabel
+    from mobilenets.training.callbacks import Callback as Callback
     from mobilenets.training.fit import fit as fit
     from mobilenets.training.quantize import quantize as quantize
     from mobilenets.training.settings import Settings as Settings
+    from mobilenets.training.torch_data import torch_dataset as torch_dataset
     from mobilenets.training.torch_model import from_torch as from_torch
     from mobilenets.training.torch_model import to_torch as to_torch
 
@@ -52,13 +56,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "Budget": "search.budget",
     "CATALOG": "architecture.catalog",
+    "Callback": "training.callbacks",
     "Classification": "tasks.classification",
     "Classifier": "engine.predictor",
     "Detection": "tasks.detection",
     "Detector": "engine.detector",
     "MobileNetsError": "errors",
     "Model": "model.model",
+    "MultiLabel": "tasks.multilabel",
     "Network": "architecture.network",
+    "Predictor": "engine.predictor",
     "Preprocessing": "model.preprocessing",
     "Session": "engine.session",
     "Settings": "training.settings",
@@ -86,6 +93,7 @@ _HOMES = {
     "save": "model.file",
     "search": "search.search",
     "to_torch": "training.torch_model",
+    "torch_dataset": "training.torch_data",
 }
 
 __all__ = sorted(_HOMES)

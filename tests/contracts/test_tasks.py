@@ -38,6 +38,7 @@ from mobilenets.tasks.detection_heads import CentreHead
 from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.features import Features
 from mobilenets.tasks.metrics import Share
+from mobilenets.tasks.multilabel import MultiLabel
 from mobilenets.tasks.task import Task
 from mobilenets.training.fit import fit
 from mobilenets.training.head import check_trainable
@@ -47,6 +48,7 @@ EXAMPLES: dict[str, Task] = {
     "classification": Classification(("a", "b", "c", "d")),
     "detection": Detection(("a", "b", "c"), CentreHead(1, 1, ((0.5, 0.5),) * 3), score_threshold=0.1),
     "features": Features("classifier", (4, 1, 1)),
+    "multilabel": MultiLabel(("a", "b", "c", "d"), (0.5, 0.1, 0.4, 0.3)),
     "strongest-channel": StrongestChannel(),
 }
 """One of every task that there is, and one of a task that is added."""
@@ -88,6 +90,8 @@ def test_evaluation_is_what_the_task_measures(model: Model, images: tuple[ArrayI
         pytest.skip("features are neither right nor wrong")
     ran = [one for _, one in Predictor(model).run_many(images) if not isinstance(one, DataError)]
     targets: npt.NDArray[Any] = np.arange(12) % 4
+    if isinstance(model.task, MultiLabel):
+        targets = (np.arange(48).reshape(12, 4) % 3 == 0).astype(np.int64)
     if isinstance(model.task, Detection):
         targets = as_targets([GroundTruth.of([(5, 5, 30, 30)], [number % 3], (48, 40)) for number in range(12)])
     together = [np.concatenate(parts) for parts in zip(*(outputs for outputs, _ in ran), strict=True)]

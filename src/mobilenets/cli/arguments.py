@@ -37,7 +37,9 @@ OPTIONS = {
     "replace_existing": "--force",
     "resolution": "--resolution",
     "resume": "--resume",
+    "separator": "--separator",
     "split_words": "--split-words",
+    "task": "--task",
     "to": "--to",
     "weights": "--weights",
 }

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from mobilenets.cli.arguments import as_options
-from mobilenets.data.reading import LETTER_CASES, LEVELS, NONE, Reading
+from mobilenets.data.reading import LETTER_CASES, LEVELS, NONE, READ_TASKS, Reading
 from mobilenets.errors import DataError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,6 +28,8 @@ def data_options(function: Command) -> Command:
         columns: dict[str, str] | None,
         split_words: dict[str, str] | None,
         images_in: str | None,
+        task: str | None,
+        separator: str | None,
         **others: Any,
     ) -> Any:
         try:
@@ -40,6 +42,8 @@ def data_options(function: Command) -> Command:
                 columns=columns or {},
                 split_words=split_words or {},
                 images_in=images_in,
+                task=task,
+                separator=separator,
             )
         except DataError as error:
             raise click.UsageError(as_options(str(error))) from None
@@ -60,6 +64,10 @@ def data_options(function: Command) -> Command:
             click.option(
                 "--split-words", callback=_pairs, metavar="WORD=PART,…", help="What the split column says; or omit."
             ),
+            click.option(
+                "--task", type=click.Choice(READ_TASKS), help="Whether an image has one class or several labels."
+            ),
+            click.option("--separator", metavar="TEXT", help="What separates the labels in a cell of a table."),
             click.option("--images-in", metavar="FOLDER", help="Where the files that a table names are."),
         )
     ):

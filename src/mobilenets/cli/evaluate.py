@@ -43,6 +43,7 @@ def command(
 
     Of a classifier: top-1, top-5, calibration of the probabilities, precision and recall per class, and the confusion
     matrix. Of a detector: mean average precision as COCO defines it (50-95 and 50), by class and by size of objects.
+    Of a Model that gives an image several labels: mean average precision, and the figures of every label.
 
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     DATA is a folder of class folders, of train/val/test folders, a CSV of file,class, or "digits"; for a detector,

@@ -17,6 +17,7 @@ from mobilenets.tasks.task import Metrics
 
 if TYPE_CHECKING:
     from mobilenets.tasks.detection_metrics import DetectionMetrics
+    from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics
 
 MOST_CONFUSION_COLUMNS = 12
 MOST_CLASSES = 40
@@ -30,6 +31,7 @@ def print_metrics(metrics: Metrics, part: str) -> None:
         part: Which images they are, such as ``test``.
     """
     from mobilenets.tasks.detection_metrics import DetectionMetrics
+    from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics
 
     console = results()
     match metrics:
@@ -37,8 +39,26 @@ def print_metrics(metrics: Metrics, part: str) -> None:
             _print_classifier(console, metrics, part)
         case DetectionMetrics():
             _print_detector(console, metrics, part)
+        case MultiLabelMetrics():
+            _print_labels(console, metrics, part)
         case _:
             console.print(f"{metrics.in_words} ({part})")
+
+
+def _print_labels(console: Console, metrics: MultiLabelMetrics, part: str) -> None:
+    console.print(f"{metrics.in_words} ({part})")
+    console.print(f"at the thresholds F1 {_percent(metrics.f1)} %; {metrics.exact} have exactly the right labels")
+    if metrics.skipped:
+        console.print(f"{plural(len(metrics.skipped), 'unreadable image')} skipped")
+    rows = sorted(metrics.labels, key=lambda one: (one.average_precision is None, one.average_precision or 0))
+    table = _numbers_table("label", "images", "AP %", "threshold %", "precision %", "recall %")
+    for one in rows[:MOST_CLASSES]:
+        figures = (one.average_precision, one.threshold, one.precision, one.recall)
+        table.add_row(one.label, f"{one.images:,}", *map(_percent, figures))
+    console.print()
+    console.print(table)
+    if len(rows) > MOST_CLASSES:
+        console.print(f"… and {len(rows) - MOST_CLASSES} more labels, of higher average precision; --json lists all")
 
 
 def _print_detector(console: Console, metrics: DetectionMetrics, part: str) -> None:

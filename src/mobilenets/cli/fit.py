@@ -57,7 +57,7 @@ _EVERYDAY = (
     *("int8", "dry_run", "resume", "force", "quiet", "help", "help_all"),
 )
 _GROUPS = {
-    "Results": ("output", "int8", "folds", "resume", "force", "dry_run", "as_json", "quiet"),
+    "Results": ("output", "int8", "folds", "logs", "resume", "force", "dry_run", "as_json", "quiet"),
     "Network": ("architecture", "width", "resolution", "channels", "weights"),
     "Training": (
         *("epochs", "time", "batch_size", "recipe", "flip", "validation_apart", "seed"),
@@ -67,7 +67,17 @@ _GROUPS = {
         *("max_latency", "max_size", "max_memory", "max_macs", "min_accuracy"),
         *("search", "precision", "threads", "device"),
     ),
-    "Reading DATA": ("parts", "exclude", "classes_from", "letter_case", "columns", "split_words", "images_in"),
+    "Reading DATA": (
+        "parts",
+        "exclude",
+        "classes_from",
+        "letter_case",
+        "columns",
+        "split_words",
+        "task",
+        "separator",
+        "images_in",
+    ),
     "Help": ("help", "help_all"),
 }
 _SHORT = """Train a classifier on the labeled images of DATA: a folder with one folder of images per class, a table of
@@ -158,6 +168,13 @@ file and class, or "digits". Part of the images is kept for validation and for t
     metavar="K",
     help="Before it, train K times on other parts of all images, so that each is tested once: for few images.",
 )
+@click.option(
+    "--log",
+    "logs",
+    multiple=True,
+    metavar="LOG",
+    help="Log every epoch to FILE.csv, tensorboard:FOLDER or wandb:PROJECT; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what DATA is understood as, and train nothing.")
 @data_options
 @json_option
@@ -169,6 +186,7 @@ def command(
     force: bool,
     int8: bool,
     folds: int | None,
+    logs: tuple[str, ...],
     dry_run: bool,
     reading: Reading | None,
     as_json: bool,
@@ -177,8 +195,9 @@ def command(
 ) -> None:
     """Train a classifier on the labeled images of DATA.
 
-    DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Parts that it does
-    not give are split off. The test images are evaluated once, at the end. What DATA is understood as is printed first;
+    DATA is a folder of class folders, of train/val[/test] folders, a CSV of file,class, or "digits". Where a table
+    gives images several labels, the Model gives several too. Parts that it does not give are split off. The test
+    images are evaluated once, at the end. What DATA is understood as is printed first;
     where it could be meant in several ways, --parts and the options after it say how.
 
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
@@ -199,12 +218,15 @@ def command(
         from mobilenets.search.search import search
         from mobilenets.training.cross_validation import cross_validate
         from mobilenets.training.fit import fit
+        from mobilenets.training.loggers import logger_named
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
     wanted = _search_options(options)
     if wanted is not None and int8:
         raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
+    if wanted is not None and logs:
+        raise click.UsageError("--log is of training without a budget; leave one of the two out")
     if wanted is not None and folds:
         raise click.UsageError("--cross-validate is of training without a budget; leave one of the two out")
     chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
@@ -218,7 +240,7 @@ def command(
         validated = cross_validate(data, folds, settings, reading=reading, progress=progress) if folds else None
         how: dict[str, Any] = {"reading": reading, "resume": resume, "replace_existing": force, "progress": progress}
         result = (
-            fit(data, output, settings, **how)
+            fit(data, output, settings, callbacks=[logger_named(text) for text in logs], **how)
             if wanted is None
             else search(data, output, settings=settings, **wanted, **how)
         )
@@ -318,6 +340,7 @@ def _report(
 
 
 def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
+    from mobilenets.data.description import classes_in_words
     from mobilenets.model.provenance import Provenance
     from mobilenets.search.result import SearchResult
     from mobilenets.tasks.metrics import FEW
@@ -332,7 +355,7 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
         kept = result.model.precision
     say(
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
-        f"{len(result.dataset.labels)} classes; {kept}"
+        f"{classes_in_words(result.dataset)}; {kept}"
     )
     joined = provenance.training.validation_joined
     before = f", which were trained on from epoch {joined} on" if joined else ""
@@ -341,7 +364,7 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
     say(f"test {evaluation.in_words}")
     if (leak := result.dataset.duplicates.leak("test")) is not None:
         say(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
-    if evaluation.images < FEW and found is None and not cross_validated:
+    if evaluation.images < FEW and found is None and not cross_validated and result.dataset.task == "classification":
         say("--cross-validate 5 tests every image once, each by a Model that was not trained on it")
     beside = () if found is None else (FLOAT_FILE, SUPERNET_FILE, PROFILE_FILE)
     written = ", ".join(

@@ -70,12 +70,16 @@ class CsvWriter:
         import csv
 
         from mobilenets.base.flat import flat_row
+        from mobilenets.tasks.multilabel import LabelsPrediction
 
         if isinstance(result, DataError):
             self._waiting.append({"image": image.name, "error": str(result)})
         else:
             values = result.to_json()
-            rows = _box_rows(values) if "detections" in values else [flat_row(values)]
+            if isinstance(result, LabelsPrediction):
+                rows = [result.to_row()]
+            else:
+                rows = _box_rows(values) if "detections" in values else [flat_row(values)]
             if self._writer is None:
                 columns = BOX_COLUMNS if "detections" in values else tuple(rows[0])
                 self._writer = csv.DictWriter(sys.stdout, [*columns, "error"], restval="", lineterminator="\n")

@@ -47,6 +47,10 @@ def print_report(result: CompressionResult, *, verbose: bool = False) -> None:
             before, after = 100 * report.top1_before.value, 100 * report.top1_after.value
             figures = "" if result.images.trained_on else f"{before:.2f} → {after:.2f} % "
             console.print(f"top-1                             {figures}({after - before:+.2f} points)")
+        if report.primary_before is not None and report.primary_after is not None:
+            before, after = 100 * report.primary_before.value, 100 * report.primary_after.value
+            title = report.primary_after.title
+            console.print(f"{title:<33} {before:.2f} → {after:.2f} % ({after - before:+.2f} points)")
         console.print(f"SQNR of the logits                {report.logits_sqnr_db:.1f} dB")
     if report.bytes_before and report.bytes_after:
         console.print(
@@ -95,6 +99,9 @@ def _summary(result: CompressionResult) -> list[str]:
         sentence = f"int8 gives the same answer as float32 for {percent(report.agreement.value)} of the images"
         if report.top1_before is not None and report.top1_after is not None:
             sentence += _accuracy(report.top1_before, report.top1_after, trained_on=result.images.trained_on)
+        if report.primary_before is not None and report.primary_after is not None:
+            before_, after_ = percent(report.primary_before.value, 2), percent(report.primary_after.value, 2)
+            sentence += f"; {report.primary_after.title} is {after_}, and was {before_}"
         sentences.append(f"{sentence}.")
     else:
         sentences.append("int8 was not evaluated: there are no images to evaluate it on.")

@@ -109,21 +109,42 @@ def prefers(difference: Difference, doubt: float = DOUBT) -> bool:
 
 
 def answers_to(
-    logits: npt.NDArray[np.float32], float_logits: npt.NDArray[np.float32], targets: npt.NDArray[np.int64] | None
+    logits: npt.NDArray[np.float32],
+    float_logits: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int64] | None,
+    *,
+    several: bool = False,
 ) -> Answers:
     """The answers that logits are, one image a row.
 
     Args:
         logits: Of an int8 Model, (N, classes).
         float_logits: Of the float Model, for the same images.
-        targets: int64 (N,), the right classes. Without them a right answer is the float Model's, and the loss is the
-            divergence from it.
+        targets: int64 (N,), the right classes, or (N, labels) where an image may have several labels. Without them a
+            right answer is the float Model's, and the loss is the divergence from it.
+        several: Whether an image may have several labels; a right answer is then the share of right labels.
     """
+    if several:
+        return _answers_of_labels(logits, float_logits, targets)
     given, wanted = log_probabilities(logits), log_probabilities(float_logits)
     divergences: Values = (np.exp(wanted) * (wanted - given)).sum(axis=1)
     if targets is None:
         return Answers(_as_values(best_class(logits) == best_class(float_logits)), divergences, divergences)
     return Answers(_as_values(best_class(logits) == targets), -given[np.arange(len(given)), targets], divergences)
+
+
+def _answers_of_labels(
+    logits: npt.NDArray[np.float32], float_logits: npt.NDArray[np.float32], targets: npt.NDArray[np.int64] | None
+) -> Answers:
+    given, wanted = logits.astype(np.float64), float_logits.astype(np.float64)
+    yes, no = -np.logaddexp(0, -given), -np.logaddexp(0, given)  # logarithms of the probabilities
+    share = np.exp(-np.logaddexp(0, -wanted))
+    sure = share * -np.logaddexp(0, -wanted) + (1 - share) * -np.logaddexp(0, wanted)
+    divergences: Values = (sure - share * yes - (1 - share) * no).sum(axis=1)
+    if targets is None:
+        return Answers(_as_values((given > 0) == (wanted > 0)).mean(axis=1), divergences, divergences)
+    losses: Values = -np.where(targets > 0, yes, no).sum(axis=1)
+    return Answers(_as_values((given > 0) == (targets > 0)).mean(axis=1), losses, divergences)
 
 
 def log_probabilities(logits: npt.NDArray[np.float32]) -> Values:

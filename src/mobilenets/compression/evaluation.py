@@ -20,6 +20,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification, calibrated, class_count
 from mobilenets.tasks.logits import best_class, top1
+from mobilenets.tasks.multilabel import MultiLabel, fit_thresholds
 
 Logits = npt.NDArray[np.float32]
 
@@ -37,7 +38,7 @@ class EvaluationSet:
 
     Attributes:
         pixels: uint8 (N, height, width, 3).
-        targets: int64 (N,), the right classes; None without labels.
+        targets: int64 (N,), the right classes, or (N, labels) of several labels an image; None without labels.
         logits: Logits of the float Model, (N, classes).
         calibration_overlap: Whether images that calibrate are among them.
     """
@@ -71,7 +72,10 @@ class EvaluationSet:
         if not len(pixels):
             raise CompressionError("there are no images to evaluate the int8 Model on")
         classes = class_count(model.network)
-        if targets is not None and (len(targets) != len(pixels) or targets.min() < 0 or targets.max() >= classes):
+        several = model.task.kind == "multilabel"
+        most = 1 if several else classes - 1
+        shape = (len(pixels), classes) if several else (len(pixels),)
+        if targets is not None and (targets.shape != shape or targets.min() < 0 or targets.max() > most):
             raise CompressionError(
                 f"{len(targets)} labels from {targets.min()} to {targets.max()} for {len(pixels)} images; "
                 f"the Model has {classes} classes"
@@ -87,10 +91,21 @@ class EvaluationSet:
     ) -> tuple[QualityReport, Answers]:
         """Compare an int8 Model with the float one, in figures and image by image."""
         logits = compute_logits(model, self.pixels, progress)
-        return self._report(model, logits, layers), answers_to(logits, self.logits, self.targets)
+        answers = answers_to(logits, self.logits, self.targets, several=model.task.kind == "multilabel")
+        return self._report(model, logits, layers), answers
 
     def _report(self, model: Model, logits: Logits, layers: tuple[LayerSqnr, ...]) -> QualityReport:
         agreement = model.task.compare([logits], [self.logits])
+        if self.targets is not None and model.task.kind != "classification":
+            return QualityReport(
+                agreement=agreement.same,
+                sure_agreement=agreement.same_where_confident,
+                logits_sqnr_db=agreement.sqnr_db,
+                primary_before=model.task.metrics([self.logits], self.targets).primary,
+                primary_after=model.task.metrics([logits], self.targets).primary,
+                layers=layers,
+                calibration_overlap=self.calibration_overlap,
+            )
         before, after = (
             (None, None) if self.targets is None else (top1(self.logits, self.targets), top1(logits, self.targets))
         )
@@ -123,12 +138,21 @@ def with_temperature(model: Model, evaluation: EvaluationSet | None) -> Model:
     task = model.task
     if evaluation is None or evaluation.targets is None or evaluation.calibration_overlap:
         return model
+    if isinstance(task, MultiLabel) and task.thresholds:
+        return replace(model, task=replace(task, thresholds=_thresholds(model, evaluation)))
     if not isinstance(task, Classification) or task.temperature == 1:
         return model
     some = spread(len(evaluation.pixels), TEMPERATURE_IMAGES)
     logits = compute_logits(model, evaluation.pixels[some])
     changed = calibrated(task, logits, evaluation.targets[some])
     return replace(model, task=replace(changed, unknown=None if task.unknown is None else changed.unknown))
+
+
+def _thresholds(model: Model, evaluation: EvaluationSet) -> tuple[float, ...]:
+    """Thresholds of an int8 Model's own probabilities."""
+    if evaluation.targets is None:
+        raise CompressionError("thresholds are chosen on images whose labels are known")
+    return fit_thresholds(compute_logits(model, evaluation.pixels), evaluation.targets)
 
 
 def compute_logits(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Logits:

@@ -19,7 +19,9 @@ from mobilenets.data.sources import DIGITS, digits, images_of
 from mobilenets.data.splitting import spread
 from mobilenets.data.subset import UNKNOWN, Subset
 from mobilenets.data.tables import TABLE_SUFFIXES
+from mobilenets.data.targets import relabeled
 from mobilenets.engine.evaluate import match_labels
+from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 
@@ -78,25 +80,24 @@ def choose_images(
     if data is None:
         return _unlabeled(found or (), count)
     if isinstance(data, Dataset):
-        collection = Collection(data.labels, {name: data.part(name) for name in _PARTS}, data.source)
-        indices = match_labels(collection, model.labels)
+        own = {name: data.part(name) for name in _PARTS}
+        collection = _of_the_task(Collection(data.labels, own, data.source, task=data.task), model)
         trained_on = _joined(model)
         if found is None:  # the parts of a Dataset share no image
             return QuantizationImages(
                 _without_classes(_spread(data.train.images, count)),
-                _in_classes(data.validation, indices),
-                _in_classes(data.train, indices),
+                _numbered(data.validation, collection, model),
+                _numbered(data.train, collection, model),
                 labeled=True,
                 trained_on=trained_on,
             )
-        return _labeled(collection, collection.parts, indices, found, count, trains=trains, trained_on=trained_on)
-    collection = load_collection(data, reading or reading_of(model, data))
-    indices = match_labels(collection, model.labels)
+        return _labeled(collection, collection.parts, model, found, count, trains=trains, trained_on=trained_on)
+    collection = _of_the_task(load_collection(data, reading or reading_of(model, data)), model)
     given = collection.parts if {"validation", "train"} <= collection.parts.keys() else {}
     fitted_to = dataset_fitted_to(model, data, reading) if _joined(model) or not given else None
     parts = given or ({name: fitted_to.part(name) for name in _PARTS} if fitted_to else {})
     trained_on = _joined(model) and fitted_to is not None
-    return _labeled(collection, parts, indices, found, count, trains=trains, trained_on=trained_on)
+    return _labeled(collection, parts, model, found, count, trains=trains, trained_on=trained_on)
 
 
 def _unlabeled_images(source: str | Path) -> tuple[ImageSource, ...]:
@@ -127,7 +128,7 @@ def _unlabeled(found: Sequence[ImageSource], count: int) -> QuantizationImages:
 def _labeled(
     collection: Collection,
     parts: Mapping[str, Subset],
-    indices: np.ndarray[tuple[int], np.dtype[np.int64]],
+    model: Model,
     found: Sequence[ImageSource] | None,
     count: int,
     *,
@@ -153,13 +154,15 @@ def _labeled(
     if not overlap:
         evaluating = evaluating.take(apart[:: 2 if trains and not parts else 1])
     evaluated = {_identity(image) for image in evaluating.images}
-    learning = {} if parts else {_identity(image): (image, UNKNOWN) for image in found}
-    for image, target in zip(labeled.images, indices[labeled.targets].tolist(), strict=True):
+    numbered = _numbered(labeled, collection, model)
+    unknown = np.full(numbered.targets.shape[1:], UNKNOWN, np.int64)
+    learning = {} if parts else {_identity(image): (image, unknown) for image in found}
+    for image, target in zip(numbered.images, numbered.targets, strict=True):
         learning[_identity(image)] = (image, target)
     training = [pair for identity, pair in learning.items() if overlap or identity not in evaluated]
     return QuantizationImages(
         _without_classes(calibrating),
-        _in_classes(evaluating, indices),
+        _numbered(evaluating, collection, model),
         Subset(tuple(image for image, _ in training), np.array([target for _, target in training], np.int64)),
         labeled=True,
         calibration_overlap=overlap,
@@ -180,9 +183,18 @@ def _without_classes(images: Sequence[ImageSource]) -> Subset:
     return Subset(tuple(images), np.full(len(images), UNKNOWN, np.int64))
 
 
-def _in_classes(subset: Subset, indices: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Subset:
-    """The subset with its classes as positions in the Model's labels."""
-    return Subset(subset.images, indices[subset.targets])
+def _numbered(subset: Subset, collection: Collection, model: Model) -> Subset:
+    """The subset with the numbers that its labels have in the Model."""
+    return Subset(subset.images, relabeled(subset.targets, match_labels(collection, model.labels), len(model.labels)))
+
+
+def _of_the_task(collection: Collection, model: Model) -> Collection:
+    if collection.task != model.task.kind:
+        raise DataError(
+            f"{collection.source} is data of the task {collection.task}, and the Model's task is {model.task.kind}; "
+            "give it as calibration images, whose labels do not count"
+        )
+    return collection
 
 
 def _identity(image: ImageSource) -> object:

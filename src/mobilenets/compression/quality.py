@@ -19,6 +19,7 @@ from mobilenets.model.numpy_runtime import BATCH, layers
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.quantization import TensorQuantization
 from mobilenets.tasks.metrics import Share, decibels, paired_interval
+from mobilenets.tasks.task import Metric
 
 LEAST_SURE_AGREEMENT = 0.97
 """Without labels, the share of the images on which the float Model is sure that int8 must answer alike."""
@@ -102,6 +103,8 @@ class QualityReport:
         logits_sqnr_db: SQNR of the logits, in dB; 0 where there were no images.
         top1_before: Images that the float Model classifies correctly; None without labels.
         top1_after: Images that the int8 Model classifies correctly.
+        primary_before: The primary figure of the float Model, of a task that is no classification; None without labels.
+        primary_after: The same of the int8 Model.
         lost: Images that only the float Model classifies correctly; None where that was not counted.
         gained: Images that only the int8 Model classifies correctly.
         layers: SQNR of each layer; empty where there were no images.
@@ -125,6 +128,8 @@ class QualityReport:
     latency_after_ms: float | None = None
     lost: int | None = None
     gained: int | None = None
+    primary_before: Metric | None = None
+    primary_after: Metric | None = None
 
     @property
     def evaluated(self) -> bool:
@@ -133,7 +138,9 @@ class QualityReport:
 
     @property
     def drop(self) -> float | None:
-        """Percentage points of top-1 lost; None without labels."""
+        """Percentage points of the primary figure lost, of a classifier top-1; None without labels."""
+        if self.primary_before is not None and self.primary_after is not None:
+            return 100 * (self.primary_before.value - self.primary_after.value)
         if self.top1_before is None or self.top1_after is None:
             return None
         return 100 * (self.top1_before.value - self.top1_after.value)
@@ -168,7 +175,8 @@ class QualityReport:
             if self.lost is not None and self.drop_interval is not None:
                 low, high = self.drop_interval
                 ends = f" (95 % interval {low:.1f} to {high:.1f})"
-            return f"top-1 falls by {self.drop:.2f} points{ends}; at most {max_drop:g} are allowed"
+            what = "top-1" if self.primary_after is None else self.primary_after.title
+            return f"{what} falls by {self.drop:.2f} points{ends}; at most {max_drop:g} are allowed"
         if self._followed.value >= LEAST_SURE_AGREEMENT:
             return None
         # A float Model that is never sure must be followed on every image.
@@ -222,8 +230,15 @@ class QualityReport:
         return {
             **{name: [share.count, share.total] for name, share in counts.items() if share is not None},
             "logits_snr_db": self.logits_sqnr_db,
+            **self._primary_to_json(),
             "calibration_images_used": self.calibration_overlap,
         }
+
+    def _primary_to_json(self) -> dict[str, Any]:
+        if self.primary_before is None or self.primary_after is None:
+            return {}
+        values = {"before": self.primary_before.value, "after": self.primary_after.value}
+        return {"metric": self.primary_after.name, **values}
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -233,6 +248,7 @@ class QualityReport:
             "logits_snr_db": self.logits_sqnr_db,
             "top1_before": None if self.top1_before is None else self.top1_before.to_json(),
             "top1_after": None if self.top1_after is None else self.top1_after.to_json(),
+            **self._primary_to_json(),
             "drop": self.drop,
             "drop_interval": None if self.drop_interval is None else list(self.drop_interval),
             "lost": self.lost,

@@ -124,9 +124,9 @@ def _label_columns(table: LabelTable, names: Sequence[str], free: Sequence[int],
         return (named,)
     others = [number for number in free if not ROW_NUMBER.fullmatch(names[number])]
     binary = [number for number in others if _share(table.column(number), _is_flag) == 1]
-    one_hot = len(binary) > 1 and len(binary) == len(others)
+    one_hot = len(binary) > 1 and (len(binary) == len(others) or reading.task == "multilabel")
     by_name = first_of(names, CLASS_NAMES, free.__contains__)
-    if one_hot and (by_name is None or _sums_to_one(table, binary)):
+    if one_hot and (by_name is None or by_name in binary or _sums_to_one(table, binary)):
         return tuple(binary)
     if by_name is not None:
         return (by_name,)

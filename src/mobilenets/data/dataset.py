@@ -22,7 +22,7 @@ from mobilenets.data.box_layout import find_box_layout, parts_of
 from mobilenets.data.duplicates import Duplicates, find_duplicates
 from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.image import FileImage, ImageSource
-from mobilenets.data.label_files import ALL
+from mobilenets.data.label_files import ALL, NO_LABEL
 from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
 from mobilenets.data.reading import Reading
@@ -30,7 +30,7 @@ from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
 from mobilenets.data.splitting import draw_parts, draw_parts_of_groups
 from mobilenets.data.subset import Subset as Subset
-from mobilenets.data.targets import in_words, strata
+from mobilenets.data.targets import has_several, in_words, label_matrix, strata
 from mobilenets.data.tree import scan
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
@@ -195,7 +195,8 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
         parts, indices, findings = reconciled(layout, reading, str(source))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    return collection_of(
+    make = several_labels_collection if layout.several else collection_of
+    return make(
         parts,
         str(source),
         indices,
@@ -273,6 +274,45 @@ def collection_of(
     chosen = tuple(indices[label] for label in labels) if numbered else None
     return Collection(
         labels, {part: _subset(classes, labels) for part, classes in parts.items()}, source, chosen, **facts
+    )
+
+
+def several_labels_collection(
+    parts: Mapping[str, Mapping[str, Sequence[ImageSource]]],
+    source: str,
+    indices: Mapping[str, int] = MappingProxyType({}),
+    **facts: Any,
+) -> Collection:
+    """Images of several labels, or none, as a Collection.
+
+    Args:
+        parts: Part → label → images; an image may stand under several labels, or under :data:`NO_LABEL`.
+        source: What to call it.
+        indices: Numbers that labels have elsewhere; not used.
+        facts: What else the Collection holds.
+
+    Raises:
+        DataError: If no image has a label, or a label cannot be printed.
+    """
+    labels = tuple(sorted({one for named in parts.values() for one, images in named.items() if images} - {NO_LABEL}))
+    if not labels:
+        raise DataError(f"{source} gives no image a label")
+    for label in labels:
+        if not is_label(label):
+            raise DataError(f"label {label!r:.80} of {source} holds a control character or is not Unicode; rename it")
+    subsets = {part: _of_several(named, labels) for part, named in parts.items()}
+    return Collection(labels, subsets, source, task="multilabel", **facts)
+
+
+def _of_several(named: Mapping[str, Sequence[ImageSource]], labels: Sequence[str]) -> Subset:
+    images: dict[str, ImageSource] = {}
+    sets: dict[str, list[str]] = {}
+    for label in (*labels, NO_LABEL):
+        for image in named.get(label, ()):
+            images.setdefault(image.name, image)
+            sets.setdefault(image.name, []).extend([label] if label else [])
+    return Subset(
+        tuple(images[name] for name in sorted(images)), label_matrix([sets[name] for name in sorted(images)], labels)
     )
 
 
@@ -473,7 +513,7 @@ def split_by_content(
         raise DataError("there are no images to train on")
     contents = [digests[image.name] for image in pool.images]
     groups = strata(pool.targets, len(labels))
-    if pool.targets.dtype == object:
+    if has_several(pool.targets):
         drawn = draw_parts_of_groups(groups, contents, missing, seed=seed)
     else:
         drawn = draw_parts(groups, contents, labels, missing, seed=seed)

@@ -26,7 +26,7 @@ FEW_TRAINED, FEW_TESTED = 10, 3
 """Images of a class below which it is warned of."""
 UNEVEN = 10
 """How many times as many training images as the smallest class the largest may have without a warning."""
-DRAWN = "drawn, a tenth of each class"
+DRAWN = "drawn, a tenth of each {}"
 
 
 def described_dataset(source: str | Path, seed: int, reading: Reading, progress: Progress) -> Dataset:
@@ -52,7 +52,7 @@ def dataset_lines(dataset: Dataset, width: int = 80) -> list[str]:
         dataset: The images.
         width: Columns that lines may have; names of files may be longer.
     """
-    lines = [f"{dataset.source}: {dataset.layout or 'images'}, {plural(len(dataset.labels), 'class', 'classes')}"]
+    lines = [f"{dataset.source}: {dataset.layout or 'images'}, {classes_in_words(dataset)}"]
     lines += [f"  {part:<10} {len(dataset.part(part)):>9,} images  {_place(dataset, part)}".rstrip() for part in PARTS]
     lines.append(_classes(dataset))
     for finding in all_findings(dataset):
@@ -77,13 +77,28 @@ def _whole_arguments(line: str) -> str:
 def _place(dataset: Dataset, part: str) -> str:
     if part not in dataset.made_parts:
         return dataset.places.get(part, "")
-    return DRAWN if part != "train" else "all others"
+    return DRAWN.format(_noun(dataset)) if part != "train" else "all others"
+
+
+def classes_in_words(dataset: Dataset) -> str:
+    """How many classes, or labels, the data has: ``3 classes``."""
+    return _counted(dataset, len(dataset.labels))
+
+
+def _noun(dataset: Dataset) -> str:
+    return "label" if dataset.task == "multilabel" else "class"
+
+
+def _counted(dataset: Dataset, number: int) -> str:
+    return plural(number, "label") if dataset.task == "multilabel" else plural(number, "class", "classes")
 
 
 def _classes(dataset: Dataset) -> str:
     counts, counted = _counts(dataset), "classes"
     if dataset.task == "detection":
         counts, counted = _counts(dataset, boxes=True), "boxes"
+    if dataset.task == "multilabel":
+        counted = "images with each label"
     if len(dataset.labels) <= MOST_CLASSES:
         each = [
             f"{label} {'/'.join(map(str, row))}" for label, row in zip(dataset.labels, counts.tolist(), strict=True)
@@ -92,7 +107,7 @@ def _classes(dataset: Dataset) -> str:
     order = np.argsort(counts[:, 0], kind="stable")
     few, many = order[0], order[-1]
     return (
-        f"training {'images' if counted == 'classes' else counted} of a class: "
+        f"training {'boxes' if counted == 'boxes' else 'images'} of a {_noun(dataset)}: "
         f"{counts[few, 0]:,} ({dataset.labels[few]}) to {counts[many, 0]:,} "
         f"({dataset.labels[many]}), median {np.median(counts[:, 0]):,.0f}"
     )
@@ -131,7 +146,8 @@ def _copies(dataset: Dataset) -> list[Finding]:
         examples = [
             f"{name} ({label}) = {other} ({second})" for name, label, other, second in duplicates.contradiction_examples
         ]
-        message = f"{plural(duplicates.contradictions, 'image')} with a copy in another class"
+        other = "that has other labels" if dataset.task == "multilabel" else "in another class"
+        message = f"{plural(duplicates.contradictions, 'image')} with a copy {other}"
         found.append(Finding(Kind.WARNING, message, duplicates.contradictions, tuple(examples)))
     if duplicates.repeated:
         message = f"{plural(duplicates.repeated, 'image')} with a copy in the same class and part"
@@ -160,11 +176,11 @@ def _balance(dataset: Dataset) -> list[Finding]:
         if small:
             name = "training" if part == "train" else part
             each = [f"{dataset.labels[index]} {column[index]}" for index in small]
-            message = f"{plural(len(small), 'class', 'classes')} with fewer than {few} {name} images, {why}: "
+            message = f"{_counted(dataset, len(small))} with fewer than {few} {name} images, {why}: "
             found.append(Finding(Kind.WARNING, f"{message}{listed(each)}"))
     trained = counts[:, 0]
     few, many = int(trained.argmin()), int(trained.argmax())
-    if trained[few] and trained[many] >= UNEVEN * trained[few]:
+    if trained[few] and trained[many] >= UNEVEN * trained[few] and dataset.task != "multilabel":
         message = (
             f"uneven classes: {dataset.labels[many]} has {trained[many]:,} training images, "
             f"{trained[many] / trained[few]:.0f} times as many as {dataset.labels[few]} with {trained[few]:,}; "

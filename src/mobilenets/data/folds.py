@@ -12,7 +12,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Dataset, digests_of, fingerprint_of, split_by_content
 from mobilenets.data.subset import Subset
-from mobilenets.data.targets import strata
+from mobilenets.data.targets import has_several, strata
 from mobilenets.errors import DataError
 
 LARGEST_COUNT = 100
@@ -60,7 +60,7 @@ def folds_of(dataset: Dataset, count: int, *, progress: Progress = SILENT) -> tu
 def _places(pool: Subset, dataset: Dataset, digests: dict[str, bytes], count: int) -> np.ndarray:
     """The fold of every image."""
     places = np.empty(len(pool), np.int64)
-    if pool.targets.dtype == object:  # an image shows several classes, so that folds cannot share each out
+    if has_several(pool.targets):  # an image shows several classes, so that folds cannot share each out
         groups = strata(pool.targets, len(dataset.labels))
         first = {digests[image.name]: int(group) for image, group in zip(pool.images, groups, strict=True)}
         order = {digest: rank for rank, digest in enumerate(sorted(first, key=lambda digest: (first[digest], digest)))}

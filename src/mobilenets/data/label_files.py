@@ -21,9 +21,12 @@ from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.parts import part_of_word
 from mobilenets.data.reading import NONE, OMIT, Reading, told
+from mobilenets.data.separators import labels_in, several_labels
 from mobilenets.data.tables import LabelTable, read_label_table
 from mobilenets.errors import DataError
 
+NO_LABEL = ""
+"""What images without any label stand under, where an image may have several."""
 ALL = "all"
 """The part of images that are in no part."""
 MOST_LEFT_OUT = 0.1
@@ -44,6 +47,7 @@ class LabelFile:
         part_words: Part → what it is called in the file.
         class_indices: Class → its number in the set that it was taken from, if the file says so.
         findings: What its owner should know of.
+        several: Whether an image may stand under several classes, or under :data:`NO_LABEL`.
     """
 
     parts: Mapping[str, Mapping[str, list[Path]]]
@@ -51,6 +55,7 @@ class LabelFile:
     part_words: Mapping[str, str]
     class_indices: Mapping[str, int]
     findings: tuple[Finding, ...]
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,28 +85,38 @@ def read_label_file(path: Path, reading: Reading, folder: Path | None = None) ->
     columns = find_columns(table, reading)
     findings: list[Finding] = [*table.findings, *_other_split(table, columns)]
     parts, indices = parts_of_rows(table, columns, reading), _indices(table, columns)
-    rows = _rows(table, columns, parts, findings)
+    several, separator = several_labels(table, columns, reading)
+    rows = _rows(table, columns, parts, findings, separator, several=several)
     folders = [path.parent] if folder is None else [folder, path.parent]
     finder = FileFinder(*(folders if reading.images_in is None else [Path(reading.images_in)]))
     located = _located(rows, finder, path, findings)
-    chosen = _without_contradictions(located, path, findings)
+    chosen = _all_labels(located) if several else _without_contradictions(located, path, findings)
     by_part: dict[str, dict[str, list[Path]]] = {}
     for file, (label, part) in chosen:
         by_part.setdefault(part, {}).setdefault(label, []).append(file)
-    return LabelFile(by_part, columns.words(table), part_words(table, columns, parts), indices, tuple(findings))
+    words = f"{columns.words(table)}{', several labels an image' if several else ''}"
+    return LabelFile(by_part, words, part_words(table, columns, parts), indices, tuple(findings), several)
 
 
-def _rows(table: LabelTable, columns: Columns, parts: Sequence[str], findings: list[Finding]) -> list[_Row]:
+def _rows(
+    table: LabelTable,
+    columns: Columns,
+    parts: Sequence[str],
+    findings: list[Finding],
+    separator: str | None,
+    *,
+    several: bool,
+) -> list[_Row]:
     rows, unlabeled, omitted = [], [], 0
     for line, cells, part in zip(table.lines, table.rows, parts, strict=True):
-        file, labels = cells[columns.file], _labels(table, columns, cells)
-        empty = len(columns.labels) == 1 and not cells[columns.labels[0]]
+        file, labels = cells[columns.file], _labels(table, columns, cells, separator)
+        empty = len(columns.labels) == 1 and not cells[columns.labels[0]] and not several
         if not file or (empty and not table.path.suffix.lower().startswith(".j")):
             name = table.columns[columns.labels[0]] if table.columns else "class"
             raise DataError(f"{table.path}, line {line}: file or {name} is empty")
         if part == OMIT:
             omitted += 1
-        elif not labels:
+        elif not labels and not several:
             unlabeled.append(file)
         else:
             rows.append(_Row(line, file, labels, part))
@@ -110,16 +125,19 @@ def _rows(table: LabelTable, columns: Columns, parts: Sequence[str], findings: l
     if unlabeled:
         message = f"{plural(len(unlabeled), 'image')} without a class in {table.path.name}"
         findings.append(Finding(Kind.LEFT_OUT, message, len(unlabeled), examples_of(unlabeled)))
-    if not rows:
+    if not any(row.labels for row in rows):
         raise DataError(f"{table.path} gives no image a class")
     return rows
 
 
-def _labels(table: LabelTable, columns: Columns, cells: Sequence[str]) -> tuple[str, ...]:
+def _labels(table: LabelTable, columns: Columns, cells: Sequence[str], separator: str | None = None) -> tuple[str, ...]:
     if len(columns.labels) > 1:
         return tuple(table.columns[number] for number in columns.labels if is_yes(cells[number]))
     cell = cells[columns.labels[0]]
-    return tuple(choices_of(cell)) if cell and cell.casefold() not in NO_CLASS else ()
+    if not cell or cell.casefold() in NO_CLASS:
+        return ()
+    choices = choices_of(cell)
+    return tuple(labels_in(cell, separator) if separator is not None and choices == [cell] else choices)
 
 
 # Parts ---------------------------------------------------------------------------------------------------------------
@@ -224,6 +242,14 @@ def _located(rows: Sequence[_Row], finder: FileFinder, path: Path, findings: lis
     return located
 
 
+def _all_labels(located: Sequence[tuple[Path, _Row]]) -> list[tuple[Path, tuple[str, str]]]:
+    """Every file with each of its labels and its part; one without any with :data:`NO_LABEL`."""
+    labels: dict[tuple[Path, str], dict[str, None]] = {}
+    for file, row in located:
+        labels.setdefault((file, row.part), {}).update(dict.fromkeys(row.labels))
+    return [(file, (label, part)) for (file, part), found in labels.items() for label in found or (NO_LABEL,)]
+
+
 def _without_contradictions(
     located: Sequence[tuple[Path, _Row]], path: Path, findings: list[Finding]
 ) -> list[tuple[Path, tuple[str, str]]]:
@@ -236,7 +262,7 @@ def _without_contradictions(
     if len(several) > MOST_LEFT_OUT * len(classes):
         raise DataError(
             f"{path} gives {len(several):,} of {len(classes):,} images more than one class: {listed(examples)}; "
-            "a classifier needs one class for each image"
+            f"a classifier needs one class for each image; say {told(task='multilabel')} if images have several"
         )
     if several:
         message = f"{plural(len(several), 'image')} to which {path.name} gives more than one class"

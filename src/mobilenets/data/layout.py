@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobilenets.base.text import plural
@@ -45,6 +45,7 @@ class Layout:
         places: Part → where it was found, from the source on.
         class_indices: Class → its number in the set that it was taken from, if the source says so.
         findings: What the source's owner should know of.
+        several: Whether an image may stand under several labels, or under :data:`~label_files.NO_LABEL`.
     """
 
     parts: Mapping[str, Mapping[str, list[Path]]]
@@ -52,6 +53,7 @@ class Layout:
     places: Mapping[str, str] = field(default_factory=dict)
     class_indices: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    several: bool = False
 
 
 def find_layout(path: Path, reading: Reading, root: Folder | None = None) -> Layout:
@@ -72,9 +74,14 @@ def find_layout(path: Path, reading: Reading, root: Folder | None = None) -> Lay
             raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class{way_out}")
         return _of_label_file(read_label_file(path, reading))
     root = scan(path, reading.exclude) if root is None else root
-    found = _of_given_parts(root, reading) if reading.parts is not None else _of_folder(root, reading)
+    read = _of_given_parts if reading.parts is not None else _of_folder
+    found = read(root, reading)
+    if (
+        found.several and reading.task is None
+    ):  # a part whose images happen to have one label each is read as the others
+        found = read(root, replace(reading, task="multilabel"))
     before = (*_system_folders(root), *_archives(root))
-    return Layout(found.parts, found.kind, found.places, found.class_indices, (*before, *found.findings))
+    return replace(found, findings=(*before, *found.findings))
 
 
 def _system_folders(root: Folder) -> tuple[Finding, ...]:
@@ -95,7 +102,7 @@ def _archives(root: Folder) -> tuple[Finding, ...]:
 
 def _of_label_file(labels: LabelFile, name: str = "") -> Layout:
     kind = f"{'label file ' + name if name else 'label file'} ({labels.words})"
-    return Layout(labels.parts, kind, labels.part_words, labels.class_indices, labels.findings)
+    return Layout(labels.parts, kind, labels.part_words, labels.class_indices, labels.findings, labels.several)
 
 
 # Folders -------------------------------------------------------------------------------------------------------------
@@ -159,7 +166,7 @@ def _of_folder_within(root: Folder, node: Folder, table: Path, reading: Reading)
     inside = node.path.relative_to(root.path)
     places = {part: (inside / place).as_posix() for part, place in found.places.items()}
     note = Finding(Kind.NOTE, f"{table.name} is not read: it is no table of files and classes")
-    return Layout(found.parts, found.kind, places, found.class_indices, (note, *found.findings))
+    return replace(found, places=places, findings=(note, *found.findings))
 
 
 def _of_parts(root: Folder, node: Folder, found: PartFolders, masks: Sequence[Folder], reading: Reading) -> Layout:
@@ -168,7 +175,7 @@ def _of_parts(root: Folder, node: Folder, found: PartFolders, masks: Sequence[Fo
         labels = _only_label_file(node, (), strict="train" not in _part_tables(node))
         if labels is not None and part_name(labels.stem) is None:
             return _of_label_file(read_label_file(labels, reading), labels.name)
-    parts, places, kinds, level = {}, {}, set(), None
+    parts, places, kinds, level, several = {}, {}, set(), None, False
     for part in PARTS:
         folder = found.parts.get(part)
         if folder is None:
@@ -179,6 +186,7 @@ def _of_parts(root: Folder, node: Folder, found: PartFolders, masks: Sequence[Fo
         parts[part], kind, level = classes.images, classes.kind, classes.level or level
         places[part] = classes.place.relative_to(root.path).as_posix()
         kinds.add(kind)
+        several |= classes.several
     for folder in found.empty:
         findings.append(Finding(Kind.NOTE, f"{folder.path} holds no images"))
     left = [folder for folder in (*found.others, *masks) if folder.count]
@@ -189,7 +197,8 @@ def _of_parts(root: Folder, node: Folder, found: PartFolders, masks: Sequence[Fo
         message = f"{plural(len(node.images), 'image')} directly in {node.path}, in no part and no class"
         findings.append(Finding(Kind.LEFT_OUT, message, len(node.images), examples_of(sorted(node.images))))
     in_order = {part: parts[part] for part in sorted(parts, key=lambda part: found.parts[part].name)}
-    return Layout(in_order, f"part folders of {' and '.join(sorted(kinds))}", places, findings=tuple(findings))
+    kind = f"part folders of {' and '.join(sorted(kinds))}"
+    return Layout(in_order, kind, places, findings=tuple(findings), several=several)
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,7 @@ class _Part:
     kind: str
     level: str | None
     place: Path
+    several: bool = False
 
 
 def _labels_of_part(
@@ -220,7 +230,7 @@ def _labels_of_part(
                 raise
             continue
         findings += labels.findings
-        return _Part(_together(labels), f"images with a label file ({labels.words})", None, path)
+        return _Part(_together(labels), f"images with a label file ({labels.words})", None, path, labels.several)
     if part == "train":
         raise _no_classes(inner)
     message = f"{plural(inner.count, 'image')} in {inner.path}, in no class folder: taken for unlabeled"
@@ -242,7 +252,7 @@ def _no_classes(node: Folder) -> DataError:
 
 def _of_given_parts(root: Folder, reading: Reading) -> Layout:
     findings: list[Finding] = []
-    parts, places, level = {}, {}, None
+    parts, places, level, several = {}, {}, None, False
     for part in PARTS:
         given = (reading.parts or {}).get(part)
         if given is None:
@@ -258,9 +268,9 @@ def _of_given_parts(root: Folder, reading: Reading) -> Layout:
         else:
             labels = read_label_file(path, reading)
             findings += labels.findings
-            images = _together(labels)
+            images, several = _together(labels), several | labels.several
         parts[part], places[part] = images, given
-    return Layout(parts, "parts as they were named", places, findings=tuple(findings))
+    return Layout(parts, "parts as they were named", places, findings=tuple(findings), several=several)
 
 
 def _parts_within_classes(tops: Sequence[Folder], reading: Reading) -> Layout | None:
@@ -314,7 +324,7 @@ def _part_tables(node: Folder) -> dict[str, Path]:
 def _of_part_tables(tables: Mapping[str, Path], reading: Reading) -> Layout:
     """Parts by label files that are called like them; one that gives no classes, as in competitions, is left out."""
     findings: list[Finding] = []
-    parts, places = {}, {}
+    parts, places, several = {}, {}, False
     for part, path in tables.items():
         try:
             labels = read_label_file(path, reading)
@@ -325,7 +335,9 @@ def _of_part_tables(tables: Mapping[str, Path], reading: Reading) -> Layout:
             continue
         findings += labels.findings
         parts[part], places[part] = _together(labels), path.name
-    return Layout(parts, f"label files {listed(sorted(places.values()))}", places, findings=tuple(findings))
+        several |= labels.several
+    kind = f"label files {listed(sorted(places.values()))}"
+    return Layout(parts, kind, places, findings=tuple(findings), several=several)
 
 
 def _together(labels: LabelFile) -> dict[str, list[Path]]:

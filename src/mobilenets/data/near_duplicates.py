@@ -21,6 +21,7 @@ from mobilenets.data.findings import Finding, Kind, examples_of
 from mobilenets.data.image import ImageSource
 from mobilenets.data.loading import each
 from mobilenets.data.subset import Subset
+from mobilenets.data.targets import briefly
 from mobilenets.errors import DataError
 
 Floats = npt.NDArray[np.float32]
@@ -196,7 +197,7 @@ def near_duplicate_findings(
     order = ("test", "validation", "train")
     images = [image for name in order for image in parts[name].images]
     of_part = [name for name in order for _ in parts[name].images]
-    targets = np.concatenate([parts[name].targets for name in order]).tolist()
+    said = [briefly(target, labels) for name in order for target in parts[name].targets]
     queries = 0 if len(images) <= MOST_IMAGES else len(parts["test"]) + len(parts["validation"])
     pairs = [
         (pair.first, pair.second)
@@ -212,11 +213,9 @@ def near_duplicate_findings(
             names = examples_of(f"{images[a].name} ~ {images[b].name}" for a, b in copies.items())
             findings.append(Finding(Kind.WARNING, f"{message} (encoded again, resized or cropped)", len(copies), names))
     boxes = any(subset.targets.dtype == object for subset in parts.values())  # drawn twice, they are never the same
-    apart = [] if boxes else [(a, b) for a, b in pairs if targets[a] != targets[b]]
+    apart = [] if boxes else [(a, b) for a, b in pairs if said[a] != said[b]]
     if apart:
-        names = examples_of(
-            f"{images[a].name} ({labels[targets[a]]}) ~ {images[b].name} ({labels[targets[b]]})" for a, b in apart
-        )
+        names = examples_of(f"{images[a].name} ({said[a]}) ~ {images[b].name} ({said[b]})" for a, b in apart)
         message = f"{len(apart):,} pairs of images are nearly the same and of different classes"
         findings.append(Finding(Kind.WARNING, message, len(apart), names))
     return tuple(findings)

@@ -12,6 +12,7 @@ from mobilenets.errors import DataError
 OMIT, NONE = "omit", "none"
 """As a part: the images are left out. As a column, or for all parts: there is none."""
 LEVELS, LETTER_CASES = ("top", "leaf", "name"), ("merge", "keep")
+READ_TASKS = ("classification", "multilabel")
 COLUMNS = ("file", "class", "split")
 
 
@@ -32,6 +33,9 @@ class Reading:
         split_words: Word of the split column → ``train``, ``validation``, ``test`` or ``omit``. Where a column holds
             the numbers of folds, those that are not named are for training.
         images_in: Folder that the files in a table are looked for in; by default the table's own.
+        task: ``classification`` where an image has one class, ``multilabel`` where it may have several labels or none;
+            None to tell it by the table.
+        separator: What stands between the labels in a cell, which then may hold several; None to find it.
 
     Raises:
         DataError: If a value is none of those.
@@ -45,6 +49,8 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     split_words: Mapping[str, str] = field(default_factory=dict)
     images_in: str | None = None
+    task: str | None = None
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         for part in self.parts or ():
@@ -57,6 +63,12 @@ class Reading:
             _check(part, (*PARTS, OMIT), "a word of the split stands for")
         if self.classes_from is not None:
             _check(self.classes_from, LEVELS, "classes come from")
+        if self.task is not None:
+            _check(self.task, READ_TASKS, "a table is read for the task")
+        if self.separator is not None and not (isinstance(self.separator, str) and self.separator):
+            raise DataError(f"a separator is one character or more, not {self.separator!r:.40}")
+        if self.separator is not None and self.task == "classification":
+            raise DataError("a separator stands between several labels, and the task classification has one an image")
         if self.letter_case is not None:
             _check(self.letter_case, LETTER_CASES, "letter case is to")
 
@@ -75,6 +87,8 @@ class Reading:
             "columns": dict(self.columns) or None,
             "split_words": dict(self.split_words) or None,
             "images_in": self.images_in,
+            "task": self.task,
+            "separator": self.separator,
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -9,6 +9,7 @@ from mobilenets.base.text import plural
 from mobilenets.data.class_names import unify
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.image import FileImage, ImageSource
+from mobilenets.data.label_files import NO_LABEL
 from mobilenets.data.layout import Layout
 from mobilenets.data.reading import Reading, told
 from mobilenets.errors import DataError
@@ -33,8 +34,9 @@ def reconciled(
         DataError: If classes look alike, or a class has no images to train on.
     """
     names, findings = unify(
-        [name for classes in layout.parts.values() for name, images in classes.items() if images], reading
+        [name for classes in layout.parts.values() for name, images in classes.items() if images and name], reading
     )
+    names[NO_LABEL] = NO_LABEL
     parts = {part: _renamed(classes, names) for part, classes in layout.parts.items()}
     if "train" in parts:
         for part in ("validation", "test"):
@@ -75,7 +77,7 @@ def _is_labeled(part: str, parts: Mapping[str, Classes], layout: Layout, finding
 
 def _check_classes(part: str, parts: Mapping[str, Classes], layout: Layout, source: str) -> None:
     """Raise if a part has classes that there is nothing to train on for."""
-    strange = [name for name in parts[part] if name not in parts["train"]]
+    strange = [name for name in parts[part] if name not in parts["train"] and name != NO_LABEL]
     if strange:
         count = len(parts[part][strange[0]])
         known = listed(sorted(parts["train"]))
@@ -88,7 +90,7 @@ def _check_classes(part: str, parts: Mapping[str, Classes], layout: Layout, sour
 
 
 def _say_missing(part: str, parts: Mapping[str, Classes], findings: list[Finding]) -> None:
-    missing = sorted(set(parts["train"]) - set(parts[part]))
+    missing = sorted(set(parts["train"]) - set(parts[part]) - {NO_LABEL})
     if missing:
         message = (
             f"{plural(len(missing), 'class', 'classes')} of {len(parts['train']):,} "

@@ -190,7 +190,8 @@ def labeled_images(model: Model, data: LabeledImages, split: str | None = None) 
     if collection.task != model.task.kind or model.task.labels is None:
         raise _other_task(collection, model, source)
     name, subset = _split_of(model, collection, source, split)
-    return name, replace(subset, targets=relabeled(subset.targets, match_labels(collection, model.task.labels)))
+    numbers = match_labels(collection, model.task.labels)
+    return name, replace(subset, targets=relabeled(subset.targets, numbers, len(model.task.labels)))
 
 
 def _other_task(collection: Collection, model: Model, source: str) -> EngineError:
@@ -199,6 +200,11 @@ def _other_task(collection: Collection, model: Model, source: str) -> EngineErro
         return EngineError(
             f"{source} holds boxes, which evaluate a detector, and this Model's task is {kind}; if its folders are "
             f"classes too, leave the files with boxes out, such as {told(exclude=('*.xml',))}"
+        )
+    if collection.task == "multilabel":
+        return EngineError(
+            f"images of {source} have several labels, which evaluate a Model that gives several, and this Model's task "
+            f"is {kind}; where each has one class, say {told(task='classification')}"
         )
     return EngineError(
         f"the classes of {source} evaluate a classifier, and this Model's task is {kind}; "

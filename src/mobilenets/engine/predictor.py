@@ -63,6 +63,14 @@ class Predictor:
     Raises:
         ModelFileError: If the file cannot be read.
         EngineError: If the Model cannot be run.
+
+    >>> from mobilenets import Model, MultiLabel, mobilenet_v1
+    >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    >>> parameters = {name: np.zeros(shape, np.float32) for name, shape in network.parameter_shapes().items()}
+    >>> parameters["classifier.bias"] = np.array([-1, 2], np.float32)
+    >>> predictor = Predictor(Model(network, parameters, MultiLabel(("red", "round"))))
+    >>> predictor.predict(np.zeros((480, 640, 3), np.uint8)).summary
+    'round 88.1 %'
     """
 
     @typed(EngineError)

@@ -30,10 +30,17 @@ def _features(data: Mapping[str, Any]) -> Task:
     return Features.from_json(data)
 
 
+def _multilabel(data: Mapping[str, Any]) -> Task:
+    from mobilenets.tasks.multilabel import MultiLabel
+
+    return MultiLabel.from_json(data)
+
+
 TASKS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "classification": _classification,
     "detection": _detection,
     "features": _features,
+    "multilabel": _multilabel,
 }
 """What reads each task's :meth:`~mobilenets.tasks.task.Task.encode`."""
 

@@ -19,6 +19,7 @@ from mobilenets.data.augmentation import Augmentation, DrawnAugmentation, Floats
 from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing, normalization
 from mobilenets.training.image_cache import CachedImages, Indices
+from mobilenets.training.own_augmentation import OwnAugmentation, augmented
 from mobilenets.training.recipe import Recipe
 
 ORDER, STEP, SUBNET = 0, 1, 2
@@ -87,6 +88,7 @@ class Batches:
         seed: Random seed.
         device: Where the batches are wanted.
         reserved: The last so many images are left out of an epoch unless it asks for all.
+        augment: Distorts images in place of the recipe's augmentation; None for that.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class Batches:
         seed: int,
         device: torch.device,
         reserved: int = 0,
+        augment: OwnAugmentation | None = None,
     ) -> None:
+        self._augment = augment
         self.images, self.recipe, self.seed, self.device = images, recipe, seed, device
         self.count = len(images.targets)
         self._classes, self._reserved = classes, reserved
@@ -128,11 +132,14 @@ class Batches:
         order = epoch_order(self.count, self.recipe.batch, self.seed, epoch, 0 if everything else self._reserved)
         for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
             rng = generator(self.seed, epoch * len(order) + number, STEP)
-            images = self._images(pixels, aspects, size, rng)
+            step = epoch * len(order) + number
+            images = (
+                self._images(pixels, aspects, size, rng) if self._augment is None else self._own(pixels, size, step)
+            )
             targets = target_rows(self._targets[order[number]], self._classes).to(self.device)
             if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0 and rng.random() < self.recipe.mixed:
                 images, targets = mix(images, targets, self.recipe.mixup, self.recipe.cutmix, rng)
-            yield Batch(images, targets, epoch * len(order) + number)
+            yield Batch(images, targets, step)
 
     def _images_of_size(self, resolution: int) -> CachedImages:
         """CachedImages of the right size for a resolution: shrunk once, well, and not at every crop, badly."""
@@ -140,6 +147,12 @@ class Batches:
         if side >= self.images.side:
             return self.images
         return self._shown if self._shown.side == side else self.images.at(side)
+
+    def _own(self, pixels: Pixels, size: tuple[int, int], step: int) -> Tensor:
+        """Whole images, distorted by the caller."""
+        values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
+        resized = functional.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
+        return self._normal(augmented(self._augment, resized, self.seed, step) if self._augment else resized)
 
     def _images(self, pixels: Pixels, aspects: Floats, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
         augmentation = self.recipe.augmentation
@@ -171,7 +184,8 @@ class PixelBatches:
 
     Args:
         pixels: uint8 (N, height, width, channels).
-        targets: int64 (N,), :data:`UNKNOWN` where the class is not known; None if none is.
+        targets: int64 (N,), or (N, labels) of several labels an image; :data:`UNKNOWN` where nobody knows. None if all
+            are unknown.
         classes: Number of classes.
         recipe: The size of a batch, and how images are distorted.
         seed: Random seed.
@@ -186,8 +200,7 @@ class PixelBatches:
         self._labeled = targets is not None
         self._targets = torch.zeros(self.count, classes)
         if targets is not None:
-            known = np.flatnonzero(targets != UNKNOWN)
-            self._targets[known, targets[known]] = 1.0
+            self._targets = _known_rows(targets, classes)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -213,6 +226,15 @@ class PixelBatches:
             maps = torch.from_numpy(self._pixels[order[number]]).permute(0, 3, 1, 2).float()
             maps = distorted(maps, self._recipe.augmentation, rng) if self._labeled else shifted(maps, self._shift, rng)
             yield Batch(maps, self._targets[torch.from_numpy(order[number])], step)
+
+
+def _known_rows(targets: Targets, classes: int) -> Tensor:
+    """Rows of targets of which some are unknown: zeros of classes, and −1 of several labels an image."""
+    if targets.ndim == 2:
+        return torch.from_numpy(targets).float()
+    rows, known = torch.zeros(len(targets), classes), np.flatnonzero(targets != UNKNOWN)
+    rows[known, targets[known]] = 1.0
+    return rows
 
 
 _LUMA = (0.299, 0.587, 0.114)

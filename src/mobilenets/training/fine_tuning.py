@@ -28,7 +28,9 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.training import head
 from mobilenets.training.batches import Batches, Normalization
+from mobilenets.training.callbacks import Begun
 from mobilenets.training.checkpoint import CheckpointFile
+from mobilenets.training.extensions import Extensions, OwnLoss, checked_loss
 from mobilenets.training.features import feature_network, features_of, fit_head, with_head
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
@@ -83,6 +85,7 @@ def fine_tune(
     checkpoint: Path | None = None,
     resume: bool = False,
     first: Callable[[Model, Totals], None] | None = None,
+    extensions: Extensions = Extensions(),
     progress: Progress = SILENT,
 ) -> FineTuned:
     """Train a Model further on other images, and of other classes where they are others.
@@ -96,6 +99,7 @@ def fine_tune(
         checkpoint: File of the checkpoint; None for none.
         resume: Whether to go on from the checkpoint, if it is there.
         first: Called with the first usable Model, and its score on the validation images, before training begins.
+        extensions: What the caller brings.
         progress: Receives progress updates.
 
     Raises:
@@ -103,7 +107,7 @@ def fine_tune(
         TrainingError: If training diverges, or the checkpoint cannot be read or written.
     """
     begun = time.monotonic()
-    plan = _Plan.of(start, dataset, settings, teacher)
+    plan = _Plan.of(start, dataset, settings, teacher, extensions)
     network, run, recipe = plan.network, plan.run, plan.recipe
     prepared = prepare(dataset.validation, plan.preprocessing, network.height, network.width, progress=progress)
     validation = Validation(prepared, plan.preprocessing, run, plan.training.score)
@@ -111,7 +115,9 @@ def fine_tune(
     module = _module(model, recipe, run.seed)
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
-    def announce() -> None:
+    def announce(done: int) -> None:
+        for one in extensions.callbacks:
+            one.on_start(Begun(model, run.epochs, done, plan.training.metric))
         if score is not None and first is not None and not resumed:
             first(model, score)
 
@@ -132,13 +138,17 @@ def fine_tune(
             seed=run.seed,
             device=run.device,
             reserved=reserved,
+            augment=extensions.augment,
         ),
         plan.objective,
         recipe,
         run,
         validation,
-        checkpoint=None if checkpoint is None else CheckpointFile(checkpoint, plan.settled(dataset), resume),
+        checkpoint=None
+        if checkpoint is None
+        else CheckpointFile(checkpoint, plan.settled(dataset) | extensions.settled(), resume),
         begun=announce,
+        callbacks=extensions.callbacks,
         progress=progress,
     )
     history, best = trained.history, trained.best_epoch
@@ -194,7 +204,9 @@ class _Plan:
     training: TaskTraining
 
     @classmethod
-    def of(cls, start: Model, dataset: Dataset, settings: Settings, teacher: Model | None) -> _Plan:
+    def of(
+        cls, start: Model, dataset: Dataset, settings: Settings, teacher: Model | None, extensions: Extensions
+    ) -> _Plan:
         if len(dataset.train) < 2:
             raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
         recipe, device, precision = set_up(settings)
@@ -210,7 +222,7 @@ class _Plan:
         preprocessing = replace(start.preprocessing, crop_fraction=1.0, channels=network.channels)
         apart = settings.validation_apart or training.keeps_validation_apart
         run = _run(dataset, network, replace(settings, validation_apart=apart), recipe, start, device, precision)
-        objective = objective_of(training, recipe)
+        objective = objective_of(training, recipe, extensions.loss)
         if teacher is not None:
             objective = _taught(teacher, preprocessing, network, run.device, recipe)
         return cls(network, preprocessing, recipe, run, objective, training)
@@ -284,9 +296,10 @@ def gives_the_same(start: Model, dataset: Dataset) -> bool:
     return start.task.kind == dataset.task and start.task.labels == dataset.labels
 
 
-def objective_of(training: TaskTraining, recipe: Recipe) -> Objective:
-    """What a step minimizes by a task's own loss."""
-    return one_output(training.loss(recipe.label_smoothing), counted=training.task.kind == "classification")
+def objective_of(training: TaskTraining, recipe: Recipe, own: OwnLoss | None = None) -> Objective:
+    """What a step minimizes: a task's loss, or a caller's."""
+    loss = training.loss(recipe.label_smoothing) if own is None else checked_loss(own)
+    return one_output(loss, counted=training.task.kind == "classification")
 
 
 def _with_output(model: Model, dataset: Dataset, plan: _Plan, progress: Progress) -> tuple[Model, Totals | None]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from torch.utils import data as torch_data
 
 from mobilenets.base.arguments import typed
 from mobilenets.base.notebook import default_progress
@@ -20,13 +23,16 @@ from mobilenets.formats.loading import check_named
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
 from mobilenets.training.batches import Batches
+from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.fit import choose_detector_start, fit_detector
+from mobilenets.training.extensions import Extensions, OwnLoss
 from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished, objective_of
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed
 from mobilenets.training.optimization import initialize
+from mobilenets.training.own_augmentation import OwnAugmentation
 from mobilenets.training.recipe import default_epochs, suited_to
 from mobilenets.training.result import Fit, provenance_of
 from mobilenets.training.run import TrainingRun, fixed
@@ -35,6 +41,7 @@ from mobilenets.training.selection import Totals, Validation, module_logits, val
 from mobilenets.training.settings import PREPROCESSING, Settings, network_for, set_up
 from mobilenets.training.start import Start, choose_start
 from mobilenets.training.task_training import task_training
+from mobilenets.training.torch_data import TorchData, torch_dataset
 
 DETECTION = "detection"
 """Kind of task of data whose images have boxes."""
@@ -42,26 +49,35 @@ DETECTION = "detection"
 
 @typed(TrainingError)
 def fit(
-    source: str | Path | Dataset,
+    source: str | Path | Dataset | TorchData,
     output: str | Path | None = None,
     settings: Settings = Settings(),
     *,
     reading: Reading = Reading(),
     resume: bool = False,
     replace_existing: bool = False,
+    callbacks: Sequence[Callback] = (),
+    loss: OwnLoss | None = None,
+    augment: OwnAugmentation | None = None,
     progress: Progress | None = None,
 ) -> Fit:
     """Train a classifier on labeled images, or a detector on images with boxes; evaluate it once on the test images.
 
     Args:
         source: A folder of class folders, train/val[/test] folders, a CSV of file,class, images with boxes, or
-            ``"digits"``; or the
-            Dataset that :func:`~mobilenets.data.dataset.load_dataset` made of one.
+            ``"digits"``; or the Dataset that :func:`~mobilenets.data.dataset.load_dataset` made of one; or a Dataset or
+            DataLoader of PyTorch, as :func:`~mobilenets.training.torch_data.torch_dataset` takes it.
         output: Folder for ``model.safetensors`` and ``metrics.json``; None to write nothing.
         settings: What to train and how.
         reading: What the source does not say itself.
         resume: Go on from the checkpoint in the output folder, if there is one.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
+        callbacks: Told of the start, of every epoch and of the end; what one raises reaches the caller as it is, and
+            ``resume`` goes on after the last epoch.
+        loss: What a step minimizes, in place of the task's loss: (outputs, targets) → one number. Outputs are logits,
+            float32 (n, classes); targets are float32 of the same shape, 1 for the right class.
+        augment: Distorts images in place of the recipe's augmentation: float32 (n, channels, height, width) from 0 to
+            255 → the same shape. Draw from PyTorch's random numbers, which are seeded for each step.
         progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
 
     Returns:
@@ -94,6 +110,9 @@ def fit(
     begun = time.monotonic()
     progress = progress or default_progress()
     _check_before_reading(settings)
+    extensions = Extensions(tuple(callbacks), loss, augment)
+    if isinstance(source, torch_data.Dataset | torch_data.DataLoader):
+        source = torch_dataset(source, seed=settings.seed, progress=progress)
     if not isinstance(source, Dataset):
         check_source(source)
     folder = None
@@ -107,12 +126,21 @@ def fit(
     else:
         start = choose_start(settings, dataset, recipe, progress=progress)
     if dataset.task == DETECTION:
+        if loss is not None or augment is not None:
+            raise TrainingError("a loss and an augmentation of one's own are not taken where images have boxes")
         left = _time_left(settings, begun)
         made = fit_detector(
-            start.model, dataset, settings, seconds=left, checkpoint=checkpoint, resume=resume, progress=progress
+            start.model,
+            dataset,
+            settings,
+            seconds=left,
+            checkpoint=checkpoint,
+            resume=resume,
+            callbacks=callbacks,
+            progress=progress,
         )
     elif start.model is None:
-        made = _from_scratch(dataset, settings, checkpoint, resume, begun, progress)
+        made = _from_scratch(dataset, settings, checkpoint, resume, begun, extensions, progress)
     else:
 
         def first(model: Model, score: Totals) -> None:
@@ -132,11 +160,14 @@ def fit(
             checkpoint=checkpoint,
             resume=resume,
             first=first,
+            extensions=extensions,
             progress=progress,
         )
     result = _tested(made, dataset, start, begun, progress)
     if folder is not None:
         write_run(result, folder)
+    for one in callbacks:
+        one.on_end(result)
     return result
 
 
@@ -156,7 +187,13 @@ def _time_left(settings: Settings, begun: float) -> float | None:
 
 
 def _from_scratch(
-    dataset: Dataset, settings: Settings, checkpoint: Path | None, resume: bool, begun: float, progress: Progress
+    dataset: Dataset,
+    settings: Settings,
+    checkpoint: Path | None,
+    resume: bool,
+    begun: float,
+    extensions: Extensions,
+    progress: Progress,
 ) -> FineTuned:
     if len(dataset.train) < 2:
         raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
@@ -171,20 +208,38 @@ def _from_scratch(
     epochs = settings.epochs or default_epochs(len(dataset.train), side, recipe)
     run = TrainingRun(epochs, seed=settings.seed, precision=precision, device=device)
     images = cache_images(dataset.train, side, progress=progress)
-    batches = Batches(images, training.channels, preprocessing, recipe, seed=run.seed, device=run.device)
+    batches = Batches(
+        images,
+        training.channels,
+        preprocessing,
+        recipe,
+        seed=run.seed,
+        device=run.device,
+        augment=extensions.augment,
+    )
     validation = prepare(dataset.validation, preprocessing, network.height, network.width, progress=progress)
     file = None
     if checkpoint is not None:
-        file = CheckpointFile(checkpoint, fixed(dataset, network, recipe, run) | {"side": side}, resume)
+        file = CheckpointFile(
+            checkpoint, fixed(dataset, network, recipe, run) | {"side": side} | extensions.settled(), resume
+        )
     left = _time_left(settings, begun)
+
+    def announce(done: int) -> None:
+        start = Model(network, parameters_of(module), training.task, preprocessing)
+        for one in extensions.callbacks:
+            one.on_start(Begun(start, epochs, done, training.metric))
+
     trained = train(
         module,
         batches,
-        objective_of(training, recipe),
+        objective_of(training, recipe, extensions.loss),
         recipe,
         run if left is None else replace(run, seconds=(1 - FINISHING_SHARE) * left),
         Validation(validation, preprocessing, run, training.score),
         checkpoint=file,
+        begun=announce,
+        callbacks=extensions.callbacks,
         progress=progress,
     )
     validated = validated_epoch(trained.history, trained.best_epoch)

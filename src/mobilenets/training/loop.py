@@ -11,7 +11,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic
 
@@ -25,6 +25,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.tasks.logits import top1
 from mobilenets.training import checkpoint as checkpoints
 from mobilenets.training.batches import Batch, BatchSource
+from mobilenets.training.callbacks import Callback, wants_end
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile
 from mobilenets.training.clock import Clock
 from mobilenets.training.display import Display
@@ -72,7 +73,8 @@ def train(
     *,
     selection: Selection | None = None,
     checkpoint: CheckpointFile | None = None,
-    begun: Callable[[], None] = lambda: None,
+    begun: Callable[[int], None] = lambda done: None,
+    callbacks: Sequence[Callback] = (),
     progress: Progress = SILENT,
 ) -> Trained:
     """Train a module, and leave the weights of the best epoch in it.
@@ -86,7 +88,9 @@ def train(
         validation: Scores the moving average of the weights after an epoch.
         selection: Which epoch is kept; the best of all if None.
         checkpoint: Where to keep the state of the run, and whether to go on from it.
-        begun: Called before the first step, when the first checkpoint is written.
+        begun: Called before the first step, when the first checkpoint is written, with the number of epochs that an
+            earlier part of the run has done.
+        callbacks: Told of every epoch.
         progress: Receives progress updates.
 
     Raises:
@@ -94,7 +98,17 @@ def train(
     """
     with out_of_memory_as(TrainingError, _what_to_lower(module, recipe, checkpoint)):
         return _train(
-            module, batches, objective, recipe, run, validation, selection or Selection(), checkpoint, begun, progress
+            module,
+            batches,
+            objective,
+            recipe,
+            run,
+            validation,
+            selection or Selection(),
+            checkpoint,
+            begun,
+            callbacks,
+            progress,
         )
 
 
@@ -133,7 +147,8 @@ def _train(
     validation: Validator[Trainable],
     selection: Selection,
     checkpoint: CheckpointFile | None,
-    begun: Callable[[], None],
+    begun: Callable[[int], None],
+    callbacks: Sequence[Callback],
     progress: Progress,
 ) -> Trained:
     state = TrainingState(module, recipe, run, batches.steps_per_epoch)
@@ -143,7 +158,7 @@ def _train(
             selection.kept = state.history[state.best_epoch].score(validation.images)
     if state.step == 0:
         state.save(checkpoint)
-    begun()
+    begun(len(state.history))
     images = state.steps * min(recipe.batch, batches.count)
     watched = thread_waits(torch.get_num_threads(), on_cpu=run.device.type == "cpu")
     with progress.task("training", images, "images") as task, watched as waits:
@@ -175,9 +190,13 @@ def _train(
                 state.keep(number)
             if state.has_settled(validation.images):
                 state.cool_down(max(1, round(COOLING_SHARE * run.epochs)) * batches.steps_per_epoch)
-            if state.is_due() or state.step == state.steps:
-                state.save(checkpoint)
             display.validated(state.history[-1])
+            if callbacks or state.is_due() or state.step == state.steps:
+                state.save(checkpoint)  # before the callbacks, which may raise
+            if wants_end(callbacks, state.history[-1], state.average.module):
+                if state.best_epoch < 0:
+                    state.keep(number)
+                break
     state.load_best()
     return Trained(state.history, state.best_epoch, joined_after(state.run, state.history, validation.images))
 

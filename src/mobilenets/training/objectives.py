@@ -213,6 +213,7 @@ class QuantizationAware:
         label_smoothing: Share of every label that is spread over all classes.
         statistics: Part of the run, from its beginning, in which the running statistics of batch norms follow the
             images.
+        several: Whether an image may have several labels, each with a sigmoid of its own.
 
     Raises:
         TrainingError: If a share is not between 0 and 1.
@@ -228,27 +229,39 @@ class QuantizationAware:
         label_share: float = 0.5,
         label_smoothing: float = 0.0,
         statistics: float = 0.0,
+        several: bool = False,
     ) -> None:
         if not 0 <= label_share <= 1:
             raise TrainingError(f"labels have a share of the loss from 0 to 1, not {label_share:g}")
         self._teacher, self._temperature = teacher, temperature
         self._label_share, self._label_smoothing, self._statistics = label_share, label_smoothing, statistics
+        self._several = several
 
-    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The loss, and the logits of the integer network."""
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """The loss, and the logits of the integer network; None in their place of several labels an image."""
         with torch.no_grad():
             wanted = self._teacher(batch.images)
         logits = module(batch.images, follow=batch.step < self._statistics * batch.steps)
-        loss, known = self._from_teacher(logits, wanted), batch.targets.sum(dim=1) > 0
+        loss = self._from_teacher(logits, wanted)
+        known = batch.targets.amin(dim=1) >= 0 if self._several else batch.targets.sum(dim=1) > 0
         if known.any():
             share = self._label_share * float(known.float().mean())
-            labels = functional.cross_entropy(
-                logits[known], batch.targets[known], label_smoothing=self._label_smoothing
-            )
-            loss = (1 - share) * loss + share * labels
-        return loss, logits
+            loss = (1 - share) * loss + share * self._from_labels(logits[known], batch.targets[known])
+        return loss, None if self._several else logits
+
+    def _from_labels(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self._several:
+            return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(dim=1).mean()
+        return functional.cross_entropy(logits, targets, label_smoothing=self._label_smoothing)
 
     def _from_teacher(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        if self._several:
+            shares = (wanted / self._temperature).sigmoid()
+            entropies = functional.binary_cross_entropy_with_logits(
+                logits / self._temperature, shares, reduction="none"
+            )
+            error = functional.mse_loss(logits, wanted) / wanted.var().clamp(min=1e-12)
+            return entropies.sum(dim=1).mean() * self._temperature**2 + error
         divergence = functional.kl_div(
             functional.log_softmax(logits / self._temperature, dim=1),
             functional.softmax(wanted / self._temperature, dim=1),

@@ -129,7 +129,8 @@ def train_quantized(
         raise CompressionError(f"quantization-aware training needs images; {len(pixels)} are not enough")
     if epochs is not None:
         check_integer("epochs", epochs, CompressionError, least=1)
-    targets = _checked(targets, len(pixels), class_count(model.network))
+    several = model.task.kind == "multilabel"
+    targets = _checked(targets, len(pixels), class_count(model.network), several=several)
     bits, labeled = config.weight_bits, targets is not None
     calibrated = calibrate_ranges(model, calibration, config, progress=progress)
     start = quantize_layers(model, calibrated, calibration, config, progress=progress)
@@ -142,7 +143,9 @@ def train_quantized(
         unfold(start.model, calibrated.unfolded, LABELLED_ROOM[bits] if labeled else 0.0), start.model
     )
     batches = PixelBatches(pixels, targets, class_count(model.network), recipe, seed=seed, shift=shift)
-    objective = QuantizationAware(Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing)
+    objective = QuantizationAware(
+        Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing, several=several
+    )
     validation = IntegerValidation(model, Views(model, evaluation, recipe.augmentation, seed))
     selection = Selection(validation.views.score(start.model), DOUBT[bits])
     run = TrainingRun(epochs or (LABELLED_EPOCHS if labeled else EPOCHS[bits]), seed=seed)
@@ -196,13 +199,14 @@ class IntegerValidation:
         return self.views.score(module.to_model(self.model))
 
 
-def _checked(targets: Targets | None, count: int, classes: int) -> Targets | None:
+def _checked(targets: Targets | None, count: int, classes: int, *, several: bool) -> Targets | None:
     """Targets that fit, or None where none is known."""
     if targets is None or not count:
         return None
-    if len(targets) != count or targets.min() < UNKNOWN or targets.max() >= classes:
+    shape, most = ((count, classes), 1) if several else ((count,), classes - 1)
+    if targets.shape != shape or targets.min() < UNKNOWN or targets.max() > most:
         raise CompressionError(
-            f"{len(targets)} targets from {min(targets, default=0)} to {max(targets, default=0)} for {count} training "
+            f"{len(targets)} targets from {targets.min(initial=0)} to {targets.max(initial=0)} for {count} training "
             f"images; the Model has {classes} classes, and {UNKNOWN} stands for an unknown one"
         )
     return targets if (targets != UNKNOWN).any() else None

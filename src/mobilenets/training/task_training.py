@@ -42,6 +42,10 @@ class TaskTraining(Protocol):
         """Channels of the network's output."""
 
     @property
+    def metric(self) -> str:
+        """Name of the primary figure, such as ``top1``."""
+
+    @property
     def keeps_validation_apart(self) -> bool:
         """Whether the finished task is fitted on validation images, which must then never be trained on."""
 
@@ -84,6 +88,7 @@ class ClassifierTraining:
         targets: int64 (N,), classes of the training images, by which small ones count more; None to count all alike.
     """
 
+    metric = "top1"
     keeps_validation_apart = False
 
     def __init__(self, labels: tuple[str, ...], targets: Targets | None) -> None:
@@ -128,6 +133,10 @@ def task_training(dataset: Dataset) -> TaskTraining:
     match dataset.task:
         case "classification":
             return ClassifierTraining(dataset.labels, dataset.train.targets)
+        case "multilabel":
+            from mobilenets.training.multilabel import MultiLabelTraining
+
+            return MultiLabelTraining(dataset.labels, dataset.train.targets)
         case other:
             raise TrainingError(f"there is no training for the task {other}")
 

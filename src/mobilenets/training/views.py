@@ -48,7 +48,9 @@ class Views:
         """The score of a Model, run by the engine."""
         targets = self._evaluation.targets
         given = Session(model, torch.get_num_threads()).run(self._pixels)
-        one = answers_to(given, self._float_logits, None if targets is None else np.tile(targets, self._views))
+        repeated = None if targets is None else np.concatenate([targets] * self._views)
+        several = model.task.kind == "multilabel"
+        one = answers_to(given.reshape(len(given), -1), self._float_logits, repeated, several=several)
         shape = (self._views, self.images)
         means = [
             values.reshape(shape).mean(axis=0)

@@ -9,11 +9,12 @@ from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError
 from mobilenets.reports.finished_run import Run
-from mobilenets.reports.pages import advice, confidence, labels, mistakes, predictions, usage
+from mobilenets.reports.pages import advice, confidence, labels, mistakes, multilabel, predictions, usage
 from mobilenets.reports.pages.markup import Element
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.metrics import Share
+from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics
 from mobilenets.tasks.task import Metrics
 
 
@@ -28,7 +29,7 @@ def check_has_pages(evaluation: Metrics, kind: str) -> None:
         DataError: If there are none.
     """
     match evaluation:
-        case ClassificationMetrics():
+        case ClassificationMetrics() | MultiLabelMetrics():
             pass
         case _:
             raise DataError(f"a report has no pages for the task {kind} (reports/pages/by_task.py)")
@@ -50,6 +51,14 @@ def sections_of_task(run: Run, progress: Progress) -> list[Element]:
                 _mistakes(run, progress),
                 *_labels(run, progress),
             ]
+        case MultiLabelMetrics() as evaluation:
+            return [
+                advice.advice_section(
+                    run, multilabel.weak_labels(evaluation), perfect=evaluation.exact.count == evaluation.images
+                ),
+                multilabel.label_figures_section(evaluation),
+                _wrong_labels(run, progress),
+            ]
         case _:
             raise DataError(f"a report has no pages for the task {run.model.task.kind} (reports/pages/by_task.py)")
 
@@ -70,6 +79,13 @@ def _confidence(run: Run, evaluation: ClassificationMetrics) -> list[Element]:
         return []
     command = f"mobilenets calibrate {shlex.quote(usage.model_path(run))} {shlex.quote(run.source)}"
     return [confidence.confidence_section(evaluation, run.model.task.temperature, command)]
+
+
+def _wrong_labels(run: Run, progress: Progress) -> Element:
+    if run.dataset is None:
+        return mistakes.section_without_images()
+    found = multilabel.wrong_labels(run.model, run.dataset, progress=progress)
+    return multilabel.wrong_labels_section(found, len(run.dataset.test), run.source)
 
 
 def _mistakes(run: Run, progress: Progress) -> Element:

@@ -11,6 +11,7 @@ from mobilenets.reports.pages.markup import Child, Element, html_table, section,
 from mobilenets.reports.pages.predictions import bar
 from mobilenets.search.costs import ModelCost
 from mobilenets.tasks.metrics import Share
+from mobilenets.tasks.task import Metric
 
 GOOD_DB, CLEAN_DB = 10.0, 40.0
 """SQNR below which a layer's results are mostly quantization error, and above which the error is negligible."""
@@ -42,12 +43,15 @@ def compression_section(
     rows: list[list[Child]] = []
     if (agreement := _share(quality.get("agreement"))) is not None:
         words += (
-            f" It predicts the same class as the float32 Model for {percent(agreement.value)} of {agreement.total:,} "
+            f" It gives the same answer as the float32 Model for {percent(agreement.value)} of {agreement.total:,} "
             f"validation images (95{GAP}% interval {interval(agreement.interval)})."
         )
     before, after = _share(quality.get("top1_before")), _share(quality.get("top1_after"))
     if before is not None and after is not None:
         rows.append(_accuracy("validation top-1", before, after))
+    if "metric" in quality:
+        title = Metric(str(quality["metric"]), 0.0, (0.0, 0.0)).title
+        rows.append(_points(f"validation {title}", float(quality["before"]), float(quality["after"])))
     if len(tested) == 2:
         rows.append(_accuracy("test top-1", tested["float32"], tested["int8"]))
     if len(costs) == 2:
@@ -63,8 +67,12 @@ def compression_section(
 
 
 def _accuracy(what: str, before: Share, after: Share) -> list[Child]:
-    points = 100 * (after.value - before.value)
-    return [what, percent(before.value, 2), percent(after.value, 2), f"{points:+.2f} points".replace("-", "−")]
+    return _points(what, before.value, after.value)
+
+
+def _points(what: str, before: float, after: float) -> list[Child]:
+    points = f"{100 * (after - before):+.2f} points".replace("-", "−")
+    return [what, percent(before, 2), percent(after, 2), points]
 
 
 def _row(what: str, before: float, after: float, show: Callable[[float], str]) -> list[Child]:

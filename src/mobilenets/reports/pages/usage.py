@@ -26,10 +26,12 @@ def usage_section(run: Run) -> Element:
     model = shlex.quote(model_path(run))
     smallest = shlex.quote(model_path(run, smallest=True))
     folder = shlex.quote(run.place.rstrip("/"))
+    path = json.dumps(model_path(run), ensure_ascii=False)
+    predictor, answer = ("Classifier", "prediction.label, prediction.probability")
+    if run.model.task.kind != "classification":
+        predictor, answer = ("Predictor", "prediction.summary")
     python = (
-        "from mobilenets import Classifier\n\n"
-        f'prediction = Classifier({json.dumps(model_path(run), ensure_ascii=False)}).predict("image.jpg")\n'
-        "print(prediction.label, prediction.probability)"
+        f'from mobilenets import {predictor}\n\nprediction = {predictor}({path}).predict("image.jpg")\nprint({answer})'
     )
     return section(
         "use",

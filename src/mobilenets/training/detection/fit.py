@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from mobilenets.tasks.anchors import fitted_levels
 from mobilenets.tasks.boxes import GroundTruth
 from mobilenets.tasks.detection import Detection
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead
+from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.augmentation import BoxAugmentation
 from mobilenets.training.detection.batches import DetectionBatches, Matcher
@@ -95,6 +97,7 @@ def fit_detector(
     seconds: float | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    callbacks: Sequence[Callback] = (),
     progress: Progress = SILENT,
 ) -> FineTuned:
     """Train a detector.
@@ -107,6 +110,7 @@ def fit_detector(
         seconds: What all of it may take.
         checkpoint: File of the checkpoint; None for none.
         resume: Whether to go on from the checkpoint, if it is there.
+        callbacks: Told of the start and of every epoch.
         progress: Receives progress updates.
 
     Raises:
@@ -125,6 +129,12 @@ def fit_detector(
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
         run = replace(run, seconds=max(left, 0.1))
     settled = fixed(dataset, network, recipe, run) | {"task": plan.task.encode(), "boxes": asdict(plan.augmentation)}
+
+    def announce(done: int) -> None:
+        model = Model(network, parameters_of(module), plan.task, plan.preprocessing)
+        for one in callbacks:
+            one.on_start(Begun(model, run.epochs, done, "map50_95"))
+
     trained = train(
         module,
         DetectionBatches(
@@ -142,6 +152,8 @@ def fit_detector(
         run,
         validation,
         checkpoint=None if checkpoint is None else CheckpointFile(checkpoint, settled, resume),
+        begun=announce,
+        callbacks=callbacks,
         progress=progress,
     )
     validated = validated_epoch(trained.history, trained.best_epoch)
