@@ -165,3 +165,42 @@ def test_foreign_objects_are_never_run(tmp_path: Path, place: str, zipped: bool)
     torch.save(content, tmp_path / "hostile.pth", _use_new_zipfile_serialization=zipped)
     assert_read(tmp_path / "hostile.pth", TIMM)
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("key", ["model_state", "best_weights", "generator"])
+def test_the_one_dictionary_of_weights_is_taken_whatever_its_name(key: str, tmp_path: Path) -> None:
+    torch.save({**everything(), key: state(foreign.sequential_tensors(PLAIN))}, tmp_path / "a.pth")
+    assert_read(tmp_path / "a.pth", PLAIN)
+
+
+@pytest.mark.parametrize("kind", ["timm", "plain"])
+def test_networks_of_grey_images_are_read(kind: str, tmp_path: Path) -> None:
+    tensors = foreign.timm_tensors(TIMM) if kind == "timm" else foreign.sequential_tensors(PLAIN)
+    first = next(name for name, value in tensors.items() if value.ndim == 4)
+    torch.save(state({**tensors, first: tensors[first][:, :1]}), tmp_path / "a.pth")
+    model = import_model(tmp_path / "a.pth")
+    assert model.network.channels == model.preprocessing.channels == 1
+    np.testing.assert_array_equal(model.parameters["stem.weight"], tensors[first][:, :1])
+
+
+def test_one_output_is_two_classes_where_they_are_named(tmp_path: Path) -> None:
+    tensors = foreign.sequential_tensors(PLAIN)
+    one = {name: value[:1] if value.shape[:1] == (3,) else value for name, value in tensors.items()}
+    torch.save(state(one), tmp_path / "a.pth")
+    with pytest.raises(FormatError, match=r"classifier gives one number.*name the two classes"):
+        import_model(tmp_path / "a.pth")
+    model = import_model(tmp_path / "a.pth", labels=("no", "yes"))
+    assert model.labels == ("no", "yes")
+    for kind in ("weight", "bias"):
+        low, high = model.parameters[f"classifier.{kind}"]
+        np.testing.assert_array_equal(high - low, PLAIN.parameters[f"classifier.{kind}"][0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("make", ["trace", "script"])
+def test_a_program_of_torchscript_is_named_with_the_way_out(make: str, tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    program = torch.jit.trace(module, torch.ones(1, 3)) if make == "trace" else torch.jit.script(module)
+    program.save(tmp_path / "model.pt")
+    with pytest.raises(FormatError, match=r"(TorchScript|pickled object).*torch.save\(model.state_dict\(\)"):
+        import_model(tmp_path / "model.pt")

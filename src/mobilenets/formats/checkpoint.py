@@ -31,6 +31,7 @@ from mobilenets.errors import ArchitectureError, FormatError
 from mobilenets.formats.names import CheckpointNames
 from mobilenets.formats.weights import ImportOptions, NamedTensor, model_of_tensors, unique
 from mobilenets.model.model import Model, Tensor
+from mobilenets.model.preprocessing import GREY_CHANNELS
 
 _USUAL_WIDTHS = (1.0, 0.75, 0.5, 0.25, 0.35, 1.4, 1.3, 1.25)
 """Tried before others: where rounding gives two widths the same channels, one of these was meant."""
@@ -136,6 +137,9 @@ def model_of_checkpoint(
     try:
         _check_completeness(build(**settings), tensors, name)
         network = _adapted(_of_width(build, settings, tensors), tensors)
+        stem = tensors["stem.weight"].value
+        if stem.ndim == 4 and stem.shape[1] == GREY_CHANNELS:
+            network = replace(network, channels=GREY_CHANNELS)
         network = changed(network) if changed else network
     except ArchitectureError as error:
         raise FormatError(str(error)) from None

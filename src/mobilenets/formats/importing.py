@@ -33,6 +33,8 @@ from mobilenets.formats.format import Resolution
 from mobilenets.formats.input_statistics import scaling_by_statistics
 from mobilenets.formats.known_weights import fetch_weights
 from mobilenets.formats.normalizing_layer import inner_scaling
+from mobilenets.formats.one_logit import of_two_classes
+from mobilenets.formats.other_files import other_file
 from mobilenets.formats.published import KERAS_ADDRESS, TORCHVISION_CROPS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
 from mobilenets.formats.source import WEIGHTS_FILES, Source
@@ -106,6 +108,8 @@ def import_model(
     path, origin = _find(str(source), progress)
     found = Source(path)
     model = _of_grey_images(_read(found, resolution, labels))
+    if (imported := Provenance.of(model).imported) is not None and imported.format != "mobilenets":
+        model = of_two_classes(model, labels)
     task = model.task
     if labels is None and isinstance(task, Classification) and task.is_numbered and not model.network.gives_features:
         names = imagenet_labels(len(task.labels))
@@ -220,6 +224,8 @@ def _unknown(source: Source) -> FormatError:
             f"tf.compat.v1.lite.TFLiteConverter.from_frozen_graph({str(source.path)!r}, [INPUT], [OUTPUT]).convert(), "
             "with the names of its image and of its logits"
         )
+    if source.file is not None and (known_as := other_file(source.path, source.data)) is not None:
+        return FormatError(f"{source.path} is {known_as}")
     if source.file is None:
         return FormatError(
             f"{source.path} holds no weights: neither {', '.join(WEIGHTS_FILES)} nor a checkpoint's .index"

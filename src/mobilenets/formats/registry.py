@@ -139,8 +139,9 @@ _ROWS = (
             is_onnx,
             from_onnx,
             covers="what this package writes; MobileNets as torch exports them (by either exporter, batch norms folded "
-            "or not), and as `quantize_static` quantizes them (QDQ)",
-            assumes="input scaling: −1 … 1 where there is ReLU6, ImageNet's where there is ReLU",
+            "or not, weights in a file beside it), and as `quantize_static` quantizes them (QDQ)",
+            assumes="input scaling, where the graph does not do it: −1 … 1 where there is ReLU6 (in PyTorch's files, "
+            "of V1 only), ImageNet's elsewhere",
             open_resolution=True,
         ),
         Writer(

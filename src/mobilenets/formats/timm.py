@@ -23,7 +23,7 @@ from mobilenets.formats.names import timm_names
 from mobilenets.formats.source import WEIGHTS_FILES, Source, source_of
 from mobilenets.formats.weights import ImportOptions
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import RGB_CHANNELS, Interpolation, Preprocessing, ResizeMode
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Interpolation, Preprocessing, ResizeMode
 from mobilenets.model.provenance import Imported
 
 CONFIG_FILE = "config.json"
@@ -145,9 +145,12 @@ def _read_config(
     try:
         details = config.get("pretrained_cfg", {})
         channels, height, width = details.get("input_size", (RGB_CHANNELS, 224, 224))
-        if channels != RGB_CHANNELS:
-            raise FormatError(f"the configuration says {channels} input channels; {RGB_CHANNELS} are read")
+        if channels not in (RGB_CHANNELS, GREY_CHANNELS):
+            raise FormatError(
+                f"the configuration says {channels} input channels; {RGB_CHANNELS} or {GREY_CHANNELS} are read"
+            )
         mean, std = details.get("mean", defaults.mean), details.get("std", defaults.std)
+        mean, std = (values * RGB_CHANNELS if len(values) == 1 else values for values in (tuple(mean), tuple(std)))
         preprocessing = Preprocessing(
             mean=(float(mean[0]), float(mean[1]), float(mean[2])),
             std=(float(std[0]), float(std[1]), float(std[2])),

@@ -20,10 +20,11 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import SHALLOW, STEM_CHANNELS, TABLE_1, Row, mobilenet_v1
 from mobilenets.errors import ArchitectureError, FormatError, ModelError
 from mobilenets.formats.names import HEAD
+from mobilenets.formats.one_logit import of_two_classes
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import GREY_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import Classification, class_count
 
 _VARIANTS = {13: ("mobilenet_v1", TABLE_1), 8: ("mobilenet_v1_shallow", SHALLOW)}
 
@@ -99,17 +100,20 @@ def model_of_tensors(network: Network, tensors: Mapping[str, NamedTensor], optio
             nowhere; the tensor is named as the file names it.
     """
     parameters = checked_parameters(tensors, network)
-    labels = options.labels
+    labels = None if class_count(network) == 1 else options.labels
     try:
-        return Model(
+        model = Model(
             network=network,
             parameters=parameters,
             task=Classification(labels) if labels else Classification.numbered(network),
             preprocessing=options.preprocessing,
             provenance=Provenance(imported=options.imported).encode(),
         )
+        if options.labels is not None and labels is None:
+            return of_two_classes(model, options.labels)
     except ModelError as error:
         raise FormatError(str(error)) from None
+    return model
 
 
 def _network(tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Network:
@@ -135,6 +139,8 @@ def _network(tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Netw
             batch_norm=BatchNorm(options.epsilon) if _has_batch_norm(tensors) else None,
             name=name,
         )
+        stem = tensors["stem.weight"].value
+        network = replace(network, channels=GREY_CHANNELS) if stem.shape[1] == GREY_CHANNELS else network
         return _adapted(network, tensors, options)
     except ArchitectureError as error:
         raise FormatError(str(error)) from None

@@ -131,7 +131,7 @@ def without_variance(graph: Any) -> None:
         (without_variance, "batch norm epsilon must be a positive number"),
         (unknown_operator, "stem/Relu is a Mish, which this package does not read"),
         (dilated, r"stem/Conv has dilations \[2, 2\]"),
-        (elsewhere, "'stem.weight' lies in another file"),
+        (elsewhere, "'stem.weight' lies in ''; only files beside model.onnx are read"),
         (short, r"'stem.weight' has 215 numbers; its shape \(8, 3, 3, 3\) needs 216"),
         (nowhere, "changes 'nothing'|reads 'nothing'"),
     ],
@@ -140,6 +140,33 @@ def test_what_no_model_has_is_named(tmp_path: Path, change: Callable[[Any], None
     graph = undescribed(small_model())
     change(graph)
     with pytest.raises(FormatError, match=message):
+        from_onnx(write(tmp_path / "model.onnx", graph))
+
+
+@pytest.mark.parametrize("location", ["model.onnx.data", "weights.bin"])
+def test_weights_in_a_file_beside_it_are_read(tmp_path: Path, location: str) -> None:
+    """torch's exporter writes them so."""
+    model, path = small_model(), tmp_path / "model.onnx"
+    onnx.save_model(undescribed(model), path, save_as_external_data=True, location=location, size_threshold=0)
+    assert (tmp_path / location).is_file()
+    read = from_onnx(path)
+    for name, value in model.parameters.items():
+        np.testing.assert_array_equal(read.parameters[name], value)
+    (tmp_path / location).write_bytes((tmp_path / location).read_bytes()[:100])
+    with pytest.raises(FormatError, match=rf"{location}, which model.onnx keeps its weights in, is damaged"):
+        from_onnx(path)
+    (tmp_path / location).unlink()
+    with pytest.raises(FormatError, match=rf"keeps its weights in {location}, which is not beside it; copy both"):
+        from_onnx(path)
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "a/b", "..", "a\\b"])
+def test_weights_are_read_of_no_other_folder(tmp_path: Path, location: str) -> None:
+    graph = undescribed(small_model())
+    tensor = graph.graph.initializer[0]
+    tensor.data_location = 1
+    tensor.external_data.add(key="location", value=location)
+    with pytest.raises(FormatError, match=r"only files beside model.onnx are read"):
         from_onnx(write(tmp_path / "model.onnx", graph))
 
 

@@ -80,6 +80,7 @@ def _state_dict(state: Any) -> tuple[dict[str, Any], str]:
         modules = [state[name] for name in WRAPPERS if isinstance(state.get(name), Foreign)]
         if not inner and modules:
             raise _is_a_module(modules[0])
+        inner = inner or _only_weights(state)
         if not inner:
             break
         key, state = inner[0], state[inner[0]]
@@ -87,6 +88,18 @@ def _state_dict(state: Any) -> tuple[dict[str, Any], str]:
         return state, key
     held = ", ".join(f"{name!s:.30} ({_kind(value)})" for name, value in list(state.items())[:6])
     raise FormatError(f"the checkpoint holds no weights; it holds {held or 'nothing'}. Save model.state_dict()")
+
+
+def _only_weights(state: dict[str, Any]) -> list[str]:
+    """The key of the one dictionary of weights, whatever it is called."""
+
+    def holds_weights(value: Any) -> bool:
+        return isinstance(value, dict) and any(
+            isinstance(one, StoredTensor) and str(name).endswith(".weight") for name, one in value.items()
+        )
+
+    found = [name for name, value in state.items() if isinstance(name, str) and holds_weights(value)]
+    return found if len(found) == 1 else []
 
 
 def _is_a_module(found: Foreign) -> FormatError:

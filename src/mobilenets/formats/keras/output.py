@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import numpy as np
-
-from mobilenets.architecture.layers import Activation, Linear
 from mobilenets.errors import FormatError
 from mobilenets.formats.graph import Graph, Value
 from mobilenets.formats.keras.signal import Signal
-from mobilenets.formats.weights import NamedTensor
+from mobilenets.formats.one_output import two_logits
 
 
 def logits_layer(graph: Graph, signal: Signal, *, loss: str, two_names: bool) -> str:
@@ -39,7 +34,7 @@ def logits_layer(graph: Graph, signal: Signal, *, loss: str, two_names: bool) ->
         return graph.average("pool", Value(layer))
     if shape.channels == 1 and signal.ending != "softmax":
         if signal.ending == "sigmoid" or loss.startswith("binary") or two_names:
-            return _two_logits(graph, layer)
+            return two_logits(graph, layer)
         raise FormatError(
             f"the Keras model gives one number ({signal.maker!r}), without a sigmoid and compiled for "
             f"{loss or 'no loss that the file names'}: a logit of two classes, or a regression, which no Model does. "
@@ -51,18 +46,3 @@ def logits_layer(graph: Graph, signal: Signal, *, loss: str, two_names: bool) ->
             "other, which no Model has. If they do, put a softmax or nothing in their place and save again"
         )
     return layer
-
-
-def _two_logits(graph: Graph, name: str) -> str:
-    """Logits −z/2 and z/2 of one logit z: their softmax is 1 − sigmoid(z) and sigmoid(z)."""
-    halves = np.array([-0.5, 0.5], np.float32)
-    layer = graph.layers[name]
-    if not isinstance(layer, Linear) or layer.activation is not Activation.NONE:
-        return graph.linear("classifier", Value(name), NamedTensor("the two classes", halves[:, None]))
-    for part in ("weight", "bias"):
-        found = graph.tensors.get(f"{name}.{part}")
-        if found is not None:
-            values = np.asarray(found.value, np.float32)
-            graph.tensors[f"{name}.{part}"] = replace(found, value=np.concatenate([values * half for half in halves]))
-    graph.widen(name, 2)
-    return name

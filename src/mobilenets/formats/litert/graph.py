@@ -18,9 +18,9 @@ from mobilenets.architecture.layers import INPUT, Activation, Padding
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
+from mobilenets.formats.affine import Affine
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
-from mobilenets.formats.litert.affine import Affine
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor

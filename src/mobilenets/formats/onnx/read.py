@@ -17,10 +17,15 @@ import numpy as np
 from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Layer, Padding
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
+from mobilenets.formats.affine import Affine
+from mobilenets.formats.assumed import with_known
 from mobilenets.formats.description import FIELDS, Description
 from mobilenets.formats.graph import Graph, Step, Value, no_classes, renamed_tensors
 from mobilenets.formats.normalizing_layer import UNSCALED, pixel_preprocessing, with_normalized_input
+from mobilenets.formats.one_logit import of_two_classes
+from mobilenets.formats.one_output import two_logits
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
+from mobilenets.formats.onnx.image import ImageScaling
 from mobilenets.formats.onnx.quantized import (
     Made,
     Numbers,
@@ -38,7 +43,7 @@ from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
-from mobilenets.tasks.classification import Classification, with_labels
+from mobilenets.tasks.classification import Classification, class_count, with_labels
 
 _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
 """Operators that change no value; where they change a shape, the layers' own shapes are checked instead."""
@@ -50,8 +55,9 @@ _SHAPES = {"Shape", "Gather", "Constant", "Concat", "Unsqueeze", "Cast"}
 
 
 def is_onnx(source: Source) -> bool:
-    """Whether a source begins as ONNX files do, or is called like one."""
-    return source.data[:1] == b"\x08" or source.path.suffix.lower() == ".onnx"
+    """Whether a source begins as ONNX files do, or is called like one; networks of Core ML begin so too."""
+    suffix = source.path.suffix.lower()
+    return (source.data[:1] == b"\x08" and suffix != ".mlmodel") or suffix == ".onnx"
 
 
 def from_onnx(
@@ -74,7 +80,7 @@ def from_onnx(
         FormatError: If the file is damaged or holds an operator or a form of one that no Model has; it is named.
     """
     source = source_of(source)
-    graph = _with_resolution(read_onnx(source.data), resolution)
+    graph = _with_resolution(read_onnx(source.data, source.path), resolution)
     description = Description(graph.metadata) if set(FIELDS) <= graph.metadata.keys() else None
     if description is None:
         model = _undescribed(graph, source.path.name, preprocessing)
@@ -86,7 +92,9 @@ def from_onnx(
     else:
         model = _described(graph, description)
     try:
-        if labels is not None:
+        if labels is not None and class_count(model.network) == 1:
+            model = of_two_classes(model, labels)
+        elif labels is not None:
             model = replace(model, task=with_labels(model.task, labels))
         return model if preprocessing is None else replace(model, preprocessing=preprocessing)
     except ModelError as error:
@@ -136,13 +144,19 @@ def _undescribed(
     if is_quantized(graph):
         graph, numbers = without_pairs(graph)
         return _Reader(graph, numbers).quantized_model(file_name, preprocessing, known=known)
-    model = _Reader(graph).model(file_name)
-    return replace(model, preprocessing=preprocessing or _usual_preprocessing(model.network))
+    reader = _Reader(graph)
+    model = reader.model(file_name)
+    if (scaling := reader.image.scaling(reader.read_by_layers)) is not None:
+        scaled = replace(model, preprocessing=scaling.of_pixels.preprocessing())
+        return with_known(scaled, {"input_scaling": "the graph"})
+    return replace(model, preprocessing=preprocessing or _usual_preprocessing(model.network, graph.producer))
 
 
-def _usual_preprocessing(network: Network) -> Preprocessing:
+def _usual_preprocessing(network: Network, producer: str) -> Preprocessing:
+    """What publishers of such networks do: torchvision and timm as for ImageNet, but for timm's V1."""
     activations = {layer.activation for layer in network.layers}
-    return Preprocessing() if Activation.RELU6 in activations else IMAGENET
+    of_torch = producer == "pytorch" and not network.name.startswith("mobilenet_v1")
+    return Preprocessing() if Activation.RELU6 in activations and not of_torch else IMAGENET
 
 
 def _meaning(model: Model, description: Description) -> Model:
@@ -194,6 +208,8 @@ class _Reader:
     def quantized_model(self, file_name: str, preprocessing: Preprocessing | None, *, known: bool = False) -> Model:
         """Read everything, with the integers of weights and the scales of activations."""
         network, tensors = self.read()
+        if self.image.scaling(self.read_by_layers) is not None:
+            raise FormatError("the quantized file scales its image itself, which is read of float files only")
         after, before = layer_numbers(network, self.made, self.numbers)
         network = rectified(network, after)
         parameters = model_parameters(network, tensors, self.numbers, after)
@@ -203,7 +219,7 @@ class _Reader:
         if logits is not None and network.outputs[0] not in held.activations:
             imported = replace(imported, logits_scale=logits.scale, logits_zero_point=logits.zero_point)
         if self.numbers.float_input:
-            scaling = preprocessing or _usual_preprocessing(network)
+            scaling = preprocessing or _usual_preprocessing(network, self.file.producer)
             network, parameters, held = with_normalized_input(network, parameters, held, scaling)
             scaled = UNSCALED
             imported = replace(imported, known={"input_scaling": "the Model that was quantized"} if known else None)
@@ -229,6 +245,8 @@ class _Reader:
         self.graph = Graph(height=height, width=width, channels=channels)
         self.graph.check_image(name)
         self.values[name] = Value(INPUT)
+        self.image, self.read_by_layers = ImageScaling(channels), dict[str, str]()
+        self.image.made[name] = Affine.identity(channels)
         self.made.append(Made(name, INPUT, Activation.NONE, partial=False))
         self.constants = dict(self.file.constants)
         self.readers: dict[str, int] = {}
@@ -237,7 +255,12 @@ class _Reader:
                 self.readers[source] = self.readers.get(source, 0) + 1
         for node in self.file.nodes:
             self._read(node)
-        outputs = [self._value(node_output, "the output").layer for node_output in self.file.outputs]
+        outputs = list(dict.fromkeys(self._value(output, "the output").layer for output in self.file.outputs))
+        if len(outputs) > 1:
+            raise FormatError(
+                f"the ONNX graph has {len(outputs)} outputs ({', '.join(self.file.outputs[:4])}); a classifier has "
+                "one. Export the part that gives the logits"
+            )
         network, names = recognized(self.graph.network(self.file.name, outputs))
         if network.shapes[network.outputs[0]][1:] != (1, 1):
             raise no_classes(network)
@@ -272,6 +295,10 @@ class _Reader:
             self.shapes.update(node.outputs)
             return
         match node.operator:
+            case _ if self.image.scales(node, self.constants):
+                self.image.read(node, self.constants)
+                self.values[out] = self._value(next(one for one in node.inputs if one in self.values), node.name)
+                return
             case "Constant":
                 value = node.attributes.get("value")
                 if not isinstance(value, NamedTensor):
@@ -301,8 +328,14 @@ class _Reader:
                 made = Value(self._max_pool(node))
             case "GlobalAveragePool" | "AveragePool" | "ReduceMean":
                 made = Value(self._average(node))
-            case "Softmax":
+            case "Softmax" | "LogSoftmax":
                 made = self._softmax(node)
+            case "Sigmoid" if out in self.file.outputs:
+                made = self._sigmoid(node)
+            case "ArgMax" | "TopK":
+                raise FormatError(
+                    f"{node.name} gives answers, and not the scores that a Model gives; export the network without it"
+                )
             case "Transpose" if self._source(node) == Value(INPUT) and node.attributes.get("perm") == [0, 3, 1, 2]:
                 made = self._source(node)
             case operator if operator in _PASSED:
@@ -310,6 +343,10 @@ class _Reader:
             case _:
                 raise FormatError(f"{node.name} is a {node.operator}, which this package does not read")
         self.values[out] = made
+        if made.layer == INPUT:
+            self.image.pass_on(node)
+        else:
+            self.read_by_layers |= dict.fromkeys(node.inputs, made.layer)
         activation = Activation.NONE if made.layer == INPUT else self.graph.layers[made.layer].activation
         self.made.append(Made(out, made.layer, activation, partial=made.step is not Step.NONE))
 
@@ -399,6 +436,10 @@ class _Reader:
         factor = _number(node, self.constants[constants[0]])
         factor = 1 / (factor or 1) if node.operator == "Div" else factor
         tensor = next(tensor for tensor in node.inputs if tensor not in self.constants)
+        if node.outputs[0] in self.file.outputs and sources[0].step is Step.NONE:  # a temperature
+            layer = self.graph.plain(sources[0], node.name)
+            self.graph.scale_channels(node.name, layer, np.array([factor]), readers=self._readers(tensor))
+            return sources[0]
         return self.graph.scaled(node.name, sources[0], factor, readers=self._readers(tensor))
 
     def _activation(self, node: Node) -> Value:
@@ -502,8 +543,22 @@ class _Reader:
 
     def _softmax(self, node: Node) -> Value:
         if node.outputs[0] not in self.file.outputs:
-            raise FormatError(f"{node.name} is a softmax in the middle of the network")
+            raise FormatError(
+                f"{node.name} is a softmax in the middle of the network; where it is the last layer, export the "
+                "network without what comes behind it"
+            )
         return self._source(node)
+
+    def _sigmoid(self, node: Node) -> Value:
+        """One probability becomes two logits; several are no classes that exclude each other."""
+        source = self._source(node)
+        layer = self.graph.plain(source, node.name)
+        if self.graph.shape(layer).size > 1:
+            raise FormatError(
+                f"the network ends in {self.graph.shape(layer).size} sigmoids ({node.name}): classes that do not "
+                "exclude each other, which no classifier has"
+            )
+        return Value(two_logits(self.graph, layer))
 
 
 def _with_bias(layer: Layer) -> Layer:
