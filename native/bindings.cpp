@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "detection.h"
 #include "peak.h"
 #include "resize.h"
 #include "runner/runner.h"
@@ -415,6 +416,105 @@ void bind_runner(nb::module_& module) {
         .def_prop_ro("packed_bytes", [](const Runner& runner) { return runner.plan().packed_bytes(); });
 }
 
+// What suppression keeps, in arrays of the caller's.
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using BoxesOut = nb::ndarray<float, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
+using ScoresOut = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using LabelsOut = nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+SuppressionRule checked_rule(const SuppressionRule& rule, const BoxesOut& boxes, const ScoresOut& scores,
+                             const LabelsOut& labels) {
+    const auto most = static_cast<size_t>(std::max(rule.most, 0));
+    if (rule.most < 0 || rule.most_candidates < 0 || boxes.shape(0) < most || scores.size() < most ||
+        labels.size() < most)
+        throw std::invalid_argument("there is no room for the boxes that are kept");
+    return rule;
+}
+
+size_t hand_over(const std::vector<KeptBox>& kept, BoxesOut& boxes, ScoresOut& scores, LabelsOut& labels) {
+    for (size_t i = 0; i < kept.size(); ++i) {
+        const BoxCorners& box = kept[i].box;
+        float* const out = boxes.data() + 4 * i;
+        out[0] = box.left, out[1] = box.top, out[2] = box.right, out[3] = box.bottom;
+        scores.data()[i] = kept[i].score;
+        labels.data()[i] = kept[i].label;
+    }
+    return kept.size();
+}
+
+size_t suppress_boxes(const Matrix& boxes, const Matrix& scores, const SuppressionRule& rule, BoxesOut boxes_out,
+                      ScoresOut scores_out, LabelsOut labels_out) {
+    checked_rule(rule, boxes_out, scores_out, labels_out);
+    if (boxes.shape(1) != 4 || scores.shape(0) != boxes.shape(0) || scores.size() > INT32_MAX)
+        throw std::invalid_argument("boxes must be (candidates, 4), and scores (candidates, classes)");
+    std::vector<BoxCorners> corners(boxes.shape(0));
+    for (size_t i = 0; i < corners.size(); ++i) {
+        const float* const row = boxes.data() + 4 * i;
+        corners[i] = {row[0], row[1], row[2], row[3]};
+    }
+    std::vector<KeptBox> kept;
+    {
+        nb::gil_scoped_release release;
+        kept = suppress(corners.data(), scores.data(), static_cast<int32_t>(boxes.shape(0)),
+                        static_cast<int32_t>(scores.shape(1)), rule);
+    }
+    return hand_over(kept, boxes_out, scores_out, labels_out);
+}
+
+size_t detect_boxes(const std::vector<FloatVector>& codes, const std::vector<FloatVector>& logits,
+                    const std::vector<int32_t>& shapes, const Matrix& anchors, const AnchorRule& anchor_rule,
+                    const SuppressionRule& rule, BoxesOut boxes_out, ScoresOut scores_out, LabelsOut labels_out) {
+    checked_rule(rule, boxes_out, scores_out, labels_out);
+    if (codes.size() != shapes.size() || logits.size() != shapes.size() || anchors.shape(1) != 4 ||
+        anchor_rule.classes < 1)
+        throw std::invalid_argument("a level needs codes, logits and shapes, and an anchor four numbers");
+    std::vector<AnchorMaps> levels;
+    size_t count = 0;
+    const auto channels = static_cast<size_t>(anchor_rule.classes + (anchor_rule.background ? 1 : 0));
+    for (size_t i = 0; i < shapes.size(); ++i) {
+        const auto each = static_cast<size_t>(std::max(shapes[i], 1));
+        const size_t cells = codes[i].size() / (4 * each);
+        if (shapes[i] < 1 || codes[i].size() != 4 * each * cells || logits[i].size() != channels * each * cells)
+            throw std::invalid_argument("the maps of a level do not belong together");
+        levels.push_back({codes[i].data(), logits[i].data(), static_cast<int32_t>(cells), shapes[i]});
+        count += cells * each;
+    }
+    if (count != anchors.shape(0) || count * channels > INT32_MAX)
+        throw std::invalid_argument("there must be an anchor for each box of the maps");
+    std::vector<KeptBox> kept;
+    {
+        nb::gil_scoped_release release;
+        kept = detect(levels, anchors.data(), anchor_rule, rule);
+    }
+    return hand_over(kept, boxes_out, scores_out, labels_out);
+}
+
+void bind_detection(nb::module_& module) {
+    nb::class_<SuppressionRule>(module, "SuppressionRule")
+        .def(
+            "__init__",
+            [](SuppressionRule* self, float iou_threshold, float score_threshold, int32_t most, int32_t most_candidates,
+               bool class_agnostic) {
+                new (self) SuppressionRule{iou_threshold, score_threshold, most, most_candidates, class_agnostic};
+            },
+            nb::arg("iou_threshold"), nb::arg("score_threshold"), nb::arg("most"), nb::arg("most_candidates"),
+            nb::arg("class_agnostic"));
+    nb::class_<AnchorRule>(module, "AnchorRule")
+        .def(
+            "__init__",
+            [](AnchorRule* self, const std::tuple<float, float, float, float>& coder, float largest_logarithm,
+               bool background, int32_t classes) {
+                const auto [x, y, width, height] = coder;
+                new (self) AnchorRule{{x, y, width, height}, largest_logarithm, background, classes};
+            },
+            nb::arg("coder"), nb::arg("largest_logarithm"), nb::arg("background"), nb::arg("classes"));
+    module.def("suppress", &suppress_boxes, nb::arg("boxes"), nb::arg("scores"), nb::arg("rule"), nb::arg("boxes_out"),
+               nb::arg("scores_out"), nb::arg("labels_out"));
+    module.def("detect", &detect_boxes, nb::arg("codes"), nb::arg("logits"), nb::arg("shapes"), nb::arg("anchors"),
+               nb::arg("anchor_rule"), nb::arg("rule"), nb::arg("boxes_out"), nb::arg("scores_out"),
+               nb::arg("labels_out"));
+}
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -424,6 +524,7 @@ NB_MODULE(_native, module) {
     bind_layer(module);
     bind_plan(module);
     bind_runner(module);
+    bind_detection(module);
     module.def("instruction_sets", [] {
         size_t count = 0;
         const InstructionSet* sets = instruction_sets(&count);

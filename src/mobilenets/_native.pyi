@@ -136,6 +136,36 @@ class Runner:
 
 def instruction_sets() -> list[tuple[str, bool]]: ...
 def measure_peak(instruction_set: str, value_type: Type) -> float: ...
+
+class SuppressionRule:
+    def __init__(
+        self, iou_threshold: float, score_threshold: float, most: int, most_candidates: int, class_agnostic: bool
+    ) -> None: ...
+
+class AnchorRule:
+    def __init__(
+        self, coder: tuple[float, float, float, float], largest_logarithm: float, background: bool, classes: int
+    ) -> None: ...
+
+def suppress(
+    boxes: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    rule: SuppressionRule,
+    boxes_out: npt.NDArray[np.float32],
+    scores_out: npt.NDArray[np.float32],
+    labels_out: npt.NDArray[np.int64],
+) -> int: ...
+def detect(
+    codes: list[npt.NDArray[np.float32]],
+    logits: list[npt.NDArray[np.float32]],
+    shapes: list[int],
+    anchors: npt.NDArray[np.float32],
+    anchor_rule: AnchorRule,
+    rule: SuppressionRule,
+    boxes_out: npt.NDArray[np.float32],
+    scores_out: npt.NDArray[np.float32],
+    labels_out: npt.NDArray[np.int64],
+) -> int: ...
 def resize(
     instruction_set: str,
     lent: tuple[object, object],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,10 @@ from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.box_matching import MOST_DETECTIONS, FoundBoxes
 from mobilenets.tasks.boxes import GroundTruth, area, clip, intersection_over_union
 from mobilenets.tasks.classification import is_label
-from mobilenets.tasks.detection_heads import DetectionHead, head_from_json
+from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead, head_from_json
 from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.metrics import Share, decibels
-from mobilenets.tasks.suppression import Kept, Suppression, suppress
+from mobilenets.tasks.suppression import Kept, Suppression, detect, suppress
 from mobilenets.tasks.task import Agreement, Geometry, Outputs
 
 EVALUATION_FLOOR = 0.01
@@ -185,8 +185,14 @@ class Detection:
         return Suppression(self.iou_threshold, score_threshold, most, self.class_agnostic)
 
     def _suppressed(self, outputs: Outputs, rule: Suppression) -> list[Kept]:
-        boxes, scores = self.head.decode(outputs)
-        return [suppress(one, each, rule) for one, each in zip(boxes, scores, strict=True)]
+        match self.head:
+            case AnchorHead():
+                return detect(self.head, outputs, len(self.labels), rule)
+            case CentreHead():
+                boxes, scores = self.head.decode(outputs)
+                return [suppress(one, each, rule) for one, each in zip(boxes, scores, strict=True)]
+            case _:
+                assert_never(self.head)
 
     def _prediction(self, kept: Kept, image: Geometry) -> DetectionPrediction:
         size = image.size if image.full_size is None else image.full_size

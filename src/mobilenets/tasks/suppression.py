@@ -1,6 +1,6 @@
 """Non-maximum suppression: of boxes that overlap, the one with the highest score is kept.
 
-This is the definition, in plain NumPy. :mod:`mobilenets.tasks.candidates` does the same in native code.
+:func:`suppress_reference` is the definition, in plain NumPy; :func:`suppress` is the same in native code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.native import _native
 from mobilenets.tasks.boxes import area, intersection
+from mobilenets.tasks.detection_heads import LARGEST_LOGARITHM, AnchorHead, ScoreMeaning
+from mobilenets.tasks.task import Outputs
 
 MOST_CANDIDATES = 400
 """Boxes of one class that are compared with each other, those with the highest scores."""
@@ -51,6 +54,24 @@ class Kept:
 
 
 def suppress(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], rule: Suppression) -> Kept:
+    """Drop the candidates that a better one overlaps: what :func:`suppress_reference` gives, in less time.
+
+    Args:
+        boxes: float32 (A, 4): left, top, right, bottom.
+        scores: float32 (A, classes).
+        rule: Which are kept.
+    """
+    out = _Room(rule.most)
+    count = _native.suppress(
+        np.ascontiguousarray(boxes, np.float32),
+        np.ascontiguousarray(scores, np.float32),
+        native_rule(rule),
+        *out.arrays,
+    )
+    return out.first(count)
+
+
+def suppress_reference(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], rule: Suppression) -> Kept:
     """Drop the candidates that a better one overlaps.
 
     Args:
@@ -60,7 +81,7 @@ def suppress(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], rule: Suppressio
 
     >>> boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 3], [5, 5, 6, 6]], np.float32)
     >>> scores = np.array([[0.5], [0.75], [0.25]], np.float32)
-    >>> kept = suppress(boxes, scores, Suppression(0.5, 0.1, most=10))
+    >>> kept = suppress_reference(boxes, scores, Suppression(0.5, 0.1, most=10))
     >>> kept.boxes.tolist(), kept.scores.tolist(), kept.labels.tolist()
     ([[0.0, 0.0, 4.0, 3.0], [5.0, 5.0, 6.0, 6.0]], [0.75, 0.25], [0, 0])
     """
@@ -93,3 +114,50 @@ def _survivors(boxes: npt.NDArray[Any], scores: npt.NDArray[Any], rule: Suppress
         union = area(boxes[best][None]) + area(boxes[remaining]) - shared
         remaining = remaining[~(shared > np.float32(rule.iou_threshold) * union)]
     return np.array(kept, np.int64)
+
+
+class _Room:
+    """Arrays for what native code keeps."""
+
+    def __init__(self, most: int) -> None:
+        self.arrays = np.empty((most, 4), np.float32), np.empty(most, np.float32), np.empty(most, np.int64)
+
+    def first(self, count: int) -> Kept:
+        boxes, scores, labels = self.arrays
+        return Kept(boxes[:count], scores[:count], labels[:count])
+
+
+def native_rule(rule: Suppression) -> _native.SuppressionRule:
+    """A rule as native code takes it."""
+    return _native.SuppressionRule(
+        rule.iou_threshold, rule.score_threshold, rule.most, MOST_CANDIDATES, rule.class_agnostic
+    )
+
+
+def detect(head: AnchorHead, outputs: Outputs, classes: int, rule: Suppression) -> list[Kept]:
+    """Decode and suppress the candidates of anchors, without decoding those whose score is too low.
+
+    Args:
+        head: What the outputs mean.
+        outputs: The network's outputs for N images.
+        classes: Number of classes.
+        rule: Which candidates are kept.
+
+    Returns:
+        N times what ``suppress(*head.decode(outputs), rule)`` gives; scores may differ in their last bits.
+    """
+    codes, logits = ([_maps(output) for output in outputs[first::2]] for first in (0, 1))
+    anchor_rule = _native.AnchorRule(head.coder, LARGEST_LOGARITHM, head.scores is ScoreMeaning.SOFTMAX, classes)
+    shapes = [len(level.shapes) for level in head.levels]
+    anchors, given, found = np.ascontiguousarray(head.anchors), native_rule(rule), []
+    for number in range(len(outputs[0])):
+        out = _Room(rule.most)
+        mine, theirs = [one[number] for one in codes], [one[number] for one in logits]
+        count = _native.detect(mine, theirs, shapes, anchors, anchor_rule, given, *out.arrays)
+        found.append(out.first(count))
+    return found
+
+
+def _maps(output: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """The maps of each image in one row."""
+    return np.ascontiguousarray(output, np.float32).reshape(len(output), -1)

@@ -1,0 +1,185 @@
+#include "detection.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace mobilenets {
+namespace {
+
+constexpr int32_t kScanned = 16;  // values that are looked at together
+constexpr float kSlack = 1e-3f;   // of a logit: what is near the threshold is decided by its score
+
+struct Candidate {
+    float score;
+    int32_t row, label;
+};
+
+bool before(const Candidate& one, const Candidate& other) {
+    if (one.score != other.score) return one.score > other.score;
+    return one.row != other.row ? one.row < other.row : one.label < other.label;
+}
+
+float area(const BoxCorners& box) {
+    return (box.right - box.left) * (box.bottom - box.top);
+}
+
+bool overlap(const BoxCorners& best, const BoxCorners& other, float threshold) {
+    const float width = std::min(best.right, other.right) - std::max(best.left, other.left);
+    const float height = std::min(best.bottom, other.bottom) - std::max(best.top, other.top);
+    const float shared = std::max(width, 0.0f) * std::max(height, 0.0f);
+    return shared > threshold * (area(best) + area(other) - shared);
+}
+
+// Every anchor's likeliest class only; of equals the first.
+void keep_likeliest(std::vector<Candidate>& candidates) {
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate& one, const Candidate& other) {
+        return one.row != other.row ? one.row < other.row : before(one, other);
+    });
+    const auto same = [](const Candidate& one, const Candidate& other) { return one.row == other.row; };
+    candidates.erase(std::unique(candidates.begin(), candidates.end(), same), candidates.end());
+}
+
+// Suppresses one group of candidates, those of a class or all, and adds what is left to `kept`.
+template <typename BoxOf>
+void suppress_group(Candidate* begin, Candidate* end, const SuppressionRule& rule, BoxOf& box_of,
+                    std::vector<KeptBox>& kept) {
+    Candidate* const last = begin + std::min<std::ptrdiff_t>(end - begin, rule.most_candidates);
+    std::partial_sort(begin, last, end, before);
+    const size_t first = kept.size();
+    for (const Candidate* one = begin; one != last && kept.size() - first < static_cast<size_t>(rule.most); ++one) {
+        const BoxCorners box = box_of(one->row);
+        const auto hides = [&](const KeptBox& better) { return overlap(better.box, box, rule.iou_threshold); };
+        if (std::none_of(kept.begin() + static_cast<std::ptrdiff_t>(first), kept.end(), hides))
+            kept.push_back({box, one->score, one->row, one->label});
+    }
+}
+
+template <typename BoxOf>
+std::vector<KeptBox> suppress_all(std::vector<Candidate>& candidates, const SuppressionRule& rule, BoxOf box_of) {
+    std::vector<KeptBox> kept;
+    if (rule.class_agnostic) {
+        keep_likeliest(candidates);
+        suppress_group(candidates.data(), candidates.data() + candidates.size(), rule, box_of, kept);
+    } else {
+        std::stable_sort(candidates.begin(), candidates.end(),
+                         [](const Candidate& one, const Candidate& other) { return one.label < other.label; });
+        for (size_t begin = 0, end = 0; begin < candidates.size(); begin = end) {
+            while (end < candidates.size() && candidates[end].label == candidates[begin].label) ++end;
+            suppress_group(candidates.data() + begin, candidates.data() + end, rule, box_of, kept);
+        }
+    }
+    std::sort(kept.begin(), kept.end(), [](const KeptBox& one, const KeptBox& other) {
+        return before({one.score, one.candidate, one.label}, {other.score, other.candidate, other.label});
+    });
+    if (kept.size() > static_cast<size_t>(rule.most)) kept.resize(static_cast<size_t>(rule.most));
+    return kept;
+}
+
+// Calls `found(i)` for every i below `count` at which values[i] − base[i] is at least `least`; base may be null.
+template <typename Found>
+void scan(const float* values, const float* base, int32_t count, float least, Found&& found) {
+    int32_t i = 0;
+    for (; i + kScanned <= count; i += kScanned) {
+        // Counted without a branch, so that the compiler looks at several values at once.
+        int32_t hits = 0;
+        if (base == nullptr) {
+            for (int32_t j = 0; j < kScanned; ++j) hits += values[i + j] >= least;
+        } else {
+            for (int32_t j = 0; j < kScanned; ++j) hits += values[i + j] - base[i + j] >= least;
+        }
+        if (hits == 0) continue;
+        for (int32_t j = i; j < i + kScanned; ++j)
+            if (values[j] - (base == nullptr ? 0.0f : base[j]) >= least) found(j);
+    }
+    for (; i < count; ++i)
+        if (values[i] - (base == nullptr ? 0.0f : base[i]) >= least) found(i);
+}
+
+// Largest logit and the sum of all powers of one anchor.
+struct Softmax {
+    float largest, sum;
+};
+
+Softmax softmax_of(const float* logits, int32_t count, int32_t stride) {
+    float largest = logits[0];
+    for (int32_t c = 1; c < count; ++c) largest = std::max(largest, logits[c * stride]);
+    float sum = 0;
+    for (int32_t c = 0; c < count; ++c) sum += std::exp(logits[c * stride] - largest);
+    return {largest, sum};
+}
+
+// Candidates of one level whose scores reach the threshold.
+void add_candidates(const AnchorMaps& level, const AnchorRule& anchors, float least_score, int32_t first_row,
+                    std::vector<Candidate>& candidates) {
+    const int32_t channels = anchors.classes + (anchors.background ? 1 : 0);
+    // A score of p needs a logit of log(p / (1 − p)), above the background's where there is one.
+    const float least = least_score <= 0   ? -std::numeric_limits<float>::infinity()
+                        : least_score >= 1 ? 0.0f
+                                           : std::log(least_score / (1 - least_score)) - kSlack;
+    std::vector<Softmax> seen(anchors.background ? static_cast<size_t>(level.cells) : 0);
+    for (int32_t shape = 0; shape < level.shapes; ++shape) {
+        const float* const begin = level.logits + static_cast<ptrdiff_t>(shape) * channels * level.cells;
+        std::fill(seen.begin(), seen.end(), Softmax{0, 0});
+        for (int32_t label = 0; label < anchors.classes; ++label) {
+            const float* const logits = begin + static_cast<ptrdiff_t>(label + anchors.background) * level.cells;
+            scan(logits, anchors.background ? begin : nullptr, level.cells, least, [&](int32_t cell) {
+                float score;
+                if (anchors.background) {
+                    Softmax& sums = seen[static_cast<size_t>(cell)];
+                    if (sums.sum == 0) sums = softmax_of(begin + cell, channels, level.cells);
+                    score = std::exp(logits[cell] - sums.largest) / sums.sum;
+                } else {
+                    score = 1 / (1 + std::exp(-logits[cell]));
+                }
+                if (score >= least_score) candidates.push_back({score, first_row + cell * level.shapes + shape, label});
+            });
+        }
+    }
+}
+
+BoxCorners decode(const float code[4], const float anchor[4], const AnchorRule& rule) {
+    float centre[2], half[2];
+    for (int32_t axis = 0; axis < 2; ++axis) {
+        const float offset = code[axis] / rule.coder[axis], size = code[2 + axis] / rule.coder[2 + axis];
+        centre[axis] = anchor[axis] + offset * anchor[2 + axis];
+        half[axis] = anchor[2 + axis] * std::exp(std::min(size, rule.largest_logarithm)) / 2;
+    }
+    return {centre[0] - half[0], centre[1] - half[1], centre[0] + half[0], centre[1] + half[1]};
+}
+
+}  // namespace
+
+std::vector<KeptBox> suppress(const BoxCorners* boxes, const float* scores, int32_t candidates, int32_t classes,
+                              const SuppressionRule& rule) {
+    std::vector<Candidate> found;
+    for (int32_t row = 0; row < candidates; ++row)
+        scan(scores + static_cast<ptrdiff_t>(row) * classes, nullptr, classes, rule.score_threshold,
+             [&](int32_t label) {
+                 found.push_back({scores[static_cast<ptrdiff_t>(row) * classes + label], row, label});
+             });
+    return suppress_all(found, rule, [&](int32_t row) { return boxes[row]; });
+}
+
+std::vector<KeptBox> detect(const std::vector<AnchorMaps>& levels, const float* anchors, const AnchorRule& anchor_rule,
+                            const SuppressionRule& rule) {
+    std::vector<Candidate> found;
+    std::vector<int32_t> first_rows;
+    int32_t first_row = 0;
+    for (const AnchorMaps& level : levels) {
+        first_rows.push_back(first_row);
+        add_candidates(level, anchor_rule, rule.score_threshold, first_row, found);
+        first_row += level.cells * level.shapes;
+    }
+    return suppress_all(found, rule, [&](int32_t row) {
+        const auto after = std::upper_bound(first_rows.begin(), first_rows.end(), row);
+        const AnchorMaps& level = levels[static_cast<size_t>(after - first_rows.begin()) - 1];
+        const int32_t inside = row - *(after - 1), cell = inside / level.shapes, shape = inside % level.shapes;
+        float code[4];
+        for (int32_t number = 0; number < 4; ++number)
+            code[number] = level.codes[static_cast<ptrdiff_t>(4 * shape + number) * level.cells + cell];
+        return decode(code, anchors + static_cast<ptrdiff_t>(row) * 4, anchor_rule);
+    });
+}
+
+}  // namespace mobilenets
