@@ -160,10 +160,15 @@ def _labeled(
     for image, target in zip(numbered.images, numbered.targets, strict=True):
         learning[_identity(image)] = (image, target)
     training = [pair for identity, pair in learning.items() if overlap or identity not in evaluated]
+    if numbered.targets.dtype == object:  # boxes are not known of other images, and detectors are not trained in int8
+        trained, targets = numbered, numbered.targets
+    else:
+        trained = Subset(tuple(image for image, _ in training), np.array([]))
+        targets = np.array([target for _, target in training], np.int64)
     return QuantizationImages(
         _without_classes(calibrating),
         _numbered(evaluating, collection, model),
-        Subset(tuple(image for image, _ in training), np.array([target for _, target in training], np.int64)),
+        Subset(trained.images, targets),
         labeled=True,
         calibration_overlap=overlap,
         trained_on=trained_on,

@@ -18,6 +18,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import Answers, prefers
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.data_free import quantize_without_images
+from mobilenets.compression.detector_evaluation import DetectorEvaluation
 from mobilenets.compression.evaluation import EvaluationSet, with_costs, with_temperature
 from mobilenets.compression.images import QuantizationImages, choose_images
 from mobilenets.compression.quality import DEFAULT_MAX_DROP, QualityReport, measure_sqnr
@@ -148,7 +149,8 @@ def quantize_and_evaluate(
     )
     attempt = maker.first_good_enough(maker.attempt(method, config), techniques, max_drop)
     made = _with_provenance(attempt, len(images.calibration) and len(maker.pixels))
-    made = with_temperature(made, maker.evaluation)
+    if not isinstance(maker.evaluation, DetectorEvaluation):
+        made = with_temperature(made, maker.evaluation)
     steps = _next_steps(attempt, config, techniques, evaluated=maker.evaluation is not None)
     found, untrained = maker.explained(attempt) if explain else ([], None)
     report = with_costs(attempt.report, model, made)
@@ -197,7 +199,7 @@ class _Maker:
     model: Model
     images: QuantizationImages
     pixels: Pixels
-    evaluation: EvaluationSet | None
+    evaluation: EvaluationSet | DetectorEvaluation | None
     train: Trainer | None
     progress: Progress
 
@@ -256,6 +258,8 @@ class _Maker:
     def _trained(self, config: QuantizationConfig) -> Quantized:
         if self.train is None:
             raise CompressionError("quantization-aware training needs the argument train")
+        if isinstance(self.evaluation, DetectorEvaluation) or self.model.task.kind == "detection":
+            raise CompressionError("quantization-aware training is of classifiers; a detector is calibrated")
         training = _prepared(self.model, self.images.training, self.progress)
         evaluation = None if self.images.calibration_overlap else self.evaluation
         images = TrainingImages(training.pixels, training.targets, self.pixels, evaluation)
@@ -294,12 +298,15 @@ def _prepared(model: Model, subset: Subset, progress: Progress) -> Prepared:
     return prepare(subset, model.preprocessing, model.network.height, model.network.width, progress=progress)
 
 
-def _evaluation_set(model: Model, images: QuantizationImages, progress: Progress) -> EvaluationSet | None:
+def _evaluation_set(
+    model: Model, images: QuantizationImages, progress: Progress
+) -> EvaluationSet | DetectorEvaluation | None:
     if not len(images.evaluation):
         return None
     decoded = _prepared(model, images.evaluation, progress)
     targets = decoded.targets if images.labeled else None
-    return EvaluationSet.of(
+    evaluation = DetectorEvaluation if model.task.kind == "detection" else EvaluationSet
+    return evaluation.of(
         model, decoded.pixels, targets, calibration_overlap=images.calibration_overlap, progress=progress
     )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.detector_evaluation import DetectorEvaluation
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import QualityReport
 from mobilenets.compression.quantize import Quantized
@@ -111,7 +112,7 @@ class Contribution:
 
 
 def contributions(
-    evaluation: EvaluationSet,
+    evaluation: EvaluationSet | DetectorEvaluation,
     make: Callable[[QuantizationConfig], Quantized],
     config: QuantizationConfig,
     names: Iterable[str] = tuple(SWITCHES),

@@ -144,7 +144,7 @@ def quantize_fitted(
     result = quantize(
         model,
         data=dataset,
-        techniques=techniques,
+        techniques=() if model.task.kind == "detection" else techniques,  # detectors are not trained in integers
         calibration_images=FITTED_CALIBRATION_IMAGES,
         max_drop=max_drop,
         epochs=epochs,
@@ -152,7 +152,7 @@ def quantize_fitted(
     )
     if result.doubt is not None:
         progress.note(f"the int8 Model is kept: {result.doubt}")
-    return replace(result, next_steps=FITTED_STEPS)
+    return replace(result, next_steps=FITTED_STEPS if model.task.kind != "detection" else FITTED_STEPS[1:])
 
 
 @dataclass(frozen=True)
