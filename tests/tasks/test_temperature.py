@@ -14,7 +14,12 @@ from mobilenets.tasks.catalog import decode_task
 from mobilenets.tasks.classification import Classification, with_labels
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.logits import best_class, softmax
-from mobilenets.tasks.metrics import RELIABILITY_BINS, expected_calibration_error, reliability
+from mobilenets.tasks.metrics import (
+    RELIABILITY_BINS,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    reliability,
+)
 from mobilenets.tasks.task import Geometry
 from mobilenets.tasks.temperature import LARGEST_TEMPERATURE, SMALLEST_TEMPERATURE, fit_temperature
 
@@ -80,6 +85,15 @@ def test_expected_calibration_error_equals_a_count_by_hand() -> None:
     assert len(bins) <= RELIABILITY_BINS
     # 0.95 four times and 1.0 share the last bin: 0.96 sure, 0.8 right; 0.5 is alone and wrong; 0 is right to be wrong.
     assert expected_calibration_error(bins) == pytest.approx((5 * 0.16 + 1 * 0.5 + 1 * 0.0) / 7)
+
+
+@pytest.mark.parametrize("images", [100, 400, 2000])
+def test_what_chance_makes_of_true_probabilities_is_foretold(images: int) -> None:
+    rng = np.random.default_rng(images)
+    confidence = rng.beta(5, 1.5, images)
+    drawn = [reliability(confidence, rng.random(images) < confidence) for _ in range(200)]
+    mean = np.mean([expected_calibration_error(bins) for bins in drawn])
+    assert calibration_error_by_chance(drawn[0]) == pytest.approx(mean, rel=0.1)
 
 
 def test_metrics_with_reliability_are_json_and_older_ones_are_read() -> None:

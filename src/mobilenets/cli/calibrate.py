@@ -66,8 +66,9 @@ def _print(result: TemperatureFit, path: Path) -> None:
 
 
 def confidence_line(metrics: ClassificationMetrics) -> str:
-    """How sure the Model is, how right, and how far apart the two lie."""
+    """How sure the Model is, how right, and how far apart the two lie: by itself, and on so few images by chance."""
+    error, chance = metrics.expected_calibration_error or 0, metrics.calibration_error_by_chance or 0
     return (
-        f"expected calibration error {100 * (metrics.expected_calibration_error or 0):.1f} %: "
+        f"expected calibration error {100 * error:.1f} % ({100 * chance:.1f} by chance): "
         f"{100 * (metrics.mean_confidence or 0):.1f} % sure, {100 * metrics.top1:.1f} % right"
     )

@@ -14,6 +14,7 @@ from mobilenets.tasks.metrics import (
     Counts,
     ReliabilityBin,
     Share,
+    calibration_error_by_chance,
     expected_calibration_error,
 )
 from mobilenets.tasks.task import Metric
@@ -111,6 +112,11 @@ class ClassificationMetrics:
         return expected_calibration_error(self.reliability) if self.reliability else None
 
     @property
+    def calibration_error_by_chance(self) -> float | None:
+        """What the calibration error of true probabilities would be on so few images; None where it is unknown."""
+        return calibration_error_by_chance(self.reliability) if self.reliability else None
+
+    @property
     def mean_confidence(self) -> float | None:
         """Mean probability of the class that each image was given; None where it was not computed."""
         if not self.reliability:
@@ -181,6 +187,7 @@ class ClassificationMetrics:
             "top5": self.top5,
             "mean_confidence": self.mean_confidence,
             "expected_calibration_error": self.expected_calibration_error,
+            "calibration_error_by_chance": self.calibration_error_by_chance,
             "reliability": [dict(vars(one)) for one in self.reliability],
             **({} if self.unknown is None else {"unknown": {"images": self.unknown[0], "wrong": self.unknown[1]}}),
             "classes": [dict(vars(one)) for one in self.classes],

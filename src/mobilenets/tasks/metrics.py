@@ -149,6 +149,21 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(one.images * abs(one.confidence - one.accuracy) for one in bins) / total if total else math.nan
 
 
+def calibration_error_by_chance(bins: Sequence[ReliabilityBin]) -> float:
+    """The expected calibration error that so few images show of probabilities that are exactly true.
+
+    In a bin of n images whose confidence is c, the share that is right lies off c by the mean absolute deviation of a
+    binomial share, about √(2/π · c(1 − c) / n). NaN of no images.
+
+    >>> few, many = [ReliabilityBin(50, 0.8, 0.8)], [ReliabilityBin(5000, 0.8, 0.8)]
+    >>> round(calibration_error_by_chance(few), 3), round(calibration_error_by_chance(many), 4)
+    (0.045, 0.0045)
+    """
+    total = sum(one.images for one in bins)
+    spread = sum(math.sqrt(one.images * one.confidence * (1 - one.confidence)) for one in bins)
+    return math.sqrt(2 / math.pi) * spread / total if total else math.nan
+
+
 def paired_interval(more: int, less: int, total: int) -> tuple[float, float]:
     """95 % confidence interval of the difference of two shares of the same images.
 

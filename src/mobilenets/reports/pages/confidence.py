@@ -14,6 +14,10 @@ GOOD = 0.05
 """Expected calibration error up to which probabilities are called true."""
 
 
+CLEARLY = 1.5
+"""How many times the error that chance makes an error is that says something of the Model."""
+
+
 def confidence_section(evaluation: ClassificationMetrics, temperature: float, command: str) -> Element:
     """The section.
 
@@ -23,9 +27,11 @@ def confidence_section(evaluation: ClassificationMetrics, temperature: float, co
         command: What fits one.
     """
     error, sure = evaluation.expected_calibration_error or 0.0, evaluation.mean_confidence or 0.0
+    chance = evaluation.calibration_error_by_chance or 0.0
     words = (
         f"It is {percent(sure)} sure on average and right for {percent(evaluation.top1)}. The expected calibration "
-        f"error, by how much a probability differs from how often it is right, is {percent(error)}."
+        f"error, by how much a probability differs from how often it is right, is {percent(error)}; of "
+        f"probabilities that are exactly true it would be {percent(chance)} on so few images."
     )
     fitted = (
         f"Its temperature, by which logits are divided before the softmax, is {temperature:.3g}, fitted on images that "
@@ -34,7 +40,7 @@ def confidence_section(evaluation: ClassificationMetrics, temperature: float, co
         else "It has no temperature."
     )
     parts: list[Element] = [tag("p", words), tag("p", fitted)]
-    if error > GOOD:
+    if error > GOOD and error > CLEARLY * chance:
         parts.append(tag("p", "More validation images would make its probabilities truer: ", tag("code", command), "."))
     parts += _unknown(evaluation)
     chart = figure(lambda width: _draw(evaluation, width), None, wide=HALF)
