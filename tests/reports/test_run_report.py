@@ -83,7 +83,7 @@ def test_it_says_summary_choice_figures_and_how_to_come_by_them(hostile: tuple[P
     )
     assert "α 0.75 at 96 px, int8 was taken: the most accurate within the budget." in page.text
     assert "20 epochs of the supernet, then 5 epochs of the chosen subnet" in page.text
-    assert "trained with quantization. It predicts the same class as the float32 Model for 97.0 % of 200" in page.text
+    assert "trained with quantization. It gives the same answer as the float32 Model for 97.0 % of 200" in page.text
     assert "SQNR by layer: 20.0 dB in block0.depthwise, the worst of 13" in page.text
     assert metrics["provenance"]["data"]["fingerprint"] in page.text
     assert "block13.pointwise" in page.text
