@@ -150,6 +150,16 @@ const InstructionSet kSets[] = {
     {"portable", always, {&kU8Portable, &kF32Portable}},
 };
 
+#elif defined(__wasm_simd128__)
+
+const InstructionSet kSets[] = {
+#ifdef __wasm_relaxed_simd__
+    {"wasm_relaxed_simd", always, {&kU8WasmDot, &kU8WasmSaturating, &kU8Wasm, &kF32Wasm, &kU8Portable, &kF32Portable}},
+#endif
+    {"wasm_simd", always, {&kU8Wasm, &kF32Wasm, &kU8Portable, &kF32Portable}},
+    {"portable", always, {&kU8Portable, &kF32Portable}},
+};
+
 #else
 
 const InstructionSet kSets[] = {{"portable", always, {&kU8Portable, &kF32Portable}}};
@@ -188,6 +198,9 @@ const InstructionSet* best_instruction_set() {
 const ResizeLoops& resize_loops(const InstructionSet& set) {
 #ifdef MOBILENETS_X86
     if (std::strcmp(set.name, "portable") != 0) return kResizeAvx2;  // which every other set contains
+#elif defined(__wasm_simd128__)
+    (void)set;
+    return kResizeWasm;
 #else
     (void)set;
 #endif

@@ -1,7 +1,8 @@
 #include "memory.h"
 
 #include <cstdlib>
-#include <new>
+
+#include "failure.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -18,7 +19,7 @@ Memory::Memory(size_t size) : size_(size), start_(nullptr) {
     if (size == 0) return;
     const size_t alignment = size >= kLargePage ? kLargePage : kAlignment;
     memory_ = std::shared_ptr<void>(std::calloc(size + alignment, 1), std::free);
-    if (memory_ == nullptr) throw std::bad_alloc();
+    if (memory_ == nullptr) out_of_memory();
     const auto address = reinterpret_cast<uintptr_t>(memory_.get());
     start_ = static_cast<uint8_t*>(memory_.get()) + (round_up(address, alignment) - address);
 #if defined(__linux__)

@@ -11,11 +11,11 @@ namespace mobilenets {
 
 constexpr int kWeightBits = 22;
 constexpr int kLowBits = 11;         // of a weight, in loops that multiply 16 bits at a time
-constexpr int kTapsTogether = 4;     // weights of one output come in multiples of this, with zeros among them
+constexpr int kTapsTogether = 4;     // weights of one output, in loops that multiply 16 bits at a time
 constexpr int kPixelBytes = 4;       // of Pillow's memory: red, green, blue and one that means nothing
 constexpr size_t kResizeSlack = 32;  // bytes that loops may read and write after a row of results between the passes
 
-enum class Interpolation : uint8_t { kBox, kBilinear, kBicubic };
+enum class Interpolation : uint8_t { kBox, kBilinear, kBicubic, kLanczos };
 
 // What the outputs along one axis read: `most` inputs each, all of them inside.
 struct Taps {
@@ -33,10 +33,12 @@ struct ResizeLoops {
     void (*horizontal)(const uint8_t* row, const Taps& taps, uint8_t* out);
     // `count` bytes from taps.most rows, for one output of the vertical axis.
     void (*vertical)(const uint8_t* const* rows, const Taps& taps, int32_t output, int32_t count, uint8_t* out);
+    int32_t taps_together = kTapsTogether;  // weights of one output come in multiples of this, with zeros among them
 };
 
 extern const ResizeLoops kResizePortable;
 extern const ResizeLoops kResizeAvx2;
+extern const ResizeLoops kResizeWasm;
 
 // The best of them for an instruction set.
 struct InstructionSet;
@@ -48,7 +50,8 @@ struct ResizeTask {
     float left, top, right, bottom;  // the part that is used, inside the image
     int32_t height, width;
     Interpolation interpolation;
-    uint8_t* out;  // (height, width, 3)
+    uint8_t* out;                 // (height, width, 3)
+    bool vertical_first = false;  // as Pillow from 13 on does where far more rows than columns are lost
 };
 
 // False, and nothing done, where the image has fewer pixels on a side than one output needs.

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <limits>
-#include <stdexcept>
+
+#include "failure.h"
 
 namespace mobilenets {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 struct Check {
     const std::string& name;
     void operator()(bool condition, const char* what) const {
-        if (!condition) throw std::invalid_argument(name + ": " + what);
+        if (!condition) refuse(name + ": " + what);
     }
 };
 

@@ -3,8 +3,8 @@
 #include <cstring>
 #include <limits>
 #include <numeric>
-#include <stdexcept>
 
+#include "failure.h"
 #include "plan.h"
 
 namespace mobilenets {
@@ -32,7 +32,7 @@ int32_t padding_value(const Stage& stage) {
 
 void Plan::arrange(const std::vector<ChainChoice>& choices) {
     if (!finished_ || (!choices.empty() && choices.size() != steps_.size()))
-        throw std::invalid_argument("a finished plan takes one choice for each of its steps");
+        refuse("a finished plan takes one choice for each of its steps");
     scratch_bytes_ = arena_bytes_ = 0;
     largest_window_ = 1;
     padding_places_.clear();
@@ -203,7 +203,7 @@ void Plan::place_maps() {
     std::vector<size_t> order;
     for (size_t i = 0; i < maps_.size(); ++i)
         if (maps_[i].last >= 0) order.push_back(i);
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    std::partial_sort(order.begin(), order.end(), order.end(), [&](size_t a, size_t b) {
         return maps_[a].bytes() != maps_[b].bytes() ? maps_[a].bytes() > maps_[b].bytes() : a < b;
     });
     std::vector<size_t> placed;

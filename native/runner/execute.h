@@ -1,7 +1,7 @@
 // One thread's part of the steps of a plan.
 #pragma once
 
-#include "runner.h"
+#include "context.h"
 
 namespace mobilenets {
 

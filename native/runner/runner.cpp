@@ -18,83 +18,6 @@ struct Together final : TeamWork {
 
 }  // namespace
 
-Context::Context(const Plan& plan)
-    : plan_(plan),
-      arena_(plan.arena_bytes()),
-      scratch_(plan.scratch_bytes() * static_cast<size_t>(plan.options().threads) + kSlack),
-      pixel_rows_(static_cast<size_t>(plan.maps()[0].height)) {
-    size_t inputs = 0;
-    for (const Step& step : plan.steps()) inputs = std::max(inputs, step.inputs.size());
-    // A cache line more, so that two threads do not write into one.
-    rows_per_thread_ = std::max(static_cast<size_t>(plan.largest_window()), inputs) + 8;
-    rows_.resize(rows_per_thread_ * static_cast<size_t>(plan.options().threads));
-    const Map& input = plan.maps()[0];
-    const size_t row_bytes = static_cast<size_t>(input.width) * static_cast<size_t>(input.channels);
-    const size_t edge_rows = std::min(2 * (kSlack / row_bytes + 1), static_cast<size_t>(input.height));
-    edges_ = Memory(kSlack + edge_rows * (row_bytes + kSlack));
-}
-
-uint8_t* Context::scratch(int thread) const {
-    return scratch_.data() + static_cast<size_t>(thread) * plan_.scratch_bytes();
-}
-
-const uint8_t* Context::pixel_row(int32_t y) const {
-    return pixel_rows_[static_cast<size_t>(y)];
-}
-
-void Context::set_image(const uint8_t* image, const uint8_t* images, size_t images_bytes) {
-    const Map& input = plan_.maps()[0];
-    const size_t row_bytes = static_cast<size_t>(input.width) * static_cast<size_t>(input.channels);
-    const uint8_t* const end = images + images_bytes;
-    uint8_t* copy = edges_.data() + kSlack;
-    for (size_t y = 0; y < pixel_rows_.size(); ++y) {
-        const uint8_t* row = image + y * row_bytes;
-        const bool near_edge =
-            static_cast<size_t>(row - images) < kSlack || static_cast<size_t>(end - row) < row_bytes + kSlack;
-        if (near_edge) {
-            std::memcpy(copy, row, row_bytes);
-            row = copy;
-            copy += row_bytes + kSlack;
-        }
-        pixel_rows_[y] = row;
-    }
-    if (!plan_.input_is_map()) return;
-    if (input.type == Type::kUint8) {
-        std::memcpy(map(0), image, input.bytes());
-        return;
-    }
-    auto* values = reinterpret_cast<float*>(map(0));
-    const auto channels = static_cast<size_t>(input.channels);
-    for (size_t i = 0; i < static_cast<size_t>(input.pixels()) * channels; ++i) {
-        const size_t c = i % channels;
-        values[i] = (static_cast<float>(image[i]) - plan_.input_offset()[c]) * plan_.input_scale()[c];
-    }
-}
-
-void Context::poison(uint8_t byte) {
-    std::memset(arena_.data(), byte, arena_.size());
-    std::memset(scratch_.data(), byte, scratch_.size());
-}
-
-bool Context::intact(uint8_t byte) const {
-    std::vector<const Map*> maps;
-    for (const Map& map : plan_.maps())
-        if (map.last >= 0) maps.push_back(&map);
-    std::sort(maps.begin(), maps.end(), [](const Map* a, const Map* b) { return a->offset < b->offset; });
-    size_t place = 0;
-    const auto clean_until = [&](size_t end) {
-        for (; place < end; ++place)
-            if (arena_.data()[place] != byte) return false;
-        return true;
-    };
-    for (const Map* map : maps) {
-        if (!clean_until(map->offset)) return false;
-        place = map->offset + map->bytes();
-    }
-    const uint8_t* const end = scratch_.data() + scratch_.size();
-    return clean_until(arena_.size()) && std::all_of(end - kSlack, end, [&](uint8_t value) { return value == byte; });
-}
-
 // A context of the pool for as long as this lives: a free one, a new one or, where there are enough, the next returned.
 class Runner::PooledContext {
   public:
@@ -162,7 +85,7 @@ struct Runner::Apart final : TeamWork {
         for (int64_t i; (i = next.fetch_add(1)) < count;) {
             context->set_image(images.at(i), images.first, images.bytes);
             execute(*runner.plan_, *context, 0, 1);
-            runner.write_outputs(*context, i, outputs);
+            write_outputs(*runner.plan_, *context, i, outputs);
         }
     } catch (const std::bad_alloc&) {
         failed = true;  // an exception must not leave a thread
@@ -205,30 +128,7 @@ void Runner::run_together(Team& team, const Images& images, std::pair<int64_t, i
     for (int64_t i = range.first; i < range.second; ++i) {
         context->set_image(images.at(i), images.first, images.bytes);
         team.run(work);
-        write_outputs(*context, i, outputs);
-    }
-}
-
-void Runner::write_outputs(const Context& context, int64_t image, float* const* outputs) const {
-    for (size_t o = 0; o < plan_->outputs().size(); ++o) {
-        const Plan::Output& output = plan_->outputs()[o];
-        const Map& map = plan_->maps()[static_cast<size_t>(output.map)];
-        const int64_t channels = map.channels, pixels = map.pixels();
-        float* to = outputs[o] + image * channels * pixels;
-        const uint8_t* from = context.map(output.map);
-        if (map.type == Type::kFloat32 && pixels == 1) {
-            std::memcpy(to, from, map.bytes());
-            continue;
-        }
-        for (int64_t c = 0; c < channels; ++c) {
-            for (int64_t p = 0; p < pixels; ++p) {
-                const int64_t i = p * channels + c;
-                to[c * pixels + p] =
-                    map.type == Type::kFloat32
-                        ? reinterpret_cast<const float*>(from)[i]
-                        : static_cast<float>(static_cast<int32_t>(from[i]) - output.zero_point) * output.scale;
-            }
-        }
+        write_outputs(*plan_, *context, i, outputs);
     }
 }
 
@@ -283,7 +183,7 @@ bool Runner::run_poisoned(const uint8_t* image, float* const* outputs, uint8_t b
     work.plan = plan_.get();
     work.context = &*context;
     team.run(work);
-    write_outputs(*context, 0, outputs);
+    write_outputs(*plan_, *context, 0, outputs);
     return context->intact(byte);
 }
 

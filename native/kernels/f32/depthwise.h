@@ -11,7 +11,7 @@
 namespace mobilenets {
 namespace {
 
-constexpr int kTileColumns = 4, kTileRows = Vector::kRegisters >= 32 ? 2 : 1;
+constexpr int kTileColumns = Vector::kMostColumns, kTileRows = Vector::kRegisters >= 32 ? 2 : 1;
 
 // Outputs of one tile: where its inputs, weights and outputs are. Strides are in floats.
 struct DepthwiseTask {

@@ -18,11 +18,10 @@ constexpr int kPanelVectors = 2;
 constexpr int kPanelChannels = kPanelVectors * Vector::kWidth;
 
 // Rows of the largest tile for a number of vectors: sums, one load of each weight vector and one input value must fit
-// into the registers (but where the product can take that straight from memory), and beyond 14 rows there is nothing
-// left to gain.
+// into the registers (but where the product can take that straight from memory).
 constexpr int most_rows(int vectors) {
     const int rows = (Vector::kRegisters - vectors - (Vector::kMultipliesByMemory ? 0 : 1)) / vectors;
-    return rows > 14 ? 14 : rows;
+    return rows > Vector::kMostRows ? Vector::kMostRows : rows;
 }
 
 constexpr int32_t round_up(int32_t value, int32_t multiple) {

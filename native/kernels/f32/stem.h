@@ -118,8 +118,8 @@ void stem_run(const Operation& op, const void* packed, const Task& task) {
             product.channels = layout.panels.width(channel);
             Prefetch prefetch;
             prefetch.at = reinterpret_cast<const char*>(product.panel);
-            if (product.in_stride == kStemStride)
-                product_panel<kStemStride>(product, op.out_width, prefetch);
+            if (Vector::kStrides && product.in_stride == kStemStride)
+                product_panel<Vector::kStrides ? kStemStride : 0>(product, op.out_width, prefetch);
             else
                 product_panel(product, op.out_width, prefetch);
         }

@@ -13,7 +13,9 @@ namespace {
 struct Vector {
     using Floats = __m256;
     static constexpr int kWidth = 8, kRegisters = 16;
-    static constexpr bool kMultipliesByMemory = false;  // a product can repeat a value from memory in every lane
+    static constexpr int kMostRows = 14, kMostColumns = 4;  // of a tile, beyond which there is nothing left to gain
+    static constexpr bool kStrides = true;                  // known strides have tiles of their own
+    static constexpr bool kMultipliesByMemory = false;      // a product can repeat a value from memory in every lane
 
     static Floats zero() { return _mm256_setzero_ps(); }
     static Floats broadcast(float value) { return _mm256_set1_ps(value); }

@@ -13,7 +13,9 @@ namespace {
 struct Vector {
     using Floats = __m512;
     static constexpr int kWidth = 16, kRegisters = 32;
-    static constexpr bool kMultipliesByMemory = true;  // a product can repeat a value from memory in every lane
+    static constexpr int kMostRows = 14, kMostColumns = 4;  // of a tile, beyond which there is nothing left to gain
+    static constexpr bool kStrides = true;                  // known strides have tiles of their own
+    static constexpr bool kMultipliesByMemory = true;       // a product can repeat a value from memory in every lane
 
     static Floats zero() { return _mm512_setzero_ps(); }
     static Floats broadcast(float value) { return _mm512_set1_ps(value); }

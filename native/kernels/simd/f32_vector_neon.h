@@ -13,7 +13,9 @@ namespace {
 struct Vector {
     using Floats = float32x4_t;
     static constexpr int kWidth = 4, kRegisters = 32;
-    static constexpr bool kMultipliesByMemory = false;  // a product can repeat a value from memory in every lane
+    static constexpr int kMostRows = 14, kMostColumns = 4;  // of a tile, beyond which there is nothing left to gain
+    static constexpr bool kStrides = true;                  // known strides have tiles of their own
+    static constexpr bool kMultipliesByMemory = false;      // a product can repeat a value from memory in every lane
 
     static Floats zero() { return vdupq_n_f32(0); }
     static Floats broadcast(float value) { return vdupq_n_f32(value); }
