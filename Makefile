@@ -24,7 +24,9 @@ $(VENV)/.demo: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train]"
 	touch $@
 
+# Zig first: it compiles the engine to WebAssembly where the package is built.
 $(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet -c constraints.txt ziglang
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e ".[train,formats,data,ray,serve,dev]"
 	touch $@
 

@@ -134,7 +134,9 @@ def _print(exported: Exported, model: Model, seconds: float, *, probabilities: b
 
 def _probabilities(exported: Exported, model: Model) -> str | None:
     """How an app gets the Model's probabilities from what the file gives, where that is not the plain softmax."""
-    if not isinstance(model.task, Classification) or model.task.temperature == 1 or exported.format.name == "coreml":
+    if not isinstance(model.task, Classification) or model.task.temperature == 1:
+        return None
+    if exported.format.name in ("coreml", "web"):  # which give probabilities themselves
         return None
     said = f"it gives logits; probabilities are softmax(logits / {model.task.temperature:.4g})"
     offered = any(field.name == "probabilities" for field in fields(writable()[exported.format.name][1].options))

@@ -6,7 +6,8 @@ threads and memory.
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from collections.abc import Iterator
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -73,15 +74,15 @@ def lower(
         EngineError: If the engine cannot take the Model.
     """
     network = model.network
-    mean, std = normalization(model.preprocessing, network.channels)
+    offset, scale = input_numbers(model)
     try:
         writer = _native.PlanWriter(
             instruction_set=instruction_set,
             channels=network.channels,
             height=network.height,
             width=network.width,
-            offset=(255 * mean).astype(np.float32),
-            scale=(1 / (255 * std)).astype(np.float32),
+            offset=offset,
+            scale=scale,
             options=_native.PlanOptions(
                 value_type=_native.Type.FLOAT32 if model.quantization is None else _native.Type.UINT8,
                 threads=threads,
@@ -90,20 +91,56 @@ def lower(
                 guarded=guarded,
             ),
         )
-        maps = {INPUT: 0}
-        for layer in network.layers:
-            maps[layer.name] = writer.add(_lowered(model, layer, [maps[name] for name in layer.inputs]))
-        outputs = [_output(model.quantization, name, maps[name]) for name in network.outputs]
+        for layer in lowered_layers(model):
+            writer.add(layer)
+        outputs = [
+            _native.Output(map_number=output.map_number, scale=output.scale, zero_point=output.zero_point)
+            for output in lowered_outputs(model)
+        ]
         return writer.finish(outputs, processors)
     except (ValueError, MemoryError) as error:
         raise EngineError(f"{network.name} cannot be planned: {error or 'not enough memory'}") from None
 
 
-def _output(quantization: Quantization | None, name: str, index: int) -> _native.Output:
-    tensor = quantization.activations.get(name) if quantization else None
-    if tensor is None:
-        return _native.Output(map_number=index)
-    return _native.Output(map_number=index, scale=tensor.scale, zero_point=tensor.zero_point)
+def input_numbers(model: Model) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """What a float32 plan makes of bytes: (byte − offset) · scale.
+
+    Returns:
+        Offset and scale, float32 (channels,).
+    """
+    mean, std = normalization(model.preprocessing, model.network.channels)
+    return (255 * mean).astype(np.float32), (1 / (255 * std)).astype(np.float32)
+
+
+def lowered_layers(model: Model) -> Iterator[_native.Layer]:
+    """The layers of a Model in order, as a plan takes them; the first makes map 1.
+
+    Raises:
+        EngineError: If the engine cannot take one.
+    """
+    maps = {INPUT: 0}
+    for number, layer in enumerate(model.network.layers, 1):
+        maps[layer.name] = number
+        yield _lowered(model, layer, [maps[name] for name in layer.inputs])
+
+
+class LoweredOutput(NamedTuple):
+    """An output: the map that holds it, and what its bytes mean."""
+
+    map_number: int
+    scale: float = 1.0
+    zero_point: int = 0
+
+
+def lowered_outputs(model: Model) -> list[LoweredOutput]:
+    """The outputs of a Model, as a plan takes them."""
+    numbers = {layer.name: number for number, layer in enumerate(model.network.layers, 1)}
+    outputs = []
+    for name in model.network.outputs:
+        tensor = model.quantization.activations.get(name) if model.quantization else None
+        numbered = LoweredOutput(numbers[name])
+        outputs.append(numbered if tensor is None else LoweredOutput(numbers[name], tensor.scale, tensor.zero_point))
+    return outputs
 
 
 _KINDS: dict[type[Layer], _native.LayerKind] = {

@@ -27,6 +27,7 @@ from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError
 from mobilenets.formats.format import Footprint, Format, Options, Outputs, SecondRuntime, Writer
 from mobilenets.formats.registry import format_of, writable
+from mobilenets.formats.web.run import NoNodeError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import RGB_CHANNELS, Pixels, check_pixels
 from mobilenets.tasks.task import Agreement
@@ -238,7 +239,7 @@ def _verify(
         computing = pool.submit(verification.expected_outputs, model, pixels)
         try:
             found = writer.run(model, written, pixels)
-        except (MissingDependencyError, NoCompilerError) as error:
+        except (MissingDependencyError, NoCompilerError, NoNodeError) as error:
             return _Verified(None, not_run=str(error))
         expected = computing.result()
     if vars(options).get("probabilities"):

@@ -31,6 +31,8 @@ from mobilenets.formats.pytorch import from_pytorch, is_pytorch
 from mobilenets.formats.tf_slim import from_tf_slim, is_tf_slim
 from mobilenets.formats.tfjs.read import from_tfjs, is_tfjs
 from mobilenets.formats.timm import from_timm, is_timm
+from mobilenets.formats.web.run import run_web
+from mobilenets.formats.web.write import WebOptions, web_notes, write_web
 
 _ROWS = (
     Format(
@@ -167,6 +169,21 @@ _ROWS = (
             runtime="a C compiler",
             options=COptions,
             int8_tolerance=0.0,
+        ),
+    ),
+    Format(
+        "web",
+        "web page",
+        (".html",),
+        writer=Writer(
+            write_web,
+            run_web,
+            float32="batch norms folded; the bits of the engine's portable kernels",
+            int8="bit for bit",
+            runtime="Node.js",
+            options=WebOptions,
+            int8_tolerance=0.0,
+            notes=web_notes,
         ),
     ),
     Format(

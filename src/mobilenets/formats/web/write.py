@@ -1,0 +1,174 @@
+"""Model → a web page that holds it with the engine, or an ES module."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mobilenets.base.atomic_write import write_atomically
+from mobilenets.errors import FormatError
+from mobilenets.formats.format import Options, option
+from mobilenets.formats.web.engine import web_engine
+from mobilenets.formats.web.model_bytes import model_bytes
+from mobilenets.model.model import Model
+from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.task import Task
+
+MODULE_FILES = ("engine_relaxed.wasm", "engine_simd.wasm", "model.bin")
+"""What index.js of a module reads from beside it."""
+
+
+@dataclass(frozen=True)
+class WebOptions(Options):
+    """Options of :func:`write_web`."""
+
+    module: bool = option(False, "Write FILE as the folder of an ES module with types, for npm, instead of a page")
+    title: str = option("", "Heading of the page; by default what the Model is")
+
+
+def write_web(model: Model, path: Path, options: WebOptions) -> None:
+    """:func:`write_page` or :func:`write_module`, as the registry of formats calls it."""
+    if options.module:
+        write_module(model, path)
+    else:
+        write_page(model, path, title=options.title)
+
+
+def write_page(model: Model, path: Path, *, title: str = "") -> None:
+    """Write a Model as one HTML file that needs nothing else: no server, no network.
+
+    Args:
+        model: A classifier, float32 or int8.
+        path: Where to, such as ``page.html``.
+        title: Its heading.
+
+    Raises:
+        FormatError: If the page cannot show what the Model's task says, the network reads no images, or the package was
+            built without the engine for pages.
+        OSError: If the file cannot be written.
+    """
+    _check_shown(model)
+    engine = web_engine()
+    words = {
+        "title": html.escape(title or _sentence(model.task)),
+        "about": html.escape(_about(model)),
+        "engine_relaxed": _packed(engine.relaxed),
+        "engine_simd": _packed(engine.simd),
+        "model": _packed(model_bytes(model)),
+        "engine": source("engine.js"),
+        "page": source("page.js"),
+        "description": _packed(_description(model).encode()),
+    }
+    write_atomically(path, _filled(source("page.html"), words).encode())
+
+
+def write_module(model: Model, folder: Path) -> None:
+    """Write a Model as a folder that is an ES module: index.js, its types, package.json, the engine and the Model.
+
+    Args:
+        model: A Model of any task, float32 or int8.
+        folder: Where to: a folder that is made. Its name is the package's.
+
+    Raises:
+        FormatError: If the folder's name is none that npm takes, or the package was built without the engine.
+        OSError: If a file cannot be written.
+    """
+    if folder.suffix == ".html":
+        raise FormatError(f"a module is a folder, and {folder.name} is named like a file")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._~-]{0,213}", folder.name):
+        raise FormatError(f"npm takes no package of the name {folder.name!r}: small letters, digits, -, _ and . only")
+    engine, content = web_engine(), model_bytes(model)
+    network = model.network
+    words = {
+        "name": folder.name,
+        "about": _about(model),
+        "engine": source("engine.js"),
+        "description": _description(model),
+        "height": str(network.height),
+        "width": str(network.width),
+        "channels": str(network.channels),
+        "relaxed_bytes": f"{len(engine.relaxed):,}",
+        "simd_bytes": f"{len(engine.simd):,}",
+        "model_bytes": f"{len(content):,}",
+    }
+    folder.mkdir()
+    for name, data in zip(MODULE_FILES, (engine.relaxed, engine.simd, content), strict=True):
+        write_atomically(folder / name, data)
+    for name, template in {"index.js": "index.js", "index.d.ts": "index.d.ts", "README.md": "module.md"}.items():
+        write_atomically(folder / name, _filled(source(template), words).encode())
+    write_atomically(folder / "package.json", json.dumps(_package(model, folder.name), indent=2).encode() + b"\n")
+
+
+def web_notes(model: Model, options: WebOptions) -> tuple[str, ...]:
+    """What a person must know to use what was written."""
+    if options.module:
+        return ("import { load } from it; README.md in it says how",)
+    return ("opens from disk or from any server, and asks for nothing else",)
+
+
+def _package(model: Model, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": "1.0.0",
+        "description": _about(model),
+        "type": "module",
+        "main": "./index.js",
+        "types": "./index.d.ts",
+        "exports": {".": {"types": "./index.d.ts", "default": "./index.js"}, "./package.json": "./package.json"},
+        "files": ["index.js", "index.d.ts", *MODULE_FILES],
+        "sideEffects": False,
+    }
+
+
+def _check_shown(model: Model) -> None:
+    """Raise FormatError unless the page can show what a Model says of an image."""
+    if not isinstance(model.task, Classification):
+        raise FormatError(
+            f"a page shows the labels of a classifier, and this Model's task is {model.task.kind}; "
+            "a module (mobilenets export --to web --module) gives its outputs"
+        )
+    network = model.network
+    if network.channels != model.preprocessing.channels:
+        raise FormatError(f"a page reads images, and {network.name} reads {network.channels} channels")
+
+
+def _about(model: Model) -> str:
+    network = model.network
+    return f"{_sentence(model.task)}: {network.name}, {network.height} × {network.width} pixels, {model.precision}."
+
+
+def _sentence(task: Task) -> str:
+    return task.description[:1].upper() + task.description[1:]
+
+
+def _description(model: Model) -> str:
+    """What the scripts know of a Model, as JSON."""
+    description = {
+        "network": model.network.name,
+        "precision": model.precision,
+        "outputs": list(model.network.outputs),
+        "task": model.task.encode(),
+    }
+    return json.dumps(description, ensure_ascii=False)
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+
+
+def source(name: str) -> str:
+    """A file of this folder."""
+    return files("mobilenets.formats").joinpath("web", name).read_text(encoding="utf-8")
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    """A text with each ``@word@`` that is known replaced, once."""
+    return re.sub(r"@(\w+)@", lambda found: words.get(found[1], found[0]), text)
