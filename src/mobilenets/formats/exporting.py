@@ -25,7 +25,10 @@ from mobilenets.data.splitting import spread
 from mobilenets.errors import DataError, FormatError, MissingDependencyError
 from mobilenets.formats import verification
 from mobilenets.formats.c.run import NoCompilerError
+from mobilenets.formats.detections import compare_detections
 from mobilenets.formats.format import Footprint, Format, Options, Outputs, SecondRuntime, Writer
+from mobilenets.formats.litert.detections import found_in_slots
+from mobilenets.formats.onnx.detections import found_by_image
 from mobilenets.formats.registry import format_of, writable
 from mobilenets.formats.web.run import NoNodeError
 from mobilenets.model.model import Model
@@ -242,6 +245,9 @@ def _verify(
         except (MissingDependencyError, NoCompilerError, NoNodeError) as error:
             return _Verified(None, not_run=str(error))
         expected = computing.result()
+    if vars(options).get("detections"):
+        found_boxes = (found_by_image if "images" in found else found_in_slots)(found, len(pixels))
+        return _Verified(compare_detections(model, expected, found_boxes), 0 if real is None else len(real))
     if vars(options).get("probabilities"):
         expected = verification.as_probabilities(model, expected)
     agreement = verification.compare_outputs(model.task, expected, found)

@@ -5,7 +5,7 @@ Source: the TensorFlow Lite schema, version 3, through the ``tflite`` package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,8 @@ class Operator:
         options: Name of its options table, such as ``Conv2DOptions``, or none.
         settings: Fields of that table by their names in the schema's Python binding, such as ``StrideH``.
         version: First version of the operator that does what is asked.
+        custom: Name and settings, as a flexbuffer, of an operator that is not built in; its code is ``CUSTOM``.
+        more: Indices of further tensors that it makes.
     """
 
     code: str
@@ -66,6 +68,13 @@ class Operator:
     options: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
+    custom: tuple[str, bytes] | None = None
+    more: Sequence[int] = ()
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What operators of one kind have in common."""
+        return self.code, self.version, "" if self.custom is None else self.custom[0]
 
 
 @dataclass
@@ -119,10 +128,8 @@ class _FlatbufferWriter:
     def model(self, graph: Subgraph, metadata: Mapping[str, bytes], description: str) -> None:
         self.buffer(b"")  # by convention the first buffer is empty, and computed tensors name it
         tensors = [self.tensor(tensor) for tensor in graph.tensors]
-        kinds = sorted({(operator.code, operator.version) for operator in graph.operators})
-        operators = [
-            self.operator(operator, kinds.index((operator.code, operator.version))) for operator in graph.operators
-        ]
+        kinds = sorted({operator.identity for operator in graph.operators})
+        operators = [self.operator(operator, kinds.index(operator.identity)) for operator in graph.operators]
         subgraph = self.table(
             "SubGraph",
             Name=self.builder.CreateString(graph.name),
@@ -161,10 +168,16 @@ class _FlatbufferWriter:
         ]
         return self.offsets(entries)
 
-    def operator_code(self, code: str, version: int) -> int:
+    def operator_code(self, code: str, version: int, custom: str) -> int:
         number = getattr(self.schema.BuiltinOperator, code)
-        # Readers from before there were more than 127 operators look at the deprecated byte.
-        return self.table("OperatorCode", DeprecatedBuiltinCode=min(number, 127), BuiltinCode=number, Version=version)
+        return self.table(
+            "OperatorCode",
+            # Readers from before there were more than 127 operators look at the deprecated byte.
+            DeprecatedBuiltinCode=min(number, 127),
+            CustomCode=self.builder.CreateString(custom) if custom else None,
+            BuiltinCode=number,
+            Version=version,
+        )
 
     def tensor(self, tensor: Tensor) -> int:
         quantization = self.table(
@@ -195,9 +208,10 @@ class _FlatbufferWriter:
             "Operator",
             OpcodeIndex=kind,
             Inputs=self.numbers(operator.inputs, np.int32),
-            Outputs=self.numbers([operator.output], np.int32),
+            Outputs=self.numbers([operator.output, *operator.more], np.int32),
             BuiltinOptionsType=number,
             BuiltinOptions=options,
+            CustomOptions=None if operator.custom is None else self.numbers(list(operator.custom[1]), np.uint8),
         )
 
     def buffer(self, content: bytes | memoryview) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mobilenets.base.progress import Progress
 from mobilenets.base.text import plural
 from mobilenets.engine.output_ranges import MARGIN, with_output_ranges
+from mobilenets.formats.detections import DETECTIONS
 from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
 from mobilenets.formats.litert.write import to_litert
 from mobilenets.model.integer_weights import symmetric_weights
@@ -32,6 +33,7 @@ class LiteRTOptions(Options):
     uint8_input: bool = option(False, "Let an int8 file read pixels as uint8, not less 128 as int8")
     symmetric_weights: bool = option(False, SYMMETRIC)
     probabilities: bool = option(False, PROBABILITIES)
+    detections: bool = option(False, DETECTIONS)
 
 
 def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
@@ -45,6 +47,7 @@ def write_litert(model: Model, path: Path, options: LiteRTOptions) -> None:
         uint8_input=options.uint8_input,
         float_output=options.float_output,
         probabilities=options.probabilities,
+        detections=options.detections,
     )
 
 

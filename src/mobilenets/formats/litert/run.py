@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import MissingDependencyError
+from mobilenets.formats.litert.detections import OUTPUTS as DETECTIONS
 from mobilenets.formats.litert.write import litert_input
 from mobilenets.formats.onnx.run import RUNTIMES_EXTRA
 from mobilenets.model.model import Model
@@ -30,6 +31,8 @@ def run_litert(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     interpreter = Interpreter(str(path))
     (source,) = interpreter.get_input_details()
     values = litert_input(model, pixels, uint8=source["dtype"] == np.uint8)
+    if {output["name"] for output in interpreter.get_output_details()} == set(DETECTIONS):
+        return _detections(interpreter, values)
     interpreter.resize_tensor_input(source["index"], values.shape)
     interpreter.allocate_tensors()
     interpreter.set_tensor(source["index"], values)
@@ -47,3 +50,16 @@ def real_values(output: Array, scale: float, zero_point: int) -> Array:
         return output
     real: Array = (output.astype(np.int32) - zero_point).astype(np.float32) * np.float32(scale)
     return real
+
+
+def _detections(interpreter: Any, values: Array) -> dict[str, Array]:
+    """What a file that gives detections finds, image by image: its last operator takes one at a time."""
+    interpreter.allocate_tensors()
+    (source,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    found: dict[str, list[Array]] = {output["name"]: [] for output in outputs}
+    for value in values:
+        interpreter.set_tensor(source["index"], value[None])
+        interpreter.invoke()
+        for output in outputs:
+            found[output["name"]].append(interpreter.get_tensor(output["index"]))
+    return {name: np.concatenate(parts) for name, parts in found.items()}

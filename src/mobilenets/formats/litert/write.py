@@ -43,6 +43,7 @@ from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError
 from mobilenets.formats.description import describe
 from mobilenets.formats.litert import metadata as litert_metadata
+from mobilenets.formats.litert.detections import append_post_processing, with_boxes_down_first
 from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
 from mobilenets.formats.verification import output_temperature
 from mobilenets.model.folding import fold
@@ -65,6 +66,7 @@ def to_litert(
     uint8_input: bool = False,
     float_output: bool = False,
     probabilities: bool = False,
+    detections: bool = False,
 ) -> None:
     """Write a Model as a LiteRT file.
 
@@ -81,6 +83,8 @@ def to_litert(
         float_output: Whether the file of an int8 Model gives float32 outputs, which are the engine's but for the
             rounding of float32; its output layers then compute in float32.
         probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``, in float32.
+        detections: Whether a detector's file ends in the operator of :mod:`mobilenets.formats.litert.detections`, which
+            takes one image and float32 outputs.
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
@@ -92,7 +96,12 @@ def to_litert(
     """
     model = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
     graph = litert_graph(
-        model, weights=weights, uint8_input=uint8_input, float_output=float_output, probabilities=probabilities
+        model,
+        weights=weights,
+        uint8_input=uint8_input,
+        float_output=float_output,
+        probabilities=probabilities,
+        detections=detections,
     )
     outputs = [graph.tensors[index].name for index in graph.outputs]
     metadata = {
@@ -124,19 +133,24 @@ def litert_graph(
     uint8_input: bool = False,
     float_output: bool = False,
     probabilities: bool = False,
+    detections: bool = False,
 ) -> Subgraph:
     """The graph that :func:`to_litert` writes."""
+    if detections:
+        model = with_boxes_down_first(model)
     for layer in model.network.layers:
         if layer.batch_norm is not None:
             raise FormatError(f"{layer.name} has a batch norm, which LiteRT does not know")
     if model.quantization is None:
-        writer = _Writer(model, half=weights == "float16")
+        writer = GraphWriter(model, half=weights == "float16")
     else:
-        writer = _Writer(model, numbers=_Numbers(model, model.quantization, float_output=float_output))
+        writer = GraphWriter(model, numbers=_Numbers(model, model.quantization, float_output=float_output))
     writer.read_input(uint8_input)
     for layer in model.network.layers:
         writer.write(layer)
     writer.finish(output_temperature(model) if probabilities else None)
+    if detections:
+        append_post_processing(writer, model)
     return writer.graph
 
 
@@ -200,7 +214,7 @@ class _Value:
 
 
 @dataclass
-class _Writer:
+class GraphWriter:
     """Appends the operators of one layer after the other."""
 
     model: Model

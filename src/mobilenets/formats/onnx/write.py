@@ -17,7 +17,9 @@ from mobilenets.architecture.layers import INPUT
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError, MissingDependencyError
 from mobilenets.formats.description import describe
+from mobilenets.formats.detections import DETECTIONS
 from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
+from mobilenets.formats.onnx.detections import append_suppression
 from mobilenets.formats.onnx.openvino_writer import OpenVINOWriter
 from mobilenets.formats.onnx.writer import OPSET, OnnxWriter
 from mobilenets.formats.verification import output_temperature
@@ -29,7 +31,14 @@ IR_VERSION = 8
 BATCH = "batch"
 
 
-def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True, probabilities: bool = False) -> None:
+def to_onnx(
+    model: Model,
+    path: str | Path,
+    *,
+    pixel_input: bool = True,
+    probabilities: bool = False,
+    detections: bool = False,
+) -> None:
     """Write a Model as an ONNX file.
 
     Args:
@@ -38,18 +47,26 @@ def to_onnx(model: Model, path: str | Path, *, pixel_input: bool = True, probabi
         pixel_input: Whether the graph reads uint8 images (N, height, width, 3) and normalizes them itself. If not, it
             reads what the network reads, float32 (N, 3, height, width), which only a float32 Model can.
         probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``.
+        detections: Whether a detector's file decodes and suppresses boxes: its outputs are then
+            :data:`~mobilenets.formats.onnx.detections.OUTPUTS`.
 
     Raises:
-        FormatError: If an int8 Model is asked to read anything but pixels, or no classifier to give probabilities.
+        FormatError: If an int8 Model is asked to read anything but pixels, no classifier to give probabilities, or no
+            detector with anchors to give detections.
         MissingDependencyError: If onnx is not installed.
         OSError: If the file cannot be written.
     """
-    proto = onnx_graph(model, pixel_input=pixel_input, probabilities=probabilities)
+    proto = onnx_graph(model, pixel_input=pixel_input, probabilities=probabilities, detections=detections)
     write_atomically(Path(path), proto.SerializeToString())
 
 
 def onnx_graph(
-    model: Model, *, pixel_input: bool = True, integer_units: bool = False, probabilities: bool = False
+    model: Model,
+    *,
+    pixel_input: bool = True,
+    integer_units: bool = False,
+    probabilities: bool = False,
+    detections: bool = False,
 ) -> Any:
     """Build the ``onnx.ModelProto`` that :func:`to_onnx` writes.
 
@@ -61,6 +78,7 @@ def onnx_graph(
             OpenVINO otherwise rounds three times where the Model rounds once, and answers differently; ONNX Runtime has
             no integer kernels for this form.
         probabilities: As in :func:`to_onnx`.
+        detections: As in :func:`to_onnx`.
 
     Returns:
         A model whose outputs are (N, C) where a map is 1×1, else (N, C, H, W).
@@ -90,6 +108,8 @@ def onnx_graph(
         made = network.shapes[name]
         sizes: list[Any] = [BATCH, made.channels] if made[1:] == (1, 1) else [BATCH, *made]
         outputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes))
+    if detections:
+        outputs = append_suppression(writer, model)
     graph = helper.make_graph(
         writer.nodes,
         network.name,
@@ -114,10 +134,17 @@ class OnnxOptions(Options):
     normalized_input: bool = option(False, "Read normalized floats instead of pixels")
     symmetric_weights: bool = option(False, SYMMETRIC)
     probabilities: bool = option(False, PROBABILITIES)
+    detections: bool = option(False, DETECTIONS)
 
 
 def write_onnx(model: Model, path: Path, options: OnnxOptions) -> None:
     """:func:`to_onnx`, as the registry of formats calls it."""
     if options.symmetric_weights:
         model = symmetric_weights(model)
-    to_onnx(model, path, pixel_input=not options.normalized_input, probabilities=options.probabilities)
+    to_onnx(
+        model,
+        path,
+        pixel_input=not options.normalized_input,
+        probabilities=options.probabilities,
+        detections=options.detections,
+    )
