@@ -15,9 +15,12 @@ from mobilenets.architecture.layers import (
     Activation,
     Add,
     Concatenate,
+    Convolution,
+    DepthwiseConvolution,
     Layer,
     Linear,
     Multiply,
+    Padding,
     PointwiseConvolution,
 )
 from mobilenets.architecture.network import Network
@@ -47,6 +50,24 @@ def joined_network() -> Network:
     return Network("joined", 24, 32, tuple(layers), ("classifier",))
 
 
+def awkward_network(first: int, second: int, third: int, fourth: int) -> Network:
+    """Channels that fill no vector, maps wider than a strip, uneven padding, windows of 5 and tables of activations."""
+    around = Padding(1, 1, 1, 1)
+    shared: dict[str, Any] = {"bias": True}
+    layers: list[Layer] = [PointwiseConvolution("a", ("input",), out_channels=first, **shared)]
+    layers += [DepthwiseConvolution("b", ("a",), padding=around, activation=Activation.RELU6, **shared)]
+    layers += [PointwiseConvolution("c", ("b",), out_channels=second, **shared)]
+    layers += [DepthwiseConvolution("d", ("c",), stride=2, padding=around, **shared)]
+    layers += [PointwiseConvolution("e", ("d",), out_channels=third, activation=Activation.HARD_SWISH, **shared)]
+    layers += [DepthwiseConvolution("f", ("e",), padding=Padding(0, 1, 0, 1), **shared)]
+    layers += [DepthwiseConvolution("g", ("f",), padding=around, activation=Activation.HARD_SWISH, **shared)]
+    layers += [PointwiseConvolution("h", ("g",), out_channels=fourth, activation=Activation.RELU, **shared)]
+    layers += [DepthwiseConvolution("i", ("h",), kernel=5, stride=2, padding=Padding(2, 2, 2, 2), **shared)]
+    layers += [Convolution("j", ("i",), stride=2, out_channels=18, padding=Padding(1, 0, 1, 0), **shared)]
+    layers += [Linear("classifier", ("j",), out_features=3, **shared)]
+    return Network("awkward", 23, 45, tuple(layers), ("classifier",))
+
+
 def assert_bits_of_the_reference(model: Model, processor: str) -> int:
     """Run on an emulated processor; returns the instructions."""
     pixels = random_pixels(np.random.default_rng(1), model.network, 1)
@@ -71,6 +92,8 @@ def person_detector() -> Model:
 def test_every_processor_gives_the_bits_of_the_reference(processor: str) -> None:
     rng = np.random.default_rng(0)
     assert_bits_of_the_reference(random_int8_model(rng, joined_network()), processor)
+    for channels in ((24, 9, 40, 37), (8, 16, 17, 33)):
+        assert_bits_of_the_reference(random_int8_model(rng, awkward_network(*channels)), processor)
     for seed in range(3):
         rng = np.random.default_rng(seed)
         asymmetric = seed % 2 == 1
@@ -80,7 +103,7 @@ def test_every_processor_gives_the_bits_of_the_reference(processor: str) -> None
 
 @pytest.mark.parametrize(
     ("processor", "most"),
-    [("cortex-m4", 14_000_000), ("cortex-m0plus", 60_000_000), ("cortex-m55", 7_000_000)],
+    [("cortex-m4", 14_000_000), ("cortex-m0plus", 60_000_000), ("cortex-m55", 3_000_000)],
 )
 def test_a_person_detector_takes_no_more_instructions_than_promised(processor: str, most: int) -> None:
     assert assert_bits_of_the_reference(person_detector(), processor) <= most

@@ -2,11 +2,17 @@
 INLINE void copy_bytes(const uint8_t *from, uint8_t *to, int count)
 {
 #ifdef HELIUM
-    for (; count > 0; count -= 16, from += 16, to += 16) {
-        const mve_pred16_t some = vctp8q((unsigned)count);
-        vstrbq_p_u8(to, vldrbq_z_u8(from, some), some);
-    }
+    __asm__ volatile("wlstp.8 lr, %[count], 2f\n\t"
+                     "1:\n\tvldrb.u8 q0, [%[from]], #16\n\tvstrb.8 q0, [%[to]], #16\n\tletp lr, 1b\n\t2:"
+                     : [from] "+r"(from), [to] "+r"(to)
+                     : [count] "r"(count)
+                     : "q0", "lr", "memory");
 #else
+#ifdef SIGNAL_PROCESSING
+    for (; count > 3; count -= 4, from += 4, to += 4) { /* words need no alignment */
+        __builtin_memcpy(to, from, 4);
+    }
+#endif
     for (int i = 0; i < count; i++) {
         to[i] = from[i];
     }
@@ -16,22 +22,24 @@ INLINE void copy_bytes(const uint8_t *from, uint8_t *to, int count)
 /* What one output pixel reads, as one row of bytes: `kernel` rows of `kernel` pixels, in_zero where there is no pixel. */
 static void gather(const struct layer *layer, const uint8_t *in, int y, int x, uint8_t *patch)
 {
-    const int depth = layer->in_channels, kernel = layer->kernel;
+    const int depth = layer->in_channels, kernel = layer->kernel, line = layer->in_width * depth;
     const int row = y * layer->stride - layer->top, column = x * layer->stride - layer->left;
     const int begin = window_begin(column), end = window_end(column, kernel, layer->in_width);
-    for (int i = 0; i < kernel; i++) {
-        const int outside = row + i < 0 || row + i >= layer->in_height;
-        const int first = outside ? kernel : begin, last = outside ? kernel : end;
-        if (first > 0 || last < kernel) {
-            for (int j = 0; j < kernel * depth; j++) {
-                patch[j] = (uint8_t)layer->in_zero;
-            }
+    const int all = kernel * depth;
+    if (row >= 0 && row + kernel <= layer->in_height && begin == 0 && end == kernel) {
+        const uint8_t *values = in + row * line + column * depth;
+        for (const uint8_t *const last = patch + kernel * all; patch < last; patch += all, values += line) {
+            copy_bytes(values, patch, all);
         }
-        if (!outside) {
-            const uint8_t *values = in + ((row + i) * layer->in_width + column + first) * depth;
-            copy_bytes(values, patch + first * depth, (last - first) * depth);
+        return;
+    }
+    for (int i = row; i < row + kernel; i++, patch += all) {
+        for (int j = 0; j < all; j++) {
+            patch[j] = (uint8_t)layer->in_zero;
         }
-        patch += kernel * depth;
+        if (i >= 0 && i < layer->in_height) {
+            copy_bytes(in + i * line + (column + begin) * depth, patch + begin * depth, (end - begin) * depth);
+        }
     }
 }
 /* The values that an output pixel reads: those of the map where they lie side by side, or gathered into `patch`. */
@@ -48,98 +56,216 @@ static const uint8_t *patch_of(const struct layer *layer, const uint8_t *in, int
    `row_bytes` long, their ends filled with 128, and weights are bytes from 0: what they are too large by, 128 and their
    own zero point, times the sum of the patch is taken off again. The bias holds what the input's zero point adds. */
 #ifdef HELIUM
-/* Vectors of 16 bytes, of three patches in turn: values[i / 16][j][i % 16], zeros behind the last. */
+/* Vectors of 16 bytes, of three patches in turn: values[i / 16][j][i % 16]. Nothing is written behind the last value.
+   Returns the sum of the values. */
 INLINE uint32_t copy_patch(const uint8_t *from, int count, uint8_t *values)
 {
     uint32_t total = 0;
-    for (; count > 0; count -= 16, from += 16, values += 48) {
-        const uint8x16_t vector = vldrbq_z_u8(from, vctp8q((unsigned)count));
-        total = vaddvaq_u8(total, vector);
-        vstrbq_u8(values, vector);
-    }
+    __asm__ volatile("wlstp.8 lr, %[count], 2f\n\t"
+                     "1:\n\tvldrb.u8 q0, [%[from]], #16\n\tvaddva.u8 %[total], q0\n\t"
+                     "vstrb.8 q0, [%[values]], #48\n\tletp lr, 1b\n\t2:"
+                     : [from] "+r"(from), [values] "+r"(values), [total] "+Te"(total)
+                     : [count] "r"(count)
+                     : "q0", "lr", "memory");
     return total;
 }
 
-/* sums[j][channel] of the three patches, two channels at a time. */
-APART void three_sums(const struct layer *layer, const uint8_t *values, const uint8_t *end, uint32_t *sums)
+/* A patch that lies inside the map, of rows that are no longer than a vector: what is written behind one is overwritten
+   by the next. */
+INLINE void gather_inside(const struct layer *layer, const uint8_t *from, int line, uint8_t *patch)
 {
-    const int channels = layer->out_channels, row = layer->row_bytes;
-    const uint8_t *weight = layer->rows;
-    uint32_t *const last = sums + channels;
-    for (; sums + 1 < last; sums += 2, weight += 2 * row) {
-        const uint8_t *factor = weight, *other = weight + row;
-        uint32_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0;
-        for (const uint8_t *value = values; value < end; value += 48, factor += 16, other += 16) {
-            const uint8x16_t factors = vldrbq_u8(factor), others = vldrbq_u8(other);
-            const uint8x16_t first = vldrbq_u8(value), second = vldrbq_u8(value + 16), third = vldrbq_u8(value + 32);
-            a = vmladavaq_u8(a, factors, first);
-            b = vmladavaq_u8(b, factors, second);
-            c = vmladavaq_u8(c, factors, third);
-            d = vmladavaq_u8(d, others, first);
-            e = vmladavaq_u8(e, others, second);
-            f = vmladavaq_u8(f, others, third);
+    __asm__ volatile("vctp.8 %[row]\n\tdls lr, %[kernel]\n\t"
+                     "1:\n\tvpst\n\tvldrbt.u8 q0, [%[from]]\n\tadd %[from], %[line]\n\t"
+                     "vstrb.8 q0, [%[patch]]\n\tadd %[patch], %[row]\n\tle lr, 1b"
+                     : [from] "+r"(from), [patch] "+r"(patch)
+                     : [row] "r"(layer->kernel * layer->in_channels), [line] "r"(line), [kernel] "r"(layer->kernel)
+                     : "q0", "lr", "cc", "memory");
+}
+
+/* The patches of `ready` pixels, and what their values add to sums by weights being too large by 128, less than 0. */
+APART void copy_patches(const struct layer *layer, const uint8_t *in, int pixel, int ready, uint8_t *values,
+                        int32_t *excess, uint8_t *patch)
+{
+    const int kernel = layer->kernel, depth = layer->in_channels, count = kernel * kernel * depth;
+    if (kernel == 1) {
+        const uint8_t *source = in + pixel * count;
+        for (int32_t *const end = excess + ready; excess < end; source += count, values += 16) {
+            *excess++ = (int32_t)(0u - 128 * copy_patch(source, count, values));
         }
-        sums[0] = a, sums[1] = d;
-        sums[channels] = b, sums[channels + 1] = e;
-        sums[2 * channels] = c, sums[2 * channels + 1] = f;
+        return;
     }
-    if (sums < last) {
-        uint32_t a = 0, b = 0, c = 0;
-        for (const uint8_t *value = values; value < end; value += 48, weight += 16) {
-            const uint8x16_t factors = vldrbq_u8(weight);
-            a = vmladavaq_u8(a, factors, vldrbq_u8(value));
-            b = vmladavaq_u8(b, factors, vldrbq_u8(value + 16));
-            c = vmladavaq_u8(c, factors, vldrbq_u8(value + 32));
+    const int stride = layer->stride, line = layer->in_width * depth, width = layer->out_width;
+    int y = pixel / width, x = pixel % width;
+    for (int32_t *const end = excess + ready; excess < end; values += 16) {
+        const int row = y * stride - layer->top, column = x * stride - layer->left;
+        if (kernel * depth <= 16 && row >= 0 && column >= 0 && row + kernel <= layer->in_height &&
+            column + kernel <= layer->in_width) {
+            gather_inside(layer, in + row * line + column * depth, line, patch);
+        } else {
+            gather(layer, in, y, x, patch);
         }
-        sums[0] = a, sums[channels] = b, sums[2 * channels] = c;
+        *excess++ = (int32_t)(0u - 128 * copy_patch(patch, count, values));
+        if (++x == width) {
+            x = 0, y++;
+        }
     }
 }
 
-/* All output channels of one pixel. */
-APART void finish(const struct layer *layer, const uint32_t *sums, uint32_t total, uint8_t *bytes, float *reals)
+/* Two rows of weights by 16 values of three patches. */
+#define SIX_PRODUCTS(a, one, two, three) \
+    "vmladav" a ".u8 r0, q0, " one "\n\tvmladav" a ".u8 r2, q1, " one "\n\t" \
+    "vmladav" a ".u8 r4, q0, " two "\n\tvmladav" a ".u8 r6, q1, " two "\n\t" \
+    "vmladav" a ".u8 r8, q0, " three "\n\tvmladav" a ".u8 r10, q1, " three "\n\t"
+#define EVEN_REGISTERS "r0", "r2", "r4", "r6", "r8", "r10", "lr", "cc", "memory"
+
+/* Sums of the three patches: of every two output channels six numbers, those of the first patch first. */
+APART void three_sums(const uint8_t *weight, int row, const uint8_t *values, int vectors, uint32_t *sums, int pairs)
+{
+    if (vectors == 1) { /* values stay in registers */
+        __asm__ volatile("vldrb.u8 q2, [%[values]]\n\tvldrb.u8 q3, [%[values], #16]\n\tvldrb.u8 q4, [%[values], #32]\n\t"
+                         "dls lr, %[pairs]\n\t"
+                         "1:\n\tvldrb.u8 q0, [%[weight]]\n\tadd %[weight], %[row]\n\t"
+                         "vldrb.u8 q1, [%[weight]]\n\tadd %[weight], %[row]\n\t"
+                         SIX_PRODUCTS("", "q2", "q3", "q4")
+                         "stmia %[sums]!, {r0, r2, r4, r6, r8, r10}\n\tle lr, 1b"
+                         : [weight] "+r"(weight), [sums] "+r"(sums)
+                         : [row] "r"(row), [values] "r"(values), [pairs] "r"(pairs)
+                         : "q0", "q1", "q2", "q3", "q4", EVEN_REGISTERS);
+    } else if (vectors == 2) {
+        __asm__ volatile("vldrb.u8 q2, [%[values]]\n\tvldrb.u8 q3, [%[values], #16]\n\tvldrb.u8 q4, [%[values], #32]\n\t"
+                         "vldrb.u8 q5, [%[values], #48]\n\tvldrb.u8 q6, [%[values], #64]\n\t"
+                         "vldrb.u8 q7, [%[values], #80]\n\tdls lr, %[pairs]\n\t"
+                         "1:\n\tadd r10, %[weight], %[row]\n\t"
+                         "vldrb.u8 q0, [%[weight]]\n\tvldrb.u8 q1, [r10]\n\t"
+                         SIX_PRODUCTS("", "q2", "q3", "q4")
+                         "vldrb.u8 q0, [%[weight], #16]\n\tadd %[weight], %[row]\n\tvldrb.u8 q1, [%[weight], #16]\n\t"
+                         "add %[weight], %[row]\n\t"
+                         SIX_PRODUCTS("a", "q5", "q6", "q7")
+                         "stmia %[sums]!, {r0, r2, r4, r6, r8, r10}\n\tle lr, 1b"
+                         : [weight] "+r"(weight), [sums] "+r"(sums)
+                         : [row] "r"(row), [values] "r"(values), [pairs] "r"(pairs)
+                         : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", EVEN_REGISTERS);
+    } else {
+        const uint32_t *const end = sums + 6 * pairs;
+        const uint8_t *first, *second, *value;
+        __asm__ volatile("2:\n\tldr r0, %[row]\n\tmov %[first], %[weight]\n\tadd %[second], %[weight], r0\n\t"
+                         "add %[weight], %[second], r0\n\tldr %[value], %[values]\n\t"
+                         "vldrb.u8 q0, [%[first]], #16\n\tvldrb.u8 q1, [%[second]], #16\n\t"
+                         "vldrb.u8 q2, [%[value]], #16\n\tvldrb.u8 q3, [%[value]], #16\n\tvldrb.u8 q4, [%[value]], #16\n\t"
+                         SIX_PRODUCTS("", "q2", "q3", "q4")
+                         "dls lr, %[more]\n\t"
+                         "1:\n\tvldrb.u8 q0, [%[first]], #16\n\tvldrb.u8 q1, [%[second]], #16\n\t"
+                         "vldrb.u8 q2, [%[value]], #16\n\tvldrb.u8 q3, [%[value]], #16\n\tvldrb.u8 q4, [%[value]], #16\n\t"
+                         SIX_PRODUCTS("a", "q2", "q3", "q4")
+                         "le lr, 1b\n\t"
+                         "stmia %[sums]!, {r0, r2, r4, r6, r8, r10}\n\tldr r0, %[end]\n\tcmp %[sums], r0\n\tbne 2b"
+                         : [weight] "+r"(weight), [sums] "+r"(sums), [first] "=&r"(first), [second] "=&r"(second),
+                           [value] "=&r"(value)
+                         : [row] "m"(row), [values] "m"(values), [more] "r"(vectors - 1), [end] "m"(end)
+                         : "q0", "q1", "q2", "q3", "q4", EVEN_REGISTERS);
+    }
+}
+
+/* Four results: sums and what is added to them are read by vectors of addresses. */
+#define FOUR_RESULTS(to, sums_at, bias_at, multiplier_at) \
+    "vldrw.u32 " to ", [%q[sums], " sums_at "\n\tvldrw.u32 q4, [%q[bias], " bias_at "\n\t" \
+    "vadd.i32 " to ", " to ", q4\n\tvadd.i32 " to ", " to ", r0\n\tvcvt.f32.s32 " to ", " to "\n\t" \
+    "vldrw.u32 q4, [%q[multiplier], " multiplier_at "\n\tvmul.f32 " to ", " to ", q4\n\tvcvtn.s32.f32 " to ", " to "\n\t"
+
+/* Every 16 output channels of `ready` pixels. */
+APART void finish_sixteens(const struct layer *layer, const uint32_t *sums, const int32_t *excess, int ready,
+                           uint8_t *bytes)
+{
+    const int channels = layer->out_channels, zero = layer->out_zero, low = layer->least + zero;
+    const uint32x4_t fourth = vmulq_n_u32(vidupq_n_u32(0, 4), 4);
+    uint32x4_t sums_at = vaddq_n_u32(vmulq_n_u32(fourth, 3), (uint32_t)(uintptr_t)sums);
+    uint32x4_t bias_at = vaddq_n_u32(fourth, (uint32_t)(uintptr_t)layer->bias);
+    uint32x4_t multiplier_at = vaddq_n_u32(fourth, (uint32_t)(uintptr_t)layer->multiplier);
+    for (const uint8_t *const end = bytes + channels / 16 * 16; bytes < end; bytes += 16) {
+        uint8_t *byte = bytes;
+        const int32_t *less = excess;
+        __asm__ volatile("dls lr, %[ready]\n\t1:\n\tldr r0, [%[less]], #4\n\t"
+                         FOUR_RESULTS("q0", "#0]", "#0]", "#0]")
+                         FOUR_RESULTS("q1", "#4]", "#4]", "#4]")
+                         FOUR_RESULTS("q2", "#24]", "#8]", "#8]")
+                         FOUR_RESULTS("q3", "#28]", "#12]", "#12]")
+                         "vqmovnb.s32 q0, q0\n\tvqmovnt.s32 q0, q2\n\tvqmovnb.s32 q1, q1\n\tvqmovnt.s32 q1, q3\n\t"
+                         "vldrw.u32 q4, [%q[sums], #8]!\n\t" /* for the address */
+                         "vqadd.s16 q0, q0, %[zero]\n\tvqadd.s16 q1, q1, %[zero]\n\t"
+                         "vqmovunb.s16 q0, q0\n\tvqmovunt.s16 q0, q1\n\t"
+                         "vdup.8 q4, %[high]\n\tvmin.u8 q0, q0, q4\n\tvdup.8 q4, %[low]\n\tvmax.u8 q0, q0, q4\n\t"
+                         "vstrb.8 q0, [%[byte]]\n\tadd %[byte], %[channels]\n\tle lr, 1b"
+                         : [byte] "+r"(byte), [less] "+r"(less), [sums] "+w"(sums_at)
+                         : [bias] "w"(bias_at), [multiplier] "w"(multiplier_at), [ready] "r"(ready), [zero] "r"(zero),
+                           [low] "r"(low), [high] "r"(layer->most + zero), [channels] "r"(channels)
+                         : "r0", "q0", "q1", "q2", "q3", "q4", "lr", "memory");
+        sums_at = vaddq_n_u32(sums_at, 192 - 8 * (uint32_t)ready);
+        bias_at = vaddq_n_u32(bias_at, 64);
+        multiplier_at = vaddq_n_u32(multiplier_at, 64);
+    }
+}
+
+/* Every four output channels from one on: returns where they end. */
+APART int finish_fours(const struct layer *layer, int channel, const uint32_t *sums, const int32_t *excess, int ready,
+                       uint8_t *bytes)
 {
     const struct result result = result_of(layer);
+    const uint32x4_t at = vidupq_n_u32(0, 1), pairs = vaddq_u32(at, vmulq_n_u32(vshrq_n_u32(at, 1), 4));
+    const int channels = layer->out_channels;
+    for (; channel + 4 <= channels; channel += 4) {
+        const uint32_t *sum = sums + 3 * channel;
+        uint8_t *byte = bytes + channel;
+        const int32x4_t bias = vldrwq_s32(layer->bias + channel);
+        const float32x4_t multipliers = vldrwq_f32(layer->multiplier + channel);
+        for (int j = 0; j < ready; j++, sum += 2, byte += channels) {
+            const int32x4_t values = vreinterpretq_s32_u32(vldrwq_gather_shifted_offset_u32(sum, pairs));
+            const int32x4_t whole = vaddq_s32(vaddq_n_s32(values, excess[j]), bias);
+            vstrbq_u32(byte, to_outputs(result, whole, multipliers));
+        }
+    }
+    return channel;
+}
+
+/* All output channels of `ready` pixels. */
+static void finish(const struct layer *layer, const uint32_t *sums, const int32_t *excess, int ready, uint8_t *bytes,
+                   float *reals)
+{
     const int8_t *zeros = layer->weight_zero;
     const int channels = layer->out_channels;
-    const uint32_t excess = 128 * total;
-    int channel = 0;
+    int begin = 0;
     if (bytes && !zeros) {
-        const int32_t *bias = layer->bias;
-        const float *multiplier = layer->multiplier;
-        const uint32_t *sum = sums;
-        uint8_t *byte = bytes;
-        for (int fours = channels / 4; fours > 0; fours--, bias += 4, multiplier += 4, sum += 4, byte += 4) {
-            const int32x4_t begin = vsubq_n_s32(vldrwq_s32(bias), (int32_t)excess);
-            const int32x4_t values = vaddq_s32(vreinterpretq_s32_u32(vldrwq_u32(sum)), begin);
-            vstrbq_u32(byte, to_outputs(result, values, vldrwq_f32(multiplier)));
+        if (!layer->table && channels >= 16) {
+            finish_sixteens(layer, sums, excess, ready, bytes);
+            begin = channels / 16 * 16;
         }
-        channel = channels / 4 * 4;
+        if (begin < channels) {
+            begin = finish_fours(layer, begin, sums, excess, ready, bytes);
+        }
     }
-    for (; channel < channels; channel++) {
-        const uint32_t zero = zeros ? total * (uint32_t)zeros[channel] : 0;
-        const uint32_t sum = sums[channel] + (uint32_t)layer->bias[channel] - excess - zero;
-        store(layer, sum, layer->multiplier[channel], bytes, reals, channel);
+    for (int channel = begin; channel < channels; channel++) {
+        for (int j = 0; j < ready; j++) { /* excess is a multiple of 128, and dividing loses nothing */
+            const uint32_t more = (uint32_t)excess[j] + (uint32_t)(zeros ? excess[j] / 128 * zeros[channel] : 0);
+            const uint32_t sum = sums[channel / 2 * 6 + channel % 2 + 2 * j] + (uint32_t)layer->bias[channel];
+            store(layer, sum + more, layer->multiplier[channel], bytes, reals, j * channels + channel);
+        }
     }
 }
 
 static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals, void *scratch)
 {
     const int count = layer->kernel * layer->kernel * layer->in_channels, channels = layer->out_channels;
-    const int pixels = layer->out_height * layer->out_width;
-    uint8_t *const values = scratch, *const patch = values + (count + 15) / 16 * 48;
+    const int pixels = layer->out_height * layer->out_width, vectors = (count + 15) / 16;
+    uint8_t *const values = scratch, *const patch = values + vectors * 48;
     uint32_t *const sums = (uint32_t *)patch; /* made after the patches have been read */
+    for (int i = 0; i < vectors * 48; i++) {
+        values[i] = 0;
+    }
     for (int pixel = 0; pixel < pixels; pixel += 3) {
-        const int ready = pixels - pixel < 3 ? pixels - pixel : 3;
-        uint32_t totals[3];
-        for (int j = 0; j < ready; j++) {
-            const uint8_t *source = patch_of(layer, in, pixel + j, patch);
-            totals[j] = copy_patch(source, count, values + 16 * j);
-        }
-        three_sums(layer, values, patch, sums);
-        for (int j = 0; j < ready; j++) {
-            const int index = (pixel + j) * channels;
-            finish(layer, sums + j * channels, totals[j], bytes ? bytes + index : 0, reals ? reals + index : 0);
-        }
+        const int ready = pixels - pixel < 3 ? pixels - pixel : 3, index = pixel * channels;
+        int32_t excess[3];
+        copy_patches(layer, in, pixel, ready, values, excess, patch);
+        three_sums(layer->rows, layer->row_bytes, values, vectors, sums, (channels + 1) / 2);
+        finish(layer, sums, excess, ready, bytes ? bytes + index : 0, reals ? reals + index : 0);
     }
 }
 #elif defined(SIGNAL_PROCESSING)

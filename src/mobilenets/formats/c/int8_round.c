@@ -1,5 +1,7 @@
 //@ processor
-#if defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 2
+/* Without optimization a compiler keeps registers to itself that the instructions below need. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE__)
+#elif defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 2
 #define HELIUM
 #include <arm_mve.h>
 #elif defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 2

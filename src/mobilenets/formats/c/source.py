@@ -59,6 +59,8 @@ VECTOR = 16
 """Bytes of a vector of Helium."""
 POINTER = 8
 """Bytes of the longest pointer."""
+PLANES = 512
+"""Bytes of a strip of eight channels that Helium lays out for a depthwise convolution."""
 FEWEST_BYTES = 2048
 """Of an array that is written as the bytes of strings: fewer are quickly read as numbers, by people too."""
 _STRINGS_PREAMBLE = """\
@@ -354,7 +356,8 @@ class SourceWriter:
         """Weight and bias, channels last."""
         weight = self.model.parameters[f"{layer.name}.weight"]
         if isinstance(layer, DepthwiseConvolution):
-            weight = weight.transpose(2, 3, 1, 0)
+            by_channel = self.integer and self.kernel(layer) == "depthwise"
+            weight = weight.transpose(0, 1, 3, 2) if by_channel else weight.transpose(2, 3, 1, 0)
         elif isinstance(layer, Linear):
             source = self.model.network.input_shapes(layer)[0]
             weight = weight.reshape(len(weight), *source).transpose(0, 2, 3, 1)
@@ -533,8 +536,9 @@ def byte_matrix(weight: Array) -> Array:
 
 
 def whole_vectors(rows: Array) -> Array:
-    """Rows of bytes, one after the other, with enough behind the last for it to be read in vectors."""
-    return np.pad(rows.ravel(), (0, -rows.shape[1] % VECTOR), constant_values=128)
+    """Rows of bytes, an even number of them, with enough behind the last for it to be read in vectors."""
+    even = np.pad(rows, ((0, len(rows) % 2), (0, 0)), constant_values=128)
+    return np.pad(even.ravel(), (0, -rows.shape[1] % VECTOR), constant_values=128)
 
 
 def convolution_scratch(count: int, channels: int) -> int:
@@ -544,13 +548,16 @@ def convolution_scratch(count: int, channels: int) -> int:
     whole vectors of 16 bytes and their sums, with vectors.
     """
     row = -(-count // ROW) * ROW
-    return max(8 * row + row, 3 * (-(-count // VECTOR) * VECTOR) + max(12 * channels, row))
+    return max(8 * row + row, 3 * (-(-count // VECTOR) * VECTOR) + max(12 * (channels + channels % 2), row + VECTOR))
 
 
 def depthwise_scratch(window: int, channels: int) -> int:
-    """Bytes that an int8 depthwise convolution needs: pointers to a window, a pixel, and weights spread to 16 bits."""
+    """Bytes that an int8 depthwise convolution needs, of whichever processor.
+
+    Pointers to a window, a pixel, and weights spread to 16 bits; with vectors, the planes of eight channels.
+    """
     channels = -(-channels // ROW) * ROW
-    return POINTER * window + channels + 2 * window * channels
+    return max(POINTER * window + channels + 2 * window * channels, PLANES if channels >= ROW else 0)
 
 
 def _activation_number(activation: Activation) -> int:
