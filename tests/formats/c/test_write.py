@@ -164,7 +164,7 @@ def test_int8_of_a_quarter_width_at_96_pixels_fits_a_microcontroller(tmp_path: P
     needed = to_c(random_int8_model(np.random.default_rng(0), small_network()), tmp_path / "model.c")
     assert needed.flash_bytes < 260_000
     assert needed.ram_bytes <= 37 * 1024
-    assert (needed.flash_bytes, needed.ram_bytes) == (230_068, 37_256)
+    assert (needed.flash_bytes, needed.ram_bytes) == (230_068, 37_400)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

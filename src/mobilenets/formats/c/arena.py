@@ -62,10 +62,17 @@ class Buffer:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Offset of each activation, and the bytes of the array that holds them all."""
+    """Where the activations lie.
+
+    Attributes:
+        offsets: By buffer, bytes from the beginning of the array.
+        size: Bytes of the array that holds them all.
+        room: By buffer of scratch, the bytes that it may take, at least what it needs.
+    """
 
     offsets: Mapping[str, int]
     size: int
+    room: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
@@ -91,6 +98,21 @@ def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
         if found is not None and (best is None or found.size < best.size):
             best = found
     return best or MemoryPlan({}, 0)
+
+
+def with_room(plan: MemoryPlan, buffers: Sequence[Buffer]) -> MemoryPlan:
+    """The plan with each kernel's own buffer where the most bytes are free while it runs."""
+    offsets, room = dict(plan.offsets), {}
+    for scratch in (buffer for buffer in buffers if buffer.scratch):
+        others = (buffer for buffer in buffers if buffer is not scratch and _together(buffer, scratch))
+        taken = sorted((offsets[other.name], offsets[other.name] + other.size) for other in others)
+        begin, best = 0, (scratch.size, -plan.offsets[scratch.name])
+        for low, high in [*taken, (plan.size, plan.size)]:
+            if low - begin > best[0]:
+                best = (low - begin, -begin)
+            begin = max(begin, -(-high // scratch.alignment) * scratch.alignment)
+        room[scratch.name], offsets[scratch.name] = best[0], -best[1]
+    return MemoryPlan(offsets, plan.size, room)
 
 
 def _place(order: Sequence[Buffer], limit: int | None) -> MemoryPlan | None:

@@ -14,6 +14,7 @@ struct layer {
     const uint8_t *table;          /* output byte by the byte before the activation function, or NULL */
     const uint8_t *rows;           /* weights plus 128, (out, row_bytes): rows of kernel * kernel * in, and 128 */
     int row_bytes;                 /* a multiple of 8 */
+    int threes;                    /* of pixels, that memory is there for at a time (Armv7E-M) */
     const int8_t *weight;          /* or (channels, columns, rows), with zero points (rows, columns, channels), or of groups (out, kernel, kernel, in / groups) */
     const int8_t *weight_zero;     /* one per output channel, or NULL for zeros */
     const int32_t *bias;           /* one per output channel */

@@ -42,15 +42,6 @@ static void gather(const struct layer *layer, const uint8_t *in, int y, int x, u
         }
     }
 }
-/* The values that an output pixel reads: those of the map where they lie side by side, or gathered into `patch`. */
-static const uint8_t *patch_of(const struct layer *layer, const uint8_t *in, int pixel, uint8_t *patch)
-{
-    if (layer->kernel == 1) {
-        return in + pixel * layer->in_channels;
-    }
-    gather(layer, in, pixel / layer->out_width, pixel % layer->out_width, patch);
-    return patch;
-}
 //@ convolution: patch store
 /* A convolution is a product of matrices: a patch of the map by a row of weights for each output value. Rows are
    `row_bytes` long, their ends filled with 128, and weights are bytes from 0: what they are too large by, 128 and their
@@ -269,130 +260,220 @@ static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *b
     }
 }
 #elif defined(SIGNAL_PROCESSING)
-/* Armv7E-M: two products in one instruction, of bytes that are spread out to 16 bits. Four pixels share the spreading
-   of a weight. */
+/* Armv7E-M: two products in one instruction, of bytes that are spread out to 16 bits. Two rows of weights and three
+   pixels share the spreading and the reading of each other. */
 
-/* Spread one patch: of every four values, pixel `place` of a block has the words 2 * place and 2 * place + 1 of eight.
-   Returns the sum of the values. */
-static uint32_t spread(const uint8_t *values, int count, int row, uint32_t *block, int place)
+/* Eight values of a patch, spread: of every four, pixel j of three has words j and j + 3 of six. */
+INLINE uint32_t *spread_eight(const uint8_t *values, uint32_t *block)
 {
-    uint32_t sum = 0, word, even, odd;
-    block += 2 * place;
-    for (const uint8_t *const end = values + row, *const whole = values + count - 3; values < end; values += 4, block += 8) {
-        if (values < whole) {
-            __builtin_memcpy(&word, values, 4);
-        } else { /* the end of the row: what is left, and zeros */
-            word = 0;
-            for (int i = 0; values + i < whole + 3; i++) {
-                word |= (uint32_t)values[i] << 8 * i;
+    uint32_t first, second, even;
+    __builtin_memcpy(&first, values, 4);
+    __builtin_memcpy(&second, values + 4, 4);
+    __asm__("uxtb16 %0, %1" : "=r"(even) : "r"(first));
+    __asm__("uxtb16 %0, %0, ror #8" : "+r"(first));
+    block[0] = even, block[3] = first;
+    __asm__("uxtb16 %0, %1" : "=r"(even) : "r"(second));
+    __asm__("uxtb16 %0, %0, ror #8" : "+r"(second));
+    block[6] = even, block[9] = second;
+    return block + 12;
+}
+
+INLINE void spread(const uint8_t *values, int count, uint32_t *block)
+{
+    for (const uint8_t *const whole = values + count / 8 * 8; values < whole; values += 8) {
+        block = spread_eight(values, block);
+    }
+    if (count % 8 > 0) {
+        uint8_t rest[8] = {0};
+        for (int i = 0; i < count % 8; i++) {
+            rest[i] = values[i];
+        }
+        spread_eight(rest, block);
+    }
+}
+
+/* The patches of `ready` pixels from `pixel` on, in blocks of three. */
+APART void spread_pixels(const struct layer *layer, const uint8_t *in, int pixel, int ready, uint32_t *values,
+                         uint8_t *patch)
+{
+    const int kernel = layer->kernel, depth = layer->in_channels, count = kernel * kernel * depth;
+    const int block = layer->row_bytes / 2 * 3, width = layer->out_width;
+    const uint8_t *source = in + pixel * depth;
+    int y = pixel / width, x = pixel % width;
+    for (int place = 0; ready > 0; ready--) {
+        if (kernel > 1) {
+            gather(layer, in, y, x, patch);
+            source = patch;
+            if (++x == width) {
+                x = 0, y++;
             }
         }
-        __asm__("uxtb16 %0, %1" : "=r"(even) : "r"(word));
-        __asm__("uxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(word));
-        __asm__("usada8 %0, %1, %2, %0" : "+r"(sum) : "r"(word), "r"(0));
-        block[0] = even;
-        block[1] = odd;
-    }
-    return sum;
-}
-
-struct block {
-    const uint32_t *begin, *end; /* four patches, spread */
-    uint32_t totals[4];          /* of their values, times -128 */
-    uint32_t sums[4];            /* of a row of weights with each */
-};
-
-/* Four weights by four values of each patch. */
-#define FOUR_BY_FOUR \
-    "ldr r4, [%[weight]], #4\n\t" \
-    "ldmia %[values]!, {r5, r6, r8, r9}\n\t" \
-    "uxtb16 r10, r4\n\t" \
-    "uxtb16 r4, r4, ror #8\n\t" \
-    "smlad %[a], r5, r10, %[a]\n\t" \
-    "smlad %[a], r6, r4, %[a]\n\t" \
-    "smlad %[b], r8, r10, %[b]\n\t" \
-    "smlad %[b], r9, r4, %[b]\n\t" \
-    "ldmia %[values]!, {r5, r6, r8, r9}\n\t" \
-    "smlad %[c], r5, r10, %[c]\n\t" \
-    "smlad %[c], r6, r4, %[c]\n\t" \
-    "smlad %[d], r8, r10, %[d]\n\t" \
-    "smlad %[d], r9, r4, %[d]\n\t"
-
-/* The bias, and the products of one row of weights with the four patches. Returns the next row. */
-APART const uint8_t *four_products(const uint8_t *weight, struct block *block, uint32_t bias)
-{
-    const uint32_t *values = block->begin, *end = block->end;
-    uint32_t a = block->totals[0] + bias, b = block->totals[1] + bias, c = block->totals[2] + bias;
-    uint32_t d = block->totals[3] + bias;
-    __asm__ volatile("1:\n\t" FOUR_BY_FOUR FOUR_BY_FOUR "cmp %[values], %[end]\n\tbne 1b"
-                     : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [weight] "+r"(weight), [values] "+r"(values)
-                     : [end] "r"(end)
-                     : "r4", "r5", "r6", "r8", "r9", "r10", "cc", "memory");
-    block->sums[0] = a, block->sums[1] = b, block->sums[2] = c, block->sums[3] = d;
-    return weight;
-}
-
-/* One output channel of four pixels after the other. */
-APART void every_row(const struct layer *layer, struct block *block, uint8_t *bytes)
-{
-    const int channels = layer->out_channels;
-    const struct result result = result_of(layer);
-    const uint8_t *weight = layer->rows, *const last = bytes + channels;
-    const int32_t *bias = layer->bias;
-    const float *multipliers = layer->multiplier;
-    if (every_byte(result)) {
-        while (bytes < last) {
-            weight = four_products(weight, block, (uint32_t)*bias++);
-            const float multiplier = *multipliers++;
-            uint8_t *byte = bytes++;
-            *byte = to_any_byte(result.zero, block->sums[0], multiplier);
-            byte += channels;
-            *byte = to_any_byte(result.zero, block->sums[1], multiplier);
-            byte += channels;
-            *byte = to_any_byte(result.zero, block->sums[2], multiplier);
-            byte += channels;
-            *byte = to_any_byte(result.zero, block->sums[3], multiplier);
+        spread(source, count, values + place);
+        source += count;
+        if (++place == 3) {
+            place = 0, values += block;
         }
     }
-    for (; bytes < last; bytes++) {
-        weight = four_products(weight, block, (uint32_t)*bias++);
-        const float multiplier = *multipliers++;
-        for (int j = 0; j < 4; j++) {
-            bytes[j * channels] = to_output(result, block->sums[j], multiplier);
+}
+
+/* Two rows of weights, spread, two words of each in turn. */
+APART void spread_rows(const uint8_t *weight, int row, int zero, int other_zero, uint32_t *words)
+{
+    uint32_t *const begin = words, *const end = words + row;
+    __asm__ volatile("1:\n\tldr r4, [%[weight], %[row]]\n\tldr r3, [%[weight]], #4\n\t"
+                     "eor r4, r4, #0x80808080\n\teor r3, r3, #0x80808080\n\t" /* signed again */
+                     "sxtb16 r5, r3\n\tsxtb16 r6, r4\n\tsxtb16 r8, r3, ror #8\n\tsxtb16 r9, r4, ror #8\n\t"
+                     "stmia %[words]!, {r5, r6, r8, r9}\n\tcmp %[words], %[end]\n\tbne 1b"
+                     : [weight] "+r"(weight), [words] "+r"(words)
+                     : [row] "r"(row), [end] "r"(end)
+                     : "r3", "r4", "r5", "r6", "r8", "r9", "cc", "memory");
+    if (zero | other_zero) {
+        const uint32_t first = (uint16_t)zero * 0x10001u, second = (uint16_t)other_zero * 0x10001u;
+        for (words = begin; words < end; words += 2) {
+            __asm__("ssub16 %0, %0, %1" : "+r"(words[0]) : "r"(first));
+            __asm__("ssub16 %0, %0, %1" : "+r"(words[1]) : "r"(second));
+        }
+    }
+}
+
+/* Two values of three pixels by two rows. */
+#define TWO_BY_SIX \
+    "ldmia %[weight]!, {r4, r5}\n\tldmia %[values]!, {r6, r8, r9}\n\t" \
+    "smlad %[a], r4, r6, %[a]\n\tsmlad %[b], r5, r6, %[b]\n\tsmlad %[c], r4, r8, %[c]\n\t" \
+    "smlad %[d], r5, r8, %[d]\n\tsmlad %[e], r4, r9, %[e]\n\tsmlad %[f], r5, r9, %[f]\n\t"
+
+#define SIX_SUMS \
+    "1:\n\t" TWO_BY_SIX TWO_BY_SIX TWO_BY_SIX TWO_BY_SIX "ldr r4, %[end]\n\tcmp %[values], r4\n\tbne 1b\n\t"
+#define SUMS \
+    [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [e] "+r"(e), [f] "+r"(f), [weight] "+r"(weight), \
+        [values] "+r"(values)
+
+/* sums: of the first pixel with both rows, of the second, of the third. Returns the block of the next three pixels. */
+INLINE const uint32_t *six_sums(const uint32_t *weight, const uint32_t *values, int row, uint32_t first, uint32_t second,
+                                uint32_t *sums)
+{
+    uint32_t a = first, b = second, c = first, d = second, e = first, f = second;
+    const uint32_t *const end = values + row / 2 * 3;
+    __asm__ volatile(SIX_SUMS : SUMS : [end] "m"(end) : "r4", "r5", "r6", "r8", "r9", "cc", "memory");
+    sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d, sums[4] = e, sums[5] = f;
+    return values;
+}
+
+#if defined(__ARM_FP) && __ARM_FP & 4
+/* Two results, of sums of one pixel. */
+#define TO_REALS(a, b, s, t) "vmov " s ", " t ", " a ", " b "\n\tvcvt.f32.s32 " s ", " s "\n\tvcvt.f32.s32 " t ", " t "\n\t"
+#define TO_BYTES(a, b, s, t, ZERO) \
+    "vmul.f32 " s ", " s ", %[first]\n\tvmul.f32 " t ", " t ", %[second]\n\t" \
+    "vcvtr.s32.f32 " s ", " s "\n\tvcvtr.s32.f32 " t ", " t "\n\tvmov " a ", " b ", " s ", " t "\n\t" ZERO(a) ZERO(b) \
+    "usat " a ", #8, " a "\n\tusat " b ", #8, " b "\n\tstrb " a ", [r4]\n\tstrb " b ", [r4, #1]\n\t"
+#define FROM_ZERO(a)
+#define WITH_ZERO(a) "qadd " a ", " a ", r6\n\t"
+#define SIX_BYTES(ZERO) \
+    TO_REALS("%[a]", "%[b]", "s0", "s1") TO_REALS("%[c]", "%[d]", "s2", "s3") TO_REALS("%[e]", "%[f]", "s4", "s5") \
+    "ldr r4, %[bytes]\n\tldr r5, %[channels]\n\t" TO_BYTES("%[a]", "%[b]", "s0", "s1", ZERO) "add r4, r5\n\t" \
+    TO_BYTES("%[c]", "%[d]", "s2", "s3", ZERO) "add r4, r5\n\t" TO_BYTES("%[e]", "%[f]", "s4", "s5", ZERO)
+
+/* Two output channels of whole threes of pixels, as any byte. */
+APART void two_channels(const uint32_t *weights, const uint32_t *values, int row, const int32_t *bias,
+                        const float *multiplier, int zero, uint8_t *bytes, int channels, int threes)
+{
+    const uint32_t *end = values;
+    for (; threes > 0; threes--, bytes += 3 * channels) {
+        const uint32_t *weight = weights;
+        uint32_t a = (uint32_t)bias[0], b = (uint32_t)bias[1], c = a, d = b, e = a, f = b;
+        end += row / 2 * 3;
+        if (zero == 0) {
+            __asm__ volatile(SIX_SUMS SIX_BYTES(FROM_ZERO)
+                             : SUMS
+                             : [end] "m"(end), [bytes] "m"(bytes), [channels] "m"(channels), [first] "t"(multiplier[0]),
+                               [second] "t"(multiplier[1])
+                             : "r4", "r5", "r6", "r8", "r9", "s0", "s1", "s2", "s3", "s4", "s5", "cc", "memory");
+        } else {
+            __asm__ volatile(SIX_SUMS "ldr r6, %[zero]\n\t" SIX_BYTES(WITH_ZERO)
+                             : SUMS
+                             : [end] "m"(end), [bytes] "m"(bytes), [channels] "m"(channels), [first] "t"(multiplier[0]),
+                               [second] "t"(multiplier[1]), [zero] "m"(zero)
+                             : "r4", "r5", "r6", "r8", "r9", "s0", "s1", "s2", "s3", "s4", "s5", "cc", "memory");
+        }
+    }
+}
+#else
+APART void two_channels(const uint32_t *weight, const uint32_t *values, int row, const int32_t *bias,
+                        const float *multiplier, int zero, uint8_t *bytes, int channels, int threes)
+{
+    const uint32_t first = (uint32_t)bias[0], second = (uint32_t)bias[1];
+    const float factor = multiplier[0], other = multiplier[1];
+    for (; threes > 0; threes--) {
+        uint32_t sums[6];
+        values = six_sums(weight, values, row, first, second, sums);
+        for (int j = 0; j < 6; j += 2, bytes += channels) {
+            bytes[0] = to_any_byte(zero, sums[j], factor);
+            bytes[1] = to_any_byte(zero, sums[j + 1], other);
+        }
+    }
+}
+#endif
+
+/* One or two output channels of pixels: those that are few, or end in floats, or are bounded. */
+APART void some_channels(const struct layer *layer, const uint32_t *weight, const uint32_t *values, int channel,
+                         int pixels, uint8_t *bytes, float *reals)
+{
+    const int channels = layer->out_channels, both = channel + 1 < channels;
+    const uint32_t first = (uint32_t)layer->bias[channel], second = both ? (uint32_t)layer->bias[channel + 1] : 0;
+    uint32_t sums[6];
+    for (int pixel = 0; pixel < pixels; pixel++) {
+        const int index = pixel * channels + channel;
+        if (pixel % 3 == 0) {
+            values = six_sums(weight, values, layer->row_bytes, first, second, sums);
+        }
+        for (int j = 0; j <= both; j++) {
+            store(layer, sums[pixel % 3 * 2 + j], layer->multiplier[channel + j], bytes, reals, index + j);
         }
     }
 }
 
 static void convolution(const struct layer *layer, const uint8_t *in, uint8_t *bytes, float *reals, void *scratch)
 {
-    const int count = layer->kernel * layer->kernel * layer->in_channels, row = layer->row_bytes;
-    const int pixels = layer->out_height * layer->out_width, channels = layer->out_channels;
-    uint32_t *spreads = scratch;
-    uint8_t *patch = (uint8_t *)(spreads + 2 * row);
-    struct block block = {spreads, spreads + 2 * row, {0}, {0}};
-    for (int pixel = 0; pixel < pixels; pixel += 4) {
-        const int ready = pixels - pixel < 4 ? pixels - pixel : 4;
-        for (int j = 0; j < ready; j++) {
-            const uint8_t *values = patch_of(layer, in, pixel + j, patch);
-            block.totals[j] = 0u - 128 * spread(values, count, row, spreads, j);
-        }
-        if (bytes && ready == 4 && !layer->weight_zero) {
-            every_row(layer, &block, bytes + pixel * channels);
-            continue;
-        }
-        for (int channel = 0; channel < channels; channel++) {
-            four_products(layer->rows + channel * row, &block, (uint32_t)layer->bias[channel]);
-            for (int j = 0; j < ready; j++) {
-                uint32_t sum = block.sums[j];
-                if (layer->weight_zero) { /* totals are multiples of 128, and -128 / 128 loses nothing */
-                    sum += (uint32_t)((int32_t)block.totals[j] / 128 * layer->weight_zero[channel]);
-                }
-                store(layer, sum, layer->multiplier[channel], bytes, reals, (pixel + j) * channels + channel);
+    const int pixels = layer->out_height * layer->out_width, channels = layer->out_channels, row = layer->row_bytes;
+    const int block = row / 2 * 3, many = 3 * layer->threes; /* words of three pixels; pixels that are spread at once */
+    const int every = bytes && every_byte(result_of(layer));
+    uint32_t *const weight = scratch, *const values = weight + row;
+    uint8_t *const patch = (uint8_t *)(values + layer->threes * block);
+    for (int pixel = 0; pixel < pixels; pixel += many) {
+        const int ready = pixels - pixel < many ? pixels - pixel : many, whole = every ? ready / 3 : 0;
+        const int index = pixel * channels;
+        spread_pixels(layer, in, pixel, ready, values, patch);
+        for (int channel = 0; channel < channels; channel += 2) {
+            const int8_t *zeros = layer->weight_zero ? layer->weight_zero + channel : 0;
+            const int both = channel + 1 < channels;
+            int done = 0;
+            spread_rows(layer->rows + channel * row, row, zeros ? zeros[0] : 0, zeros && both ? zeros[1] : 0, weight);
+            if (both) {
+                uint8_t *const byte = bytes + index + channel;
+                const int32_t *const bias = layer->bias + channel;
+                const float *const multiplier = layer->multiplier + channel;
+                two_channels(weight, values, row, bias, multiplier, layer->out_zero, byte, channels, whole);
+                done = 3 * whole;
+            }
+            if (done < ready) {
+                const int from = index + done * channels;
+                some_channels(layer, weight, values + done / 3 * block, channel, ready - done, bytes ? bytes + from : 0,
+                              reals ? reals + from : 0);
             }
         }
     }
 }
 #else
+/* The values that an output pixel reads: those of the map where they lie side by side, or gathered into `patch`. */
+static const uint8_t *patch_of(const struct layer *layer, const uint8_t *in, int pixel, uint8_t *patch)
+{
+    if (layer->kernel == 1) {
+        return in + pixel * layer->in_channels;
+    }
+    gather(layer, in, pixel / layer->out_width, pixel % layer->out_width, patch);
+    return patch;
+}
+
 /* Four pixels share the reading of a weight: of every value of their patches, the four lie side by side. */
 struct block {
     const uint8_t *begin, *end; /* values */
@@ -400,7 +481,7 @@ struct block {
     uint32_t sums[4];           /* of the products with a row of weights */
 };
 
-#if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1
+#if defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1 && !defined(PLAIN)
 /* Armv6-M has eight registers for this: compilers, which read ahead, spill them. */
 #define ONE(value, sum) \
     "ldrb %[x], [%[values], #" value "]\n\tmuls %[x], %[w]\n\tadds %[" sum "], %[" sum "], %[x]\n\t"

@@ -31,6 +31,23 @@ static uint8_t *pixel_of_zeros(const struct layer *layer, uint8_t *none)
     }
     return none + (layer->in_channels + 3) / 4 * 4;
 }
+#if defined(HELIUM) || defined(SIGNAL_PROCESSING)
+/* Whether windows are 3 by 3 and every one has a column on the map. */
+static int by_threes(const struct layer *layer)
+{
+    const int last = (layer->out_width - 1) * layer->stride - layer->left;
+    return layer->kernel == 3 && layer->stride < 3 && layer->left < 3 && last < layer->in_width;
+}
+
+/* Whether channels may be made one after the other: outputs then overwrite only inputs of their own channel. */
+static int apart(const struct layer *layer, const uint8_t *in, const uint8_t *bytes)
+{
+    const uintptr_t from = (uintptr_t)in, to = (uintptr_t)bytes, channels = (uintptr_t)layer->in_channels;
+    return to + (uintptr_t)(layer->out_height * layer->out_width) * channels <= from ||
+           from + (uintptr_t)(layer->in_height * layer->in_width) * channels <= to ||
+           (from > to ? from - to : to - from) % channels == 0;
+}
+#endif
 #ifdef HELIUM
 /* Every eight channels of one pixel; whole eights only. Products are made of channels 0, 2, 4, 6 and of 1, 3, 5, 7. */
 static void eights(const struct layer *layer, const uint8_t *const *const taps, uint8_t *bytes)
@@ -200,22 +217,6 @@ static void threes(const struct layer *layer, const uint8_t *in, uint8_t *bytes,
         }
     }
 }
-
-/* Whether planes serve a layer: every window has a column on the map. */
-static int by_planes(const struct layer *layer)
-{
-    const int last = (layer->out_width - 1) * layer->stride - layer->left;
-    return layer->kernel == 3 && layer->stride < 3 && !layer->table && layer->left < 3 && last < layer->in_width;
-}
-
-/* Whether channels may be made one after the other: outputs then overwrite only inputs of their own channel. */
-static int apart(const struct layer *layer, const uint8_t *in, const uint8_t *bytes)
-{
-    const uintptr_t from = (uintptr_t)in, to = (uintptr_t)bytes, channels = (uintptr_t)layer->in_channels;
-    return to + (uintptr_t)(layer->out_height * layer->out_width) * channels <= from ||
-           from + (uintptr_t)(layer->in_height * layer->in_width) * channels <= to ||
-           (from > to ? from - to : to - from) % channels == 0;
-}
 #elif defined(SIGNAL_PROCESSING)
 /* One tap of four channels: bytes 0 and 2, and bytes 1 and 3, are spread to 16 bits. */
 #define TAP \
@@ -229,7 +230,7 @@ static int apart(const struct layer *layer, const uint8_t *in, const uint8_t *by
     "smlatt %[c], %[y], %[v], %[c]\n\t" \
     "smlatt %[d], %[x], %[w], %[d]\n\t"
 
-#define SUMS \
+#define TAP_SUMS \
     [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [weight] "+r"(weight), [tap] "+r"(tap), [v] "=&r"(v), \
         [w] "=&r"(w), [x] "=&r"(x), [y] "=&r"(y)
 
@@ -247,10 +248,10 @@ APART void fours(const struct layer *layer, const uint8_t *const *const taps, co
         uint32_t a = (uint32_t)bias[0], b = (uint32_t)bias[1], c = (uint32_t)bias[2], d = (uint32_t)bias[3];
         uint32_t v, w, x, y;
         if (end - taps == 9) {
-            __asm__ volatile(TAP TAP TAP TAP TAP TAP TAP TAP TAP : SUMS : [channel] "r"(channel) : "memory");
+            __asm__ volatile(TAP TAP TAP TAP TAP TAP TAP TAP TAP : TAP_SUMS : [channel] "r"(channel) : "memory");
         } else {
             while (tap < end) {
-                __asm__ volatile(TAP : SUMS : [channel] "r"(channel) : "memory");
+                __asm__ volatile(TAP : TAP_SUMS : [channel] "r"(channel) : "memory");
             }
         }
         if (every) {
@@ -268,13 +269,187 @@ APART void fours(const struct layer *layer, const uint8_t *const *const taps, co
 }
 
 /* Weights (channels, window) as (channels / 4, window, 2) words: channels 0 and 2, 1 and 3. */
-static void spread_weights(const struct layer *layer, int window, uint32_t *words)
+static void spread_window(const struct layer *layer, int window, uint32_t *words)
 {
     for (int channel = 0; channel + 4 <= layer->in_channels; channel += 4) {
         const int8_t *weight = layer->weight + channel * window;
         for (int i = 0; i < window; i++, weight++) {
             *words++ = (uint16_t)weight[0] | (uint32_t)weight[2 * window] << 16;
             *words++ = (uint16_t)weight[window] | (uint32_t)weight[3 * window] << 16;
+        }
+    }
+}
+
+/* Windows of 3 by 3, four channels at a time: of every column six words, which several windows read. Each has two rows
+   of a channel, 0, 2, 1 and 3, for two products in one instruction; then come the third row's channels 0 and 2, 1 and 3. */
+#define COLUMNS 18
+
+static void columns_of_weights(const int8_t *weight, uint32_t *words)
+{
+    for (int j = 0; j < 9; j += 3) { /* (channels, columns, rows) */
+        for (int i = 0; i < 4; i++) {
+            const int8_t *two = weight + (i % 2 * 2 + i / 2) * 9 + j;
+            *words++ = (uint16_t)two[0] | (uint32_t)(uint16_t)two[1] << 16;
+        }
+        *words++ = (uint16_t)weight[j + 2] | (uint32_t)(uint16_t)weight[j + 20] << 16;
+        *words++ = (uint16_t)weight[j + 11] | (uint32_t)(uint16_t)weight[j + 29] << 16;
+    }
+}
+
+/* Of four channels of a column, whose rows are in r4, r5 and r6. */
+#define SIX_WORDS \
+    "uxtb16 r8, r4, ror #8\n\tuxtb16 r4, r4\n\tuxtb16 r9, r5, ror #8\n\tuxtb16 r5, r5\n\t" \
+    "uxtb16 r10, r6, ror #8\n\tuxtb16 r6, r6\n\tstrd r6, r10, [%[words], #16]\n\t" \
+    "pkhtb r6, r5, r4, asr #16\n\tpkhbt r5, r4, r5, lsl #16\n\t" \
+    "pkhtb r10, r9, r8, asr #16\n\tpkhbt r9, r8, r9, lsl #16\n\t" \
+    "stmia %[words], {r5, r6, r9, r10}\n\tadd %[words], #24\n\t"
+
+/* A column beside the map. */
+INLINE void lay_out_edge(uint32_t none, uint32_t *words)
+{
+    for (int i = 0; i < 6; i++) {
+        words[i] = none & 0xff00ff;
+    }
+}
+
+/* The columns that a strip of windows reads, from `column` on; `in` is the channels of the map's first pixel. */
+APART void lay_out(const struct layer *layer, const uint8_t *in, int row, int column, int columns, uint32_t *words)
+{
+    const int channels = layer->in_channels, line = layer->in_width * channels;
+    const uint32_t none = (uint32_t)layer->in_zero * 0x01010101u;
+    const uint8_t *from[3];
+    int step[3];
+    for (int i = 0; i < 3; i++) {
+        const int inside = row + i >= 0 && row + i < layer->in_height;
+        from[i] = inside ? in + (row + i) * line + (column > 0 ? column : 0) * channels : (const uint8_t *)&none;
+        step[i] = inside ? channels : 0;
+    }
+    const uint8_t *upper = from[0], *middle = from[1], *lower = from[2];
+    const int end = column + columns, last = end < layer->in_width ? end : layer->in_width;
+    for (; column < 0; column++, words += 6) {
+        lay_out_edge(none, words);
+    }
+    if (row >= 0 && row + 3 <= layer->in_height && column < last) {
+        uint32_t *const stop = words + 6 * (last - column);
+        int offset = 0;
+        __asm__ volatile("1:\n\tldr r4, [%[upper], %[offset]]\n\tldr r5, [%[middle], %[offset]]\n\t"
+                         "ldr r6, [%[lower], %[offset]]\n\tadd %[offset], %[step]\n\t" SIX_WORDS
+                         "ldr r4, %[stop]\n\tcmp %[words], r4\n\tbne 1b"
+                         : [words] "+r"(words), [offset] "+r"(offset)
+                         : [upper] "r"(upper), [middle] "r"(middle), [lower] "r"(lower), [step] "r"(channels),
+                           [stop] "m"(stop)
+                         : "r4", "r5", "r6", "r8", "r9", "r10", "cc", "memory");
+        column = last;
+    }
+    for (; column < last; column++) {
+        __asm__ volatile("ldr r4, [%[upper]]\n\tldr r5, [%[middle]]\n\tldr r6, [%[lower]]\n\t" SIX_WORDS
+                         : [words] "+r"(words)
+                         : [upper] "r"(upper), [middle] "r"(middle), [lower] "r"(lower)
+                         : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
+        upper += step[0], middle += step[1], lower += step[2];
+    }
+    for (; column < end; column++, words += 6) {
+        lay_out_edge(none, words);
+    }
+}
+
+/* Sums of channels 0 to 3 in r0 to r3. */
+#define COLUMN \
+    "ldmia %[column]!, {r4, r5, r6}\n\tldmia r12!, {r8, r9, r10}\n\t" \
+    "smlad r0, r4, r8, r0\n\tsmlad r2, r5, r9, r2\n\tsmlad r1, r6, r10, r1\n\t" \
+    "ldmia %[column]!, {r4, r5, r6}\n\tldmia r12!, {r8, r9, r10}\n\t" \
+    "smlad r3, r4, r8, r3\n\tsmlabb r0, r5, r9, r0\n\tsmlatt r2, r5, r9, r2\n\t" \
+    "smlabb r1, r6, r10, r1\n\tsmlatt r3, r6, r10, r3\n\t"
+#define FOUR_CHANNELS "ldr r12, %[weight]\n\tldr r0, %[bias]\n\tldmia r0, {r0, r1, r2, r3}\n\t" COLUMN COLUMN COLUMN
+#define NEXT_PIXEL \
+    "ldr r4, %[next]\n\tadd %[column], r4\n\tldr r4, %[channels]\n\tadd %[bytes], r4\n\t" \
+    "ldr r4, %[end]\n\tcmp %[bytes], r4\n\tbne 1b"
+#define CHANGED "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "cc", "memory"
+
+#if defined(__ARM_FP) && __ARM_FP & 4
+#define FOUR_BYTES(ZERO) \
+    "vmov s0, s1, r0, r1\n\tvmov s2, s3, r2, r3\n\t" \
+    "vcvt.f32.s32 s0, s0\n\tvcvt.f32.s32 s1, s1\n\tvcvt.f32.s32 s2, s2\n\tvcvt.f32.s32 s3, s3\n\t" \
+    "vmul.f32 s0, s0, %[first]\n\tvmul.f32 s1, s1, %[second]\n\t" \
+    "vmul.f32 s2, s2, %[third]\n\tvmul.f32 s3, s3, %[fourth]\n\t" \
+    "vcvtr.s32.f32 s0, s0\n\tvcvtr.s32.f32 s1, s1\n\tvcvtr.s32.f32 s2, s2\n\tvcvtr.s32.f32 s3, s3\n\t" \
+    "vmov r0, r1, s0, s1\n\tvmov r2, r3, s2, s3\n\t" ZERO \
+    "usat r0, #8, r0\n\tusat r1, #8, r1\n\tusat r2, #8, r2\n\tusat r3, #8, r3\n\t" \
+    "strb r0, [%[bytes]]\n\tstrb r1, [%[bytes], #1]\n\tstrb r2, [%[bytes], #2]\n\tstrb r3, [%[bytes], #3]\n\t"
+#define ADD_ZERO \
+    "ldr r4, %[zero]\n\tqadd r0, r0, r4\n\tqadd r1, r1, r4\n\tqadd r2, r2, r4\n\tqadd r3, r3, r4\n\t"
+
+/* Four channels of `count` pixels beside each other, as any byte. */
+APART void strip(const struct layer *layer, int channel, const uint32_t *weight, const uint32_t *column, int count,
+                 uint8_t *bytes)
+{
+    const int32_t *const bias = layer->bias + channel;
+    const float *const multiplier = layer->multiplier + channel;
+    const int channels = layer->in_channels, next = 24 * layer->stride - 72, zero = layer->out_zero;
+    const uint8_t *const end = bytes + count * channels;
+    const float first = multiplier[0], second = multiplier[1], third = multiplier[2], fourth = multiplier[3];
+    if (zero == 0) {
+        __asm__ volatile("1:\n\t" FOUR_CHANNELS FOUR_BYTES("") NEXT_PIXEL
+                         : [column] "+r"(column), [bytes] "+r"(bytes)
+                         : [weight] "m"(weight), [bias] "m"(bias), [next] "m"(next), [channels] "m"(channels), [end] "m"(end),
+                           [first] "t"(first), [second] "t"(second), [third] "t"(third), [fourth] "t"(fourth)
+                         : "s0", "s1", "s2", "s3", CHANGED);
+    } else {
+        __asm__ volatile("1:\n\t" FOUR_CHANNELS FOUR_BYTES(ADD_ZERO) NEXT_PIXEL
+                         : [column] "+r"(column), [bytes] "+r"(bytes)
+                         : [weight] "m"(weight), [bias] "m"(bias), [next] "m"(next), [channels] "m"(channels), [end] "m"(end),
+                           [zero] "m"(zero), [first] "t"(first), [second] "t"(second), [third] "t"(third),
+                           [fourth] "t"(fourth)
+                         : "s0", "s1", "s2", "s3", CHANGED);
+    }
+}
+#endif
+
+/* The same for any bounds. */
+APART void bounded_strip(const struct layer *layer, int channel, const uint32_t *weight, const uint32_t *column,
+                         int count, uint8_t *bytes)
+{
+    const struct result result = result_of(layer);
+    const int32_t *const bias = layer->bias + channel;
+    const float *const multiplier = layer->multiplier + channel;
+    const int channels = layer->in_channels, next = 6 * layer->stride - 18;
+    for (const uint8_t *const end = bytes + count * channels; bytes < end; bytes += channels, column += next) {
+        int32_t sums[4], *sum = sums;
+        __asm__ volatile(FOUR_CHANNELS "ldr r4, %[sum]\n\tstmia r4, {r0, r1, r2, r3}"
+                         : [column] "+r"(column)
+                         : [weight] "m"(weight), [bias] "m"(bias), [sum] "m"(sum)
+                         : CHANGED);
+        for (int i = 0; i < 4; i++) {
+            bytes[i] = to_output(result, (uint32_t)sums[i], multiplier[i]);
+        }
+    }
+}
+
+/* Every four channels of a window of 3 by 3, one four after the other. */
+static void threes(const struct layer *layer, const uint8_t *in, uint8_t *bytes, uint32_t *columns)
+{
+    const int stride = layer->stride, width = layer->out_width, most = stride == 1 ? COLUMNS - 2 : (COLUMNS - 1) / 2;
+    uint32_t weights[18];
+#if defined(__ARM_FP) && __ARM_FP & 4
+    const int every = every_byte(result_of(layer));
+#endif
+    for (int channel = 0; channel + 4 <= layer->in_channels; channel += 4) {
+        uint8_t *byte = bytes + channel;
+        columns_of_weights(layer->weight + 9 * channel, weights);
+        for (int y = 0; y < layer->out_height; y++) {
+            for (int x = 0; x < width; x += most) {
+                const int count = width - x < most ? width - x : most, row = y * stride - layer->top;
+                lay_out(layer, in + channel, row, x * stride - layer->left, (count - 1) * stride + 3, columns);
+#if defined(__ARM_FP) && __ARM_FP & 4
+                if (every) {
+                    strip(layer, channel, weights, columns, count, byte);
+                    byte += count * layer->in_channels;
+                    continue;
+                }
+#endif
+                bounded_strip(layer, channel, weights, columns, count, byte);
+                byte += count * layer->in_channels;
+            }
         }
     }
 }
@@ -288,7 +463,7 @@ static void depthwise(const struct layer *layer, const uint8_t *in, uint8_t *byt
     int begin = 0;
 #ifdef HELIUM
     const int by_eights = bytes != 0;
-    if (bytes && by_planes(layer) && apart(layer, in, bytes)) {
+    if (bytes && !layer->table && by_threes(layer) && apart(layer, in, bytes)) {
         threes(layer, in, bytes, scratch);
         begin = channels / 8 * 8;
         if (begin == channels) {
@@ -297,8 +472,15 @@ static void depthwise(const struct layer *layer, const uint8_t *in, uint8_t *byt
     }
     pixel_of_zeros(layer, none);
 #elif defined(SIGNAL_PROCESSING)
+    if (bytes && by_threes(layer) && apart(layer, in, bytes)) {
+        threes(layer, in, bytes, scratch);
+        begin = channels / 4 * 4;
+        if (begin == channels) {
+            return;
+        }
+    }
     uint32_t *words = (uint32_t *)pixel_of_zeros(layer, none);
-    spread_weights(layer, window, words);
+    spread_window(layer, window, words);
 #else
     pixel_of_zeros(layer, none);
 #endif
@@ -313,8 +495,10 @@ static void depthwise(const struct layer *layer, const uint8_t *in, uint8_t *byt
                 channel = channels / 8 * 8;
             }
 #elif defined(SIGNAL_PROCESSING)
-            fours(layer, tap, words, bytes ? bytes + pixel : 0, reals ? reals + pixel : 0);
-            channel = channels / 4 * 4;
+            if (begin == 0) {
+                fours(layer, tap, words, bytes ? bytes + pixel : 0, reals ? reals + pixel : 0);
+                channel = channels / 4 * 4;
+            }
 #endif
             for (int index = pixel + channel; channel < channels; channel++, index++) {
                 const int8_t *factor = layer->weight + channel * window;

@@ -1,13 +1,17 @@
 //@ processor
-/* Without optimization a compiler keeps registers to itself that the instructions below need. */
-#if defined(__GNUC__) && !defined(__OPTIMIZE__)
+/* The instructions below need more registers than clang, or a compiler without optimization, has to spare. */
+#if defined(__clang__) || (defined(__GNUC__) && !defined(__OPTIMIZE__))
+#define PLAIN
 #elif defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 2
 #define HELIUM
 #include <arm_mve.h>
 #elif defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 2
 #define SIGNAL_PROCESSING
 #endif
-#ifdef __GNUC__
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline, optimize("omit-frame-pointer"))) /* one register more */
+#elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
 #else
@@ -114,7 +118,10 @@ INLINE int every_byte(struct result result)
 INLINE uint8_t to_any_byte(int zero, uint32_t sum, float multiplier)
 {
     int value = nearest((int32_t)sum, multiplier);
-    __asm__("qadd %0, %0, %1\n\tusat %0, #8, %0" : "+r"(value) : "r"(zero));
+    if (zero != 0) {
+        __asm__("qadd %0, %0, %1" : "+r"(value) : "r"(zero));
+    }
+    __asm__("usat %0, #8, %0" : "+r"(value));
     return (uint8_t)value;
 }
 #endif

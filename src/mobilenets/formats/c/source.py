@@ -25,7 +25,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.errors import FormatError
-from mobilenets.formats.c.arena import ALIGNMENT, PIXELS, activation_buffers, plan_memory, scratch_of
+from mobilenets.formats.c.arena import ALIGNMENT, PIXELS, activation_buffers, plan_memory, scratch_of, with_room
 from mobilenets.formats.c.text import (
     byte_rows,
     byte_strings,
@@ -113,8 +113,9 @@ class SourceWriter:
         each = 1 if self.integer else 4
         scratch = {layer.name: self.scratch(layer) for layer in network.layers} if self.integer else {}
         needed = {name: size for name, size in scratch.items() if size}
-        plan = plan_memory(activation_buffers(network, bytes_per_value=each, elsewhere=self.direct, scratch=needed))
-        self.plan = replace(plan, size=-(-plan.size // ALIGNMENT) * ALIGNMENT)
+        buffers = activation_buffers(network, bytes_per_value=each, elsewhere=self.direct, scratch=needed)
+        plan = plan_memory(buffers)
+        self.plan = with_room(replace(plan, size=-(-plan.size // ALIGNMENT) * ALIGNMENT), buffers)
 
     @property
     def footprint(self) -> Footprint:
@@ -370,6 +371,9 @@ class SourceWriter:
         if self.integer and self.kernel(layer) == "convolution":
             rows = byte_matrix(weight)
             fields |= {"rows": self.array(f"weight_{number}", whole_vectors(rows)), "row_bytes": rows.shape[1]}
+            made = self.model.network.shapes[layer.name]
+            room = self.plan.room[scratch_of(layer.name)]
+            fields["threes"] = threes_of_pixels(rows.shape[1], made.height * made.width, room)
         else:
             fields["weight"] = self.array(f"weight_{number}", weight)
         if bias is not None:
@@ -544,11 +548,16 @@ def whole_vectors(rows: Array) -> Array:
 def convolution_scratch(count: int, channels: int) -> int:
     """Bytes that the product of matrices of an int8 convolution needs, of whichever processor.
 
-    Four patches of bytes spread to 16 bits and one as it is, with instructions for signal processing; three patches in
-    whole vectors of 16 bytes and their sums, with vectors.
+    With instructions for signal processing two rows of weights and three patches, spread to 16 bits, and a patch as it
+    is; three patches in whole vectors of 16 bytes and their sums, with vectors.
     """
     row = -(-count // ROW) * ROW
-    return max(8 * row + row, 3 * (-(-count // VECTOR) * VECTOR) + max(12 * (channels + channels % 2), row + VECTOR))
+    return max(10 * row + row, 3 * (-(-count // VECTOR) * VECTOR) + max(12 * (channels + channels % 2), row + VECTOR))
+
+
+def threes_of_pixels(row: int, pixels: int, room: int) -> int:
+    """How many threes of pixels instructions for signal processing work on at a time, in so many bytes."""
+    return max(1, min(-(-pixels // 3), (room - 5 * row) // (6 * row)))
 
 
 def depthwise_scratch(window: int, channels: int) -> int:
