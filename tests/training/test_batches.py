@@ -9,7 +9,7 @@ import torch
 
 from mobilenets.data.augmentation import UNDISTORTED, Augmentation, Flip
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.training.batches import Batch, Batches, epoch_order, mix, normalized, resample
+from mobilenets.training.batches import Batch, Batches, draw_mixing, epoch_order, normalized, resample
 from mobilenets.training.image_cache import StoredImages
 from mobilenets.training.recipe import DEFAULT, Recipe
 
@@ -105,7 +105,8 @@ def test_normalisation_is_that_of_the_preprocessing() -> None:
 def mixed(mixup: float, cutmix: float) -> tuple[Batch, Batch]:
     images = torch.zeros(6, 3, 8, 8) + torch.arange(6.0).view(-1, 1, 1, 1)
     targets = torch.eye(6)
-    result = mix(images.clone(), targets, mixup, cutmix, np.random.default_rng(3))
+    drawn = draw_mixing(6, (8, 8), mixup, cutmix, np.random.default_rng(3))
+    result = drawn.applied(images.clone(), targets, np.arange(6), 6)
     return Batch(images, targets), Batch(*result)
 
 

@@ -217,8 +217,10 @@ def command(
     try:
         from mobilenets.search.search import search
         from mobilenets.training.cross_validation import cross_validate
+        from mobilenets.training.distributed import launch
         from mobilenets.training.fit import fit
         from mobilenets.training.loggers import logger_named
+        from mobilenets.training.run_folder import is_finished
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
@@ -235,7 +237,11 @@ def command(
         flip=Flip(chosen_flip) if chosen_flip else None,
         validation_apart=apart or int8,  # they evaluate the int8 Model
     )
-    progress = progress_to_stderr(quiet=quiet)
+    process = launch()
+    progress = progress_to_stderr(quiet=quiet or process.rank > 0)
+    if process.restarts and not force and is_finished(output):
+        progress.note(f"{output} was finished before the processes were started again")
+        return
     try:
         validated = cross_validate(data, folds, settings, reading=reading, progress=progress) if folds else None
         how: dict[str, Any] = {"reading": reading, "resume": resume, "replace_existing": force, "progress": progress}
@@ -247,6 +253,8 @@ def command(
     except KeyboardInterrupt:
         progress.note("the same command with --resume continues from here")
         raise
+    if process.rank > 0:
+        return  # one process writes and speaks
     if as_json:
         print_json({**result.to_json(), **({"cross_validation": validated.to_json()} if validated else {})})
     else:

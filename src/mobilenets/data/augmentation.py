@@ -47,6 +47,10 @@ class DrawnAugmentation:
     contrast: Floats
     saturation: Floats
 
+    def at(self, rows: npt.NDArray[np.int64]) -> DrawnAugmentation:
+        """What happens to some of the images."""
+        return DrawnAugmentation(self.maps[rows], self.brightness[rows], self.contrast[rows], self.saturation[rows])
+
 
 @dataclass(frozen=True)
 class Augmentation:

@@ -27,6 +27,7 @@ from mobilenets.search.pretrained import AUTO
 from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.result import SearchResult
 from mobilenets.search.weights_search import family_of, search_from_weights
+from mobilenets.training.distributed import refuse_processes
 from mobilenets.training.run_folder import (
     claim,
 )
@@ -96,6 +97,7 @@ def search(
     ('α 0.25 at 32 px, float32', 832640)
     """
     begun = time.monotonic()
+    refuse_processes("the choice of a network within a budget")
     progress = progress or default_progress()
     wanted = precisions_of(precisions)
     check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.nn import functional
 from mobilenets.data.augmentation import Augmentation, DrawnAugmentation, Floats
 from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing, normalization
+from mobilenets.training.distributed import process_count, process_rank, share_of
 from mobilenets.training.image_cache import CachedImages, Indices
 from mobilenets.training.own_augmentation import OwnAugmentation, augmented
 from mobilenets.training.recipe import Recipe
@@ -37,6 +39,13 @@ class Batch(NamedTuple):
     """Number of the step in the whole run: the seed of whatever an objective draws."""
     steps: int = 1
     """Of the whole run, for an objective that changes in its course; set by the loop."""
+    whole: int = 0
+    """Images of the step in all processes; 0 where these are all."""
+
+    @property
+    def total(self) -> int:
+        """Images of the step in all processes."""
+        return self.whole or len(self.images)
 
 
 class BatchSource(Protocol):
@@ -130,16 +139,57 @@ class Batches:
         """
         self._shown = self._images_of_size(max(size))
         order = epoch_order(self.count, self.recipe.batch, self.seed, epoch, 0 if everything else self._reserved)
-        for number, (pixels, aspects) in enumerate(self._shown.batches(order[first:]), start=first):
-            rng = generator(self.seed, epoch * len(order) + number, STEP)
-            step = epoch * len(order) + number
-            images = (
-                self._images(pixels, aspects, size, rng) if self._augment is None else self._own(pixels, size, step)
-            )
-            targets = target_rows(self._targets[order[number]], self._classes).to(self.device)
-            if mixed and max(self.recipe.mixup, self.recipe.cutmix) > 0 and rng.random() < self.recipe.mixed:
-                images, targets = mix(images, targets, self.recipe.mixup, self.recipe.cutmix, rng)
-            yield Batch(images, targets, step)
+        steps = range(epoch * len(order) + first, (epoch + 1) * len(order))
+        held = [self._held(step, size, mixed=mixed) for step in steps]
+        groups = [indices[rows] for indices, rows in zip(order[first:], held, strict=True)]
+        shown = self._shown.batches(groups)
+        for step, rows, indices, (pixels, aspects) in zip(steps, held, groups, shown, strict=True):
+            yield self._batch(step, size, rows, indices, pixels, aspects, mixed=mixed)
+
+    def _held(self, step: int, size: tuple[int, int], *, mixed: bool) -> Indices:
+        """Rows of a step's batch that this process needs: its share, and behind it what that is mixed with."""
+        count = min(self.recipe.batch, self.count)
+        rows = np.arange(count)
+        own = rows[share_of(count)]
+        if len(own) < count:
+            _, mixing = self._draw(step, np.ones(count, np.float32), size, mixed=mixed)
+            if mixing is not None:
+                return np.concatenate([own, np.setdiff1d(mixing.partners[own], own)])
+        return own
+
+    def _draw(
+        self, step: int, aspects: Floats, size: tuple[int, int], *, mixed: bool
+    ) -> tuple[DrawnAugmentation | None, DrawnMixing | None]:
+        """What happens to each image of the whole batch of a step; the caller's own augmentation draws for itself."""
+        rng = generator(self.seed, step, STEP)
+        own = self._augment is not None
+        drawn = None if own else self.recipe.augmentation.draw(aspects, size[1] / size[0], rng)
+        mixup, cutmix = self.recipe.mixup, self.recipe.cutmix
+        if mixed and max(mixup, cutmix) > 0 and rng.random() < self.recipe.mixed:
+            return drawn, draw_mixing(len(aspects), size, mixup, cutmix, rng)
+        return drawn, None
+
+    def _batch(
+        self,
+        step: int,
+        size: tuple[int, int],
+        rows: Indices,
+        indices: Indices,
+        pixels: Pixels,
+        aspects: Floats,
+        *,
+        mixed: bool,
+    ) -> Batch:
+        """A step's batch, as far as this process holds it."""
+        count = min(self.recipe.batch, self.count)
+        whole = np.ones(count, np.float32)
+        whole[rows] = aspects
+        drawn, mixing = self._draw(step, whole, size, mixed=mixed)
+        images = self._own(pixels, size, step) if drawn is None else self._images(pixels, drawn.at(rows), size)
+        targets = target_rows(self._targets[indices], self._classes).to(self.device)
+        if mixing is not None:
+            images, targets = mixing.applied(images, targets, rows, len(np.arange(count)[share_of(count)]))
+        return Batch(images, targets, step, whole=count)
 
     def _images_of_size(self, resolution: int) -> CachedImages:
         """CachedImages of the right size for a resolution: shrunk once, well, and not at every crop, badly."""
@@ -150,13 +200,13 @@ class Batches:
 
     def _own(self, pixels: Pixels, size: tuple[int, int], step: int) -> Tensor:
         """Whole images, distorted by the caller."""
+        drawn_by = step * process_count() + process_rank()  # each process draws for images of its own
         values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
         resized = functional.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
-        return self._normal(augmented(self._augment, resized, self.seed, step) if self._augment else resized)
+        return self._normal(augmented(self._augment, resized, self.seed, drawn_by) if self._augment else resized)
 
-    def _images(self, pixels: Pixels, aspects: Floats, size: tuple[int, int], rng: np.random.Generator) -> Tensor:
+    def _images(self, pixels: Pixels, drawn: DrawnAugmentation, size: tuple[int, int]) -> Tensor:
         augmentation = self.recipe.augmentation
-        drawn = augmentation.draw(aspects, size[1] / size[0], rng)
         values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float()
         images = resample(values, drawn, size)
         images = change_colors(images, drawn, augmentation) if augmentation.changes_color else images
@@ -225,7 +275,8 @@ class PixelBatches:
             rng = generator(self._seed, step, STEP)
             maps = torch.from_numpy(self._pixels[order[number]]).permute(0, 3, 1, 2).float()
             maps = distorted(maps, self._recipe.augmentation, rng) if self._labeled else shifted(maps, self._shift, rng)
-            yield Batch(maps, self._targets[torch.from_numpy(order[number])], step)
+            own = share_of(len(maps))
+            yield Batch(maps[own], self._targets[torch.from_numpy(order[number][own])], step, whole=len(maps))
 
 
 def _known_rows(targets: Targets, classes: int) -> Tensor:
@@ -322,24 +373,63 @@ def shifted(maps: Tensor, share: float, random: np.random.Generator) -> Tensor:
     return moved.contiguous(memory_format=torch.channels_last)
 
 
-def mix(
-    images: Tensor, targets: Tensor, mixup: float, cutmix: float, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Blend each image with another of the batch, or put a box of the other into it, and its targets alike.
+@dataclass(frozen=True, eq=False)
+class DrawnMixing:
+    """How the images of one batch are mixed with others of it.
+
+    Attributes:
+        partners: int64 (N,), which other image each is mixed with.
+        share: Of its own in the targets, and where there is no box in the pixels.
+        box: Rows and columns that come from the other image; None where the whole images are blended.
+    """
+
+    partners: Indices
+    share: float
+    box: tuple[slice, slice] | None
+
+    def applied(self, images: Tensor, targets: Tensor, rows: Indices, own: int) -> tuple[Tensor, Tensor]:
+        """The first images of a batch, mixed, and their targets.
+
+        Args:
+            images: (n, C, H, W); they may be overwritten.
+            targets: (n, classes).
+            rows: int64 (n,), which images of the batch they are: those that are mixed, then what they are mixed with.
+            own: How many are mixed.
+        """
+        place = np.zeros(len(self.partners), np.int64)
+        place[rows] = np.arange(len(rows))
+        partners = torch.from_numpy(place[self.partners[rows[:own]]]).to(images.device)
+        others, other_targets = images[partners], targets[partners]
+        images, targets = images[:own], targets[:own]
+        if self.box is None:
+            images = torch.lerp(others, images, self.share)
+        else:
+            images[:, :, self.box[0], self.box[1]] = others[:, :, self.box[0], self.box[1]]
+        return images, torch.lerp(other_targets, targets, self.share)
+
+
+def draw_mixing(
+    count: int, size: tuple[int, int], mixup: float, cutmix: float, rng: np.random.Generator
+) -> DrawnMixing:
+    """Draw how to blend each image with another of the batch, or to put a box of the other into it.
 
     Sources: mixup, arXiv:1710.09412; CutMix, arXiv:1905.04899. Where both are wanted each batch gets one of them.
+
+    Args:
+        count: Images of the batch.
+        size: (height, width).
+        mixup: Parameter of the beta distribution that shares of blended images come from; 0 for none.
+        cutmix: The same of the areas of boxes.
+        rng: Where the chances come from.
     """
     boxed = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
     alpha = cutmix if boxed else mixup
     share = float(rng.beta(alpha, alpha))
-    partners = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    if boxed:
-        height, width = images.shape[2:]
-        box_height, box_width = (int(side * (1 - share) ** 0.5) for side in (height, width))
-        top, left = (int(rng.integers(0, free + 1)) for free in (height - box_height, width - box_width))
-        rows, columns = slice(top, top + box_height), slice(left, left + box_width)
-        images[:, :, rows, columns] = images[partners, :, rows, columns]
-        share = 1 - box_height * box_width / (height * width)
-    else:
-        images = torch.lerp(images[partners], images, share)
-    return images, torch.lerp(targets[partners], targets, share)
+    partners = rng.permutation(count)
+    if not boxed:
+        return DrawnMixing(partners, share, None)
+    height, width = size
+    box_height, box_width = (int(side * (1 - share) ** 0.5) for side in (height, width))
+    top, left = (int(rng.integers(0, free + 1)) for free in (height - box_height, width - box_width))
+    share = 1 - box_height * box_width / (height * width)
+    return DrawnMixing(partners, share, (slice(top, top + box_height), slice(left, left + box_width)))

@@ -97,8 +97,12 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint | Non
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{path} cannot be read: {error}") from None
     wanted = json.loads(json.dumps(dict(settings)))
+    # Another number of processes gives other bits, which whoever goes on says; threads follow from it.
+    may_differ = {"processes"}
+    if found.get("processes", 1) != wanted.get("processes", 1):
+        may_differ.add("threads")
     for name in wanted:
-        if found.get(name) != wanted[name]:
+        if name not in may_differ and found.get(name) != wanted[name]:
             raise TrainingError(
                 f"the run in {path.parent} was begun with {name} {found.get(name)}, not {wanted[name]}; "
                 "resume with what it was begun with, or start anew elsewhere"

@@ -16,6 +16,7 @@ from mobilenets.data.reading import Reading
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.metrics import Counts, Share
+from mobilenets.training.distributed import refuse_processes
 from mobilenets.training.fit import fit
 from mobilenets.training.settings import Settings
 
@@ -91,6 +92,7 @@ def cross_validate(
         DataError: If the images cannot be used, or a class has too few for so many folds.
         TrainingError: If the settings contradict each other.
     """
+    refuse_processes("cross-validation")
     if isinstance(source, Dataset):
         dataset = source
     else:

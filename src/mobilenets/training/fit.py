@@ -26,6 +26,7 @@ from mobilenets.training.batches import Batches
 from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.fit import choose_detector_start, fit_detector
+from mobilenets.training.distributed import heard, is_writer, joined_processes, launch, once, refuse_processes
 from mobilenets.training.extensions import Extensions, OwnLoss
 from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished, objective_of
 from mobilenets.training.image_cache import cache_images
@@ -110,23 +111,44 @@ def fit(
     begun = time.monotonic()
     progress = progress or default_progress()
     _check_before_reading(settings)
-    extensions = Extensions(tuple(callbacks), loss, augment)
     if isinstance(source, torch_data.Dataset | torch_data.DataLoader):
         source = torch_dataset(source, seed=settings.seed, progress=progress)
     if not isinstance(source, Dataset):
         check_source(source)
+    _, device, _ = set_up(settings)
+    with joined_processes(device):
+        told = tuple(callbacks) if is_writer() else ()
+        extensions = Extensions(told, loss, augment)
+        return _fit(source, output, settings, reading, resume, replace_existing, extensions, begun, heard(progress))
+
+
+def _fit(
+    source: str | Path | Dataset,
+    output: str | Path | None,
+    settings: Settings,
+    reading: Reading,
+    resume: bool,
+    replace_existing: bool,
+    extensions: Extensions,
+    begun: float,
+    progress: Progress,
+) -> Fit:
     folder = None
     if output is not None:
-        folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
+        # Processes that are started again go on, whatever was said when they were started first.
+        wanted = Path(output)
+        resume = resume or (launch().restarts > 0 and (wanted / CHECKPOINT_FILE).exists())
+        folder = once(lambda: claim(wanted, resume=resume, replace_existing=replace_existing, progress=progress))
     recipe, _, _ = set_up(settings)
     dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
     checkpoint = None if folder is None else folder / CHECKPOINT_FILE
     if dataset.task == DETECTION:
+        refuse_processes("training a detector")
         start = choose_detector_start(settings, dataset, recipe, progress=progress)
     else:
-        start = choose_start(settings, dataset, recipe, progress=progress)
+        start = once(lambda: choose_start(settings, dataset, recipe, progress=progress))
     if dataset.task == DETECTION:
-        if loss is not None or augment is not None:
+        if extensions.loss is not None or extensions.augment is not None:
             raise TrainingError("a loss and an augmentation of one's own are not taken where images have boxes")
         left = _time_left(settings, begun)
         made = fit_detector(
@@ -136,7 +158,7 @@ def fit(
             seconds=left,
             checkpoint=checkpoint,
             resume=resume,
-            callbacks=callbacks,
+            callbacks=extensions.callbacks,
             progress=progress,
         )
     elif start.model is None:
@@ -144,7 +166,7 @@ def fit(
     else:
 
         def first(model: Model, score: Totals) -> None:
-            if folder is not None:
+            if folder is not None and is_writer():
                 save(model, folder / MODEL_FILE)
             written = "" if folder is None else f"; {folder / MODEL_FILE} is written, and trained further"
             progress.note(
@@ -164,9 +186,9 @@ def fit(
             progress=progress,
         )
     result = _tested(made, dataset, start, begun, progress)
-    if folder is not None:
+    if folder is not None and is_writer():
         write_run(result, folder)
-    for one in callbacks:
+    for one in extensions.callbacks:
         one.on_end(result)
     return result
 
@@ -183,7 +205,8 @@ def _check_before_reading(settings: Settings) -> None:
 
 
 def _time_left(settings: Settings, begun: float) -> float | None:
-    return None if settings.time is None else max(0.1, settings.time - (time.monotonic() - begun))
+    limit = settings.time
+    return None if limit is None else once(lambda: max(0.1, limit - (time.monotonic() - begun)))
 
 
 def _from_scratch(

@@ -21,6 +21,7 @@ from torch import Tensor
 from mobilenets.base.arguments import check_number
 from mobilenets.base.memory import out_of_memory_as
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.logits import top1
 from mobilenets.training import checkpoint as checkpoints
@@ -29,6 +30,7 @@ from mobilenets.training.callbacks import Callback, wants_end
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile
 from mobilenets.training.clock import Clock
 from mobilenets.training.display import Display
+from mobilenets.training.distributed import Parallel, check_batch, heard, is_writer, once, process_count, summed
 from mobilenets.training.head import output_layer
 from mobilenets.training.network import Trainable, TrainableNetwork, placed
 from mobilenets.training.objectives import Objective
@@ -151,9 +153,11 @@ def _train(
     callbacks: Sequence[Callback],
     progress: Progress,
 ) -> Trained:
+    check_batch(min(recipe.batch, batches.count))
+    progress = heard(progress)
     state = TrainingState(module, recipe, run, batches.steps_per_epoch)
     if checkpoint is not None and checkpoint.resume and state.restore(checkpoint):
-        progress.note(f"going on after {len(state.history)} of {run.epochs} epochs")
+        progress.note(f"going on after {len(state.history)} of {run.epochs} epochs{state.otherwise}")
         if state.best_epoch >= 0 and state.history[state.best_epoch].validation_primary is not None:
             selection.kept = state.history[state.best_epoch].score(validation.images)
     if state.step == 0:
@@ -175,7 +179,7 @@ def _train(
             for batch in batches.epoch(number, size, first=first, mixed=mixed, everything=with_validation):
                 state.train_step(batch, objective)
                 waits.step()
-                display.advance(len(batch.images), state.step, number, state.sums)
+                display.advance(batch.total, state.step, number, state.sums)
                 state.watch_time()
                 if state.step >= state.steps:
                     break
@@ -193,7 +197,7 @@ def _train(
             display.validated(state.history[-1])
             if callbacks or state.is_due() or state.step == state.steps:
                 state.save(checkpoint)  # before the callbacks, which may raise
-            if wants_end(callbacks, state.history[-1], state.average.module):
+            if once(lambda: wants_end(callbacks, state.history[-1], state.average.module)):
                 if state.best_epoch < 0:
                     state.keep(number)
                 break
@@ -230,6 +234,7 @@ class TrainingState(Generic[Trainable]):
         history: Figures of the epochs that are over.
         best_epoch: The epoch that is kept, from 0; -1 while there is none.
         sums: Figures of the epoch under way.
+        otherwise: What is not as when the run was begun, though it can go on; empty if nothing is.
     """
 
     def __init__(self, module: Trainable, recipe: Recipe, run: TrainingRun, steps_per_epoch: int) -> None:
@@ -239,10 +244,12 @@ class TrainingState(Generic[Trainable]):
         self._planned = self.steps
         self._cooled_from: int | None = None
         self._clock = Clock(run.seconds)
+        self._parallel = Parallel(self.module)
         self.optimizer = make_optimizer(module, recipe)
         self.average = Average(module, recipe.averaging * self.steps)
         self._best = copy.deepcopy(self.average.module)
         self.history, self.best_epoch, self.sums = list[Epoch](), -1, Sums()
+        self.otherwise = ""
         self._saved_at = time.monotonic()
         self._seconds = checkpoint_seconds()
 
@@ -258,24 +265,28 @@ class TrainingState(Generic[Trainable]):
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["rate"]
         with self.run.autocast():
-            loss, logits = objective(self.module, batch._replace(steps=self._planned))
+            loss, logits = objective(self._parallel.wrapped(), batch._replace(steps=self._planned))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self._parallel.backward(loss, len(batch.images), batch.total)
         self.optimizer.step()
         self.average.update(self.step)
         self.step += 1
-        value = float(loss.detach())
+        right = 0
+        if logits is not None:
+            right = top1(logits.detach().float().cpu().numpy(), batch.targets.argmax(1).cpu().numpy()).count
+        total, rights = summed(float(loss.detach()) * len(batch.images), right)
+        value = total / batch.total
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss is {value} at step {self.step} of {self.steps}: training diverged; "
                 f"try a learning rate below {self.recipe.learning_rate}"
             )
-        self.sums.loss += value * len(batch.images)
+        self.sums.loss += total
         if logits is None:
             self.sums.right = None
         elif self.sums.right is not None:
-            self.sums.right += top1(logits.detach().float().cpu().numpy(), batch.targets.argmax(1).cpu().numpy()).count
-        self.sums.images += len(batch.images)
+            self.sums.right += int(rights)
+        self.sums.images += batch.total
 
     def learning_rate(self, step: int | None = None) -> float:
         """Rate of a step, by default the next: the head's own while only that is trained, then the schedule's."""
@@ -321,10 +332,13 @@ class TrainingState(Generic[Trainable]):
 
     def watch_time(self) -> None:
         """Count a step's time, and end in time: with a cool-down if there is still time for one."""
+        if self.run.seconds is None:
+            return
         self._clock.step()
-        if self._clock.over:
+        over, left = once(lambda: (self._clock.over, self._clock.steps_to_cool(self.steps - self.step)))
+        if over:
             self.steps = self.step
-        elif self._cooled_from is None and (left := self._clock.steps_to_cool(self.steps - self.step)) is not None:
+        elif self._cooled_from is None and left is not None:
             self.cool_down(left)
 
     def end_epoch(self, number: int, resolution: int, score: Score | None) -> None:
@@ -364,7 +378,7 @@ class TrainingState(Generic[Trainable]):
         Raises:
             TrainingError: If it cannot be written.
         """
-        if file is None:
+        if file is None or not is_writer():
             return
         figures: dict[str, Any] = {
             "step": self.step,
@@ -391,9 +405,15 @@ class TrainingState(Generic[Trainable]):
         Raises:
             TrainingError: If the checkpoint is damaged or of a run with other settings.
         """
-        saved = checkpoints.read_checkpoint(file.path, file.settings)
+        saved = once(lambda: checkpoints.read_checkpoint(file.path, file.settings))
         if saved is None:
             return False
+        before = int(saved.settings.get("processes", 1))
+        if before != process_count():
+            self.otherwise = (
+                f", in {plural(process_count(), 'process', 'processes')} where it was begun in {before}: the result is "
+                "as good, but not the same bits"
+            )
         checkpoints.restore_tensors("module", self.module.tensors(), saved.tensors)
         checkpoints.restore_tensors("average", self.average.module.tensors(), saved.tensors)
         checkpoints.restore_tensors("best", self._best.tensors(), saved.tensors)

@@ -34,6 +34,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
+from mobilenets.training.distributed import batch_normalized
 from mobilenets.training.recipe import Recipe
 
 FEW_POSITIONS = 49
@@ -105,7 +106,7 @@ class LayerModule(nn.Module):
         values = convolve(layer, values, self.weight[:rows, :columns], bias)
         if (norm := self.batch_norm) is not None:
             gamma, beta = norm.weight[:rows], norm.bias[:rows]
-            values = functional.batch_norm(values, None, None, gamma, beta, training=True, eps=norm.eps)
+            values = batch_normalized(values, gamma, beta, norm.eps)
         return activate_tensor(values, layer.activation)
 
     def weighted_sum(self, values: Tensor, weight: Tensor) -> Tensor:

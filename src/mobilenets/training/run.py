@@ -10,6 +10,7 @@ import torch
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import takes
 from mobilenets.data.dataset import Dataset
+from mobilenets.training.distributed import process_count
 from mobilenets.training.recipe import Recipe
 
 
@@ -84,4 +85,5 @@ def fixed(dataset: Dataset, network: Network, recipe: Recipe, run: TrainingRun) 
         "precision": run.precision,
         "device": run.device.type,
         "threads": torch.get_num_threads(),
+        "processes": process_count(),
     }

@@ -24,6 +24,7 @@ from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.tasks.logits import top1
 from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.training.batches import normalized
+from mobilenets.training.distributed import shared_out
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.run import TrainingRun
 
@@ -241,9 +242,13 @@ def module_logits(
     module: NetworkModule, pixels: Pixels, preprocessing: Preprocessing, run: TrainingRun
 ) -> npt.NDArray[np.float32]:
     """Logits of a module in evaluation mode, float32 (N, classes), for pixels, uint8 (N, height, width, 3)."""
-    parts = []
-    with torch.inference_mode(), run.autocast():
-        for begin in range(0, len(pixels), VALIDATION_BATCH):
-            images = normalized(pixels[begin : begin + VALIDATION_BATCH], preprocessing, run.device)
+
+    def rows(share: slice) -> npt.NDArray[np.float32]:
+        parts = []
+        for begin in range(share.start, share.stop, VALIDATION_BATCH):
+            images = normalized(pixels[begin : min(begin + VALIDATION_BATCH, share.stop)], preprocessing, run.device)
             parts.append(module(images).float().cpu().numpy())
-    return np.concatenate(parts)
+        return np.concatenate(parts or [np.zeros(0, np.float32)])
+
+    with torch.inference_mode(), run.autocast():
+        return shared_out(len(pixels), rows)

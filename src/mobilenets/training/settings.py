@@ -23,6 +23,7 @@ from mobilenets.data.subset import Subset
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
+from mobilenets.training.distributed import launch
 from mobilenets.training.head import check_channels, with_classes
 from mobilenets.training.recipe import Recipe, recipe_named
 
@@ -184,7 +185,7 @@ def set_up(settings: Settings) -> tuple[Recipe, torch.device, str]:
         recipe = replace(recipe, batch=settings.batch_size)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    torch.set_num_threads(settings.threads or cores())
+    torch.set_num_threads(settings.threads or max(1, cores() // launch().local_count))
     torch.backends.cudnn.deterministic = True  # the same seed gives the same Model on a GPU too
     return recipe, device, precision
 
@@ -277,6 +278,9 @@ def choose_device(name: str) -> torch.device:
         name = next(kind for kind, there in present.items() if there)
     if not present[name]:
         raise TrainingError(f"there is no {name} device here; present: {', '.join(k for k, v in present.items() if v)}")
+    if name == "cuda" and launch().count > 1:  # each process has a GPU of its own
+        torch.cuda.set_device(launch().local_rank)
+        return torch.device(name, launch().local_rank)
     return torch.device(name)
 
 

@@ -1,0 +1,309 @@
+"""Training in several processes, as torchrun starts them: each takes a share of every batch, and all end alike.
+
+The batches, the schedule and the validation are those of one process. A step's images are shared out; gradients are
+averaged by DistributedDataParallel, and batch norms see the statistics of the whole batch. What depends on the clock or
+on files is decided by the first process, which alone writes. Outside of a group of processes nothing here does
+anything.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
+from mobilenets.errors import MobileNetsError, TrainingError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What torchrun tells a process that it has started.
+
+    Attributes:
+        rank: Number of this one among all, from 0.
+        count: Processes in all.
+        local_rank: Number of this one on its machine, from 0.
+        local_count: Processes on its machine.
+        restarts: How often they have been started again.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+    restarts: int = 0
+
+    @staticmethod
+    def of(environment: Mapping[str, str]) -> Launch:
+        """What some environment variables say.
+
+        Raises:
+            TrainingError: If one is no number.
+        """
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT")
+        defaults = (0, 1, 0, 1, 0)
+        try:
+            return Launch(*(int(environment.get(name) or given) for name, given in zip(names, defaults, strict=True)))
+        except ValueError:
+            raise TrainingError(f"{', '.join(names)} must be numbers, as torchrun sets them") from None
+
+
+def launch() -> Launch:
+    """What torchrun tells this process."""
+    return Launch.of(os.environ)
+
+
+def process_count() -> int:
+    """Processes that train together; 1 outside of a group."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def process_rank() -> int:
+    """Number of this process among them, from 0."""
+    return distributed.get_rank() if process_count() > 1 else 0
+
+
+def is_writer() -> bool:
+    """Whether this is the process that writes files and speaks."""
+    return process_rank() == 0
+
+
+@contextmanager
+def joined_processes(device: torch.device) -> Iterator[None]:
+    """Be one of the processes that torchrun has started, if it has, while the block runs.
+
+    Args:
+        device: The one of this process that trains: gradients go by NCCL between GPUs, else by gloo.
+
+    Raises:
+        TrainingError: If the processes do not find each other.
+    """
+    if launch().count == 1 or process_count() > 1:
+        yield
+        return
+    try:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"the {launch().count} processes do not find each other: {error}") from None
+    try:
+        yield
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+def refuse_processes(what: str) -> None:
+    """Raise where torchrun has started several processes for work that only one can do.
+
+    Raises:
+        TrainingError: Saying so.
+    """
+    if launch().count > 1:
+        raise TrainingError(f"{what} is done by one process, and torchrun has started {launch().count}: start it alone")
+
+
+def heard(progress: Progress) -> Progress:
+    """Where progress goes: of all processes the first one speaks."""
+    return progress if is_writer() else SILENT
+
+
+def once(function: Callable[[], Result]) -> Result:
+    """What a function gives in the first process, for all of them; its errors are raised in all of them."""
+    if process_count() == 1:
+        return function()
+    found: list[Any] = [None, None]
+    if is_writer():
+        try:
+            found = [function(), None]
+        except MobileNetsError as error:
+            found = [None, error]
+    distributed.broadcast_object_list(found, src=0)
+    result, failure = found
+    if failure is not None:
+        raise failure
+    return result  # type: ignore[no-any-return]
+
+
+def share_of(count: int) -> slice:
+    """The part of so many rows that is this process's: they differ by one row at most."""
+    ends = [count * number // process_count() for number in range(process_count() + 1)]
+    return slice(ends[process_rank()], ends[process_rank() + 1])
+
+
+def shared_out(count: int, rows_of: Callable[[slice], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Rows that all processes compute a share of, for all of them.
+
+    Args:
+        count: Rows in all.
+        rows_of: Computes those of a slice; it may be empty.
+    """
+    if process_count() == 1:
+        return rows_of(slice(0, count))
+    parts: list[Any] = [None] * process_count()
+    distributed.all_gather_object(parts, rows_of(share_of(count)))
+    return np.concatenate([part for part in parts if len(part)])
+
+
+def check_batch(images: int) -> None:
+    """Raise if a batch has fewer images than there are processes.
+
+    Raises:
+        TrainingError: Saying so.
+    """
+    if images < process_count():
+        raise TrainingError(
+            f"a step of {plural(images, 'image')} cannot be shared by {process_count()} processes: start fewer, or "
+            "raise batch_size"
+        )
+
+
+def summed(*values: float) -> list[float]:
+    """Sums over all processes."""
+    if process_count() == 1:
+        return list(values)
+    device = torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else None
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.all_reduce(total)
+    return list(map(float, total.tolist()))
+
+
+class Parallel:
+    """A module whose gradients are averaged over the processes, whichever of its parameters are trained just now.
+
+    Args:
+        module: On its device; its batch norms see whole batches from now on.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._wrapped: DistributedDataParallel | None = None
+        self._trained: list[bool] = []
+        if process_count() > 1:
+            share_batch_norms(module)
+
+    def wrapped(self) -> nn.Module:
+        """The module to run a step with; itself where there is one process."""
+        if process_count() == 1:
+            return self._module
+        trained = [parameter.requires_grad for parameter in self._module.parameters()]
+        if self._wrapped is None or trained != self._trained:
+            self._wrapped, self._trained = DistributedDataParallel(self._module, gradient_as_bucket_view=True), trained
+        return self._wrapped
+
+    def backward(self, loss: Tensor, images: int, of: int) -> None:
+        """Compute gradients of the mean loss over all images of a step.
+
+        Args:
+            loss: Mean over this process's images.
+            images: How many they are.
+            of: Images of the step.
+        """
+        if process_count() > 1:  # which averages over processes, whatever their shares
+            loss = loss * (images * process_count() / of)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Grad strides do not match")  # about speed only
+            loss.backward()  # type: ignore[no-untyped-call]
+
+
+class _WholeBatchNorm(torch.autograd.Function):
+    """Batch norm by the statistics of all processes' images."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        channels = values.shape[1]
+        real = values if values.dtype == torch.float64 else values.float()
+        # What ordinary batch norm computes them by; torch.var_mean takes a hundred times as long on channels-last maps.
+        own = torch.batch_norm_update_stats(real, real.new_zeros(channels), real.new_ones(channels), 0.0)
+        rows = real.new_zeros(process_count(), 2 * channels + 1)
+        torch.cat([*own, real.new_tensor([values.numel() // channels])], out=rows[process_rank()])
+        distributed.all_reduce(rows)  # a sum of zeros and one row: each as it was
+        means, variances, counts = rows[:, :channels], rows[:, channels:-1], rows[:, -1:]
+        total = counts.sum()
+        mean = (means * counts).sum(0) / total
+        variance = ((variances + (means - mean).square()) * counts).sum(0) / total
+        ctx.save_for_backward(values, gamma, mean, variance)
+        ctx.eps, ctx.total = eps, total
+        result = nn.functional.batch_norm(values, mean, variance, gamma, beta, training=False, eps=eps)
+        ctx.mark_non_differentiable(mean, variance)
+        return result, mean, variance * (total / (total - 1).clamp(min=1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        values, gamma, mean, variance = ctx.saved_tensors
+        inverse = torch.rsqrt(variance + ctx.eps)
+        # As if the statistics were constants; what follows from their own gradients is taken off below.
+        of_values, of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(
+            gradients[0].contiguous(memory_format=torch.channels_last),
+            values,
+            gamma,
+            mean,
+            variance,
+            mean,
+            inverse,
+            False,
+            ctx.eps,
+            [True, True, True],
+        )
+        sums = torch.stack([of_gamma, of_beta])
+        distributed.all_reduce(sums)
+        scale = gamma * inverse / ctx.total
+        slope = scale * inverse * sums[0]
+        offset = scale * sums[1] - slope * mean
+        shape = (1, -1, 1, 1)
+        of_values = of_values - offset.view(shape).to(values.dtype)
+        of_values = of_values.addcmul_(values, slope.view(shape).to(values.dtype), value=-1)
+        return of_values, of_gamma, of_beta, None
+
+
+def _whole_batch_norm(values: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    apply: Any = _WholeBatchNorm.apply  # which has no types
+    result: tuple[Tensor, Tensor, Tensor] = apply(values, gamma, beta, eps)
+    return result
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """A batch norm that sees the images of all processes while it is trained."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalized (N, C, H, W)."""
+        if not self.training or process_count() == 1 or self.running_mean is None or self.running_var is None:
+            return super().forward(values)
+        result, mean, variance = _whole_batch_norm(values, self.weight, self.bias, self.eps)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum or 0.0)
+            self.running_var.lerp_(variance, self.momentum or 0.0)
+        return result
+
+
+def share_batch_norms(module: nn.Module) -> None:
+    """Have the batch norms of a module see the images of all processes."""
+    for one in module.modules():
+        if type(one) is nn.BatchNorm2d:
+            one.__class__ = SharedBatchNorm
+
+
+def batch_normalized(values: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """Values normalized by the statistics of the batch that they are, or of all processes' batches.
+
+    Args:
+        values: (N, C, H, W).
+        gamma: (C,), what the normal values are multiplied by.
+        beta: (C,), what is added.
+        eps: Added to the variance.
+    """
+    if process_count() == 1:
+        return nn.functional.batch_norm(values, None, None, gamma, beta, training=True, eps=eps)
+    return _whole_batch_norm(values, gamma, beta, eps)[0]

@@ -1,0 +1,94 @@
+"""Short trainings in float64, the same whether one process or several take part: run as a program, by torchrun too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.training.batches import Batch, Batches
+from mobilenets.training.checkpoint import CheckpointFile
+from mobilenets.training.distributed import is_writer, joined_processes
+from mobilenets.training.image_cache import StoredImages
+from mobilenets.training.loop import train
+from mobilenets.training.network import NetworkModule
+from mobilenets.training.objectives import Distillation, Objective, Sandwich, cross_entropy
+from mobilenets.training.optimization import initialize
+from mobilenets.training.recipe import DEFAULT
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Totals
+from mobilenets.training.settings import PREPROCESSING
+
+NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+OBJECTIVES = ("cross-entropy", "distillation", "sandwich")
+CPU = torch.device("cpu")
+
+
+class InFloat64:
+    """An objective that computes in float64, so that what is compared does not drown in rounding."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+
+    def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        exact = batch._replace(images=batch.images.double(), targets=batch.targets.double())
+        with patch.object(Tensor, "float", Tensor.double):  # of the logits
+            return self._objective(module, exact)
+
+
+class Unscored:
+    """A validation that prefers no epoch."""
+
+    images = 10
+
+    def __call__(self, module: object) -> Totals:
+        return Totals(0.5, 1.0, self.images)
+
+
+def objective_of(name: str) -> Objective:
+    if name == "sandwich":
+        return Sandwich(NETWORK, narrowest=0.125, resolutions=(32,))
+    if name == "distillation":
+        teacher = NetworkModule(NETWORK).double()
+        initialize(teacher, DEFAULT, 1)
+        return Distillation(teacher, NETWORK)
+    return cross_entropy(0.1)
+
+
+def trained(name: str, checkpoint: CheckpointFile | None = None) -> dict[str, Any]:
+    """Losses of the epochs and sums of the weights after a short run."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (40, 40, 40, 3), np.uint8)
+    aspects = rng.uniform(0.5, 2, 40).astype(np.float32)
+    recipe = replace(DEFAULT, batch=10, mixup=0.2, cutmix=1.0, mixed=0.7, unmixed=0.0)
+    module = NetworkModule(NETWORK)
+    initialize(module, recipe, 0)
+    module = module.double()
+    batches = Batches(StoredImages(pixels, aspects, np.arange(40) % 3), 3, PREPROCESSING, recipe, seed=0, device=CPU)
+    run = TrainingRun(3, seed=0)
+    objective = InFloat64(objective_of(name))
+    found = train(module, batches, objective, recipe, run, Unscored(), checkpoint=checkpoint)
+    sums = {key: float(tensor.detach().abs().sum()) for key, tensor in module.tensors().items()}
+    losses, right = zip(*((epoch.loss, epoch.primary) for epoch in found.history), strict=True)
+    return {"losses": list(losses), "right": list(right), "sums": sums}
+
+
+def main(path: str) -> None:
+    """Train by every objective, and write the figures as JSON."""
+    torch.set_num_threads(1)
+    with joined_processes(CPU):
+        found = {name: trained(name) for name in OBJECTIVES}
+        if is_writer():
+            Path(path).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

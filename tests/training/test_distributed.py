@@ -1,0 +1,110 @@
+"""Training in several processes is training in one: the same steps, whoever computes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import ROOT
+from tests.support.distributed_training import OBJECTIVES, trained
+from tests.support.interruption import Interruption
+
+from mobilenets.errors import TrainingError
+from mobilenets.training.distributed import Launch
+from mobilenets.training.fit import fit
+from mobilenets.training.run_folder import CHECKPOINT_FILE
+from mobilenets.training.settings import Settings
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch has no torch.distributed"),
+    pytest.mark.skipif(sys.platform != "linux", reason="torchrun's processes are found by /proc"),
+]
+
+
+def torchrun(processes: int, *program: object, restarts: int = 0) -> list[str]:
+    """A command that starts so many processes."""
+    options = ["--standalone", "--nproc-per-node", str(processes), "--max-restarts", str(restarts)]
+    return [sys.executable, "-m", "torch.distributed.run", *options, *map(str, program)]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1", **changes}
+
+
+def test_three_processes_take_the_steps_of_one_with_every_objective(tmp_path: Path) -> None:
+    command = torchrun(3, "-m", "tests.support.distributed_training", tmp_path / "found.json")
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    for name in OBJECTIVES:
+        alone = trained(name)
+        np.testing.assert_allclose(found[name]["losses"], alone["losses"], rtol=1e-8, err_msg=name)
+        assert found[name]["right"] == alone["right"]
+        for key, total in alone["sums"].items():
+            np.testing.assert_allclose(found[name]["sums"][key], total, rtol=1e-5, atol=1e-7, err_msg=f"{name} {key}")
+
+
+def workers_of(agent: int) -> list[int]:
+    """Processes that torchrun has started."""
+    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+    return [int(child) for child in children if b"mobilenets" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def test_a_worker_that_is_killed_is_started_again_and_the_run_goes_on(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(width=0.25, resolution=32, epochs=6, threads=1, weights=None)
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):  # begun by one process, so that two go on
+        fit(colours, run, settings, progress=Interruption(epoch=2))
+    checkpoint = run / CHECKPOINT_FILE
+    before = checkpoint.stat().st_mtime_ns
+    options = "--width 0.25 --resolution 32 --epochs 6 --training-threads 1 --weights none --resume"
+    command = torchrun(2, "-m", "mobilenets", "fit", colours, "-o", run, *options.split(), restarts=2)
+    process = subprocess.Popen(
+        command,
+        env=environment(MOBILENETS_CHECKPOINT_SECONDS="0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 200
+    while process.poll() is None and time.monotonic() < until:
+        if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+            os.kill(workers_of(process.pid)[-1], signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "in 2 processes where it was begun in 1: the result is as good, but not the same bits" in err
+    assert out.count("validation top-1") == 1, "one process speaks"
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    assert [epoch["number"] for epoch in metrics["epochs"]] == list(range(1, 7))
+    assert not checkpoint.exists()
+
+
+def test_what_one_process_must_do_is_refused_in_several(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mobilenets.search.search import search
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="within a budget is done by one process, and torchrun has started 2"):
+        search(colours)
+
+
+def test_what_torchrun_says_is_read() -> None:
+    said = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
+    said["TORCHELASTIC_RESTART_COUNT"] = "2"
+    assert Launch.of(said) == Launch(rank=5, count=8, local_rank=1, local_count=4, restarts=2)
+    assert Launch.of({}) == Launch()
+    with pytest.raises(TrainingError, match="must be numbers, as torchrun sets them"):
+        Launch.of({"RANK": "first"})
