@@ -97,6 +97,17 @@ def test_its_report_names_labels_and_mistakes(fitted: tuple[Fit, Path]) -> None:
     assert "Predictor" in page  # in place of Classifier, which gives one class
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
+def test_a_file_of_probabilities_gives_those_of_the_model(
+    fitted: tuple[Fit, Path], suffix: str, tmp_path: Path
+) -> None:
+    pytest.importorskip({".onnx": "onnxruntime", ".tflite": "ai_edge_litert"}[suffix])
+    exported = export(fitted[0].model, tmp_path / f"model{suffix}", probabilities=True)
+    assert exported.agreement is not None
+    assert exported.agreement.largest_value <= 1
+    assert exported.agreement.largest_difference < 1e-5
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite", ".c"])
 def test_exports_give_the_same_labels(fitted: tuple[Fit, Path], suffix: str, tmp_path: Path) -> None:
     pytest.importorskip({".onnx": "onnxruntime", ".tflite": "ai_edge_litert", ".c": "numpy"}[suffix])

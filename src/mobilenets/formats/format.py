@@ -42,7 +42,9 @@ def option(default: Any, text: str, *, float32_only: bool = False) -> Any:
     return field(default=default, metadata={"help": text, "float32_only": float32_only})
 
 
-PROBABILITIES = "End in a softmax at the Model's temperature, so that probabilities come out as predict prints them"
+PROBABILITIES = (
+    "Give probabilities, as predict prints them: by a softmax at the Model's temperature, or a sigmoid a label"
+)
 """Help of the option ``probabilities``, which several formats have."""
 SYMMETRIC = "Quantize weights with zero points anew without: faster, and the answers differ as the export says"
 """Help of the option ``symmetric_weights``, which several formats have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.logits import softmax
+from mobilenets.tasks.multilabel import MultiLabel, sigmoid
 from mobilenets.tasks.task import Agreement, Task
 
 Array = npt.NDArray[Any]
@@ -45,21 +47,39 @@ def expected_outputs(model: Model, pixels: Pixels) -> dict[str, Array]:
     return {name: np.concatenate([outputs[name] for outputs in runs]) for name in runs[0]}
 
 
-def output_temperature(model: Model) -> float:
-    """What a classifier's logits are divided by before the softmax.
+@dataclass(frozen=True)
+class Ending:
+    """How the logits of a file's first output become probabilities.
+
+    Attributes:
+        sigmoid: Whether each label has a sigmoid of its own; else they have a softmax together.
+        temperature: What logits are divided by before that.
+    """
+
+    sigmoid: bool
+    temperature: float = 1.0
+
+
+def ending_of(model: Model) -> Ending:
+    """How the logits of a Model become probabilities.
 
     Raises:
-        FormatError: If the Model is no classifier, so that its outputs are no logits.
+        FormatError: If its outputs are no logits of classes or labels.
     """
-    if not isinstance(model.task, Classification):
-        raise FormatError(f"a Model whose task is {model.task.kind} has no probabilities to give")
-    return model.task.temperature
+    match model.task:
+        case Classification(temperature=temperature):
+            return Ending(sigmoid=False, temperature=temperature)
+        case MultiLabel():
+            return Ending(sigmoid=True)
+        case task:
+            raise FormatError(f"a Model whose task is {task.kind} has no probabilities to give")
 
 
 def as_probabilities(model: Model, outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """A classifier's outputs with probabilities in place of the first one's logits."""
-    name = model.network.outputs[0]
-    return {**outputs, name: softmax(outputs[name] / output_temperature(model)).astype(np.float32)}
+    """A Model's outputs with probabilities in place of the first one's logits."""
+    name, ending = model.network.outputs[0], ending_of(model)
+    function = sigmoid if ending.sigmoid else softmax
+    return {**outputs, name: function(outputs[name] / ending.temperature).astype(np.float32)}
 
 
 _NOISE = 2

@@ -214,6 +214,7 @@ class _Plan:
         if settings.batch_size is not None:
             recipe = replace(recipe, batch=settings.batch_size)
         training = task_training(dataset)
+        recipe = training.suited(recipe)
         same = gives_the_same(start, dataset)
         network = start.network if same else head.with_classes(start.network, training.channels)
         if all(layer.batch_norm is None for layer in network.layers):

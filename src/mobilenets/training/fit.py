@@ -223,6 +223,7 @@ def _from_scratch(
     recipe, device, precision = set_up(settings)
     recipe = suited_to(recipe, dataset.labels, settings.flip)
     training = task_training(dataset)
+    recipe = training.suited(recipe)
     network = network_for(settings, training.channels, dataset.train)
     preprocessing = replace(PREPROCESSING, channels=network.channels)
     module = NetworkModule(network, dropout=recipe.dropout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,9 +14,12 @@ from mobilenets.data.subset import Targets
 from mobilenets.tasks.multilabel import MultiLabel, fit_thresholds, sigmoid
 from mobilenets.tasks.multilabel_metrics import precisions_of_labels
 from mobilenets.tasks.task import Task
+from mobilenets.training.recipe import Recipe
 from mobilenets.training.selection import Totals
 from mobilenets.training.task_training import Logits, Loss
 
+SMALLEST_AREA = 0.7
+"""Smallest crop of an image that may show several things."""
 LARGEST_WEIGHT = 10.0
 """Most that an image which has a label may count, in the loss of that label, for one that has not; and its inverse."""
 
@@ -36,6 +40,11 @@ class MultiLabelTraining:
         self.task = MultiLabel(labels)
         self.channels = len(labels)
         self._weights = positive_weights(targets)
+
+    def suited(self, recipe: Recipe) -> Recipe:
+        """The recipe with larger crops, and without boxes of other images: both hide what a label is of."""
+        area = max(recipe.augmentation.smallest_area, SMALLEST_AREA)
+        return replace(recipe, augmentation=replace(recipe.augmentation, smallest_area=area), cutmix=0.0)
 
     def loss(self, label_smoothing: float) -> Loss:
         """Binary cross-entropy, summed over the labels.

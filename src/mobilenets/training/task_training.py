@@ -20,6 +20,7 @@ from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.task import Task
 from mobilenets.tasks.unknown import unknown_threshold
+from mobilenets.training.recipe import Recipe
 from mobilenets.training.selection import Totals, classifier_score
 
 Logits = npt.NDArray[np.float32]
@@ -48,6 +49,9 @@ class TaskTraining(Protocol):
     @property
     def keeps_validation_apart(self) -> bool:
         """Whether the finished task is fitted on validation images, which must then never be trained on."""
+
+    def suited(self, recipe: Recipe) -> Recipe:
+        """The recipe with augmentations that preserve the targets."""
 
     def loss(self, label_smoothing: float) -> Loss:
         """What a step minimizes.
@@ -95,6 +99,10 @@ class ClassifierTraining:
         self.task = Classification(labels)
         self.channels = len(labels)
         self._weights = None if targets is None else class_weights(targets, len(labels))
+
+    def suited(self, recipe: Recipe) -> Recipe:
+        """The recipe as it is."""
+        return recipe
 
     def loss(self, label_smoothing: float) -> Loss:
         """Cross-entropy."""

@@ -45,7 +45,7 @@ from mobilenets.formats.description import describe
 from mobilenets.formats.litert import metadata as litert_metadata
 from mobilenets.formats.litert.detections import append_post_processing, with_boxes_down_first
 from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
-from mobilenets.formats.verification import output_temperature
+from mobilenets.formats.verification import Ending, ending_of
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, pixel_scale_and_offset
@@ -148,7 +148,7 @@ def litert_graph(
     writer.read_input(uint8_input)
     for layer in model.network.layers:
         writer.write(layer)
-    writer.finish(output_temperature(model) if probabilities else None)
+    writer.finish(ending_of(model) if probabilities else None)
     if detections:
         append_post_processing(writer, model)
     return writer.graph
@@ -296,11 +296,11 @@ class GraphWriter:
         made = Tensor(f"{INPUT}/normalized", "FLOAT32", shape)
         return self.operator("ADD", [scaled, offset], made, "AddOptions")
 
-    def finish(self, temperature: float | None) -> None:
+    def finish(self, ending: Ending | None) -> None:
         """Give each output its name and shape.
 
         Args:
-            temperature: What the first output is divided by before a softmax; None for no softmax.
+            ending: How the first output becomes probabilities; None for logits.
         """
         for name in self.model.network.outputs:
             value, shape = self.values[name], self.model.network.shapes[name]
@@ -309,19 +309,21 @@ class GraphWriter:
                 index = self.reshape(index, (shape.channels,), self.tensor(f"{name}/flat", (1, shape.channels), name))
             if self.numbers is not None and self.numbers.float_output and name in self.numbers.scales:
                 index = self.real(index, f"{name}/real")
-            if temperature is not None and name == self.model.network.outputs[0]:
-                index = self.softmax(index, name, temperature)
+            if ending is not None and name == self.model.network.outputs[0]:
+                index = self.probabilities(index, name, ending)
             if self.graph.tensors[index].name != name:
                 self.graph.tensors[value.tensor].name = f"{name}/map"
                 self.graph.tensors[index].name = name
             self.graph.outputs.append(index)
 
-    def softmax(self, index: int, name: str, temperature: float) -> int:
+    def probabilities(self, index: int, name: str, ending: Ending) -> int:
         """Probabilities of logits."""
         logits = self.graph.tensors[index]
         if logits.kind != "FLOAT32":
             raise FormatError("an int8 file of integers gives logits; for probabilities, ask for float_output too")
-        factor = self.constant(f"{name}/inverse_temperature", "FLOAT32", np.array([1 / temperature], np.float32))
+        if ending.sigmoid:
+            return self.operator("LOGISTIC", [index], Tensor(f"{name}/probabilities", "FLOAT32", logits.shape))
+        factor = self.constant(f"{name}/inverse_temperature", "FLOAT32", np.array([1 / ending.temperature], np.float32))
         scaled = Tensor(f"{name}/scaled", "FLOAT32", logits.shape)
         index = self.operator("MUL", [index, factor], scaled, "MulOptions")
         made = Tensor(f"{name}/probabilities", "FLOAT32", logits.shape)

@@ -22,7 +22,7 @@ from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
 from mobilenets.formats.onnx.detections import append_suppression
 from mobilenets.formats.onnx.openvino_writer import OpenVINOWriter
 from mobilenets.formats.onnx.writer import OPSET, OnnxWriter
-from mobilenets.formats.verification import output_temperature
+from mobilenets.formats.verification import ending_of
 from mobilenets.model.integer_weights import symmetric_weights
 from mobilenets.model.model import Model
 
@@ -98,7 +98,7 @@ def onnx_graph(
     writer.read_input(pixel_input)
     for layer in network.layers:
         writer.write(layer)
-    writer.finish(output_temperature(model) if probabilities else None)
+    writer.finish(ending_of(model) if probabilities else None)
     shape: list[Any] = [BATCH, network.height, network.width, network.channels]
     kind = onnx.TensorProto.UINT8
     if not pixel_input:

@@ -24,6 +24,7 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.errors import FormatError
+from mobilenets.formats.verification import Ending
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import pixel_scale_and_offset
 from mobilenets.model.quantization import (
@@ -108,11 +109,11 @@ class OnnxWriter:
         shifted = self.node("Add", [scaled, self.constant(f"{INPUT}.offset", offset)], f"{INPUT}/Add")
         self.values[INPUT] = OnnxValue(INPUT, shifted)
 
-    def finish(self, temperature: float | None) -> None:
+    def finish(self, ending: Ending | None) -> None:
         """Give each output its name and shape, as float32.
 
         Args:
-            temperature: What the first output is divided by before a softmax; None for no softmax.
+            ending: How the first output becomes probabilities; None for logits.
         """
         network = self.model.network
         for name in network.outputs:
@@ -120,8 +121,10 @@ class OnnxWriter:
             tensor = self.real(value, f"{name}/output")
             if network.shapes[name][1:] == (1, 1) and not value.flat:
                 tensor = self.node("Flatten", [tensor], f"{name}/output/Flatten")
-            if temperature is not None and name == network.outputs[0]:
-                divisor = self.constant("/temperature", np.array(temperature, np.float32))
+            if ending is not None and ending.sigmoid and name == network.outputs[0]:
+                tensor = self.node("Sigmoid", [tensor], f"{name}/output/Sigmoid")
+            elif ending is not None and name == network.outputs[0]:
+                divisor = self.constant("/temperature", np.array(ending.temperature, np.float32))
                 tensor = self.node("Div", [tensor, divisor], f"{name}/output/Div")
                 tensor = self.node("Softmax", [tensor], f"{name}/output/Softmax", axis=1)
             self.rename(tensor, name)
