@@ -72,7 +72,7 @@ def test_the_model_on_disk_is_the_model_that_was_tested(fitted: tuple[Fit, Path]
     assert model.provenance["data"]["fingerprint"] == result.dataset.fingerprint
     assert model.provenance["metrics"]["test_top1"] == result.evaluation.primary.value
     again = evaluate(Classifier(model), result.dataset.test)
-    assert again.to_json() == result.evaluation.to_json()
+    assert again.to_json()["confusion"] == result.evaluation.to_json()["confusion"]
 
 
 def test_the_model_has_the_temperature_of_the_epoch_that_was_kept(fitted: tuple[Fit, Path]) -> None:
