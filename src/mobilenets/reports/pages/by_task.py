@@ -9,10 +9,11 @@ from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError
 from mobilenets.reports.finished_run import Run
-from mobilenets.reports.pages import advice, confidence, labels, mistakes, multilabel, predictions, usage
+from mobilenets.reports.pages import advice, confidence, detections, labels, mistakes, multilabel, predictions, usage
 from mobilenets.reports.pages.markup import Element
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.metrics import Share
 from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics
 from mobilenets.tasks.task import Metrics
@@ -29,7 +30,7 @@ def check_has_pages(evaluation: Metrics, kind: str) -> None:
         DataError: If there are none.
     """
     match evaluation:
-        case ClassificationMetrics() | MultiLabelMetrics():
+        case ClassificationMetrics() | MultiLabelMetrics() | DetectionMetrics():
             pass
         case _:
             raise DataError(f"a report has no pages for the task {kind} (reports/pages/by_task.py)")
@@ -59,6 +60,14 @@ def sections_of_task(run: Run, progress: Progress) -> list[Element]:
                 multilabel.label_figures_section(evaluation),
                 _wrong_labels(run, progress),
             ]
+        case DetectionMetrics() as evaluation:
+            weak = detections.weak_detections(evaluation)
+            perfect = evaluation.found.count == evaluation.objects and not evaluation.invented
+            return [
+                advice.advice_section(run, weak, perfect=perfect),
+                detections.detections_section(evaluation),
+                _missed(run, progress),
+            ]
         case _:
             raise DataError(f"a report has no pages for the task {run.model.task.kind} (reports/pages/by_task.py)")
 
@@ -86,6 +95,12 @@ def _wrong_labels(run: Run, progress: Progress) -> Element:
         return mistakes.section_without_images()
     found = multilabel.wrong_labels(run.model, run.dataset, progress=progress)
     return multilabel.wrong_labels_section(found, len(run.dataset.test), run.source)
+
+
+def _missed(run: Run, progress: Progress) -> Element:
+    if run.dataset is None:
+        return mistakes.section_without_images()
+    return detections.missed_section(detections.judge_images(run.model, run.dataset, progress=progress), run.source)
 
 
 def _mistakes(run: Run, progress: Progress) -> Element:

@@ -136,7 +136,7 @@ def thumbnail(image: ImageSource, spoken: str) -> Element:
     opened = image.open(THUMBNAIL)
     coarse = max(opened.size) < COARSE
     opened.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    return _embedded(opened, spoken, coarse=coarse)
+    return embedded(opened, spoken, coarse=coarse)
 
 
 def _heat_map(answer: LabeledPrediction, maps: ActivationMaps) -> Element:
@@ -151,10 +151,17 @@ def _heat_map(answer: LabeledPrediction, maps: ActivationMaps) -> Element:
     mask.paste(heat, (round(left * opened.width), round(top * opened.height)))
     shown = opened.convert("L").convert("RGB")
     shown.paste((255, 0, 0), mask=mask)
-    return _embedded(shown, f"What of it spoke for {answer.given}, in red", coarse=False)
+    return embedded(shown, f"What of it spoke for {answer.given}, in red", coarse=False)
 
 
-def _embedded(shown: Image.Image, spoken: str, *, coarse: bool) -> Element:
+def embedded(shown: Image.Image, spoken: str, *, coarse: bool) -> Element:
+    """An image within a page.
+
+    Args:
+        shown: The image, as large as it is shown.
+        spoken: What is said of it where it is not seen.
+        coarse: Whether its pixels are to be seen; it is then kept exactly.
+    """
     content = io.BytesIO()
     if coarse:
         shown.save(content, "PNG", optimize=True)
