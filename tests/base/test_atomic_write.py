@@ -32,8 +32,9 @@ def test_permissions_follow_the_processs_mask(tmp_path: Path, mask: int, mode: i
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "folder" / "in the way").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError) as caught:
         write_atomically(tmp_path / "folder", b"content")
+    assert caught.value.filename == str(tmp_path / "folder")
     assert os.listdir(tmp_path) == ["folder"]
 
 

@@ -9,17 +9,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
 from tests.conftest import ROOT
+from tests.support.random_models import random_model
 
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import SILENT
 from mobilenets.cli.console import print_json, progress_to_stderr, results
 from mobilenets.cli.terminal import bars_on
+from mobilenets.model.file import save
 
 
 def test_labels_are_printed_as_they_are_brackets_and_colons_included(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +124,18 @@ def test_what_the_terminal_cannot_show_is_written_out() -> None:
     assert b"32\\xd7112\\xd7112" in done.stdout
 
 
+def test_errors_of_the_system_name_the_file_in_words(mobilenets: Callable[..., Any], tmp_path: Path) -> None:
+    """And not a temporary file beside it, nor a number."""
+    path = tmp_path / f"{'x' * 250}.safetensors"  # longer than names of files may be
+    outcome = mobilenets("import", "does-not-exist.pth", "--output", str(tmp_path / "a.safetensors"))
+    assert outcome.err.strip().splitlines()[-1].startswith("error: does-not-exist.pth does not exist")
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
+    save(random_model(np.random.default_rng(0), network), tmp_path / "model.safetensors")
+    outcome = mobilenets("import", str(tmp_path / "model.safetensors"), "--output", str(path))
+    assert outcome.code == 1
+    assert outcome.err.strip().splitlines()[-1] == f"error: {path}: File name too long"
+
+
 def test_a_wrong_command_gets_the_nearest_right_one(mobilenets: Callable[..., Any]) -> None:
     outcome = mobilenets("evalute", "model.safetensors", "photos")
     assert outcome.code == 2
@@ -131,6 +148,8 @@ def test_a_wrong_command_gets_the_nearest_right_one(mobilenets: Callable[..., An
         (("fit", "photos", "--batch", "8"), "Did you mean --batch-size?"),
         (("fit", "photos", "--lr", "0.1"), "Did you mean --recipe? (the recipe sets the learning rate"),
         (("fit", "photos", "--imgsz", "64"), "Did you mean --resolution?"),
+        (("fit", "photos", "--folds", "5"), "Did you mean --cross-validate?"),
+        (("export", "model.safetensors", "--pictures", "photos"), "Did you mean --images?"),
         (("fit", "photos", "--epoch", "3"), "Did you mean --epochs?"),
         (("predict", "model.safetensors", "a.jpg", "--topk", "2"), "Did you mean --top?"),
         (("fit", "photos", "--batch_size", "8"), "Did you mean --batch-size?"),

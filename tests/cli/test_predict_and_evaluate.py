@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +47,20 @@ def test_predict_prints_a_line_for_each_image(model: Path, folder: Path, mobilen
     assert len(outcome.out.splitlines()) == 12
     assert outcome.err.count("skipped") == 1
     assert all(line.count(" %") == 2 for line in outcome.out.splitlines())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_a_terminal_would_obey_are_written_out(
+    model: Path, folder: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    image = next(folder.rglob("*.png"))
+    (tmp_path / "odd").mkdir()
+    for name in ("red\x1b[31m.png", "two\nlines.png"):
+        shutil.copy(image, tmp_path / "odd" / name)
+    outcome = mobilenets("predict", str(model), str(tmp_path / "odd"))
+    assert len(outcome.out.splitlines()) == 2
+    assert "red\\x1b[31m.png" in outcome.out
+    assert "two\\nlines.png" in outcome.out
 
 
 def test_images_that_cannot_be_read_are_in_the_json_and_in_the_exit_code(

@@ -45,3 +45,13 @@ def test_the_batch_size_of_the_settings_goes_before_the_recipe_s() -> None:
     for wrong in (1, 0, 2.5):
         with pytest.raises(TrainingError, match="batch_size must be"):
             Settings(batch_size=wrong)  # type: ignore[arg-type]
+
+
+def test_a_network_that_no_memory_holds_is_refused_at_once(colours: Path) -> None:
+    with pytest.raises(TrainingError, match=r"has [\d,]+ parameters, whose training takes .*Lower the width"):
+        fit(colours, settings=Settings(width=500.0, resolution=32, epochs=1, weights=None))
+
+
+def test_threads_that_no_machine_has_are_refused() -> None:
+    with pytest.raises(TrainingError, match="threads must be from 1 to 256, not 1000000"):
+        Settings(threads=1_000_000)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _SAID = (
     "out of memory",
@@ -46,3 +48,19 @@ def out_of_memory_as(error: type[Exception], message: str) -> Iterator[None]:
         if not is_out_of_memory(caught):
             raise
         raise error(f"there is not enough memory {message}") from None
+
+
+_CONTAINER = Path("/sys/fs/cgroup/memory.max")
+"""What a container may take, on Linux."""
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of memory that this machine has, or this container may take; None where the system does not say it."""
+    try:
+        found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return None
+    try:
+        return min(found, int(_CONTAINER.read_text()))
+    except (OSError, ValueError):
+        return found

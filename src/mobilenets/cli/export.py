@@ -37,7 +37,7 @@ def format_options(function: Command) -> Command:
             function = click.option(flag, is_flag=True, default=None, help=text)(function)
         else:
             default = "" if field.default is MISSING else str(field.default)
-            function = click.option(flag, default=None, show_default=default, help=text)(function)
+            function = click.option(flag, default=None, show_default=default or False, help=text)(function)
     return function
 
 

@@ -95,6 +95,15 @@ def _suggest(error: click.NoSuchOption) -> click.UsageError:
     return click.UsageError(f"No such option: {error.option_name}.{meant}{notes}", context)
 
 
+def _system_error(error: OSError) -> str:
+    """An error of the system in words: the file first, and no number."""
+    if error.strerror is None or error.filename is None:
+        return error.strerror or str(error)
+    if "cannot be" in error.strerror:  # said by this package
+        return f"{error.strerror}: {error.filename}"
+    return f"{error.filename}: {error.strerror}"
+
+
 def _formatted(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: Any = None) -> str:
     """A warning as a line for people: where in the code it stands says nothing to them."""
     if issubclass(category, AssumptionWarning):
@@ -123,7 +132,8 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except (MobileNetsError, OSError) as error:
-        click.echo(f"error: {visible(as_options(str(error)))}", err=True)
+        said = str(error) if isinstance(error, MobileNetsError) else _system_error(error)
+        click.echo(f"error: {visible(as_options(said))}", err=True)
         sys.exit(1)
     except Exception as error:
         if not is_out_of_memory(error):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mobilenets.base.text import visible
 from mobilenets.cli.console import print_json
 from mobilenets.data.image import ImageSource
 from mobilenets.errors import DataError
@@ -26,15 +27,20 @@ class LineWriter:
     """A line for each image, for people."""
 
     def __init__(self, found: Iterable[ImageSource]) -> None:
-        self._width = min(WIDEST_NAME, max(len(image.name) for image in found))
+        self._width = min(WIDEST_NAME, max(len(_shown(image.name)) for image in found))
 
     def write(self, image: ImageSource, result: Prediction | DataError) -> None:
         """Take one image, with its prediction or the reason why there is none."""
         if not isinstance(result, DataError):
-            click.echo(f"{image.name:{self._width}}  {result.summary}")
+            click.echo(f"{_shown(image.name):{self._width}}  {visible(result.summary)}")
 
     def finish(self) -> None:
         """Nothing is left to print."""
+
+
+def _shown(name: str) -> str:
+    """A name on one line, without what a terminal would obey."""
+    return visible(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 class JsonWriter:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mobilenets.base.arguments import typed
-from mobilenets.base.atomic_write import check_folder_of
+from mobilenets.base.atomic_write import check_folder_of, errors_name
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.image import ImageSource
@@ -140,7 +140,7 @@ def export(
     if writer.prepare is not None:
         model = writer.prepare(model, chosen, lambda most: _some_images(model, images, progress, most), progress)
     real = _real_images(model, images, progress) if verify else None
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with errors_name(path), tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         written = Path(folder) / path.name
         footprint = writer.write(model, written, chosen)
         verified = _Verified(None, not_run="as asked")

@@ -121,6 +121,8 @@ def read_metrics(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / METRICS_FILE
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
+    except NotADirectoryError:
+        raise DataError(f"{folder} is a file; expected the output folder of mobilenets fit") from None
     except FileNotFoundError:
         raise DataError(f"{folder} holds no {METRICS_FILE}; expected the output folder of mobilenets fit") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -13,13 +13,17 @@ import numpy as np
 import torch
 
 from mobilenets.architecture.catalog import Specification
+from mobilenets.architecture.cost import cost
 from mobilenets.architecture.layers import BatchNorm
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.base.arguments import check_fields, check_integer, check_number, word_of
+from mobilenets.base.memory import memory_of_machine
 from mobilenets.base.processors import cores
+from mobilenets.base.text import size
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.subset import Subset
+from mobilenets.engine.session import MOST_THREADS
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
@@ -40,6 +44,8 @@ GRID = 16
 """Sides are multiples of it."""
 SPARE = 1.15
 """Images should be this much larger than the network's input, so that a crop is rarely blown up."""
+TRAINED_BYTES = 16
+"""Of a parameter in training: itself, its gradient, its momentum and its moving average."""
 SAMPLED_IMAGES = 16
 LARGEST_LOOK = 256
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -112,7 +118,8 @@ class Settings:
             check_number("width", self.width, TrainingError, above=0)
         for name in ("resolution", "epochs", "threads"):
             if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), TrainingError, least=1)
+                most = MOST_THREADS if name == "threads" else None
+                check_integer(name, getattr(self, name), TrainingError, least=1, most=most)
         if self.channels not in (None, GREY_CHANNELS, RGB_CHANNELS):
             raise TrainingError(f"channels must be {RGB_CHANNELS}, or {GREY_CHANNELS} for grey, not {self.channels}")
         if self.time is not None:
@@ -149,9 +156,20 @@ def network_for(settings: Settings, classes: int, images: Subset | None = None) 
 
     Raises:
         ArchitectureError: If the name is unknown, or the width or resolution is out of range.
-        TrainingError: If a Network was given that does not take images.
+        TrainingError: If a Network was given that does not take images, or it is too large for this machine.
         DataError: If none of the images can be decoded.
     """
+    network = _network_of(settings, classes, images)
+    needed, there = TRAINED_BYTES * cost(network).parameters, memory_of_machine()
+    if there is not None and needed > there:
+        raise TrainingError(
+            f"{network.name} has {cost(network).parameters:,} parameters, whose training takes {size(needed)} at "
+            f"least; this machine has {size(there)} of memory. Lower the width"
+        )
+    return network
+
+
+def _network_of(settings: Settings, classes: int, images: Subset | None) -> Network:
     if isinstance(settings.architecture, Network):
         return _given_network(settings.architecture, settings, classes)
     chosen = specification(settings)
