@@ -116,4 +116,4 @@ def test_a_model_of_another_task_is_shown_run_imported_and_exported_in_its_own_w
     assert "image.png  channel " in mobilenets("predict", path, tmp_path / "image.png").out
     refused = mobilenets("evaluate", path, "digits")
     assert refused.code == 1
-    assert "its task is strongest-channel" in refused.err
+    assert "task is strongest-channel" in refused.err
