@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from mobilenets.base.progress import Progress
+from mobilenets.data.dataset import Dataset
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Predictor
-from mobilenets.errors import DataError
+from mobilenets.errors import DataError, MobileNetsError
+from mobilenets.formats.available import available_weights
+from mobilenets.formats.loading import load_model
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages import advice, confidence, detections, labels, mistakes, multilabel, predictions, usage
 from mobilenets.reports.pages.markup import Element
@@ -17,6 +22,9 @@ from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.metrics import Share
 from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics
 from mobilenets.tasks.task import Metrics
+
+if TYPE_CHECKING:
+    from mobilenets.training.held_out import HeldOut
 
 
 def check_has_pages(evaluation: Metrics, kind: str) -> None:
@@ -48,7 +56,7 @@ def sections_of_task(run: Run, progress: Progress) -> list[Element]:
             return [
                 advice.advice_section(run, advice.weak_classes(evaluation), perfect=not evaluation.wrong),
                 predictions.predictions_section(evaluation),
-                *_confidence(run, evaluation),
+                *_confidence(run, evaluation, progress),
                 _mistakes(run, progress),
                 *_labels(run, progress),
             ]
@@ -82,12 +90,27 @@ def tested_in_both(run: Run, progress: Progress) -> dict[str, Share]:
     return {precision: one.correct for precision, one in both.items() if isinstance(one, ClassificationMetrics)}
 
 
-def _confidence(run: Run, evaluation: ClassificationMetrics) -> list[Element]:
+def _confidence(run: Run, evaluation: ClassificationMetrics, progress: Progress) -> list[Element]:
     """How sure the Model is; nothing of a run of a release that did not measure it."""
     if not evaluation.reliability or not isinstance(run.model.task, Classification):
         return []
     command = f"mobilenets calibrate {shlex.quote(usage.model_path(run))} {shlex.quote(run.source)}"
-    return [confidence.confidence_section(evaluation, run.model.task.temperature, command)]
+    held_out = None if run.dataset is None else _held_out(run.dataset, progress)
+    return [confidence.confidence_section(evaluation, run.model.task.temperature, command, held_out)]
+
+
+def _held_out(dataset: Dataset, progress: Progress) -> HeldOut | None:
+    """How well classes that are left out are told, by published weights in the cache; None where there are none."""
+    try:
+        from mobilenets.training.held_out import held_out_classes
+
+        judge = next((load_model(one.short_name) for one in available_weights() if one.cached), None)
+        if judge is None or judge.network.height < labels.SMALLEST_SIDE:
+            return None
+        return held_out_classes(dequantize(judge), dataset, progress=progress)
+    except (MobileNetsError, ModuleNotFoundError) as error:
+        progress.note(f"known and unknown classes are not compared: {error}")
+        return None
 
 
 def _wrong_labels(run: Run, progress: Progress) -> Element:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mobilenets.base.text import GAP, percent, plural
 from mobilenets.reports.charts import NARROW, Axis, Chart, figure, legend
 from mobilenets.reports.pages.markup import Element, section, tag
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 
+if TYPE_CHECKING:
+    from mobilenets.training.held_out import HeldOut
+
+MOST_NAMED = 4
+"""Classes of a group that are named."""
 HALF = 370
 """CSS pixels of the chart."""
 SERIES = (("validation", "test images"), ("training", "as sure as right"))
@@ -18,13 +25,16 @@ CLEARLY = 1.5
 """How many times the error that chance makes an error is that says something of the Model."""
 
 
-def confidence_section(evaluation: ClassificationMetrics, temperature: float, command: str) -> Element:
+def confidence_section(
+    evaluation: ClassificationMetrics, temperature: float, command: str, held_out: HeldOut | None = None
+) -> Element:
     """The section.
 
     Args:
         evaluation: Of the test images, with their reliability.
         temperature: Of the Model.
         command: What fits one.
+        held_out: How well classes that are left out are told from the others; None where it was not measured.
     """
     error, sure = evaluation.expected_calibration_error or 0.0, evaluation.mean_confidence or 0.0
     chance = evaluation.calibration_error_by_chance or 0.0
@@ -43,6 +53,7 @@ def confidence_section(evaluation: ClassificationMetrics, temperature: float, co
     if error > GOOD and error > CLEARLY * chance:
         parts.append(tag("p", "More validation images would make its probabilities truer: ", tag("code", command), "."))
     parts += _unknown(evaluation)
+    parts += [] if held_out is None else [_of_held_out(held_out)]
     chart = figure(lambda width: _draw(evaluation, width), None, wide=HALF)
     return section("confidence", "How sure it is", *parts, legend(*SERIES), chart)
 
@@ -58,6 +69,20 @@ def _unknown(evaluation: ClassificationMetrics) -> list[Element]:
     )
     caught = f", and among them {wrong.count} of its {plural(wrong.total, 'mistake')}" if wrong.total else ""
     return [tag("p", f"{words}{caught}.")]
+
+
+def _of_held_out(held_out: HeldOut) -> Element:
+    """How well new classes are told from known ones, by leaving some of the known ones out."""
+    each = ", ".join(
+        f"{area:.2f} without {', '.join(group[:MOST_NAMED])}{' …' * (len(group) > MOST_NAMED)}"
+        for area, group in zip(held_out.areas, held_out.groups, strict=True)
+    )
+    return tag(
+        "p",
+        f"How well it would tell things of no known class: with some of the classes left out, the area under the ROC "
+        f"curve of their test images against the others is {held_out.mean:.2f} on average ({each}); 0.5 is chance and "
+        "1 tells all apart. Measured with linear classifiers on published weights, which have seen none of the labels.",
+    )
 
 
 def _draw(evaluation: ClassificationMetrics, width: float) -> Element:
