@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,9 @@ file and class, or "digits". Part of the images is kept for validation and for t
     is_flag=True,
     help="With --weights: do not train on the validation images in the last third.  [set by --int8]",
 )
-@click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option(
+    "--train-on", default="auto", show_default=True, help="auto, cpu, cuda, mps; or several processes: cuda:all, cpu:2."
+)
 @click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
 @budget_options
@@ -219,6 +222,7 @@ def command(
         from mobilenets.training.cross_validation import cross_validate
         from mobilenets.training.distributed import launch
         from mobilenets.training.fit import fit
+        from mobilenets.training.launcher import processes_named, start_processes
         from mobilenets.training.loggers import logger_named
         from mobilenets.training.run_folder import is_finished
         from mobilenets.training.settings import Settings
@@ -238,6 +242,17 @@ def command(
         validation_apart=apart or int8,  # they evaluate the int8 Model
     )
     process = launch()
+    if (processes := processes_named(options["train_on"])) is not None:
+        device, count = processes
+        if wanted is not None or folds:
+            raise click.UsageError(
+                f"--train-on {options['train_on']} is of the training of one network; with a budget or --cross-validate "
+                f"say --train-on {device}"
+            )
+        if count > 1 and process.count == 1:
+            words = (click.get_current_context().obj or ("mobilenets",))[1:]
+            raise SystemExit(start_processes(words, count))
+        settings = replace(settings, device=device)
     progress = progress_to_stderr(quiet=quiet or process.rank > 0)
     if process.restarts and not force and is_finished(output):
         progress.note(f"{output} was finished before the processes were started again")
