@@ -147,13 +147,9 @@ def test_cpp_examples_compile(page: Path, tmp_path: Path) -> None:
 
 
 LONGEST_LINE = 125
-OF_OTHER_PROGRAMS = {
-    *["--array", "--wrap", "--nproc-per-node", "--max-restarts", "--nnodes", "--rdzv-backend", "--rdzv-endpoint"],
-    "--data-binary",
-    "--extra-index-url",
-    "--preload",
-}
-"""Options of pip, curl and gunicorn that pages name."""
+OF_TORCHRUN = {"--nproc-per-node", "--max-restarts", "--nnodes", "--rdzv-backend", "--rdzv-endpoint"}
+OF_OTHER_PROGRAMS = {"--array", "--wrap", "--data-binary", "--extra-index-url", "--preload", *OF_TORCHRUN}
+"""Options of pip, curl, gunicorn, sbatch and torchrun that pages name."""
 """Characters of a line of prose: a line that was cut or pasted by mistake is longer, or ends in the middle."""
 
 

@@ -149,9 +149,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
     is_flag=True,
     help="With --weights: do not train on the validation images in the last third.  [set by --int8]",
 )
-@click.option(
-    "--train-on", default="auto", show_default=True, help="auto, cpu, cuda, mps; or several processes: cuda:all, cpu:2."
-)
+@click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda, mps, or several GPUs: cuda:all.")
 @click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
 @budget_options
@@ -246,7 +244,7 @@ def command(
         device, count = processes
         if wanted is not None or folds:
             raise click.UsageError(
-                f"--train-on {options['train_on']} is of the training of one network; with a budget or --cross-validate "
+                f"--train-on {options['train_on']} trains one network together; with a budget or --cross-validate "
                 f"say --train-on {device}"
             )
         if count > 1 and process.count == 1:

@@ -38,7 +38,7 @@ def processes_named(device: str) -> tuple[str, int] | None:
     present = torch.cuda.device_count()
     count = present if wanted == "all" else int(wanted)
     if not present or count > present:
-        raise TrainingError(f"{device} needs {max(1, count) if present else 'a'} GPU, and {present} are here")
+        raise TrainingError(f"{device} needs {count or 'a'} GPU, and {present} are here")
     return kind, count
 
 
