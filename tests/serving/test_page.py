@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support.browser import Browser, browser
+from tests.support.detectors import detector
+from tests.support.random_models import random_model
 from tests.support.server import ask, in_base64, photo, write_model
 
+from mobilenets.model.file import save
 from mobilenets.serving.server import ServerOptions, serving
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -194,3 +199,22 @@ def test_nothing_runs_in_it_but_its_own_script(address: str) -> None:
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert "connect-src 'self'" in policy
+
+
+def test_the_boxes_of_a_detector_are_drawn_on_the_image(page: Browser, tmp_path: Path) -> None:
+    network, task = detector()
+    made = random_model(np.random.default_rng(0), network, task=replace(task, score_threshold=0.2))
+    (tmp_path / "boxes").mkdir()
+    save(made, tmp_path / "boxes" / "model.safetensors")
+    with serving([tmp_path / "boxes"]) as address:
+        visit(page, address)
+        (tmp_path / "photo.jpg").write_bytes(photo(3, size=(300, 200)))
+        choose(page, tmp_path / "photo.jpg")
+        page.wait_for("document.querySelector('.card canvas') !== null")
+        looked_at(page, "boxes")
+        found = page.evaluate("document.querySelector('.card canvas').getAttribute('aria-label')")
+        drawn = "(() => { const c = document.querySelector('.card canvas'); return [c.width, c.height]; })()"
+        assert page.evaluate(drawn) == [300, 200]
+        assert " found: " in found
+        assert page.evaluate("document.querySelector('.labels').children.length") >= 1
+        assert [one for one in page.complaints if "'level': 'verbose'" not in one and "422" not in one] == []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.detectors import detector
+from tests.support.random_models import random_model
 from tests.support.server import Answer, ask, form, in_base64, photo, post_image, post_json
 from tests.support.stub_task import StrongestChannel
 
@@ -207,3 +210,22 @@ def test_metrics_count_requests_batches_and_refusals(model_file: Path) -> None:
     assert 'mobilenets_rejections_total{reason="invalid_image"} 1.0' in text
     assert 'mobilenets_rejections_total{reason="queue_full"} 0.0' in text
     assert "mobilenets_queue_images 0.0" in text
+
+
+def test_a_detector_answers_with_every_box_of_the_upright_image(tmp_path: Path) -> None:
+    network, task = detector()
+    made = random_model(np.random.default_rng(0), network, task=replace(task, score_threshold=0.0))
+    save(made, tmp_path / "boxes.safetensors")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    Image.open(io.BytesIO(photo())).resize((90, 60)).save(content, "JPEG", exif=exif)
+    with serving([tmp_path / "boxes.safetensors"]) as found:
+        answer = post_image(found, content.getvalue())
+        (prediction,) = answer.json["predictions"]
+        (limited,) = post_json(found, "/v1/predict?top=2", {"image": in_base64(content.getvalue())}).json["predictions"]
+    expected = mobilenets.Detector(made).predict(content.getvalue()).to_json()
+    assert prediction == {**expected, "image": prediction["image"]}
+    assert (prediction["width"], prediction["height"]) == (60, 90)
+    assert len(prediction["detections"]) > 5
+    assert limited["detections"] == prediction["detections"][:2]

@@ -38,6 +38,21 @@ def _object(properties: Document, required: tuple[str, ...] = (), **more: Any) -
 
 _TEXT: Document = {"type": "string"}
 _LABEL = _object({"label": _TEXT, "probability": {"type": "number"}}, ("label", "probability"))
+_BOX = _object(
+    {
+        "category_id": {"type": "integer", "description": "Number of the class, from 1."},
+        "label": _TEXT,
+        "bbox": {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 4,
+            "maxItems": 4,
+            "description": "Left, top, width and height in pixels.",
+        },
+        "score": {"type": "number"},
+    },
+    ("category_id", "label", "bbox", "score"),
+)
 _ERROR = _object(
     {"code": {"type": "string", "enum": [reason.value for reason in Reason]}, "message": _TEXT}, ("code", "message")
 )
@@ -64,7 +79,7 @@ def _schemas(limits: Limits) -> Document:
     chosen = {
         "model": {"type": "string", "description": "By default the first one."},
         "version": {"type": "string", "description": "By default the highest."},
-        "top": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
+        "top": {"type": "integer", "minimum": 1, "maximum": 1000, "description": "By default 5 labels, or all boxes."},
     }
     of_many = {"type": "array", "items": image, "minItems": 1, "description": f"At most {limits.images}."}
     return {
@@ -80,6 +95,9 @@ def _schemas(limits: Limits) -> Document:
             {
                 "image": _TEXT,
                 "labels": {"type": "array", "items": _LABEL, "description": "Of a classifier, likeliest first."},
+                "width": {"type": "integer", "description": "Of the upright image, for a detector."},
+                "height": {"type": "integer"},
+                "detections": {"type": "array", "items": _BOX, "description": "Of a detector, highest score first."},
                 "note": {"type": "string", "description": "What was assumed of the image."},
                 "error": _ERROR,
             },

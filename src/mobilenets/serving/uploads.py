@@ -35,13 +35,13 @@ class Question:
         images: Each an image, or why it is none.
         model: Name of the Model, or None for the first.
         version: Its version, or None for the highest.
-        top: Largest number of results per image.
+        top: Largest number of results per image; None for what the Model's task gives.
     """
 
     images: tuple[BytesImage | Refusal, ...]
     model: str | None = None
     version: str | None = None
-    top: int = 5
+    top: int | None = None
 
 
 async def read_question(
@@ -78,7 +78,9 @@ async def read_question(
         )
     if not images:
         raise Refusal(Reason.BAD_REQUEST, "the request holds no image")
-    return Question(images, _text(fields, "model"), _text(fields, "version"), read_top(fields.get("top", 5)))
+    return Question(
+        images, _text(fields, "model"), _text(fields, "version"), read_top(fields["top"]) if "top" in fields else None
+    )
 
 
 def read_top(given: object) -> int:

@@ -77,7 +77,7 @@ class Ask:
     Args:
         model: What is to run.
         images: Sources, or pixels of the network's size.
-        top: Largest number of results for each.
+        top: Largest number of results for each; None for what the task gives: five labels, or every box.
         raw: Whether the network's outputs are wanted beside predictions.
         deadline: By :func:`time.monotonic`, when nobody waits any more.
         left: Whether the client has gone; called from any thread.
@@ -88,7 +88,7 @@ class Ask:
         model: ServedModel,
         images: Sequence[ImageSource | Pixels],
         *,
-        top: int = 5,
+        top: int | None = None,
         raw: bool = False,
         deadline: float,
         left: Callable[[], bool] = lambda: False,
@@ -248,8 +248,9 @@ class Workers:
         self._observer.batch(model, len(jobs), time.monotonic() - begin)
 
 
-def _predicted(model: ServedModel, outputs: tuple[Any, ...], image: PreparedImage, top: int) -> dict[str, Any]:
-    prediction = model.predictor.model.task.decode(outputs, [image.geometry], top=top)[0].to_json()
+def _predicted(model: ServedModel, outputs: tuple[Any, ...], image: PreparedImage, top: int | None) -> dict[str, Any]:
+    asked = {} if top is None else {"top": top}
+    prediction = model.predictor.model.task.decode(outputs, [image.geometry], **asked)[0].to_json()
     return prediction if image.assumption is None else {**prediction, "note": image.assumption}
 
 
