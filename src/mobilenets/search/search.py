@@ -115,6 +115,12 @@ def search(
         folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     set_up(settings)  # a recipe or device that does not exist, too
     dataset = described_dataset(source, settings.seed, reading, progress)
+    if dataset.task == "detection":
+        raise PlanningError(
+            f"{dataset.source} has boxes, and a budget chooses among classifiers; for a detector name its size in "
+            "place of the budget: fit with the resolution and the architecture, such as ssdlite_mobilenet_v2@0.5-192; "
+            "--int8 quantizes it, and mobilenets benchmark times it"
+        )
     request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
     if not from_scratch(settings):
         found = search_from_weights(request)
