@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from tests.support.random_models import (
     without_batch_norm,
 )
 
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.session import Session
-from mobilenets.errors import EngineError
+from mobilenets.errors import EngineError, ModelError
 from mobilenets.model import reference
+from mobilenets.model.file import save
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -123,3 +126,19 @@ def test_a_single_image_is_told_to_be_a_batch() -> None:
     model = random_model(rng, random_network(rng))
     with pytest.raises(EngineError, match=r"give a single image as pixels\[None\]"):
         Session(model).run(random_pixels(rng, model.network, 1)[0])
+
+
+@pytest.mark.parametrize("name", ["stem.weight", "block1.depthwise.batch_norm.bias", "classifier.bias"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_holds_what_is_no_number_answers_nothing(name: str, value: float, tmp_path: Path) -> None:
+    """A ReLU would make numbers of it again, and nobody would know."""
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = random_model(np.random.default_rng(0), network)
+    broken = model.parameters[name].copy()
+    broken.flat[-1] = value
+    model = model.with_parameters({**model.parameters, name: broken})
+    with pytest.raises(EngineError, match=f"{name} holds NaN or infinite values"):
+        Session(model)
+    with pytest.raises(ModelError, match=f"{name} holds NaN or infinite values"):
+        save(model, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from mobilenets.base.processors import cores
 from mobilenets.base.records import record
 from mobilenets.engine.lowering import lower
 from mobilenets.errors import EngineError, InputTypeError, ModelError
-from mobilenets.model.model import Model
+from mobilenets.model.model import Model, broken_tensor
 from mobilenets.model.preprocessing import Pixels, check_pixels
 from mobilenets.model.source import model_of
 from mobilenets.native import _native
@@ -122,8 +122,8 @@ class Session:
 
     Raises:
         ModelFileError: If the file cannot be read.
-        EngineError: If the number of threads makes no sense, ``MOBILENETS_ISA`` names an instruction set that is not
-            to be had, or the engine cannot take the Model.
+        EngineError: If the number of threads makes no sense, the Model holds NaN or infinite values,
+            ``MOBILENETS_ISA`` names an instruction set that is not to be had, or the engine cannot take the Model.
 
     >>> from mobilenets import Classification, mobilenet_v1
     >>> network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
@@ -141,6 +141,8 @@ class Session:
         _check_threads(threads)
         self._asked = threads, tune
         self.model = model_of(model)
+        if (broken := broken_tensor(self.model.parameters)) is not None:
+            raise EngineError(f"{broken} holds NaN or infinite values: the Model is broken, and answers nothing")
         self.threads = threads or cores()
         self._result_shapes = [(name, _result_shape(self.model.network, name)) for name in self.model.network.outputs]
         self.instruction_set = chosen_instruction_set()

@@ -45,7 +45,7 @@ from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.suffixes import EXPORTED, taken_for
 from mobilenets.errors import ArchitectureError, ModelError, ModelFileError
-from mobilenets.model.model import Model, Tensor
+from mobilenets.model.model import Model, Tensor, broken_tensor
 from mobilenets.model.packing import BFLOAT16, pack, read_only, take_subnets, unpack
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.model.quantization import Quantization
@@ -106,8 +106,8 @@ def save(model: Model, path: str | PathLike[str]) -> None:
 
     Raises:
         ModelFileError: If the path has the suffix of another kind of file, such as ``.tflite``.
-        ModelError: If :func:`load` would refuse the task, the provenance holds what JSON cannot, or weights are
-            declared to use 4 bits and do not.
+        ModelError: If a tensor holds NaN or infinite values, :func:`load` would refuse the task, the provenance holds
+            what JSON cannot, or weights are declared to use 4 bits and do not.
         OSError: If the file cannot be written; an older file of that name is then still whole.
 
     >>> import tempfile
@@ -121,6 +121,8 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     ('cat', 'dog')
     """
     check_model_path(path)
+    if (broken := broken_tensor(model.parameters)) is not None:
+        raise ModelError(f"{broken} holds NaN or infinite values: the Model is broken, and is not written")
     write_atomically(fspath(path), _serialized(model))
 
 

@@ -162,6 +162,20 @@ def _integer_types(network: Network) -> Iterator[tuple[str, tuple[np.dtype[Any],
             yield f"{layer.name}.bias", (np.dtype(np.int32), shape[:1])
 
 
+def broken_tensor(parameters: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds a NaN or an infinity; None where all hold numbers.
+
+    An activation may make numbers of them again, so that a broken network answers as if nothing were wrong.
+
+    >>> broken_tensor({"a.weight": np.ones(3, np.float32), "a.bias": np.array([0, np.nan], np.float32)})
+    'a.bias'
+    """
+    for name, tensor in parameters.items():
+        if tensor.dtype.kind == "f" and tensor.size and not np.isfinite([tensor.min(), tensor.max()]).all():
+            return name
+    return None
+
+
 def normalized_layers(network: Network) -> tuple[Layer, ...]:
     """The layers of a network that have a batch norm, in order."""
     return tuple(layer for layer in network.layers if layer.batch_norm is not None)
