@@ -13,12 +13,16 @@ import torch
 from mobilenets.data.arrays import array_dataset
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
+from mobilenets.engine.calibrate import calibrate
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Predictor
-from mobilenets.errors import DataError, EngineError, TrainingError
+from mobilenets.engine.thresholds import calibrate_thresholds
+from mobilenets.errors import DataError, EngineError, PlanningError, TrainingError
 from mobilenets.formats.exporting import export
 from mobilenets.model.file import load
 from mobilenets.reports.run_report import report_run
+from mobilenets.search.budget import Budget
+from mobilenets.search.search import search
 from mobilenets.tasks.multilabel import LabelsPrediction, MultiLabel
 from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics
 from mobilenets.training.cross_validation import cross_validate
@@ -134,6 +138,30 @@ def test_a_label_that_the_data_does_not_name_is_of_no_image(fitted: tuple[Fit, P
     found = evaluate(fitted[0].model, fewer)
     assert isinstance(found, MultiLabelMetrics)
     assert [row.images for row in found.labels][2] == 0
+
+
+def test_thresholds_are_chosen_anew_for_a_model_that_has_none(fitted: tuple[Fit, Path], dataset: Dataset) -> None:
+    model = fitted[0].model
+    assert isinstance(model.task, MultiLabel)
+    shifted = dict(model.parameters) | {"classifier.bias": model.parameters["classifier.bias"] - 3}
+    plain = replace(model, task=MultiLabel(model.task.labels), parameters=shifted)
+    found = calibrate_thresholds(plain, dataset)
+    assert found.after.f1 > found.before.f1
+    assert isinstance(found.model.task, MultiLabel)
+    assert max(found.model.task.thresholds) < 0.5
+    assert found.to_json()["thresholds"] == dict(zip(LABELS, found.model.task.thresholds, strict=True))
+    with pytest.raises(EngineError, match="only a classifier has a temperature"):
+        calibrate(plain, dataset)
+
+
+def test_a_budget_is_refused_before_anything_is_trained(dataset: Dataset, tmp_path: Path) -> None:
+    rows = ["file,labels"]
+    for number, (image, row) in enumerate(zip(dataset.train.images, dataset.train.targets, strict=True)):
+        image.open().save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{';'.join(label for label, one in zip(LABELS, row, strict=True) if one)}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    with pytest.raises(PlanningError, match=r"a budget chooses among classifiers, and .* of the task multilabel"):
+        search(tmp_path / "labels.csv", None, Budget(max_macs=2_000_000), SETTINGS)
 
 
 def test_cross_validation_is_refused(dataset: Dataset) -> None:

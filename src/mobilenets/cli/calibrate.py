@@ -14,6 +14,7 @@ from mobilenets.data.dataset import load_collection, reading_of
 from mobilenets.data.reading import Reading
 from mobilenets.engine.calibrate import CALIBRATION_SPLITS, TemperatureFit
 from mobilenets.engine.calibrate import calibrate as calibrate_model
+from mobilenets.engine.thresholds import ThresholdFit, calibrate_thresholds
 from mobilenets.formats.loading import file_for, load_model
 from mobilenets.model.file import check_model_path, save
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
@@ -37,20 +38,36 @@ def command(
     It also sets the threshold for predict --unknown, so that 95 % of these images pass as known. No other answer
     changes, only the probabilities. DATA is as for evaluate; its validation images are used, or those of
     MODEL where it was fitted to DATA. Images that trained MODEL would make it too sure, and test images are to be kept
-    for evaluation. fit does the same at its end.
+    for evaluation. fit does the same at its end. A MODEL that gives an image several labels gets a threshold for each.
     """
     progress = progress_to_stderr(quiet=quiet)
     loaded = load_model(model, progress=progress)
     collection = load_collection(data, reading or reading_of(loaded, data))
     for finding in collection.findings:
         progress.note(finding.line)
-    result = calibrate_model(loaded, collection, split=split, progress=progress)
+    several = loaded.task.kind == "multilabel"
+    result: TemperatureFit | ThresholdFit
+    if several:
+        result = calibrate_thresholds(loaded, collection, split=split, progress=progress)
+    else:
+        result = calibrate_model(loaded, collection, split=split, progress=progress)
     path = output or file_for(model)
     save(result.model, path)
     if as_json:
         print_json({"model": str(path), **result.to_json()})
+    elif isinstance(result, ThresholdFit):
+        _print_thresholds(result, path)
     else:
         _print(result, path)
+
+
+def _print_thresholds(result: ThresholdFit, path: Path) -> None:
+    images = f"{plural(result.before.images, 'image')} ({result.split})"
+    say(f"a threshold for each of {plural(len(result.after.labels), 'label')}, chosen on {images}")
+    say(f"F1 on these {100 * result.before.f1:.1f} % before, {100 * result.after.f1:.1f} % after")
+    if result.before.skipped:
+        say(f"{plural(len(result.before.skipped), 'unreadable image')} skipped")
+    say(f"{path} is written")
 
 
 def _print(result: TemperatureFit, path: Path) -> None:

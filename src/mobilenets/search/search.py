@@ -121,6 +121,11 @@ def search(
             "place of the budget: fit with the resolution and the architecture, such as ssdlite_mobilenet_v2@0.5-192; "
             "--int8 quantizes it, and mobilenets benchmark times it"
         )
+    if dataset.task != "classification":
+        raise PlanningError(
+            f"a budget chooses among classifiers, and {source} is data of the task {dataset.task}; name a size in "
+            "place of the budget, such as the architecture mobilenet_v1@0.25-96"
+        )
     request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
     if not from_scratch(settings):
         found = search_from_weights(request)
