@@ -294,7 +294,7 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
         ({"resolution": 16}, ArchitectureError, "resolution must be at least 32 pixels, not 16"),
         ({"epochs": 0}, TrainingError, "epochs must be at least 1, not 0"),
         ({"epochs": 1.5}, TrainingError, "epochs must be an integer, not 1.5"),
-        ({"threads": 0}, TrainingError, "threads must be at least 1"),
+        ({"threads": 0}, TrainingError, "threads must be from 1 to 256"),
         ({"seed": 1.5}, TrainingError, "seed must be an integer, not 1.5"),
         ({"threads": "2"}, TrainingError, "threads must be an integer, not '2'"),
         ({"flip": "bogus"}, TrainingError, "no flip is called 'bogus'; known are none, horizontal, any"),
