@@ -204,3 +204,16 @@ def test_a_program_of_torchscript_is_named_with_the_way_out(make: str, tmp_path:
     program.save(tmp_path / "model.pt")
     with pytest.raises(FormatError, match=r"(TorchScript|pickled object).*torch.save\(model.state_dict\(\)"):
         import_model(tmp_path / "model.pt")
+
+
+def test_a_head_of_several_layers_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    tensors = foreign.timm_tensors(TIMM)
+    torch.save(state({**tensors, "classifier.4.weight": np.ones((3, 3), np.float32)}), tmp_path / "a.pth")
+    with pytest.raises(FormatError, match=r"classifier.4.weight belongs to no layer .*export the network to ONNX"):
+        import_model(tmp_path / "a.pth")
+
+
+def test_weights_of_another_kind_of_network_are_called_so(tmp_path: Path) -> None:
+    torch.save(torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.Linear(2, 2)).state_dict(), tmp_path / "a.pth")
+    with pytest.raises(FormatError, match=r"0.weight, ...\) are of no MobileNet whose names are known.*ONNX"):
+        import_model(tmp_path / "a.pth")

@@ -35,6 +35,11 @@ from mobilenets.model.preprocessing import GREY_CHANNELS
 
 _USUAL_WIDTHS = (1.0, 0.75, 0.5, 0.25, 0.35, 1.4, 1.3, 1.25)
 """Tried before others: where rounding gives two widths the same channels, one of these was meant."""
+_HEADS = ("classifier", "fc", "head", "linear")
+_HEAD_HINT = (
+    ". Weights alone do not say what stands between the layers of a head: export the network to ONNX, which says it "
+    "(torch.onnx.export)"
+)
 _SQUEEZED = ".se.reduce"
 _COUNTERS = ".num_batches_tracked"
 """How many batches a batch norm has seen: only training asks."""
@@ -74,9 +79,10 @@ def recognize(tensors: Mapping[str, Tensor], known: Sequence[CheckpointNames], s
     for layer, name in layers.items():
         if layer not in best.rows:
             shared = fit(best)[0]
+            hint = _HEAD_HINT if layer.partition(".")[0] in _HEADS and tensors[name].ndim <= 2 else ""
             raise FormatError(
                 f"{name} belongs to no layer of {source}'s {best.network}, which is the nearest of the networks that "
-                f"are known by their names: it has {shared} of the file's {len(layers)} layers"
+                f"are known by their names: it has {shared} of the file's {len(layers)} layers{hint}"
             )
     return Recognized(best, unique(_named(best, tensors)))
 

@@ -30,6 +30,8 @@ from mobilenets.model.provenance import Imported
 
 IMAGENET = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 NAMES = MOBILENET_V1["pytorch"]
+LEAST_SHARE = 0.5
+"""Share of a file's layers whose names must be known for the first other one to be named."""
 
 
 def is_pytorch(source: Source) -> bool:
@@ -88,6 +90,12 @@ def from_pytorch_tensors(
         found = recognize(tensors, torchvision_names(), "torchvision")
         v3 = found.checkpoint.network.startswith("mobilenet_v3")
         return model_of_checkpoint(found, replace(options, epsilon=1e-3 if v3 else 1e-5))
+    if _share_of_common_names(tensors) < LEAST_SHARE:
+        first = next(iter(tensors))
+        raise FormatError(
+            f"the weights ({first}, ...) are of no MobileNet whose names are known: torchvision's, timm's, and V1 as "
+            "nn.Sequential. If it is one, export it to ONNX (torch.onnx.export), whose layers are told by what they do"
+        )
     return mobilenet_v1_from_tensors(
         unique(_translate(name, value) for name, value in tensors.items() if not name.endswith(".num_batches_tracked")),
         options,

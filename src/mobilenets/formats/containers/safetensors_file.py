@@ -71,6 +71,8 @@ def decoded(name: str, kind: str, shape: tuple[int, ...], raw: memoryview) -> Te
 
 def _entry(name: str, entry: Mapping[str, Any]) -> tuple[str, tuple[int, ...], int, int]:
     kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if isinstance(kind, str) and kind.startswith(("F8", "F4", "F6")):
+        raise FormatError(f"{name} holds {kind:.12}, which is not read; convert the weights to float32 and save again")
     if kind not in _TYPES:
         raise ValueError(f"{name} holds {kind}")
     if len(shape) > 8 or not all(type(number) is int and number >= 0 for number in (*shape, begin, end)) or end < begin:
