@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,17 @@ def test_csv_has_a_row_for_each_box(model: Path, images: Path, mobilenets: RunCo
         else:
             assert len(mine) == max(1, len(one["detections"]))
             assert [row["label"] for row in mine if row["label"]] == [box["label"] for box in one["detections"]]
+
+
+def test_a_file_of_predictions_holds_every_box(
+    model: Path, images: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    listed = mobilenets("predict", model, images, "--json", "--threshold", 0.5).json
+    path = tmp_path / "boxes.jsonl"
+    assert mobilenets("predict", model, images, "-o", path, "--threshold", 0.5, "--quiet").code == 0
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [one["detections"] for one in written] == [one["detections"] for one in listed]
+    assert max(len(one["detections"]) for one in written) > 3
 
 
 def test_boxes_are_drawn_on_upright_images(model: Path, images: Path, tmp_path: Path, mobilenets: RunCommand) -> None:

@@ -124,7 +124,7 @@ def command(
     progress = progress_to_stderr(quiet=quiet)
     if output is not None:
         predict_to_output(
-            model, images, output, as_json=as_json, ray=ray, progress=progress, top=top or SHOWN_LABELS,
+            model, images, output, as_json=as_json, ray=ray, progress=progress, top=top,
             unknown=unknown, threshold=threshold, shard=shard, threads=threads, replace_existing=replace_existing,
             dry_run=dry_run,
         )  # fmt: skip

@@ -48,17 +48,21 @@ class BulkPrediction:
     seconds: float = 0.0
 
 
+DEFAULT_LABELS = 3
+"""Labels of an image that are written, unless another number is asked for."""
+
+
 @dataclass(frozen=True)
 class AnswerOptions:
     """How images are predicted.
 
     Attributes:
-        top: Largest number of results for each.
+        top: Largest number of results for each; None for what the Model's task gives.
         unknown: Whether to tell images of no known class, by the Model's threshold.
-        threshold: Answer "unknown" below this probability; None for never.
+        threshold: Answer "unknown" below this probability, or leave out boxes below this score; None for never.
     """
 
-    top: int
+    top: int | None
     unknown: bool
     threshold: float | None
 
@@ -68,7 +72,12 @@ class AnswerOptions:
         Raises:
             EngineError: If the Model cannot.
         """
-        check_integer("top", self.top, EngineError, least=1)
+        if self.top is not None:
+            check_integer("top", self.top, EngineError, least=1)
+        if model.task.kind == "detection" and not self.unknown:
+            from mobilenets.engine.detector import Detector  # only detectors need it
+
+            return Detector(model, threads)
         if not self.unknown and self.threshold is None:
             return Predictor(model, threads)
         classifier = Classifier(model, threads)
@@ -85,7 +94,9 @@ class AnswerOptions:
                 yield image
 
         how: dict[str, Any] = {"top": self.top}
-        if self.unknown or self.threshold is not None:
+        if self.threshold is not None and not self.unknown:
+            how |= {"threshold": self.threshold}
+        elif self.unknown:
             how |= {"unknown": self.unknown, "threshold": self.threshold}
         for result in predictor.predict_many(noted(), **how):
             name = given.popleft()
@@ -98,7 +109,7 @@ def predict_to_file(
     sources: Sources,
     output: str | PathLike[str],
     *,
-    top: int = 3,
+    top: int | None = None,
     unknown: bool = False,
     threshold: float | None = None,
     shard: str | None = None,
@@ -119,9 +130,9 @@ def predict_to_file(
             each a path, or an address that fsspec reads (``s3://…``). ``{00..99}`` in a name is a range.
         output: File or address that ends in ``.parquet``, ``.csv`` or ``.jsonl``. Of a shard, ``-2-of-8`` is added to
             its name.
-        top: Largest number of results for each image.
+        top: Largest number of results for each image; None for three labels, or every box.
         unknown: Answer ``"unknown"`` for images of no known class, by the Model's threshold.
-        threshold: Answer so, too, below this probability.
+        threshold: Answer so, too, below this probability; of a detector, leave out boxes below this score.
         shard: Such as ``"2/8"``: only the second of eight equal shares of the images.
         threads: Threads to use; by default the cores that this process may use. Not with ``ray``.
         ray: Whether to share the images out over a Ray cluster, by Ray Data; or the cluster's address.
@@ -155,11 +166,13 @@ def predict_to_file(
     (1, 1)
     """
     share = WHOLE if shard is None else Shard.parse(shard)
-    loaded, answers = model_of(model), AnswerOptions(top, unknown, threshold)
+    loaded = model_of(model)
+    top = DEFAULT_LABELS if top is None and loaded.task.kind == "classification" else top
+    answers = AnswerOptions(top, unknown, threshold)
     predictor = answers.predictor(loaded, threads)  # says what is wrong before anything is read
     names = expand_sources(_names(sources))
     path = _file_of(fspath(output), share)
-    columns = RowColumns.of(loaded.task, top=top, unknown=unknown or threshold is not None)
+    columns = RowColumns.of(loaded.task, top=top or DEFAULT_LABELS, unknown=unknown or threshold is not None)
     made_from = {"model": model_digest(loaded), "sources": names, "shard": str(share)}
     rows = RowOutput(
         path, columns, made_from | {"options": [top, unknown, threshold]}, replace_existing=replace_existing
