@@ -29,6 +29,7 @@ from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.classification import Classification, class_count
+from mobilenets.tasks.unknown import UnknownThreshold
 from mobilenets.training.fine_tuning import fine_tune
 from mobilenets.training.fit import fit
 from mobilenets.training.head import early_layers
@@ -255,6 +256,17 @@ def test_validation_images_are_trained_on_in_the_last_third(
     apart = fit(colours, None, replace(settings, validation_apart=True))
     assert None not in [epoch.validation_primary for epoch in apart.history]
     assert Provenance.of(apart.model).training.validation_joined is None
+
+
+def test_images_that_were_trained_on_set_no_threshold_of_unknown_images(tmp_path: Path) -> None:
+    folder = draw(tmp_path, 40, 36, 40)
+    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=starting_model(("cat", "dog")))
+    result = fit(folder, None, settings)
+    assert [epoch.validation_energy is None for epoch in result.history] == [False, False, True]
+    task = result.model.task
+    assert isinstance(task, Classification)
+    assert task.unknown == UnknownThreshold(result.history[1].validation_energy or 0, 12)
+    assert task.temperature == result.history[1].validation_temperature
 
 
 def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

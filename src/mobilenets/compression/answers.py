@@ -61,6 +61,7 @@ class Answers:
     divergences: Values | None = None
 
     temperature = None
+    energy = None
 
     @property
     def primary(self) -> float:

@@ -13,6 +13,7 @@ from functools import partial
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
 from mobilenets.base.text import duration, percent, plural
+from mobilenets.compression.result import CompressionResult
 from mobilenets.errors import CompressionError, PlanningError, TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
@@ -265,13 +266,19 @@ def _finished(
             tuned[key] = _fine_tune(request, one, model, stage="full", seconds=seconds)
         return tuned[key]
 
-    compress = partial(
-        quantize_fitted,
-        dataset=dataset,
-        max_drop=allowed_drop(len(dataset.validation)),
-        techniques=FITTED_TECHNIQUES if timetable.seconds is None else (),  # training in integers has no bound
-        progress=progress,
-    )
+    def compress(model: Model) -> CompressionResult:
+        result = quantize_fitted(
+            model,
+            dataset,
+            max_drop=allowed_drop(len(dataset.validation)),
+            techniques=FITTED_TECHNIQUES if timetable.seconds is None else (),  # training in integers has no bound
+            progress=progress,
+        )
+        if all(one.run.joined is None for one in tuned.values()):
+            return result
+        # The validation images were trained on: the float Model's temperature is of before, and holds for int8 too.
+        return replace(result, model=replace(result.model, task=model.task))
+
     likely = expected(candidates, len(dataset.validation), images.count)
     goal = request.budget.min_accuracy
     reachable = goal is None or any(one.accuracy >= goal and request.budget.meets(one) for one in likely)

@@ -26,6 +26,7 @@ from mobilenets.data.loading import Prepared, prepare
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.tasks.classification import Classification
 from mobilenets.training import head
 from mobilenets.training.batches import Batches, Normalization
 from mobilenets.training.callbacks import Begun
@@ -160,6 +161,8 @@ def fine_tune(
         return FineTuned(model, history, -1, run, score.primary, recipe, score.primary)
     tuned = Model(network, parameters_of(module), plan.training.task, plan.preprocessing)
     tuned = finished(tuned, plan.training, validated.validation_temperature, prepared, run)
+    if validated.number < best:  # the validation images were trained on since
+        tuned = _with_energy(tuned, validated.validation_energy)
     return FineTuned(
         tuned, history, best, run, validated.validation_primary, recipe, None if score is None else score.primary
     )
@@ -180,6 +183,14 @@ def finished(
     module = placed(module_of(model), run.device).eval()
     outputs = module_logits(module, validation.pixels, model.preprocessing, run)
     return replace(model, task=training.finished(temperature, outputs, validation.targets))
+
+
+def _with_energy(model: Model, energy: float | None) -> Model:
+    """A classifier that answers unknown below an energy, which is higher on images that it was trained on."""
+    task = model.task
+    if not isinstance(task, Classification) or task.unknown is None:
+        return model
+    return replace(model, task=replace(task, unknown=None if energy is None else replace(task.unknown, energy=energy)))
 
 
 def _is_more_accurate(first: Totals, trained: Totals) -> bool:

@@ -349,7 +349,7 @@ class TrainingState(Generic[Trainable]):
         epoch = Epoch(number, resolution, rate, sums.loss / sums.images, primary)
         if score is not None:
             epoch = replace(epoch, validation_loss=score.loss, validation_primary=score.primary)
-            epoch = replace(epoch, validation_temperature=score.temperature)
+            epoch = replace(epoch, validation_temperature=score.temperature, validation_energy=score.energy)
         self.history.append(epoch)
 
     def keep(self, epoch: int) -> None:

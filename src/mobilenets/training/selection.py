@@ -23,6 +23,7 @@ from mobilenets.data.subset import Targets
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.tasks.logits import top1
 from mobilenets.tasks.temperature import fit_temperature
+from mobilenets.tasks.unknown import unknown_threshold
 from mobilenets.training.batches import normalized
 from mobilenets.training.distributed import shared_out
 from mobilenets.training.network import NetworkModule
@@ -48,6 +49,10 @@ class Score(Protocol):
     def temperature(self) -> float | None:
         """The temperature that its logits need on those images; None where it was not fitted."""
 
+    @property
+    def energy(self) -> float | None:
+        """The least energy of those images, but for the lowest twentieth; None where it is not known."""
+
     def minus(self, other: Score) -> Difference:
         """The difference to another network's score on the same images."""
 
@@ -61,12 +66,14 @@ class Totals:
         loss: Mean loss, in nats.
         images: Number of images.
         temperature: The temperature that the logits need on those images; None where it was not fitted.
+        energy: The least energy of those images, but for the lowest twentieth; None where it is not known.
     """
 
     primary: float
     loss: float
     images: int
     temperature: float | None = None
+    energy: float | None = None
 
     def minus(self, other: Score) -> Difference:
         """The difference to another score; that of the primary figures counts beyond the standard error of the larger.
@@ -131,6 +138,8 @@ class Epoch:
         validation_loss: Mean loss over the validation images; None where it was not validated.
         validation_primary: The primary figure of the task on them; None where it was not validated.
         validation_temperature: The temperature that the logits need on them; None where it was not validated.
+        validation_energy: Their least energy, but for the lowest twentieth: what is below that is like none of the
+            classes. None where it was not validated, or on fewer than ten images.
     """
 
     number: int
@@ -141,6 +150,7 @@ class Epoch:
     validation_loss: float | None = None
     validation_primary: float | None = None
     validation_temperature: float | None = None
+    validation_energy: float | None = None
 
     def score(self, images: int) -> Totals:
         """The validation score, on so many images; zeros where the epoch was not validated."""
@@ -201,14 +211,16 @@ class Validator(Protocol[Validated]):
 
 
 def classifier_score(logits: npt.NDArray[np.float32], targets: Targets) -> Totals:
-    """Top-1 and cross-entropy of a classifier, and the temperature that its logits need.
+    """Top-1 and cross-entropy of a classifier, the temperature that its logits need, and their least energy.
 
     Args:
         logits: (N, classes).
         targets: int64 (N,), the right class of each image.
     """
     loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
-    return Totals(top1(logits, targets).value, float(loss), len(targets), fit_temperature(logits, targets))
+    threshold = unknown_threshold(logits)
+    temperature, energy = fit_temperature(logits, targets), None if threshold is None else threshold.energy
+    return Totals(top1(logits, targets).value, float(loss), len(targets), temperature, energy)
 
 
 @dataclass(frozen=True, eq=False)
