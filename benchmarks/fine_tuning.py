@@ -33,6 +33,7 @@ from torch.nn import functional
 
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.loading import Prepared, decode_all, prepare
+from mobilenets.data.splitting import SHARE
 from mobilenets.data.subset import Subset
 from mobilenets.formats.loading import load_model
 from mobilenets.model.model import Model
@@ -55,6 +56,8 @@ VARIANTS = {
     "frozen statistics, rate / 3": replace(DEFAULT, transfer_statistics=False, transfer=DEFAULT.transfer / 3),
     "shorter": replace(DEFAULT, transfer_samples=DEFAULT.transfer_samples * 2 // 3),
     "longer": replace(DEFAULT, transfer_samples=DEFAULT.transfer_samples * 3 // 2),
+    "few shown less": replace(DEFAULT, transfer_least=DEFAULT.transfer_least // 3),
+    "few shown more": replace(DEFAULT, transfer_least=DEFAULT.transfer_least * 2),
     "batches of 16": replace(DEFAULT, transfer_batch=16),
     "early layers kept": replace(DEFAULT, kept_stride=2),
 }
@@ -78,24 +81,33 @@ def drawn(dataset: Dataset, each: int, seed: int, judge: str) -> tuple[Dataset, 
     pool = dataset.train + dataset.validation
     rng = np.random.default_rng(seed)
     train: list[int] = []
+    validation: list[int] = []
     rest: list[int] = []
     for label in range(len(dataset.labels)):
         indices = rng.permutation(np.flatnonzero(pool.targets == label)).tolist()
         count = min(each or len(indices), len(indices) if judge == "test" else len(indices) * 4 // 5)
-        train += indices[:count]
+        kept = max(1, round(SHARE * count))  # as many as are drawn of a folder of class folders
+        validation += indices[:kept]
+        train += indices[kept:count]
         rest += indices[count:]
     judged = dataset.test if judge == "test" else pool.take(rng.permutation(rest)[:JUDGED])
-    order = rng.permutation(train)
-    kept = max(2 * len(dataset.labels), len(order) // 10)
-    return replace(dataset, train=pool.take(order[kept:]), validation=pool.take(order[:kept]), test=judged), judged
+    parts = {"train": pool.take(rng.permutation(train)), "validation": pool.take(validation), "test": judged}
+    return replace(dataset, **parts), judged
 
 
-def with_fit(start: Model, dataset: Dataset, judged: Subset, recipe: Recipe, seed: int) -> tuple[Outcome, Model]:
+def with_fit(
+    start: Model, dataset: Dataset, judged: Subset, recipe: Recipe, seed: int, threads: int | None = None
+) -> tuple[Outcome, Model]:
     """The library's fine-tuning."""
-    begun = time.monotonic()
-    tuned = fine_tune(start, dataset, Settings(recipe=recipe, seed=seed)).model
-    seconds = time.monotonic() - begun
+    begun = now(threads)
+    tuned = fine_tune(start, dataset, Settings(recipe=recipe, seed=seed, threads=threads)).model
+    seconds = now(threads) - begun
     return Outcome(_right(module_of(tuned), _prepared(judged, tuned), tuned.preprocessing), seconds), tuned
+
+
+def now(threads: int | None) -> float:
+    """Seconds of a clock; of processor time where one thread trains, which other processes do not change."""
+    return time.process_time() if threads == 1 else time.monotonic()
 
 
 def _prepared(judged: Subset, model: Model) -> Prepared:
@@ -115,9 +127,18 @@ def _right(module: NetworkModule, prepared: Prepared, preprocessing: Preprocessi
 # The plain fine-tuning -----------------------------------------------------------------------------------------------
 
 
-def plainly(start: Model, dataset: Dataset, judged: Subset, seconds: float, seed: int, rate: float) -> Outcome:
+def plainly(
+    start: Model,
+    dataset: Dataset,
+    judged: Subset,
+    seconds: float,
+    seed: int,
+    *,
+    rate: float,
+    threads: int | None = None,
+) -> Outcome:
     """AdamW, one cycle, random resized crops, label smoothing; until the time is over."""
-    begun = time.monotonic()
+    begun = now(threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = with_classes(start.network, len(dataset.labels))
@@ -136,7 +157,7 @@ def plainly(start: Model, dataset: Dataset, judged: Subset, seconds: float, seed
     targets = torch.from_numpy(decoded.targets)
     module.train()
     for indices in _batches(len(decoded.images), rng):
-        passed = (time.monotonic() - begun) / seconds
+        passed = (now(threads) - begun) / seconds
         if passed >= 1:
             break
         for group in optimizer.param_groups:
@@ -147,7 +168,7 @@ def plainly(start: Model, dataset: Dataset, judged: Subset, seconds: float, seed
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    spent = time.monotonic() - begun
+    spent = now(threads) - begun
     used = replace(start, preprocessing=preprocessing)
     return Outcome(_right(module, _prepared(judged, used), preprocessing), spent)
 
@@ -192,8 +213,8 @@ def compare(arguments: argparse.Namespace) -> None:
     print(f"{'data':28}{'images':>8}{'seed':>6}{'fit %':>8}{'plain %':>9}{'difference':>16}{'seconds':>9}")
     for name, each, seed, dataset, judged in _cases(arguments):
         start = starting_model(weights, Settings(), dataset)
-        ours, _ = with_fit(start, dataset, judged, DEFAULT, seed)
-        plain = plainly(start, dataset, judged, ours.seconds, seed, arguments.rate)
+        ours, _ = with_fit(start, dataset, judged, DEFAULT, seed, arguments.threads)
+        plain = plainly(start, dataset, judged, ours.seconds, seed, rate=arguments.rate, threads=arguments.threads)
         difference = ours.right.astype(float) - plain.right.astype(float)
         error = difference.std() / math.sqrt(len(difference))
         differences.append(difference.mean())
@@ -213,7 +234,7 @@ def choose(arguments: argparse.Namespace) -> None:
     for name, each, seed, dataset, judged in _cases(arguments):
         start = starting_model(weights, Settings(), dataset)
         for variant, recipe in VARIANTS.items():
-            outcome, _ = with_fit(start, dataset, judged, recipe, seed)
+            outcome, _ = with_fit(start, dataset, judged, recipe, seed, arguments.threads)
             found[variant].setdefault(name, []).append(float(outcome.right.mean()))
             what = f"{name}, {each} each, seed {seed}, {variant}"
             print(f"{what}: {100 * outcome.right.mean():.1f} %, {outcome.seconds:.0f} s", flush=True)
@@ -265,6 +286,7 @@ def main(words: Sequence[str] | None = None) -> None:
         one.add_argument("--judge", choices=("held out", "test"), default="held out")
         one.add_argument("--weights", default="keras:0.25-224")
         one.add_argument("--rate", type=float, default=1e-3, help="of the plain one")
+        one.add_argument("--threads", type=int, help="1 counts processor time, on a machine that does other things too")
         one.set_defaults(command=command)
     one = commands.add_parser("subset", help=subset.__doc__)
     one.add_argument("data", nargs=1)
