@@ -160,7 +160,11 @@ def test_int8_is_what_comes_of_int8(images: Path, weights: Path, tmp_path: Path)
     assert (notes.first.precision, notes.first.labels) == ("int8", result.model.labels)
     assert any("within the budget to be told apart" in line and "at most" in line for line in notes.notes)
     assert load(tmp_path / "model.safetensors").precision == "int8"
-    assert load(tmp_path / "model.float32.safetensors").precision == "float32"
+    whole = load(tmp_path / "model.float32.safetensors")
+    assert whole.precision == "float32"
+    # The validation images joined, so they say nothing of the temperature any more: it is that of before.
+    assert result.model.provenance["validation_joined"] == 2
+    assert result.model.task == whole.task
     assert result.search.choice.precision == "int8"
 
 
