@@ -187,6 +187,27 @@ def test_the_first_usable_model_is_written_and_said_before_training(colours: Pat
         np.testing.assert_array_equal(resumed.model.parameters[name], values)
 
 
+STILL = replace(DEFAULT, batch=16, learning_rate=1e-9)
+"""A recipe by which weights stay what they are."""
+
+
+@pytest.mark.parametrize(("epochs", "zeros"), [(2, False), (67, True)])
+def test_few_images_train_an_output_layer_of_zeros_if_there_are_steps_enough(
+    colours: Path, epochs: int, zeros: bool
+) -> None:
+    settings = replace(SMALL, width=None, resolution=None, epochs=epochs, recipe=STILL)
+    result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
+    assert (np.abs(result.model.parameters["classifier.weight"]).max() < 1e-5) == zeros
+
+
+def test_the_first_usable_model_is_kept_where_time_was_over_too_early(colours: Path) -> None:
+    settings = replace(SMALL, width=None, resolution=None, epochs=2000, recipe=STILL, time=1.0)
+    result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
+    assert len(result.history) < 67
+    assert result.best_epoch == -1
+    assert result.evaluation.primary.value > 1 / 3
+
+
 @pytest.mark.parametrize(("architecture", "last"), [("alexnet", "convolution1"), ("vgg16", "convolution3_3")])
 def test_early_layers_of_any_architecture(architecture: str, last: str) -> None:
     network = Specification.parse(architecture).network()
