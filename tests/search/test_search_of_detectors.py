@@ -1,30 +1,68 @@
-"""A budget for data with boxes says what to do instead."""
+"""A budget for data with boxes: the largest resolution within it is trained."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from tests.support.drawn_objects import drawn_objects
+from tests.support.drawn_objects import drawn_dataset
 
+from mobilenets.architecture.catalog import DETECTORS
+from mobilenets.architecture.cost import cost
+from mobilenets.base.progress import SILENT
 from mobilenets.errors import PlanningError
+from mobilenets.model.file import load
 from mobilenets.search.budget import Budget
-from mobilenets.search.search import search
+from mobilenets.search.detectors import search_detector
+from mobilenets.search.ending import SearchRequest
+from mobilenets.search.result import SearchResult
 from mobilenets.training.settings import Settings
 
+SMALL = Settings("centres_mobilenet_v1@0.25", weights=None, batch_size=8, epochs=1, threads=1)
 
-def test_a_budget_for_boxes_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    rows = ["file,class,xmin,ymin,xmax,ymax"]
-    subset = drawn_objects(12)
-    for number, (image, truth) in enumerate(zip(subset.images, subset.targets, strict=True)):
-        opened = image.open()
-        assert isinstance(opened, Image.Image)
-        opened.save(tmp_path / f"{number}.png")
-        rows += [
-            f"{number}.png,{('blue', 'red')[label]},{','.join(str(int(side)) for side in box)}"
-            for box, label in zip(truth.boxes, truth.labels, strict=True)
-        ]
-    (tmp_path / "boxes.csv").write_text("\n".join(rows))
-    with pytest.raises(PlanningError, match="has boxes, and a budget chooses among classifiers; for a detector name"):
-        search(tmp_path / "boxes.csv", None, Budget(max_latency_ms=5.0), Settings(weights=None))
+
+def searched(
+    budget: Budget, folder: Path | None, precisions: tuple[str, ...], settings: Settings = SMALL
+) -> SearchResult:
+    data = drawn_dataset(16, 8, 8)
+    request = SearchRequest(data, settings, budget, precisions, 1, None, folder, False, SILENT, 0.0)
+    return search_detector(request)
+
+
+def test_the_largest_resolution_within_the_budget_is_trained(tmp_path: Path) -> None:
+    build = DETECTORS["centres_mobilenet_v1"]
+    limit = cost(build(width_multiplier=0.25, resolution=160, classes=2)).macs
+    folder = tmp_path / "run"
+    result = searched(Budget(max_macs=limit), folder, ("float32",))
+    assert result.model.network == build(width_multiplier=0.25, resolution=160, classes=2)
+    assert result.search.choice.macs == limit
+    assert result.evaluation.primary.name == "map50_95"
+    assert load(folder / "model.safetensors").network == result.model.network
+    assert not (folder / "size.json").exists()
+
+
+def test_in_int8_more_pixels_fit_into_the_same_memory() -> None:
+    build = DETECTORS["centres_mobilenet_v1"]
+    small = cost(build(width_multiplier=0.25, resolution=96, classes=2), bytes_per_activation=4).peak_activation_bytes
+    result = searched(Budget(max_memory_bytes=small), None, ("float32", "int8"))
+    assert result.model.precision == "int8"
+    assert result.model.network.height == 192
+    assert result.float_model is not None
+    assert result.quality is not None
+    assert result.quality.primary_after is not None
+
+
+def test_a_latency_is_measured_and_what_nothing_meets_is_said_before_training() -> None:
+    result = searched(Budget(max_latency_ms=10_000), None, ("float32",), Settings(**(vars(SMALL) | {"resolution": 64})))
+    assert result.search.choice.latency_ms is not None
+    assert result.search.latency is not None
+    with pytest.raises(PlanningError, match=r"no detector is within at most 0\.001 M Mult-Adds: 96×96 in float32"):
+        searched(Budget(max_macs=1000), None, ("float32",))
+
+
+def test_accuracy_that_is_not_reached_is_said_with_the_best_model_written(tmp_path: Path) -> None:
+    settings = Settings(**(vars(SMALL) | {"resolution": 64}))
+    result = searched(Budget(min_accuracy=0.99), tmp_path, ("float32",), settings)
+    assert result.refusal is not None
+    assert "99.0 % were asked for" in result.refusal
+    assert (tmp_path / "model.safetensors").exists()

@@ -34,6 +34,7 @@ from mobilenets.search.profile import (
     precisions_of,
 )
 from mobilenets.tasks.classification import Classification, class_count
+from mobilenets.tasks.task import Task
 
 PROFILED_RESOLUTIONS = (*PUBLISHED_RESOLUTIONS, 96, 64, 32)
 """Those of the published networks, and those that small images are trained at."""
@@ -181,8 +182,13 @@ def _measured(
     return points, times.steadiness
 
 
-def synthetic_model(network: Network, precision: str) -> Model:
+def synthetic_model(network: Network, precision: str, task: Task | None = None) -> Model:
     """A Model of random weights, for measuring time, which does not depend on the weights.
+
+    Args:
+        network: The network.
+        precision: ``float32`` or ``int8``.
+        task: What its outputs mean; None for a classifier.
 
     Raises:
         PlanningError: If the precision is unknown.
@@ -190,7 +196,7 @@ def synthetic_model(network: Network, precision: str) -> Model:
     check_precision(precision)
     folded = folded_network(network)
     rng = np.random.default_rng(0)
-    labels = Classification.numbered(network)
+    labels = task or Classification.numbered(network)
     if precision == "float32":
         parameters = {
             name: (rng.standard_normal(shape) / math.sqrt(math.prod(shape[1:]))).astype(np.float32)

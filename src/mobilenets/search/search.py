@@ -21,6 +21,7 @@ from mobilenets.errors import PlanningError, TrainingError
 from mobilenets.formats.available import available_weights
 from mobilenets.model.preprocessing import RGB_CHANNELS
 from mobilenets.search.budget import Budget
+from mobilenets.search.detectors import search_detector
 from mobilenets.search.ending import SearchRequest
 from mobilenets.search.from_scratch import largest_architecture, search_from_scratch
 from mobilenets.search.pretrained import AUTO
@@ -115,18 +116,14 @@ def search(
         folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
     set_up(settings)  # a recipe or device that does not exist, too
     dataset = described_dataset(source, settings.seed, reading, progress)
+    request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
     if dataset.task == "detection":
-        raise PlanningError(
-            f"{dataset.source} has boxes, and a budget chooses among classifiers; for a detector name its size in "
-            "place of the budget: fit with the resolution and the architecture, such as ssdlite_mobilenet_v2@0.5-192; "
-            "--int8 quantizes it, and mobilenets benchmark times it"
-        )
+        return search_detector(request)
     if dataset.task != "classification":
         raise PlanningError(
             f"a budget chooses among classifiers, and {source} is data of the task {dataset.task}; name a size in "
             "place of the budget, such as the architecture mobilenet_v1@0.25-96"
         )
-    request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
     if not from_scratch(settings):
         found = search_from_weights(request)
         if found is not None:

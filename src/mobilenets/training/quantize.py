@@ -30,6 +30,8 @@ FITTED_TECHNIQUES = (Technique.TRAINING,)
 """What is tried for a Model that was fitted here, where calibration alone loses too much."""
 FITTED_CALIBRATION_IMAGES = 128
 """Training images, evenly spread, that calibrate a Model that was fitted to them."""
+FITTED_DETECTOR_IMAGES = 32
+"""The same of a detector, whose maps have many more positions."""
 
 
 @typed(CompressionError)
@@ -145,7 +147,7 @@ def quantize_fitted(
         model,
         data=dataset,
         techniques=() if model.task.kind == "detection" else techniques,  # detectors are not trained in integers
-        calibration_images=FITTED_CALIBRATION_IMAGES,
+        calibration_images=FITTED_DETECTOR_IMAGES if model.task.kind == "detection" else FITTED_CALIBRATION_IMAGES,
         max_drop=max_drop,
         epochs=epochs,
         progress=progress,

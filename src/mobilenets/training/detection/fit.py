@@ -198,6 +198,12 @@ def choose_detector_start(
     return start
 
 
+def planned_detector(start: Model | None, dataset: Dataset, settings: Settings) -> tuple[Network, Detection]:
+    """The network that :func:`fit_detector` would train, and its task; arguments and errors are the same."""
+    plan = _plan(start, dataset, settings)
+    return plan.network, plan.task
+
+
 def head_matcher(head: DetectionHead) -> Matcher:
     """What says which anchors or cells of a head answer for which objects."""
     match head:
