@@ -154,7 +154,7 @@ const InstructionSet kSets[] = {
 
 const InstructionSet kSets[] = {
 #ifdef __wasm_relaxed_simd__
-    {"wasm_relaxed_simd", always, {&kU8WasmDot, &kU8WasmSaturating, &kU8Wasm, &kF32Wasm, &kU8Portable, &kF32Portable}},
+    {"wasm_relaxed_simd", always, {&kU8WasmDot, &kU8Wasm, &kF32Wasm, &kU8Portable, &kF32Portable}},
 #endif
     {"wasm_simd", always, {&kU8Wasm, &kF32Wasm, &kU8Portable, &kF32Portable}},
     {"portable", always, {&kU8Portable, &kF32Portable}},

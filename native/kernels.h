@@ -169,7 +169,7 @@ extern const KernelList kU8Portable, kF32Portable;
 extern const KernelList kU8Avx512VnniVbmi, kU8Avx512Vnni, kU8Avx512Vbmi, kU8Avx512, kF32Avx512;
 extern const KernelList kU8AvxVnni, kU8Avx2, kF32Avx2;
 extern const KernelList kU8NeonI8mm, kU8NeonDotprod, kU8Neon, kF32Neon;
-extern const KernelList kU8WasmDot, kU8WasmSaturating, kU8Wasm, kF32Wasm;
+extern const KernelList kU8WasmDot, kU8Wasm, kF32Wasm;
 
 // An instruction set: what MOBILENETS_ISA names. Its kernels come first, then those of the sets it contains.
 struct InstructionSet {

@@ -17,9 +17,9 @@ constexpr Kernel depthwise_kernel(const char* name) {
 
 const Kernel kKernels[] = {
     {"u8_pointwise_4x8_wasm", Kind::kPointwise, Type::kUint8, fits_all, product_packed_bytes<DotWide>,
-     product_pack<DotWide>, no_scratch, product_grain, pointwise_run<DotWide>},
+     product_pack<DotWide>, wide_scratch_bytes, product_grain, pointwise_run<DotWide>},
     {"u8_stem_4x8_wasm", Kind::kStem, Type::kUint8, fits_stem, product_packed_bytes<DotWide>, product_pack<DotWide>,
-     stem_scratch_bytes, stem_grain, stem_run<DotWide>},
+     stem_scratch_bytes<DotWide>, stem_grain, stem_run<DotWide>},
     depthwise_kernel<3, 1>("u8_depthwise_3x3s1_4x8_wasm"),
     depthwise_kernel<3, 2>("u8_depthwise_3x3s2_4x8_wasm"),
     depthwise_kernel<5, 1>("u8_depthwise_5x5s1_4x8_wasm"),

@@ -17,12 +17,23 @@ namespace {
 
 constexpr int kMostRows = 4, kPanelChannels = 8;
 
-// Values of one window: `segments` stretches of `depth` contiguous bytes each, `in_stride` bytes from row to row.
+// Values of one window: `count` segments of `groups` times four contiguous values; offset and stride, from row to row,
+// in values.
 struct Input {
-    const uint8_t* const* segments = nullptr;
+    const void* const* segments = nullptr;
     ptrdiff_t offset = 0, stride = 0;
-    int32_t count = 1, groups = 0;  // segments; groups of four bytes of each
+    int32_t count = 1, groups = 0;
 };
+
+// Bytes as they are, or as int16.
+void copy_values(const uint8_t* from, int32_t count, uint8_t* to) {
+    std::memcpy(to, from, static_cast<size_t>(count));
+}
+void copy_values(const uint8_t* from, int32_t count, int16_t* to) {
+    int32_t i = 0;
+    for (; i + 8 <= count; i += 8) wasm_v128_store(to + i, wasm_u16x8_load8x8(from + i));
+    for (; i < count; ++i) to[i] = from[i];
+}
 
 // Weights of one panel to one segment after the other, four input channels at a time; what is missing is zero.
 // weight(channel, segment, k)
@@ -34,8 +45,9 @@ void put_bytes(int8_t* to, int32_t channels, int32_t segments, int32_t depth, in
                 to[((s * groups + k / 4) * kPanelChannels + c) * 4 + k % 4] = weight(c, s, k);
 }
 
-// Both factors become 16 bits wide.
+// Both factors are 16 bits wide, the input by `widen` before it is multiplied, so that a load can repeat two values.
 struct DotWide {
+    using Value = int16_t;
     static int input_offset() { return 0; }
     static ptrdiff_t bytes(int32_t groups) { return static_cast<ptrdiff_t>(groups) * 64; }
 
@@ -52,19 +64,14 @@ struct DotWide {
     template <int Rows>
     static void multiply(v128_t (&sums)[Rows][2], const Input& input, const uint8_t* weights) {
         for (int32_t s = 0; s < input.count; ++s) {
-            const uint8_t* in = input.segments[s] + input.offset;
-            for (int32_t g = 0; g < input.groups; ++g, in += 4, weights += 64) {
+            const auto* in = static_cast<const int16_t*>(input.segments[s]) + input.offset;
+            for (int32_t pairs = 2 * input.groups; pairs > 0; --pairs, in += 2, weights += 32) {
                 const v128_t first = wasm_v128_load(weights), second = wasm_v128_load(weights + 16);
-                const v128_t third = wasm_v128_load(weights + 32), fourth = wasm_v128_load(weights + 48);
                 MOBILENETS_UNROLL
                 for (int r = 0; r < Rows; ++r) {
-                    const v128_t values = wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(in + r * input.stride));
-                    const v128_t low = wasm_i32x4_shuffle(values, values, 0, 0, 0, 0);
-                    sums[r][0] = wasm_i32x4_add(sums[r][0], wasm_i32x4_dot_i16x8(low, first));
-                    sums[r][1] = wasm_i32x4_add(sums[r][1], wasm_i32x4_dot_i16x8(low, second));
-                    const v128_t high = wasm_i32x4_shuffle(values, values, 1, 1, 1, 1);
-                    sums[r][0] = wasm_i32x4_add(sums[r][0], wasm_i32x4_dot_i16x8(high, third));
-                    sums[r][1] = wasm_i32x4_add(sums[r][1], wasm_i32x4_dot_i16x8(high, fourth));
+                    const v128_t values = wasm_v128_load32_splat(in + r * input.stride);
+                    sums[r][0] = wasm_i32x4_add(sums[r][0], wasm_i32x4_dot_i16x8(values, first));
+                    sums[r][1] = wasm_i32x4_add(sums[r][1], wasm_i32x4_dot_i16x8(values, second));
                 }
             }
         }
@@ -147,23 +154,18 @@ void product_tile(const Requantize& requantize, const ProductTile& tile) {
 }
 
 // All rows against one panel, in tiles of nearly equal size.
+template <class Dot, int Rows = kMostRows>
+void product_rows(const Requantize& requantize, const ProductTile& tile, int32_t rows) {
+    if constexpr (Rows > 1)
+        if (rows != Rows) return product_rows<Dot, Rows - 1>(requantize, tile, rows);
+    product_tile<Dot, Rows>(requantize, tile);
+}
+
 template <class Dot>
 void product_panel(const Requantize& requantize, ProductTile tile, int32_t rows) {
-    while (rows > 0) {
-        const int32_t step = rows >= kMostRows + 2 || rows == kMostRows ? kMostRows : rows > 3 ? 3 : rows;
-        switch (step) {
-            case 1:
-                product_tile<Dot, 1>(requantize, tile);
-                break;
-            case 2:
-                product_tile<Dot, 2>(requantize, tile);
-                break;
-            case 3:
-                product_tile<Dot, 3>(requantize, tile);
-                break;
-            default:
-                product_tile<Dot, kMostRows>(requantize, tile);
-        }
+    for (int32_t tiles = (rows + kMostRows - 1) / kMostRows; tiles > 0; --tiles) {
+        const int32_t step = (rows + tiles - 1) / tiles;
+        product_rows<Dot>(requantize, tile, step);
         rows -= step;
         tile.input.offset += step * tile.input.stride;
         tile.out += step * tile.out_stride;
@@ -189,13 +191,42 @@ void product_of(const Operation& op, const void* packed, const Task& task, const
     }
 }
 
+// Pixels that are widened at a time stay in the first- or second-level cache while every panel passes over them.
+constexpr int32_t kBlockBytes = 48 * 1024;
+
+int32_t padded_depth(const Operation& op) {
+    return (op.in_channels + 7) / 8 * 8;
+}
+
+int32_t block_pixels(const Operation& op) {
+    const int32_t fitting = kBlockBytes / 2 / padded_depth(op) / kMostRows * kMostRows;
+    return fitting < kMostRows ? kMostRows : fitting;
+}
+
+size_t wide_scratch_bytes(const Operation& op) {
+    return static_cast<size_t>(block_pixels(op)) * static_cast<size_t>(padded_depth(op)) * 2;
+}
+
 template <class Dot>
 void pointwise_run(const Operation& op, const void* packed, const Task& task) {
     const auto* in = static_cast<const uint8_t*>(task.in);
+    auto* out = static_cast<uint8_t*>(task.out);
     Input input;
-    input.segments = &in;
+    const void* first = in;
+    input.segments = &first;
     input.stride = task.in_stride;
-    product_of<Dot>(op, packed, task, input, task.count, static_cast<uint8_t*>(task.out));
+    if constexpr (sizeof(typename Dot::Value) == 1) return product_of<Dot>(op, packed, task, input, task.count, out);
+    auto* const wide = static_cast<int16_t*>(task.scratch);
+    input.stride = padded_depth(op);
+    first = wide;
+    const int32_t most = block_pixels(op);
+    for (int32_t done = 0; done < task.count; done += most) {
+        const int32_t pixels = task.count - done < most ? task.count - done : most;
+        // What lies between two pixels is multiplied by zero.
+        for (int32_t p = 0; p < pixels; ++p)
+            copy_values(in + (done + p) * task.in_stride, op.in_channels, wide + p * input.stride);
+        product_of<Dot>(op, packed, task, input, pixels, out + done * task.out_stride);
+    }
 }
 
 Grain product_grain(const Operation&) {
@@ -210,22 +241,26 @@ bool fits_stem(const Operation& op) {
     return op.kernel <= kMostKernelRows;
 }
 
-size_t stem_row_bytes(const Operation& op) {
+size_t stem_row_values(const Operation& op) {
     const int32_t columns = op.pad_left + op.in_width;
     const int32_t read = (op.out_width - 1) * op.stride + op.kernel;
     return static_cast<size_t>((columns > read ? columns : read) * op.in_channels + 15) / 16 * 16;
 }
 
+template <class Dot>
 size_t stem_scratch_bytes(const Operation& op) {
-    return static_cast<size_t>(op.kernel) * stem_row_bytes(op) + 16;  // the last group reads past its window
+    // The last group of four reads past its window.
+    return (static_cast<size_t>(op.kernel) * stem_row_values(op) + 16) * sizeof(typename Dot::Value);
 }
 
 template <class Dot>
 void stem_run(const Operation& op, const void* packed, const Task& task) {
-    const size_t row_bytes = stem_row_bytes(op), left = static_cast<size_t>(op.pad_left * op.in_channels);
-    auto* const scratch = static_cast<uint8_t*>(task.scratch);
-    std::memset(scratch, op.padding_value, stem_scratch_bytes(op));
-    const uint8_t* segments[kMostKernelRows];
+    using Value = typename Dot::Value;
+    const size_t row = stem_row_values(op);
+    auto* const scratch = static_cast<Value*>(task.scratch);
+    for (size_t i = 0; i < stem_scratch_bytes<Dot>(op) / sizeof(Value); ++i)
+        scratch[i] = static_cast<Value>(op.padding_value);
+    const void* segments[kMostKernelRows];
     Input input;
     input.segments = segments;
     input.stride = op.stride * op.in_channels;
@@ -234,10 +269,10 @@ void stem_run(const Operation& op, const void* packed, const Task& task) {
         const int32_t top = y * op.stride;
         if (copied < top) copied = top;
         for (; copied < top + op.kernel; ++copied)
-            std::memcpy(scratch + static_cast<size_t>(copied % op.kernel) * row_bytes + left, task.rows[copied],
-                        static_cast<size_t>(op.in_width * op.in_channels));
+            copy_values(static_cast<const uint8_t*>(task.rows[copied]), op.in_width * op.in_channels,
+                        scratch + static_cast<size_t>(copied % op.kernel) * row + op.pad_left * op.in_channels);
         for (int32_t i = 0; i < op.kernel; ++i)
-            segments[i] = scratch + static_cast<size_t>((top + i) % op.kernel) * row_bytes;
+            segments[i] = scratch + static_cast<size_t>((top + i) % op.kernel) * row;
         product_of<Dot>(op, packed, task, input, op.out_width,
                         static_cast<uint8_t*>(task.out) + y * task.out_row_stride);
     }

@@ -67,7 +67,7 @@ def test_float32_has_the_bits_of_the_portable_kernels(tmp_path: Path, monkeypatc
     assert_same(runs, given)
 
 
-def test_weights_that_saturate_pairs_of_products_are_exact(tmp_path: Path) -> None:
+def test_products_of_the_largest_bytes_are_exact(tmp_path: Path) -> None:
     """All weights at their largest, of one sign and of both, and all activations at theirs."""
     network = Specification.parse("mobilenet_v1@0.25-32").network()
     model = random_int8_model(np.random.default_rng(5), network)
