@@ -17,6 +17,12 @@ LISTS = {
     "numbered with colons": "0:cat\n1: dog\n2 : owl\n",
     "numbered from one": "1 cat\n2 dog\n3 owl\n",
     "numbered out of order": "2 owl\n0 cat\n1 dog\n",
+    "CSV with a header": "id,name\n2,owl\n0,cat\n1,dog\n",
+    "objects with numbers": '[{"id": 2, "name": "owl"}, {"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]',
+    "COCO's categories": '[{"id": 3, "name": "owl"}, {"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]',
+    "YAML, inline": "train: images\nnc: 3\nnames: [cat, 'dog', owl]\n",
+    "YAML, a list": "names:\n  - cat\n  - dog\n  - owl\nnc: 3\n",
+    "YAML, numbered": "path: x\nnames:\n  0: cat\n  2: owl\n  1: 'dog'\n",
     "CSV": "0,cat\n1,dog\n2,owl\n",
     "JSON list": '["cat", "dog", "owl"]',
     "labels by number": '{"0": "cat", "2": "owl", "1": "dog"}',
@@ -67,6 +73,15 @@ def test_lists_that_leave_classes_out_are_refused(text: str, reason: str) -> Non
 def test_files_are_utf_8(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_bytes("\ufeffKätzchen\nHund\n".encode())
     assert read_labels(tmp_path / "labels.txt") == ("Kätzchen", "Hund")
+    (tmp_path / "labels.txt").write_bytes("Kätzchen\nHund\n".encode("utf-16"))
+    assert read_labels(tmp_path / "labels.txt") == ("Kätzchen", "Hund")
     (tmp_path / "labels.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FormatError, match="not UTF-8 text"):
+        read_labels(tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", "\ufeff"])
+def test_a_list_without_labels_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(FormatError, match=r"labels.txt holds no labels"):
         read_labels(tmp_path / "labels.txt")
