@@ -46,8 +46,14 @@ def print_metrics(metrics: Metrics, part: str) -> None:
 
 
 def _print_labels(console: Console, metrics: MultiLabelMetrics, part: str) -> None:
-    console.print(f"{metrics.in_words} ({part})")
-    console.print(f"at the thresholds F1 {_percent(metrics.f1)} %; {metrics.exact} have exactly the right labels")
+    low, high = metrics.interval
+    console.print(
+        f"mean average precision {_percent(metrics.mean_average_precision)} % "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    )
+    console.print(f"on {plural(metrics.images, 'image')} ({part})")
+    console.print(f"at the thresholds F1 is {_percent(metrics.f1)} %")
+    console.print(f"given exactly the right labels: {metrics.exact}")
     if metrics.skipped:
         console.print(f"{plural(len(metrics.skipped), 'unreadable image')} skipped")
     rows = sorted(metrics.labels, key=lambda one: (one.average_precision is None, one.average_precision or 0))
