@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -117,8 +117,8 @@ def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ram_bytes = to_c(model, folder / "model.c").ram_bytes
-        flash_bytes = _build(model, image, PROCESSORS[processor], folder, optimize)
-        lines = _run(PROCESSORS[processor], folder).split()
+        flash_bytes = _build(model, image, processor, folder, optimize)
+        lines = run_program(folder, processor).split()
     bits = np.array([int(line, 16) for line in lines[1:]], np.uint32).view(np.float32)
     outputs, begin = {}, 0
     for output in model.network.outputs:
@@ -128,7 +128,7 @@ def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4"
     return Count(round(int(lines[0]) * PROCESSORS[processor].tick), outputs, flash_bytes, ram_bytes)
 
 
-def _build(model: Model, image: Pixels, processor: Processor, folder: Path, optimize: str) -> int:
+def _build(model: Model, image: Pixels, processor: str, folder: Path, optimize: str) -> int:
     """Build ``main.elf``; returns the bytes of the network's code and constants."""
     sizes = [model.network.shapes[output].size for output in model.network.outputs]
     begins = np.cumsum([0, *sizes])
@@ -136,26 +136,54 @@ def _build(model: Model, image: Pixels, processor: Processor, folder: Path, opti
         "image": ",".join(map(str, image.ravel())),
         "outputs": str(begins[-1]),
         "places": ", ".join(f"&outputs[{begin}].real" for begin in begins[:-1]),
-        "code": processor.code,
-        "data": processor.data,
     }
-    for source in ("startup.c", "count.c", "cortex_m.ld"):
-        text = files("mobilenets.benchmark").joinpath("microcontroller", source).read_text(encoding="utf-8")
-        for word, value in words.items():
-            text = text.replace(f"@{word}@", value)
-        (folder / source).write_text(text)
-    target = ["-std=c99", optimize, "-mthumb", *processor.target]
-    _call([COMPILER, *target, "-c", "model.c"], folder)
-    linking = ["--specs=rdimon.specs", "-T", "cortex_m.ld", "-Wl,--no-warn-rwx-segments"]
-    _call([COMPILER, *target, *linking, "count.c", "startup.c", "model.o", "-lm", "-o", "main.elf"], folder)
+    (folder / "count.c").write_text(_template("count.c", words))
+    _call([COMPILER, "-std=c99", optimize, "-mthumb", *PROCESSORS[processor].target, "-c", "model.c"], folder)
+    build_program(folder, ["count.c", "model.o"], processor, optimize=optimize)
     size = _call([SIZE, "model.o"], folder).split()
     return int(size[size.index("filename") + 1])
 
 
-def _run(processor: Processor, folder: Path) -> str:
+def build_program(
+    folder: Path, sources: Sequence[str], processor: str, *, optimize: str = "-O2", include: Sequence[Path] = ()
+) -> None:
+    """Build ``main.elf`` for an emulated processor; its program may read and write files of the folder.
+
+    Args:
+        folder: Where the sources are and the program goes.
+        sources: C and object files.
+        processor: A name of :data:`PROCESSORS`.
+        optimize: How hard the compiler tries.
+        include: Folders of headers.
+
+    Raises:
+        FormatError: If the program does not build.
+        NoCompilerError: If the C library of the compiler is not installed.
+    """
+    chosen = PROCESSORS[processor]
+    (folder / "startup.c").write_text(_template("startup.c", {}))
+    (folder / "cortex_m.ld").write_text(_template("cortex_m.ld", {"code": chosen.code, "data": chosen.data}))
+    target = ["-std=gnu99", optimize, "-mthumb", *chosen.target, *(f"-I{one.resolve()}" for one in include)]
+    linking = ["--specs=rdimon.specs", "-T", "cortex_m.ld", "-Wl,--no-warn-rwx-segments"]
+    _call([COMPILER, *target, *linking, *sources, "startup.c", "-lm", "-o", "main.elf"], folder)
+
+
+def run_program(folder: Path, processor: str) -> str:
+    """Run ``main.elf`` in the emulator; returns what it prints.
+
+    Raises:
+        FormatError: If it fails, or does not end.
+    """
     quiet = ["-nographic", "-monitor", "none", "-serial", "none"]
     counting = ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native"]
-    return _call([EMULATOR, *processor.board, *quiet, *counting, "-kernel", "main.elf"], folder)
+    return _call([EMULATOR, *PROCESSORS[processor].board, *quiet, *counting, "-kernel", "main.elf"], folder)
+
+
+def _template(name: str, words: Mapping[str, str]) -> str:
+    text = files("mobilenets.benchmark").joinpath("microcontroller", name).read_text(encoding="utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
 
 
 def _call(command: list[str], folder: Path) -> str:
