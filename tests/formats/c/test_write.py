@@ -34,15 +34,19 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
+from mobilenets.formats.c import run
 from mobilenets.formats.c.text import sections
 from mobilenets.formats.c.write import to_c
+from mobilenets.formats.exporting import export
 from mobilenets.model import reference
 from mobilenets.model.folding import fold
 from mobilenets.model.fused import multiply_add
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.logits import softmax
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
 CORTEX_M = Path(__file__).parent / "cortex_m"
@@ -261,3 +265,24 @@ def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     parameters = {**model.parameters, "classifier.bias": np.array([0, np.inf], np.float32)}
     with pytest.raises(FormatError, match="infinite or not a number"):
         to_c(model.with_parameters(parameters), tmp_path / "model.c")
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_probabilities_are_those_that_predict_prints(int8: bool, tmp_path: Path) -> None:
+    tool("cc")
+    model = person_model(int8=int8)
+    exported = export(model, tmp_path / "model.c", probabilities=True)
+    assert exported.agreement is not None
+    assert exported.agreement.largest_value <= 1
+    pixels = random_pixels(np.random.default_rng(1), model.network, 2)
+    (found,) = run.run_c(model, tmp_path / "model.c", pixels).values()
+    np.testing.assert_allclose(found, softmax(Session(model).run(pixels) / 0.7), atol=1e-5)
+    assert "Outputs are probabilities" in (tmp_path / "model.md").read_text(encoding="utf-8")
+
+
+def person_model(*, int8: bool) -> Model:
+    """A classifier with a temperature."""
+    make = random_int8_model if int8 else random_model
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
+    model = make(np.random.default_rng(0), network if int8 else without_batch_norm(network))
+    return replace(model, task=Classification(("cat", "dog", "bird"), temperature=0.7))

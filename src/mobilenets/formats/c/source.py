@@ -82,7 +82,7 @@ def _kernels(name: str) -> str:
     head, mark, own = kernel_source(name).partition("//@ ")
     if name == "int8.c":
         own += "".join(map(kernel_source, ("int8_round.c", "int8_convolution.c", "int8_depthwise.c")))
-    return head + kernel_source("window.c") + mark + own
+    return head + kernel_source("window.c") + kernel_source("softmax.c") + mark + own
 
 
 def kernel_source(name: str) -> str:
@@ -95,6 +95,8 @@ class SourceWriter:
     """Collects constants and calls, layer after layer."""
 
     model: Model
+    temperature: float | None = None
+    """What logits are divided by before a softmax makes probabilities of them; None to leave them logits."""
     constants: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     kernels: set[str] = field(default_factory=set)
@@ -192,6 +194,9 @@ class SourceWriter:
         for number, layer in enumerate(self.model.network.layers):
             self.layer(number, layer)
         self.leave()
+        if self.temperature is not None:
+            classes = self.model.network.shapes[self.model.network.outputs[0]].size
+            self.call("softmax", "output_0", classes, float_literal(self.temperature))
         upper, kind = name.upper(), "uint8_t" if self.integer else "float"
         pixels = self.plan.offsets[INPUT if self.integer else PIXELS]
         labels = self.model.task.labels
@@ -200,7 +205,7 @@ class SourceWriter:
             f"   {self.flash_bytes} bytes of flash for weights, {self.plan.size} bytes of RAM. */",
             "",
             *([] if self.integer else ["#include <float.h>"]),
-            *(["#include <math.h>"] if self.integer else []),
+            *(["#include <math.h>"] if self.integer or self.temperature is not None else []),
             "#include <stdint.h>",
             "",
             f'#include "{header}"',

@@ -2,8 +2,8 @@
 
 The file holds the weights in constant arrays and the kernels that the network needs; the caller gives the memory for
 all activations, planned by :mod:`mobilenets.formats.c.arena`. It allocates nothing and needs little of the mathematical
-library: ``rintf``, and ``fmaf`` where the processor has an instruction for it. An int8 Model gives the bits of
-:mod:`mobilenets.model.reference`.
+library: ``rintf``, ``fmaf`` where the processor has an instruction for it, and ``expf`` for probabilities. An int8
+Model gives the bits of :mod:`mobilenets.model.reference`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from mobilenets.base.atomic_write import write_atomically
 from mobilenets.errors import FormatError
 from mobilenets.formats.c.source import SourceWriter, kernel_source
 from mobilenets.formats.c.text import comment
-from mobilenets.formats.format import Footprint, Options, option
+from mobilenets.formats.format import PROBABILITIES, Footprint, Options, option
+from mobilenets.formats.verification import output_temperature
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
@@ -70,16 +71,19 @@ class COptions(Options):
     name: str = option("model", "Beginning of the public names")
     example: bool = option(False, "Write main.c beside it, which classifies a PPM image")
     project: str = option("", f"Write FILE as the folder of a project that builds: {', '.join(PROJECTS)}")
+    probabilities: bool = option(False, PROBABILITIES)
 
 
 def write_c(model: Model, path: Path, options: COptions) -> Footprint:
     """:func:`to_c`, or a project around it, as the registry of formats calls it."""
     if options.project:
-        return write_project(model, path, options.project, name=options.name)
-    return to_c(model, path, name=options.name, example=options.example)
+        return write_project(model, path, options.project, name=options.name, probabilities=options.probabilities)
+    return to_c(model, path, name=options.name, example=options.example, probabilities=options.probabilities)
 
 
-def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool = False) -> Footprint:
+def to_c(
+    model: Model, path: str | Path, *, name: str = "model", example: bool = False, probabilities: bool = False
+) -> Footprint:
     """Write a Model as a C99 file, its header, for C and C++, and a page on how they are used.
 
     The header declares ``<name>_arena``, all memory that a run works in; ``uint8_t *<name>_input(<name>_arena *)``,
@@ -93,11 +97,12 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
         path: Where to, such as ``model.c``; ``model.h`` and ``model.md`` come beside it.
         name: Beginning of every public name: lower case letters, digits and underscores.
         example: Whether to write ``main.c`` beside it, which classifies a PPM image.
+        probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``.
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
-        FormatError: If the name is not a C identifier, a label is too long for C, or an example is asked for and the
-            Model is no classifier.
+        FormatError: If the name is not a C identifier, a label is too long for C, or an example or probabilities are
+            asked for and the Model is no classifier.
         OSError: If a file cannot be written.
     """
     path = Path(path)
@@ -107,7 +112,9 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
         raise FormatError("the example is called main.c; give the model another file name")
     if example:
         require_labels(model, "the example")
-    writer = SourceWriter(fold(model) if any(layer.batch_norm for layer in model.network.layers) else model)
+    temperature = output_temperature(model) if probabilities else None
+    folded = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
+    writer = SourceWriter(folded, temperature)
     source = writer.source(name, path.with_suffix(".h").name)
     words = {
         "NAME": name.upper(),
@@ -118,6 +125,7 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
     words |= {key: str(value) for key, value in writer.figures().items()}
     words |= {"network": comment(model.network.name), "precision": model.precision}
     words |= {"outputs": ", ".join(f"output_{number}" for number in range(len(model.network.outputs)))}
+    words |= {"meaning": "probabilities" if probabilities else "scores, the larger the likelier"}
     words |= {"flash_kib": f"{writer.footprint.flash_bytes / 1024:.1f}"}
     write_atomically(path, source)
     write_atomically(path.with_suffix(".h"), writer.header(name, path.stem))
@@ -127,7 +135,9 @@ def to_c(model: Model, path: str | Path, *, name: str = "model", example: bool =
     return writer.footprint
 
 
-def write_project(model: Model, folder: Path, kind: str, *, name: str = "model") -> Footprint:
+def write_project(
+    model: Model, folder: Path, kind: str, *, name: str = "model", probabilities: bool = False
+) -> Footprint:
     """Write a Model as a folder that a build system of microcontrollers takes.
 
     Args:
@@ -135,6 +145,7 @@ def write_project(model: Model, folder: Path, kind: str, *, name: str = "model")
         folder: Where to: a folder that is made.
         kind: One of :data:`PROJECTS`.
         name: Beginning of every public name.
+        probabilities: As in :func:`to_c`.
 
     Raises:
         FormatError: If the kind is unknown, the folder ends in ``.c``, or what :func:`to_c` refuses.
@@ -151,7 +162,7 @@ def write_project(model: Model, folder: Path, kind: str, *, name: str = "model")
     require_labels(model, "a project's program")
     sources = folder / PROJECTS[kind].sources
     sources.mkdir(parents=True)
-    footprint = to_c(model, sources / "model.c", name=name)
+    footprint = to_c(model, sources / "model.c", name=name, probabilities=probabilities)
     os.replace(sources / "model.md", folder / "README.md")
     words = {"NAME": name.upper(), "name": name, "stem": "model", "project": folder.name, "entry": PROJECTS[kind].entry}
     for target, source in PROJECTS[kind].files.items():
