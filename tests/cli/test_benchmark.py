@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from tests.support.random_models import random_int8_model
 
 from mobilenets.architecture.catalog import CATALOG
+from mobilenets.benchmark.microcontroller.count import COMPILER, EMULATOR
 from mobilenets.cli.benchmark import command
 from mobilenets.model.file import save
 
@@ -71,3 +73,28 @@ def test_what_cannot_be_raced_is_refused(model: Path) -> None:
     result = CliRunner().invoke(command, [str(model), "--threads", "1,x"])
     assert result.exit_code == 2
     assert "'1,x' is not a list of integers above 0" in result.stderr
+
+
+def test_instructions_of_microcontrollers_are_counted(model: Path) -> None:
+    for program in (COMPILER, EMULATOR):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    result = CliRunner().invoke(command, [str(model), "--device", "cortex-m4,cortex-m55", "--json"])
+    assert result.exit_code == 0, result.output
+    m4, m55 = json.loads(result.stdout)["devices"]
+    assert (m4["device"], m55["processor"]) == ("cortex-m4", "Cortex-M55")
+    assert 0 < 2 * m55["instructions"] < m4["instructions"] < 3_000_000
+    assert 200_000 < m4["flash_bytes"] < 300_000
+    assert m4["ram_bytes"] < 8_192
+    result = CliRunner().invoke(command, [str(model), "--device", "cortex-m4"])
+    assert "Counted in an emulator" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_a_device_that_nobody_knows_is_refused_with_those_that_are(model: Path) -> None:
+    result = CliRunner().invoke(command, [str(model), "--device", "z80"])
+    assert result.exit_code == 2
+    assert "known are cortex-m0plus" in " ".join(result.output.split())
+    result = CliRunner().invoke(command, [str(model), "--device", "cortex-m4", "--layers"])
+    assert result.exit_code == 2
+    assert "it goes with no other option" in " ".join(result.output.split())

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mobilenets.base.progress import Progress
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.number import Number
 
@@ -28,6 +29,16 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     return names
 
 
+def _devices(_: click.Context, __: click.Parameter, text: str) -> list[str]:
+    from mobilenets.benchmark.microcontroller.count import PROCESSORS
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in PROCESSORS:
+            raise click.BadParameter(f"{name!r} is not a device that is known here; known are {', '.join(PROCESSORS)}")
+    return names
+
+
 @click.command("benchmark")
 @click.argument("model")
 @click.option("--against", default="", callback=_names, metavar="RUNTIMES", help="Such as onnxruntime,openvino.")
@@ -35,6 +46,13 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images in one run.")
 @click.option("--seconds", default=3.0, show_default=True, type=Number(min=0.01), help="Time per line.")
 @click.option("--layers", is_flag=True, help="Time every layer on one thread too.")
+@click.option(
+    "--device",
+    default="",
+    callback=_devices,
+    metavar="DEVICES",
+    help="Count on microcontrollers: cortex-m4,cortex-m55.",
+)
 @json_option
 @quiet_option
 def command(
@@ -44,6 +62,7 @@ def command(
     batch: int,
     seconds: float,
     layers: bool,
+    device: list[str],
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -51,10 +70,20 @@ def command(
 
     MODEL is a Model file, a folder that fit wrote, a foreign file, or published weights such as keras:0.25-224.
     Runtimes that have a quantizer run an int8 MODEL twice: as this package exports it, and made anew by their own.
+
+    With --device, instructions of MODEL's C file on a microcontroller are counted in an emulator instead, with the
+    flash and the RAM that it needs. arm-none-eabi-gcc and qemu-system-arm must be installed.
     """
     from mobilenets.benchmark.benchmark import benchmark
 
     progress = progress_to_stderr(quiet=quiet)
+    if device:
+        if against or layers or batch > 1 or threads != [1]:
+            raise click.UsageError(
+                "--device counts instructions of one image on one core; it goes with no other option"
+            )
+        _count(model, device, progress, as_json=as_json)
+        return
     result = benchmark(
         model,
         against=against,
@@ -72,6 +101,27 @@ def command(
         results().print(f"Warning: {warning}.", highlight=False, width=80)
     if result.layers:
         _print_layers(result.layers)
+
+
+def _count(model: str, devices: list[str], progress: Progress, *, as_json: bool) -> None:
+    """What MODEL's C file takes on microcontrollers."""
+    from mobilenets.benchmark.microcontroller.devices import device_costs
+    from mobilenets.cli.layout import text_table
+
+    costs = device_costs(model, devices, progress=progress)
+    if as_json:
+        print_json({"counted_in": "an emulator", "devices": [cost.to_json() for cost in costs]})
+        return
+    table = text_table("device", "million instructions", "flash KiB", "RAM KiB")
+    for cost in costs:
+        millions = f"{cost.instructions / 1e6:.2f}"
+        table.add_row(cost.device, millions, f"{cost.flash_bytes / 1024:.1f}", f"{cost.ram_bytes / 1024:.1f}")
+    results().print(table)
+    results().print(
+        "Counted in an emulator for one image; a processor takes more cycles.\n"
+        "Flash: weights and code. RAM: activations, the image and 1 KiB of stack.",
+        highlight=False,
+    )
 
 
 def _print(machine: dict[str, Any], lines: list[dict[str, Any]], differing: list[dict[str, Any]]) -> None:

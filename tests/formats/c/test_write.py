@@ -47,6 +47,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import Classification
 from mobilenets.tasks.logits import softmax
+from mobilenets.tasks.multilabel import MultiLabel
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
 CORTEX_M = Path(__file__).parent / "cortex_m"
@@ -270,19 +271,19 @@ def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("int8", [False, True])
 def test_probabilities_are_those_that_predict_prints(int8: bool, tmp_path: Path) -> None:
     tool("cc")
-    model = person_model(int8=int8)
-    exported = export(model, tmp_path / "model.c", probabilities=True)
-    assert exported.agreement is not None
-    assert exported.agreement.largest_value <= 1
-    pixels = random_pixels(np.random.default_rng(1), model.network, 2)
-    (found,) = run.run_c(model, tmp_path / "model.c", pixels).values()
-    np.testing.assert_allclose(found, softmax(Session(model).run(pixels) / 0.7), atol=1e-5)
-    assert "Outputs are probabilities" in (tmp_path / "model.md").read_text(encoding="utf-8")
-
-
-def person_model(*, int8: bool) -> Model:
-    """A classifier with a temperature."""
     make = random_int8_model if int8 else random_model
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
     model = make(np.random.default_rng(0), network if int8 else without_batch_norm(network))
-    return replace(model, task=Classification(("cat", "dog", "bird"), temperature=0.7))
+    pixels = random_pixels(np.random.default_rng(1), model.network, 2)
+    labels = ("cat", "dog", "bird")
+    logits = Session(model).run(pixels)
+    for task, expected in (
+        (Classification(labels, temperature=0.7), softmax(logits / 0.7)),
+        (MultiLabel(labels), 1 / (1 + np.exp(-logits))),
+    ):
+        model = replace(model, task=task)
+        exported = export(model, tmp_path / "model.c", probabilities=True)
+        assert exported.agreement is not None
+        (found,) = run.run_c(model, tmp_path / "model.c", pixels).values()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert "Outputs are probabilities" in (tmp_path / "model.md").read_text(encoding="utf-8")

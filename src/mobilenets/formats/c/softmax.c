@@ -14,3 +14,11 @@ static void softmax(float *values, int count, float temperature)
         values[i] /= total;
     }
 }
+//@ sigmoids
+/* Logits become probabilities of labels that do not exclude each other. */
+static void sigmoids(float *values, int count, float temperature)
+{
+    for (int i = 0; i < count; i++) {
+        values[i] = 1.0f / (1.0f + expf(-values[i] / temperature));
+    }
+}

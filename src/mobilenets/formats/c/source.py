@@ -36,6 +36,7 @@ from mobilenets.formats.c.text import (
     string_literal,
 )
 from mobilenets.formats.format import Footprint
+from mobilenets.formats.verification import Ending
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing, ResizeMode, pixel_scale_and_offset
 from mobilenets.model.quantization import (
@@ -95,8 +96,8 @@ class SourceWriter:
     """Collects constants and calls, layer after layer."""
 
     model: Model
-    temperature: float | None = None
-    """What logits are divided by before a softmax makes probabilities of them; None to leave them logits."""
+    ending: Ending | None = None
+    """How logits become probabilities; None to leave them logits."""
     constants: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     kernels: set[str] = field(default_factory=set)
@@ -194,9 +195,10 @@ class SourceWriter:
         for number, layer in enumerate(self.model.network.layers):
             self.layer(number, layer)
         self.leave()
-        if self.temperature is not None:
+        if self.ending is not None:
             classes = self.model.network.shapes[self.model.network.outputs[0]].size
-            self.call("softmax", "output_0", classes, float_literal(self.temperature))
+            function = "sigmoids" if self.ending.sigmoid else "softmax"
+            self.call(function, "output_0", classes, float_literal(self.ending.temperature))
         upper, kind = name.upper(), "uint8_t" if self.integer else "float"
         pixels = self.plan.offsets[INPUT if self.integer else PIXELS]
         labels = self.model.task.labels
@@ -205,7 +207,7 @@ class SourceWriter:
             f"   {self.flash_bytes} bytes of flash for weights, {self.plan.size} bytes of RAM. */",
             "",
             *([] if self.integer else ["#include <float.h>"]),
-            *(["#include <math.h>"] if self.integer or self.temperature is not None else []),
+            *(["#include <math.h>"] if self.integer or self.ending is not None else []),
             "#include <stdint.h>",
             "",
             f'#include "{header}"',

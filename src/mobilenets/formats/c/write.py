@@ -19,7 +19,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.c.source import SourceWriter, kernel_source
 from mobilenets.formats.c.text import comment
 from mobilenets.formats.format import PROBABILITIES, Footprint, Options, option
-from mobilenets.formats.verification import output_temperature
+from mobilenets.formats.verification import ending_of
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification
@@ -97,7 +97,8 @@ def to_c(
         path: Where to, such as ``model.c``; ``model.h`` and ``model.md`` come beside it.
         name: Beginning of every public name: lower case letters, digits and underscores.
         example: Whether to write ``main.c`` beside it, which classifies a PPM image.
-        probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``.
+        probabilities: Whether the file gives probabilities: ``softmax(logits / temperature)`` of a classifier, sigmoids
+            of a Model with several labels an image.
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
@@ -112,9 +113,9 @@ def to_c(
         raise FormatError("the example is called main.c; give the model another file name")
     if example:
         require_labels(model, "the example")
-    temperature = output_temperature(model) if probabilities else None
+    ending = ending_of(model) if probabilities else None
     folded = fold(model) if any(layer.batch_norm for layer in model.network.layers) else model
-    writer = SourceWriter(folded, temperature)
+    writer = SourceWriter(folded, ending)
     source = writer.source(name, path.with_suffix(".h").name)
     words = {
         "NAME": name.upper(),
