@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.support.random_models import random_int8_model, random_network, random_pixels
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import (
     Activation,
     Add,
@@ -92,6 +93,9 @@ def person_detector() -> Model:
 def test_every_processor_gives_the_bits_of_the_reference(processor: str) -> None:
     rng = np.random.default_rng(0)
     assert_bits_of_the_reference(random_int8_model(rng, joined_network()), processor)
+    # residuals, squeeze-and-excite, hard-swish, windows of 5
+    v3 = CATALOG["mobilenet_v3_small"](width_multiplier=0.25, resolution=32, classes=3)
+    assert_bits_of_the_reference(random_int8_model(rng, v3), processor)
     for channels in ((24, 9, 40, 37), (8, 16, 17, 33)):
         assert_bits_of_the_reference(random_int8_model(rng, awkward_network(*channels)), processor)
     for seed in range(3):
@@ -103,7 +107,7 @@ def test_every_processor_gives_the_bits_of_the_reference(processor: str) -> None
 
 @pytest.mark.parametrize(
     ("processor", "most"),
-    [("cortex-m4", 11_000_000), ("cortex-m0plus", 60_000_000), ("cortex-m55", 3_000_000)],
+    [("cortex-m4", 10_500_000), ("cortex-m0plus", 60_000_000), ("cortex-m55", 3_000_000)],
 )
 def test_a_person_detector_takes_no_more_instructions_than_promised(processor: str, most: int) -> None:
     assert assert_bits_of_the_reference(person_detector(), processor) <= most

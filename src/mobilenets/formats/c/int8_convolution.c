@@ -9,8 +9,9 @@ INLINE void copy_bytes(const uint8_t *from, uint8_t *to, int count)
                      : "q0", "lr", "memory");
 #else
 #ifdef SIGNAL_PROCESSING
-    for (; count > 3; count -= 4, from += 4, to += 4) { /* words need no alignment */
+    for (; count > 7; count -= 8, from += 8, to += 8) { /* words need no alignment */
         __builtin_memcpy(to, from, 4);
+        __builtin_memcpy(to + 4, from + 4, 4);
     }
 #endif
     for (int i = 0; i < count; i++) {
@@ -300,9 +301,18 @@ APART void spread_pixels(const struct layer *layer, const uint8_t *in, int pixel
     const int block = layer->row_bytes / 2 * 3, width = layer->out_width;
     const uint8_t *source = in + pixel * depth;
     int y = pixel / width, x = pixel % width;
+    const int line = layer->in_width * depth, all = kernel * depth;
     for (int place = 0; ready > 0; ready--) {
         if (kernel > 1) {
-            gather(layer, in, y, x, patch);
+            const int row = y * layer->stride - layer->top, column = x * layer->stride - layer->left;
+            if (row >= 0 && column >= 0 && row + kernel <= layer->in_height && column + kernel <= layer->in_width) {
+                const uint8_t *from = in + row * line + column * depth;
+                for (uint8_t *to = patch, *const end = patch + kernel * all; to < end; to += all, from += line) {
+                    copy_bytes(from, to, all);
+                }
+            } else {
+                gather(layer, in, y, x, patch);
+            }
             source = patch;
             if (++x == width) {
                 x = 0, y++;

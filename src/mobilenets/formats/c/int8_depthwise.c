@@ -307,9 +307,8 @@ static void columns_of_weights(const int8_t *weight, uint32_t *words)
 /* A column beside the map. */
 INLINE void lay_out_edge(uint32_t none, uint32_t *words)
 {
-    for (int i = 0; i < 6; i++) {
-        words[i] = none & 0xff00ff;
-    }
+    const uint32_t both = none & 0xff00ff;
+    words[0] = both, words[1] = both, words[2] = both, words[3] = both, words[4] = both, words[5] = both;
 }
 
 /* The columns that a strip of windows reads, from `column` on; `in` is the channels of the map's first pixel. */
@@ -317,19 +316,24 @@ APART void lay_out(const struct layer *layer, const uint8_t *in, int row, int co
 {
     const int channels = layer->in_channels, line = layer->in_width * channels;
     const uint32_t none = (uint32_t)layer->in_zero * 0x01010101u;
-    const uint8_t *from[3];
-    int step[3];
-    for (int i = 0; i < 3; i++) {
-        const int inside = row + i >= 0 && row + i < layer->in_height;
-        from[i] = inside ? in + (row + i) * line + (column > 0 ? column : 0) * channels : (const uint8_t *)&none;
-        step[i] = inside ? channels : 0;
+    const int inside = row >= 0 && row + 3 <= layer->in_height;
+    const uint8_t *upper = in + row * line + (column > 0 ? column : 0) * channels;
+    const uint8_t *middle = upper + line, *lower = middle + line;
+    int steps[3] = {channels, channels, channels};
+    if (!inside) {
+        const uint8_t **const lines[3] = {&upper, &middle, &lower};
+        for (int i = 0; i < 3; i++) {
+            if (row + i < 0 || row + i >= layer->in_height) {
+                *lines[i] = (const uint8_t *)&none;
+                steps[i] = 0;
+            }
+        }
     }
-    const uint8_t *upper = from[0], *middle = from[1], *lower = from[2];
     const int end = column + columns, last = end < layer->in_width ? end : layer->in_width;
     for (; column < 0; column++, words += 6) {
         lay_out_edge(none, words);
     }
-    if (row >= 0 && row + 3 <= layer->in_height && column < last) {
+    if (inside && column < last) {
         uint32_t *const stop = words + 6 * (last - column);
         int offset = 0;
         __asm__ volatile("1:\n\tldr r4, [%[upper], %[offset]]\n\tldr r5, [%[middle], %[offset]]\n\t"
@@ -346,7 +350,7 @@ APART void lay_out(const struct layer *layer, const uint8_t *in, int row, int co
                          : [words] "+r"(words)
                          : [upper] "r"(upper), [middle] "r"(middle), [lower] "r"(lower)
                          : "r4", "r5", "r6", "r8", "r9", "r10", "memory");
-        upper += step[0], middle += step[1], lower += step[2];
+        upper += steps[0], middle += steps[1], lower += steps[2];
     }
     for (; column < end; column++, words += 6) {
         lay_out_edge(none, words);
