@@ -131,3 +131,19 @@ def test_the_stack_is_as_small_as_the_page_says(processor: str, tmp_path: Path) 
     frames = sorted(int(line.split("\t")[1]) for line in (tmp_path / "model.su").read_text().splitlines())
     assert sum(frames[-5:]) < 1024  # no more than five functions call each other
     assert "less than 1 KiB" in (tmp_path / "model.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("processor", ["cortex-m0plus", "cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("optimize", ["-O0", "-O2"])
+def test_clang_compiles_it_for_microcontrollers_too(processor: str, optimize: str, tmp_path: Path) -> None:
+    clang = shutil.which("clang")
+    headers = subprocess.run(
+        [COMPILER, "-print-file-name=../../../arm-none-eabi/include"], capture_output=True, text=True
+    )
+    folder = Path(headers.stdout.strip())
+    if clang is None or not (folder / "math.h").is_file():
+        pytest.skip("clang, or newlib's headers, are not installed")
+    to_c(person_detector(), tmp_path / "model.c")
+    target = ["--target=arm-none-eabi", "-mthumb", *PROCESSORS[processor].target, "-isystem", str(folder)]
+    built = subprocess.run([clang, "-std=c99", optimize, *target, "-c", "model.c"], cwd=tmp_path, capture_output=True)
+    assert built.returncode == 0, built.stderr.decode()
