@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from tests.support.random_models import random_int8_model, random_model, random_network, random_pixels
 from tests.support.samples import samples
+from tests.support.wasmtime_engine import WasmtimeEngine
 from tests.support.web import RELAXED, WebRun, run_in_node
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.engine.session import INSTRUCTION_SET_VARIABLE, Session
+from mobilenets.formats.web.engine import FOLDER, web_engine
 from mobilenets.formats.web.model_bytes import MAGIC, model_bytes
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
@@ -65,6 +67,18 @@ def test_float32_has_the_bits_of_the_portable_kernels(tmp_path: Path, monkeypatc
     runs = run_in_node(tmp_path, given, RELAXED)
     monkeypatch.setenv(INSTRUCTION_SET_VARIABLE, "portable")
     assert_same(runs, given)
+
+
+def test_int8_is_bit_for_bit_where_the_highest_bit_is_a_sign() -> None:
+    """As on Arm. Wasmtime's deterministic mode takes the second factor of a relaxed dot product so everywhere."""
+    if not FOLDER.is_dir():
+        pytest.skip("the package was built without the engine for pages")
+    engine = WasmtimeEngine(web_engine().relaxed)
+    for model, pixels, _ in cases("int8"):
+        expected = Session(model, threads=1).outputs(pixels)
+        for name, values in engine.outputs(model, pixels).items():
+            np.testing.assert_array_equal(values, expected[name], err_msg=f"{model.network.name}, {name}")
+    assert "u8_pointwise_4x8_wasm_dot" in engine.kernels
 
 
 def test_products_of_the_largest_bytes_are_exact(tmp_path: Path) -> None:
