@@ -19,6 +19,8 @@ from mobilenets.data.yaml_text import read_yaml
         ("names: {0: a, 1: 'b'}", {"names": {"0": "a", "1": "b"}}),
         ("names:\n  0: a\n  1: traffic light\n", {"names": {"0": "a", "1": "traffic light"}}),
         ("path: C:/data\nurl: http://x/#y", {"path": "C:/data", "url": "http://x/#y"}),
+        ("download: |\n  import os\n\n  run(x, [1\n# said\nnc: 2", {"download": "", "nc": "2"}),
+        ("roboflow:\n  workspace: x\n  version: 1\nnc: 2", {"roboflow": {"workspace": "x", "version": "1"}, "nc": "2"}),
         ("a:\nb: null", {"a": "", "b": ""}),
     ],
 )

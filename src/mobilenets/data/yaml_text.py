@@ -12,6 +12,7 @@ from typing import TypeAlias
 Value: TypeAlias = str | list[str] | dict[str, str]
 
 _KEY = re.compile(r"""(?P<indent>\s*)(?P<key>"[^"]*"|'[^']*'|[^:#\s][^:#]*?)\s*:(?:\s+(?P<value>.*))?$""")
+_BLOCK = re.compile(r":\s+[|>][+-]?$")
 _ITEM = re.compile(r"(?P<indent>\s*)-\s+(?P<value>.*)$")
 _PARTS = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,]*)\s*(?:,|$)""")
 
@@ -52,10 +53,17 @@ def read_yaml(text: str) -> dict[str, Value]:
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines without comments; a list in brackets may take several."""
-    open_line, begun = "", 0
+    open_line, begun, in_block = "", 0, False
     for number, line in enumerate(text.splitlines(), start=1):
+        in_block = in_block and (not line.strip() or line[0].isspace())
+        if in_block:
+            continue
         bare = _without_comment(line)
         if not bare.strip() or bare.strip() in ("---", "..."):
+            continue
+        if _BLOCK.search(bare) is not None and not open_line:  # a script or a text of many lines
+            in_block = True
+            yield number, _BLOCK.sub(":", bare)
             continue
         open_line, begun = (f"{open_line} {bare.strip()}", begun) if open_line else (bare, number)
         if open_line.count("[") + open_line.count("{") <= open_line.count("]") + open_line.count("}"):
