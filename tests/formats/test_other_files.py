@@ -17,6 +17,7 @@ from mobilenets.formats.importing import import_model
         ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a pointer of Git LFS.*git lfs pull"),
         ("a.h5", b"\n<!DOCTYPE html><html>", "a web page: a download that failed"),
         ("a.pt", b"", "is empty"),
+        ("a.jpg", b"\xff\xd8\xff\xe0", "an image, where a model was expected: the model comes first"),
         ("a.tgz", b"\x1f\x8b\x08", "an archive.*unpack it"),
         ("a.pkl", b"\x80\x04\x95", "a pickle of Python, whose code is not run"),
         ("a.xml", b"<?xml version='1.0'?>", "OpenVINO.*convert it"),

@@ -7,7 +7,13 @@ from pathlib import Path
 _TORCH = "save its weights in PyTorch (torch.save(model.state_dict(), 'weights.pt')), or export the network to ONNX"
 _CONVERT = "convert it to ONNX or LiteRT (.tflite) first"
 
+_IMAGE = "an image, where a model was expected: the model comes first, and the images behind it"
+
 _CONTENTS = (
+    (b"\xff\xd8\xff", _IMAGE),
+    (b"\x89PNG", _IMAGE),
+    (b"GIF8", _IMAGE),
+    (b"RIFF", _IMAGE),
     (b"version https://git-lfs", "a pointer of Git LFS and not the file itself; fetch that: git lfs pull"),
     (b"<!doctype html", "a web page: a download that failed, perhaps"),
     (b"<html", "a web page: a download that failed, perhaps"),
