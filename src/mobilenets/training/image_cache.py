@@ -24,7 +24,7 @@ from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
 
 MOST_BYTES = 1 << 30
-"""Bytes of images that are kept in memory; more images than that are decoded again in every epoch."""
+"""Bytes of images that are kept in memory; more are kept on disk, or decoded again in every epoch."""
 
 MARGIN = 1.25
 """Side of a cached image over the side of the network's input: the usual crop is then seen at its own size."""
@@ -76,7 +76,7 @@ class StoredImages:
             return self
         smaller = np.empty((len(self.pixels), side, side, 3), np.uint8)
         for index, pixels in enumerate(self.pixels):
-            smaller[index] = _squash(Image.fromarray(pixels), side)
+            smaller[index] = squash(Image.fromarray(pixels), side)
         return StoredImages(smaller, self.aspects, self.targets, self.positions)
 
 
@@ -126,7 +126,7 @@ class StreamedImages:
             image = self._subset.images[position]
             try:
                 opened = image.open(self.side)
-                return _squash(opened, self.side), opened.width / opened.height
+                return squash(opened, self.side), opened.width / opened.height
             except DataError as error:
                 self._note(image.name, error)
         raise DataError(f"no image of the class of {self._subset.images[index].name} can be decoded")
@@ -148,7 +148,8 @@ def cache_images(
     Args:
         subset: The images.
         resolution: Side of the network's input, in pixels.
-        most_bytes: Bytes of images that are kept in memory at most; more are decoded again in every epoch.
+        most_bytes: Bytes of images that are kept in memory at most; more are kept on disk where that has room for them
+            (:mod:`mobilenets.training.disk_cache`), and else decoded again in every epoch.
         progress: Receives progress updates.
 
     Raises:
@@ -156,9 +157,12 @@ def cache_images(
     """
     side = round(resolution * MARGIN)
     if len(subset) * side * side * 3 > most_bytes:
-        progress.note(
-            f"{len(subset)} images do not fit in {most_bytes / (1 << 30):.3g} GB of memory; decoding as needed"
-        )
+        from mobilenets.training.disk_cache import disk_images
+
+        kept = f"{len(subset)} images do not fit in {most_bytes / (1 << 30):.3g} GB of memory"
+        if (on_disk := disk_images(subset, side, progress)) is not None:
+            return on_disk
+        progress.note(f"{kept}; decoding as needed")
         return StreamedImages(subset, side, progress)
     decoded = decode_all(subset, side, progress=progress)
     if not decoded.images:
@@ -168,11 +172,12 @@ def cache_images(
     side = min(side, max(sides)) if max(sides) >= resolution else resolution
     pixels = np.empty((len(decoded.images), side, side, 3), np.uint8)
     for index, image in enumerate(decoded.images):
-        pixels[index] = _squash(Image.fromarray(image), side)
+        pixels[index] = squash(Image.fromarray(image), side)
     return StoredImages(pixels, aspects, decoded.targets, decoded.positions)
 
 
-def _squash(image: Image.Image, side: int) -> Pixels:
+def squash(image: Image.Image, side: int) -> Pixels:
+    """An image as a square, uint8 (side, side, 3), whatever its shape."""
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(image, dtype=np.uint8)
