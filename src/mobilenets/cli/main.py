@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Measure a model's accuracy on labeled images",
     "calibrate": "Fit a model's probabilities to how often it is right",
     "predict": "Print the labels or boxes of images",
+    "shard": "Write labeled images as Parquet shards of small images",
     "quantize": "Convert a model to int8 and report what it costs",
     "benchmark": "Measure a model's latency, beside other runtimes",
     "import": "Convert published or foreign weights to a model",

@@ -27,6 +27,7 @@ from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
 from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
+from mobilenets.data.sharded import is_sharded, sharded_parts
 from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
 from mobilenets.data.splitting import draw_parts, draw_parts_of_groups
 from mobilenets.data.subset import Subset as Subset
@@ -141,7 +142,7 @@ def check_source(source: str | Path) -> None:
         exists = path.exists()
     except ValueError as error:  # a null character
         raise DataError(f"{str(source)!r} is no path: {error}") from None
-    if exists or str(source) == DIGITS:
+    if exists or str(source) == DIGITS or is_sharded(source):
         return
     parent = path
     while not parent.is_dir():
@@ -159,6 +160,7 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
 
     Args:
         source: A folder of class folders, of folders of parts that hold class folders, or of images with a label file;
+            shards (Parquet, Arrow or tar files, a folder of them, an address, or ``"hub-data:owner/name"``);
             a label file (CSV, TSV, JSON or JSON lines); images with boxes (COCO's JSON, Pascal VOC's XML, YOLO's text
             files or a table); or ``"digits"``.
         reading: What the source does not say itself.
@@ -185,6 +187,8 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
     path = Path(source)
     if str(source) == DIGITS and not path.exists():
         return collection_of({ALL: digits()}, DIGITS, layout="the bundled sample")
+    if is_sharded(source):
+        return collection_of(sharded_parts(str(source)), str(source), layout="shards", reading=reading)
     check_source(source)
     try:
         root = scan(path, reading.exclude) if path.is_dir() else None

@@ -55,7 +55,7 @@ def listed_images(listing: str) -> Iterator[ImageSource]:
     """
     suffix = listing.lower().rpartition(".")[2]
     if suffix in ("parquet", "arrow"):
-        return _from_columns(listing, suffix)
+        return _from_columns(listing)
     return _located(_from_text(listing, _reader(suffix)), listing)
 
 
@@ -68,7 +68,7 @@ def count_listed(listing: str) -> int:
     if listing.lower().endswith(".parquet") and not is_address(listing):
         import pyarrow.parquet
 
-        _image_column(pyarrow.parquet.read_schema(listing), listing)
+        image_column(pyarrow.parquet.read_schema(listing), listing)
         return int(pyarrow.parquet.read_metadata(listing).num_rows)
     suffix = listing.lower().rpartition(".")[2]
     return sum(1 for _ in (listed_images(listing) if suffix == "arrow" else _from_text(listing, _reader(suffix))))
@@ -150,7 +150,7 @@ def _located(names: Iterator[str], listing: str) -> Iterator[ImageSource]:
         yield RemoteImage(name) if is_address(name) else FileImage(os.path.join(folder, name))
 
 
-def _from_columns(listing: str, suffix: str) -> Iterator[ImageSource]:
+def _from_columns(listing: str) -> Iterator[ImageSource]:
     """The images of a Parquet or Arrow file."""
     try:
         import pyarrow
@@ -158,7 +158,7 @@ def _from_columns(listing: str, suffix: str) -> Iterator[ImageSource]:
         raise MissingDependencyError("pyarrow", "data", alone=True) from None
     with open_binary(listing) as file:
         try:
-            batches = _parquet_batches(file, listing) if suffix == "parquet" else _arrow_batches(file, listing)
+            _, batches = column_batches(file, listing, lambda schema: [image_column(schema, listing)])
             if not (first := next(batches, None)):
                 return
             values = chain.from_iterable(batch.column(0).to_pylist() for batch in chain([first], batches))
@@ -171,32 +171,38 @@ def _from_columns(listing: str, suffix: str) -> Iterator[ImageSource]:
             raise DataError(f"{listing} cannot be read: {str(error).partition(chr(10))[0]}") from None
 
 
-def _parquet_batches(file: IO[bytes], listing: str) -> Iterator[pyarrow.RecordBatch]:
+def column_batches(
+    file: IO[bytes], listing: str, wanted: Callable[[pyarrow.Schema], list[str]]
+) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+    """Some columns of a Parquet or Arrow file, a few rows at a time.
+
+    Args:
+        file: At its beginning.
+        listing: What it is called.
+        wanted: Chooses columns; where the first is of text, more rows are given together.
+    """
+    import pyarrow.ipc
     import pyarrow.parquet
 
-    parquet = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
-    column = _image_column(parquet.schema_arrow, listing)
-    names = pyarrow.types.is_string(parquet.schema_arrow.field(column).type)
-    rows = _NAMES_AT_ONCE if names else _IMAGES_AT_ONCE
-    yield from parquet.iter_batches(rows, columns=[column], use_threads=False)
-
-
-def _arrow_batches(file: IO[bytes], listing: str) -> Iterator[pyarrow.RecordBatch]:
-    import pyarrow.ipc
-
+    if listing.lower().endswith("parquet"):
+        parquet = pyarrow.parquet.ParquetFile(file, pre_buffer=False)
+        schema = parquet.schema_arrow
+        columns = wanted(schema)
+        rows = _NAMES_AT_ONCE if pyarrow.types.is_string(schema.field(columns[0]).type) else _IMAGES_AT_ONCE
+        batches = parquet.iter_batches(rows, columns=columns, use_threads=False)
+        return schema, (batch.select(columns) for batch in batches)  # which come in the order of the file
     magic = file.read(6)
     file.seek(0)
     if magic == b"ARROW1":
         reader = pyarrow.ipc.open_file(file)
-        column = _image_column(reader.schema, listing)
-        yield from (reader.get_batch(number).select([column]) for number in range(reader.num_record_batches))
-    else:
-        stream = pyarrow.ipc.open_stream(file)
-        column = _image_column(stream.schema, listing)
-        yield from (batch.select([column]) for batch in stream)
+        columns = wanted(reader.schema)
+        return reader.schema, (reader.get_batch(n).select(columns) for n in range(reader.num_record_batches))
+    stream = pyarrow.ipc.open_stream(file)
+    columns = wanted(stream.schema)
+    return stream.schema, (batch.select(columns) for batch in stream)
 
 
-def _image_column(schema: pyarrow.Schema, listing: str) -> str:
+def image_column(schema: pyarrow.Schema, listing: str) -> str:
     """The column that holds images, or names of them."""
     from pyarrow import types
 

@@ -1,0 +1,60 @@
+"""``mobilenets shard``: labeled images as Parquet shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
+from mobilenets.cli.data_options import data_options
+from mobilenets.data.reading import Reading
+
+
+@click.command("shard")
+@click.argument("data")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the shards.")
+@click.option(
+    "--side",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Shorter side of an image in pixels; larger ones are made smaller.",
+)
+@click.option(
+    "--shard-images", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in each shard."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
+@data_options
+@json_option
+@quiet_option
+def command(
+    data: str,
+    output: Path,
+    side: int,
+    shard_images: int,
+    seed: int,
+    reading: Reading | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the labeled images of DATA as Parquet shards: small JPEGs, in the parts that fit would make.
+
+    fit and the libraries of Hugging Face read them. Called again after it was stopped it goes on with the first shard
+    that is missing; sha256sum -c SHA256SUMS checks them.
+    """
+    from mobilenets.data.shard_writer import summary_of, write_shards
+
+    written = write_shards(
+        data,
+        output,
+        side=side,
+        shard_images=shard_images,
+        seed=seed,
+        reading=reading or Reading(),
+        progress=progress_to_stderr(quiet=quiet),
+    )
+    if as_json:
+        print_json({"files": list(written.files), "images": written.images, "skipped": list(written.skipped)})
+    else:
+        say(summary_of(written, output))
