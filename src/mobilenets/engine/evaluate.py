@@ -269,11 +269,11 @@ def match_labels(collection: Collection, labels: Sequence[str]) -> Counts:
     known = ", ".join(labels[:5]) + (" …" if len(labels) > 5 else "")
     raise DataError(
         f"the data has the class {strange!r}; the model knows {len(labels)} classes: {known}; "
-        f"{_way_out(strange, labels)}"
+        f"{_way_out(strange, labels, collection.task)}"
     )
 
 
-def _way_out(strange: str, labels: Sequence[str]) -> str:
+def _way_out(strange: str, labels: Sequence[str], task: str) -> str:
     """What to do with a class that a Model does not know."""
 
     def written_alike(label: str) -> str:
@@ -282,4 +282,6 @@ def _way_out(strange: str, labels: Sequence[str]) -> str:
     alike = [label for label in labels if written_alike(label) == written_alike(strange)]
     if len(alike) == 1 and written_alike(strange):
         return f"if it is {alike[0]!r}, rename it"
+    if task == "detection":
+        return "take its boxes out of the annotations, as the detector cannot find them"
     return f"leave it out with {told(exclude=(strange,))}"
