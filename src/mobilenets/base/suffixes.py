@@ -30,7 +30,7 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
     }
 )
 """What a file of each suffix is taken for, by people and by programs."""
-EXPORTED = (".tflite", ".onnx", ".c", ".xml", ".mlpackage")
+EXPORTED = (".tflite", ".onnx", ".c", ".html", ".xml", ".mlpackage")
 """Suffixes of what ``mobilenets export`` writes."""
 
 
