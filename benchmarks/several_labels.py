@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--resolution", type=int)
     parser.add_argument("--images", type=int, help="training images; all by default")
+    parser.add_argument("--only", choices=("attributes", "side by side"), help="one of the two kinds of data")
     options = parser.parse_args()
     settings = Settings(weights=options.weights, epochs=options.epochs, resolution=options.resolution)
     data = load_dataset(options.data)
@@ -59,11 +60,15 @@ def main() -> None:
     single = fit(data, settings=settings)
     print(f"one class an image: {single.evaluation.in_words}", flush=True)
     classifier = Classifier(single.model)
-    for name, made, reference in (
-        ("attributes", attributes(data), attributes_by_classes(classifier, data)),
-        ("side by side", beside(data), halves_by_classes(classifier, data)),
+    side = single.model.network.height
+    for name, make, by_classes, resolution in (
+        ("attributes", attributes, attributes_by_classes, side),
+        ("side by side", beside, halves_by_classes, 2 * side),  # so that each thing has as many pixels
     ):
-        result = fit(made, settings=settings)
+        if options.only not in (None, name):
+            continue
+        made, reference = make(data), by_classes(classifier, data)
+        result = fit(made, settings=replace(settings, resolution=resolution))
         value = result.evaluation.primary.value
         quantized = quantize_fitted(result.model, made)
         int8 = evaluate(quantized.model, made).primary.value
