@@ -43,7 +43,8 @@ def peer(onnx: str, folder: str, height: int, width: int, labels: tuple[str, ...
             return {"path": batch["path"], "class": logits.argmax(1)}
 
     dataset = ray.data.read_images(folder, size=(height, width), mode="RGB", include_paths=True)
-    ran = dataset.map_batches(Runner, concurrency=cores(), batch_size=64, num_cpus=1)
+    # Half a core each, or actors that wait for images would leave no core to the tasks that read them.
+    ran = dataset.map_batches(Runner, concurrency=cores(), batch_size=64, num_cpus=0.5)
     return {str(row["path"]): labels[int(row["class"])] for row in ran.iter_rows()}
 
 
