@@ -406,8 +406,11 @@ def test_archives_are_not_looked_into_and_it_is_said(tmp_path: Path) -> None:
     write_tree(tmp_path / "photos", {"cat": 3, "dog": 3})
     (tmp_path / "photos" / "cat" / "more.zip").write_bytes(b"PK")
     assert "1 archive is not unpacked: cat/more.zip" in said(load_collection(tmp_path / "photos"), Kind.LEFT_OUT)
-    (tmp_path / "photos.tar.gz").write_bytes(b"")
+    (tmp_path / "photos.7z").write_bytes(b"")
     with pytest.raises(DataError, match="it is an archive: unpack it, and name the folder"):
+        load_collection(tmp_path / "photos.7z")
+    (tmp_path / "photos.tar.gz").write_bytes(b"")  # which is read as a shard
+    with pytest.raises(DataError, match=r"photos\.tar\.gz is no tar archive, or is damaged: empty file"):
         load_collection(tmp_path / "photos.tar.gz")
 
 

@@ -65,7 +65,7 @@ def search_detector(request: SearchRequest) -> SearchResult:
         TrainingError: If training diverges, or a checkpoint cannot be read or written.
     """
     if request.device is not None:
-        raise PlanningError("profiles of devices hold no detectors: leave --device out, and this machine is measured")
+        raise PlanningError("profiles of devices hold no detectors: name no device, and this machine is measured")
     recipe, _, _ = set_up(request.settings)
     start = choose_detector_start(request.settings, request.dataset, recipe, progress=request.progress)
     (size, looked_at), measuring = timed("latency", partial(_chosen, request, start.model))

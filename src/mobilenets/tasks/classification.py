@@ -358,3 +358,15 @@ def is_label(text: str) -> bool:
     """
     # Printable text holds neither, and nearly every label is printable.
     return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
+
+
+def with_unknown_energy(task: Task, energy: float | None) -> Task:
+    """A classifier that answers unknown below another energy, or never; other tasks as they are.
+
+    Args:
+        task: The task.
+        energy: The threshold, or None for none. A classifier without a threshold gets none.
+    """
+    if not isinstance(task, Classification) or task.unknown is None:
+        return task
+    return replace(task, unknown=None if energy is None else replace(task.unknown, energy=energy))

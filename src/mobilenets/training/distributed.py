@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from mobilenets.base.progress import SILENT, Progress
@@ -95,7 +97,11 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         yield
         return
     try:
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # torchrun keeps one store for all starts, in which the addresses of processes that were killed still stand
+        store, rank, count = next(rendezvous("env://"))
+        store = PrefixStore(f"start {launch().restarts}", store)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"the {launch().count} processes do not find each other: {error}") from None
     try:

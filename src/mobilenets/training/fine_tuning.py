@@ -26,7 +26,7 @@ from mobilenets.data.loading import Prepared, prepare
 from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.classification import with_unknown_energy
 from mobilenets.training import head
 from mobilenets.training.batches import Batches, Normalization
 from mobilenets.training.callbacks import Begun
@@ -192,10 +192,7 @@ def finished(
 
 def _with_energy(model: Model, energy: float | None) -> Model:
     """A classifier that answers unknown below an energy, which is higher on images that it was trained on."""
-    task = model.task
-    if not isinstance(task, Classification) or task.unknown is None:
-        return model
-    return replace(model, task=replace(task, unknown=None if energy is None else replace(task.unknown, energy=energy)))
+    return replace(model, task=with_unknown_energy(model.task, energy))
 
 
 def _is_more_accurate(first: Totals, trained: Totals, *, broken_off: bool) -> bool:

@@ -102,7 +102,7 @@ def centres(backbone: Network, *, classes: int, stride: int = CENTRE_STRIDE, nam
     >>> from mobilenets.architecture.networks.mobilenet_v2 import mobilenet_v2
     >>> network = centres(mobilenet_v2(width_multiplier=0.35, resolution=96), classes=2)
     >>> str(network.shapes["centres.logits"]), len(network.layers)
-    ('3×12×12', 23)
+    ('3×12×12', 24)
     """
     check_integer("classes", classes, ArchitectureError, least=1)
     body = _begun(backbone, [last_of_stride(backbone, stride)])
