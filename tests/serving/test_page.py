@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,29 +10,16 @@ import numpy as np
 import pytest
 from tests.support.browser import Browser, browser
 from tests.support.detectors import detector
+from tests.support.image_page import ANSWERED, CAMERA, CARDS, SMALLEST_TARGET, UNNAMED, choose, files, looked_at, widest
 from tests.support.random_models import random_model
-from tests.support.server import ask, in_base64, photo, write_model
+from tests.support.server import ask, photo, write_model
 
 from mobilenets.model.file import save
 from mobilenets.serving.server import ServerOptions, serving
 
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 KEY = "a-key-of-more-than-16-characters"
 READY = "!document.getElementById('work').hidden"
-CARDS = "[...document.querySelectorAll('.card')]"
-ANSWERED = f"{CARDS}.filter(card => card.querySelector('.labels, .bad')).length"
-WIDEST = (
-    "Math.max(document.documentElement.scrollWidth, ...[...document.body.querySelectorAll('*')]"
-    ".filter(e => !e.closest('.hidden') && !e.closest('pre')).map(e => e.getBoundingClientRect().right))"
-)
-SMALLEST_TARGET = (
-    "Math.min(...[...document.querySelectorAll('button, select, .button')]"
-    ".filter(e => e.offsetParent).map(e => e.getBoundingClientRect().height))"
-)
-UNNAMED = (
-    "[...document.querySelectorAll('button, a, select, input, video')].filter(e => e.offsetParent"
-    " && !(e.innerText || e.getAttribute('aria-label') || (e.labels && e.labels.length))).length"
-)
+WIDEST = widest(but="pre")
 
 
 @pytest.fixture(scope="module")
@@ -56,29 +42,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def visit(page: Browser, address: str, width: int = 1280, *, dark: bool = False) -> None:
     page.visit(address, width=width, height=844 if width < 500 else 900, dark=dark)
     page.wait_for(READY)
-
-
-def looked_at(page: Browser, name: str) -> None:
-    """Keep a screenshot where somebody wants to look at it."""
-    folder = os.environ.get("MOBILENETS_SCREENSHOTS")
-    if folder:
-        page.screenshot(Path(folder) / f"{name}.png")
-
-
-def files(*contents: bytes) -> str:
-    """JavaScript that makes a DataTransfer of files."""
-    made = "".join(
-        f"data.items.add(new File([Uint8Array.from(atob('{in_base64(content)}'), c => c.charCodeAt(0))],"
-        f" 'file {number}.jpg', {{type: 'image/jpeg'}}));"
-        for number, content in enumerate(contents)
-    )
-    return f"(() => {{ const data = new DataTransfer(); {made} return data; }})()"
-
-
-def choose(page: Browser, *paths: Path) -> None:
-    root = page.call("DOM.getDocument")["root"]["nodeId"]
-    field = page.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
-    page.call("DOM.setFileInputFiles", files=[str(path) for path in paths], nodeId=field)
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -37,7 +37,7 @@ from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Data, Provenance
 from mobilenets.tasks.boxes import as_targets
-from mobilenets.tasks.classification import is_label
+from mobilenets.tasks.labels import is_label
 
 
 @dataclass(frozen=True, eq=False)

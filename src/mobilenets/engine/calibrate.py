@@ -25,7 +25,7 @@ from mobilenets.tasks.classification import Classification, calibrated
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.tasks.logits import logits_of
 from mobilenets.tasks.metrics import Counts
-from mobilenets.tasks.task import Array
+from mobilenets.tasks.task import Array, Outputs
 from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.tasks.unknown import UnknownThreshold
 
@@ -125,10 +125,9 @@ def calibrate(
     model, task = predictor.model, predictor.model.task
     if not isinstance(task, Classification):
         raise EngineError(f"only a classifier has a temperature; this Model's task is {task.kind}")
-    part, subset = labeled_images(model, data, split if isinstance(data, Subset) else split or "validation")
-    outputs, targets, skipped = collect_outputs(predictor, subset, progress=progress)
-    if len(targets) < FEWEST_IMAGES:
-        raise DataError(f"{plural(len(targets), 'image')} cannot fit a temperature; {FEWEST_IMAGES} are the fewest")
+    part, (outputs, targets, skipped) = calibration_outputs(
+        predictor, data, split, purpose="fit a temperature", progress=progress
+    )
     if Provenance.of(model).training.validation_joined is not None and part == "validation":
         progress.note("the Model was trained on its validation images too, so it will seem too sure on them")
     logits = logits_of(outputs)
@@ -141,6 +140,33 @@ def calibrate(
         plain.metrics([_cross_fitted(logits, targets)], targets, skipped=skipped),
         skipped,
     )
+
+
+def calibration_outputs(
+    predictor: Predictor, data: LabeledImages, split: str | None, *, purpose: str, progress: Progress
+) -> tuple[str, tuple[Outputs, Any, tuple[str, ...]]]:
+    """Outputs of a Model for images that its task is fitted on.
+
+    Args:
+        predictor: Runs the Model.
+        data: Labeled images.
+        split: One of :data:`CALIBRATION_SPLITS`; validation if None, but for a Subset, which is used as it is.
+        purpose: What they are for, as a verb: ``fit a temperature``.
+        progress: Receives progress updates.
+
+    Returns:
+        What the part of the data is called, and what :func:`~mobilenets.engine.evaluate.collect_outputs` gives.
+
+    Raises:
+        DataError: If there are no such images, or too few.
+        EngineError: If the Model cannot be run.
+    """
+    part, subset = labeled_images(predictor.model, data, split if isinstance(data, Subset) else split or "validation")
+    collected = collect_outputs(predictor, subset, progress=progress)
+    images = len(collected[1])
+    if images < FEWEST_IMAGES:
+        raise DataError(f"{plural(images, 'image')} cannot {purpose}; {FEWEST_IMAGES} are the fewest")
+    return part, collected
 
 
 def _cross_fitted(logits: Array, targets: Counts) -> Array:

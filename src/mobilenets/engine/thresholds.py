@@ -8,10 +8,8 @@ from typing import Any
 
 from mobilenets.base.arguments import typed
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.base.text import plural
-from mobilenets.data.subset import Subset
-from mobilenets.engine.calibrate import CALIBRATION_SPLITS, FEWEST_IMAGES
-from mobilenets.engine.evaluate import LabeledImages, collect_outputs, labeled_images
+from mobilenets.engine.calibrate import CALIBRATION_SPLITS, calibration_outputs
+from mobilenets.engine.evaluate import LabeledImages
 from mobilenets.engine.predictor import Predictor
 from mobilenets.errors import DataError, EngineError
 from mobilenets.model.model import Model
@@ -80,10 +78,9 @@ def calibrate_thresholds(
     model, task = predictor.model, predictor.model.task
     if not isinstance(task, MultiLabel):
         raise EngineError(f"only a Model of several labels an image has thresholds; this Model's task is {task.kind}")
-    part, subset = labeled_images(model, data, split if isinstance(data, Subset) else split or "validation")
-    outputs, targets, skipped = collect_outputs(predictor, subset, progress=progress)
-    if len(targets) < FEWEST_IMAGES:
-        raise DataError(f"{plural(len(targets), 'image')} cannot choose thresholds; {FEWEST_IMAGES} are the fewest")
+    part, (outputs, targets, skipped) = calibration_outputs(
+        predictor, data, split, purpose="choose thresholds", progress=progress
+    )
     before = task.metrics(outputs, targets, skipped=skipped)
     changed = replace(task, thresholds=fit_thresholds(logits_of(outputs), targets))
     after = changed.metrics(outputs, targets, skipped=skipped)

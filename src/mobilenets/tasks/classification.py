@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from mobilenets.base.arguments import is_number
 from mobilenets.base.records import record
 from mobilenets.base.text import GAP, percent
 from mobilenets.errors import DataError, EngineError, ModelError
+from mobilenets.tasks.labels import check_labels
 from mobilenets.tasks.logits import best_class, is_confident, likeliest, logits_of, softmax
 from mobilenets.tasks.metrics import Counts, Share, confusion_matrix, decibels, reliability
 from mobilenets.tasks.task import Agreement, Array, Geometry, Outputs, Task
@@ -82,7 +82,7 @@ class Classification:
         unknown: What tells images of no known class; None where nothing was set.
 
     Raises:
-        ModelError: If there are no labels, one cannot be printed (see :func:`is_label`), or the temperature is not
+        ModelError: If there are no labels, one cannot be printed, or the temperature is not
             above 0.
 
     >>> Classification(("cat", "dog")).description
@@ -102,11 +102,7 @@ class Classification:
             raise ModelError(f"a temperature must be a number above 0, not {self.temperature!r:.40}")
         if self.unknown is not None and not isinstance(self.unknown, UnknownThreshold):
             raise ModelError(f"unknown must be an UnknownThreshold or None, not {self.unknown!r:.40}")
-        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
-            raise ModelError(f"labels must be a tuple of strings, not {self.labels!r:.80}")
-        for label in self.labels:
-            if not is_label(label):
-                raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
+        check_labels(self.labels)
 
     @staticmethod
     def numbered(network: Network) -> Classification:
@@ -346,18 +342,6 @@ def numbered_labels(classes: int) -> tuple[str, ...]:
     ('0', '1', '2')
     """
     return tuple(str(index) for index in range(classes))
-
-
-def is_label(text: str) -> bool:
-    """Whether a class may be called so.
-
-    Labels are printed, so they hold no control characters, and written as UTF-8, so they hold no lone surrogates.
-
-    >>> is_label("zebra crossing 🦓"), is_label("a\\nb"), is_label("\\udcff")
-    (True, False, False)
-    """
-    # Printable text holds neither, and nearly every label is printable.
-    return text.isprintable() or not any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def with_unknown_energy(task: Task, energy: float | None) -> Task:

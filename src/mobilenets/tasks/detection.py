@@ -15,9 +15,9 @@ from mobilenets.base.text import GAP, percent, plural
 from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.box_matching import MOST_DETECTIONS, FoundBoxes
 from mobilenets.tasks.boxes import GroundTruth, area, clip, intersection_over_union
-from mobilenets.tasks.classification import is_label
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead, head_from_json
 from mobilenets.tasks.detection_metrics import DetectionMetrics
+from mobilenets.tasks.labels import check_labels
 from mobilenets.tasks.metrics import Share, decibels
 from mobilenets.tasks.suppression import Kept, Suppression, detect, suppress
 from mobilenets.tasks.task import Agreement, Geometry, Outputs
@@ -120,13 +120,9 @@ class Detection:
         return f"Detection({plural(len(self.labels), 'label')}, {self.head.kind}, {self.head.count} candidates)"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
-            raise ModelError(f"labels must be a tuple of strings, not {self.labels!r:.80}")
+        check_labels(self.labels)
         if not self.labels:
             raise ModelError("a detector needs a class at least")
-        for label in self.labels:
-            if not is_label(label):
-                raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
         if not isinstance(self.head, DetectionHead):
             raise ModelError(f"head must be the head of a detector, not {self.head!r:.80}")
         check_number("iou_threshold", self.iou_threshold, ModelError, least=0, most=1)

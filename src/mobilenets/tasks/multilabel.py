@@ -13,7 +13,8 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_number
 from mobilenets.base.text import plural
 from mobilenets.errors import ModelError
-from mobilenets.tasks.classification import class_count, is_label
+from mobilenets.tasks.classification import class_count
+from mobilenets.tasks.labels import check_labels
 from mobilenets.tasks.logits import logits_of
 from mobilenets.tasks.metrics import Counts, Share, decibels
 from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics, best_threshold
@@ -81,15 +82,9 @@ class MultiLabel:
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.labels, tuple)
-            or not self.labels
-            or not all(isinstance(one, str) for one in self.labels)
-        ):
-            raise ModelError(f"labels must be a tuple of strings, at least one, not {self.labels!r:.80}")
-        for label in self.labels:
-            if not is_label(label):
-                raise ModelError(f"label {label!r:.80} holds a control character or is not Unicode text")
+        check_labels(self.labels)
+        if not self.labels:
+            raise ModelError("labels must be a tuple of strings, at least one, not ()")
         if not isinstance(self.thresholds, tuple) or len(self.thresholds) not in (0, len(self.labels)):
             raise ModelError(f"{len(self.labels)} labels need as many thresholds or none, not {self.thresholds!r:.80}")
         for threshold in self.thresholds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ LOGS = "FILE.csv, tensorboard:FOLDER or wandb:PROJECT"
 """What :func:`logger_named` takes."""
 
 
-class _Logger(Callback):
+class _Logger(Callback, ABC):
     """A callback that knows what figures are called."""
 
     metric = "top1"
@@ -31,11 +32,11 @@ class _Logger(Callback):
         (figures,) = epochs_to_json([epoch], self.metric)
         self.write(figures.pop("number"), figures)
 
-    def open(self, begun: Begun) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def open(self, begun: Begun) -> None: ...
 
-    def write(self, number: int, figures: dict[str, Any]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def write(self, number: int, figures: dict[str, Any]) -> None: ...
 
 
 class CsvLogger(_Logger):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.browser import Browser, browser
+from tests.support.image_page import ANSWERED, CAMERA, CARDS, SMALLEST_TARGET, UNNAMED, choose, files, looked_at, widest
 from tests.support.random_models import random_int8_model
 from tests.support.server import in_base64, photo
 
@@ -24,23 +24,9 @@ from mobilenets.tasks.task import Geometry
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the package was built without the engine for pages")
 
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 LABELS = ("Staffordshire bull terrier", "<b>cat</b>", "Großer Schweizer Sennenhund " * 3)
 READY = "'ready' in document.body.dataset"
-CARDS = "[...document.querySelectorAll('.card')]"
-ANSWERED = f"{CARDS}.filter(card => card.querySelector('.labels, .bad')).length"
-WIDEST = (
-    "Math.max(document.documentElement.scrollWidth, ...[...document.body.querySelectorAll('*')]"
-    ".filter(e => !e.closest('.hidden') && !e.closest('script')).map(e => e.getBoundingClientRect().right))"
-)
-SMALLEST_TARGET = (
-    "Math.min(...[...document.querySelectorAll('button, .button')]"
-    ".filter(e => e.offsetParent).map(e => e.getBoundingClientRect().height))"
-)
-UNNAMED = (
-    "[...document.querySelectorAll('button, a, input, video')].filter(e => e.offsetParent"
-    " && !(e.innerText || e.getAttribute('aria-label') || (e.labels && e.labels.length))).length"
-)
+WIDEST = widest(but="script")
 
 
 @pytest.fixture(scope="module")
@@ -65,29 +51,6 @@ def address(model: Model, tmp_path_factory: pytest.TempPathFactory) -> str:
 def visit(page: Browser, address: str, width: int = 1280, *, dark: bool = False) -> None:
     page.visit(address, width=width, height=844 if width < 500 else 900, dark=dark)
     page.wait_for(READY)
-
-
-def looked_at(page: Browser, name: str) -> None:
-    """Keep a screenshot where somebody wants to look at it."""
-    folder = os.environ.get("MOBILENETS_SCREENSHOTS")
-    if folder:
-        page.screenshot(Path(folder) / f"{name}.png")
-
-
-def files(*contents: bytes) -> str:
-    """JavaScript that makes a DataTransfer of files."""
-    made = "".join(
-        f"data.items.add(new File([Uint8Array.from(atob('{in_base64(content)}'), c => c.charCodeAt(0))],"
-        f" 'file {number}.jpg', {{type: 'image/jpeg'}}));"
-        for number, content in enumerate(contents)
-    )
-    return f"(() => {{ const data = new DataTransfer(); {made} return data; }})()"
-
-
-def choose(page: Browser, *paths: Path) -> None:
-    root = page.call("DOM.getDocument")["root"]["nodeId"]
-    field = page.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
-    page.call("DOM.setFileInputFiles", files=[str(path) for path in paths], nodeId=field)
 
 
 @pytest.mark.parametrize("width", [390, 1280])
