@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.foreign import KERAS, channels_last, parts
+from tests.support.tfjs_files import stored_weights
 
 from mobilenets.architecture.layers import DepthwiseConvolution
 from mobilenets.formats.keras.config import snake_case
@@ -137,26 +138,9 @@ def write_tfjs(folder: Path, model: Sequence[Part], shape: Sequence[int | None],
         stored: Type of the stored numbers; weights of ``uint8`` and ``uint16`` have a scale and a least value each.
     """
     folder.mkdir(exist_ok=True)
-    entries, content = [], b""
-    for path, value in _named(model).items():
-        entry: dict[str, Any] = {"name": "/".join(path.split("/")[1:]).removesuffix(":0"), "dtype": "float32"}
-        entry["shape"] = list(value.shape)
-        if stored.startswith("uint"):
-            low, high = float(value.min()), float(value.max())
-            scale = (high - low) / np.iinfo(stored).max or 1.0
-            entry["quantization"] = {"dtype": stored, "scale": scale, "min": low, "original_dtype": "float32"}
-            content += np.rint((value - low) / scale).astype(stored).tobytes()
-        else:
-            if stored == "float16":
-                entry["quantization"] = {"dtype": stored, "original_dtype": "float32"}
-            content += value.astype(stored).tobytes()
-        entries.append(entry)
-    names = ["group1-shard1of2.bin", "group1-shard2of2.bin"]
-    half = len(content) // 2 + 1  # within a tensor, as shards are cut
-    for name, part in zip(names, (content[:half], content[half:]), strict=True):
-        (folder / name).write_bytes(part)
+    tensors = {"/".join(path.split("/")[1:]).removesuffix(":0"): value for path, value in _named(model).items()}
+    manifest = stored_weights(folder, tensors, stored)
     topology = {"keras_version": "2.15.0", "backend": "tensorflow", "model_config": _functional(model, shape, 2)}
-    manifest = [{"paths": names, "weights": entries}]
     said = {"format": "layers-model", "modelTopology": topology, "weightsManifest": manifest}
     (folder / "model.json").write_text(json.dumps(said))
     return folder / "model.json"

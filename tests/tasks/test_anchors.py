@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from mobilenets.errors import DataError
+from mobilenets.errors import DataError, ModelError
 from mobilenets.tasks.anchors import (
     fitted_levels,
+    listed_levels,
     published_levels,
     tensorflow_shapes,
     torchvision_shapes,
@@ -67,3 +68,15 @@ def test_a_shape_stands_on_the_coarsest_map_of_which_it_spans_some_cells() -> No
 def test_maps_behind_the_last_that_is_needed_are_left_out() -> None:
     small = fitted_levels(np.full((5, 2), 0.02, np.float32), MAPS)
     assert [(level.rows, len(level.shapes)) for level in small] == [(19, 1), (10, 1)]
+
+
+def test_listed_anchors_become_the_levels_that_they_are_of() -> None:
+    levels = published_levels(tensorflow_shapes(), MAPS)
+    listed = AnchorHead(levels).anchors
+    counts = [len(level.shapes) for level in levels]
+    again = AnchorHead(listed_levels(listed, MAPS, counts))
+    np.testing.assert_allclose(again.anchors, listed, atol=1e-6)
+    with pytest.raises(ModelError, match=r"shape \(1916, 4\); the maps of the network have 1917 anchors"):
+        listed_levels(listed[1:], MAPS, counts)
+    with pytest.raises(ModelError, match=r"the map of 5×5 lie 0\.1 of the input's side"):
+        listed_levels(listed + np.float32(0.1) * (np.arange(1917) == 1800)[:, None], MAPS, counts)

@@ -44,7 +44,10 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count, with_labels
+from mobilenets.tasks.detection import Detection
 
+MOST_OUTPUTS = 4
+"""Outputs that are listed; of more, the first and the last are named."""
 STRIDE = 32
 """Of the last map of every MobileNet."""
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -245,7 +248,7 @@ def recognition(model: Model) -> dict[str, Any]:
         "width_multiplier": network.width_multiplier,
         "resolution": f"{network.height}×{network.width}",
         **_meaning(model),
-        "output": ", ".join(network.outputs),
+        "output": ", ".join(network.outputs) if len(network.outputs) <= MOST_OUTPUTS else _ends(network.outputs),
         "padding": str(network.padding_policy),
         "batch_norm": ", ".join(f"ε {epsilon:g}" for epsilon in epsilons) or "folded",
         "activation": ", ".join(activations) or "none",
@@ -253,6 +256,10 @@ def recognition(model: Model) -> dict[str, Any]:
         **({"assumed": str(imported.others["assumed"])} if imported and "assumed" in imported.others else {}),
         "precision": model.precision,
     }
+
+
+def _ends(outputs: tuple[str, ...]) -> str:
+    return f"{len(outputs)} maps, {outputs[0]} to {outputs[-1]}"
 
 
 def _preprocessing_facts(model: Model) -> dict[str, str]:
@@ -288,6 +295,9 @@ def _meaning(model: Model) -> dict[str, Any]:
         return {
             "features": f"{class_count(model.network)}: the network has no top, so it gives no classes{_cut(model)}"
         }
+    if isinstance(task, Detection):
+        labels = f"{task.labels[0]!r} to {task.labels[-1]!r}" if len(task.labels) > 1 else repr(task.labels[0])
+        return {"task": task.description, "labels": labels, "candidates": f"{task.head.count} {task.head.kind}"}
     if not isinstance(task, Classification):
         return {"task": task.kind}
     labels = "numbered" if task.is_numbered else f"{task.labels[0]!r} to {task.labels[-1]!r}"

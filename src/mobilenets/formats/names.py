@@ -172,6 +172,27 @@ MOBILENET_V1: Mapping[str, Names] = MappingProxyType(
 """MobileNet V1, by the format of the checkpoint."""
 
 
+def _object_detection_api() -> dict[str, str]:
+    """SSD on V1 as TensorFlow's Object Detection API names its layers; ``Prediction`` stands for longer scopes."""
+    rows = {
+        "MobilenetV1/Conv2d_0_pointwise": "stem",
+        "MobilenetV1/Conv2d_{block}_depthwise": "block{block}.depthwise",
+        "MobilenetV1/Conv2d_{block}_depthwise/BatchNorm": "block{block}.depthwise.batch_norm",
+        "MobilenetV1/Conv2d_{block}_pointwise": "block{block}.pointwise",
+    }
+    for extra in range(4):
+        rows[f"Prediction/Conv2d_{2 * extra}_pointwise"] = f"extra{extra + 1}.narrow"
+        rows[f"Prediction/Conv2d_{2 * extra + 1}_pointwise"] = f"extra{extra + 1}.wide"
+    for level in range(6):
+        rows[f"Prediction/BoxPredictor_{level}/BoxEncodingPredictor"] = f"level{level + 1}.boxes"
+        rows[f"Prediction/BoxPredictor_{level}/ClassPredictor"] = f"level{level + 1}.logits"
+    return rows
+
+
+SSD_MOBILENET_V1 = Names(_object_detection_api())
+"""SSD on MobileNet V1, as the frozen graphs of TensorFlow's Object Detection API were stored for face-api.js."""
+
+
 class CheckpointNames(NamedTuple):
     """The layers of one network of the catalog in one kind of checkpoint.
 

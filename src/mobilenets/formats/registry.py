@@ -75,7 +75,7 @@ _ROWS = (
             is_tfjs,
             from_tfjs,
             covers="layers models: `model.json` with its shards beside it, or the folder; float32, float16, weights "
-            "quantized to one or two bytes; Teachable Machine's labels",
+            "quantized to one or two bytes; Teachable Machine's labels; the face detector of `@vladmandic/face-api`",
             assumes="as of Keras",
             open_resolution=True,
         ),

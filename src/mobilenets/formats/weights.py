@@ -125,7 +125,7 @@ def _network(tensors: Mapping[str, NamedTensor], options: ImportOptions) -> Netw
             f"found {blocks} depthwise separable blocks in a row; MobileNet V1 has 13 (8 in its shallow form)"
         )
     name, rows = _VARIANTS[blocks]
-    width_multiplier, rounding = _width(tensors, rows)
+    width_multiplier, rounding = v1_width(tensors, rows)
     classifier = tensors.get("classifier.weight")
     try:
         network = mobilenet_v1(
@@ -176,8 +176,16 @@ def _adapted(network: Network, tensors: Mapping[str, NamedTensor], options: Impo
     return replace(network, name=name, layers=tuple(layers), outputs=(layers[-1].name,))
 
 
-def _width(tensors: Mapping[str, NamedTensor], rows: tuple[Row, ...]) -> tuple[float, Rounding]:
-    """α and its rounding, from the channel counts of all layers together."""
+def v1_width(tensors: Mapping[str, NamedTensor], rows: tuple[Row, ...] = TABLE_1) -> tuple[float, Rounding]:
+    """α and its rounding, from the channel counts of all layers of a V1 backbone together.
+
+    Args:
+        tensors: By this package's names.
+        rows: Its depthwise separable blocks.
+
+    Raises:
+        FormatError: If a tensor is missing, or no α explains the counts; the tensor is named as the file names it.
+    """
     named = [("stem.weight", STEM_CHANNELS)]
     named += [(f"block{number}.pointwise.weight", row.channels) for number, row in enumerate(rows, start=1)]
     counts: list[tuple[int, int]] = []

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from mobilenets.errors import DataError
-from mobilenets.tasks.detection_heads import AnchorLevel
+from mobilenets.errors import DataError, ModelError
+from mobilenets.tasks.detection_heads import AnchorHead, AnchorLevel
 
 Shapes = tuple[tuple[float, float], ...]
 Map = tuple[int, int]
@@ -24,6 +24,8 @@ SHAPES_A_LEVEL = 3
 CELLS_A_SIDE = 2.5
 """An anchor is put on the coarsest map of which its side spans so many cells."""
 MOST_ROUNDS = 100
+OFF_GRID = 1e-4
+"""Share of the input's side by which a listed anchor may miss its place: what float32 loses in a subtraction or two."""
 
 
 def tensorflow_shapes(levels: int = 6) -> tuple[Shapes, ...]:
@@ -82,6 +84,43 @@ def _shape(scale: float, ratio: float) -> tuple[float, float]:
 def published_levels(shapes: Sequence[Shapes], maps: Sequence[Map]) -> tuple[AnchorLevel, ...]:
     """Levels of anchors of published shapes, on the maps of a network."""
     return tuple(AnchorLevel(rows, columns, each) for (rows, columns), each in zip(maps, shapes, strict=True))
+
+
+def listed_levels(
+    anchors: npt.NDArray[np.float32], maps: Sequence[Map], counts: Sequence[int]
+) -> tuple[AnchorLevel, ...]:
+    """Levels of anchors that a file lists one by one.
+
+    Args:
+        anchors: (A, 4), centre across, centre down, width and height in sides of the input; level by level, row by row.
+        maps: Rows and columns of every level.
+        counts: Anchors of a cell at every level.
+
+    Raises:
+        ModelError: If they are not so many, do not stand at the centres of the cells, or their shapes differ from cell
+            to cell.
+
+    >>> two = np.array([[0.25, 0.5, 0.5, 0.4], [0.75, 0.5, 0.5, 0.4]], np.float32)
+    >>> listed_levels(two, [(1, 2)], [1])
+    (AnchorLevel(rows=1, columns=2, shapes=((0.5, 0.4),)),)
+    """
+    sizes = [rows * columns * count for (rows, columns), count in zip(maps, counts, strict=True)]
+    if anchors.shape != (sum(sizes), 4):
+        raise ModelError(f"the anchors have shape {anchors.shape}; the maps of the network have {sum(sizes)} anchors")
+    levels, begin = [], 0
+    for (rows, columns), count, size in zip(maps, counts, sizes, strict=True):
+        given = anchors[begin : begin + size]
+        shapes = tuple((float(f"{width:.7g}"), float(f"{height:.7g}")) for width, height in given[:count, 2:].tolist())
+        level = AnchorLevel(rows, columns, shapes)
+        apart = float(np.abs(AnchorHead((level,)).anchors - given).max())
+        if not apart <= OFF_GRID:
+            raise ModelError(
+                f"the anchors of the map of {rows}×{columns} lie {apart:.2g} of the input's side from the centres of "
+                "its cells, or have other shapes from cell to cell, which no detector of this package has"
+            )
+        levels.append(level)
+        begin += size
+    return tuple(levels)
 
 
 def fitted_levels(

@@ -19,6 +19,7 @@ from mobilenets.formats.keras.config import KerasCall, snake_case
 from mobilenets.formats.keras.file import KerasFile
 from mobilenets.formats.keras.read import keras_model
 from mobilenets.formats.source import Source, source_of
+from mobilenets.formats.tfjs.face_detector import MANIFEST, face_detector
 from mobilenets.formats.tfjs.weights import read_weights
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Model
@@ -51,8 +52,10 @@ def is_tfjs(source: Source) -> bool:
     path = _model_file(source)
     if path is None:
         return False
-    data = source.data if path == source.path else read_file(path)
-    return data.lstrip()[:1] == b"{" and b'"modelTopology"' in data
+    data = (source.data if path == source.path else read_file(path)).lstrip()
+    if data[:1] == b"[":
+        return b'"weights"' in data and b'"paths"' in data
+    return data[:1] == b"{" and b'"modelTopology"' in data
 
 
 def from_tfjs(
@@ -64,7 +67,8 @@ def from_tfjs(
     """Read a TensorFlow.js layers model into a float32 Model.
 
     Args:
-        source: ``model.json``, with its shards beside it, or the folder that holds it.
+        source: ``model.json``, or the manifest of face-api's detector, with its shards beside it; or the folder that
+            holds it.
         resolution: Input side in pixels, or (height, width), where the file leaves it open.
         labels: Class names; by default those of ``metadata.json``, where there is one.
 
@@ -76,7 +80,9 @@ def from_tfjs(
     path = _model_file(source)
     if path is None:
         raise FormatError(f"{source.path} is no {MODEL} and holds none")
-    content = _object(path)
+    content = _json(path)
+    if isinstance(content, list):
+        return face_detector(content, path, resolution=resolution, labels=labels)
     topology = content.get("modelTopology")
     if not isinstance(topology, Mapping):
         raise FormatError(f"{path.name} has no modelTopology: it holds weights and no network")
@@ -97,16 +103,16 @@ def _model_file(source: Source) -> Path | None:
     """The JSON of a model: the source itself, or what a folder holds under its name."""
     path = source.path
     if path.is_dir():
-        return path / MODEL if (path / MODEL).is_file() else None
-    return path if path.suffix == ".json" or source.data[:1] == b"{" else None
+        return next((path / name for name in (MODEL, MANIFEST) if (path / name).is_file()), None)
+    return path if path.suffix == ".json" or source.data[:1] in (b"{", b"[") else None
 
 
-def _object(path: Path) -> Mapping[str, Any]:
+def _json(path: Path) -> Mapping[str, Any] | list[Any]:
     try:
         content = json.loads(read_file(path))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path.name} is not readable as JSON: {error!s:.100}") from None
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping | list):
         raise FormatError(f"{path.name} holds no JSON object")
     return content
 
@@ -122,7 +128,8 @@ def _labels(path: Path) -> tuple[str, ...] | None:
     """The labels of Teachable Machine's metadata, where there are any."""
     if not path.is_file():
         return None
-    labels = _object(path).get("labels")
+    content = _json(path)
+    labels = content.get("labels") if isinstance(content, Mapping) else None
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         return None
     return tuple(labels)
