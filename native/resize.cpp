@@ -5,7 +5,6 @@
 #include <vector>
 
 namespace mobilenets {
-namespace {
 
 double reach(Interpolation interpolation) {
     switch (interpolation) {
@@ -20,6 +19,8 @@ double reach(Interpolation interpolation) {
     }
     return 0;
 }
+
+namespace {
 
 // sin(πx) / (πx) for |x| < 3, as exact as std::sin makes it, which in WebAssembly takes eight kilobytes of code.
 double sinc(double x) {

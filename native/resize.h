@@ -17,6 +17,9 @@ constexpr size_t kResizeSlack = 32;  // bytes that loops may read and write afte
 
 enum class Interpolation : uint8_t { kBox, kBilinear, kBicubic, kLanczos };
 
+// How far the filter reaches to each side of its middle, in pixels of the input where none is lost.
+double reach(Interpolation interpolation);
+
 // What the outputs along one axis read: `most` inputs each, all of them inside.
 struct Taps {
     int32_t outputs = 0, most = 0;

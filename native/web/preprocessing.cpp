@@ -32,20 +32,6 @@ Box box_of(const Preprocessing& how, int32_t in_height, int32_t in_width, int32_
     return {left, top, left + box_width, top + box_height};
 }
 
-double support(Interpolation interpolation) {
-    switch (interpolation) {
-        case Interpolation::kBox:
-            return 0.5;
-        case Interpolation::kBilinear:
-            return 1;
-        case Interpolation::kBicubic:
-            return 2;
-        case Interpolation::kLanczos:
-            return 3;
-    }
-    return 0;
-}
-
 // The mean of a block of pixels, as Pillow's reduce() rounds it.
 void average_block(const uint8_t* first, size_t row_bytes, int32_t columns, int32_t rows, uint8_t* out) {
     const auto count = static_cast<uint32_t>(columns * rows);
@@ -100,9 +86,9 @@ void fit(const Preprocessing& how, Image image, int32_t height, int32_t width, u
     std::vector<uint8_t> reduced;
     const int32_t across = factor_of(box.left, box.right, width), down = factor_of(box.top, box.bottom, height);
     if (across > 1 || down > 1) {
-        const double reach = support(how.interpolation) - 0.5;
-        const double beyond_x = reach * ((box.right - box.left) / width);
-        const double beyond_y = reach * ((box.bottom - box.top) / height);
+        const double margin = reach(how.interpolation) - 0.5;
+        const double beyond_x = margin * ((box.right - box.left) / width);
+        const double beyond_y = margin * ((box.bottom - box.top) / height);
         const int32_t part[4] = {std::max(0, static_cast<int32_t>(box.left - beyond_x)),
                                  std::max(0, static_cast<int32_t>(box.top - beyond_y)),
                                  std::min(in_width, static_cast<int32_t>(std::ceil(box.right + beyond_x))),

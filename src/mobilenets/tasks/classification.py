@@ -16,7 +16,7 @@ from mobilenets.base.text import GAP, percent
 from mobilenets.errors import DataError, EngineError, ModelError
 from mobilenets.tasks.labels import check_labels
 from mobilenets.tasks.logits import best_class, is_confident, likeliest, logits_of, softmax
-from mobilenets.tasks.metrics import Counts, Share, confusion_matrix, decibels, reliability
+from mobilenets.tasks.metrics import Counts, confusion_matrix, reliability
 from mobilenets.tasks.task import Agreement, Array, Geometry, Outputs, Task
 from mobilenets.tasks.temperature import fit_temperature
 from mobilenets.tasks.unknown import UNKNOWN_LABEL, UnknownThreshold, energy, unknown_threshold
@@ -261,15 +261,7 @@ class Classification:
         """
         found, wanted = logits_of(outputs), logits_of(expected)
         same = best_class(found) == best_class(wanted)
-        error = np.square(found.astype(np.float64) - wanted).sum()
-        pairs = list(zip(outputs, expected, strict=True))
-        return Agreement(
-            same=Share.of(same),
-            same_where_confident=Share.of(same[is_confident(wanted / self.temperature)]),
-            largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in pairs),
-            largest_value=max(float(np.abs(other).max(initial=0)) for _, other in pairs),
-            sqnr_db=decibels(float(np.square(wanted, dtype=np.float64).sum()), float(error)),
-        )
+        return Agreement.of(same, is_confident(wanted / self.temperature), outputs, expected, read=1)
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values; a temperature of 1 is left out, and so is a threshold that is not there."""

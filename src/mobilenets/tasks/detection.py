@@ -18,7 +18,6 @@ from mobilenets.tasks.boxes import GroundTruth, area, clip, intersection_over_un
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead, head_from_json
 from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.labels import check_labels
-from mobilenets.tasks.metrics import Share, decibels
 from mobilenets.tasks.suppression import Kept, Suppression, detect, suppress
 from mobilenets.tasks.task import Agreement, Geometry, Outputs
 
@@ -268,16 +267,7 @@ class Detection:
         pairs = list(zip(self._suppressed(outputs, rule), self._suppressed(expected, rule), strict=True))
         same = np.array([self._reports(one, other) and self._reports(other, one) for one, other in pairs], np.bool_)
         sure = np.array([self._reported(one).any() for _, one in pairs], np.bool_)
-        values = [(np.asarray(one), np.asarray(other)) for one, other in zip(outputs, expected, strict=True)]
-        error = sum(float(np.square(one.astype(np.float64) - other).sum()) for one, other in values)
-        signal = sum(float(np.square(other, dtype=np.float64).sum()) for _, other in values)
-        return Agreement(
-            same=Share.of(same),
-            same_where_confident=Share.of(same[sure]),
-            largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in values),
-            largest_value=max(float(np.abs(other).max(initial=0)) for _, other in values),
-            sqnr_db=decibels(signal, error),
-        )
+        return Agreement.of(same, sure, outputs, expected)
 
     def _reported(self, kept: Kept) -> npt.NDArray[np.bool_]:
         reported: npt.NDArray[np.bool_] = kept.scores >= np.float32(self.score_threshold)

@@ -14,7 +14,6 @@ from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import is_integer
 from mobilenets.base.text import plural
 from mobilenets.errors import EngineError, ModelError
-from mobilenets.tasks.metrics import Share, decibels
 from mobilenets.tasks.task import Agreement, Geometry, Metrics, Outputs
 
 SAME_COSINE = 0.999
@@ -116,21 +115,11 @@ class Features:
 
     def compare(self, outputs: Outputs, expected: Outputs) -> Agreement:
         """Compare the directions of the features: the same where their cosine is at least 0.999."""
-        pairs = [
-            (one.reshape(len(one), -1).astype(np.float64), other.reshape(len(other), -1).astype(np.float64))
-            for one, other in zip(outputs, expected, strict=True)
-        ]
-        found, wanted = pairs[0]
+        found, wanted = (one[0].reshape(len(one[0]), -1).astype(np.float64) for one in (outputs, expected))
         lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
         products = (found * wanted).sum(axis=1)
         same: npt.NDArray[np.bool_] = (products >= SAME_COSINE * lengths) | (found == wanted).all(axis=1)
-        return Agreement(
-            same=Share.of(same),
-            same_where_confident=Share.of(same),
-            largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in pairs),
-            largest_value=max(float(np.abs(other).max(initial=0)) for _, other in pairs),
-            sqnr_db=decibels(float(np.square(wanted).sum()), float(np.square(found - wanted).sum())),
-        )
+        return Agreement.of(same, same, outputs, expected, read=1)
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -16,7 +16,7 @@ from mobilenets.errors import ModelError
 from mobilenets.tasks.classification import class_count
 from mobilenets.tasks.labels import check_labels
 from mobilenets.tasks.logits import logits_of
-from mobilenets.tasks.metrics import Counts, Share, decibels
+from mobilenets.tasks.metrics import Counts
 from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics, best_threshold
 from mobilenets.tasks.task import Agreement, Array, Geometry, Outputs
 
@@ -187,16 +187,7 @@ class MultiLabel:
         limits = np.array(self.all_thresholds)
         same = ((found >= limits) == (wanted >= limits)).all(axis=1)
         confident = (np.abs(wanted - limits) >= CONFIDENT).all(axis=1)
-        logits = logits_of(expected).astype(np.float64)
-        error = np.square(logits_of(outputs) - logits).sum()
-        pairs = list(zip(outputs, expected, strict=True))
-        return Agreement(
-            same=Share.of(same),
-            same_where_confident=Share.of(same[confident]),
-            largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in pairs),
-            largest_value=max(float(np.abs(other).max(initial=0)) for _, other in pairs),
-            sqnr_db=decibels(float(np.square(logits).sum()), float(error)),
-        )
+        return Agreement.of(same, confident, outputs, expected, read=1)
 
     def encode(self) -> dict[str, Any]:
         """JSON-ready values; thresholds of one half are left out."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mobilenets.architecture.network import Network
 from mobilenets.base.records import record
-from mobilenets.tasks.metrics import Share
+from mobilenets.tasks.metrics import Share, decibels
 
 Array = npt.NDArray[Any]
 Outputs = Sequence[Array]
@@ -159,6 +159,41 @@ class Agreement:
     largest_difference: float
     largest_value: float
     sqnr_db: float
+
+    @classmethod
+    def of(
+        cls,
+        same: npt.NDArray[np.bool_],
+        confident: npt.NDArray[np.bool_],
+        outputs: Outputs,
+        expected: Outputs,
+        *,
+        read: int | None = None,
+    ) -> Agreement:
+        """Compare values, once the task has said which images are the same.
+
+        Args:
+            same: (N,), whether both say the same of an image.
+            confident: (N,), whether the original is confident of it.
+            outputs: Of the changed Model.
+            expected: Of the original, for the same N images.
+            read: How many of the outputs, from the first, the task reads; all by default.
+
+        >>> logits, changed = np.array([[3.0, 1.0], [0.0, 2.0]]), np.array([[3.5, 1.0], [0.0, 2.0]])
+        >>> every = np.ones(2, np.bool_)
+        >>> Agreement.of(every, every, [changed], [logits]).largest_difference
+        0.5
+        """
+        pairs = [(np.asarray(one), np.asarray(other)) for one, other in zip(outputs, expected, strict=True)]
+        error = sum(float(np.square(one.astype(np.float64) - other).sum()) for one, other in pairs[:read])
+        signal = sum(float(np.square(other, dtype=np.float64).sum()) for _, other in pairs[:read])
+        return cls(
+            same=Share.of(same),
+            same_where_confident=Share.of(same[confident]),
+            largest_difference=max(float(np.abs(one - other).max(initial=0)) for one, other in pairs),
+            largest_value=max(float(np.abs(other).max(initial=0)) for _, other in pairs),
+            sqnr_db=decibels(signal, error),
+        )
 
     @property
     def relative_difference(self) -> float:
