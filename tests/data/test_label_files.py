@@ -67,6 +67,9 @@ def check(collection: Collection, images: list[Path]) -> None:
         ("image_path,target", "photos/{name},{label}"),
         ("Image Name,Species", "{name},{label}"),
         ("id,breed", "{stem},{label}"),
+        ("id_code,diagnosis", "{stem},{label}"),
+        ("Image,Id", "{name},{label}"),
+        ("Image Index,Finding Labels,Patient Age", "{name},{label},{number}"),
         ("image_id,label", "{stem},{label}"),
         (",file,class", "{number},photos/{name},{label}"),
         ("Unnamed: 0,file,class", "{number},photos/{name},{label}"),
@@ -126,6 +129,80 @@ def test_one_hot_columns_are_classes(images: list[Path], tmp_path: Path) -> None
     assert "1 image without a class in data.csv" in said(collection, Kind.LEFT_OUT)
 
 
+def test_one_hot_columns_in_other_words_and_beside_other_columns(images: list[Path], tmp_path: Path) -> None:
+    for yes, no in (("Y", "N"), ("x", ""), ("TRUE", "FALSE"), ("1", "-1")):
+        rows = [
+            f"photos/{path.name},{no if number % 2 else yes},{yes if number % 2 else no},{number},640"
+            for number, path in enumerate(images)
+        ]
+        check(load_collection(write(tmp_path / "data.csv", "image,cat,dog,age,width", rows)), images)
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("# my photos, 2024\nfile,class", "photos/{name},{label}"),
+        ("#file,class", "photos/{name},{label}"),
+        ("file,class", "'photos/{name}','{label}'"),
+        ("file,class", "{number},photos/{name},{label}"),  # as R writes a table with its row numbers
+        ("", "photos/{name}\t{label}\t12\t30\t44\t60"),  # beside the numbers of a box
+    ],
+)
+def test_what_programs_write_around_a_table(header: str, row: str, images: list[Path], tmp_path: Path) -> None:
+    rows = [row.format(name=path.name, label=label(number), number=number + 1) for number, path in enumerate(images)]
+    check(load_collection(write(tmp_path / "data.csv", header, rows)), images)
+
+
+def test_a_name_that_is_cut_at_a_comma_is_refused(images: list[Path], tmp_path: Path) -> None:
+    names = ("crane, bird", "crane, machine")
+    rows = [f"photos/{path.name},{names[number % 2]}" for number, path in enumerate(images)]
+    with pytest.raises(DataError, match=r"line 2: 3 cells where the header has 2 .*in 20 of 20 rows; a name that"):
+        load_collection(write(tmp_path / "data.csv", "file,class", rows))
+    rows = [f'photos/{path.name},"{names[number % 2]}",' for number, path in enumerate(images)]
+    assert load_collection(write(tmp_path / "data.csv", "file,class", rows)).labels == names
+
+
+def test_quotes_within_quotes_are_part_of_a_name(images: list[Path], tmp_path: Path) -> None:
+    for written in ('"{} \\"big\\""', '"{} ""big"""'):
+        rows = [f"photos/{path.name},{written.format(label(number))}" for number, path in enumerate(images)]
+        assert load_collection(write(tmp_path / "data.csv", "file,class", rows)).labels == ('cat "big"', 'dog "big"')
+
+
+def test_pixels_in_cells_are_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds the pixels of its images in 3 columns, from pixel1 on, and names no"):
+        load_collection(write(tmp_path / "data.csv", "label,pixel1,pixel2,pixel3", ["1,2,3,4", "0,2,3,5"]))
+
+
+def test_classes_and_files_of_a_table_are_left_out_as_it_is_said(images: list[Path], tmp_path: Path) -> None:
+    rows = [f"photos/{path.name},{label(number) if number else 'None'}" for number, path in enumerate(images)]
+    path = write(tmp_path / "data.csv", "file,class", rows)
+    assert load_collection(path).labels == ("None", "cat", "dog")
+    collection = load_collection(path, Reading(exclude=("None", images[1].name)))
+    assert counts(collection) == {"all": [9, 9]}
+    assert "2 images of what is to be left out" in said(collection, Kind.LEFT_OUT)
+
+
+@pytest.mark.parametrize("name", ["istrain", "in_train_set", "is_training_image", "Train"])
+def test_a_column_of_yes_and_no_for_training_is_a_split(name: str, images: list[Path], tmp_path: Path) -> None:
+    rows = [f"photos/{path.name},{label(number)},{int(number > 3)}" for number, path in enumerate(images)]
+    assert counts(load_collection(write(tmp_path / "data.csv", f"file,class,{name}", rows))) == {
+        "test": [2, 2],
+        "train": [8, 8],
+    }
+
+
+@pytest.mark.parametrize("entry", ["{name}", "photos/{name}", "{stem}"])
+def test_lists_beside_a_table_are_its_parts(entry: str, images: list[Path], tmp_path: Path) -> None:
+    rows = [f"photos/{path.name},{label(number)}" for number, path in enumerate(images)]
+    table = write(tmp_path / "data.csv", "file,class", rows)
+    for file, chosen in (("train_val_list.txt", images[4:]), ("test_list.txt", images[:4])):
+        write(tmp_path / file, "", [entry.format(name=path.name, stem=path.stem) for path in chosen])
+    collection = load_collection(table)
+    assert counts(collection) == {"train": [8, 8], "test": [2, 2]}
+    assert collection.places == {"train": "train_val_list.txt", "test": "test_list.txt"}
+    assert set(load_collection(table, Reading(find_parts=False)).parts) == {"all"}
+
+
 def test_json_in_its_shapes(images: list[Path], tmp_path: Path) -> None:
     pairs = [(path, label(number)) for number, path in enumerate(images)]
     shapes: dict[str, object] = {
@@ -143,11 +220,37 @@ def test_json_in_its_shapes(images: list[Path], tmp_path: Path) -> None:
     shapes["createml.json"] = [
         {"image": path.name, "annotations": [{"label": name, "coordinates": {"x": 1}}]} for path, name in pairs
     ]
+    files = [f"photos/{path.name}" for path in images]
+    names = [name for _, name in pairs]
+    shapes |= {
+        "by_class.json": {
+            name: [file for file, own in zip(files, names, strict=True) if own == name] for name in names
+        },
+        "pairs.json": [list(pair) for pair in zip(files, names, strict=True)],
+        "by_file.json": {file: {"label": name} for file, name in zip(files, names, strict=True)},
+        "annotator.json": {
+            f"{file}123": {"filename": file, "regions": [], "file_attributes": {"class": name}}
+            for file, name in zip(files, names, strict=True)
+        },
+        "columns.json": {"file": files, "label": names},
+        "pandas.json": {"file": dict(enumerate(files)), "label": dict(enumerate(names))},
+        "coco.json": {
+            "images": [{"id": number, "file_name": file} for number, file in enumerate(files)],
+            "annotations": [{"image_id": number, "category_id": number % 2} for number in range(COUNT)],
+            "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}],
+        },
+    }
     for file, content in shapes.items():
         (tmp_path / file).write_text(json.dumps(content))
         check(load_collection(tmp_path / file), images)
     lines = [json.dumps({"file_name": f"photos/{path.name}", "label": name}) for path, name in pairs]
     check(load_collection(write(tmp_path / "metadata.jsonl", "", lines)), images)
+    parts: dict[str, object] = {"train": [list(pair) for pair in zip(files[4:], names[4:], strict=True)]}
+    parts["test"] = [{"file": file, "class": name} for file, name in zip(files[:4], names[:4], strict=True)]
+    (tmp_path / "parts.json").write_text(json.dumps(parts))
+    collection = load_collection(tmp_path / "parts.json")
+    check(collection, images)
+    assert counts(collection) == {"train": [8, 8], "test": [2, 2]}
     vertex = [
         {
             "imageGcsUri": f"gs://bucket/{path.name}",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.support.image_folders import write_images, write_masks, write_tree
 
 from mobilenets.data.dataset import Collection, load_collection, load_dataset
@@ -163,8 +166,38 @@ def test_the_same_folders_again_within_themselves_are_not_taken_twice(tmp_path: 
     assert len(collection.everything) == 12
     assert "12 images in" in said(collection, Kind.LEFT_OUT)
     write_tree(tmp_path / "flowers", {"daisy": 3, "rose": 3, "flowers/daisy": 3, "flowers/rose": 3})
+    with pytest.raises(DataError, match="folders within folders"):  # other images of the same names
+        load_collection(tmp_path / "flowers")
+
+
+def test_class_folders_that_lie_in_themselves_file_by_file_are_left_out_and_said(tmp_path: Path) -> None:
+    write_tree(tmp_path / "flowers", {"daisy": 3, "rose": 3})
+    copytree(tmp_path / "flowers", tmp_path / "flowers" / "flowers-data")
+    collection = load_collection(tmp_path / "flowers")
+    assert counts(collection) == {"all": {"daisy": 3, "rose": 3}}
+    assert re.search("6 images in .*flowers-data: the same class folders again", said(collection, Kind.LEFT_OUT))
+    write_images(tmp_path / "flowers" / "flowers-data" / "rose", ["another.png"])
     with pytest.raises(DataError, match="folders within folders"):
         load_collection(tmp_path / "flowers")
+
+
+def test_folders_called_like_pieces_of_one_set_are_refused_until_they_are_said_to_be_classes(tmp_path: Path) -> None:
+    for names in (("images_001", "images_002"), ("photos_part_1", "photos_part_2"), ("batch1", "batch2", "batch10")):
+        root = write_tree(tmp_path / names[0], dict.fromkeys(names, 4))
+        with pytest.raises(DataError, match=r"called like pieces of one set of images: say .*classes_from='top'"):
+            load_collection(root)
+        assert load_collection(root, Reading(classes_from="top")).labels == tuple(sorted(names))
+    for names in (("1", "2"), ("grade 1", "grade 2"), ("images", "part_2"), ("c0", "c1")):
+        assert len(load_collection(write_tree(tmp_path / f"classes {names[0]}", dict.fromkeys(names, 4))).labels) == 2
+
+
+def test_the_same_classes_in_all_outer_folders_may_be_parts_in_another_language(tmp_path: Path) -> None:
+    tree = {f"data/{part}/{label}": count for part, count in (("lernen", 4), ("pruefen", 2)) for label in "ab"}
+    parts = r"parts=\{'train': 'data/lernen', 'test': 'data/pruefen'\}"
+    with pytest.raises(DataError, match=rf"all of them hold a, b: if they are parts of the data, say .*{parts}"):
+        load_collection(write_tree(tmp_path, tree))
+    named = load_collection(tmp_path, Reading(parts={"train": "data/lernen", "test": "data/pruefen"}))
+    assert counts(named) == {"train": {"a": 4, "b": 4}, "test": {"a": 2, "b": 2}}
 
 
 # Classes --------------------------------------------------------------------------------------------------------------
@@ -263,6 +296,47 @@ def test_a_folder_of_masks_is_no_class(name: str, tmp_path: Path) -> None:
     assert "segmentation masks, no class" in said(collection, Kind.LEFT_OUT)
 
 
+@pytest.mark.parametrize("place", ["thumbnails/{label}", "{label}/thumbs", "{label}/preview"])
+def test_thumbnails_are_no_class_and_no_images_of_one(place: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, {"cat": 3, "dog": 3})
+    for label in ("cat", "dog"):
+        write_images(tmp_path / place.format(label=label), ["000.png", "001_thumb.png", "002.png"])
+    collection = load_collection(tmp_path)
+    assert counts(collection) == {"all": {"cat": 3, "dog": 3}}
+    assert "6 thumbnails in" in said(collection, Kind.LEFT_OUT)
+
+
+def test_a_class_called_thumb_is_a_class(tmp_path: Path) -> None:
+    write_images(tmp_path / "fist", [f"fist{number}.png" for number in range(3)])
+    write_images(tmp_path / "thumb", [f"thumb{number}.png" for number in range(3)])
+    assert load_collection(tmp_path).labels == ("fist", "thumb")
+
+
+def test_files_of_other_kinds_are_counted_and_a_folder_of_them_is_named(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"cat": 3, "dog": 3})
+    for name in ("cat/1.npy", "cat/2.CR2", "owl/1.dcm", "owl/2.dcm"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"II*\0" + bytes(20))  # as raw data of cameras begins
+    collection = load_collection(tmp_path)
+    assert counts(collection) == {"all": {"cat": 3, "dog": 3}}
+    assert "4 files of kinds that are not read as images: 2 .dcm, 1 .npy, 1 .cr2" in said(collection, Kind.LEFT_OUT)
+    assert "owl holds no image of a kind that is read, and is no class" in said(collection, Kind.WARNING)
+    (tmp_path / "scans" / "a").mkdir(parents=True)
+    (tmp_path / "scans" / "a" / "1.dcm").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(DataError, match=r"it holds 1 file of kinds that are not read as images: 1 \.dcm"):
+        load_collection(tmp_path / "scans")
+
+
+@pytest.mark.parametrize("suffix", ["jp2", "tga"])
+def test_kinds_that_are_seldom_seen_are_images(suffix: str, tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        for path in write_images(tmp_path / label, 3):
+            with Image.open(path) as image:
+                image.save(path.with_suffix(f".{suffix}"))
+            path.unlink()
+    assert counts(load_collection(tmp_path)) == {"all": {"cat": 3, "dog": 3}}
+
+
 def test_a_class_called_masks_is_a_class_and_that_is_said(tmp_path: Path) -> None:
     collection = load_collection(write_tree(tmp_path, {"masks": 3, "faces": 3}))
     assert collection.labels == ("faces", "masks")
@@ -304,6 +378,39 @@ def test_names_that_differ_in_case_are_refused_until_it_is_said_what_they_are(tm
         load_collection(tmp_path)
     assert counts(load_collection(tmp_path, Reading(letter_case="merge"))) == {"all": {"Cat": 6, "dog": 2}}
     assert load_collection(tmp_path, Reading(letter_case="keep")).labels == ("Cat", "cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cat", "c\u0430t"),  # a Cyrillic letter
+        ("cat", "cat\u200b"),  # a blank of no width
+        ("cat", "\uff43\uff41\uff54"),  # letters as wide as Chinese ones
+        ("cafe", "caf\u00e9"),
+        ("inek", "\u0130nek"),
+    ],
+)
+def test_names_that_look_alike_are_warned_of(names: tuple[str, str], tmp_path: Path) -> None:
+    collection = load_collection(write_tree(tmp_path, dict.fromkeys(names, 3)))
+    assert collection.labels == tuple(sorted(names))
+    assert "look alike, and are written with other characters" in said(collection, Kind.WARNING)
+
+
+def test_letters_that_marks_make_are_other_letters(tmp_path: Path) -> None:
+    collection = load_collection(write_tree(tmp_path, {"\u304b": 3, "\u304c": 3}))  # Japanese ka and ga
+    assert not said(collection)
+
+
+def test_one_number_written_in_several_ways_is_warned_of(tmp_path: Path) -> None:
+    collection = load_collection(write_tree(tmp_path, {"1": 3, "1.0": 3, "01": 3, "2": 3}))
+    assert "'01' and '1' and '1.0' are the same number" in said(collection, Kind.WARNING)
+
+
+def test_names_of_what_is_in_no_class_are_warned_of(tmp_path: Path) -> None:
+    collection = load_collection(write_tree(tmp_path, {"cat": 3, "dog": 3, "Unlabeled": 3, "New folder (2)": 3}))
+    for name in ("Unlabeled", "New folder (2)"):
+        assert f"{name!r} is taken for a class; if it is none, say Reading(exclude=({name!r},))" in said(collection)
+    assert load_collection(tmp_path, Reading(exclude=("Unlabeled", "New folder (2)"))).labels == ("cat", "dog")
 
 
 def test_letters_are_classes_in_both_cases(tmp_path: Path) -> None:
@@ -374,11 +481,15 @@ def test_a_table_that_contradicts_the_folders_is_refused(tmp_path: Path) -> None
     ]
     (tmp_path / "metadata.csv").write_text("\n".join(["image,dx", *rows]))
     with pytest.raises(
-        DataError, match=r"metadata.csv gives their images other classes: mel, nv.*exclude=\('metadata.csv',\)"
+        DataError,
+        match=r"metadata.csv gives their images other classes: mel, nv.*=\('metadata.csv',\), classes_from='top'",
     ):
         load_collection(tmp_path)
     assert load_collection(tmp_path / "metadata.csv").labels == ("mel", "nv")
-    assert load_collection(tmp_path, Reading(exclude=("metadata.csv",))).labels == ("part_1", "part_2")
+    assert load_collection(tmp_path, Reading(exclude=("metadata.csv",), classes_from="top")).labels == (
+        "part_1",
+        "part_2",
+    )
 
 
 def test_a_table_that_agrees_with_the_folders_is_passed_over(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from mobilenets.data.columns import (
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind
 from mobilenets.data.label_files import ALL, part_words, parts_of_rows
+from mobilenets.data.label_table import LabelTable, looks_like_file
 from mobilenets.data.parts import part_name, part_of_word
 from mobilenets.data.reading import NONE, OMIT, Reading, told
-from mobilenets.data.tables import LabelTable, looks_like_file, read_label_table
+from mobilenets.data.tables import read_label_table
 from mobilenets.errors import DataError
 
 ONLY_CLASS = "object"

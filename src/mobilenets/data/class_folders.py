@@ -24,6 +24,10 @@ SHOOTING_WORDS = GENERIC | frozenset(
     )
 )
 """Words of folders that say how or when images were made, not what they show."""
+PIECE_WORDS = GENERIC | frozenset(
+    str.split("batch chunk shard archive volume piece section fold zip tar dir pack group")
+)
+"""Words of folders that hold pieces of one set, where they differ in numbers only: ``images_001``, ``images_002``."""
 _DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
 
 
@@ -82,13 +86,14 @@ def classes_in_names(images: Sequence[Path]) -> dict[str, list[Path]]:
     return dict(found)
 
 
-def find_classes(node: Folder, reading: Reading, level: str | None = None) -> Classes:
+def find_classes(node: Folder, reading: Reading, level: str | None = None, root: Path | None = None) -> Classes:
     """Find the class folders in a folder.
 
     Args:
         node: The folder.
         reading: Says whether the top or the leaf folders are the classes, if it cannot be told.
         level: The same, as it was found for another part of the data.
+        root: The source, where the folders in the folder may turn out to be its parts.
 
     Raises:
         DataError: If it cannot be told.
@@ -100,8 +105,13 @@ def find_classes(node: Folder, reading: Reading, level: str | None = None) -> Cl
     if masks:
         findings.append(_masks_left_out(masks))
     tops = [folder for folder in node.filled if folder not in masks]
+    if reading.classes_from is None:
+        again = same_classes_again(node, tops)
+        tops = [folder for folder in tops if folder not in again]
+        findings += [_again(folder) for folder in again]
+    findings += [_empty(folder) for folder in node.folders if not folder.count and folder.other_files]
     findings += [_mask_word(folder) for folder in tops if has_mask_word(folder.name)]
-    level = reading.classes_from or level or _level(node, tops)
+    level = reading.classes_from or level or _level(node, tops, root)
     chosen = tops if level == "top" else [leaf for top in tops for leaf in top.leaves]
     images: dict[str, list[Path]] = defaultdict(list)
     masked: list[Path] = []
@@ -145,7 +155,7 @@ def _images_of_class(folder: Folder, findings: list[Finding], masked: list[Path]
     return sorted(found)
 
 
-def _level(node: Folder, tops: Sequence[Folder]) -> str:
+def _level(node: Folder, tops: Sequence[Folder], root: Path | None) -> str:
     """Whether the classes are the top folders; refused where the folders within them may be the classes."""
     deep = [top for top in tops if not top.images and len(_leaves_without_masks(top)) > 1]
     if not deep:
@@ -153,14 +163,71 @@ def _level(node: Folder, tops: Sequence[Folder]) -> str:
     leaves = [leaf for top in deep for leaf in _leaves_without_masks(top)]
     if all(_says_how(leaf.name) for leaf in leaves):
         return "top"
-    names = sorted({leaf.name for top in tops for leaf in _leaves_without_masks(top)})
+    inner = [{leaf.name for leaf in _leaves_without_masks(top)} for top in tops]
+    names = sorted(set().union(*inner))
     shown = [leaf.path.relative_to(node.path).as_posix() for leaf in leaves]
     raise DataError(
         f"{node.path} holds folders within folders: {listed(shown)}. A class may be the outer folder "
         f"({plural(len(tops), 'class', 'classes')}: {listed([top.name for top in tops])}) or the inner one "
         f"({plural(len(names), 'class', 'classes')}: {listed(names)}); say {told(classes_from='top')} or "
-        f"{told(classes_from='leaf')}"
+        f"{told(classes_from='leaf')}{_if_parts(tops, inner, root)}"
     )
+
+
+def _if_parts(tops: Sequence[Folder], inner: Sequence[set[str]], root: Path | None) -> str:
+    """What to say where the outer folders are parts, or the same images several times: all hold the same classes."""
+    same = sorted(set.intersection(*inner))
+    if len(same) < 2 or len(tops) < 2 or root is None:
+        return ""
+    train, test = (top.path.relative_to(root).as_posix() for top in sorted(tops, key=lambda top: -top.count)[:2])
+    return (
+        f"; all of them hold {listed(same)}: if they are parts of the data, say "
+        f"{told(parts={'train': train, 'test': test})}, and if they are the same images several times, name one of "
+        f"them, such as {root / train}"
+    )
+
+
+def refuse_pieces(node: Folder, names: Sequence[str]) -> None:
+    """Raise if class folders are called like pieces of one set: ``images_001``, ``images_002``.
+
+    Args:
+        node: The folder that they lie in.
+        names: Their names.
+
+    Raises:
+        DataError: If they differ in numbers only, and have a word such as ``part`` or ``images``.
+    """
+    words = {tuple(token for token in tokens_of(name) if not token.isdecimal()) for name in names}
+    if len(names) < 2 or len(words) != 1 or PIECE_WORDS.isdisjoint(*words):
+        return
+    table = f", such as {node.label_files[0]}" if node.label_files else ""
+    raise DataError(
+        f"{node.path} holds {listed(names)}, which are called like pieces of one set of images: say "
+        f"{told(classes_from='top')} if they are the classes, or name the table that gives each image its class{table}"
+    )
+
+
+def same_classes_again(node: Folder, tops: Sequence[Folder]) -> list[Folder]:
+    """Folders that hold the other class folders once more, file by file, as archives unpacked into themselves do.
+
+    Args:
+        node: The folder that the class folders lie in.
+        tops: The class folders.
+    """
+    flat = {top.name: {image.name: image for image in top.images} for top in tops if top.images}
+    again = []
+    for top in tops:
+        inner = unwrapped(top)
+        if top.images or len(inner.filled) < 2 or inner.images or any(one.filled for one in inner.filled):
+            continue
+        pairs = [(image, flat.get(one.name, {}).get(image.name)) for one in inner.filled for image in one.images]
+        if all(other is not None and _same_file(image, other) for image, other in pairs):
+            again.append(top)
+    return again
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
 
 
 def _leaves_without_masks(top: Folder) -> list[Folder]:
@@ -184,6 +251,15 @@ def _masks_left_out(masks: Sequence[Folder]) -> Finding:
     count = sum(mask.count for mask in masks)
     message = f"{plural(count, 'image')} in {listed([mask.path for mask in masks])}: segmentation masks, no class"
     return Finding(Kind.LEFT_OUT, message, count)
+
+
+def _again(folder: Folder) -> Finding:
+    message = f"{plural(folder.count, 'image')} in {folder.path}: the same class folders again, file by file"
+    return Finding(Kind.LEFT_OUT, message, folder.count, examples_of(folder.all_images))
+
+
+def _empty(folder: Folder) -> Finding:
+    return Finding(Kind.WARNING, f"{folder.path} holds no image of a kind that is read, and is no class")
 
 
 def _mask_word(folder: Folder) -> Finding:

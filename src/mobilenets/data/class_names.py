@@ -49,8 +49,8 @@ def unify(names: Iterable[str], reading: Reading) -> tuple[dict[str, str], list[
         for label, group in _groups(labels).items()
         if len(group) > 1
     ]
-    findings += _joined_in_other_ways(dict.fromkeys(labels.values()))
-    findings += _copies(dict.fromkeys(labels.values()))
+    for look in (_joined_in_other_ways, _same_numbers, _look_alike, _copies, _no_classes):
+        findings += look(dict.fromkeys(labels.values()))
     by_case = _groups({label: label.casefold() for label in dict.fromkeys(labels.values())})
     alike = {key: group for key, group in by_case.items() if len(group) > 1}
     if not alike or reading.letter_case == "keep":
@@ -68,13 +68,77 @@ def unify(names: Iterable[str], reading: Reading) -> tuple[dict[str, str], list[
     return labels, findings
 
 
-def _joined_in_other_ways(labels: Iterable[str]) -> list[Finding]:
+def _joined_in_other_ways(labels: Mapping[str, object]) -> list[Finding]:
     """A warning for names whose words are the same, joined by blanks, hyphens or underscores."""
-    groups = _groups({label: " ".join(re.split(r"[\s_-]+", label)) for label in labels})
+    groups = _groups({label: _joined(label) for label in labels})
     return [
         Finding(Kind.WARNING, f"the classes {_quoted(group)} differ in blanks, hyphens and underscores only")
         for group in groups.values()
         if len(group) > 1
+    ]
+
+
+def _joined(label: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", label))
+
+
+def _same_numbers(labels: Mapping[str, object]) -> list[Finding]:
+    """A warning for names that are the same number: spreadsheets and pandas write ``1`` as ``1.0`` or ``01``."""
+    groups = _groups({label: str(float(label)) for label in labels if _NUMBER.fullmatch(label)})
+    return [
+        Finding(Kind.WARNING, f"the classes {_quoted(group)} are the same number, written in several ways")
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
+_LATIN = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0410\u0412\u0415\u041a\u041c\u041d\u041e"
+    "\u0420\u0421\u0422\u0425\u03b1\u03bf\u03c1\u03bd\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d"
+    "\u039f\u03a1\u03a4\u03a5\u03a7\u0131\u017f",
+    "aeopcyxijsABEKMHOPCTXaopvABEZHIKMNOPTYXis",
+)
+"""Cyrillic and Greek letters, and others, that look like Latin ones."""
+_ACCENTS = frozenset(map(chr, range(0x300, 0x370)))
+"""Accents of Latin, Greek and Cyrillic letters; marks of other scripts make other letters."""
+
+
+def _look_alike(labels: Mapping[str, object]) -> list[Finding]:
+    """A warning for names that look the same: characters that cannot be seen, other widths, accents or alphabets."""
+    groups = _groups({label: _looks(label) for label in labels})
+    return [
+        Finding(Kind.WARNING, f"the classes {_escaped(group)} look alike, and are written with other characters")
+        for group in groups.values()
+        if len({label.casefold() for label in group}) > 1 and len({_joined(label) for label in group}) > 1
+    ]
+
+
+def _looks(name: str) -> str:
+    """What is left of a name without accents, characters that cannot be seen, and other alphabets' look-alikes.
+
+    >>> _looks("c\u0430t\u200b"), _looks("\uff43\uff41\uff54"), _looks("caf\u00e9")
+    ('cat', 'cat', 'cafe')
+    """
+    wide = unicodedata.normalize("NFKD", name)
+    seen = (char for char in wide if unicodedata.category(char) != "Cf" and char not in _ACCENTS)
+    return " ".join("".join(seen).translate(_LATIN).casefold().split())
+
+
+NO_CLASS_NAMES = frozenset(
+    {"unlabeled", "unlabelled", "unsorted", "untitled folder", "new folder", "neuer ordner", "nouveau dossier", "none"}
+    | {"nueva carpeta", "nuova cartella", "tmp", "temp", "backup", "trash", "recycle bin", "unsup", "to sort", "todo"}
+)
+"""Names, in lower case, of folders that programs and people make for what is in no class, or not yet."""
+
+
+def _no_classes(labels: Mapping[str, object]) -> list[Finding]:
+    """A warning for names of what is in no class."""
+    named = [label for label in labels if re.sub(r"[\s_-]+", " ", label).strip().casefold() in NO_CLASS_NAMES]
+    numbered = [label for label in labels if re.fullmatch(r"new folder \(\d+\)", label.casefold())]
+    return [
+        Finding(Kind.WARNING, f"{label!r} is taken for a class; if it is none, say {told(exclude=(label,))}")
+        for label in (*named, *numbered)
     ]
 
 
@@ -105,6 +169,11 @@ def _groups(values: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _quoted(names: Iterable[str]) -> str:
     return " and ".join(map(ascii_quoted, names))
+
+
+def _escaped(names: Iterable[str]) -> str:
+    """Names in quotes, and with codes in place of characters where these tell them apart."""
+    return " and ".join(name if (name := repr(one)) == ascii(one) else f"{name} ({one!a})" for one in names)
 
 
 def ascii_quoted(name: str) -> str:

@@ -8,16 +8,17 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mobilenets.data.parts import part_of_word
+from mobilenets.base.text import plural
+from mobilenets.data.label_table import LabelTable, looks_like_file
+from mobilenets.data.parts import WORDS, part_of_word, tokens_of
 from mobilenets.data.reading import NONE, Reading, told
-from mobilenets.data.tables import LabelTable, looks_like_file
 from mobilenets.errors import DataError
 
 FILE_NAMES = tuple(
     str.split(
         "file file_name filename file_path filepath image_path imagepath image_file image_filename img_path "
         "img_file path image_name imagename img_name image img images image_url imagegcsuri uri url image_id "
-        "imageid img_id"
+        "imageid img_id id_code image_index image_code image_no photo photo_id photo_name picture picture_name fname"
     )
 )
 CLASS_NAMES = tuple(
@@ -27,6 +28,8 @@ CLASS_NAMES = tuple(
     )
 )
 """``class``, ``label`` and ``name`` first: a table with several of them is read as ever."""
+CLASS_TOKENS = frozenset(str.split("label labels class classes category species breed diagnosis disease finding"))
+"""Words of a column's name that may be the class's, where only one column's has any: ``Finding Labels``."""
 SPLIT_NAMES = tuple(
     str.split(
         "split partition subset data_split dataset_split split_name ml_use fold folds fold_id kfold k_fold cv cv_fold"
@@ -34,19 +37,10 @@ SPLIT_NAMES = tuple(
 )
 UNSURE_SPLIT_NAMES = tuple(str.split("set data_set dataset part usage phase mode group stage purpose"))
 """Columns that hold the parts if they hold a word for training, or no words but those of parts."""
-FLAG_NAMES = {
-    "is_train": "train",
-    "is_training": "train",
-    "is_training_image": "train",
-    "train": "train",
-    "is_valid": "validation",
-    "is_val": "validation",
-    "is_validation": "validation",
-    "is_test": "test",
-    "test": "test",
-}
-"""Columns of yes and no → the part that yes means."""
-YES, NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_FLAG = re.compile(r"(?:is|in|for|use)?_?(?P<word>[a-z]+?)_?(?:set|data|image|images|img|sample|split|flag)?")
+YES = frozenset({"1", "1.0", "true", "yes", "y", "t", "x"})
+NO = frozenset({"0", "0.0", "-1", "-1.0", "false", "no", "n", "f"})
+"""What columns of yes and no hold; a blank is a no in one whose yes is a cross, and −1 in tables of attributes."""
 ROW_NUMBER = re.compile(r"(unnamed(:_?\d+)?|index|id|idx|no|nr|row|#)?", re.I)
 INDEX = "index"
 
@@ -122,9 +116,10 @@ def _label_columns(table: LabelTable, names: Sequence[str], free: Sequence[int],
     named = _named(table, "class", reading)
     if named is not None:
         return (named,)
-    others = [number for number in free if not ROW_NUMBER.fullmatch(names[number])]
-    binary = [number for number in others if _share(table.column(number), _is_flag) == 1]
-    one_hot = len(binary) > 1 and (len(binary) == len(others) or reading.task == "multilabel")
+    others = [number for number in free if not _numbers_rows(table, names, number)]
+    binary = [number for number in others if _holds_flags(table.column(number))]
+    alone = len(binary) == len(others) or _one_of_each(table, binary)
+    one_hot = len(binary) > 1 and (alone or reading.task == "multilabel")
     by_name = first_of(names, CLASS_NAMES, free.__contains__)
     if one_hot and (by_name is None or by_name in binary or _sums_to_one(table, binary)):
         return tuple(binary)
@@ -132,7 +127,18 @@ def _label_columns(table: LabelTable, names: Sequence[str], free: Sequence[int],
         return (by_name,)
     if len(others) == 1:
         return (others[0],)
+    speaking = [number for number in others if not CLASS_TOKENS.isdisjoint(tokens_of(names[number]))]
+    if len(speaking) == 1:
+        return (speaking[0],)
     raise _missing(table, "class")
+
+
+def _numbers_rows(table: LabelTable, names: Sequence[str], number: int) -> bool:
+    """Whether a column numbers rows or images: it is called so, and its cells are numbers or all different."""
+    cells = table.column(number)
+    return bool(ROW_NUMBER.fullmatch(names[number])) and (
+        all(cell.isdecimal() or not cell for cell in cells) or len(set(cells)) == len(cells)
+    )
 
 
 def _without_header(table: LabelTable, reading: Reading) -> Columns:
@@ -148,6 +154,8 @@ def _without_header(table: LabelTable, reading: Reading) -> Columns:
         if all(part_of_word(cell) or cell.casefold() in unassigned for cell in table.column(number))
     ]
     others = [number for number in others if number not in parts[:1]]
+    words = [number for number in others if not _share(table.column(number), _is_number)]
+    others = words if len(words) == 1 else others  # beside numbers, such as those of a box
     if len(others) != 1:
         raise DataError(
             f"{table.path} has no header and {table.width} columns, so that its class column cannot be told; "
@@ -170,11 +178,11 @@ def split_column(table: LabelTable, names: Sequence[str], reading: Reading) -> t
     if named is None:
         named = first_of(names, SPLIT_NAMES, lambda number: any(table.column(number)))
     if named is not None:
-        return named, FLAG_NAMES.get(names[named]) if _share(table.column(named), _is_flag) == 1 else None
+        return named, flag_of(names[named]) if _share(table.column(named), _is_flag) == 1 else None
     for number, name in enumerate(names):
         cells = table.column(number)
-        if name in FLAG_NAMES and cells and _share(cells, _is_flag) == 1:
-            return number, FLAG_NAMES[name]
+        if (part := flag_of(name)) is not None and cells and _share(cells, _is_flag) == 1:
+            return number, part
         known = {cell.casefold() for cell in reading.split_words}
         words = {cell: part_of_word(cell) for cell in set(cells)}
         all_known = cells and all(part or cell.casefold() in known for cell, part in words.items())
@@ -184,6 +192,16 @@ def split_column(table: LabelTable, names: Sequence[str], reading: Reading) -> t
         if _share(table.column(number), part_of_word) > 0.5:
             return number, None
     return None, None
+
+
+def flag_of(name: str) -> str | None:
+    """The part that yes means in a column of yes and no, by its :func:`simplified` name; None where it says none.
+
+    >>> flag_of("is_train"), flag_of("istest"), flag_of("in_training_set"), flag_of("tested_positive"), flag_of("isla")
+    ('train', 'test', 'train', None, None)
+    """
+    match = _FLAG.fullmatch(name)
+    return WORDS.get(match["word"]) if match is not None else None
 
 
 def _named(table: LabelTable, purpose: str, reading: Reading) -> int | None:
@@ -218,6 +236,10 @@ def _share(cells: Sequence[str], holds: Callable[[str], object]) -> float:
     return sum(bool(holds(cell)) for cell in cells) / len(cells) if cells else 0.0
 
 
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"[-+]?\d+(\.\d*)?", cell) is not None
+
+
 def _is_flag(cell: str) -> bool:
     return cell.casefold() in YES or cell.casefold() in NO
 
@@ -227,11 +249,27 @@ def is_yes(cell: str) -> bool:
     return cell.casefold() in YES
 
 
+def _holds_flags(cells: Sequence[str]) -> bool:
+    """Whether cells say yes or no; blanks do beside crosses."""
+    crosses = {cell.casefold() for cell in cells} <= {"x", ""}
+    return bool(cells) and (_share(cells, _is_flag) == 1 or (crosses and any(cells)))
+
+
+def _one_of_each(table: LabelTable, numbers: Sequence[int]) -> bool:
+    return bool(numbers) and all(sum(is_yes(row[number]) for number in numbers) == 1 for row in table.rows)
+
+
 def _sums_to_one(table: LabelTable, numbers: Sequence[int]) -> bool:
     return all(sum(is_yes(row[number]) for number in numbers) <= 1 for row in table.rows)
 
 
 def _missing(table: LabelTable, purpose: str) -> DataError:
+    pixels = [column for column in table.columns if re.fullmatch(r"pixels?[ _]?\d*", column.casefold())]
+    if purpose == "file" and pixels:
+        return DataError(
+            f"{table.path} holds the pixels of its images in {plural(len(pixels), 'column')}, from {pixels[0]} on, and "
+            "names no files; write each row as an image file first, or give the pixels to LabeledArrays"
+        )
     header = ", ".join(column or "(unnamed)" for column in table.columns)[:160] or "empty"
     return DataError(
         f"{table.path} needs the columns file and class, and which of its columns is the {purpose} cannot be told: "

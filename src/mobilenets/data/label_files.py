@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mobilenets.base.text import plural
@@ -19,10 +20,11 @@ from mobilenets.data.columns import (
 )
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
+from mobilenets.data.label_table import LabelTable
 from mobilenets.data.parts import part_of_word
 from mobilenets.data.reading import NONE, OMIT, Reading, told
 from mobilenets.data.separators import labels_in, several_labels
-from mobilenets.data.tables import LabelTable, read_label_table
+from mobilenets.data.tables import read_label_table
 from mobilenets.errors import DataError
 
 NO_LABEL = ""
@@ -87,6 +89,7 @@ def read_label_file(path: Path, reading: Reading, folder: Path | None = None) ->
     parts, indices = parts_of_rows(table, columns, reading), _indices(table, columns)
     several, separator = several_labels(table, columns, reading)
     rows = _rows(table, columns, parts, findings, separator, several=several)
+    rows = _without_excluded(rows, reading.exclude, findings)
     folders = [path.parent] if folder is None else [folder, path.parent]
     finder = FileFinder(*(folders if reading.images_in is None else [Path(reading.images_in)]))
     located = _located(rows, finder, path, findings)
@@ -128,6 +131,23 @@ def _rows(
     if not any(row.labels for row in rows):
         raise DataError(f"{table.path} gives no image a class")
     return rows
+
+
+def _without_excluded(rows: list[_Row], exclude: Sequence[str], findings: list[Finding]) -> list[_Row]:
+    """The rows without the classes and the files that are to be left out; ``*`` stands for anything."""
+
+    def matches(name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in exclude)
+
+    def is_excluded(row: _Row) -> bool:
+        name = row.file.replace("\\", "/")
+        return any(map(matches, (name, *name.split("/")))) or (bool(row.labels) and all(map(matches, row.labels)))
+
+    left = [row for row in rows if is_excluded(row)] if exclude else []
+    if left:
+        message = f"{plural(len(left), 'image')} of what is to be left out"
+        findings.append(Finding(Kind.LEFT_OUT, message, len(left), examples_of(row.file for row in left)))
+    return [row for row in rows if row not in left] if left else rows
 
 
 def _labels(table: LabelTable, columns: Columns, cells: Sequence[str], separator: str | None = None) -> tuple[str, ...]:

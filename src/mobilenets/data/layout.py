@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobilenets.base.text import plural
-from mobilenets.data.class_folders import Classes, classes_in_names, find_classes, mask_folders, unwrapped
+from mobilenets.data.class_folders import (
+    Classes,
+    classes_in_names,
+    find_classes,
+    mask_folders,
+    refuse_pieces,
+    unwrapped,
+)
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL, LabelFile, read_label_file
 from mobilenets.data.part_folders import PartFolders, find_parts
 from mobilenets.data.part_lists import PartLists, find_part_lists
 from mobilenets.data.part_tables import find_part_tables, unread_splits
 from mobilenets.data.parts import GENERIC, PARTS, part_name, tokens_of
-from mobilenets.data.reading import Reading, told
+from mobilenets.data.reading import NONE, Reading, told
 from mobilenets.data.tables import TABLE_SUFFIXES
+from mobilenets.data.thumbnails import leave_thumbnails_out
 from mobilenets.data.tree import ARCHIVE_SUFFIXES, Folder, scan
 from mobilenets.errors import DataError
 
@@ -72,15 +81,16 @@ def find_layout(path: Path, reading: Reading, root: Folder | None = None) -> Lay
             archive = path.suffix.lower() in ARCHIVE_SUFFIXES
             way_out = "; it is an archive: unpack it, and name the folder" if archive else ""
             raise DataError(f"{path} is a file; expected a folder of class folders, or a CSV of file,class{way_out}")
-        return _of_label_file(read_label_file(path, reading))
+        return _of_table_and_lists(path, reading)
     root = scan(path, reading.exclude) if root is None else root
+    thumbnails = leave_thumbnails_out(root)
     read = _of_given_parts if reading.parts is not None else _of_folder
     found = read(root, reading)
     if (
         found.several and reading.task is None
     ):  # a part whose images happen to have one label each is read as the others
         found = read(root, replace(reading, task="multilabel"))
-    before = (*_system_folders(root), *_archives(root))
+    before = (*_system_folders(root), *_archives(root), *other_files(root), *thumbnails)
     return replace(found, findings=(*before, *found.findings))
 
 
@@ -98,6 +108,32 @@ def _archives(root: Folder) -> tuple[Finding, ...]:
         return ()
     are = "archive is" if len(found) == 1 else "archives are"
     return (Finding(Kind.LEFT_OUT, f"{len(found):,} {are} not unpacked: {listed(found)}"),)
+
+
+def _of_table_and_lists(path: Path, reading: Reading, name: str = "") -> Layout:
+    """A label file; where it says nothing of parts, and lists beside it do, with the parts of these."""
+    layout = _of_label_file(read_label_file(path, reading), name)
+    if set(layout.parts) != {ALL} or not reading.find_parts or reading.columns.get("split") == NONE:
+        return layout
+    classes, folder, findings = layout.parts[ALL], Folder(path.parent), [*layout.findings]
+    images = [image for one in classes.values() for image in one]
+    lists = find_part_lists(folder, folder, (*reading.exclude, path.name), images)
+    if lists is None:
+        return layout
+    parts = lists.split(classes, findings)
+    kind = f"{layout.kind}, parts by lists of files"
+    return replace(layout, parts=parts, kind=kind, places=lists.places, findings=tuple(findings))
+
+
+def other_files(root: Folder) -> tuple[Finding, ...]:
+    """What lies in the folders of a source that people may take for images, and that is not read."""
+    found = [file for folder in root.walk() for file in folder.other_files]
+    if not found:
+        return ()
+    suffixes = Counter(file.suffix.lower() for file in found)
+    each = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(4))
+    message = f"{plural(len(found), 'file')} of kinds that are not read as images: {each}"
+    return (Finding(Kind.LEFT_OUT, message, len(found), examples_of(found)),)
 
 
 def _of_label_file(labels: LabelFile, name: str = "") -> Layout:
@@ -123,7 +159,7 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
         labels = _only_label_file(node, named)
         if labels is not None:
             try:
-                return _of_label_file(read_label_file(labels, reading), labels.name)
+                return _of_table_and_lists(labels, reading, labels.name)
             except DataError:
                 if not (tops and tops[0].filled):
                     raise
@@ -138,10 +174,12 @@ def _of_folder(root: Folder, reading: Reading) -> Layout:
     inside = _parts_within_classes(tops, reading)
     if inside is not None:
         return inside
-    classes = find_classes(node, reading)
+    classes = find_classes(node, reading, root=root.path)
     if not any(classes.images.values()):
         raise _no_classes(node)
     _refuse_other_labels(node, classes, reading)
+    if reading.classes_from is None and classes.level == "top":
+        refuse_pieces(node, list(classes.images))
     place = "" if node is root else f" in {node.path.relative_to(root.path).as_posix()}"
     kinds = {"top": "class folders", "leaf": "innermost folders as classes", "name": "classes in the names of files"}
     kind = f"{kinds[classes.level]}{place}"
@@ -244,6 +282,8 @@ def _no_classes(node: Folder) -> DataError:
     hint = ""
     if "" not in named and 2 <= len(named) <= len(node.images) / 2:
         hint = f"; or, as the files' names begin with {listed(sorted(named))}, say {told(classes_from='name')}"
+    if not node.count and (others := other_files(node)):
+        hint += f"; it holds {others[0].message}"
     return DataError(
         f"{path} holds no images in class folders; expected {path}/<class>/<image>, or a CSV of file,class that says "
         f"which image is of which class{hint}"
@@ -369,5 +409,5 @@ def _refuse_other_labels(node: Folder, classes: Classes, reading: Reading) -> No
             raise DataError(
                 f"{node.path} holds the folders {listed(list(classes.images))}, and {file.name} gives their images "
                 f"other classes: {listed(sorted({label for _, label in pairs}))}; name {file} to use it, or say "
-                f"{told(exclude=(file.name,))} to use the folders"
+                f"{told(exclude=(file.name,), classes_from='top')} to use the folders"
             )

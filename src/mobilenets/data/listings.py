@@ -15,10 +15,11 @@ from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 
 from mobilenets.data.columns import FILE_NAMES, simplified
+from mobilenets.data.csv_table import DELIMITERS
 from mobilenets.data.image import BytesImage, FileImage, ImageSource
+from mobilenets.data.label_table import looks_like_file
 from mobilenets.data.remote import RemoteImage, open_binary, reason_of
 from mobilenets.data.sources import is_address
-from mobilenets.data.tables import DELIMITERS, looks_like_file
 from mobilenets.errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:

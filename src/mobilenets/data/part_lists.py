@@ -7,6 +7,7 @@ class after them. The classes are those of the folders; the lists say which part
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -81,13 +82,16 @@ class Listed:
         return self.words or self.file
 
 
-def find_part_lists(root: Folder, node: Folder, exclude: Sequence[str]) -> PartLists | None:
+def find_part_lists(
+    root: Folder, node: Folder, exclude: Sequence[str], images: Iterable[Path] | None = None
+) -> PartLists | None:
     """Find lists of the images below a folder, in it, in the source and in folders of them that hold no images.
 
     Args:
         root: The source.
         node: The folder that holds the class folders.
         exclude: Names of files to leave out.
+        images: The images; by default those below ``node``.
 
     Returns:
         None where there is no list, or only one of all images.
@@ -98,7 +102,7 @@ def find_part_lists(root: Folder, node: Folder, exclude: Sequence[str]) -> PartL
     files = _candidates(root, node, exclude)
     if not files:
         return None
-    by_tail = _by_tail(node.all_images)
+    by_tail = _by_tail(node.all_images if images is None else images)
     found = [
         Listed(part, images, file.relative_to(root.path).as_posix())
         for file, part in files
@@ -157,7 +161,10 @@ def _candidates(root: Folder, node: Folder, exclude: Sequence[str]) -> list[tupl
 
 
 def _by_tail(images: Iterable[Path]) -> dict[Tail, Path]:
-    return {(image.parent.name, _stem(image.name)): image for image in images}
+    """The images by folder and name, and those whose name no other has by the name alone."""
+    found = {(image.parent.name, _stem(image.name)): image for image in images}
+    names = Counter(stem for _, stem in found)
+    return found | {("", stem): image for (_, stem), image in found.items() if names[stem] == 1}
 
 
 def _stem(name: str) -> str:
@@ -183,7 +190,8 @@ def _image_of(line: str, by_tail: Mapping[Tail, Path]) -> Path | None:
     """The image that a line names by its folder and its name, perhaps with a class after it."""
     for text in (line, re.split(r"[\t,;]|\s+(?=\S+$)", line)[0]):
         parts = text.strip("\"' ").replace("\\", "/").split("/")
-        if len(parts) > 1 and (image := by_tail.get((parts[-2], _stem(parts[-1])))) is not None:
+        folder = parts[-2] if len(parts) > 1 else ""
+        if (image := by_tail.get((folder, _stem(parts[-1])))) is not None:
             return image
     return None
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from mobilenets.data.columns import Columns, choices_of, is_yes
+from mobilenets.data.label_table import LabelTable
 from mobilenets.data.reading import Reading
-from mobilenets.data.tables import LabelTable
 
 SEPARATORS = (";", "|", ",", " ")
 """Looked for in this order."""

@@ -16,8 +16,19 @@ from mobilenets.errors import DataError, MissingDependencyError
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".apng", ".mpo", ".tga"}
+    | {".jp2", ".j2k", ".jpf", ".jpx"}
 )
+OTHER_SUFFIXES = frozenset(
+    {".npy", ".npz", ".mat", ".pkl", ".h5", ".hdf5", ".tfrecord", ".tfrecords", ".fits", ".exr", ".hdr", ".pfm", ".jxl"}
+    | {".dcm", ".dicom", ".nii", ".svs", ".ndpi", ".czi", ".svg", ".psd", ".ai", ".eps", ".pdf", ".xcf"}
+    | {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".3gp", ".mts"}
+    | {".cr2", ".cr3", ".nef", ".nrw", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f"}
+)
+"""Suffixes of files that hold what people may take for images: arrays, scans, drawings, films, and raw data of cameras.
+
+Raw data begins as TIFF does, and what Pillow reads in it is a thumbnail.
+"""
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF", b"II*\x00", b"MM\x00*")
 """First bytes of images, for files whose suffix says something else."""
 
@@ -62,8 +73,9 @@ def _files(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
 
 def looks_like_image(path: Path) -> bool:
     """Whether a file is called like an image, or begins like one."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return True
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES or suffix in OTHER_SUFFIXES:
+        return suffix in IMAGE_SUFFIXES
     try:
         with path.open("rb") as file:
             return file.read(8).startswith(SIGNATURES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mobilenets.data.sources import looks_like_image
+from mobilenets.data.sources import OTHER_SUFFIXES, looks_like_image
 from mobilenets.data.system_files import is_system_name
 from mobilenets.errors import DataError
 
@@ -32,6 +32,7 @@ class Folder:
         box_files: Files directly in it that may hold boxes or names of classes.
         system_folders: What was passed over below it.
         archives: Archives directly in it, which are not looked into.
+        other_files: Files directly in it that people may take for images, and that are not read.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Folder:
     box_files: list[Path] = field(default_factory=list)
     system_folders: list[Path] = field(default_factory=list)
     archives: list[Path] = field(default_factory=list)
+    other_files: list[Path] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -118,6 +120,8 @@ def _scan(path: Path, root: Path, exclude: tuple[str, ...], above: tuple[tuple[i
             found.box_files.append(inner)
         elif is_file and inner.suffix.lower() in ARCHIVE_SUFFIXES:
             found.archives.append(inner)
+        elif is_file and inner.suffix.lower() in OTHER_SUFFIXES:
+            found.other_files.append(inner)
     return found
 
 
