@@ -303,6 +303,21 @@ class Graph:
             raise FormatError(f"{node} adds real numbers to integers")
         self.bias(layer, replace(bias, value=(bias.value + offsets).astype(np.float32)))
 
+    def is_for_channels(self, source: Value, values: npt.NDArray[Any], *, but: float) -> bool:
+        """Whether a constant scales or shifts the channels of a layer with weights, and is no step of a hard-sigmoid.
+
+        Args:
+            source: What is scaled or shifted.
+            values: The constant.
+            but: The one number that a step of a hard-sigmoid takes.
+        """
+        layer = self.layers.get(source.layer)
+        if source.step is not Step.NONE or layer is None or not layer.has_weight:
+            return False
+        if values.size == 1:
+            return not math.isclose(float(values.ravel()[0]), but, rel_tol=1e-2)
+        return values.size == self.shape(source.layer).channels
+
     def _check_linear(self, node: str, layer: str, readers: int) -> None:
         if readers != 1 or self.layers[layer].activation is not Activation.NONE or self.layers[layer].batch_norm:
             raise FormatError(f"{node} changes the channels of {layer}, whose result is used elsewhere or activated")

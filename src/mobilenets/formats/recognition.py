@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain, islice
 
 from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import INPUT, Add, GlobalAveragePool, Layer, Linear, MaxPool, Windowed
@@ -18,10 +19,14 @@ from mobilenets.architecture.multipliers import SMALLEST_RESOLUTION, PaddingPoli
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError
 from mobilenets.formats.graph import renamed_network
-from mobilenets.formats.weights import ROUNDINGS, width_multiplier_of
+from mobilenets.formats.weights import ROUNDINGS, width_multipliers_of
 
 POOL, HIDDEN, CLASSIFIER = "pool", "hidden", "classifier"
 _MULTIPLES_OF_8 = (Rounding(divisor=8),)
+OTHER_WIDTHS = (0.75, 0.5, 0.35, 0.25, 0.3, 0.2, 0.1, 1.25, 1.3, 1.4, 1.5, 2.0)
+"""Widths at which a family is built where none has the layers of a network at α = 1."""
+MOST_WIDTHS = 48
+"""Widths that are tried."""
 _NARROWED = ("stem", "head")
 """Layers whose channels do not follow α in every family, so that it is not told by them."""
 
@@ -33,7 +38,7 @@ def recognized(network: Network) -> tuple[Network, dict[str, str]]:
         The network with the catalog's names and width if its layers before the last pool are those of a family, else
         unchanged; and the new layer names by the old.
     """
-    for family, body in _bodies():
+    for family, body in chain(_bodies(), _bodies_of_other_widths()):
         found = _Match(family, body, network).found()
         if found is not None:
             names = {**found.names, **_head_names(network, found)}
@@ -75,6 +80,23 @@ def _bodies() -> tuple[tuple[str, tuple[Layer, ...]], ...]:
     return tuple(sorted(bodies, key=lambda one: -len(one[1])))
 
 
+def _bodies_of_other_widths() -> Iterator[tuple[str, tuple[Layer, ...]]]:
+    """The same at widths that have other shortcuts: a narrow block may end in as many channels as it reads."""
+    for name, known in _bodies():
+        if "_v1" in name:
+            continue
+        structures = {_structure(known)}
+        for width in OTHER_WIDTHS:
+            body = _body(CATALOG[name](resolution=224, width_multiplier=width).layers)
+            if (structure := _structure(body)) not in structures:
+                structures.add(structure)
+                yield name, body
+
+
+def _structure(body: tuple[Layer, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((layer.name, layer.inputs) for layer in body)
+
+
 def _body(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     end = next(index for index, layer in enumerate(layers) if layer.name == POOL)
     return layers[:end]
@@ -95,26 +117,31 @@ class _Match:
         if names is None:
             return None
         by_name = {theirs: ours for ours, theirs in names.items()}
-        build = CATALOG[self._family]
         pairs = list(self._widths(by_name))
-        width = width_multiplier_of(pairs, ROUNDINGS if "_v1" in self._family else _MULTIPLES_OF_8)
-        if width is None:
-            return None
-        alpha, rounding = width
-        for policy in PaddingPolicy:
-            try:
-                ideal = build(  # type: ignore[call-arg]
-                    width_multiplier=alpha,
-                    rounding=rounding,
-                    resolution=(network.height, network.width),
-                    padding_policy=policy,
-                )
-            except ArchitectureError:
-                return None
-            ideal = replace(ideal, channels=network.channels)
-            if all(_agree(network, by_name[layer.name], ideal, layer) for layer in _body(ideal.layers)):
-                return Found(names, alpha, rounding, policy)
+        roundings = ROUNDINGS if "_v1" in self._family else _MULTIPLES_OF_8
+        # Several α may give the channels of some layers, of which one gives those of all.
+        for alpha, rounding in islice(width_multipliers_of(pairs, roundings), MOST_WIDTHS):
+            for policy in PaddingPolicy:
+                if self._agrees(by_name, alpha, rounding, policy):
+                    return Found(names, alpha, rounding, policy)
         return None
+
+    def _agrees(
+        self, by_name: Mapping[str, str], width_multiplier: float, rounding: Rounding, policy: PaddingPolicy
+    ) -> bool:
+        """Whether the family has the network's windows and shapes at a width."""
+        network = self._network
+        try:
+            ideal = CATALOG[self._family](  # type: ignore[call-arg]
+                width_multiplier=width_multiplier,
+                rounding=rounding,
+                resolution=(network.height, network.width),
+                padding_policy=policy,
+            )
+        except ArchitectureError:
+            return False
+        ideal = replace(ideal, channels=network.channels)
+        return all(_agree(network, by_name[layer.name], ideal, layer) for layer in _body(ideal.layers))
 
     def _names(self) -> dict[str, str] | None:
         """The family's names by the network's, if kinds, strides and inputs are the same."""

@@ -74,8 +74,9 @@ _ROWS = (
         Reader(
             is_tfjs,
             from_tfjs,
-            covers="layers models: `model.json` with its shards beside it, or the folder; float32, float16, weights "
-            "quantized to one or two bytes; Teachable Machine's labels; the face detector of `@vladmandic/face-api`",
+            covers="layers models and graph models: `model.json` with its shards beside it, or the folder; float32, "
+            "float16, weights quantized to one or two bytes; Teachable Machine's labels; the face detector of "
+            "`@vladmandic/face-api`",
             assumes="as of Keras",
             open_resolution=True,
         ),

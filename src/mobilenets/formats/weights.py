@@ -8,7 +8,7 @@ depth, the classes) is worked out here, and whatever does not fit is refused her
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -230,20 +230,36 @@ def width_multiplier_of(
     >>> width_multiplier_of([(32, 8), (64, 18)]) is None
     True
     """
+    return next(width_multipliers_of(counts, roundings), None)
+
+
+def width_multipliers_of(
+    counts: list[tuple[int, int]], roundings: tuple[Rounding, ...] = ROUNDINGS
+) -> Iterator[tuple[float, Rounding]]:
+    """The width multipliers that explain some channel counts, those with the fewest decimals first.
+
+    Args:
+        counts: As :func:`width_multiplier_of` takes them.
+        roundings: Likewise.
+
+    >>> [alpha for alpha, _ in width_multipliers_of([(16, 8), (24, 8)], (Rounding(divisor=8),))][:4]
+    [0.1, 0.2, 0.3, 0.4]
+    """
     for rounding in roundings:
         # The widest layer says most. Its count bounds α; within the bounds, people choose short decimals.
         base, count = max(counts)
         slack = rounding.divisor if rounding.divisor > 1 else 0
         low, high = max((count - slack) / base, 1e-6), (count + 1 + slack) / base
+        found: set[float] = set()
         for digits in range(7):
             step = 10.0**-digits
             first = math.ceil(low / step - 1e-9)
             last = min(math.ceil(high / step - 1e-9), first + 64)
             for multiple in range(max(first, 1), last):
                 alpha = round(multiple * step, digits)
-                if all(rounding.apply(channels, alpha) == found for channels, found in counts):
-                    return alpha, rounding
-    return None
+                if alpha not in found and all(rounding.apply(channels, alpha) == count for channels, count in counts):
+                    found.add(alpha)
+                    yield alpha, rounding
 
 
 def checked_parameters(tensors: Mapping[str, NamedTensor], network: Network) -> dict[str, Tensor]:

@@ -85,7 +85,6 @@ def test_what_is_missing_or_wrong_is_named(parts: list[Any], tmp_path: Path) -> 
         path.write_text(json.dumps({**content, **fields}))
         return refusal(path)
 
-    assert "graph model" in changed(format="graph-model", modelTopology={"node": []})
     assert "no weightsManifest" in changed(weightsManifest=None)
     group = content["weightsManifest"][0]
     assert "does not lie beside model.json" in changed(weightsManifest=[{**group, "paths": ["../secret.bin"]}])

@@ -19,6 +19,7 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.affine import Affine
+from mobilenets.formats.classifier_output import Ending
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
@@ -115,8 +116,8 @@ class GraphReader:
     """For each tensor that an operator has made real, the tensor of bytes."""
     normalization: Affine | None = None
     """What the graph computes of the image's values before the first layer, if anything."""
-    ending: Code | None = None
-    """``SOFTMAX`` or ``LOGISTIC`` where the file applies it last; the network leaves it out."""
+    ending: Ending | None = None
+    """What the file applies last and the network leaves out, if anything."""
 
     def read(self) -> Network:
         """Read every operator.
@@ -213,7 +214,7 @@ class GraphReader:
                 if not self._is_end(output):
                     what = "softmax" if operator.code == Code.SOFTMAX else "sigmoid"
                     raise FormatError(f"{node} is a {what} in the middle of the network, which no Model has")
-                self.ending = Code(operator.code)
+                self.ending = Ending.SOFTMAX if operator.code == Code.SOFTMAX else Ending.SIGMOID
             case Code.CAST if source == Value(INPUT):
                 self.normalization = self.normalization or Affine.identity(self.graph.channels, of_bytes=True)
                 self.made[INPUT] = output
@@ -257,8 +258,8 @@ class GraphReader:
     def _scaled(self, node: str, code: int, first: int, constant: TfliteTensor) -> Value:
         """A value times a constant, or divided by it."""
         source = self.value(first, node)
-        if self._scales_channels(source, constant):
-            factors = self._per_channel(constant)
+        factors = self._per_channel(constant)
+        if self.graph.is_for_channels(source, factors, but=1 / 6):
             factors = 1 / np.where(factors == 0, np.nan, factors) if code == Code.DIV else factors
             self.graph.scale_channels(node, source.layer, factors, readers=self._readers(first))
             return Value(source.layer)
@@ -267,16 +268,6 @@ class GraphReader:
         made = self.graph.scaled(node, source, factor, readers=self._readers(first))
         self.pre_activations.setdefault(source.layer, self.dequantized.get(first, first))
         return made
-
-    def _scales_channels(self, source: Value, constant: TfliteTensor) -> bool:
-        """Whether a constant is of one number per channel of a layer with weights, and no step of a hard-sigmoid."""
-        layer = self.graph.layers.get(source.layer)
-        if source.step is not Step.NONE or layer is None or not layer.has_weight:
-            return False
-        values = constant.value().ravel()
-        if values.size == 1 and math.isclose(self._number("", constant), 1 / 6, rel_tol=1e-3):
-            return False
-        return values.size == self.graph.shape(source.layer).channels or values.size == 1
 
     def _per_channel(self, constant: TfliteTensor) -> Tensor:
         """A constant, as real numbers."""
@@ -398,23 +389,13 @@ class GraphReader:
             raise FormatError(f"{node} subtracts from a constant, which no layer does")
         index, constant, _ = found
         source = self.value(index, node)
-        if not self._shifts_channels(source, constant):
+        if not self.graph.is_for_channels(source, self._per_channel(constant), but=3):
             return self._shifted(node, operator, source)
         layer, sign = source.layer, -1 if operator.code == Code.SUB else 1
         self.graph.shift_channels(node, layer, sign * self._per_channel(constant), readers=self._readers(index))
         self._fused(node, layer, operator.options, 0)
         self.made[layer] = operator.output
         return Value(layer)
-
-    def _shifts_channels(self, source: Value, constant: TfliteTensor) -> bool:
-        """Whether a constant is added to the channels of a layer with weights; a hard-sigmoid adds 3."""
-        layer = self.graph.layers.get(source.layer)
-        if source.step is not Step.NONE or layer is None or not layer.has_weight:
-            return False
-        values = constant.value().ravel()
-        if values.size == 1 and math.isclose(self._number("", constant), 3, rel_tol=1e-2):
-            return False
-        return values.size in (1, self.graph.shape(source.layer).channels)
 
     def _fused(self, node: str, layer: str, options: FlatbufferTable | None, slot: int) -> None:
         number = options.i8(slot) if options else 0

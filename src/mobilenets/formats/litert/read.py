@@ -23,6 +23,7 @@ import numpy as np
 from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Linear
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
+from mobilenets.formats.classifier_output import as_classifier, with_linear_classifier
 from mobilenets.formats.containers.binary import Bytes
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.containers.zip_members import ZipMembers
@@ -32,7 +33,6 @@ from mobilenets.formats.labels import parse_labels
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
-from mobilenets.formats.litert.output import as_classifier, with_linear_classifier
 from mobilenets.formats.normalizing_layer import pixel_preprocessing
 from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
@@ -165,7 +165,14 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
     reader = GraphReader(file)
     read = reader.read()
     network, tensors = with_linear_classifier(read, reader.graph.tensors)
-    network, tensors = as_classifier(network, tensors, reader.ending, _constants(file), of_two=len(labels or ()) == 2)
+    constants = _constants(file)
+    network, tensors = as_classifier(
+        network,
+        tensors,
+        reader.ending,
+        of_two=len(labels or ()) == 2,
+        with_zero_row=lambda found: _with_zero_row(found, constants),
+    )
     network, names = recognized(network)
     tensors = renamed_tensors(tensors, names)
     made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
@@ -179,7 +186,6 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
             preprocessing, known = _preprocessing(reader)
             provenance = Provenance(imported=replace(imported, known=known)).encode()
             return Model(network, parameters, task, preprocessing, provenance=provenance)
-        constants = _constants(file)
         network, parameters, quantization = quantized_parameters(
             network,
             tensors,
@@ -198,6 +204,16 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
         return Model(network, parameters, task, preprocessing, quantization, provenance)
     except ModelError as error:
         raise FormatError(str(error)) from None
+
+
+def _with_zero_row(found: NamedTensor, constants: Mapping[str, TfliteTensor]) -> Tensor:
+    """A row that stands for zeros before the one row; in bytes that is the zero point."""
+    tensor = constants.get(found.source)
+    in_bytes = tensor is not None and tensor.quantized and found.value.dtype == tensor.dtype
+    zeros = tensor.zero_points if tensor is not None and in_bytes else np.zeros(1, np.int64)
+    row = np.full_like(found.value, zeros[0] if zeros.size else 0)
+    doubled: Tensor = np.concatenate([row, found.value])
+    return doubled
 
 
 def _preprocessing(reader: GraphReader) -> tuple[Preprocessing, dict[str, str]]:

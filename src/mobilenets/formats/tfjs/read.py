@@ -1,8 +1,9 @@
-"""A TensorFlow.js layers model → Model.
+"""A TensorFlow.js model → Model.
 
-``model.json`` holds the configuration of a Keras model and a manifest of the shards beside it, so it is read as a Keras
-file is. Weights may be quantized to one or two bytes, or to float16; they become float32. Teachable Machine's
-``metadata.json`` names the classes. Graph models hold TensorFlow's operators instead of layers and are refused.
+Of a layers model, ``model.json`` holds the configuration of a Keras model and a manifest of the shards beside it, so it
+is read as a Keras file is. Teachable Machine's ``metadata.json`` names the classes. Graph models hold TensorFlow's
+operators instead (:mod:`mobilenets.formats.tfjs.graph_model`). Weights may be quantized to one or two bytes, or to
+float16; they become float32.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mobilenets.formats.keras.file import KerasFile
 from mobilenets.formats.keras.read import keras_model
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.tfjs.face_detector import MANIFEST, face_detector
+from mobilenets.formats.tfjs.graph_model import graph_model
 from mobilenets.formats.tfjs.weights import read_weights
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Model
@@ -64,7 +66,7 @@ def from_tfjs(
     resolution: int | tuple[int, int] | None = None,
     labels: tuple[str, ...] | None = None,
 ) -> Model:
-    """Read a TensorFlow.js layers model into a float32 Model.
+    """Read a TensorFlow.js model into a float32 Model.
 
     Args:
         source: ``model.json``, or the manifest of face-api's detector, with its shards beside it; or the folder that
@@ -73,8 +75,8 @@ def from_tfjs(
         labels: Class names; by default those of ``metadata.json``, where there is one.
 
     Raises:
-        FormatError: If the file is damaged, a shard is missing, it is a graph model, or it holds a layer that this
-            package does not have; it is named.
+        FormatError: If the file is damaged, a shard is missing, or it holds a layer or an operator that this package
+            does not have; it is named.
     """
     source = source_of(source)
     path = _model_file(source)
@@ -87,10 +89,7 @@ def from_tfjs(
     if not isinstance(topology, Mapping):
         raise FormatError(f"{path.name} has no modelTopology: it holds weights and no network")
     if content.get("format") == "graph-model" or "node" in topology:
-        raise FormatError(
-            f"{path.name} is a graph model, of TensorFlow's operators; layers models are read. Import the Keras or "
-            "LiteRT file that it was converted from"
-        )
+        return graph_model(content, path, resolution=resolution, labels=labels)
     configuration = topology.get("model_config", topology)
     variables = read_weights(content.get("weightsManifest"), path.parent)
     version = str(topology.get("keras_version", ""))

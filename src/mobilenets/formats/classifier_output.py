@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 
 import numpy as np
 
@@ -11,11 +12,22 @@ from mobilenets.architecture.layers import Activation, GlobalAveragePool, Linear
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.graph import no_classes
-from mobilenets.formats.litert.file import TfliteTensor
-from mobilenets.formats.litert.graph import Code
 from mobilenets.formats.names import legal_name
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
+
+
+class Ending(Enum):
+    """What a file applies last, and a Model leaves out."""
+
+    SOFTMAX = "softmax"
+    SIGMOID = "sigmoid"
+
+
+def zero_row(found: NamedTensor) -> Tensor:
+    """A row of zeros before the rows of a weight or a bias."""
+    row: Tensor = np.concatenate([np.zeros_like(found.value[:1]), found.value])
+    return row
 
 
 def with_linear_classifier(network: Network, tensors: dict[str, NamedTensor]) -> tuple[Network, dict[str, NamedTensor]]:
@@ -34,19 +46,19 @@ def with_linear_classifier(network: Network, tensors: dict[str, NamedTensor]) ->
 def as_classifier(
     network: Network,
     tensors: dict[str, NamedTensor],
-    ending: Code | None,
-    constants: Mapping[str, TfliteTensor],
+    ending: Ending | None,
     *,
     of_two: bool = False,
+    with_zero_row: Callable[[NamedTensor], Tensor] = zero_row,
 ) -> tuple[Network, dict[str, NamedTensor]]:
     """The network as a classifier by softmax.
 
     Args:
         network: As it was read, without what it ends in.
         tensors: Its weights.
-        ending: ``SOFTMAX`` or ``LOGISTIC``, which the file applies last; None where it applies neither.
-        constants: The file's constants by name.
+        ending: What the file applies last, if anything.
         of_two: Whether the caller names two classes, so that one number without a sigmoid is a logit.
+        with_zero_row: Puts a row that stands for zeros before the one row of a weight or a bias.
 
     Returns:
         The network and its weights. A network whose classifier is missing gives the averages of its last map. One logit
@@ -62,9 +74,9 @@ def as_classifier(
         return replace(network, layers=(*network.layers, pool), outputs=(pool.name,)), tensors
     if (height, width) != (1, 1):
         raise no_classes(network)
-    if ending is not Code.LOGISTIC and channels > 1:
+    if ending is not Ending.SIGMOID and channels > 1:
         return network, tensors
-    if ending is not Code.LOGISTIC and not of_two:
+    if ending is not Ending.SIGMOID and not of_two:
         raise FormatError(
             f"{network.outputs[0]} gives one number, without a sigmoid. If it is the logit of the second of two "
             "classes, name both (labels=FILE); for an estimate this package has no task"
@@ -80,15 +92,5 @@ def as_classifier(
     for kind in ("weight", "bias"):
         found = tensors.get(f"{last.name}.{kind}")
         if found is not None:
-            doubled[f"{last.name}.{kind}"] = replace(found, value=_with_zero_row(found, constants))
+            doubled[f"{last.name}.{kind}"] = replace(found, value=with_zero_row(found))
     return replace(network, layers=(*network.layers[:-1], replace(last, out_features=2))), doubled
-
-
-def _with_zero_row(found: NamedTensor, constants: Mapping[str, TfliteTensor]) -> Tensor:
-    """A row that stands for zeros before the one row."""
-    tensor = constants.get(found.source)
-    in_bytes = tensor is not None and tensor.quantized and found.value.dtype == tensor.dtype
-    zeros = tensor.zero_points if tensor is not None and in_bytes else np.zeros(1, np.int64)
-    row = np.full_like(found.value, zeros[0] if zeros.size else 0)
-    doubled: Tensor = np.concatenate([row, found.value])
-    return doubled
