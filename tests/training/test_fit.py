@@ -146,9 +146,9 @@ def test_broken_images_are_skipped_and_named(colours: Path, tmp_path: Path) -> N
 # Starting from another Model ------------------------------------------------------------------------------------------
 
 
-def starting_model(labels: tuple[str, ...]) -> Model:
+def starting_model(labels: tuple[str, ...], width: float = 0.25) -> Model:
     rng = np.random.default_rng(0)
-    model = random_model(rng, mobilenet_v1(width_multiplier=0.25, resolution=32, classes=len(labels)))
+    model = random_model(rng, mobilenet_v1(width_multiplier=width, resolution=32, classes=len(labels)))
     return replace(model, task=Classification(labels))
 
 
@@ -198,6 +198,15 @@ def test_few_images_train_an_output_layer_of_zeros_if_there_are_steps_enough(
     settings = replace(SMALL, width=None, resolution=None, epochs=epochs, recipe=STILL)
     result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
     assert (np.abs(result.model.parameters["classifier.weight"]).max() < 1e-5) == zeros
+
+
+def test_a_wide_network_is_fine_tuned_in_smaller_steps(colours: Path) -> None:
+    def rate(width: float) -> float:
+        start = starting_model(("cat", "dog"), width)
+        settings = replace(SMALL, width=None, resolution=None, epochs=1, weights=start)
+        return max(epoch.learning_rate for epoch in fit(colours, None, settings).history)
+
+    assert rate(0.5) == pytest.approx(0.515 * rate(0.25), rel=0.01)
 
 
 def test_the_first_usable_model_is_kept_where_time_was_over_too_early(colours: Path) -> None:

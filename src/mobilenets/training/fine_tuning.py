@@ -6,6 +6,7 @@ after seconds; then the whole network, from there or, where there are few images
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -57,6 +58,9 @@ FEWEST_STEPS = 200
 """Steps that a network needs at least to become better from an output layer of zeros than from a fitted one."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
+SMALL_NETWORK = 220_000
+"""Parameters before the output layer up to which a network takes the recipe's whole learning rate: those of the
+MobileNet of width 0.25, for which it was chosen."""
 WITHOUT_BATCH_NORM = 0.15
 """Factor on the learning rate of networks whose batch norms are folded, as those of 8-bit weights are: nothing brings
 their maps back to scale after a large step."""
@@ -232,8 +236,7 @@ class _Plan:
         recipe = training.suited(recipe)
         same = gives_the_same(start, dataset)
         network = start.network if same else head.with_classes(start.network, training.channels)
-        if all(layer.batch_norm is None for layer in network.layers):
-            recipe = replace(recipe, learning_rate=recipe.learning_rate * WITHOUT_BATCH_NORM)
+        recipe = replace(recipe, learning_rate=recipe.learning_rate * rate_factor(network))
         # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
         preprocessing = replace(start.preprocessing, crop_fraction=1.0, channels=network.channels)
         apart = settings.validation_apart or training.keeps_validation_apart
@@ -248,6 +251,29 @@ class _Plan:
         return fixed(dataset, self.network, self.recipe, self.run) | {
             "side": max(self.run.size or (self.network.height, self.network.width))
         }
+
+
+def rate_factor(network: Network) -> float:
+    """Factor on the learning rate of fine-tuning, which is smaller the wider a network is.
+
+    A step of Adam changes every weight by as much, so the sum over twice as many channels changes by twice as much: the
+    rate falls as the square root of the number of parameters, which grows as the square of the width. At the rate of
+    the MobileNet of width 0.25 a MobileNetV2 forgets in an epoch most of what it knew (docs/experiments/fine-tuning.md;
+    Yang et al. 2022, arXiv:2203.03466).
+
+    Args:
+        network: A classifier.
+
+    >>> from mobilenets.architecture.catalog import Specification
+    >>> [round(rate_factor(Specification.parse(name).network()), 2) for name in ("mobilenet_v1@0.25", "mobilenet_v2")]
+    [1.0, 0.32]
+    """
+    if all(layer.batch_norm is None for layer in network.layers):
+        return WITHOUT_BATCH_NORM
+    output = f"{head.output_layer(network).name}."
+    shapes = network.parameter_shapes()
+    parameters = sum(math.prod(shape) for name, shape in shapes.items() if not name.startswith(output))
+    return min(1.0, math.sqrt(SMALL_NETWORK / parameters))
 
 
 def epochs_to_fine_tune(
