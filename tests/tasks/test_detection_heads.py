@@ -93,8 +93,20 @@ def test_softmax_of_large_logits() -> None:
     assert scores_of(np.array([[1000, 1000, -1000]], np.float32), ScoreMeaning.SOFTMAX).tolist() == [[0.5, 0.0]]
 
 
+def test_anchors_are_multiples_of_a_step() -> None:
+    exact, rounded = AnchorHead(LEVELS).anchors, AnchorHead(LEVELS, step=0.0625).anchors
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_array_equal(rounded, np.rint(rounded / 0.0625) * 0.0625)
+    assert np.abs(exact - rounded).max() <= 0.0625 / 2
+
+
 @pytest.mark.parametrize(
-    "head", [AnchorHead(LEVELS, ScoreMeaning.SOFTMAX, (1, 2, 3, 4)), CentreHead(4, 5, ((0.1, 0.2), (0.3, 0.4)))]
+    "head",
+    [
+        AnchorHead(LEVELS, ScoreMeaning.SOFTMAX, (1, 2, 3, 4)),
+        AnchorHead(LEVELS, step=0.0625),
+        CentreHead(4, 5, ((0.1, 0.2), (0.3, 0.4))),
+    ],
 )
 def test_a_head_can_be_read_back(head: AnchorHead | CentreHead) -> None:
     assert head_from_json(json.loads(json.dumps(head.encode()))) == head
@@ -117,6 +129,9 @@ def test_a_head_can_be_read_back(head: AnchorHead | CentreHead) -> None:
         {"coder": [1, 2, 3]},
         {"coder": [1, 2, 3, math.inf]},
         {"more": 1},
+        {"step": 0},
+        {"step": "fine"},
+        {"step": math.nan},
     ],
 )
 def test_a_head_that_makes_no_sense_is_refused(change: dict[str, object]) -> None:

@@ -17,7 +17,7 @@ from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
 
 
-class Ending(Enum):
+class LastFunction(Enum):
     """What a file applies last, and a Model leaves out."""
 
     SOFTMAX = "softmax"
@@ -46,7 +46,7 @@ def with_linear_classifier(network: Network, tensors: dict[str, NamedTensor]) ->
 def as_classifier(
     network: Network,
     tensors: dict[str, NamedTensor],
-    ending: Ending | None,
+    ending: LastFunction | None,
     *,
     of_two: bool = False,
     with_zero_row: Callable[[NamedTensor], Tensor] = zero_row,
@@ -74,9 +74,9 @@ def as_classifier(
         return replace(network, layers=(*network.layers, pool), outputs=(pool.name,)), tensors
     if (height, width) != (1, 1):
         raise no_classes(network)
-    if ending is not Ending.SIGMOID and channels > 1:
+    if ending is not LastFunction.SIGMOID and channels > 1:
         return network, tensors
-    if ending is not Ending.SIGMOID and not of_two:
+    if ending is not LastFunction.SIGMOID and not of_two:
         raise FormatError(
             f"{network.outputs[0]} gives one number, without a sigmoid. If it is the logit of the second of two "
             "classes, name both (labels=FILE); for an estimate this package has no task"

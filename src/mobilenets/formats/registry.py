@@ -118,7 +118,7 @@ _ROWS = (
             from_tflite,
             covers="what TensorFlow's converter writes of such networks, whatever its head and its options: float32, "
             "float16 and 8-bit weights (dynamic range), int8, int16 activations (as float32); uint8 with one scale per "
-            "layer",
+            "layer; SSDs that end in `TFLite_Detection_PostProcess`",
             assumes="a float file's input scaling, where neither the graph nor its metadata says it: pixels to −1 … 1",
         ),
         Writer(

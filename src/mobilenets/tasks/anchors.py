@@ -87,7 +87,7 @@ def published_levels(shapes: Sequence[Shapes], maps: Sequence[Map]) -> tuple[Anc
 
 
 def listed_levels(
-    anchors: npt.NDArray[np.float32], maps: Sequence[Map], counts: Sequence[int]
+    anchors: npt.NDArray[np.float32], maps: Sequence[Map], counts: Sequence[int], *, step: float | None = None
 ) -> tuple[AnchorLevel, ...]:
     """Levels of anchors that a file lists one by one.
 
@@ -95,6 +95,7 @@ def listed_levels(
         anchors: (A, 4), centre across, centre down, width and height in sides of the input; level by level, row by row.
         maps: Rows and columns of every level.
         counts: Anchors of a cell at every level.
+        step: What the numbers are multiples of, where a file holds them in bytes.
 
     Raises:
         ModelError: If they are not so many, do not stand at the centres of the cells, or their shapes differ from cell
@@ -112,7 +113,7 @@ def listed_levels(
         given = anchors[begin : begin + size]
         shapes = tuple((float(f"{width:.7g}"), float(f"{height:.7g}")) for width, height in given[:count, 2:].tolist())
         level = AnchorLevel(rows, columns, shapes)
-        apart = float(np.abs(AnchorHead((level,)).anchors - given).max())
+        apart = float(np.abs(AnchorHead((level,), step=step).anchors - given).max())
         if not apart <= OFF_GRID:
             raise ModelError(
                 f"the anchors of the map of {rows}×{columns} lie {apart:.2g} of the input's side from the centres of "

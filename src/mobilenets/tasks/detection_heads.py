@@ -34,6 +34,7 @@ MOST_LEVELS, MOST_SHAPES, MOST_ROWS, MOST_ANCHORS, MOST_CLASSES = 32, 64, 4096, 
 """Bounds on what a Model file may ask for."""
 LARGEST_SIDE = 16.0
 """Of an anchor, in sides of the input."""
+SMALLEST_STEP = 1e-6
 LARGEST_LOGARITHM = math.log(1000 / 16)
 """A box is never more than so many times as large as its anchor: a wild network gives no infinite boxes."""
 
@@ -73,6 +74,8 @@ class AnchorHead:
         levels: The maps, in the order of the outputs.
         scores: How logits become scores.
         coder: What the four numbers of a box are divided by.
+        step: What the numbers of anchors are multiples of, in sides of the input, as a file holds them in bytes; None
+            where they are as exact as float32.
 
     Raises:
         ModelError: If a number is out of range.
@@ -89,6 +92,7 @@ class AnchorHead:
     levels: tuple[AnchorLevel, ...]
     scores: ScoreMeaning = ScoreMeaning.SIGMOID
     coder: tuple[float, float, float, float] = CODER
+    step: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.levels) <= MOST_LEVELS:
@@ -101,6 +105,8 @@ class AnchorHead:
             raise ModelError(f"the coder of boxes must be four numbers above 0, not {self.coder!r:.60}")
         if not isinstance(self.scores, ScoreMeaning):
             raise ModelError(f"scores are {' or '.join(ScoreMeaning)}, not {self.scores!r:.40}")
+        if self.step is not None and not (is_number(self.step) and SMALLEST_STEP <= self.step <= 1):
+            raise ModelError(f"the step of anchors must be from {SMALLEST_STEP:g} to 1, not {self.step!r:.40}")
 
     @property
     def kind(self) -> str:
@@ -118,7 +124,11 @@ class AnchorHead:
 
         Level by level, row by row, cell by cell; the anchors of a cell in the order of its shapes.
         """
-        return np.concatenate([_anchors_of(level) for level in self.levels])
+        exact = np.concatenate([_anchors_of(level) for level in self.levels])
+        if self.step is None:
+            return exact
+        step = np.float32(self.step)
+        return np.rint(exact / step) * step
 
     def channels(self, classes: int) -> tuple[tuple[int, int], ...]:
         """Channels of the two maps of every level: boxes and logits.
@@ -203,7 +213,8 @@ class AnchorHead:
             {"rows": level.rows, "columns": level.columns, "shapes": [list(shape) for shape in level.shapes]}
             for level in self.levels
         ]
-        return {"kind": self.kind, "levels": levels, "scores": str(self.scores), "coder": list(self.coder)}
+        step = {} if self.step is None else {"step": self.step}
+        return {"kind": self.kind, "levels": levels, "scores": str(self.scores), "coder": list(self.coder), **step}
 
 
 @dataclass(frozen=True)
@@ -318,12 +329,16 @@ def head_from_json(data: object) -> DetectionHead:
     """
     kind = data.get("kind") if isinstance(data, Mapping) else None
     match data, kind:
-        case {"levels": list() as levels, "scores": scores, "coder": coder, **others}, "anchors" if len(others) == 1:
+        case {"levels": list() as levels, "scores": scores, "coder": coder, **others}, "anchors" if set(others) in (
+            {"kind"},
+            {"kind", "step"},
+        ):
             if scores not in tuple(ScoreMeaning):
                 raise ModelError(f"scores are {' or '.join(ScoreMeaning)}, not {scores!r:.40}")
             first, second, third, fourth = _numbers(coder, BOX_NUMBERS)
             read = tuple(map(_level, levels[: MOST_LEVELS + 1]))
-            return AnchorHead(read, ScoreMeaning(scores), (first, second, third, fourth))
+            step: Any = others.get("step")
+            return AnchorHead(read, ScoreMeaning(scores), (first, second, third, fourth), step)
         case {"rows": rows, "columns": columns, "sizes": list() as sizes, **others}, "centres" if len(others) == 1:
             return CentreHead(rows, columns, tuple(map(_pair, sizes)))
     raise ModelError(f"the head of a detector is {data!r:.60}; it must be one of anchors or of centres, and whole")

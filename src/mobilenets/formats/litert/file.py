@@ -20,6 +20,8 @@ IDENTIFIER = b"TFL3"
 MOST_INDICES = 256
 """Tensors that one operator may name."""
 
+CUSTOM = 32
+"""Number of all operators that are not built in."""
 _TYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 4: "<i8", 7: "<i2", 9: "i1"}
 
 
@@ -81,14 +83,20 @@ class TfliteOperator:
     Attributes:
         code: Its number in the schema.
         inputs: Indices of tensors; −1 for one that is left out.
-        output: Index of the tensor that it makes.
+        output: Index of the tensor that it makes; of several, the first.
         options: Its own table of settings.
+        custom: Name of an operator that is not built in; empty for one that is.
+        settings: Bytes in which that keeps its settings.
+        outputs: Indices of all tensors that it makes; only an operator that is not built in makes several.
     """
 
     code: int
     inputs: tuple[int, ...]
     output: int
     options: FlatbufferTable | None
+    custom: str = ""
+    settings: memoryview = memoryview(b"")
+    outputs: tuple[int, ...] = ()
 
 
 class TfliteFile:
@@ -117,7 +125,7 @@ class TfliteFile:
         if len(subgraphs) != 1:
             raise FormatError(f"the LiteRT file holds {len(subgraphs)} graphs; one was expected")
         (main,) = subgraphs
-        self._codes = [max(code.i8(0), code.i32(3)) for code in root.tables(1)]
+        self._codes = [(max(code.i8(0), code.i32(3)), code.text(1)) for code in root.tables(1)]
         self._buffers = root.tables(4)
         self.name = main.text(4)
         self.tensors = [self._tensor(table) for table in main.tables(0)]
@@ -148,9 +156,11 @@ class TfliteFile:
         if not 0 <= code < len(self._codes):
             raise FormatError(f"an operator names code {code} of {len(self._codes)}")
         inputs, outputs = self._indices(table, 1), self._indices(table, 2)
-        if len(outputs) != 1 or not inputs:
+        number, custom = self._codes[code]
+        custom = custom if number == CUSTOM else ""
+        if not inputs or not outputs or (len(outputs) > 1 and not custom):
             raise FormatError(f"an operator makes {len(outputs)} tensors of {len(inputs)}; one of some was expected")
-        return TfliteOperator(self._codes[code], inputs, outputs[0], table.table(4))
+        return TfliteOperator(number, inputs, outputs[0], table.table(4), custom, table.raw(5), outputs)
 
     def _tensor(self, table: FlatbufferTable) -> TfliteTensor:
         number, name = table.i8(1), table.text(3)

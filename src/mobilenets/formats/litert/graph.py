@@ -19,7 +19,7 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.affine import Affine
-from mobilenets.formats.classifier_output import Ending
+from mobilenets.formats.classifier_output import LastFunction
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
@@ -116,7 +116,7 @@ class GraphReader:
     """For each tensor that an operator has made real, the tensor of bytes."""
     normalization: Affine | None = None
     """What the graph computes of the image's values before the first layer, if anything."""
-    ending: Ending | None = None
+    ending: LastFunction | None = None
     """What the file applies last and the network leaves out, if anything."""
 
     def read(self) -> Network:
@@ -214,7 +214,7 @@ class GraphReader:
                 if not self._is_end(output):
                     what = "softmax" if operator.code == Code.SOFTMAX else "sigmoid"
                     raise FormatError(f"{node} is a {what} in the middle of the network, which no Model has")
-                self.ending = Ending.SOFTMAX if operator.code == Code.SOFTMAX else Ending.SIGMOID
+                self.ending = LastFunction.SOFTMAX if operator.code == Code.SOFTMAX else LastFunction.SIGMOID
             case Code.CAST if source == Value(INPUT):
                 self.normalization = self.normalization or Affine.identity(self.graph.channels, of_bytes=True)
                 self.made[INPUT] = output
@@ -234,7 +234,7 @@ class GraphReader:
                 elif not self._is_end(output) and not self._joins_only(output):
                     raise FormatError(f"{node} changes a quantization in the middle of the network")
             case code:
-                name = _NAMES_OF_CODES.get(code, f"operator {code} of the schema")
+                name = operator.custom or _NAMES_OF_CODES.get(code, f"operator {code} of the schema")
                 raise FormatError(f"{node} is {name}, which no layer of this package computes")
         return source
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from mobilenets.architecture.catalog import CATALOG
 from mobilenets.architecture.layers import INPUT, DepthwiseConvolution, Linear
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
@@ -30,6 +31,13 @@ from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.description import Description
 from mobilenets.formats.graph import renamed_tensors
 from mobilenets.formats.labels import parse_labels
+from mobilenets.formats.litert.detector import (
+    best_of_any_score,
+    detection_task,
+    is_detector,
+    with_boxes_across_first,
+    without_tail,
+)
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
 from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
@@ -38,10 +46,11 @@ from mobilenets.formats.recognition import recognized
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model, Tensor
-from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.preprocessing import Preprocessing, ResizeMode
 from mobilenets.model.provenance import Imported, Provenance
-from mobilenets.model.quantization import TensorQuantization
+from mobilenets.model.quantization import Quantization, TensorQuantization
 from mobilenets.tasks.classification import Classification, with_labels
+from mobilenets.tasks.task import Task
 
 METADATA = "TFLITE_METADATA"
 """Name of the metadata that apps read: what the image means, and which class is which."""
@@ -162,6 +171,8 @@ def _weights(network: Network, name: str, weight: TfliteTensor) -> dict[str, Nam
 
 def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> Model:
     """The Model of a graph that nobody described."""
+    if is_detector(file):
+        return _detector(file, labels, file_name)
     reader = GraphReader(file)
     read = reader.read()
     network, tensors = with_linear_classifier(read, reader.graph.tensors)
@@ -173,37 +184,100 @@ def _read(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> M
         of_two=len(labels or ()) == 2,
         with_zero_row=lambda found: _with_zero_row(found, constants),
     )
-    network, names = recognized(network)
-    tensors = renamed_tensors(tensors, names)
-    made = {names.get(layer, layer): file.tensor(index) for layer, index in reader.made.items()}
-    before = {names.get(layer, layer): file.tensor(index) for layer, index in reader.pre_activations.items()}
-    imported = Imported("tflite", file_name)
-    weights = [found.value.dtype.kind for name, found in tensors.items() if name.endswith(".weight")]
+    numbers = _numbers(reader, network, tensors)
+    network, imported = numbers.network, Imported("tflite", file_name, known=numbers.known)
+    if numbers.quantization is not None and (logits := logits_quantization(network, numbers.made)) is not None:
+        imported = replace(imported, logits_scale=logits[0], logits_zero_point=logits[1])
     try:
         task = Classification(labels) if labels else Classification.numbered(network)
-        if weights and all(kind == "f" for kind in weights):
-            parameters = _checked(network, {name: NamedTensor(f.source, float32(f)) for name, f in tensors.items()})
-            preprocessing, known = _preprocessing(reader)
-            provenance = Provenance(imported=replace(imported, known=known)).encode()
-            return Model(network, parameters, task, preprocessing, provenance=provenance)
-        network, parameters, quantization = quantized_parameters(
-            network,
-            tensors,
-            made,
-            before,
-            constants,
-            {names.get(layer, layer): scale for layer, scale in reader.graph.channel_scales.items()},
-            None if reader.normalization is None else reader.normalization.of_pixels.quantization(),
-        )
-        if (logits := logits_quantization(network, made)) is not None:
-            imported = replace(imported, logits_scale=logits[0], logits_zero_point=logits[1])
-        preprocessing, said = pixel_preprocessing(quantization.activations[INPUT]), "its quantized input"
-        if reader.normalization is not None:
-            preprocessing, said = reader.normalization.of_pixels.preprocessing(), "the graph"
-        provenance = Provenance(imported=replace(imported, known={"input_scaling": said})).encode()
-        return Model(network, parameters, task, preprocessing, quantization, provenance)
+        return _model(numbers, network, numbers.parameters, task, numbers.preprocessing, imported)
     except ModelError as error:
         raise FormatError(str(error)) from None
+
+
+def _detector(file: TfliteFile, labels: tuple[str, ...] | None, file_name: str) -> Model:
+    """The Model of a graph that ends in finished detections."""
+    tail = without_tail(file)
+    reader = GraphReader(file)
+    network = reader.read()
+    if len(network.outputs) != len(file.outputs):
+        raise FormatError(f"{len(file.outputs)} maps are given by {len(network.outputs)} layers")
+    numbers = _numbers(reader, network, reader.graph.tensors)
+    network, parameters = with_boxes_across_first(tail, numbers.network, numbers.parameters)
+    if network.name in CATALOG:  # its backbone
+        lite = isinstance(network[network[network.outputs[0]].inputs[0]], DepthwiseConvolution)
+        network = replace(network, name=f"{'ssdlite' if lite else 'ssd'}_{network.name}")
+    assumed = best_of_any_score(tail)
+    others = {} if assumed is None else {"assumed": assumed}
+    known = {**numbers.known, **dict.fromkeys(("crop", "resize"), "TensorFlow's Object Detection API")}
+    imported = Imported("tflite", file_name, known=known, others=others)
+    stretched = replace(numbers.preprocessing, fit=ResizeMode.SQUASH, crop_fraction=1.0)
+    try:
+        task = detection_task(tail, network, labels)
+        return _model(numbers, network, parameters, task, stretched, imported)
+    except ModelError as error:
+        raise FormatError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """A network that was read, with its parameters.
+
+    Attributes:
+        network: Under the catalog's names where it is of a family.
+        parameters: float32, or integers with their scales.
+        quantization: Of the integers; None in float32.
+        made: The last tensor of each layer.
+        preprocessing: The scaling of pixels.
+        known: The parts of that which the file says, and where.
+    """
+
+    network: Network
+    parameters: dict[str, Tensor]
+    quantization: Quantization | None
+    made: Mapping[str, TfliteTensor]
+    preprocessing: Preprocessing
+    known: dict[str, str]
+
+
+def _numbers(reader: GraphReader, network: Network, tensors: Mapping[str, NamedTensor]) -> _Numbers:
+    """The parameters of a graph that was read."""
+    network, names = recognized(network)
+    tensors = renamed_tensors(tensors, names)
+    made = {names.get(layer, layer): reader.file.tensor(index) for layer, index in reader.made.items()}
+    before = {names.get(layer, layer): reader.file.tensor(index) for layer, index in reader.pre_activations.items()}
+    weights = [found.value.dtype.kind for name, found in tensors.items() if name.endswith(".weight")]
+    if weights and all(kind == "f" for kind in weights):
+        parameters = _checked(network, {name: NamedTensor(f.source, float32(f)) for name, f in tensors.items()})
+        preprocessing, known = _preprocessing(reader)
+        return _Numbers(network, parameters, None, made, preprocessing, known)
+    normalization = reader.normalization
+    network, parameters, quantization = quantized_parameters(
+        network,
+        tensors,
+        made,
+        before,
+        _constants(reader.file),
+        {names.get(layer, layer): scale for layer, scale in reader.graph.channel_scales.items()},
+        None if normalization is None else normalization.of_pixels.quantization(),
+    )
+    if normalization is None:
+        preprocessing, said = pixel_preprocessing(quantization.activations[INPUT]), "its quantized input"
+    else:
+        preprocessing, said = normalization.of_pixels.preprocessing(), "the graph"
+    return _Numbers(network, parameters, quantization, made, preprocessing, {"input_scaling": said})
+
+
+def _model(
+    numbers: _Numbers,
+    network: Network,
+    parameters: dict[str, Tensor],
+    task: Task,
+    preprocessing: Preprocessing,
+    imported: Imported,
+) -> Model:
+    provenance = Provenance(imported=imported).encode()
+    return Model(network, parameters, task, preprocessing, numbers.quantization, provenance)
 
 
 def _with_zero_row(found: NamedTensor, constants: Mapping[str, TfliteTensor]) -> Tensor:

@@ -15,7 +15,7 @@ from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.affine import Affine
-from mobilenets.formats.classifier_output import Ending
+from mobilenets.formats.classifier_output import LastFunction
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
 from mobilenets.formats.tfjs.nodes import TfGraph, TfNode
 from mobilenets.formats.weights import NamedTensor
@@ -26,12 +26,12 @@ _PASSED = {"Identity", "StopGradient", "PreventGradient", "Snapshot", "CheckNume
 _SHAPES = {"Shape", "StridedSlice", "Pack", "Const", "Prod", "GatherV2", "ConcatV2", "Cast", "Identity"}
 """Operators with which Keras computes the shape that a Reshape takes."""
 _ACTIVATIONS = {"Relu": Activation.RELU, "Relu6": Activation.RELU6}
-_FUSED = {"BiasAdd": None, **_ACTIVATIONS, "Sigmoid": Ending.SIGMOID}
+_FUSED = {"BiasAdd": None, **_ACTIVATIONS, "Sigmoid": LastFunction.SIGMOID}
 LARGEST_STRIDE = 64
 
 
 @dataclass
-class GraphReader:
+class TfjsReader:
     """Walks the nodes of a graph model.
 
     Attributes:
@@ -46,7 +46,7 @@ class GraphReader:
     constants: dict[str, Tensor]
     resolution: tuple[int, int] | None = None
     normalization: Affine | None = None
-    ending: Ending | None = None
+    ending: LastFunction | None = None
     _values: dict[str, Value] = field(default_factory=dict)
     """What a node's result stands for."""
     _shapes: set[str] = field(default_factory=set)
@@ -133,7 +133,7 @@ class GraphReader:
             case "ConcatV2":
                 made = self._concatenation(node)
             case "Softmax" | "Sigmoid":
-                made = self._ended(node, Ending.SOFTMAX if node.operator == "Softmax" else Ending.SIGMOID)
+                made = self._ended(node, LastFunction.SOFTMAX if node.operator == "Softmax" else LastFunction.SIGMOID)
             case "Reshape" | "Squeeze" | "ExpandDims":
                 made = self._reshaped(node)
             case "Cast" if self._first(node) == Value(INPUT):
@@ -248,7 +248,7 @@ class GraphReader:
             if fused is None:
                 bias = self._constant(node, 2)
                 self.graph.bias(layer, replace(bias, value=bias.value.ravel()))
-            elif isinstance(fused, Ending):
+            elif isinstance(fused, LastFunction):
                 self._check_ended(node, fused)
             else:
                 self.graph.activate(node.name, layer, fused)
@@ -376,11 +376,11 @@ class GraphReader:
             raise FormatError(f"{node.name} joins along axis {axes}; only channels can be joined")
         return Value(self.graph.concatenate(node.name, [self._value(name, node) for name in node.inputs[:-1]]))
 
-    def _ended(self, node: TfNode, ending: Ending) -> Value:
+    def _ended(self, node: TfNode, ending: LastFunction) -> Value:
         self._check_ended(node, ending)
         return self._first(node)
 
-    def _check_ended(self, node: TfNode, ending: Ending) -> None:
+    def _check_ended(self, node: TfNode, ending: LastFunction) -> None:
         """Remember a softmax or a sigmoid at the end of the network; no Model has one before that."""
         if not self._is_end(node.name):
             raise FormatError(f"{node.name} is a {ending.value} in the middle of the network, which no Model has")

@@ -14,7 +14,7 @@ from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.classifier_output import as_classifier, with_linear_classifier
 from mobilenets.formats.graph import renamed_tensors
 from mobilenets.formats.recognition import recognized
-from mobilenets.formats.tfjs.graph import GraphReader
+from mobilenets.formats.tfjs.graph import TfjsReader
 from mobilenets.formats.tfjs.nodes import read_graph
 from mobilenets.formats.tfjs.weights import read_weights
 from mobilenets.formats.weights import checked_parameters
@@ -43,7 +43,7 @@ def graph_model(
         FormatError: If the file is damaged, or holds an operator or a form of one that no Model has; it is named.
     """
     size = (resolution, resolution) if isinstance(resolution, int) else resolution
-    reader = GraphReader(read_graph(content), read_weights(content.get("weightsManifest"), path.parent), size)
+    reader = TfjsReader(read_graph(content), read_weights(content.get("weightsManifest"), path.parent), size)
     network, tensors = with_linear_classifier(reader.read(path.stem), reader.graph.tensors)
     network, tensors = as_classifier(network, tensors, reader.ending, of_two=len(labels or ()) == 2)
     network, names = recognized(network)
