@@ -199,6 +199,41 @@ def test_the_range_that_a_tiff_states(tags: dict[int, int], brightest: int) -> N
     assert np.asarray(decoded(tiff(dark, tags=tags))).max() in (brightest, brightest + 1)
 
 
+def test_what_was_not_measured_is_black_and_leaves_the_range_of_the_rest() -> None:
+    stated, usual, huge = ((GRAY / 255).astype(np.float32) for _ in range(3))
+    stated[0, :9], usual[0, :9], huge[0, :9] = -1, -9999, -3.4e38
+    expected = GRAY.copy()
+    expected[0, :9] = expected[1:].min()
+    for samples, tags, said in (
+        (stated, {42113: b"-1"}, None),
+        (usual, {}, "samples of -9999 are read as not measured"),
+        (huge, {}, "samples beyond 1e+30 are read as black"),
+    ):
+        image = decoded(tiff(samples, tags=tags))
+        assert np.abs(np.asarray(image)[..., 0].astype(int) - expected).max() <= 1
+        assert said is None or said in image.info[ASSUMPTION]
+
+
+def test_signed_bytes_and_color_maps_of_eight_bits_in_a_tiff() -> None:
+    signed = decoded(tiff((GRAY.astype(int) - 128).astype(np.int8)))
+    assert np.abs(np.asarray(signed)[..., 0].astype(int) - GRAY).max() <= 2
+    assert "8-bit samples are read from the smallest" in signed.info[ASSUMPTION]
+    image = Image.fromarray(GRAY)
+    image.putpalette([level for level in range(256) for _ in range(3)])
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF")
+    assert difference(buffer.getvalue(), GRAY_RGB) == 0, "a color map of 16 bits, as Pillow writes it"
+    of_eight = tiff(GRAY, photometric=3, tags={320: tuple(range(256)) * 3})
+    assert difference(of_eight, GRAY_RGB) == 0, "and one of 8, as older programs do"
+
+
+def test_a_few_bright_samples_that_make_the_rest_black_are_said() -> None:
+    samples = deep(GRAY, 12)
+    samples[0, 0] = 65535
+    assert "though only 1 of" in decoded(png16(samples)).info[ASSUMPTION]
+    assert ASSUMPTION not in decoded(png16(deep(GRAY, 16))).info
+
+
 def test_the_bits_that_a_png_states() -> None:
     dark = GRAY.astype(np.uint16)  # 255 of 4095
     assert np.asarray(decoded(png16(dark, (b"sBIT\x0c",)))).max() == 15
@@ -375,6 +410,38 @@ def test_addresses_and_data_urls_are_no_paths() -> None:
         image_source("https://example.com/cat.jpg")
     with pytest.raises(DataError, match="a data URL is not a path"):
         image_source("data:image/png;base64,AAAA")
+
+
+def test_encoded_bytes_and_memory_views_in_every_form() -> None:
+    encoded = pillow(RGB_IMAGE, "PNG")
+    line = np.frombuffer(encoded, np.uint8)
+    for given in (line, line[:, None], line[None], memoryview(encoded), memoryview(PHOTO), bytearray(encoded)):
+        assert np.array_equal(np.asarray(image_source(given).open()), PHOTO)
+    masked = np.ma.masked_array(PHOTO, mask=PHOTO > 100)
+    assert np.array_equal(np.asarray(image_source(masked).open()), np.where(PHOTO > 100, 0, PHOTO))
+
+
+def test_bytes_of_zero_and_one_are_said_to_be_nearly_black() -> None:
+    image = image_source((PHOTO > 100).astype(np.uint8)).open()
+    assert "bytes of 0 and 1 only are nearly black" in image.info[ASSUMPTION]
+    assert ASSUMPTION not in image_source(np.zeros((4, 4, 3), np.uint8)).open().info
+
+
+def test_an_image_that_was_closed_before_it_was_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(pillow(RGB_IMAGE, "PNG"))
+    with Image.open(path) as left:
+        pass
+    closed = Image.open(path)
+    closed.close()
+    with path.open("rb") as file:
+        without_file = Image.open(file)
+    for image in (left, closed, without_file):
+        with pytest.raises(DataError, match="image was closed before its pixels were read; give the path, or call"):
+            image_source(image).open()
+    with Image.open(path) as read:
+        read.load()
+    assert np.array_equal(np.asarray(image_source(read).open()), PHOTO)
 
 
 def test_streams_that_cannot_be_sought() -> None:

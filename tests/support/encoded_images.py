@@ -52,7 +52,7 @@ def tiff(
     *,
     order: Literal["<", ">"] = "<",
     photometric: int | None = None,
-    tags: dict[int, int] | None = None,
+    tags: dict[int, int | bytes | tuple[int, ...]] | None = None,
     planes: bool = False,
     deflate: bool = False,
     bits: int | None = None,
@@ -63,7 +63,7 @@ def tiff(
         samples: (H, W) or (H, W, C).
         order: Of bytes, ``<`` or ``>``.
         photometric: What the samples mean; by default 2 (RGB) for color and 1 (black is zero) for gray.
-        tags: More tags of one SHORT (or LONG) each.
+        tags: More tags: of one SHORT (or LONG) each, of several SHORT, or a text.
         planes: Store the channels one after the other.
         deflate: Compress with zlib.
         bits: Bits per sample, where they are packed: 12.
@@ -93,7 +93,13 @@ def tiff(
     if channels == 4:
         entries[338] = ("H", (2,))
     for number, value in (tags or {}).items():
-        entries[number] = ("H" if value < 65536 else "I", (value,))
+        match value:
+            case bytes():
+                entries[number] = ("B", tuple(value + b"\0"))
+            case tuple():
+                entries[number] = ("H", value)
+            case int():
+                entries[number] = ("H" if value < 65536 else "I", (value,))
     return _tiff_file(order, b"".join(strips), entries)
 
 
@@ -115,6 +121,6 @@ def _tiff_file(order: str, data: bytes, entries: dict[int, tuple[str, tuple[int,
             extra += value
         else:
             field = value.ljust(4, b"\0")
-        listed += struct.pack(f"{order}HHI", number, {"H": 3, "I": 4}[kind], len(values)) + field
+        listed += struct.pack(f"{order}HHI", number, {"B": 2, "H": 3, "I": 4}[kind], len(values)) + field
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", directory)
     return head + data + struct.pack(f"{order}H", len(entries)) + listed + b"\0\0\0\0" + extra

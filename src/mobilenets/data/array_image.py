@@ -14,6 +14,11 @@ from mobilenets.errors import DataError
 ACCEPTED_SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
 
 
+NEARLY_BLACK = (
+    "bytes of 0 and 1 only are nearly black; where 1 is white, give bool or floating-point numbers, or multiply by 255"
+)
+
+
 class ChannelOrder(StrEnum):
     """Which channel of an array comes first; OpenCV's come as BGR."""
 
@@ -28,6 +33,7 @@ def image_of_array(
 
     Args:
         pixels: Gray (H, W) or (H, W, 1), color (H, W, 3), or color with alpha (H, W, 4), which is laid over white.
+            What a masked array masks is black.
             uint8 and bool are taken as they are; of other integers and of floating-point numbers the range is found
             as :mod:`mobilenets.data.sample_range` says.
         name: What messages call it.
@@ -43,8 +49,13 @@ def image_of_array(
     flat = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     if order is ChannelOrder.BGR and flat.ndim == 3:
         flat = flat[..., [2, 1, 0, 3][: flat.shape[2]]]
+    if isinstance(flat, np.ma.MaskedArray):
+        flat = flat.filled(0)
     assumption = None
-    if flat.dtype != np.uint8:
+    if flat.dtype == np.uint8:
+        if flat.size > 1 and flat.max() == 1:
+            assumption = NEARLY_BLACK
+    else:
         from mobilenets.data.sample_range import as_bytes
 
         try:

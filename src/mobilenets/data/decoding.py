@@ -29,6 +29,8 @@ ASSUMPTION = "assumption"
 FULL_SIZE = "full_size"
 """Key of ``Image.info`` under which an image that was decoded at a fraction of its size has its upright full size."""
 
+CLOSED = "was closed before its pixels were read; give the path, or call its load() while the file is open"
+
 _PROGRAMS = ("EPS", "WMF")
 """Formats that Pillow draws by starting another program, or by the system's own code."""
 
@@ -118,6 +120,8 @@ def decode_pillow_image(image: Image.Image, name: str, shortest_side: int | None
     """
     if not image.width * image.height:
         raise DataError(f"{name} must have at least one pixel, not {image.height}×{image.width}")
+    if _is_closed(image):
+        raise DataError(f"{name} {CLOSED}")
     unread = isinstance(image, ImageFile.ImageFile) and image.tile and image.fp is not None and not image.tell()
     if unread and isinstance(image, ImageFile.ImageFile) and image.fp is not None:
         position = image.fp.tell()
@@ -131,6 +135,14 @@ def decode_pillow_image(image: Image.Image, name: str, shortest_side: int | None
     with _errors_named(name, None, LARGEST_IMAGE):
         _check_size(image.size, LARGEST_IMAGE)
         return _upright(_to_rgb(image, None))
+
+
+def _is_closed(image: Image.Image) -> bool:
+    """Whether the pixels of an image can no longer be read."""
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile:
+        return False
+    file: object = image.fp
+    return file is None or bool(getattr(file, "closed", False))
 
 
 @contextmanager
@@ -235,7 +247,11 @@ def _to_rgb(image: Image.Image, reopen: Callable[[], Image.Image] | None) -> Ima
     if image.mode == "RGB" and raw_mode is None and "transparency" not in image.info:
         return image
     exif, assumption = image.getexif(), None
-    if raw_mode is not None or image.mode == "F" or image.mode.startswith("I"):
+    if image.format == "TIFF" and image.mode in ("L", "P"):
+        from mobilenets.data.deep_image import tiff_bytes
+
+        eight_bits, assumption = tiff_bytes(image)
+    elif raw_mode is not None or image.mode == "F" or image.mode.startswith("I"):
         from mobilenets.data.deep_image import deep_to_eight_bits
 
         eight_bits, assumption = deep_to_eight_bits(image, raw_mode, reopen)

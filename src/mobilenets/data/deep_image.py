@@ -23,7 +23,9 @@ _LEAST_UPPER = 64
 """Upper bytes below this are of 14 bits or fewer."""
 _ALPHA_BITS = (10, 12, 14, 16)
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT = 258, 262, 284, 339
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _COLOR_MAP, _SAMPLE_FORMAT = 258, 262, 284, 320, 339
+_NO_DATA = 42113
+"""GDAL's tag of the number that stands where nothing was measured."""
 _LIMITS = ((340, 341), (280, 281))
 """TIFF tags of the smallest and the largest sample: those of any type, and the older ones for integers."""
 _WHITE_IS_ZERO, _SEPARATE_PLANES, _UNSIGNED, _SIGNED = 0, 2, 1, 2
@@ -58,6 +60,30 @@ def deep_to_eight_bits(
     return Image.fromarray(np.ascontiguousarray(pixels)), said.assumption
 
 
+def tiff_bytes(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """A TIFF image of 8 bits that Pillow has read, where Pillow takes its numbers for others.
+
+    Signed samples are taken for unsigned ones, and color maps of 8 bits, which older programs write, for those of 16.
+
+    Args:
+        image: Of mode ``L`` or ``P``.
+
+    Returns:
+        The image, and what was assumed of its range.
+    """
+    if image.mode == "L" and _tag(image, _SAMPLE_FORMAT) == _SIGNED:
+        said = as_bytes(np.asarray(image).view(np.int8))
+        return Image.fromarray(said.samples), said.assumption
+    colors = image.tag_v2.get(_COLOR_MAP) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+    if image.mode == "P" and colors is not None and 0 < max(colors) < 256:
+        count = len(colors) // 3
+        palette = np.array(colors, np.uint8).reshape(3, count).T
+        mapped = image.copy()
+        mapped.putpalette(palette.tobytes())
+        return mapped, None
+    return image, None
+
+
 def stated_range(image: Image.Image) -> StatedRange:
     """What the file of an image that was opened, and not yet read, says of its samples."""
     if image.format in ("PPM", "JPEG2000") and image.mode.startswith("I"):
@@ -70,7 +96,20 @@ def stated_range(image: Image.Image) -> StatedRange:
     limits = next((found for found in (_limits(image, *tags) for tags in _LIMITS) if found is not None), None)
     if limits is not None and image.mode != "F" and limits == (0, 2**bits - 1):
         limits = None  # what an integer can hold says nothing of what this image uses
-    return StatedRange(bits if image.mode != "F" and bits < 16 else None, limits)
+    return StatedRange(bits if image.mode != "F" and bits < 16 else None, limits, no_data(_tag(image, _NO_DATA)))
+
+
+def no_data(text: object) -> float | None:
+    """The number in GDAL's tag of what was not measured; None where it holds none.
+
+    >>> no_data("-9999"), no_data("nan"), no_data(None)
+    (-9999.0, None, None)
+    """
+    try:
+        number = float(str(text).strip("\0 "))
+    except ValueError:
+        return None
+    return None if number != number else number
 
 
 def separate_planes_raw_mode(image: ImageFile.ImageFile) -> str | None:

@@ -16,6 +16,8 @@ from mobilenets.data.array_image import ChannelOrder, image_of_array
 from mobilenets.data.decoding import ASSUMPTION, LARGEST_IMAGE, decode_image, decode_pillow_image
 from mobilenets.errors import DataError, InputTypeError
 
+ENCODED = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
+"""First bytes of encoded images."""
 ACCEPTED = (
     "a path, an encoded image (bytes, or a file opened in binary mode), a Pillow image or a NumPy array of pixels"
 )
@@ -162,7 +164,8 @@ def image_source(given: object, name: str = "image", channel_order: str = "rgb")
 
     Args:
         given: A path, the bytes of an encoded image, a binary file that is open, a Pillow image, an array of pixels
-            (NumPy's, or anything that NumPy can take as one), or a source already.
+            (NumPy's, or anything that NumPy can take as one, such as a memory view), the bytes of an encoded image in
+            an array, or a source already.
         name: What messages call an image that has no name of its own.
         channel_order: Of arrays: ``"rgb"`` or ``"bgr"``.
 
@@ -175,10 +178,14 @@ def image_source(given: object, name: str = "image", channel_order: str = "rgb")
             return _file_image(given)
         case PathLike():
             return FileImage(given)
+        case memoryview() if given.ndim > 1:
+            return ArrayImage(name, np.asarray(given), channel_order)
         case bytes() | bytearray() | memoryview():
             return BytesImage(name, bytes(given))
         case Image.Image():
             return PillowImage(name, given)
+        case np.ndarray() if _is_encoded(given):
+            return BytesImage(name, given.tobytes())
         case np.ndarray():
             return ArrayImage(name, given, channel_order)
         case ImageSource():
@@ -194,6 +201,12 @@ def image_source(given: object, name: str = "image", channel_order: str = "rgb")
         case _:
             hint = ""
     raise InputTypeError(f"{name} must be {ACCEPTED}, not {kind_of(given)}{hint}")
+
+
+def _is_encoded(given: npt.NDArray[Any]) -> bool:
+    """Whether an array holds the bytes of a file, as OpenCV's ``imencode`` and ``numpy.fromfile`` give them."""
+    line = given.ndim == 1 or (given.ndim == 2 and 1 in given.shape)
+    return line and given.dtype == np.uint8 and given.ravel()[:4].tobytes().startswith(ENCODED)
 
 
 def name_of(given: object, name: str = "image") -> str:

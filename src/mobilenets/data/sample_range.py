@@ -31,6 +31,13 @@ LARGEST_HIGHLIGHT = 32
 """Fractions above 1 and below this are more likely light above white than dark pixels of 0 to 255."""
 LEAST_FILLED = 1 / 16
 """Share of a usual range below which its samples are taken for another: less would be a dozen gray levels."""
+LARGEST_MEASURED = 1e30
+"""Floating-point samples beyond this are programs' ways to write that nothing was measured."""
+USUAL_MISSING = (-9999, -32768)
+"""Numbers that mean the same, far below all others."""
+FEWEST_BRIGHT = 0.001
+"""Share of samples above a sixteenth of the range below which it is said that an image is nearly black by them."""
+FEW_SAMPLES = 1000
 WAY_OUT = "where that is wrong, convert the images to 8 bits"
 
 
@@ -41,10 +48,12 @@ class StatedRange:
     Attributes:
         bits: Bits that are used, from the lowest, or None where it says nothing.
         limits: Samples of black and white, or None likewise.
+        missing: What stands where nothing was measured, or None likewise.
     """
 
     bits: int | None = None
     limits: tuple[float, float] | None = None
+    missing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,14 @@ where that is wrong, convert the images to 8 bits')
         return AsBytes(np.where(samples, np.uint8(255), np.uint8(0)), None)
     if samples.dtype.kind not in "uif":
         raise DataError(f"samples must be integers or floating-point numbers, not {samples.dtype}")
+    samples, absent = _without_missing(samples, stated.missing)
     least, most = _extremes(samples)
     if stated.limits is not None and stated.limits[1] >= most:
         return AsBytes(_stretched(samples, *stated.limits), None)
     kind = _kind(samples)
     if stated.bits is not None:  # in the lower bits, or, where the samples are larger, in the upper ones
         bits = stated.bits if most < 2**stated.bits else _own_bits(samples)
-        return AsBytes(_shifted(samples, bits), None)
+        return AsBytes(_shifted(samples, bits), absent)
     if samples.dtype.kind == "f" and -1 - OVERSHOOT <= least < -OVERSHOOT and most <= 1 + OVERSHOOT:
         return AsBytes(_stretched(samples, -1, 1), f"{kind} samples are read as -1 to 1; {WAY_OUT}")
     usual = _usual_bits(samples, least, most)
@@ -93,8 +103,45 @@ where that is wrong, convert the images to 8 bits')
         assumption = f"{kind} samples are read from the smallest (black) to the largest (white); {WAY_OUT}"
         return AsBytes(_stretched(samples, least, most), assumption)
     known = usual == (1 if samples.dtype.kind == "f" else _own_bits(samples))
-    assumption = f"{kind} samples are read as {_range(samples, usual)}; {WAY_OUT}"
-    return AsBytes(_shifted(samples, usual), None if known else assumption)
+    assumption = f"{kind} samples are read as {_range(samples, usual)}{_though_dark(samples, usual)}; {WAY_OUT}"
+    return AsBytes(_shifted(samples, usual), absent if known and not _though_dark(samples, usual) else assumption)
+
+
+def _without_missing(samples: Samples, missing: float | None) -> tuple[Samples, str | None]:
+    """The samples with black for what was not measured: what the file says, or what programs use for it.
+
+    Returns:
+        The samples, and what was assumed; None where nothing was.
+    """
+    if samples.dtype.kind == "u" and missing is None:
+        return samples, None
+    found = np.zeros(samples.shape, bool)
+    if missing is not None:
+        found |= samples == missing
+    if samples.dtype.kind == "f" and samples.dtype.itemsize > 2:
+        found |= np.isfinite(samples) & (np.abs(samples) >= LARGEST_MEASURED)
+    said = None if missing is not None or not found.any() else f"samples beyond {LARGEST_MEASURED:g} are read as black"
+    for usual in () if missing is not None or samples.dtype.kind == "u" else USUAL_MISSING:
+        rest = samples[~found & (samples != usual)]
+        if rest.size and rest.size < samples.size - found.sum() and usual < min(0, 100 * rest.min(initial=0)) - 100:
+            found |= samples == usual
+            said = f"samples of {usual} are read as not measured, and black"
+    if not found.any() or found.all():
+        return samples, None
+    filled = samples.copy()
+    filled[found] = samples[~found].min()
+    return filled, None if said is None else f"{said}; {WAY_OUT}"
+
+
+def _though_dark(samples: Samples, bits: int) -> str:
+    """Words for samples of which hardly any needs the range that a few bright ones ask for."""
+    if samples.dtype.kind != "u" or bits <= 8 or samples.size < FEW_SAMPLES:
+        return ""
+    limit = 2 ** (bits - 4)
+    bright = int(np.count_nonzero(samples >= limit))
+    if bright >= FEWEST_BRIGHT * samples.size:
+        return ""
+    return f", though only {bright:,} of {samples.size:,} samples are above {limit - 1}"
 
 
 def _extremes(samples: Samples) -> tuple[float, float]:
