@@ -415,7 +415,7 @@ def test_addresses_and_data_urls_are_no_paths() -> None:
 def test_encoded_bytes_and_memory_views_in_every_form() -> None:
     encoded = pillow(RGB_IMAGE, "PNG")
     line = np.frombuffer(encoded, np.uint8)
-    for given in (line, line[:, None], line[None], memoryview(encoded), memoryview(PHOTO), bytearray(encoded)):
+    for given in (line, line[:, None], line[None], memoryview(encoded), PHOTO.data, bytearray(encoded)):
         assert np.array_equal(np.asarray(image_source(given).open()), PHOTO)
     masked = np.ma.masked_array(PHOTO, mask=PHOTO > 100)
     assert np.array_equal(np.asarray(image_source(masked).open()), np.where(PHOTO > 100, 0, PHOTO))

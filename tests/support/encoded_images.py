@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -52,7 +53,7 @@ def tiff(
     *,
     order: Literal["<", ">"] = "<",
     photometric: int | None = None,
-    tags: dict[int, int | bytes | tuple[int, ...]] | None = None,
+    tags: Mapping[int, int | bytes | tuple[int, ...]] | None = None,
     planes: bool = False,
     deflate: bool = False,
     bits: int | None = None,

@@ -215,7 +215,8 @@ def _described(expected: Any) -> str:
     if expected in _WORDS:
         return _WORDS[expected]
     if origin in _SEVERAL:
-        several = "a sequence" if parts[1:] in ((), (...,)) else f"{len(parts)} values"
+        one = "a tuple" if origin is tuple else "a list" if origin is list else "a sequence"
+        several = one if parts[1:] in ((), (...,)) else f"{len(parts)} values"
         return f"{several}, each {_described(parts[0])}"
     kind = origin or expected
     if _is_path(kind):

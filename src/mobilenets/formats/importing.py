@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def import_model(
     source: str | Path,
     *,
     resolution: Resolution | None = None,
-    labels: tuple[str, ...] | None = None,
+    labels: Sequence[str] | None = None,
     input_scaling: Scaling | None = None,
     crop: float | None = None,
     resize: str | None = None,
@@ -110,6 +111,7 @@ def import_model(
     preprocessing.check()
     path, origin = _find(str(source), progress)
     found = Source(path)
+    labels = None if labels is None else tuple(labels)
     model = _of_grey_images(_read(found, resolution, labels))
     if (imported := Provenance.of(model).imported) is not None and imported.format != "mobilenets":
         model = of_two_classes(model, labels)

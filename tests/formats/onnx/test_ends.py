@@ -100,7 +100,7 @@ def with_end(graph: Any, *operators: str, value: float = 1.0, also: bool = False
 
 @pytest.mark.parametrize(
     ("operators", "also", "factor"),
-    [(("LogSoftmax",), False, 1), (("Div",), False, 0.5), (("Softmax",), True, 1)],
+    [(("LogSoftmax",), False, 1), (("Div",), False, 0.5), (("Div", "Softmax"), False, 0.5), (("Softmax",), True, 1)],
 )
 def test_ends_that_leave_the_answers_are_left_out(
     tmp_path: Path, operators: tuple[str, ...], also: bool, factor: float

@@ -8,13 +8,22 @@ becomes an int8 Model with its integers, whose outputs are real: see :mod:`mobil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from mobilenets.architecture.layers import BATCH_NORM_TENSORS, INPUT, Activation, Layer, Padding
+from mobilenets.architecture.layers import (
+    BATCH_NORM_TENSORS,
+    INPUT,
+    Activation,
+    GlobalAveragePool,
+    Layer,
+    Linear,
+    Padding,
+)
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.affine import Affine
@@ -45,6 +54,7 @@ from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count, with_labels
 
+Factors = npt.NDArray[np.float64]
 _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Cast"}
 """Operators that change no value; where they change a shape, the layers' own shapes are checked instead."""
 SLOPE_TOLERANCE = 1e-4
@@ -192,6 +202,8 @@ class _Reader:
     """What a tensor stands for, by its name."""
     shapes: set[str] = field(default_factory=set)
     """Tensors that hold shapes."""
+    norms: dict[str, tuple[Factors, Factors]] = field(default_factory=dict)
+    """Factors and offsets of the features that a pool gives, which the fully connected layers after it take."""
     made: list[Made] = field(default_factory=list)
     """Activations in the order in which they were read."""
 
@@ -256,6 +268,8 @@ class _Reader:
         for node in self.file.nodes:
             self._read(node)
         outputs = list(dict.fromkeys(self._value(output, "the output").layer for output in self.file.outputs))
+        if not self.norms.keys().isdisjoint(outputs):
+            raise FormatError("the network ends in a batch norm of features, which only a fully connected layer takes")
         if len(outputs) > 1:
             raise FormatError(
                 f"the ONNX graph has {len(outputs)} outputs ({', '.join(self.file.outputs[:4])}); a classifier has "
@@ -291,6 +305,11 @@ class _Reader:
         if not node.outputs:
             raise FormatError(f"{node.name} ({node.operator}) makes nothing")
         out = node.outputs[0]
+        normed = [name for name in node.inputs if name in self.values and self.values[name].layer in self.norms]
+        if normed and node.operator not in (*_PASSED, "Gemm", "MatMul"):
+            raise FormatError(
+                f"{node.name} ({node.operator}) reads a batch norm of features; only a fully connected layer takes one"
+            )
         if self._is_shape(node):
             self.shapes.update(node.outputs)
             return
@@ -340,6 +359,12 @@ class _Reader:
                 made = self._source(node)
             case operator if operator in _PASSED:
                 made = self._value(node.input(0), node.name)
+            case "Slice" | "Gather" | "Split" if node.input(0) in self.values and self._source(node).layer == INPUT:
+                raise FormatError(
+                    f"{node.name} ({node.operator}) reorders the channels of the image or cuts it, which no Model "
+                    "does; export the network without it, for RGB: a network for BGR needs the input channels of its "
+                    "first convolution reversed"
+                )
             case _:
                 raise FormatError(f"{node.name} is a {node.operator}, which this package does not read")
         self.values[out] = made
@@ -404,8 +429,29 @@ class _Reader:
         variance = statistics[BATCH_NORM_TENSORS[-1]]
         if variance.value.size and variance.value.min() < 0:
             raise FormatError(f"{variance.source} holds a negative variance")
-        self.graph.batch_norm(layer, epsilon, statistics)
+        match self.graph.layers.get(layer):
+            case GlobalAveragePool() | Linear() as found:
+                self._norm_of_features(node, found, epsilon, statistics)
+            case _:
+                self.graph.batch_norm(layer, epsilon, statistics)
         return layer
+
+    def _norm_of_features(
+        self, node: Node, layer: GlobalAveragePool | Linear, epsilon: float, statistics: Mapping[str, NamedTensor]
+    ) -> None:
+        """A batch norm in a head: a fully connected layer takes it, the one before it or the one after the pool."""
+        gamma, beta, mean, variance = (statistics[name].value.astype(np.float64) for name in BATCH_NORM_TENSORS)
+        factors = gamma / np.sqrt(variance + epsilon)
+        offsets = beta - mean * factors
+        if factors.shape != (self.graph.shape(layer.name).channels,):
+            raise FormatError(f"{node.name} has {factors.size} channels; {layer.name} has others")
+        if isinstance(layer, Linear):
+            self.graph.scale_channels(node.name, layer.name, factors, readers=1)
+            self.graph.shift_channels(node.name, layer.name, offsets, readers=1)
+        elif layer.name in self.norms:
+            raise FormatError(f"{node.name} is a second batch norm of {layer.name}, which no Model has")
+        else:
+            self.norms[layer.name] = (factors, offsets)
 
     def _readers(self, tensor: str) -> int:
         """How many nodes read a tensor, the graph's own output included."""
@@ -436,11 +482,17 @@ class _Reader:
         factor = _number(node, self.constants[constants[0]])
         factor = 1 / (factor or 1) if node.operator == "Div" else factor
         tensor = next(tensor for tensor in node.inputs if tensor not in self.constants)
-        if node.outputs[0] in self.file.outputs and sources[0].step is Step.NONE:  # a temperature
+        if sources[0].step is Step.NONE and self._ends_with(node.outputs[0]):  # a temperature
             layer = self.graph.plain(sources[0], node.name)
             self.graph.scale_channels(node.name, layer, np.array([factor]), readers=self._readers(tensor))
             return sources[0]
         return self.graph.scaled(node.name, sources[0], factor, readers=self._readers(tensor))
+
+    def _ends_with(self, tensor: str) -> bool:
+        """Whether a tensor is an output, or one after a softmax."""
+        readers = [node for node in self.file.nodes if tensor in node.inputs]
+        ends = all(one.operator in ("Softmax", "LogSoftmax", *_PASSED) for one in readers)
+        return tensor in self.file.outputs or (ends and all(self._ends_with(one.outputs[0]) for one in readers))
 
     def _activation(self, node: Node) -> Value:
         if node.operator == "Clip" and self._source(node).step is not Step.NONE:
@@ -485,10 +537,15 @@ class _Reader:
         self.numbers.check_axis(node, weight, 0 if attributes.get("transB") else 1)
         if not attributes.get("transB"):
             weight = replace(weight, value=weight.value.T)
+        norm, original = self.norms.get(source.layer), weight
+        if norm is not None:
+            weight = replace(weight, value=(weight.value * norm[0]).astype(np.float32))
         layer = self.graph.linear(_layer_name(node), source, weight)
         if node.input(2):
             bias = self._constant(node, 2)
             self.graph.bias(layer, replace(bias, value=bias.value.ravel()))
+        if norm is not None:
+            self.graph.shift_channels(node.name, layer, original.value.astype(np.float64) @ norm[1], readers=1)
         return layer
 
     def _join(self, node: Node) -> Value:
