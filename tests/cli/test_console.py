@@ -153,6 +153,10 @@ def test_a_wrong_command_gets_the_nearest_right_one(mobilenets: Callable[..., An
         (("fit", "photos", "--epoch", "3"), "Did you mean --epochs?"),
         (("predict", "model.safetensors", "a.jpg", "--topk", "2"), "Did you mean --top?"),
         (("fit", "photos", "--batch_size", "8"), "Did you mean --batch-size?"),
+        (("fit", "--dataset", "photos"), "What to read is named without an option, as in: mobilenets fit DATA"),
+        (("fit", "photos", "--num-classes", "3"), "Classes are found in the images"),
+        (("fit", "photos", "--patience", "3"), "The best of all epochs is kept"),
+        (("predict", "pets", "a.jpg", "--device", "cuda"), "It runs on the processor"),
     ],
 )
 def test_an_option_of_another_program_gets_the_one_that_means_the_same(

@@ -86,14 +86,13 @@ def group() -> None:
 
 def _suggest(error: click.NoSuchOption) -> click.UsageError:
     """An unknown option with those that are meant by it."""
-    from mobilenets.cli.meanings import NOTES, meant_options
+    from mobilenets.cli.meanings import suggestion
 
     context = error.ctx
     known = [] if context is None else [name for one in context.command.params for name in one.opts]
-    found = meant_options(error.option_name, [name for name in known if name.startswith("--")])
-    meant = f" Did you mean {' or '.join(found)}?" if found else ""
-    notes = "".join(f" ({NOTES[name]})" for name in found if name in NOTES)
-    return click.UsageError(f"No such option: {error.option_name}.{meant}{notes}", context)
+    usage = "" if context is None else context.command.get_usage(context).removeprefix("Usage: ")
+    said = suggestion(error.option_name, [name for name in known if name.startswith("--")], usage)
+    return click.UsageError(f"No such option: {error.option_name}.{said and f' {said}'}", context)
 
 
 def _system_error(error: OSError) -> str:

@@ -57,16 +57,61 @@ NOTES = {
 """What is to be added where an option says more than was asked."""
 
 
-def meant_options(word: str, options: Sequence[str]) -> list[str]:
-    """Options that may be meant by a word that is none, likeliest first.
+_DATA = "what to read is named without an option, as in: {command}"
+EXPLANATIONS = {
+    **dict.fromkeys(
+        (
+            "--dataset",
+            "--data",
+            "--data-dir",
+            "--data-path",
+            "--train-dir",
+            "--train",
+            "--folder",
+            "--input",
+            "--source",
+        ),
+        _DATA,
+    ),
+    **dict.fromkeys(
+        ("--model", "--checkpoint", "--weights", "--ckpt", "--image", "--images", "--img", "--file"), _DATA
+    ),
+    **dict.fromkeys(("--classes", "--num-classes", "--nc", "--nb-classes"), "classes are found in the images"),
+    **dict.fromkeys(
+        ("--device", "--gpu", "--cuda", "--gpus"), "it runs on the processor; threads are all that is chosen"
+    ),
+    **dict.fromkeys(
+        ("--patience", "--early-stopping", "--save-best"), "the best of all epochs is kept, by the validation images"
+    ),
+    **dict.fromkeys(
+        ("--val-split", "--test-size", "--validation-split", "--val", "--split", "--train-split"),
+        "a tenth each is drawn for validation and test, unless folders or a table say which they are",
+    ),
+    **dict.fromkeys(("--verbose", "-v", "--debug"), "all that is known is printed; -q prints less"),
+    **dict.fromkeys(("--conf", "--confidence"), "predict --threshold P answers unknown below a probability"),
+}
+"""Names that other programs have for what is no option of a command here → what to do instead."""
+
+
+def suggestion(word: str, options: Sequence[str], usage: str) -> str:
+    """What to write in place of a word that is no option of a command; empty where nothing is known.
 
     Args:
         word: What was written, such as ``--batch``.
         options: Those of the command.
+        usage: How the command is written.
 
-    >>> meant_options("--batch", ["--batch-size", "--seed"]), meant_options("--sed", ["--batch-size", "--seed"])
-    (['--batch-size'], ['--seed'])
+    >>> suggestion("--batch", ["--batch-size", "--seed"], ""), suggestion("--sed", ["--batch-size", "--seed"], "")
+    ('Did you mean --batch-size?', 'Did you mean --seed?')
+    >>> suggestion("--dataset", ["--seed"], "mobilenets fit [OPTIONS] DATA")
+    'What to read is named without an option, as in: mobilenets fit DATA'
     """
     written = word.lower().replace("_", "-")
     meant = [option for option, names in MEANT.items() if written in names and option in options]
-    return meant or ([written] if written in options else get_close_matches(written, options, 3, 0.7))
+    meant = meant or [option for option in options if option == written]
+    explained = EXPLANATIONS.get(written, "").format(command=usage.replace("[OPTIONS] ", ""))
+    if explained and not meant:
+        return explained[0].upper() + explained[1:]
+    meant = meant or get_close_matches(written, options, 3, 0.7)
+    notes = "".join(f" ({NOTES[option]})" for option in meant if option in NOTES)
+    return f"Did you mean {' or '.join(meant)}?{notes}" if meant else ""
