@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.image_folders import write_tree
 
 from mobilenets.errors import FormatError
 from mobilenets.formats.importing import import_model
@@ -36,3 +37,9 @@ def test_arrays_without_names_of_layers(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", weight=np.ones(3))
     with pytest.raises(FormatError, match="an archive of NumPy arrays"):
         import_model(tmp_path / "a.npz")
+
+
+def test_a_folder_of_images_in_the_place_of_a_model_is_called_so(tmp_path: Path) -> None:
+    write_tree(tmp_path / "photos", {"cat": 2, "dog": 2})
+    with pytest.raises(FormatError, match="photos is a folder of images, and no model; the model is named before"):
+        import_model(tmp_path / "photos")

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from mobilenets.architecture.layers import Activation
 from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.data.sources import looks_like_image
 from mobilenets.errors import ArchitectureError, FormatError, ModelError, ModelFileError
 from mobilenets.formats.assumed import (
     PARTS,
@@ -216,6 +218,10 @@ def _of_grey_images(model: Model) -> Model:
     return replace(model, preprocessing=grey)
 
 
+FILES_LOOKED_AT = 100
+"""Files of a folder by which it is told whether it holds images."""
+
+
 def _unknown(source: Source) -> FormatError:
     if (source.path / SAVED_MODEL).is_file():
         return FormatError(
@@ -231,6 +237,8 @@ def _unknown(source: Source) -> FormatError:
         )
     if source.file is not None and (known_as := other_file(source.path, source.data)) is not None:
         return FormatError(f"{source.path} is {known_as}")
+    if source.file is None and any(map(looks_like_image, islice(source.path.rglob("*.*"), FILES_LOOKED_AT))):
+        return FormatError(f"{source.path} is a folder of images, and no model; the model is named before the images")
     if source.file is None:
         return FormatError(
             f"{source.path} holds no weights: neither {', '.join(WEIGHTS_FILES)} nor a checkpoint's .index"
