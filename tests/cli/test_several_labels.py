@@ -50,6 +50,25 @@ def test_predict_gives_all_labels_and_a_table_has_the_same_columns_in_every_row(
     ]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_predictions_in_a_file_have_the_columns_of_the_table(
+    model: Path, table: Path, tmp_path: Path, mobilenets: RunCommand, suffix: str
+) -> None:
+    images = [str(table.parent / f"{number}.png") for number in range(6)]
+    (tmp_path / "cut.png").write_bytes(b"")
+    file = tmp_path / f"answers{suffix}"
+    mobilenets("predict", model, *images, tmp_path / "cut.png", "-o", file, "--quiet")
+    listed = list(csv.DictReader(mobilenets("predict", model, *images, "--csv", "--quiet").out.splitlines()))
+    if suffix == ".csv":
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+    else:
+        rows = pytest.importorskip("pyarrow.parquet").read_table(file).to_pylist()
+    assert list(rows[0]) == ["image", "labels", *LABELS, "error"]
+    assert [row["labels"] for row in rows[:-1]] == [row["labels"] for row in listed]
+    assert [float(row["wet"]) for row in rows[:-1]] == [float(row["wet"]) for row in listed]
+    assert rows[-1]["error"]
+
+
 def given(probabilities: dict[str, float]) -> set[str]:
     return {label for label, value in probabilities.items() if value >= 0.5}
 

@@ -29,13 +29,13 @@ def test_the_answers_are_those_of_heads_that_were_fitted_without_the_image(count
         answer = np.append(scaled[left], 1) @ np.linalg.solve(square, rows.T @ wanted)
         right += int(answer.argmax() == targets[left])
     found = probe(values, targets, 3, penalties=[0.1])
-    assert found.top1 == right / count
+    assert found.accuracy == right / count
     assert found.images == count
 
 
 def test_better_features_have_a_better_score_and_noise_none() -> None:
     scores = [probe(*clusters(90, 20, distance), 3) for distance in (0.0, 1.5, 3.0)]
-    assert scores[0].top1 < 0.5 < scores[1].top1 < scores[2].top1
+    assert scores[0].accuracy < 0.5 < scores[1].accuracy < scores[2].accuracy
     assert scores[0].loss > scores[1].loss > scores[2].loss
     assert scores[0].loss < 1.3  # about ln 3: noise is not believed
 
@@ -43,7 +43,7 @@ def test_better_features_have_a_better_score_and_noise_none() -> None:
 def test_a_rare_class_is_not_lost() -> None:
     values, targets = clusters(300, 8, 3.0)
     kept = (targets != 2) | (np.arange(300) % 30 == 2)
-    assert probe(values[kept], targets[kept], 3).top1 > 0.85
+    assert probe(values[kept], targets[kept], 3).accuracy > 0.85
 
 
 def test_features_that_are_not_finite_are_an_error() -> None:

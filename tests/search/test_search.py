@@ -184,7 +184,7 @@ def test_a_choice_is_finished_by_functions_of_values() -> None:
     budget = Budget(max_latency_ms=2)
     finished = finish([one, other], budget, fine_tune, refuse)
     assert asked == [one, other]
-    assert (finished.choice, finished.model, finished.validation_top1) == (other, model, 0.85)
+    assert (finished.choice, finished.model, finished.validation_primary) == (other, model, 0.85)
     assert [phase.name for phase in finished.phases] == ["fine-tune", "fine-tune"]
     assert finished.reason.startswith("of 1 network with at most 2 ms")
     alone = finish([one], budget, fine_tune, refuse)

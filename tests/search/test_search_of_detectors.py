@@ -12,6 +12,7 @@ from mobilenets.architecture.cost import cost
 from mobilenets.base.progress import SILENT
 from mobilenets.errors import PlanningError
 from mobilenets.model.file import load
+from mobilenets.reports.run_report import report_run
 from mobilenets.search.budget import Budget
 from mobilenets.search.detectors import search_detector
 from mobilenets.search.ending import SearchRequest
@@ -39,6 +40,7 @@ def test_the_largest_resolution_within_the_budget_is_trained(tmp_path: Path) -> 
     assert result.evaluation.primary.name == "map50_95"
     assert load(folder / "model.safetensors").network == result.model.network
     assert not (folder / "size.json").exists()
+    assert "mAP 50-95" in report_run(result, folder).read_text()
 
 
 def test_in_int8_more_pixels_fit_into_the_same_memory() -> None:

@@ -17,7 +17,7 @@ from mobilenets.engine.calibrate import calibrate
 from mobilenets.engine.evaluate import evaluate
 from mobilenets.engine.predictor import Predictor
 from mobilenets.engine.thresholds import calibrate_thresholds
-from mobilenets.errors import DataError, EngineError, PlanningError, TrainingError
+from mobilenets.errors import DataError, EngineError, PlanningError
 from mobilenets.formats.exporting import export
 from mobilenets.model.file import load
 from mobilenets.reports.run_report import report_run
@@ -154,19 +154,25 @@ def test_thresholds_are_chosen_anew_for_a_model_that_has_none(fitted: tuple[Fit,
         calibrate(plain, dataset)
 
 
-def test_a_budget_is_refused_before_anything_is_trained(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_budget_from_scratch_is_refused_before_anything_is_trained(dataset: Dataset, tmp_path: Path) -> None:
     rows = ["file,labels"]
     for number, (image, row) in enumerate(zip(dataset.train.images, dataset.train.targets, strict=True)):
         image.open().save(tmp_path / f"{number}.png")
         rows.append(f"{number}.png,{';'.join(label for label, one in zip(LABELS, row, strict=True) if one)}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
-    with pytest.raises(PlanningError, match=r"a budget chooses among classifiers, and .* of the task multilabel"):
+    with pytest.raises(
+        PlanningError, match=r"from scratch a budget chooses among classifiers, .* the task multilabel: begin"
+    ):
         search(tmp_path / "labels.csv", None, Budget(max_macs=2_000_000), SETTINGS)
 
 
-def test_cross_validation_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(TrainingError, match="cross-validation is of classifiers; arrays is of multilabel"):
-        cross_validate(dataset, 3, SETTINGS)
+def test_cross_validation_tests_every_image_once(dataset: Dataset) -> None:
+    found = cross_validate(dataset, 2, replace(SETTINGS, epochs=6))
+    assert found.images == 240
+    assert {type(fold) for fold in found.folds} == {MultiLabelMetrics}
+    values = [fold.primary.value for fold in found.folds]
+    assert min(values) <= found.value == found.to_json()["mean_average_precision"] <= max(values)
+    assert found.summary.startswith(f"cross-validation: mean average precision {100 * found.value:.1f} % on average")
 
 
 def test_rare_labels_count_more() -> None:

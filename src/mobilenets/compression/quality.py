@@ -137,6 +137,13 @@ class QualityReport:
         return self.agreement.total > 0
 
     @property
+    def primary(self) -> float | None:
+        """The primary figure of the int8 Model, from 0 to 1: of a classifier top-1; None without labels."""
+        if self.primary_after is not None:
+            return self.primary_after.value
+        return None if self.top1_after is None else self.top1_after.value
+
+    @property
     def drop(self) -> float | None:
         """Percentage points of the primary figure lost, of a classifier top-1; None without labels."""
         if self.primary_before is not None and self.primary_after is not None:

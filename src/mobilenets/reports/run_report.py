@@ -140,7 +140,7 @@ def run_page(run: Run, *, progress: Progress = SILENT) -> str:
 def _parts(run: Run, progress: Progress) -> list[Element]:
     models = [model for model in (run.float32, run.int8) if model is not None]
     costs = dict(zip((model.precision for model in models), measure_costs(models, progress=progress), strict=True))
-    chosen = [] if run.search is None else [frontier.frontier_section(run.search)]
+    chosen = [] if run.search is None else [frontier.frontier_section(run.search, run.evaluation.primary.title)]
     sections = [
         *chosen,
         *by_task.sections_of_task(run, progress),

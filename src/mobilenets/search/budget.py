@@ -132,7 +132,8 @@ class Budget:
         max_file_bytes: Largest Model file, in bytes.
         max_macs: Most Mult-Adds for one image.
         max_memory_bytes: Largest peak activation memory, in bytes.
-        min_accuracy: Smallest top-1, as a share of 1. The quickest network that reaches it is then chosen.
+        min_accuracy: Smallest top-1, as a share of 1; of images with several labels the smallest mean average
+            precision. The quickest network that reaches it is then chosen.
 
     Raises:
         PlanningError: If a limit is no number above zero and finite (:func:`parse_latency` and its like read texts),

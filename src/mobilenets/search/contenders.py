@@ -58,7 +58,8 @@ class Started(Candidate):
         weights: What the weights are called.
         cut: Whether it is narrower than the network of the weights.
         head_top1: What a linear head on its frozen features got, on training and validation images that heads were
-            fitted without; None where it was not tried.
+            fitted without; None where it was not tried. Where images have several labels, mean average precision takes
+            the place of top-1 here and in the next.
         tuned_top1: What a short fine-tuning got on the validation images, in this precision; None where there was none.
     """
 

@@ -100,7 +100,7 @@ def search_detector(request: SearchRequest) -> SearchResult:
         made.recipe,
         made.run,
         made.best_epoch,
-        finished.validation_top1,
+        finished.validation_primary,
         evaluation,
         weights=start.name or None,
     )
@@ -179,7 +179,7 @@ def _finished(request: SearchRequest, size: _Size, made: FineTuned, reason: str,
     compress = partial(quantize_fitted, made.model, request.dataset, progress=request.progress)
     result, compressing = timed("compress", compress)
     report = result.report
-    after = None if report.primary_after is None else report.primary_after.value
+    after = report.primary
     choice = replace(size.candidate, accuracy=after or 0.0)
     phases = (training, compressing)
     refusal = result.refusal or _missed(request, after)

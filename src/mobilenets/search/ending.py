@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Dataset
@@ -23,7 +22,7 @@ from mobilenets.search.candidates import (
 from mobilenets.search.finishing import Finished
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
-from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.settings import Settings
 
 
@@ -56,13 +55,13 @@ class SearchRequest:
     begun: float
 
 
-def tested(request: SearchRequest, finished: Finished) -> tuple[ClassificationMetrics, MeasuredLatency | None]:
+def tested(request: SearchRequest, finished: Finished) -> tuple[Metrics, MeasuredLatency | None]:
     """Evaluate the finished Model on the test images, once, and time it if it is to be used here."""
     model, network = finished.model, finished.model.network
     prepared = prepare(
         request.dataset.test, model.preprocessing, network.height, network.width, progress=request.progress
     )
-    evaluation = cast("ClassificationMetrics", evaluate_prepared(model, prepared))  # of a Model that was fitted
+    evaluation = evaluate_prepared(model, prepared)
     predicted_ms = finished.choice.latency_ms
     if request.device is not None or predicted_ms is None:
         return evaluation, None

@@ -15,6 +15,7 @@ from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Candidate
 from mobilenets.search.frontier import choose, explain
 from mobilenets.search.result import Phase, timed
+from mobilenets.tasks.task import Metric
 from mobilenets.training.supernet import TrainedModel
 
 
@@ -32,7 +33,7 @@ class Finished:
         reason: Why it was chosen, in one sentence.
         fine_tuned: What fine-tuning made of it, in float32.
         model: The finished Model.
-        validation_top1: Its top-1 on the validation images, as a share of 1.
+        validation_primary: Its primary figure on the validation images, from 0 to 1: of a classifier top-1.
         quality: What quantization lost, where the choice is int8.
         phases: The phases of all that, in order.
         refusal: Why the int8 Model is not good enough, where there was nothing else to choose; else None.
@@ -42,7 +43,7 @@ class Finished:
     reason: str
     fine_tuned: TrainedModel
     model: Model
-    validation_top1: float | None
+    validation_primary: float | None
     quality: QualityReport | None
     phases: tuple[Phase, ...]
     refusal: str | None = None
@@ -55,6 +56,7 @@ def finish(
     compress: Callable[[Model], CompressionResult],
     *,
     judged: str = "on the validation images",
+    metric: str = "top1",
     progress: Progress = SILENT,
 ) -> Finished:
     """Choose a candidate, fine-tune it, and quantize it if it is int8.
@@ -68,13 +70,15 @@ def finish(
         fine_tune: Gives the fine-tuned subnet of a candidate, in float32.
         compress: Quantizes a float32 Model.
         judged: What the accuracies of the candidates are told by.
+        metric: Name of the figure that their accuracy is.
         progress: Receives progress updates.
 
     Raises:
         PlanningError: If none meets the budget or reaches the accuracy.
     """
     choice = _choice(candidates, budget)
-    progress.note(f"chose {choice}: top-1 {100 * choice.accuracy:.1f} % {judged}")
+    title = Metric(metric, choice.accuracy, (choice.accuracy, choice.accuracy)).title
+    progress.note(f"chose {choice}: {title} {100 * choice.accuracy:.1f} % {judged}")
     tuned, tuning = timed("fine-tune", partial(fine_tune, choice))
     reason = explain(candidates, budget, choice, judged)
     if choice.precision == "float32":
@@ -86,14 +90,14 @@ def finish(
         result, problem = None, str(error)
     if problem is not None and (others := _in_float32(candidates, budget)):
         progress.note(f"the int8 Model is not good enough: {problem}; choosing again, in float32")
-        again = finish(others, budget, fine_tune, compress, judged=judged, progress=progress)
+        again = finish(others, budget, fine_tune, compress, judged=judged, metric=metric, progress=progress)
         return replace(again, phases=(tuning, *again.phases))
     if result is None:
         refusal = f"there is no int8 Model: {problem}. The float32 Model is kept, though it does not meet the budget"
         return Finished(choice, reason, tuned, tuned.model, tuned.validation_primary, None, (tuning,), refusal)
-    top1 = None if result.report.top1_after is None else result.report.top1_after.value
+    after = result.report.primary
     phases = (tuning, compressing)
-    return Finished(choice, reason, tuned, result.model, top1, result.report, phases, _refused(result))
+    return Finished(choice, reason, tuned, result.model, after, result.report, phases, _refused(result))
 
 
 def _in_float32(candidates: Sequence[Candidate], budget: Budget) -> list[Candidate]:

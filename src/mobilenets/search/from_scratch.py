@@ -39,7 +39,7 @@ from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
-from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.image_cache import CachedImages, cache_images
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import recalibrated_with_torch
@@ -310,14 +310,14 @@ def _result(
     request: SupernetSearch,
     supernet: Network,
     finished: Finished,
-    evaluation: ClassificationMetrics,
+    evaluation: Metrics,
     record: SearchRecord,
     phases: tuple[Phase, ...],
     seconds: float,
 ) -> SearchResult:
     """The Models with the provenance of the run, and its figures."""
     dataset, tuned, recipe = request.dataset, finished.fine_tuned, request.training.recipe
-    provenance = provenance_of(dataset, recipe, tuned.run, tuned.best_epoch, finished.validation_top1, evaluation)
+    provenance = provenance_of(dataset, recipe, tuned.run, tuned.best_epoch, finished.validation_primary, evaluation)
     epochs = supernet_epochs(request.training.usual_epochs(dataset, supernet))
     training = replace(provenance.training, supernet_epochs=epochs, budget=asdict(request.budget))
     provenance = replace(provenance, training=training)

@@ -42,11 +42,10 @@ from mobilenets.search.measuring import measure_networks
 from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.supernet import accuracy_on
-from mobilenets.tasks.classification import Classification
 from mobilenets.training.features import feature_network, fit_head, frozen_features, with_head
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
-from mobilenets.training.task_training import ClassifierTraining
+from mobilenets.training.task_training import TaskTraining
 
 MEASURING_ROUNDS = 5
 PROBED_IMAGES = 1500
@@ -257,23 +256,23 @@ def _with_head(one: Contender, images: PreparedImages) -> Contender:
     worth = probe(features, np.concatenate([part.targets for part in parts]), images.classes)
     return replace(
         one,
-        candidates=tuple(replace(candidate, head_top1=worth.top1, accuracy=worth.top1) for candidate in one.candidates),
+        candidates=tuple(
+            replace(candidate, head_top1=worth.accuracy, accuracy=worth.accuracy) for candidate in one.candidates
+        ),
     )
 
 
-def first_usable(
-    one: Contender, images: PreparedImages, labels: tuple[str, ...], budget: Budget
-) -> tuple[Model, float]:
+def first_usable(one: Contender, images: PreparedImages, training: TaskTraining, budget: Budget) -> tuple[Model, float]:
     """A Model within the budget after seconds: a linear classifier on a contender's frozen features.
 
     Args:
         one: The contender, with its costs.
         images: Training images fit the classifier, and validation images judge it.
-        labels: Names of the classes.
+        training: How the task is trained.
         budget: Where the float32 Model does not meet it, the Model is int8.
 
     Returns:
-        The Model, and its top-1 on the validation images in float32, as a share of 1.
+        The Model, and its primary figure on the validation images in float32, from 0 to 1.
 
     Raises:
         CompressionError: If it must be int8, and cannot be.
@@ -281,9 +280,9 @@ def first_usable(
     model, side = usable_model(one, images), one.network.height
     train, validation = images.training(side, model.preprocessing), images.validation(side, model.preprocessing)
     seen, judged = frozen_features(model, train.pixels), frozen_features(model, validation.pixels)
-    training = ClassifierTraining(labels, None)
     head = fit_head(seen, train.targets, (judged, validation.targets), training)
-    model = with_head(model, head, Classification(labels, head.score.temperature or 1.0))
+    outputs = (judged @ head.weight.T + head.bias).astype(np.float32)
+    model = with_head(model, head, training.finished(head.score.temperature, outputs, validation.targets))
     if not any(candidate.precision == "float32" and budget.meets(candidate) for candidate in one.candidates):
         model = quantize_quickly(model, images.calibration(side, model.preprocessing))
     return model, head.score.primary
@@ -344,14 +343,14 @@ def _with_tuned(one: Contender, made: TrainedModel, budget: Budget, images: Prep
     def judged(candidate: Started) -> Started:
         if not limits.meets(candidate):
             return candidate
-        top1 = made.validation_primary if candidate.precision == "float32" else _int8_top1(made.model, images)
-        return candidate if top1 is None else replace(candidate, tuned_top1=top1, accuracy=top1)
+        got = made.validation_primary if candidate.precision == "float32" else _int8_accuracy(made.model, images)
+        return candidate if got is None else replace(candidate, tuned_top1=got, accuracy=got)
 
     return replace(one, candidates=tuple(judged(candidate) for candidate in one.candidates))
 
 
-def _int8_top1(model: Model, images: PreparedImages) -> float | None:
-    """Top-1 on the validation images of a Model that is quantized quickly; None where it cannot be."""
+def _int8_accuracy(model: Model, images: PreparedImages) -> float | None:
+    """The primary figure on the validation images of a Model that is quantized quickly; None where it cannot be."""
     side = model.network.height
     try:
         integer = quantize_quickly(model, images.calibration(side, model.preprocessing))

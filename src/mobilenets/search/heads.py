@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.data.subset import Targets
+from mobilenets.data.targets import has_several
 from mobilenets.errors import ModelError
 from mobilenets.tasks.logits import top1
+from mobilenets.tasks.multilabel_metrics import mean_average_precision
 from mobilenets.tasks.temperature import fit_temperature
 
 PENALTIES = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))
@@ -32,12 +34,13 @@ class Probe:
     """What a linear head on the features of a frozen network is worth.
 
     Attributes:
-        top1: Share of the images that heads fitted without them classify rightly.
-        loss: Mean negative log-likelihood of those answers, in nats.
+        accuracy: Of heads on images that they were not fitted to: the share that is classified rightly; of images
+            with several labels the mean average precision.
+        loss: Mean negative log-likelihood of those answers, in nats; of several labels their mean squared error.
         images: Number of images.
     """
 
-    top1: float
+    accuracy: float
     loss: float
     images: int
 
@@ -47,12 +50,12 @@ def probe(
 ) -> Probe:
     """Judge features by a linear head, with the penalty that answers best on images that are left out.
 
-    Classes weigh the same, however many images they have.
+    Classes weigh the same, however many images they have; of images with several labels each image does.
 
     Args:
         features: (N, features).
-        targets: int64 (N,), the classes.
-        classes: Number of classes.
+        targets: int64 (N,), the classes; or (N, labels), 1 where an image has a label and else 0.
+        classes: Number of classes or labels.
         penalties: Ridge penalties to try.
 
     Raises:
@@ -61,27 +64,37 @@ def probe(
     >>> rng = np.random.default_rng(0)
     >>> targets = np.arange(60) % 3
     >>> features = rng.normal(np.eye(3)[targets] * 2, 1).astype(np.float32)
-    >>> round(probe(features, targets, 3).top1, 2)
+    >>> round(probe(features, targets, 3).accuracy, 2)
     0.82
     """
     if not np.isfinite(features).all():
         raise ModelError("the network's features are NaN or infinite on these images")
-    counts = np.bincount(targets, minlength=classes)
-    share = (len(targets) / (np.maximum(counts, 1) * max(1, np.count_nonzero(counts))))[targets]
+    several = has_several(targets)
+    share = np.ones(len(targets)) if several else _share_of_classes(targets, classes)
     weights = np.sqrt(share)[:, None]  # rows of a weighted least-squares problem
     values = features.astype(np.float64)
     center = (share[:, None] * values).sum(axis=0) / share.sum()
     rows = weights * ((values - center) / (values.std(axis=0) + 1e-8))
-    wanted = np.eye(classes)[targets]
+    wanted = targets.astype(np.float64) if several else np.eye(classes)[targets]
     mean = (share[:, None] * wanted).sum(axis=0) / share.sum()
     sought = weights * (wanted - mean)
     solved = _Decomposition.of(rows)
     answers = [
         mean + solved.left_out(sought, penalty * len(rows), share / share.sum()) / weights for penalty in penalties
     ]
+    if several:
+        losses = [float(np.square(one - wanted).mean()) for one in answers]
+        best = int(np.argmin(losses))
+        return Probe(mean_average_precision(answers[best], targets > 0), losses[best], len(targets))
     losses = [_loss(one, targets) for one in answers]
     best = int(np.argmin(losses))
     return Probe(top1(answers[best].astype(np.float32), targets).value, losses[best], len(targets))
+
+
+def _share_of_classes(targets: Targets, classes: int) -> Floats:
+    """What each image counts where classes weigh the same."""
+    counts = np.bincount(targets, minlength=classes)
+    return np.asarray((len(targets) / (np.maximum(counts, 1) * max(1, np.count_nonzero(counts))))[targets])
 
 
 @dataclass(frozen=True, eq=False)

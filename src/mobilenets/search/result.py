@@ -31,12 +31,16 @@ class Phase:
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON-ready values, with epochs numbered from 1."""
+    def to_json(self, metric: str = "top1") -> dict[str, Any]:
+        """JSON-ready values, with epochs numbered from 1.
+
+        Args:
+            metric: Name of the primary figure of its epochs.
+        """
         return {
             "name": self.name,
             "seconds": round(self.seconds, 1),
-            "epochs": epochs_to_json(self.history),
+            "epochs": epochs_to_json(self.history, metric),
             "best_epoch": None if self.best_epoch is None else self.best_epoch + 1,
         }
 
@@ -57,7 +61,7 @@ class SearchResult(Fit):
 
     def to_json(self) -> dict[str, Any]:
         """Figures as those of a :class:`~mobilenets.training.result.Fit`, and those of the search and its phases."""
-        phases = [phase.to_json() for phase in self.phases]
+        phases = [phase.to_json(self.evaluation.primary.name) for phase in self.phases]
         return super().to_json() | {"search": self.search.to_json(), "phases": phases, "refusal": self.refusal}
 
 

@@ -119,10 +119,11 @@ def search(
     request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
     if dataset.task == "detection":
         return search_detector(request)
-    if dataset.task != "classification":
+    if dataset.task != "classification" and from_scratch(settings):
         raise PlanningError(
-            f"a budget chooses among classifiers, and {source} is data of the task {dataset.task}; name a size in "
-            "place of the budget, such as the architecture mobilenet_v1@0.25-96"
+            f"from scratch a budget chooses among classifiers, and {source} is data of the task {dataset.task}: begin "
+            "from published weights (weights='auto'), or name a size in place of the budget, such as the architecture "
+            "mobilenet_v1@0.25-96"
         )
     if not from_scratch(settings):
         found = search_from_weights(request)

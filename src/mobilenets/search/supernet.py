@@ -110,7 +110,7 @@ class Subnet:
 
 
 def accuracy_on(model: Model, prepared: Prepared) -> float:
-    """Top-1 of a Model on prepared images, as a share of 1."""
+    """The primary figure of a Model on prepared images, from 0 to 1: of a classifier top-1."""
     return evaluate_prepared(model, prepared).primary.value
 
 

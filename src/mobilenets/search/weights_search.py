@@ -12,7 +12,7 @@ from functools import partial
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
-from mobilenets.base.text import duration, percent, plural
+from mobilenets.base.text import duration, plural
 from mobilenets.compression.result import CompressionResult
 from mobilenets.errors import CompressionError, PlanningError, TrainingError
 from mobilenets.model.file import save
@@ -39,7 +39,7 @@ from mobilenets.search.pretrained import pretrained_weights, trainable
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
-from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.features import feature_network
 from mobilenets.training.fine_tuning import FineTuned, epochs_to_fine_tune, fine_tune
 from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted
@@ -49,6 +49,7 @@ from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, PROFILE_
 from mobilenets.training.settings import Settings, image_side, set_up
 from mobilenets.training.step_timing import seconds_per_image
 from mobilenets.training.supernet import TrainedModel
+from mobilenets.training.task_training import on_validation_images, task_training
 
 JUDGED = "by what heads on frozen features and short fine-tunings got"
 """What the choice follows from."""
@@ -85,6 +86,12 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
         precisions=request.precisions,
         progress=progress,
     )
+    if not weights and dataset.task != "classification":
+        raise PlanningError(
+            "a supernet from scratch is of classifiers, and no published weights are to be had for this budget: fetch "
+            "some (mobilenets models fetch NAME), or name a size in place of the budget, such as the architecture "
+            "mobilenet_v1@0.25-96"
+        )
     if not weights:
         progress.note("no published weights are to be had for this budget: a supernet is trained from scratch")
         return None
@@ -205,16 +212,18 @@ def _write_first(request: SearchRequest, contenders: Sequence[Contender], images
     ]
     if not possible or request.folder is None:
         return
+    training = task_training(request.dataset)
     one = max(possible, key=lambda one: (not one.cut, cost(one.network).macs, one.name))
     try:
-        model, top1 = first_usable(one, images, request.dataset.labels, request.budget)
+        model, got = first_usable(one, images, training, request.budget)
     except CompressionError:
         return  # the next ones may be quantized better
     (request.folder / f"search.{CHECKPOINT_FILE}").touch()  # so that nobody takes it for a finished run
     save(model, request.folder / MODEL_FILE)
     request.progress.note(
         f"first usable Model after {duration(time.monotonic() - request.begun)}: {one.candidates[0].label}, "
-        f"{percent(top1)} of the validation images; {request.folder / MODEL_FILE} is written, and better ones follow"
+        f"{on_validation_images(training.metric, got)}; {request.folder / MODEL_FILE} is written, and better ones "
+        "follow"
     )
 
 
@@ -283,7 +292,15 @@ def _finished(
     goal = request.budget.min_accuracy
     reachable = goal is None or any(one.accuracy >= goal and request.budget.meets(one) for one in likely)
     budget = request.budget if reachable else replace(request.budget, min_accuracy=None)
-    finished = finish(likely, budget, tune, compress, judged=JUDGED, progress=progress)
+    finished = finish(
+        likely,
+        budget,
+        tune,
+        compress,
+        judged=JUDGED,
+        metric=task_training(dataset).metric,
+        progress=progress,
+    )
     measured = next(one for one in candidates if replace(one, accuracy=finished.choice.accuracy) == finished.choice)
     reached = _validated(finished)
     measured = measured if reached is None else replace(measured, accuracy=reached)
@@ -292,17 +309,17 @@ def _finished(
         refusal = (
             f"{100 * reached:.1f} % on the validation images is the best that was found; {100 * goal:.1f} % was asked"
         )
-    return replace(finished, choice=measured, validation_top1=reached, refusal=refusal)
+    return replace(finished, choice=measured, validation_primary=reached, refusal=refusal)
 
 
 def _validated(finished: Finished) -> float | None:
-    """Top-1 on validation images that the Model was not trained on.
+    """The primary figure on validation images that the Model was not trained on.
 
     Where fine-tuning ended with training on them, it is what was measured before that, less what int8 lost.
     """
     before, quality = finished.fine_tuned.validation_primary, finished.quality
     if finished.fine_tuned.run.joined is None or quality is None or quality.drop is None or before is None:
-        return finished.validation_top1
+        return finished.validation_primary
     return min(max(before - quality.drop / 100, 0.0), 1.0)
 
 
@@ -313,7 +330,7 @@ def _weights(finished: Finished) -> str | None:
 def _result(
     request: SearchRequest,
     finished: Finished,
-    evaluation: ClassificationMetrics,
+    evaluation: Metrics,
     record: SearchRecord,
     phases: tuple[Phase, ...],
 ) -> SearchResult:
@@ -325,7 +342,7 @@ def _result(
         tuned.recipe,
         tuned.run,
         tuned.best_epoch,
-        finished.validation_top1,
+        finished.validation_primary,
         evaluation,
         weights=_weights(finished),
     )

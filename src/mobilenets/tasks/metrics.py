@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,27 @@ def reliability(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_
         )
         for inside in (places == place for place in np.unique(places))
     )
+
+
+def pooled_reliability(parts: Iterable[Sequence[ReliabilityBin]]) -> tuple[ReliabilityBin, ...]:
+    """The bins of several sets of images as those of all of them together.
+
+    Args:
+        parts: Bins that :func:`reliability` made.
+
+    >>> one = ReliabilityBin(3, 0.9, 1.0)
+    >>> pooled_reliability([[one], [ReliabilityBin(1, 0.94, 0.0)], [ReliabilityBin(1, 0.5, 1.0)]])[-1]
+    ReliabilityBin(images=4, confidence=0.91, accuracy=0.75)
+    """
+    places: dict[int, list[ReliabilityBin]] = defaultdict(list)
+    for one in chain.from_iterable(parts):
+        places[math.ceil(one.confidence * RELIABILITY_BINS)].append(one)
+    found = []
+    for _, bins in sorted(places.items()):
+        images = sum(one.images for one in bins)
+        confidence = math.fsum(one.images * one.confidence for one in bins) / images
+        found.append(ReliabilityBin(images, confidence, sum(one.images * one.accuracy for one in bins) / images))
+    return tuple(found)
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:

@@ -22,6 +22,8 @@ from mobilenets.tasks.task import Agreement, Array, Geometry, Outputs
 
 THRESHOLD = 0.5
 """The probability from which on an image is given a label, where nothing was chosen."""
+OTHER_COLUMNS = ("image", "labels", "error")
+"""Columns of a table of predictions beside those of the probabilities."""
 CONFIDENT = 0.25
 """How far the probability of every label must be from its threshold for an answer to be called confident."""
 
@@ -60,7 +62,7 @@ class LabelsPrediction:
 
     def to_row(self) -> dict[str, Any]:
         """One row of a table: the labels that the image is given, and a column for the probability of each label."""
-        return {"image": self.name, "labels": ";".join(self.names), **dict(self.probabilities)}
+        return labels_row(self.to_json())
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,40 @@ class MultiLabel:
         if not isinstance(labels, list) or not isinstance(thresholds, list):
             raise ModelError("labels and thresholds must be lists")
         return MultiLabel(tuple(labels), tuple(thresholds))
+
+
+def probability_columns(labels: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of a table that hold the probability of each label: the label itself, where it may be.
+
+    >>> probability_columns(("cat", "image"))
+    ('cat', 'probability of image')
+    """
+    taken = {*OTHER_COLUMNS, *labels}
+    found: list[str] = []
+    for label in labels:
+        name = label
+        while name in OTHER_COLUMNS or (name != label and name in taken):
+            name = f"probability of {name}"
+        found.append(name)
+    return tuple(found)
+
+
+def labels_row(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of a table: the labels that the image is given, and a column for the probability of each label.
+
+    Args:
+        prediction: What :meth:`LabelsPrediction.to_json` gives.
+
+    >>> given, every = [{"label": "cat", "probability": 0.9}], {"cat": 0.9, "dog": 0.2}
+    >>> labels_row({"image": "a.png", "labels": given, "probabilities": every})
+    {'image': 'a.png', 'labels': 'cat', 'cat': 0.9, 'dog': 0.2}
+    """
+    every = prediction["probabilities"]
+    return {
+        "image": prediction["image"],
+        "labels": ";".join(one["label"] for one in prediction["labels"]),
+        **dict(zip(probability_columns(tuple(every)), every.values(), strict=True)),
+    }
 
 
 def sigmoid(logits: Array) -> npt.NDArray[np.float64]:

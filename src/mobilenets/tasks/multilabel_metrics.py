@@ -203,6 +203,17 @@ def precisions_of_labels(scores: Array, truth: npt.NDArray[np.bool_]) -> npt.NDA
     return found
 
 
+def mean_average_precision(scores: Array, truth: npt.NDArray[np.bool_]) -> float:
+    """Mean of the average precisions of the labels that some image has; 0 where none has any.
+
+    Args:
+        scores: (N, labels); more where a label is likelier.
+        truth: (N, labels), whether an image has a label.
+    """
+    mean = _mean(precisions_of_labels(scores, truth))
+    return 0.0 if math.isnan(mean) else mean
+
+
 def best_threshold(scores: npt.NDArray[np.float64], truth: npt.NDArray[np.bool_]) -> float | None:
     """The probability from which on a label is given best: with the largest F1, and of equals nearest to one half.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,15 @@ from mobilenets.data.folds import folds_of
 from mobilenets.data.reading import Reading
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
-from mobilenets.tasks.metrics import Counts, Share
+from mobilenets.tasks.metrics import (
+    Counts,
+    ReliabilityBin,
+    Share,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    pooled_reliability,
+)
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.distributed import refuse_processes
 from mobilenets.training.fit import fit
 from mobilenets.training.settings import Settings
@@ -23,21 +31,59 @@ from mobilenets.training.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What came of it.
+    """Metrics of every image, each by a Model that was not trained on it.
 
     Attributes:
         folds: Metrics of the test images of each fold, by a Model that was trained on the others.
     """
 
-    folds: tuple[ClassificationMetrics, ...]
+    folds: tuple[Metrics, ...]
 
     def __repr__(self) -> str:
-        return f"CrossValidation({len(self.folds)} folds: {self.correct})"
+        return f"{type(self).__name__}({self.summary})"
+
+    @property
+    def images(self) -> int:
+        """Images of all folds."""
+        return sum(fold.images for fold in self.folds)
+
+    @property
+    def value(self) -> float:
+        """Mean of the folds' primary figure, each weighted by its images."""
+        return sum(fold.images * fold.primary.value for fold in self.folds) / self.images
+
+    @property
+    def summary(self) -> str:
+        """The figure in a sentence."""
+        title = self.folds[0].primary.title
+        return (
+            f"cross-validation: {title} {100 * self.value:.1f} % on average; {self.images:,} images, each by a Model "
+            f"that was not trained on it; {self._range()}"
+        )
+
+    def _range(self) -> str:
+        shares = sorted(fold.primary.value for fold in self.folds)
+        return f"{len(shares)} folds, {100 * shares[0]:.1f} to {100 * shares[-1]:.1f} %"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return {
+            self.folds[0].primary.name: self.value,
+            "images": self.images,
+            "folds": [fold.to_json() for fold in self.folds],
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClassifierCrossValidation(CrossValidation):
+    """The same of classifiers, whose images can be counted, and whose probabilities can be judged, all together."""
+
+    folds: tuple[ClassificationMetrics, ...]
 
     @property
     def correct(self) -> Share:
         """Images of all folds that were classified rightly."""
-        return Share(sum(fold.correct.count for fold in self.folds), sum(fold.images for fold in self.folds))
+        return Share(sum(fold.correct.count for fold in self.folds), self.images)
 
     @property
     def confusion(self) -> Counts:
@@ -46,21 +92,37 @@ class CrossValidation:
         return total
 
     @property
+    def reliability(self) -> tuple[ReliabilityBin, ...]:
+        """Confidence beside accuracy, of the images of all folds."""
+        return pooled_reliability(fold.reliability for fold in self.folds)
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """By how much a probability differs from how often it is right, on the images of all folds."""
+        return expected_calibration_error(self.reliability)
+
+    @property
+    def calibration_error_by_chance(self) -> float:
+        """What that error would be of probabilities that are exactly true."""
+        return calibration_error_by_chance(self.reliability)
+
+    @property
     def summary(self) -> str:
-        """The figure in a sentence."""
-        shares = sorted(fold.top1 for fold in self.folds)
+        """The figure in a sentence, and another on the probabilities."""
         return (
-            f"cross-validation: {self.correct.in_words}, each by a Model that was not trained on it; "
-            f"{len(shares)} folds, {100 * shares[0]:.1f} to {100 * shares[-1]:.1f} %"
+            f"cross-validation: {self.correct.in_words}, each by a Model that was not trained on it; {self._range()}; "
+            f"expected calibration error {100 * self.expected_calibration_error:.1f} % "
+            f"({100 * self.calibration_error_by_chance:.1f} by chance)"
         )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready values."""
         return {
+            **super().to_json(),
             "top1": self.correct.value,
             "top1_interval": list(self.correct.interval),
-            "images": self.correct.total,
-            "folds": [fold.to_json() for fold in self.folds],
+            "expected_calibration_error": self.expected_calibration_error,
+            "calibration_error_by_chance": self.calibration_error_by_chance,
         }
 
 
@@ -86,7 +148,7 @@ def cross_validate(
         progress: Receives progress updates.
 
     Returns:
-        The metrics of every fold, and of all together.
+        The metrics of every fold, and of all together: of classifiers a :class:`ClassifierCrossValidation`.
 
     Raises:
         DataError: If the images cannot be used, or a class has too few for so many folds.
@@ -97,13 +159,16 @@ def cross_validate(
         dataset = source
     else:
         dataset = load_dataset(source, seed=settings.seed, reading=reading, progress=progress)
-    if dataset.task != "classification":
-        raise TrainingError(f"cross-validation is of classifiers; {dataset.source} is of {dataset.task}")
-    found = []
+    if dataset.task == "detection":
+        raise TrainingError(
+            f"cross-validation is of images with labels; those of {dataset.source} have boxes, and a detector takes "
+            "too long to train several times: fit evaluates one on the test images"
+        )
+    found: list[Metrics] = []
     parts = folds_of(dataset, folds, progress=progress)
     for number, part in enumerate(parts, 1):
         result = fit(part, settings=settings, progress=progress)
-        evaluation = cast("ClassificationMetrics", result.evaluation)
-        progress.note(f"fold {number} of {folds}: {evaluation.correct.in_words}")
-        found.append(evaluation)
-    return CrossValidation(tuple(found))
+        progress.note(f"fold {number} of {folds}: {result.evaluation.in_words}")
+        found.append(result.evaluation)
+    classified = [one for one in found if isinstance(one, ClassificationMetrics)]
+    return ClassifierCrossValidation(tuple(classified)) if classified else CrossValidation(tuple(found))

@@ -12,7 +12,7 @@ from torch.utils import data as torch_data
 from mobilenets.base.arguments import typed
 from mobilenets.base.notebook import default_progress
 from mobilenets.base.progress import Progress
-from mobilenets.base.text import duration, percent
+from mobilenets.base.text import duration
 from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
@@ -41,7 +41,7 @@ from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, claim, w
 from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
 from mobilenets.training.settings import PREPROCESSING, Settings, network_for, set_up
 from mobilenets.training.start import Start, choose_start
-from mobilenets.training.task_training import task_training
+from mobilenets.training.task_training import on_validation_images, task_training
 from mobilenets.training.torch_data import TorchData, torch_dataset
 
 DETECTION = "detection"
@@ -170,8 +170,8 @@ def _fit(
                 save(model, folder / MODEL_FILE)
             written = "" if folder is None else f"; {folder / MODEL_FILE} is written, and trained further"
             progress.note(
-                f"first usable Model after {duration(time.monotonic() - begun)}: {percent(score.primary)} of the "
-                f"validation images{written}"
+                f"first usable Model after {duration(time.monotonic() - begun)}: "
+                f"{on_validation_images(task_training(dataset).metric, score.primary)}{written}"
             )
 
         made = fine_tune(

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mobilenets.base.text import percent
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Targets
 from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import Classification
-from mobilenets.tasks.task import Task
+from mobilenets.tasks.task import Metric, Task
 from mobilenets.tasks.unknown import unknown_threshold
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.selection import Totals, classifier_score
@@ -147,6 +148,23 @@ def task_training(dataset: Dataset) -> TaskTraining:
             return MultiLabelTraining(dataset.labels, dataset.train.targets)
         case other:
             raise TrainingError(f"there is no training for the task {other}")
+
+
+def on_validation_images(metric: str, value: float) -> str:
+    """A primary figure on the validation images, in words.
+
+    Args:
+        metric: Its name, as :attr:`TaskTraining.metric`.
+        value: From 0 to 1.
+
+    >>> on_validation_images("top1", 0.75).replace("\N{NO-BREAK SPACE}", " ")
+    '75.0 % of the validation images'
+    >>> on_validation_images("mean_average_precision", 0.75).replace("\N{NO-BREAK SPACE}", " ")
+    'mean average precision 75.0 % on the validation images'
+    """
+    if metric == "top1":
+        return f"{percent(value)} of the validation images"
+    return f"{Metric(metric, value, (value, value)).title} {percent(value)} on the validation images"
 
 
 def class_weights(targets: Targets, classes: int) -> Tensor | None:

@@ -14,6 +14,7 @@ from typing import IO, Any, assert_never
 from mobilenets.base.flat import flat_row
 from mobilenets.errors import DataError, MissingDependencyError
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.multilabel import MultiLabel, labels_row, probability_columns
 from mobilenets.tasks.task import Task
 
 Row = Mapping[str, Any]
@@ -46,44 +47,66 @@ class RowFormat(StrEnum):
         return found
 
 
+class RowShape(StrEnum):
+    """What becomes of a prediction in a table."""
+
+    FLAT = "flat"
+    """Its lists become numbered columns."""
+    LABELS = "labels"
+    """A column of the labels that the image is given, and one for the probability of each label."""
+    JSON = "json"
+    """All but the name of the image is one column of JSON."""
+
+
 @dataclass(frozen=True)
 class RowColumns:
     """The columns of a table of predictions, whose types are known before the first image is read.
 
     Attributes:
         types: Name of each column → the type of its values.
-        flat: Whether a prediction's lists become numbered columns; else all but the name is one column of JSON.
+        shape: What becomes of a prediction.
     """
 
     types: Mapping[str, type]
-    flat: bool
+    shape: RowShape
 
     @staticmethod
     def of(task: Task, *, top: int, unknown: bool) -> RowColumns:
         """The columns for a task.
 
         Args:
-            task: A classifier has columns for each of its likeliest labels, ``label_2`` and so on; another task one
-                column ``prediction`` of JSON.
+            task: A classifier has columns for each of its likeliest labels, ``label_2`` and so on; a Model of several
+                labels ``labels`` and the probability of each; another task one column ``prediction`` of JSON.
             top: Largest number of results for each image.
             unknown: Whether images are told that are of no known class.
         """
+        if isinstance(task, MultiLabel):
+            every = dict.fromkeys(probability_columns(task.labels), float)
+            return RowColumns({"image": str, "labels": str, **every, "error": str}, RowShape.LABELS)
         if not isinstance(task, Classification):
-            return RowColumns({"image": str, "prediction": str, "error": str}, flat=False)
+            return RowColumns({"image": str, "prediction": str, "error": str}, RowShape.JSON)
         types: dict[str, type] = {"image": str, **({"unknown": bool} if unknown else {})}
         for number in range(1, min(top, len(task.labels)) + 1):
             ending = "" if number == 1 else f"_{number}"
             types |= {f"label{ending}": str, f"probability{ending}": float}
-        return RowColumns(types | {"error": str}, flat=True)
+        return RowColumns(types | {"error": str}, RowShape.FLAT)
 
     def cells(self, row: Row) -> list[Any]:
         """A row's values, None where it has none."""
-        if self.flat or "error" in row:
-            found = flat_row(row)
-        else:
-            rest = {name: value for name, value in row.items() if name != "image"}
-            found = {"image": row["image"], "prediction": json.dumps(rest, ensure_ascii=False)}
+        found = row if "error" in row else self._named(row)
         return [found.get(name) for name in self.types]
+
+    def _named(self, row: Row) -> Row:
+        match self.shape:
+            case RowShape.FLAT:
+                return flat_row(row)
+            case RowShape.LABELS:
+                return labels_row(row)
+            case RowShape.JSON:
+                rest = {name: value for name, value in row.items() if name != "image"}
+                return {"image": row["image"], "prediction": json.dumps(rest, ensure_ascii=False)}
+            case _:
+                assert_never(self.shape)
 
 
 def encode_rows(rows: Sequence[Row], form: RowFormat, columns: RowColumns) -> bytes:

@@ -40,8 +40,13 @@ _SHOWN: dict[CostKind, _Shown] = {
 }
 
 
-def frontier_section(search: SearchRecord) -> Element:
-    """The section."""
+def frontier_section(search: SearchRecord, metric: str = "top-1") -> Element:
+    """The section.
+
+    Args:
+        search: What was considered and chosen.
+        metric: What the accuracies are, in words.
+    """
     candidates, choice, budget = search.candidates, search.choice, search.budget
     present = [precision for precision in PRECISIONS if any(one.precision == precision for one in candidates)]
     return section(
@@ -49,8 +54,10 @@ def frontier_section(search: SearchRecord) -> Element:
         "The trade-off",
         tag("p", f"{choice} was taken: {search.reason.rstrip('.')}. {_origin(search)}"),
         legend(*((precision, precision) for precision in present), *_stages(candidates), ("chosen", "the choice")),
-        figure(lambda width: draw(candidates, choice, budget, width), _caption(candidates, budget)),
-        tag("details", tag("summary", f"All {len(candidates)} as a table"), _table(candidates, choice, budget)),
+        figure(
+            lambda width: draw(candidates, choice, budget, width, f"validation {metric}"), _caption(candidates, budget)
+        ),
+        tag("details", tag("summary", f"All {len(candidates)} as a table"), _table(candidates, choice, budget, metric)),
     )
 
 
@@ -152,7 +159,7 @@ def _caption(candidates: Sequence[Candidate], budget: Budget) -> str:
     )
 
 
-def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -> Element:
+def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget, metric: str) -> Element:
     by = compared_by(candidates, budget)
     best = frontier(candidates, by)
     started = any(isinstance(one, Started) for one in candidates)
@@ -175,7 +182,7 @@ def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget) -
         ]
         for one in sorted(candidates, key=lambda candidate: candidate.cost(by))
     ]
-    accuracies = ["head", "short fine-tuning"] if started else [tag("span", "top-1", class_="whole")]
+    accuracies = ["head", "short fine-tuning"] if started else [tag("span", metric, class_="whole")]
     last = [] if started else ["on the line"]
     heads = ("network", *accuracies, "latency", "Mult-Adds", "file", "activations", *last)
     return html_table(*heads, rows=rows, class_="figures candidates", caption="Everything that was looked at")
