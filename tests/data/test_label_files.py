@@ -203,6 +203,14 @@ def test_lists_beside_a_table_are_its_parts(entry: str, images: list[Path], tmp_
     assert set(load_collection(table, Reading(find_parts=False)).parts) == {"all"}
 
 
+def test_a_table_of_the_split_beside_a_table_of_classes_is_named(images: list[Path], tmp_path: Path) -> None:
+    rows = [f"photos/{path.name},{label(number)}" for number, path in enumerate(images)]
+    table = write(tmp_path / "attributes.csv", "file,class", rows)
+    write(tmp_path / "eval_partition.csv", "file,partition", [f"photos/{path.name},0" for path in images])
+    assert "eval_partition.csv is not read; if it says which images are for testing" in said(load_collection(table))
+    assert not said(load_collection(table, Reading(exclude=("eval_partition.csv",))))
+
+
 def test_json_in_its_shapes(images: list[Path], tmp_path: Path) -> None:
     pairs = [(path, label(number)) for number, path in enumerate(images)]
     shapes: dict[str, object] = {

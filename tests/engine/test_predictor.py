@@ -172,6 +172,13 @@ def test_no_images_have_no_predictions(model: Model) -> None:
     assert list(Classifier(model).predict_many(np.zeros((0, 4, 4, 3), np.uint8))) == []
 
 
+@pytest.mark.parametrize("dtype", [str, object])
+def test_a_column_of_paths_is_a_list_of_images(dtype: type, model: Model, folder: Path) -> None:
+    paths: Any = np.array([str(folder / "00.png"), str(folder / "01.png")], dtype)
+    answers = list(Classifier(model).predict_many(paths))
+    assert [answer.name for answer in answers if not isinstance(answer, DataError)] == list(paths)
+
+
 def test_a_mixed_list_is_answered_one_by_one(model: Model, folder: Path) -> None:
     path = folder / "00.png"
     given: list[Any] = [path, None, path.read_bytes(), "gone.png", io.BytesIO(path.read_bytes()), np.zeros((0, 0, 3))]

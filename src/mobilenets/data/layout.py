@@ -119,7 +119,7 @@ def _of_table_and_lists(path: Path, reading: Reading, name: str = "") -> Layout:
     images = [image for one in classes.values() for image in one]
     lists = find_part_lists(folder, folder, (*reading.exclude, path.name), images)
     if lists is None:
-        return layout
+        return replace(layout, findings=(*findings, *unread_splits(folder, folder, {}, (*reading.exclude, path.name))))
     parts = lists.split(classes, findings)
     kind = f"{layout.kind}, parts by lists of files"
     return replace(layout, parts=parts, kind=kind, places=lists.places, findings=tuple(findings))

@@ -312,7 +312,12 @@ def check_many(images: object) -> None:
     )
     if single or not isinstance(images, Iterable):
         raise InputTypeError(f"predict_many takes several images, such as a list of paths, not {kind_of(images)}")
-    if isinstance(images, np.ndarray) and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))):
+    paths = isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in "UO"  # of a table's column
+    if (
+        isinstance(images, np.ndarray)
+        and not paths
+        and (images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4)))
+    ):
         raise InputTypeError(
             f"predict_many takes several images, such as an array (N, H, W, 3), not {images.shape}; "
             "predict takes a single one"

@@ -237,6 +237,8 @@ def _unknown(source: Source) -> FormatError:
         )
     if source.file is not None and (known_as := other_file(source.path, source.data)) is not None:
         return FormatError(f"{source.path} is {known_as}")
+    if source.path == Path():
+        return FormatError("no model is named: an empty path stands for the current folder")
     if source.file is None and any(map(looks_like_image, islice(source.path.rglob("*.*"), FILES_LOOKED_AT))):
         return FormatError(f"{source.path} is a folder of images, and no model; the model is named before the images")
     if source.file is None:

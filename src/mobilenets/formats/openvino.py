@@ -72,7 +72,7 @@ def run_openvino(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     try:
         import openvino
     except ImportError:
-        raise MissingDependencyError("openvino", RUNTIMES_EXTRA) from None
+        raise MissingDependencyError("openvino", RUNTIMES_EXTRA, alone=True) from None
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     results = compiled({0: pixels})

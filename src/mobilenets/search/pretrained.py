@@ -156,7 +156,7 @@ def _loaded(
         try:
             found.append(_pretrained(one.short_name, load_model(one.name, progress=progress)))
         except (FormatError, MissingDependencyError) as error:
-            progress.note(f"{one.short_name} is not to be had: {error}")
+            progress.note(f"published weights could not be loaded: {error}")
             if first_missing_ends:
                 break
     return tuple(found)

@@ -93,7 +93,7 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
             "mobilenet_v1@0.25-96"
         )
     if not weights:
-        progress.note("no published weights are to be had for this budget: a supernet is trained from scratch")
+        progress.note("no published weights are available for this budget: a supernet is trained from scratch")
         return None
     progress.note(f"begins from {', '.join(one.name for one in weights)}; weights='none' trains from scratch")
     weights = tuple(trainable(one, dataset) for one in weights)

@@ -12,6 +12,7 @@ import pytest
 from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
 from mobilenets.formats.importing import import_model
+from mobilenets.model.file import load, save
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -84,3 +85,18 @@ def test_a_network_that_reverses_its_channels_is_named(how: str, tmp_path: Path)
     path = exported(tmp_path / "model.onnx", linear(FEATURES, 3), before=Reversed())
     with pytest.raises(FormatError, match=r"reorders the channels of the image.*a network for BGR needs"):
         import_model(path)
+
+
+def test_names_of_nodes_may_be_of_any_length(tmp_path: Path) -> None:
+    import onnx
+
+    path = exported(tmp_path / "model.onnx", linear(FEATURES, 6), torch.nn.ReLU(), linear(6, 3))
+    graph = onnx.load(path)
+    for number, node in enumerate(graph.graph.node):
+        node.name = f"{'model/functional_1/' * 20}{number}/{'MatMul;' * 40}"
+    onnx.save(graph, path)
+    model = import_model(path)
+    save(model, tmp_path / "model.safetensors")
+    loaded = load(tmp_path / "model.safetensors")
+    assert [layer.name for layer in loaded.network.layers] == [layer.name for layer in model.network.layers]
+    assert len({layer.name for layer in loaded.network.layers}) == len(loaded.network.layers)

@@ -67,7 +67,7 @@ def run_micro(model: Model, path: Path, pixels: Pixels) -> SecondRun:
         MissingDependencyError: If tflite-micro is not installed.
     """
     if importlib.util.find_spec(PACKAGE) is None:
-        raise MissingDependencyError("tflite-micro", RUNTIMES_EXTRA)
+        raise MissingDependencyError("tflite-micro", RUNTIMES_EXTRA, alone=True)
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = Path(folder) / "inputs.npy", Path(folder) / "outputs.npz"
         np.save(inputs, pixels if model.quantization is not None else litert_input(model, pixels))

@@ -27,7 +27,7 @@ def run_litert(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        raise MissingDependencyError("ai-edge-litert", RUNTIMES_EXTRA) from None
+        raise MissingDependencyError("ai-edge-litert", RUNTIMES_EXTRA, alone=True) from None
     interpreter = Interpreter(str(path))
     (source,) = interpreter.get_input_details()
     values = litert_input(model, pixels, uint8=source["dtype"] == np.uint8)

@@ -52,7 +52,7 @@ def session_options(*, exact: bool = True) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise MissingDependencyError("onnxruntime", RUNTIMES_EXTRA) from None
+        raise MissingDependencyError("onnxruntime", RUNTIMES_EXTRA, alone=True) from None
     options = onnxruntime.SessionOptions()
     if exact and saturates(instruction_sets()):
         options.add_session_config_entry(*EXACT_INTEGERS)
@@ -93,7 +93,7 @@ def run_onnx(model: Model, path: Path, pixels: Pixels, *, exact: bool = True) ->
     try:
         import onnx
     except ImportError:
-        raise MissingDependencyError("onnx", RUNTIMES_EXTRA) from None
+        raise MissingDependencyError("onnx", RUNTIMES_EXTRA, alone=True) from None
     options = session_options(exact=exact)
     try:
         onnx.checker.check_model(str(path), full_check=True)
