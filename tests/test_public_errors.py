@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,19 @@ Patch = pytest.MonkeyPatch
 def here(call: Callable[[], Any]) -> Callable[[Path, Patch], Any]:
     """A call in a folder where ``pets`` holds images of two classes."""
     return lambda folder, patch: call()
+
+
+def without_cluster(call: Callable[[], Any]) -> Callable[[Path, Patch], Any]:
+    """A call that asks Ray for a cluster that is not there."""
+
+    def init(**_: object) -> None:
+        raise ConnectionError("nothing answers")
+
+    def run(folder: Path, patch: Patch) -> Any:
+        patch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+        return call()
+
+    return run
 
 
 def without(package: str, call: Callable[[], Any]) -> Callable[[Path, Patch], Any]:
@@ -174,6 +188,8 @@ CASES: dict[tuple[str, str], Callable[[Path, Patch], Any]] = {
     ("save", "OSError"): here(lambda: m.save(MODEL, "nowhere/model.safetensors")),
     ("search", "ArchitectureError"): here(lambda: search("pets", settings=m.Settings("mobilenet_v0"))),
     ("search", "DataError"): here(lambda: search("nowhere")),
+    ("search", "EngineError"): without_cluster(lambda: search("pets", ray="head:10001")),
+    ("search", "MissingDependencyError"): without("ray", lambda: search("pets", ray=True)),
     ("search", "PlanningError"): here(lambda: search("pets", precisions="int4")),
     ("search", "TrainingError"): here(lambda: search("pets", settings=m.Settings(channels=1))),
 }

@@ -24,6 +24,11 @@ A message says what was wrong, what was expected and what came. The command line
 must read well without a traceback.
 """
 
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
 
 class MobileNetsError(Exception):
     """Base of every error raised on purpose by this package.
@@ -114,6 +119,10 @@ class MissingDependencyError(MobileNetsError):
         super().__init__(f"{package} is not installed; install it with: {command}")
         self.package = package
         self.extra = extra
+        self.alone = alone
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that one that a worker raises reaches whoever waits for it
+        return partial(MissingDependencyError, alone=self.alone), (self.package, self.extra)
 
 
 class AssumptionWarning(UserWarning):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobilenets.base.memory import is_out_of_memory, out_of_memory_as
+from mobilenets.base.memory import cgroup_memory, is_out_of_memory, memory_of_machine, out_of_memory_as
 from mobilenets.errors import TrainingError
 
 
@@ -71,3 +71,37 @@ def test_a_command_says_it_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: there is not enough memory")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limits"),
+    [
+        ("0::/user.slice/run-1.scope\n", {"user.slice/memory.max": "3000", "user.slice/run-1.scope/memory.max": "2000"},
+         [2000, 3000]),
+        ("0::/\n", {"memory.max": "1000\n"}, [1000]),
+        ("4:memory:/jobs/7\n0::/\n", {"memory/jobs/memory.limit_in_bytes": "5000"}, [5000]),
+        ("9:cpu:/jobs\n", {"memory/jobs/memory.limit_in_bytes": "5000"}, []),
+        ("0::/free\n", {"free/memory.max": "max\n"}, []),
+        (None, {}, []),
+    ],
+)  # fmt: skip
+def test_limits_of_control_groups_are_found(
+    tmp_path: Path, groups: str | None, files: dict[str, str], limits: list[int]
+) -> None:
+    own = tmp_path / "cgroup"
+    if groups is not None:
+        own.write_text(groups)
+    for name, content in files.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(content)
+    assert sorted(cgroup_memory(tmp_path / "fs", own)) == limits
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's address space")
+def test_a_limit_of_the_process_counts() -> None:
+    program = "from mobilenets.base.memory import memory_of_machine; print(memory_of_machine())"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -v 1000000; exec {sys.executable} -c '{program}'"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "1024000000"
+    assert (memory_of_machine() or 0) > 1024000000

@@ -18,8 +18,7 @@ from tests.conftest import ROOT
     ("arguments", "code", "message"),
     [
         (["--train-on", "cpu:all"], 1, "cpu:2 starts two processes"),
-        (["--train-on", "cpu:2", "--max-macs", "1M"], 2, "with a budget or --cross-validate say --train-on cpu"),
-        (["--train-on", "cpu:2", "--cross-validate", "3"], 2, "say --train-on cpu"),
+        (["--ray"], 2, "--ray trains several networks beside each other: give a budget or --cross-validate"),
         (["--train-on", "cpu:0"], 1, "no device is called 'cpu:0'"),
     ],
 )

@@ -11,17 +11,25 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from tests.support.integer_training import separating_model, varied_pixels
 from torch import Tensor, nn
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
-from mobilenets.training.batches import Batch, Batches
+from mobilenets.base.progress import Progress
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.quantize import calibrate_ranges, quantize_layers
+from mobilenets.errors import DataError
+from mobilenets.training.batches import Batch, Batches, PixelBatches
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.distributed import is_writer, joined_processes
+from mobilenets.training.distributed import is_writer, joined_processes, process_count, summed
 from mobilenets.training.image_cache import StoredImages
+from mobilenets.training.integer_network import IntegerNetwork, unfold
+from mobilenets.training.leading import led, together
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule
-from mobilenets.training.objectives import Distillation, Objective, Sandwich, cross_entropy
+from mobilenets.training.objectives import Distillation, Objective, QuantizationAware, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
+from mobilenets.training.quantization_aware import Teacher, recipe_for
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Totals
@@ -81,11 +89,61 @@ def trained(name: str, checkpoint: CheckpointFile | None = None) -> dict[str, An
     return {"losses": list(losses), "right": list(right), "sums": sums}
 
 
+def trained_in_integers() -> list[float]:
+    """Losses of the epochs of a short quantization-aware training, in float32 as always."""
+    rng = np.random.default_rng(0)
+    model = separating_model(rng)
+    pixels = varied_pixels(rng, model, 40)
+    calibrated = calibrate_ranges(model, pixels, QuantizationConfig())
+    start = quantize_layers(model, calibrated, pixels, QuantizationConfig()).model
+    recipe = replace(recipe_for(model.labels), batch=10)
+    batches = PixelBatches(pixels, np.arange(40) % 6, 6, recipe, seed=0, shift=0.0)
+    student = IntegerNetwork(unfold(start, calibrated.unfolded), start)
+    found = train(student, batches, QuantizationAware(Teacher(model)), recipe, TrainingRun(3, seed=0), Unscored())
+    return [epoch.loss for epoch in found.history]
+
+
+def processes_here(*, progress: Progress) -> list[int]:
+    """How many processes work, and their sum over all of them."""
+    return [process_count(), round(summed(1)[0])]
+
+
+def failing(word: str, *, progress: Progress) -> None:
+    """What fails in all processes alike."""
+    raise DataError(word)
+
+
+def led_work() -> dict[str, Any]:
+    """What the first process does, with the others' help."""
+    found: dict[str, Any] = {"alone": process_count(), "together": together(processes_here)}
+    try:
+        together(failing, "first")
+    except DataError as error:
+        found["failed"] = str(error)
+    found["again"] = together(processes_here)
+    return found
+
+
+def led_to_fail() -> None:
+    """What fails at last, in the first process."""
+    together(failing, "second")
+
+
 def main(path: str) -> None:
     """Train by every objective, and write the figures as JSON."""
     torch.set_num_threads(1)
     with joined_processes(CPU):
-        found = {name: trained(name) for name in OBJECTIVES}
+        found: dict[str, Any] = {name: trained(name) for name in OBJECTIVES}
+        found["in integers"] = trained_in_integers()
+    with joined_processes(CPU):  # another group of the same processes
+        found["led"] = led(led_work)
+        try:
+            led(led_to_fail)
+        except DataError as error:
+            found["led to fail"] = str(error)
+        everywhere: list[Any] = [None] * process_count()
+        torch.distributed.all_gather_object(everywhere, [found["led"], found["led to fail"]])
+        found["same everywhere"] = all(one == everywhere[0] for one in everywhere)
         if is_writer():
             Path(path).write_text(json.dumps(found), encoding="utf-8")
 

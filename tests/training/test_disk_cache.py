@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.support.image_folders import write_images
 
 from mobilenets.base.progress import Progress, ProgressTask
@@ -15,7 +16,7 @@ from mobilenets.data.image import FileImage
 from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 from mobilenets.training import disk_cache
-from mobilenets.training.image_cache import StreamedImages, cache_images
+from mobilenets.training.image_cache import StoredImages, StreamedImages, cache_images
 
 
 class Counting(Progress, ProgressTask):
@@ -50,7 +51,7 @@ ORDER = [np.array([3, 28, 0]), np.array([7, 8])]
 
 
 def test_images_on_disk_are_those_that_are_decoded_as_needed(subset: Subset) -> None:
-    on_disk, streamed = cache_images(subset, 32, most_bytes=1000), StreamedImages(subset, 40)
+    on_disk, streamed = cache_images(subset, 32, memory_share=0), StreamedImages(subset, 40)
     assert isinstance(on_disk, disk_cache.DiskImages)
     assert on_disk.side == 40
     assert on_disk.positions.tolist() == cache_images(subset, 32).positions.tolist()
@@ -63,25 +64,41 @@ def test_images_on_disk_are_those_that_are_decoded_as_needed(subset: Subset) -> 
         assert small.shape[1:] == (24, 24, 3)
 
 
+def test_images_on_disk_are_those_that_are_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOBILENETS_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    files = [FileImage(tmp_path / f"{number}.jpg") for number in range(6)]
+    for number, file in enumerate(files):
+        pixels = rng.integers(0, 256, (90 + 37 * number, 180 - 20 * number, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file.path)
+    subset = Subset(tuple(files), np.arange(6) % 2)
+    in_memory, on_disk = cache_images(subset, 32), cache_images(subset, 32, memory_share=0)
+    assert isinstance(in_memory, StoredImages)
+    assert isinstance(on_disk, disk_cache.DiskImages)
+    (stored,), (read,) = (tuple(one.batches([np.arange(6)])) for one in (in_memory, on_disk))
+    np.testing.assert_array_equal(read[0], stored[0])
+    np.testing.assert_array_equal(read[1], stored[1])
+
+
 def test_they_are_decoded_once_and_again_where_a_file_has_changed(subset: Subset, tmp_path: Path) -> None:
     counts = []
     for _ in range(2):
         counting = Counting()
-        cache_images(subset, 32, most_bytes=1000, progress=counting)
+        cache_images(subset, 32, memory_share=0, progress=counting)
         counts.append(counting.decoded)
         assert any("take" in note and "of disk" in note for note in counting.notes) == (len(counts) == 1)
     write_images(tmp_path / "images", ["000.png"], seed=1)
     counting = Counting()
-    cache_images(subset, 32, most_bytes=1000, progress=counting)
+    cache_images(subset, 32, memory_share=0, progress=counting)
     assert [*counts, counting.decoded] == [30, 0, 30]
 
 
 def test_what_was_decoded_before_an_interrupt_is_kept(subset: Subset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_cache, "CHUNK", 8)
     with pytest.raises(KeyboardInterrupt):
-        cache_images(subset, 32, most_bytes=1000, progress=Counting(stop=20))
+        cache_images(subset, 32, memory_share=0, progress=Counting(stop=20))
     counting = Counting()
-    cached = cache_images(subset, 32, most_bytes=1000, progress=counting)
+    cached = cache_images(subset, 32, memory_share=0, progress=counting)
     assert counting.decoded == 14
     assert len(cached.targets) == 29
 
@@ -89,8 +106,10 @@ def test_what_was_decoded_before_an_interrupt_is_kept(subset: Subset, monkeypatc
 def test_without_room_images_are_decoded_as_needed(subset: Subset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_cache, "SPARE_BYTES", 1 << 60)
     counting = Counting()
-    assert isinstance(cache_images(subset, 32, most_bytes=1000, progress=counting), StreamedImages)
-    assert "have no room" in counting.notes[0]
+    assert isinstance(cache_images(subset, 32, memory_share=0, progress=counting), StreamedImages)
+    why, what = (note.replace("\N{NO-BREAK SPACE}", " ") for note in counting.notes[:2])
+    assert why == "30 resized images take 144 kB, and 0 B of memory are theirs (memory_share 0)"
+    assert what.startswith("144 kB have no room in")
 
 
 def test_a_disk_that_fills_up_is_said(subset: Subset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,4 +118,4 @@ def test_a_disk_that_fills_up_is_said(subset: Subset, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(DataError, match="is full; what is decoded is kept there, and the same call goes on"):
-        cache_images(subset, 32, most_bytes=1000)
+        cache_images(subset, 32, memory_share=0)

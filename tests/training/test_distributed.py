@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tests.conftest import ROOT
-from tests.support.distributed_training import OBJECTIVES, trained
+from tests.support.distributed_training import OBJECTIVES, trained, trained_in_integers
 from tests.support.interruption import Interruption
+from tests.support.random_models import random_model
 
+from mobilenets.architecture.catalog import Specification
 from mobilenets.errors import TrainingError
+from mobilenets.model.file import load, save
 from mobilenets.training.distributed import Launch
 from mobilenets.training.fit import fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
@@ -40,17 +44,53 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", "OMP_NUM_THREADS": "1", **changes}
 
 
-def test_three_processes_take_the_steps_of_one_with_every_objective(tmp_path: Path) -> None:
-    command = torchrun(3, "-m", "tests.support.distributed_training", tmp_path / "found.json")
+@pytest.fixture(scope="module")
+def three_processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What three processes found."""
+    path = tmp_path_factory.mktemp("processes") / "found.json"
+    command = torchrun(3, "-m", "tests.support.distributed_training", path)
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_three_processes_take_the_steps_of_one_with_every_objective(three_processes: dict[str, Any]) -> None:
+    found = three_processes
     for name in OBJECTIVES:
         alone = trained(name)
         np.testing.assert_allclose(found[name]["losses"], alone["losses"], rtol=1e-8, err_msg=name)
         assert found[name]["right"] == alone["right"]
         for key, total in alone["sums"].items():
             np.testing.assert_allclose(found[name]["sums"][key], total, rtol=1e-5, atol=1e-7, err_msg=f"{name} {key}")
+
+
+def test_three_processes_train_in_integers_as_one_does(three_processes: dict[str, Any]) -> None:
+    # In float32: a value that lies between two integers may be rounded to the other.
+    np.testing.assert_allclose(three_processes["in integers"], trained_in_integers(), rtol=1e-3)
+
+
+def test_one_process_leads_and_the_others_help_where_it_asks(three_processes: dict[str, Any]) -> None:
+    led = {"alone": 1, "together": [3, 3], "failed": "first", "again": [3, 3]}
+    assert three_processes["led"] == led
+    assert three_processes["led to fail"] == "second"
+    assert three_processes["same everywhere"]
+
+
+def test_two_processes_find_the_network_of_a_budget(images: Path, tmp_path: Path) -> None:
+    network = Specification("mobilenet_v1", 0.25, 64).network(classes=7)
+    save(random_model(np.random.default_rng(0), network), tmp_path / "v1.safetensors")
+    options = "--resolution 40 --epochs 1 --batch-size 16 --training-threads 1 --max-macs 2M --precision int8 --json"
+    words = ["-m", "mobilenets", "fit", images, "-o", tmp_path / "run", *options.split()]
+    command = torchrun(2, *words, "--weights", tmp_path / "v1.safetensors")
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["search"]["choice"]["macs"] <= 2e6
+    assert len(found["search"]["candidates"]) >= 2
+    assert load(tmp_path / "run/model.safetensors").quantization is not None
+    assert (tmp_path / "run/report.html").exists()
+    assert not list((tmp_path / "run").glob("*checkpoint*"))
 
 
 def workers_of(agent: int) -> list[int]:
@@ -91,14 +131,6 @@ def test_a_worker_that_is_killed_is_started_again_and_the_run_goes_on(
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     assert [epoch["number"] for epoch in metrics["epochs"]] == list(range(1, 7))
     assert not checkpoint.exists()
-
-
-def test_what_one_process_must_do_is_refused_in_several(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mobilenets.search.search import search
-
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(TrainingError, match="within a budget is done by one process, and torchrun has started 2"):
-        search(colours)
 
 
 def test_what_torchrun_says_is_read() -> None:

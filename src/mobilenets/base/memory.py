@@ -50,17 +50,52 @@ def out_of_memory_as(error: type[Exception], message: str) -> Iterator[None]:
         raise error(f"there is not enough memory {message}") from None
 
 
-_CONTAINER = Path("/sys/fs/cgroup/memory.max")
-"""What a container may take, on Linux."""
-
-
 def memory_of_machine() -> int | None:
-    """Bytes of memory that this machine has, or this container may take; None where the system does not say it."""
+    """Bytes of memory that this machine has, or that this process may take; None where the system does not say it.
+
+    The limits of its control group, of the groups above that, and of ``ulimit`` count.
+    """
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return None
+    return min([found, *_limits_of_process(), *cgroup_memory()])
+
+
+def _limits_of_process() -> list[int]:
+    import resource  # where there is sysconf, there is this
+
+    limits = (resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA))
+    return [limit for limit in limits if limit != resource.RLIM_INFINITY]
+
+
+def cgroup_memory(
+    root: str | os.PathLike[str] = "/sys/fs/cgroup", own: str | os.PathLike[str] = "/proc/self/cgroup"
+) -> list[int]:
+    """Bytes that control groups let this process take: the limits of its own and of those above it.
+
+    Args:
+        root: Where control groups are mounted. Inside a container the container's own files stand there.
+        own: Where Linux names the groups of this process.
+    """
     try:
-        return min(found, int(_CONTAINER.read_text()))
+        lines = Path(own).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    files = {Path(root, "memory.max"), Path(root, "memory", "memory.limit_in_bytes")}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        folder, name = ("memory", "memory.limit_in_bytes") if controllers else ("", "memory.max")  # version 1, and 2
+        inner = Path(path.lstrip("/"))
+        files |= {Path(root, folder, group, name) for group in (inner, *inner.parents)}
+    return [limit for limit in map(_limit_in, files) if limit is not None]
+
+
+def _limit_in(file: Path) -> int | None:
+    """The number that a file holds; None where it holds a word, such as "max", or is not there."""
+    try:
+        return int(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return found
+        return None

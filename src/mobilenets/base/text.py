@@ -35,7 +35,9 @@ def size(count: float) -> str:
     """
     if count < 1000:
         return f"{count:.0f}{GAP}B"
-    return f"{_three(count / 1e3)}{GAP}kB" if count < 999_500 else f"{_three(count / 1e6)}{GAP}MB"
+    if count < 999_500:
+        return f"{_three(count / 1e3)}{GAP}kB"
+    return f"{_three(count / 1e6)}{GAP}MB" if count < 999_500_000 else f"{_three(count / 1e9)}{GAP}GB"
 
 
 def milliseconds(time: float) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,10 @@ from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
-from mobilenets.training.run_folder import MODEL_FILE, is_finished, read_metrics
+from mobilenets.training.run_folder import MODEL_FILE, claim, is_finished, read_metrics, write_run
 
 if TYPE_CHECKING:
+    from mobilenets.training.result import Fitted
     from mobilenets.training.settings import Settings
 
 PLAN_FILE = "comparison.json"
@@ -89,9 +91,10 @@ def compare(
     minutes: float | None = None,
     resume: bool = False,
     replace_existing: bool = False,
+    ray: bool | str = False,
     progress: Progress = SILENT,
 ) -> list[ComparedNetwork]:
-    """Train networks one after the other, test each once, and measure what they cost.
+    """Train networks, test each once, and measure what they cost.
 
     Every convolution of every network is followed by a batch norm, as MobileNet's are: one recipe then suits all.
 
@@ -107,6 +110,8 @@ def compare(
             minutes and epochs, each network gets the epochs that ``fit`` would give it.
         resume: Continue an unfinished comparison in the output folder; networks that are trained are kept.
         replace_existing: Overwrite a comparison in the output folder.
+        ray: Whether the networks are trained beside each other on a Ray cluster; or the cluster's address. The images
+            must lie at the same paths on its nodes. Costs are measured here.
         progress: Receives progress updates.
 
     Raises:
@@ -114,6 +119,8 @@ def compare(
         DataError: If the images cannot be used.
         TrainingError: If the settings contradict each other, the output folder holds another comparison, or a network
             has no time for one epoch.
+        EngineError: If the Ray cluster cannot be reached, or has no node with as many cores as a training has threads.
+        MissingDependencyError: If Ray is asked for and is not installed.
     """
     folder = Path(output)
     if minutes is not None:
@@ -135,11 +142,15 @@ def compare(
     if epochs is None:
         epochs = planned_epochs(dataset, networks, settings, minutes, progress=progress)
         _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs})
-    for name, network in networks.items():
-        chosen = replace(settings, resolution=network.height, epochs=epochs[name])
-        begun = replace(chosen, weights=name) if _begins_from(name) else None
-        chosen = begun or replace(chosen, architecture=name, weights=None, batch_norm=True)
-        _train(dataset, folder / _folder_name(name), chosen, anew=replace_existing and not resume, progress=progress)
+    chosen = {
+        folder / _folder_name(name): _settings_of(name, networks[name], settings, epochs[name]) for name in models
+    }
+    anew = replace_existing and not resume
+    if ray is False:
+        for place, one in chosen.items():
+            _train(dataset, place, one, anew=anew, progress=progress)
+    else:
+        _train_beside(dataset, chosen, ray, anew=anew, progress=progress)
     compared = _compared(folder, models, progress)
     figures = [one.to_json() for one in compared]
     _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs, "results": figures})
@@ -242,6 +253,14 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 # The training ---------------------------------------------------------------------------------------------------------
 
 
+def _settings_of(name: str, network: Network, settings: Settings, epochs: int) -> Settings:
+    """How a network of a comparison is trained."""
+    chosen = replace(settings, resolution=network.height, epochs=epochs)
+    if _begins_from(name):
+        return replace(chosen, weights=name)
+    return replace(chosen, architecture=name, weights=None, batch_norm=True)
+
+
 def _train(dataset: Dataset, folder: Path, settings: Settings, *, anew: bool, progress: Progress) -> None:
     """Train one network, go on with it, or leave it as it is where it is done."""
     from mobilenets.training.fit import fit
@@ -249,9 +268,41 @@ def _train(dataset: Dataset, folder: Path, settings: Settings, *, anew: bool, pr
     if not anew and is_finished(folder):
         progress.note(f"{settings.weights or settings.architecture} is trained already")
         return
-    named = settings.weights or settings.architecture
-    progress.note(f"{named}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}")
+    progress.note(_in_words(settings))
     fit(dataset, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
+
+
+def _in_words(settings: Settings) -> str:
+    named = settings.weights or settings.architecture
+    return f"{named}, {settings.resolution} pixels, {plural(settings.epochs or 0, 'epoch')}"
+
+
+def _train_beside(
+    dataset: Dataset, chosen: Mapping[Path, Settings], ray: bool | str, *, anew: bool, progress: Progress
+) -> None:
+    """Train the networks that are not done beside each other; each is written as soon as it is there."""
+    from mobilenets.training.workers import workers_of
+
+    left = {folder: settings for folder, settings in chosen.items() if anew or not is_finished(folder)}
+    if not left:
+        return
+    for folder in left:
+        claim(folder, resume=not anew, replace_existing=anew)
+    any_one = next(iter(left.values()))
+    workers = workers_of(ray, any_one.threads, any_one.device, progress)
+    items = [workers.settled(settings) for settings in left.values()]
+    folders = list(left)
+    for number, result in workers.results(partial(_fitted, dataset), items):
+        write_run(result.of(dataset), folders[number])
+        progress.note(f"trained: {_in_words(items[number])}")
+
+
+def _fitted(dataset: Dataset, settings: Settings) -> Fitted:
+    """What a worker does."""
+    from mobilenets.training.fit import fit
+    from mobilenets.training.result import Fitted
+
+    return Fitted.by(fit(dataset, settings=settings))
 
 
 def _compared(folder: Path, models: Sequence[str], progress: Progress) -> list[ComparedNetwork]:

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from mobilenets.base.progress import Progress
 from mobilenets.base.text import per_second, plural
 from mobilenets.cli.console import IMAGES_SKIPPED, print_json, say
+from mobilenets.cli.ray_address import cluster_of
 
 if TYPE_CHECKING:
     from mobilenets.engine.bulk.prediction import BulkPrediction
 
 ONLY_WITH_OUTPUT = {"shard": "--shard", "replace_existing": "--force", "dry_run": "--dry-run"}
 """Parameters that say something about the file only."""
-
-
-class RayAddress(click.ParamType[str]):
-    """The address of a Ray cluster. What follows ``--ray`` may be meant as something else, and is refused then."""
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The address; empty for the cluster that is running here, or this machine."""
-        text = str(value)
-        if text not in ("", "auto", "local") and not re.fullmatch(r"(ray://)?[\w.\-\[\]:]+:\d+", text):
-            self.fail(
-                f"{text!r} is no address of a Ray cluster, such as ray://head:10001; to use the one that is running "
-                "here, write --ray at the end of the line",
-                param,
-                ctx,
-            )
-        return text
 
 
 def predict_to_output(
@@ -45,8 +25,7 @@ def predict_to_output(
     from mobilenets.formats.loading import load_model
 
     loaded = load_model(model, progress=progress)
-    cluster = False if ray is None else ray or True
-    done = predict_to_file(loaded, images, output, ray=cluster, progress=progress, **how)
+    done = predict_to_file(loaded, images, output, ray=cluster_of(ray), progress=progress, **how)
     if as_json:
         print_json(asdict(done) | {"columns": list(done.columns)})
     elif how["dry_run"]:

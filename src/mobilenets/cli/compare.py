@@ -10,6 +10,7 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.number import POSITIVE
+from mobilenets.cli.ray_address import cluster_of, ray_option
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError
@@ -45,6 +46,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--published", is_flag=True, help="Also draw the published ImageNet figures.")
 @click.option("--resume", is_flag=True, help="Continue the unfinished comparison in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
+@ray_option("Train the networks beside each other on a Ray cluster.")
 @data_options
 @json_option
 @quiet_option
@@ -62,6 +64,7 @@ def command(
     published: bool,
     resume: bool,
     force: bool,
+    ray: str | None,
     reading: Reading | None,
     as_json: bool,
     quiet: bool,
@@ -74,6 +77,9 @@ def command(
     All have one recipe, batch norm after every convolution, and --minutes-each of training. The number of epochs that
     fit into it is measured first, so another machine may have another; --epochs repeats a comparison exactly. Each
     network is tested once, and timed beside the others on one thread.
+
+    With --ray the trainings are done by a Ray cluster, each by as many cores as --training-threads says, and give the
+    same Models; the costs are measured here.
     """
     check_source(data)  # before PyTorch is imported, which takes seconds
     try:
@@ -96,6 +102,7 @@ def command(
             minutes=minutes_each,
             resume=resume,
             replace_existing=force,
+            ray=cluster_of(ray),
             progress=progress,
         )
     except KeyboardInterrupt:

@@ -11,8 +11,9 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
-from mobilenets.cli.number import POSITIVE
+from mobilenets.cli.number import POSITIVE, Number
 from mobilenets.cli.options import Quantity, budget_options, precision_list
+from mobilenets.cli.ray_address import cluster_of, ray_option
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
@@ -62,7 +63,7 @@ _GROUPS = {
     "Network": ("architecture", "width", "resolution", "channels", "weights"),
     "Training": (
         *("epochs", "time", "batch_size", "recipe", "flip", "validation_apart", "seed"),
-        *("train_on", "training_precision", "training_threads"),
+        *("train_on", "training_precision", "training_threads", "memory_share", "ray"),
     ),
     "Budget": (
         *("max_latency", "max_size", "max_memory", "max_macs", "min_accuracy"),
@@ -152,6 +153,13 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda, mps, or several GPUs: cuda:all.")
 @click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
 @click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
+@click.option(
+    "--memory-share",
+    type=Number(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Share of memory that resized images may take; more are kept on disk.",
+)
 @budget_options
 @click.option("--search", is_flag=True, help="Without a budget: find the knee of accuracy against latency.")
 @click.option("--precision", callback=precisions, help="Precision within a budget: float32, int8 or auto for both.")
@@ -176,6 +184,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
     metavar="LOG",
     help="Log every epoch to FILE.csv, tensorboard:FOLDER or wandb:PROJECT; repeatable.",
 )
+@ray_option("Train candidates, or folds, beside each other on a Ray cluster.")
 @click.option("--dry-run", is_flag=True, help="Print what DATA is understood as, and train nothing.")
 @data_options
 @json_option
@@ -188,6 +197,7 @@ def command(
     int8: bool,
     folds: int | None,
     logs: tuple[str, ...],
+    ray: str | None,
     dry_run: bool,
     reading: Reading | None,
     as_json: bool,
@@ -222,6 +232,7 @@ def command(
         from mobilenets.training.fit import fit
         from mobilenets.training.launcher import processes_named, start_processes
         from mobilenets.training.loggers import logger_named
+        from mobilenets.training.quantize import quantize_fitted
         from mobilenets.training.run_folder import is_finished
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
@@ -233,6 +244,11 @@ def command(
         raise click.UsageError("--log is of training without a budget; leave one of the two out")
     if wanted is not None and folds:
         raise click.UsageError("--cross-validate is of training without a budget; leave one of the two out")
+    if ray is not None and wanted is None and not folds:
+        raise click.UsageError(
+            "--ray trains several networks beside each other: give a budget or --cross-validate; several processes "
+            "train one network with --train-on cuda:all, or torchrun"
+        )
     chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
     settings = Settings(
         **{_SETTINGS.get(name, name): value for name, value in options.items()},
@@ -242,11 +258,6 @@ def command(
     process = launch()
     if (processes := processes_named(options["train_on"])) is not None:
         device, count = processes
-        if wanted is not None or folds:
-            raise click.UsageError(
-                f"--train-on {options['train_on']} trains one network together; with a budget or --cross-validate "
-                f"say --train-on {device}"
-            )
         if count > 1 and process.count == 1:
             words = (click.get_current_context().obj or ("mobilenets",))[1:]
             raise SystemExit(start_processes(words, count))
@@ -256,18 +267,23 @@ def command(
         progress.note(f"{output} was finished before the processes were started again")
         return
     try:
-        validated = cross_validate(data, folds, settings, reading=reading, progress=progress) if folds else None
+        cluster = cluster_of(ray)
+        validated = (
+            cross_validate(data, folds, settings, reading=reading, ray=cluster, progress=progress) if folds else None
+        )
         how: dict[str, Any] = {"reading": reading, "resume": resume, "replace_existing": force, "progress": progress}
         result = (
             fit(data, output, settings, callbacks=[logger_named(text) for text in logs], **how)
             if wanted is None
-            else search(data, output, settings=settings, **wanted, **how)
+            else search(data, output, settings=settings, ray=cluster, **wanted, **how)
         )
     except KeyboardInterrupt:
         progress.note("the same command with --resume continues from here")
         raise
-    if process.rank > 0:
-        return  # one process writes and speaks
+    if process.rank > 0:  # one process writes and speaks
+        if int8:
+            quantize_fitted(result.model, result.dataset)  # as far as all of them train
+        return
     if as_json:
         print_json({**result.to_json(), **({"cross_validation": validated.to_json()} if validated else {})})
     else:

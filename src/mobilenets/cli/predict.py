@@ -13,11 +13,12 @@ import click
 
 from mobilenets.base.progress import Progress
 from mobilenets.base.text import per_second, plural
-from mobilenets.cli.bulk import ONLY_WITH_OUTPUT, RayAddress, predict_to_output
+from mobilenets.cli.bulk import ONLY_WITH_OUTPUT, predict_to_output
 from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.number import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.cli.predictions import CsvWriter, JsonWriter, LineWriter
+from mobilenets.cli.ray_address import ray_option
 from mobilenets.data.image import BytesImage, FileImage, ImageSource
 from mobilenets.data.sources import images_of
 from mobilenets.engine.predictor import Classifier, Predictor
@@ -72,14 +73,7 @@ SHOWN_LABELS = 3
     help="Write a row for each image to FILE (.parquet, .csv or .jsonl); goes on where a run was stopped.",
 )
 @click.option("--shard", metavar="I/N", help="With -o: only share I of N of the images, into FILE-I-of-N.")
-@click.option(
-    "--ray",
-    is_flag=False,
-    flag_value="",
-    type=RayAddress(),
-    metavar="[ADDRESS]",
-    help="With -o: share the images out over a Ray cluster.",
-)
+@ray_option("With -o: share the images out over a Ray cluster.")
 @click.option("--force", "replace_existing", is_flag=True, help="With -o: replace FILE, and begin anew.")
 @click.option("--dry-run", is_flag=True, help="With -o: only count the images, and check the rest.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")

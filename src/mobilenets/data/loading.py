@@ -110,11 +110,11 @@ def decode_all(subset: Subset, shortest_side: int, *, progress: Progress = SILEN
     kept: list[int] = []
     skipped: list[str] = []
 
-    def shrunk(source: tuple[int, ImageSource]) -> tuple[Pixels, str | None]:
+    def decoded(source: tuple[int, ImageSource]) -> tuple[Pixels, str | None]:
         image = source[1].open(shortest_side)
-        return _shrink(image, shortest_side), image.info.get(ASSUMPTION)
+        return shrunk(image, shortest_side), image.info.get(ASSUMPTION)
 
-    for index, image in _decoded(subset, shrunk, skipped, progress):
+    for index, image in _decoded(subset, decoded, skipped, progress):
         images.append(image)
         kept.append(index)
     return Decoded(images, subset.targets[kept], np.array(kept, np.int64), tuple(skipped))
@@ -152,7 +152,8 @@ def _decoded(
     check_skipped(skipped, len(subset))
 
 
-def _shrink(image: Image.Image, shortest_side: int) -> Pixels:
+def shrunk(image: Image.Image, shortest_side: int) -> Pixels:
+    """An image, uint8 (height, width, 3), whose shorter side has so many pixels at most; its shape stays."""
     scale = shortest_side / min(image.size)
     if scale < 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))

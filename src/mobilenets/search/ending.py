@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mobilenets.base.progress import Progress
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.engine.evaluate import evaluate_prepared
@@ -24,6 +24,7 @@ from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.settings import Settings
+from mobilenets.training.workers import ALONE, Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class SearchRequest:
         resume: Whether to go on from the checkpoints in the folder.
         progress: Receives progress updates.
         begun: When it began, on the monotonic clock.
+        workers: Where candidates are trained.
     """
 
     dataset: Dataset
@@ -53,6 +55,12 @@ class SearchRequest:
     resume: bool
     progress: Progress
     begun: float
+    workers: Workers = ALONE
+
+    def apart(self) -> SearchRequest:
+        """The request as a worker needs it, which writes nothing and speaks to nobody."""
+        settings = self.workers.settled(self.settings)
+        return replace(self, settings=settings, folder=None, resume=False, progress=SILENT, workers=ALONE)
 
 
 def tested(request: SearchRequest, finished: Finished) -> tuple[Metrics, MeasuredLatency | None]:

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
@@ -41,6 +42,7 @@ from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.image_cache import CachedImages, cache_images
+from mobilenets.training.leading import together
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.recipe import suited_to
@@ -102,7 +104,7 @@ def search_from_scratch(asked: SearchRequest) -> SearchResult:
     )
     costs, measuring = timed("latency", partial(predict_costs, request))
     network = supernet_network(request, costs)
-    images = cache_images(dataset.train, network.height, progress=progress)
+    images = CachedTraining(dataset, network.height, settings.memory_share)
     trained, training_phase = timed("supernet", partial(_train, request, network, images))
     evaluated, evaluating = timed("frontier", partial(_evaluate, request, costs, trained.model))
     fine_tune = partial(_fine_tune, request, evaluated.supernet, images)
@@ -235,16 +237,57 @@ def supernet_network(request: SupernetSearch, costs: Costs) -> Network:
     return chosen.network(classes=len(request.dataset.labels))
 
 
-def _train(request: SupernetSearch, network: Network, images: CachedImages) -> TrainedModel:
-    return train_supernet(
-        network,
-        request.dataset,
+def _train(request: SupernetSearch, network: Network, images: CachedTraining) -> TrainedModel:
+    return together(
+        _supernet,
         images,
+        network,
         request.training,
         checkpoint=request.folder and request.folder / CHECKPOINT_FILE,
         resume=request.resume,
         progress=request.progress,
     )
+
+
+def _supernet(images: CachedTraining, network: Network, how: SupernetTraining, **named: Any) -> TrainedModel:
+    """What each of the processes does that train together."""
+    return train_supernet(network, images.dataset, images.cached(named["progress"]), how, **named)
+
+
+def _subnet(
+    images: CachedTraining, supernet: Model, size: tuple[float, int], how: SupernetTraining, **named: Any
+) -> TrainedModel:
+    """What each of the processes does that train together."""
+    return fine_tune_subnet(supernet, size, images.dataset, images.cached(named["progress"]), how, **named)
+
+
+class CachedTraining:
+    """The training images of a search, resized where they are first wanted; no pixels are sent to other processes.
+
+    Args:
+        dataset: The images of all parts.
+        resolution: Side of the largest network's input, in pixels.
+        memory_share: Of the settings.
+    """
+
+    def __init__(self, dataset: Dataset, resolution: int, memory_share: float) -> None:
+        self.dataset, self._resolution, self._memory_share = dataset, resolution, memory_share
+        self._cached: CachedImages | None = None
+
+    def cached(self, progress: Progress) -> CachedImages:
+        """The images.
+
+        Args:
+            progress: Receives progress updates while they are resized.
+        """
+        if self._cached is None:
+            self._cached = cache_images(
+                self.dataset.train, self._resolution, memory_share=self._memory_share, progress=progress
+            )
+        return self._cached
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CachedTraining, (self.dataset, self._resolution, self._memory_share)
 
 
 def _evaluate(request: SupernetSearch, costs: Costs, supernet: Model) -> EvaluatedSupernet:
@@ -270,13 +313,13 @@ def _evaluate(request: SupernetSearch, costs: Costs, supernet: Model) -> Evaluat
     return evaluated
 
 
-def _fine_tune(request: SupernetSearch, supernet: Model, images: CachedImages, choice: Candidate) -> TrainedModel:
+def _fine_tune(request: SupernetSearch, supernet: Model, images: CachedTraining, choice: Candidate) -> TrainedModel:
     size = choice.width_multiplier, choice.resolution
-    return fine_tune_subnet(
+    return together(
+        _subnet,
+        images,
         supernet,
         size,
-        request.dataset,
-        images,
         request.training,
         checkpoint=request.folder and fine_tuning_checkpoint(request.folder, *size),
         resume=request.resume,

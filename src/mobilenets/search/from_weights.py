@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -46,6 +48,7 @@ from mobilenets.training.features import feature_network, fit_head, frozen_featu
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
 from mobilenets.training.task_training import TaskTraining
+from mobilenets.training.workers import ALONE, Workers
 
 MEASURING_ROUNDS = 5
 PROBED_IMAGES = 1500
@@ -57,8 +60,11 @@ MOST_PROBED = 12
 FINALISTS = 3
 """Networks that are fine-tuned shortly."""
 
+Tuned = TypeVar("Tuned", bound=TrainedModel)
 Measure = Callable[[Sequence[Contender]], DeviceProfile | None]
 """Latencies of the networks of some contenders; None where they take no part in the choice."""
+Beside = Callable[[Sequence[Contender]], Iterator[tuple[int, tuple[Started, ...]]]]
+"""The number of each contender with its candidates as they were judged, whichever is done first."""
 FineTune = Callable[[Contender, Model], TrainedModel]
 """A contender's Model, fine-tuned shortly."""
 
@@ -220,6 +226,7 @@ def with_heads(
     images: PreparedImages,
     *,
     over: Callable[[], bool] = lambda: False,
+    beside: Beside | None = None,
     progress: Progress = SILENT,
 ) -> list[Contender]:
     """Judge contenders by a linear head on their frozen features, which the engine computes once.
@@ -228,6 +235,7 @@ def with_heads(
         contenders: With their costs.
         images: Training and validation images.
         over: Whether the time for this is over; one network is judged at least.
+        beside: Gives what :func:`judged_by_head` gives, of all of them in any order; None for one after the other.
         progress: Receives progress updates.
 
     Returns:
@@ -236,30 +244,50 @@ def with_heads(
     possible = [one for one in contenders if feature_network(one.network) is not None]
     chosen = sorted(possible, key=lambda one: (-one.candidates[0].macs, one.name))[:MOST_PROBED]
     chosen.sort(key=lambda one: -one.network.height)  # so that few images are in memory at a time
+    if beside is not None:
+        return _judged_beside(chosen, beside(chosen), over, progress)
     found: list[Contender] = []
     with progress.task("heads", len(chosen), "networks") as task:
         for number, one in enumerate(chosen):
             if found and over():
                 progress.note(f"{plural(len(chosen) - number, 'network')} are left out: the time for them is over")
                 break
-            found.append(_with_head(one, images))
+            found.append(replace(one, candidates=judged_by_head(one, images)))
             if number + 1 == len(chosen) or chosen[number + 1].network.height != one.network.height:
                 images.forget(one.network.height)
             task.advance()
     return found
 
 
-def _with_head(one: Contender, images: PreparedImages) -> Contender:
+def _judged_beside(
+    contenders: Sequence[Contender],
+    judged: Iterator[tuple[int, tuple[Started, ...]]],
+    over: Callable[[], bool],
+    progress: Progress,
+) -> list[Contender]:
+    """Contenders as others judge them, in their own order; those that are judged when the time is over."""
+    found: dict[int, Contender] = {}
+    for number, candidates in judged:
+        found[number] = replace(contenders[number], candidates=candidates)
+        if over() and len(found) < len(contenders):
+            left = len(contenders) - len(found)
+            progress.note(f"{plural(left, 'network')} are left out: the time for them is over")
+            break
+    return [found[number] for number in sorted(found)]
+
+
+def judged_by_head(one: Contender, images: PreparedImages) -> tuple[Started, ...]:
+    """A contender's candidates with what a linear head on its frozen features gets.
+
+    Args:
+        one: The contender, with its costs.
+        images: Training and validation images.
+    """
     model = usable_model(one, images)
     parts = [part(one.network.height, model.preprocessing) for part in (images.training, images.validation)]
     features = np.concatenate([frozen_features(model, part.pixels) for part in parts if len(part.pixels)])
     worth = probe(features, np.concatenate([part.targets for part in parts]), images.classes)
-    return replace(
-        one,
-        candidates=tuple(
-            replace(candidate, head_top1=worth.accuracy, accuracy=worth.accuracy) for candidate in one.candidates
-        ),
-    )
+    return tuple(replace(candidate, head_top1=worth.accuracy, accuracy=worth.accuracy) for candidate in one.candidates)
 
 
 def first_usable(one: Contender, images: PreparedImages, training: TaskTraining, budget: Budget) -> tuple[Model, float]:
@@ -307,6 +335,7 @@ def with_tuning(
     fine_tune: FineTune,
     *,
     finalists: int = FINALISTS,
+    workers: Workers = ALONE,
     progress: Progress = SILENT,
 ) -> list[Contender]:
     """Fine-tune the most promising contenders shortly.
@@ -318,6 +347,7 @@ def with_tuning(
         validation_images: Their number.
         fine_tune: Fine-tunes a Model shortly.
         finalists: How many.
+        workers: Where that is done.
         progress: Receives progress updates.
 
     Returns:
@@ -328,12 +358,22 @@ def with_tuning(
     if len(chosen) == 1:
         return list(contenders)  # there is nothing to choose from
     by_network = {network_of(one.candidates[0]): one for one in contenders}
-    for number, candidate in enumerate(chosen):
-        one = by_network[network_of(candidate)]
-        progress.note(f"fine-tuning {candidate.label} shortly, {number + 1} of {len(chosen)}")
-        made = fine_tune(one, usable_model(one, images))
-        by_network[network_of(candidate)] = _with_tuned(one, made, budget, images)
+
+    def begun() -> Iterator[tuple[Contender, Model]]:
+        for number, candidate in enumerate(chosen):
+            one = by_network[network_of(candidate)]
+            progress.note(f"fine-tuning {candidate.label} shortly, {number + 1} of {len(chosen)}")
+            yield one, usable_model(one, images)
+
+    for number, made in workers.results(partial(fine_tuned, fine_tune), begun()):
+        key = network_of(chosen[number])
+        by_network[key] = _with_tuned(by_network[key], made, budget, images)
     return list(by_network.values())
+
+
+def fine_tuned(fine_tune: Callable[[Contender, Model], Tuned], begun: tuple[Contender, Model]) -> Tuned:
+    """What fine-tuning makes of a contender and its Model, as workers are given them."""
+    return fine_tune(*begun)
 
 
 def _with_tuned(one: Contender, made: TrainedModel, budget: Budget, images: PreparedImages) -> Contender:

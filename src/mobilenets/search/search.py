@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from mobilenets.base.arguments import check_integer, typed
@@ -28,11 +29,13 @@ from mobilenets.search.pretrained import AUTO
 from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.result import SearchResult
 from mobilenets.search.weights_search import family_of, search_from_weights
-from mobilenets.training.distributed import refuse_processes
-from mobilenets.training.run_folder import (
-    claim,
-)
+from mobilenets.training.distributed import joined_processes, launch, refuse_processes
+from mobilenets.training.leading import led
+from mobilenets.training.run_folder import CHECKPOINT_FILE, claim
 from mobilenets.training.settings import Settings, set_up
+from mobilenets.training.workers import workers_of
+
+ONE_TRAINING = "a Ray cluster trains candidates beside each other, and of {} there is one: leave ray out"
 
 
 @typed(PlanningError, but=("precisions",))
@@ -48,6 +51,7 @@ def search(
     device: DeviceProfile | str | Path | None = None,
     resume: bool = False,
     replace_existing: bool = False,
+    ray: bool | str = False,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Find, train and test the network that a budget is best spent on.
@@ -67,6 +71,9 @@ def search(
             latencies take part in the choice.
         resume: Go on from the checkpoints in the output folder, if there are any.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
+        ray: Whether candidates that begin from published weights are judged and trained beside each other on a Ray
+            cluster; or the cluster's address. The images must lie at the same paths on its nodes. Latencies are
+            measured here.
         progress: Receives progress updates; by default they are shown in a notebook, and nowhere else.
 
     Returns:
@@ -78,6 +85,8 @@ def search(
         DataError: If the images cannot be used, or a class has too few to choose by from scratch.
         ArchitectureError: If the architecture is unknown, or the width or resolution is out of range.
         TrainingError: If the settings contradict each other, or the output cannot be written.
+        EngineError: If the Ray cluster cannot be reached, or has no node with as many cores as a training has threads.
+        MissingDependencyError: If Ray is asked for and is not installed.
 
     Sources: Yu and Huang 2019, arXiv:1903.05134 (the supernet); Cai et al. 2020, arXiv:1908.09791 (one supernet for
     many budgets).
@@ -98,7 +107,6 @@ def search(
     ('α 0.25 at 32 px, float32', 832640)
     """
     begun = time.monotonic()
-    refuse_processes("the choice of a network within a budget")
     progress = progress or default_progress()
     wanted = precisions_of(precisions)
     check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
@@ -108,15 +116,47 @@ def search(
             "the budget, such as the architecture mobilenet_v1@0.25-96"
         )
     if from_scratch(settings):
+        if ray is not False:
+            raise PlanningError(ONE_TRAINING.format("a supernet that is trained from scratch"))
         largest_architecture(settings)  # what cannot be searched is said before anything is read
     profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
     check_source(source)
+    _, trained_on, _ = set_up(settings)  # a recipe or device that does not exist is said, too
+    ask = partial(_searched, source, output, budget, settings, reading, wanted, threads, profile, ray)
+    with joined_processes(trained_on):
+        return led(lambda: ask(resume, replace_existing, progress, begun))
+
+
+def _searched(
+    source: str | Path,
+    output: str | Path | None,
+    budget: Budget,
+    settings: Settings,
+    reading: Reading,
+    precisions: tuple[str, ...],
+    threads: int,
+    profile: DeviceProfile | None,
+    ray: bool | str,
+    resume: bool,
+    replace_existing: bool,
+    progress: Progress,
+    begun: float,
+) -> SearchResult:
     folder = None
     if output is not None:
-        folder = claim(Path(output), resume=resume, replace_existing=replace_existing, progress=progress)
-    set_up(settings)  # a recipe or device that does not exist, too
+        wanted = Path(output)
+        # Processes that are started again go on, whatever was said when they were started first.
+        resume = resume or (launch().restarts > 0 and any(wanted.glob(f"*{CHECKPOINT_FILE}")))
+        folder = claim(wanted, resume=resume, replace_existing=replace_existing, progress=progress)
     dataset = described_dataset(source, settings.seed, reading, progress)
-    request = SearchRequest(dataset, settings, budget, wanted, threads, profile, folder, resume, progress, begun)
+    if dataset.task == "detection":
+        refuse_processes("training a detector")
+        if ray is not False:
+            raise PlanningError(ONE_TRAINING.format("a detector"))
+    workers = workers_of(ray, settings.threads, settings.device, progress)
+    request = SearchRequest(
+        dataset, settings, budget, precisions, threads, profile, folder, resume, progress, begun, workers
+    )
     if dataset.task == "detection":
         return search_detector(request)
     if dataset.task != "classification" and from_scratch(settings):

@@ -27,7 +27,9 @@ from mobilenets.search.from_weights import (
     Priced,
     Timetable,
     files_of,
+    fine_tuned,
     first_usable,
+    judged_by_head,
     measured_here,
     priced,
     usable_model,
@@ -42,6 +44,7 @@ from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.features import feature_network
 from mobilenets.training.fine_tuning import FineTuned, epochs_to_fine_tune, fine_tune
+from mobilenets.training.leading import together
 from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted
 from mobilenets.training.recipe import for_fine_tuning, suited_to
 from mobilenets.training.result import provenance_of
@@ -103,12 +106,21 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
     _write_first(request, found.contenders, images)
     timetable = Timetable(settings.time)
     heads_over = partial(_is_over, request, timetable.heads_end())
-    judged, judging = timed("heads", partial(with_heads, found.contenders, images, over=heads_over, progress=progress))
+    beside = partial(request.workers.results, partial(_judged, request.apart())) if request.workers.apart else None
+    judge = partial(with_heads, found.contenders, images, over=heads_over, beside=beside, progress=progress)
+    judged, judging = timed("heads", judge)
     if not judged:
         raise PlanningError("none of the networks within the budget has a vector of features to put a classifier on")
-    shortly = partial(_fine_tune, request, stage="short", seconds=timetable.short(FINALISTS))
+    shortly = partial(_fine_tune, _trained_by(request), stage="short", seconds=timetable.short(FINALISTS))
     tune_shortly = partial(
-        with_tuning, judged, request.budget, images, len(dataset.validation), shortly, progress=progress
+        with_tuning,
+        judged,
+        request.budget,
+        images,
+        len(dataset.validation),
+        shortly,
+        workers=request.workers,
+        progress=progress,
     )
     contenders, tuning = timed("short", tune_shortly)
     candidates = [candidate for one in contenders for candidate in one.candidates]
@@ -227,6 +239,17 @@ def _write_first(request: SearchRequest, contenders: Sequence[Contender], images
     )
 
 
+def _judged(request: SearchRequest, contender: Contender) -> tuple[Started, ...]:
+    """What a worker of a cluster does."""
+    set_up(request.settings)
+    return judged_by_head(contender, PreparedImages(request.dataset))
+
+
+def _trained_by(request: SearchRequest) -> SearchRequest:
+    """The request as it is where candidates are trained."""
+    return request.apart() if request.workers.apart else request
+
+
 def _fine_tune(
     request: SearchRequest,
     contender: Contender,
@@ -242,7 +265,8 @@ def _fine_tune(
     chosen = replace(settings, resolution=None, width=None, time=None, validation_apart=apart)
     epochs = epochs_to_fine_tune(model.network, len(dataset.train), chosen, for_fine_tuning(recipe, len(dataset.train)))
     chosen = replace(chosen, epochs=max(1, round(SHORT_SHARE * epochs)) if stage == "short" else epochs)
-    return fine_tune(
+    return together(
+        fine_tune,
         model,
         dataset,
         chosen,
@@ -271,8 +295,9 @@ def _finished(
         if key not in tuned:
             seconds = timetable.full(time.monotonic() - request.begun, int8=choice.precision == "int8")
             one = replace(by_network[key], candidates=(choice,))
-            model = usable_model(one, images)
-            tuned[key] = _fine_tune(request, one, model, stage="full", seconds=seconds)
+            fully = partial(_fine_tune, _trained_by(request), stage="full", seconds=seconds)
+            begun = [(one, usable_model(one, images))]
+            (_, tuned[key]), *_ = request.workers.results(partial(fine_tuned, fully), begun)
         return tuned[key]
 
     def compress(model: Model) -> CompressionResult:

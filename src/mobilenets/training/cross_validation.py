@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from mobilenets.tasks.metrics import (
     pooled_reliability,
 )
 from mobilenets.tasks.task import Metrics
-from mobilenets.training.distributed import refuse_processes
 from mobilenets.training.fit import fit
 from mobilenets.training.settings import Settings
+from mobilenets.training.workers import workers_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +134,7 @@ def cross_validate(
     settings: Settings = Settings(),
     *,
     reading: Reading = Reading(),
+    ray: bool | str = False,
     progress: Progress = SILENT,
 ) -> CrossValidation:
     """Train as often as there are folds, each time on the others, and test every image once.
@@ -145,6 +147,7 @@ def cross_validate(
         folds: Number of folds, at least 2.
         settings: What to train and how.
         reading: What the source does not say itself.
+        ray: Whether folds are trained beside each other on a Ray cluster; or the cluster's address.
         progress: Receives progress updates.
 
     Returns:
@@ -153,8 +156,9 @@ def cross_validate(
     Raises:
         DataError: If the images cannot be used, or a class has too few for so many folds.
         TrainingError: If the settings contradict each other.
+        EngineError: If the Ray cluster cannot be reached, or has no node with as many cores as a training has threads.
+        MissingDependencyError: If Ray is asked for and is not installed.
     """
-    refuse_processes("cross-validation")
     if isinstance(source, Dataset):
         dataset = source
     else:
@@ -164,11 +168,18 @@ def cross_validate(
             f"cross-validation is of images with labels; those of {dataset.source} have boxes, and a detector takes "
             "too long to train several times: fit evaluates one on the test images"
         )
-    found: list[Metrics] = []
-    parts = folds_of(dataset, folds, progress=progress)
-    for number, part in enumerate(parts, 1):
-        result = fit(part, settings=settings, progress=progress)
-        progress.note(f"fold {number} of {folds}: {result.evaluation.in_words}")
-        found.append(result.evaluation)
+    parts = list(folds_of(dataset, folds, progress=progress))
+    workers = workers_of(ray, settings.threads, settings.device, progress)
+    work = partial(_tested, workers.settled(settings), SILENT if workers.apart else progress)
+    done: dict[int, Metrics] = {}
+    for number, evaluation in workers.results(work, parts, "folds"):
+        progress.note(f"fold {number + 1} of {folds}: {evaluation.in_words}")
+        done[number] = evaluation
+    found = [done[number] for number in range(len(parts))]
     classified = [one for one in found if isinstance(one, ClassificationMetrics)]
     return ClassifierCrossValidation(tuple(classified)) if classified else CrossValidation(tuple(found))
+
+
+def _tested(settings: Settings, progress: Progress, part: Dataset) -> Metrics:
+    """Metrics of the test images of a fold."""
+    return fit(part, settings=settings, progress=progress).evaluation

@@ -11,8 +11,9 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from mobilenets.data.loading import check_skipped, each
 from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
-from mobilenets.training.image_cache import CachedImages, Indices, squash
+from mobilenets.training.image_cache import CachedImages, Indices, squash, squashed_image
 
 SPARE_BYTES = 1 << 30
 """What is left free on the disk of the cache."""
@@ -62,7 +63,10 @@ class DiskImages:
         length = self._stored * self._stored * 3
         file = os.open(self._path, os.O_RDONLY)
         try:
-            for indices in order:
+            _wanted(file, self.positions[order[0]] if len(order) else (), length)
+            for number, indices in enumerate(order):
+                if number + 1 < len(order):
+                    _wanted(file, self.positions[order[number + 1]], length)
                 places = self.positions[indices]
                 pixels = np.empty((len(places), self.side, self.side, 3), np.uint8)
                 for row, place in enumerate(places):
@@ -73,6 +77,13 @@ class DiskImages:
                 yield pixels, self._all_aspects[places]
         finally:
             os.close(file)
+
+
+def _wanted(file: int, places: Iterable[int], length: int) -> None:
+    """Have the kernel read some images meanwhile, where they are not in memory yet."""
+    if hasattr(os, "posix_fadvise"):  # not on a Mac
+        for place in places:
+            os.posix_fadvise(file, int(place) * length, length, os.POSIX_FADV_WILLNEED)
 
 
 def disk_images(subset: Subset, side: int, progress: Progress = SILENT) -> CachedImages | None:
@@ -106,10 +117,11 @@ def disk_images(subset: Subset, side: int, progress: Progress = SILENT) -> Cache
                 free = shutil.disk_usage(folder).free - SPARE_BYTES
                 if needed - there > free:
                     progress.note(
-                        f"{in_bytes(needed)} of resized images have no room in {folder}: {in_bytes(max(0, free))} free"
+                        f"{in_bytes(needed)} have no room in {folder}, where {in_bytes(max(0, free))} may be taken: "
+                        "they are decoded again in every epoch"
                     )
                     return None
-                progress.note(f"{len(subset)} resized images take {in_bytes(needed)} of disk, in {folder}")
+                progress.note(f"they are kept in {folder}, which takes {in_bytes(needed)} of disk")
                 _fill(subset, side, pixels, aspects, known, progress)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -124,7 +136,7 @@ def disk_images(subset: Subset, side: int, progress: Progress = SILENT) -> Cache
 
 def _key(subset: Subset, side: int) -> str | None:
     """What the cache of these images is called: another where one of them is another file, or has changed."""
-    found = hashlib.sha256(f"resized 1 {side}".encode())
+    found = hashlib.sha256(f"resized 2 {side}".encode())
     stats: dict[str, os.stat_result] = {}
     for image in subset.images:
         path, place = _file_of(image)
@@ -160,16 +172,14 @@ def _read_aspects(path: Path, count: int) -> Floats:
 def _fill(subset: Subset, side: int, pixels: Path, aspects: Path, known: Floats, progress: Progress) -> None:
     """Decode what is missing, chunk by chunk: a chunk counts when its pixels are on the disk."""
 
-    def decoded(image: ImageSource) -> tuple[Pixels, float]:
-        opened = image.open(side)
-        return squash(opened, side), opened.width / opened.height
-
     missing = np.flatnonzero(known == _NOT_YET)
     length = side * side * 3
     with progress.task("decoding", len(missing), "images") as task, _opened(pixels) as file:
         for begin in range(0, len(missing), CHUNK):
             places = missing[begin : begin + CHUNK]
-            for place, (_, result) in zip(places, each([subset.images[one] for one in places], decoded), strict=True):
+            for place, (_, result) in zip(
+                places, each([subset.images[one] for one in places], partial(squashed_image, side=side)), strict=True
+            ):
                 task.advance()
                 if isinstance(result, DataError):
                     progress.note(f"skipped: {result}")

@@ -8,18 +8,20 @@ anything.
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
@@ -28,6 +30,16 @@ from mobilenets.base.text import plural
 from mobilenets.errors import MobileNetsError, TrainingError
 
 Result = TypeVar("Result")
+
+LONGEST_WAIT = timedelta(hours=24)
+"""How long processes wait for what one of them does alone. One that is lost is noticed by torchrun, not by waiting."""
+
+_groups = itertools.count()
+"""Numbers of the groups that this process has been part of."""
+_alone: list[bool] = []
+"""One for each :func:`alone` that this process is within; the last holds."""
+_stores: list[Store] = []
+"""What the processes of the group have in common."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +80,30 @@ def launch() -> Launch:
     return Launch.of(os.environ)
 
 
+@contextmanager
+def alone(yes: bool = True) -> Iterator[None]:
+    """Work as if there were no other process, or again as one of several, while the block runs."""
+    _alone.append(yes)
+    try:
+        yield
+    finally:
+        _alone.pop()
+
+
+def is_alone() -> bool:
+    """Whether this process works as if there were no other."""
+    return bool(_alone) and _alone[-1]
+
+
+def group_store() -> Store:
+    """What the processes of the group can leave words for each other in."""
+    return _stores[-1]
+
+
 def process_count() -> int:
-    """Processes that train together; 1 outside of a group."""
+    """Processes that train together; 1 outside of a group, and within what one of them does alone."""
+    if is_alone():
+        return 1
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
@@ -93,21 +127,23 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     Raises:
         TrainingError: If the processes do not find each other.
     """
-    if launch().count == 1 or process_count() > 1:
+    if launch().count == 1 or process_count() > 1 or is_alone():
         yield
         return
     try:
         # torchrun keeps one store for all starts, in which the addresses of processes that were killed still stand
-        store, rank, count = next(rendezvous("env://"))
-        store = PrefixStore(f"start {launch().restarts}", store)
+        store, rank, processes = next(rendezvous("env://"))
+        store = PrefixStore(f"start {launch().restarts} group {next(_groups)}", store)
         backend = "nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=processes, timeout=LONGEST_WAIT)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"the {launch().count} processes do not find each other: {error}") from None
+    _stores.append(store)
     try:
         yield
         distributed.barrier()
     finally:
+        _stores.pop()
         distributed.destroy_process_group()
 
 
@@ -127,13 +163,17 @@ def heard(progress: Progress) -> Progress:
 
 
 def once(function: Callable[[], Result]) -> Result:
-    """What a function gives in the first process, for all of them; its errors are raised in all of them."""
+    """What a function gives in the first process, for all of them; its errors are raised in all of them.
+
+    What the function does, training included, it does as if there were no other process.
+    """
     if process_count() == 1:
         return function()
     found: list[Any] = [None, None]
     if is_writer():
         try:
-            found = [function(), None]
+            with alone():
+                found = [function(), None]
         except MobileNetsError as error:
             found = [None, error]
     distributed.broadcast_object_list(found, src=0)
@@ -184,6 +224,15 @@ def summed(*values: float) -> list[float]:
     total = torch.tensor(values, dtype=torch.float64, device=device)
     distributed.all_reduce(total)
     return list(map(float, total.tolist()))
+
+
+def whole_variance(values: Tensor) -> Tensor:
+    """The variance of all values of a step, of which this process holds a share; no gradient follows it."""
+    if process_count() == 1:
+        return values.var()
+    exact = values.detach().double()
+    number, total, squares = summed(values.numel(), float(exact.sum()), float(exact.square().sum()))
+    return values.new_tensor(max(0.0, (squares - total * total / number) / max(1.0, number - 1)))
 
 
 class Parallel:

@@ -132,7 +132,8 @@ def fine_tune(
 
     side = max(run.size or (network.height, network.width))
     joining = run.joined is not None
-    images = cache_images(dataset.train + dataset.validation if joining else dataset.train, side, progress=progress)
+    shown = dataset.train + dataset.validation if joining else dataset.train
+    images = cache_images(shown, side, memory_share=settings.memory_share, progress=progress)
     reserved = int((images.positions >= len(dataset.train)).sum())
     if seconds is not None:
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)

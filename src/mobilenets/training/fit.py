@@ -231,7 +231,7 @@ def _from_scratch(
     side = max(network.height, network.width)
     epochs = settings.epochs or default_epochs(len(dataset.train), side, recipe)
     run = TrainingRun(epochs, seed=settings.seed, precision=precision, device=device)
-    images = cache_images(dataset.train, side, progress=progress)
+    images = cache_images(dataset.train, side, memory_share=settings.memory_share, progress=progress)
     batches = Batches(
         images,
         training.channels,

@@ -15,16 +15,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mobilenets.base.memory import memory_of_machine
 from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import size as in_bytes
 from mobilenets.data.augmentation import Floats
-from mobilenets.data.loading import MOST_BROKEN, decode_all
+from mobilenets.data.image import ImageSource
+from mobilenets.data.loading import MOST_BROKEN, decode_all, shrunk
 from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.training.distributed import launch
 
-MOST_BYTES = 1 << 30
-"""Bytes of images that are kept in memory; more are kept on disk, or decoded again in every epoch."""
+MEMORY_SHARE = 0.25
+"""Share of memory that resized images may take; more of them are kept on disk, or decoded again in every epoch."""
+UNKNOWN_MEMORY = 4 << 30
+"""Bytes of memory that a machine is taken to have where it does not say it."""
 
 MARGIN = 1.25
 """Side of a cached image over the side of the network's input: the usual crop is then seen at its own size."""
@@ -125,8 +131,7 @@ class StreamedImages:
                 continue  # what takes its place must be of its class
             image = self._subset.images[position]
             try:
-                opened = image.open(self.side)
-                return squash(opened, self.side), opened.width / opened.height
+                return squashed_image(image, self.side)
             except DataError as error:
                 self._note(image.name, error)
         raise DataError(f"no image of the class of {self._subset.images[index].name} can be decoded")
@@ -140,15 +145,25 @@ class StreamedImages:
             raise DataError(f"{len(self._broken)} of {len(self._subset)} images cannot be decoded")
 
 
+def bytes_in_memory(share: float) -> int:
+    """Bytes of resized images that each process of this machine may hold.
+
+    Args:
+        share: Of the memory of the machine, or of what its control group may take, for all processes that train
+            together on it.
+    """
+    return int(share * (memory_of_machine() or UNKNOWN_MEMORY) / launch().local_count)
+
+
 def cache_images(
-    subset: Subset, resolution: int, *, most_bytes: int = MOST_BYTES, progress: Progress = SILENT
+    subset: Subset, resolution: int, *, memory_share: float = MEMORY_SHARE, progress: Progress = SILENT
 ) -> CachedImages:
     """Resize training images, and keep them in memory if they fit.
 
     Args:
         subset: The images.
         resolution: Side of the network's input, in pixels.
-        most_bytes: Bytes of images that are kept in memory at most; more are kept on disk where that has room for them
+        memory_share: Share of memory that the images may take; more are kept on disk where that has room for them
             (:mod:`mobilenets.training.disk_cache`), and else decoded again in every epoch.
         progress: Receives progress updates.
 
@@ -156,13 +171,16 @@ def cache_images(
         DataError: If more than a tenth of the images cannot be decoded.
     """
     side = round(resolution * MARGIN)
-    if len(subset) * side * side * 3 > most_bytes:
+    needed, most = len(subset) * side * side * 3, bytes_in_memory(memory_share)
+    if needed > most:
         from mobilenets.training.disk_cache import disk_images
 
-        kept = f"{len(subset)} images do not fit in {most_bytes / (1 << 30):.3g} GB of memory"
+        progress.note(
+            f"{len(subset):,} resized images take {in_bytes(needed)}, and {in_bytes(most)} of memory are theirs "
+            f"(memory_share {memory_share:g})"
+        )
         if (on_disk := disk_images(subset, side, progress)) is not None:
             return on_disk
-        progress.note(f"{kept}; decoding as needed")
         return StreamedImages(subset, side, progress)
     decoded = decode_all(subset, side, progress=progress)
     if not decoded.images:
@@ -174,6 +192,16 @@ def cache_images(
     for index, image in enumerate(decoded.images):
         pixels[index] = squash(Image.fromarray(image), side)
     return StoredImages(pixels, aspects, decoded.targets, decoded.positions)
+
+
+def squashed_image(image: ImageSource, side: int) -> tuple[Pixels, float]:
+    """An image as a square of that side, as images in memory are made, and its width over its height.
+
+    Raises:
+        DataError: If it cannot be decoded.
+    """
+    pixels = shrunk(image.open(side), side)
+    return squash(Image.fromarray(pixels), side), pixels.shape[1] / pixels.shape[0]
 
 
 def squash(image: Image.Image, side: int) -> Pixels:

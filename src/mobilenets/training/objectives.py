@@ -22,6 +22,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution, with_width
 from mobilenets.errors import TrainingError
 from mobilenets.training.batches import SUBNET, Batch, generator
+from mobilenets.training.distributed import whole_variance
 
 Objective = Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]]
 """(module, batch) → (loss to minimize, logits (N, classes) of the batch's images; None of a task without one class an
@@ -260,7 +261,7 @@ class QuantizationAware:
             entropies = functional.binary_cross_entropy_with_logits(
                 logits / self._temperature, shares, reduction="none"
             )
-            error = functional.mse_loss(logits, wanted) / wanted.var().clamp(min=1e-12)
+            error = functional.mse_loss(logits, wanted) / whole_variance(wanted).clamp(min=1e-12)
             return entropies.sum(dim=1).mean() * self._temperature**2 + error
         divergence = functional.kl_div(
             functional.log_softmax(logits / self._temperature, dim=1),
@@ -268,7 +269,7 @@ class QuantizationAware:
             reduction="batchmean",
         )
         # Where the teacher is sure of everything the divergence vanishes; the relative error of the logits does not.
-        error = functional.mse_loss(logits, wanted) / wanted.var().clamp(min=1e-12)
+        error = functional.mse_loss(logits, wanted) / whole_variance(wanted).clamp(min=1e-12)
         return divergence * self._temperature**2 + error
 
 

@@ -34,6 +34,7 @@ from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import class_count
 from mobilenets.training import loop
 from mobilenets.training.batches import Normalization, PixelBatches
+from mobilenets.training.distributed import once
 from mobilenets.training.integer_network import IntegerNetwork, unfold
 from mobilenets.training.network import module_of
 from mobilenets.training.objectives import QuantizationAware
@@ -196,7 +197,7 @@ class IntegerValidation:
         """
         if not module.is_sound:
             raise CompressionError(_DIVERGED)
-        return self.views.score(module.to_model(self.model))
+        return once(lambda: self.views.score(module.to_model(self.model)))
 
 
 def _checked(targets: Targets | None, count: int, classes: int, *, several: bool) -> Targets | None:

@@ -6,8 +6,10 @@ gets one. PyTorch is imported when that function is called, so all that needs no
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from mobilenets.base.arguments import check_integer, typed
@@ -99,7 +101,8 @@ def quantize(
     """
     if epochs is not None:
         check_integer("epochs", epochs, CompressionError, least=1)
-    return pipeline.quantize_and_evaluate(
+    pipe = partial(
+        pipeline.quantize_and_evaluate,
         model,
         calibration=calibration,
         data=data,
@@ -113,6 +116,15 @@ def quantize(
         train=_Training(epochs),
         progress=progress,
     )
+    if os.environ.get("WORLD_SIZE", "1") == "1":  # PyTorch is not imported where nothing is trained
+        return pipe()
+    from torch import device
+
+    from mobilenets.training.distributed import joined_processes
+    from mobilenets.training.leading import led
+
+    with joined_processes(device("cpu")):
+        return led(pipe)
 
 
 def quantize_fitted(
@@ -172,10 +184,12 @@ class _Training:
             MissingDependencyError: If PyTorch is not installed.
         """
         try:
+            from mobilenets.training.leading import together
             from mobilenets.training.quantization_aware import train_quantized
         except ModuleNotFoundError as error:
             raise MissingDependencyError(error.name or "torch", "train") from None
-        return train_quantized(
+        return together(
+            train_quantized,
             model,
             images.pixels,
             images.calibration,

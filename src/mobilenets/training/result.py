@@ -74,6 +74,30 @@ class Fit:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A :class:`Fit` without its dataset, which whoever asked for it has.
+
+    Attributes:
+        model: As of a Fit, and so are the others.
+    """
+
+    model: Model
+    evaluation: Metrics
+    history: list[Epoch]
+    best_epoch: int
+    seconds: float
+
+    @classmethod
+    def by(cls, result: Fit) -> Fitted:
+        """What a run of :func:`~mobilenets.training.fit.fit` gave."""
+        return cls(result.model, result.evaluation, result.history, result.best_epoch, result.seconds)
+
+    def of(self, dataset: Dataset) -> Fit:
+        """The whole, with the dataset."""
+        return Fit(self.model, dataset, self.evaluation, self.history, self.best_epoch, self.seconds)
+
+
 def epochs_to_json(history: Sequence[Epoch], metric: str = "top1") -> list[dict[str, Any]]:
     """JSON-ready figures of epochs, numbered from 1.
 

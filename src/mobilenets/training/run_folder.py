@@ -103,6 +103,7 @@ def write_run(result: Fit, folder: Path) -> None:
         TrainingError: If the folder cannot be written to.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / METRICS_FILE, _encode(result.to_json()))
         if result.float_model is not None:
             save(result.float_model, folder / FLOAT_FILE)

@@ -29,6 +29,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
 from mobilenets.training.distributed import launch
 from mobilenets.training.head import check_channels, with_classes
+from mobilenets.training.image_cache import MEMORY_SHARE
 from mobilenets.training.recipe import Recipe, recipe_named
 
 PREPROCESSING = Preprocessing(crop_fraction=1.0)
@@ -80,6 +81,8 @@ class Settings:
             last third, when they have measured how well it goes: few images are what limits such a run most.
         time: Seconds that training may take. A run that would take longer ends in time, with the best Model so far;
             another machine then gives another Model.
+        memory_share: Share of this machine's memory that resized training images may take, from 0 to 1, for all
+            processes that train together on it. More images are kept in a file of the cache.
 
     Raises:
         TrainingError: If ``flip`` is unknown, or a number is out of range. :func:`set_up` checks the other words.
@@ -108,6 +111,7 @@ class Settings:
     batch_norm: bool = False
     validation_apart: bool = False
     time: float | None = None
+    memory_share: float = MEMORY_SHARE
 
     def __post_init__(self) -> None:
         check_fields(self, TrainingError)
@@ -122,6 +126,7 @@ class Settings:
                 check_integer(name, getattr(self, name), TrainingError, least=1, most=most)
         if self.channels not in (None, GREY_CHANNELS, RGB_CHANNELS):
             raise TrainingError(f"channels must be {RGB_CHANNELS}, or {GREY_CHANNELS} for grey, not {self.channels}")
+        check_number("memory_share", self.memory_share, TrainingError, least=0, most=1)
         if self.time is not None:
             check_number("time", self.time, TrainingError, above=0)
         if self.batch_size is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mobilenets.data.image import ImageSource
 from mobilenets.engine.bulk.rows import Row
 from mobilenets.engine.predictor import Predictor
+from mobilenets.engine.ray_cluster import join_cluster, reason_of
 from mobilenets.errors import EngineError, MissingDependencyError
 from mobilenets.model.file import model_digest
 from mobilenets.model.model import Model
@@ -45,18 +46,12 @@ class Cluster:
     """
 
     def __init__(self, address: str | None) -> None:
+        ray = join_cluster(address)
         try:
-            import ray
             import ray.data
         except ModuleNotFoundError:
             raise MissingDependencyError("ray", "ray") from None
         self._ray = ray
-        if not ray.is_initialized():
-            try:
-                ray.init(address=address, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = str(error).strip().partition("\n")[0]
-                raise EngineError(f"the Ray cluster {address or ''} cannot be reached: {reason}") from None
 
     def rows(self, model: Model, answers: AnswerOptions, images: Iterator[ImageSource]) -> Iterator[Row]:
         """The row of each image, in order.
@@ -77,7 +72,7 @@ class Cluster:
                 for window in _windows(images):
                     yield from self._predicted(window, (sent, digest, answers))
         except RayError as error:
-            raise EngineError(f"a worker of the Ray cluster failed: {_reason(error)}") from None
+            raise EngineError(f"a worker of the Ray cluster failed: {reason_of(error)}") from None
 
     def _predicted(self, window: list[bytes], how: tuple[Any, str, AnswerOptions]) -> Iterator[Row]:
         blocks = self._ray.data.from_items([{"images": block} for block in window], override_num_blocks=len(window))
@@ -127,8 +122,3 @@ def _predict_block(batch: dict[str, Any], sent: Any, digest: str, answers: Answe
         _predictors[key] = answers.predictor(ray.get(sent), threads=1)
     found = [json.dumps(list(answers.rows(_predictors[key], pickle.loads(block)))) for block in batch["images"]]
     return {"rows": found}
-
-
-def _reason(error: Exception) -> str:
-    """The last line of what a worker raised, which says why."""
-    return str(error).strip().rpartition("\n")[2] or type(error).__name__

@@ -123,7 +123,8 @@ def fit_detector(
     progress.note(_in_words(plan, dataset))
     validation = _validation(plan, dataset, progress)
     images = dataset.train + dataset.validation if run.joined is not None else dataset.train
-    cached = cache_images(images, max(network.height, network.width), progress=progress)
+    side = max(network.height, network.width)
+    cached = cache_images(images, side, memory_share=settings.memory_share, progress=progress)
     module = _module(plan, start)
     if seconds is not None:
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
