@@ -41,6 +41,6 @@ def join_cluster(address: str | None) -> Any:
     return ray
 
 
-def reason_of(error: Exception) -> str:
+def worker_failure(error: Exception) -> str:
     """The last line of what a worker raised, which says why."""
     return str(error).strip().rpartition("\n")[2] or type(error).__name__

@@ -24,7 +24,7 @@ from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.settings import Settings
-from mobilenets.training.workers import ALONE, Workers
+from mobilenets.training.workers import ALONE, TrainingWorkers
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class SearchRequest:
     resume: bool
     progress: Progress
     begun: float
-    workers: Workers = ALONE
+    workers: TrainingWorkers = ALONE
 
     def apart(self) -> SearchRequest:
         """The request as a worker needs it, which writes nothing and speaks to nobody."""

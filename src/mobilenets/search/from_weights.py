@@ -48,7 +48,7 @@ from mobilenets.training.features import feature_network, fit_head, frozen_featu
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
 from mobilenets.training.task_training import TaskTraining
-from mobilenets.training.workers import ALONE, Workers
+from mobilenets.training.workers import ALONE, TrainingWorkers
 
 MEASURING_ROUNDS = 5
 PROBED_IMAGES = 1500
@@ -335,7 +335,7 @@ def with_tuning(
     fine_tune: FineTune,
     *,
     finalists: int = FINALISTS,
-    workers: Workers = ALONE,
+    workers: TrainingWorkers = ALONE,
     progress: Progress = SILENT,
 ) -> list[Contender]:
     """Fine-tune the most promising contenders shortly.

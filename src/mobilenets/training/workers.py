@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from mobilenets.base.processors import cores
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.engine.ray_cluster import join_cluster, reason_of
+from mobilenets.engine.ray_cluster import join_cluster, worker_failure
 from mobilenets.errors import EngineError, MobileNetsError
 from mobilenets.training.distributed import refuse_processes
 from mobilenets.training.settings import Settings
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Workers(Protocol):
+class TrainingWorkers(Protocol):
     """Where independent pieces of work are done."""
 
     @property
@@ -134,7 +134,7 @@ class ClusterWorkers:
                     task.advance()
                     yield numbers[first], result
         except RayError as error:
-            raise EngineError(f"a worker of the Ray cluster failed: {reason_of(error)}") from None
+            raise EngineError(f"a worker of the Ray cluster failed: {worker_failure(error)}") from None
         finally:
             for one in waiting:
                 self._ray.cancel(one, force=True)

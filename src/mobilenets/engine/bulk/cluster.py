@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mobilenets.data.image import ImageSource
 from mobilenets.engine.bulk.rows import Row
 from mobilenets.engine.predictor import Predictor
-from mobilenets.engine.ray_cluster import join_cluster, reason_of
+from mobilenets.engine.ray_cluster import join_cluster, worker_failure
 from mobilenets.errors import EngineError, MissingDependencyError
 from mobilenets.model.file import model_digest
 from mobilenets.model.model import Model
@@ -72,7 +72,7 @@ class Cluster:
                 for window in _windows(images):
                     yield from self._predicted(window, (sent, digest, answers))
         except RayError as error:
-            raise EngineError(f"a worker of the Ray cluster failed: {reason_of(error)}") from None
+            raise EngineError(f"a worker of the Ray cluster failed: {worker_failure(error)}") from None
 
     def _predicted(self, window: list[bytes], how: tuple[Any, str, AnswerOptions]) -> Iterator[Row]:
         blocks = self._ray.data.from_items([{"images": block} for block in window], override_num_blocks=len(window))
