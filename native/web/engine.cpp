@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "detection.h"
 #include "failure.h"
 #include "runner/context.h"
 #include "runner/execute.h"
@@ -39,6 +40,8 @@ struct Engine {
     std::vector<uint8_t> input;
     std::vector<std::vector<float>> outputs;
     std::vector<float*> places;
+    UsedBox used = {};
+    std::vector<KeptBox> kept;
 };
 
 std::unique_ptr<Engine> engine;
@@ -52,6 +55,26 @@ const Map& output_map(int32_t index) {
     const std::vector<Plan::Output>& outputs = loaded().model.plan->outputs();
     if (index < 0 || static_cast<size_t>(index) >= outputs.size()) refuse("the model has fewer outputs");
     return loaded().model.plan->maps()[static_cast<size_t>(outputs[static_cast<size_t>(index)].map)];
+}
+
+// The outputs as levels of anchors: two for each, boxes and logits.
+std::vector<AnchorMaps> levels_of(const Engine& mine, const AnchorRule& rule) {
+    std::vector<AnchorMaps> levels;
+    const int32_t logits = rule.classes + (rule.background ? 1 : 0);
+    if (mine.places.size() % 2 != 0) refuse("a detector by anchors has two outputs for each level");
+    for (size_t i = 0; i < mine.places.size(); i += 2) {
+        const Map& boxes = output_map(static_cast<int32_t>(i));
+        const Map& scores = output_map(static_cast<int32_t>(i + 1));
+        AnchorMaps level;
+        level.codes = mine.places[i];
+        level.logits = mine.places[i + 1];
+        level.cells = static_cast<int32_t>(boxes.pixels());
+        level.shapes = boxes.channels / 4;
+        if (boxes.channels % 4 != 0 || scores.pixels() != boxes.pixels() || scores.channels != level.shapes * logits)
+            refuse("the outputs are not those of a detector by anchors of so many classes");
+        levels.push_back(level);
+    }
+    return levels;
 }
 
 }  // namespace
@@ -114,6 +137,12 @@ MOBILENETS_EXPORT(prepare) void web_prepare(uint8_t* pixels, int32_t height, int
         refuse("the network does not read images of as many channels as its preprocessing makes");
     preprocess(mine.model.preprocessing, pixels, height, width, mine.input_map().height, mine.input_map().width,
                mine.pixels());
+    mine.used = used_box(mine.model.preprocessing, height, width, mine.input_map().height, mine.input_map().width);
+}
+
+// The part of the last image that was prepared which the input shows: four float64, left, top, right, bottom.
+MOBILENETS_EXPORT(used) const UsedBox* web_used() {
+    return &loaded().used;
 }
 
 MOBILENETS_EXPORT(run) void web_run() {
@@ -143,4 +172,30 @@ MOBILENETS_EXPORT(output_width) int32_t web_output_width(int32_t index) {
 MOBILENETS_EXPORT(output) const float* web_output(int32_t index) {
     output_map(index);
     return loaded().places[static_cast<size_t>(index)];
+}
+
+// The boxes that are kept of the last run of a detector by anchors, and how many; see AnchorRule and SuppressionRule.
+MOBILENETS_EXPORT(detect)
+int32_t web_detect(const float* anchors, const float* coder, float largest_logarithm, bool background, int32_t classes,
+                   float iou_threshold, float score_threshold, int32_t most, int32_t most_candidates, bool agnostic) {
+    Engine& mine = loaded();
+    const AnchorRule rule = {{coder[0], coder[1], coder[2], coder[3]}, largest_logarithm, background, classes};
+    mine.kept = detect(levels_of(mine, rule), anchors, rule,
+                       {iou_threshold, score_threshold, most, most_candidates, agnostic});
+    return static_cast<int32_t>(mine.kept.size());
+}
+
+// The same of boxes that are given, four float32 each, and their scores, one for each class.
+MOBILENETS_EXPORT(suppress)
+int32_t web_suppress(const BoxCorners* boxes, const float* scores, int32_t candidates, int32_t classes,
+                     float iou_threshold, float score_threshold, int32_t most, int32_t most_candidates, bool agnostic) {
+    Engine& mine = loaded();
+    mine.kept = suppress(boxes, scores, candidates, classes,
+                         {iou_threshold, score_threshold, most, most_candidates, agnostic});
+    return static_cast<int32_t>(mine.kept.size());
+}
+
+// Those boxes: four float32, the score as float32, the candidate and the class as int32.
+MOBILENETS_EXPORT(kept) const KeptBox* web_kept() {
+    return loaded().kept.data();
 }

@@ -13,23 +13,19 @@ namespace {
 
 constexpr double kReducingGap = 3;  // see REDUCING_GAP of mobilenets.model.preprocessing
 
-struct Box {
-    double left, top, right, bottom;
+// Where a whole image stands in an input that keeps its aspect ratio, in pixels of the input.
+struct Inner {
+    int32_t left, top, width, height;
 };
 
-// As Preprocessing.box, operation by operation.
-Box box_of(const Preprocessing& how, int32_t in_height, int32_t in_width, int32_t height, int32_t width) {
-    double box_width = in_width, box_height = in_height;
-    if (how.fit == Fit::kCrop) {
-        const double scale = std::min(static_cast<double>(in_width) / width, static_cast<double>(in_height) / height) *
-                             how.crop_fraction;
-        box_width = width * scale;
-        box_height = height * scale;
-    }
-    box_width = std::min(box_width, static_cast<double>(in_width));
-    box_height = std::min(box_height, static_cast<double>(in_height));
-    const double left = (in_width - box_width) / 2, top = (in_height - box_height) / 2;
-    return {left, top, left + box_width, top + box_height};
+// As letterbox() of mobilenets.model.preprocessing, operation by operation.
+Inner letterbox(int32_t in_height, int32_t in_width, int32_t height, int32_t width) {
+    const double scale = std::min(static_cast<double>(width) / in_width, static_cast<double>(height) / in_height);
+    const auto side = [&](int32_t whole, int32_t most) {
+        return std::min(most, std::max(1, static_cast<int32_t>(std::nearbyint(whole * scale))));
+    };
+    const int32_t inner_width = side(in_width, width), inner_height = side(in_height, height);
+    return {(width - inner_width) / 2, (height - inner_height) / 2, inner_width, inner_height};
 }
 
 // The mean of a block of pixels, as Pillow's reduce() rounds it.
@@ -82,7 +78,7 @@ void make_grey(uint8_t* pixels, size_t count) {
 // An image of which no more than a box is taken, over the whole input.
 void fit(const Preprocessing& how, Image image, int32_t height, int32_t width, uint8_t* out) {
     const int32_t in_height = image.height, in_width = image.width;
-    Box box = box_of(how, in_height, in_width, height, width);
+    UsedBox box = used_box(how, in_height, in_width, height, width);
     std::vector<uint8_t> reduced;
     const int32_t across = factor_of(box.left, box.right, width), down = factor_of(box.top, box.bottom, height);
     if (across > 1 || down > 1) {
@@ -116,28 +112,39 @@ void fit(const Preprocessing& how, Image image, int32_t height, int32_t width, u
     for (size_t i = 0; i < colors.size(); i += 3) out[i / 3] = colors[i];
 }
 
-// The whole image in the middle of the input, operation by operation as letterbox() of mobilenets.model.preprocessing.
-void letterbox(const Preprocessing& how, const Image& image, int32_t height, int32_t width, uint8_t* out) {
-    const double scale = std::min(static_cast<double>(width) / image.width, static_cast<double>(height) / image.height);
-    const auto side = [&](int32_t whole, int32_t most) {
-        return std::min(most, std::max(1, static_cast<int32_t>(std::nearbyint(whole * scale))));
-    };
-    const int32_t inner_width = side(image.width, width), inner_height = side(image.height, height);
+// The whole image in the middle of the input, what is left filled with the mean color.
+void fit_whole(const Preprocessing& how, const Image& image, int32_t height, int32_t width, uint8_t* out) {
+    const Inner inner = letterbox(image.height, image.width, height, width);
     const auto channels = static_cast<size_t>(how.channels);
-    std::vector<uint8_t> inner(static_cast<size_t>(inner_height) * static_cast<size_t>(inner_width) * channels);
+    std::vector<uint8_t> pixels(static_cast<size_t>(inner.height) * static_cast<size_t>(inner.width) * channels);
     Preprocessing whole = how;
     whole.fit = Fit::kSquash;
-    fit(whole, image, inner_height, inner_width, inner.data());
+    fit(whole, image, inner.height, inner.width, pixels.data());
     for (size_t i = 0; i < static_cast<size_t>(height) * static_cast<size_t>(width) * channels; ++i)
         out[i] = how.around[i % channels];
-    const size_t row = static_cast<size_t>(inner_width) * channels;
-    const auto left = static_cast<size_t>((width - inner_width) / 2),
-               top = static_cast<size_t>((height - inner_height) / 2);
-    for (size_t y = 0; y < static_cast<size_t>(inner_height); ++y)
-        std::memcpy(out + ((top + y) * static_cast<size_t>(width) + left) * channels, inner.data() + y * row, row);
+    const size_t row = static_cast<size_t>(inner.width) * channels;
+    const auto left = static_cast<size_t>(inner.left), top = static_cast<size_t>(inner.top);
+    for (size_t y = 0; y < static_cast<size_t>(inner.height); ++y)
+        std::memcpy(out + ((top + y) * static_cast<size_t>(width) + left) * channels, pixels.data() + y * row, row);
 }
 
 }  // namespace
+
+UsedBox used_box(const Preprocessing& how, int32_t in_height, int32_t in_width, int32_t height, int32_t width) {
+    double box_width = in_width, box_height = in_height;
+    if (how.fit == Fit::kLetterbox) {
+        const Inner inner = letterbox(in_height, in_width, height, width);
+        const double across = box_width / inner.width, down = box_height / inner.height;
+        return {-inner.left * across, -inner.top * down, (width - inner.left) * across, (height - inner.top) * down};
+    }
+    if (how.fit == Fit::kCrop) {
+        const double scale = std::min(box_width / width, box_height / height) * how.crop_fraction;
+        box_width = std::min(box_width, width * scale);
+        box_height = std::min(box_height, height * scale);
+    }
+    const double left = (in_width - box_width) / 2, top = (in_height - box_height) / 2;
+    return {left, top, left + box_width, top + box_height};
+}
 
 void preprocess(const Preprocessing& how, uint8_t* pixels, int32_t in_height, int32_t in_width, int32_t height,
                 int32_t width, uint8_t* out) {
@@ -145,7 +152,7 @@ void preprocess(const Preprocessing& how, uint8_t* pixels, int32_t in_height, in
         refuse("an image is empty or too large");
     if (how.channels == 1) make_grey(pixels, static_cast<size_t>(in_height) * static_cast<size_t>(in_width));
     if (how.fit == Fit::kLetterbox) {
-        letterbox(how, {pixels, in_height, in_width}, height, width, out);
+        fit_whole(how, {pixels, in_height, in_width}, height, width, out);
     } else {
         fit(how, {pixels, in_height, in_width}, height, width, out);
     }

@@ -19,6 +19,14 @@ struct Preprocessing {
     uint8_t around[3] = {};  // the image, where it is letterboxed
 };
 
+// The part of an image that is used, in its pixels; with letterboxing it reaches beyond the image.
+struct UsedBox {
+    double left, top, right, bottom;
+};
+
+// As Preprocessing.box of mobilenets.model.preprocessing, operation by operation.
+UsedBox used_box(const Preprocessing& how, int32_t in_height, int32_t in_width, int32_t height, int32_t width);
+
 // `pixels` is (in_height, in_width, 4): red, green, blue and one byte that means nothing. `out` gets (height, width,
 // channels). May write to `pixels`.
 void preprocess(const Preprocessing& how, uint8_t* pixels, int32_t in_height, int32_t in_width, int32_t height,

@@ -167,7 +167,6 @@ KNOW_CLASSIFICATION = {
     "formats/coreml.py": "Core ML has a kind of model for classifiers",
     "formats/importing.py": "names of ImageNet's classes",
     "formats/one_logit.py": "one number as the second of two classes",
-    "formats/web/write.py": "the page shows labels",
     "model/features.py": "which layer is the classifier",
     "model/file.py": "the first versions of the file held classifiers only",
     "reports/pages/by_task.py": "how confident a classifier is",

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pytest
 
 from mobilenets.errors import FormatError
+from mobilenets.formats.exporting import export
 from mobilenets.formats.web.engine import web_engine
 from mobilenets.formats.web.model_bytes import model_bytes
 from mobilenets.model.model import Model
@@ -27,12 +28,12 @@ RELAXED = "--experimental-wasm-relaxed-simd"
 _RUNNER = """
 import { readFileSync, writeFileSync } from "node:fs";
 import { Engine } from "./engine.mjs";
-const [relaxed, simd] = ["relaxed", "simd"].map((kind) => readFileSync(`engine_${kind}.wasm`));
+const binary = readFileSync(`engine_${Engine.kind}.wasm`);
 const found = [];
 for (const { model, pixels, images } of JSON.parse(readFileSync("cases.json"))) {
   const entry = {};
   try {
-    const engine = await Engine.load({ relaxed, simd }, readFileSync(model)), made = [], inputs = [];
+    const engine = await Engine.load(binary, readFileSync(model)), made = [], inputs = [];
     entry.set = engine.instructionSet;
     entry.kernels = Array.from({ length: 200 }, (_, i) => engine.kernel(i)).filter(Boolean);
     const bytes = pixels ? readFileSync(pixels) : new Uint8Array(), size = engine.input.length;
@@ -134,20 +135,69 @@ def run_in_node(
     ]
 
 
+_PREDICT = """
+import { readFileSync, writeFileSync } from "node:fs";
+const found = [];
+for (const { module, options, images } of JSON.parse(readFileSync("cases.json"))) {
+  const { load } = await import(`./${module}/index.js`), model = await load();
+  const given = images.map(({ data, width, height }) => ({ data: readFileSync(data), width, height }));
+  found.push(await Promise.all(given.map((image) => model.predict(image, options).then(
+    ({ milliseconds, features, ...said }) => (features ? { features: [...features] } : said),
+    (error) => ({ error: error.message })))));
+}
+writeFileSync("found.json", JSON.stringify(found));
+"""
+
+
+def predict_in_node(
+    folder: Path, models: Sequence[tuple[Model, Mapping[str, Any], Sequence[Pixels]]], *flags: str
+) -> list[list[dict[str, Any]]]:
+    """What modules say of images, several at once; the test is skipped where there is no Node.js, or no engine for it.
+
+    Args:
+        folder: Where to work.
+        models: Each with what ``predict`` of its module is asked, and RGB images of any size.
+        flags: Flags of Node.js.
+    """
+    node = shutil.which("node") or shutil.which("nodejs")
+    if node is None:
+        pytest.skip("there is no Node.js here")
+    cases = []
+    for number, (model, options, images) in enumerate(models):
+        try:
+            export(model, folder / f"module{number}", "web", module=True, verify=False)
+        except FormatError as error:
+            pytest.skip(str(error))
+        cases.append({"module": f"module{number}", "options": options, "images": _images(folder, number, images)})
+    (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
+    (folder / "predict.mjs").write_text(_PREDICT, encoding="utf-8")
+    ran = subprocess.run([node, *flags, "predict.mjs"], cwd=folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found: list[list[dict[str, Any]]] = json.loads((folder / "found.json").read_text(encoding="utf-8"))
+    return found
+
+
 def _case(
     folder: Path, number: int, model: Model | bytes, pixels: Pixels | None, images: Sequence[Pixels]
 ) -> dict[str, Any]:
-    case: dict[str, Any] = {"model": f"model{number}", "pixels": None, "images": []}
+    case: dict[str, Any] = {"model": f"model{number}", "pixels": None}
     (folder / case["model"]).write_bytes(model if isinstance(model, bytes) else model_bytes(model))
     if pixels is not None:
         case["pixels"] = f"pixels{number}"
         (folder / case["pixels"]).write_bytes(np.ascontiguousarray(pixels).tobytes())
+    case["images"] = _images(folder, number, images)
+    return case
+
+
+def _images(folder: Path, number: int, images: Sequence[Pixels]) -> list[dict[str, Any]]:
+    """RGB images as files of RGBA pixels."""
+    cases = []
     for at, image in enumerate(images):
         height, width = image.shape[:2]
         name = f"image{number}-{at}"
         (folder / name).write_bytes(np.dstack([image, np.full((height, width), 255, np.uint8)]).tobytes())
-        case["images"].append({"data": name, "width": width, "height": height})
-    return case
+        cases.append({"data": name, "width": width, "height": height})
+    return cases
 
 
 def _bytes(text: str) -> bytes:

@@ -72,6 +72,7 @@ void product_tile(const Product& product, Prefetch& prefetch) {
     const ptrdiff_t stride = Stride ? Stride : product.in_stride;
     for (int32_t s = 0; s < product.segments; ++s) {
         const float* in = product.in[s] + product.in_offset;
+        MOBILENETS_UNROLL_FOUR
         for (const float* end = in + product.depth; in != end; ++in) {
             Vector::Floats weight[Vectors];
             MOBILENETS_UNROLL

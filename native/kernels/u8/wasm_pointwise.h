@@ -45,20 +45,35 @@ void put_bytes(int8_t* to, int32_t channels, int32_t segments, int32_t depth, in
                 to[((s * groups + k / 4) * kPanelChannels + c) * 4 + k % 4] = weight(c, s, k);
 }
 
+// The same of a pointwise layer's rows of `depth` weights, a whole group at a time: a page packs millions of them before
+// it shows anything.
+void put_rows(int8_t* to, const int8_t* weights, int32_t channels, int32_t depth, int32_t groups) {
+    for (int32_t c = 0; c < channels; ++c, weights += depth) {
+        int8_t* at = to + 4 * c;
+        for (int32_t g = 0; g < depth / 4; ++g, at += 4 * kPanelChannels) std::memcpy(at, weights + 4 * g, 4);
+        if (depth / 4 < groups) std::memcpy(at, weights + depth / 4 * 4, static_cast<size_t>(depth % 4));
+    }
+}
+
 // Both factors are 16 bits wide, the input by `widen` before it is multiplied, so that a load can repeat two values.
 struct DotWide {
     using Value = int16_t;
     static int input_offset() { return 0; }
     static ptrdiff_t bytes(int32_t groups) { return static_cast<ptrdiff_t>(groups) * 64; }
 
+    // The first two values of eight channels, then the other two.
     static void pack(const int8_t* weights, int32_t groups, uint8_t* to) {
-        auto* const wide = reinterpret_cast<int16_t*>(to);
-        for (int32_t g = 0; g < groups; ++g)
-            for (int32_t pair = 0; pair < 2; ++pair)
-                for (int32_t c = 0; c < kPanelChannels; ++c)
-                    for (int32_t i = 0; i < 2; ++i)
-                        wide[((g * 2 + pair) * kPanelChannels + c) * 2 + i] =
-                            weights[(g * kPanelChannels + c) * 4 + 2 * pair + i];
+        for (; groups > 0; --groups, weights += 4 * kPanelChannels, to += 64) {
+            const v128_t low = wasm_v128_load(weights), high = wasm_v128_load(weights + 16);
+            const v128_t first =
+                wasm_i8x16_shuffle(low, high, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29);
+            const v128_t second =
+                wasm_i8x16_shuffle(low, high, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+            wasm_v128_store(to, wasm_i16x8_extend_low_i8x16(first));
+            wasm_v128_store(to + 16, wasm_i16x8_extend_high_i8x16(first));
+            wasm_v128_store(to + 32, wasm_i16x8_extend_low_i8x16(second));
+            wasm_v128_store(to + 48, wasm_i16x8_extend_high_i8x16(second));
+        }
     }
 
     template <int Rows>
@@ -110,16 +125,21 @@ void product_pack(const Operation& op, const Weights& weights, void* packed) {
         const int32_t channels = op.out_channels - first < kPanelChannels ? op.out_channels - first : kPanelChannels;
         const auto weight_of = [&](int32_t c, int32_t segment, int32_t k) -> int8_t {
             const ptrdiff_t filter = first + c;
-            if (op.kind != Kind::kStem) return weight[filter * op.in_channels + k];
             const int32_t tap = segment * op.kernel + k / op.in_channels;
             return weight[(filter * op.in_channels + k % op.in_channels) * window + tap];
         };
         std::memset(plain, 0, static_cast<size_t>(plain_bytes));
-        put_bytes(plain, channels, panels.segments, panels.depth, panels.groups, weight_of);
+        if (op.kind == Kind::kStem) {
+            put_bytes(plain, channels, panels.segments, panels.depth, panels.groups, weight_of);
+        } else {
+            put_rows(plain, weight + static_cast<ptrdiff_t>(first) * op.in_channels, channels, panels.depth,
+                     panels.groups);
+        }
         for (int32_t c = 0; c < channels; ++c) {
             uint32_t sum = 0;
-            for (int32_t s = 0; s < panels.segments; ++s)
-                for (int32_t k = 0; k < panels.depth; ++k) sum += static_cast<uint32_t>(weight_of(c, s, k));
+            if (Dot::input_offset() != 0)
+                for (int32_t i = 4 * c; i < plain_bytes; i += 4 * kPanelChannels)
+                    for (int32_t k = i; k < i + 4; ++k) sum += static_cast<uint32_t>(plain[k]);
             const uint32_t whole = static_cast<const uint32_t*>(weights.bias)[first + c] +
                                    sum * static_cast<uint32_t>(Dot::input_offset());
             std::memcpy(panel + 4 * c, &whole, 4);

@@ -94,7 +94,16 @@ def _schemas(limits: Limits) -> Document:
         "Prediction": _object(
             {
                 "image": _TEXT,
-                "labels": {"type": "array", "items": _LABEL, "description": "Of a classifier, likeliest first."},
+                "labels": {
+                    "type": "array",
+                    "items": _LABEL,
+                    "description": "Of a classifier, likeliest first; or those that an image is given, of several.",
+                },
+                "probabilities": {
+                    "type": "object",
+                    "additionalProperties": {"type": "number"},
+                    "description": "Of every label, where an image may have several.",
+                },
                 "width": {"type": "integer", "description": "Of the upright image, for a detector."},
                 "height": {"type": "integer"},
                 "detections": {"type": "array", "items": _BOX, "description": "Of a detector, highest score first."},

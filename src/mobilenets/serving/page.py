@@ -1,4 +1,7 @@
-"""The page for people: one file of HTML that asks nobody but its own server."""
+"""The page for people: one file of HTML that asks nobody but its own server.
+
+Its style, elements and script are those of web pages with a Model inside (:mod:`mobilenets.formats.web`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from mobilenets.formats.web.sources import filled, viewer_parts
 from mobilenets.serving.requests import HTML, Answer, Incoming
 from mobilenets.serving.service import Service
 
@@ -21,7 +25,11 @@ async def show_page(service: Service, request: Incoming) -> Answer:
 @cache
 def page() -> tuple[bytes, bytes]:
     """The page, and a content security policy under which nothing runs in it but its own script and style."""
-    text = files("mobilenets.serving").joinpath("page.html").read_text(encoding="utf-8")
+    own = {
+        name: files("mobilenets.serving").joinpath(name).read_text(encoding="utf-8")
+        for name in ("page.html", "page.js")
+    }
+    text = filled(own["page.html"], {"page": own["page.js"]} | viewer_parts())
     script, style = (_hash_of(text, tag) for tag in ("script", "style"))
     policy = (
         f"default-src 'none'; script-src {script}; style-src {style}; img-src blob: data:; "

@@ -13,6 +13,7 @@ from mobilenets.serving.requests import HTML, Answer, Incoming, json_answer
 from mobilenets.serving.service import Service
 from mobilenets.serving.uploads import Question, read_question
 from mobilenets.serving.workers import Ask
+from mobilenets.tasks.multilabel import MultiLabel
 
 STATIC_PAGE = b"sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content security policy of a report: nothing runs, and nothing is fetched."""
@@ -80,8 +81,14 @@ def described_model(model: ServedModel) -> dict[str, Any]:
         "precision": "int8" if own.quantization is not None else "float32",
         "input": {"height": network.height, "width": network.width},
         "labels": None if task.labels is None else list(task.labels),
+        **({"thresholds": thresholds_of(task)} if isinstance(task, MultiLabel) else {}),
         "report": f"/v1/models/{model.name}/versions/{model.version}/report" if model.report is not None else None,
     }
+
+
+def thresholds_of(task: MultiLabel) -> dict[str, float]:
+    """The probability from which on an image is given each label."""
+    return dict(zip(task.labels, task.all_thresholds, strict=True))
 
 
 async def show_report(service: Service, request: Incoming) -> Answer:

@@ -85,7 +85,7 @@ def test_the_numbers_are_the_engines(page: Browser, address: str, model: Model, 
     found = page.evaluate(
         f"""(async () => {{
           const bytes = Uint8Array.from(atob('{content}'), c => c.charCodeAt(0));
-          const image = new Blob([bytes], {{type: 'image/png'}});
+          const image = new Blob([bytes], {{type: 'image/png'}}), model = await loading;
           const input = await model.prepared(image), outputs = await model.outputs(image);
           const prediction = await model.predict(image);
           return {{input: [...input], logits: [...Object.values(outputs)[0]], labels: prediction.labels,

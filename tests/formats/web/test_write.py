@@ -95,7 +95,7 @@ def test_a_module_predicts_in_node(model: Model, tmp_path: Path) -> None:
 def test_what_cannot_be_shown_is_refused(model: Model, tmp_path: Path) -> None:
     network = Network("map", 8, 8, (PointwiseConvolution("map", ("input",), out_channels=2, bias=True),), ("map",))
     other = random_int8_model(np.random.default_rng(0), network, task=StrongestChannel())
-    with pytest.raises(FormatError, match=r"labels of a classifier.*export --to web --module"):
+    with pytest.raises(FormatError, match=r"a page shows.*detection.*strongest-channel.*export --to web --module"):
         export(other, tmp_path / "page.html", verify=False)
     with pytest.raises(FormatError, match="named like a file"):
         export(model, tmp_path / "page.html", module=True, verify=False)

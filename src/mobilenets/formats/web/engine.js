@@ -1,6 +1,11 @@
 // The engine in WebAssembly, and the one Model that it holds.
 
-const NATURAL_LIMIT = 40e6; // pixels of an image above which the browser makes it smaller first
+// Small modules that a browser accepts if it has the instructions: a function of one relaxed swizzle, and of one popcount.
+const HEAD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10];
+const PROBES = {
+  relaxed: [...HEAD, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11],
+  simd: [...HEAD, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11],
+};
 
 // Everything that the engine imports; it never calls any of it but where it gives up.
 function imports(module) {
@@ -12,15 +17,22 @@ function imports(module) {
 class Engine {
   #exports;
   #room = { address: 0, bytes: 0 };
+  #anchors = 0;
 
-  // `binaries` are the engine with relaxed dot products and the one without, `model` the bytes of the Model.
-  static async load(binaries, model) {
-    const binary = WebAssembly.validate(binaries.relaxed) ? binaries.relaxed : binaries.simd;
-    if (binary !== binaries.relaxed && !WebAssembly.validate(binary))
-      throw new Error("This browser is too old: it has no WebAssembly with SIMD (Chrome 91, Firefox 89, Safari 16.4).");
-    const module = await WebAssembly.compile(binary);
+  // Which of the two engines runs here: "relaxed", with relaxed dot products, or "simd", without.
+  static get kind() {
+    const kind = Object.keys(PROBES).find((name) => WebAssembly.validate(Uint8Array.from(PROBES[name])));
+    if (kind) return kind;
+    throw new Error("This browser is too old: it has no WebAssembly with SIMD (Chrome 91, Firefox 89, Safari 16.4).");
+  }
+
+  // `binary` is the engine of that kind, in bytes or as a Response that is still on its way, and `model` the bytes of the
+  // Model, or a promise of them.
+  static async load(binary, model) {
+    const compiled = binary instanceof Uint8Array ? WebAssembly.compile(binary) : WebAssembly.compileStreaming(binary);
+    const [module, bytes] = await Promise.all([compiled, model]);
     const { exports } = await WebAssembly.instantiate(module, imports(module));
-    return new Engine(exports, model);
+    return new Engine(exports, bytes);
   }
 
   constructor(exports, model) {
@@ -71,109 +83,52 @@ class Engine {
     this.#call("prepare", this.#room.address, height, width);
   }
 
+  // Left, top, right and bottom of the part of the last such image that the input shows, in its pixels.
+  get used() {
+    return [...new Float64Array(this.#exports.memory.buffer, this.#call("used"), 4)];
+  }
+
   // Runs the network on the input; gives each output as a Float32Array, (channels, height, width).
   run() {
     this.#call("run");
     return this.shapes.map((shape, i) =>
       new Float32Array(this.#exports.memory.buffer, this.#call("output", i), shape[0] * shape[1] * shape[2]).slice());
   }
-}
 
-// RGBA pixels of what a canvas can draw, on white; at their own size, each byte as it was decoded.
-function pixelsOf(source) {
-  if (typeof ImageData !== "undefined" && source instanceof ImageData) return source;
-  if (source.data && source.width && source.height) return source;
-  let width = source.videoWidth ?? source.naturalWidth ?? source.displayWidth ?? source.width;
-  let height = source.videoHeight ?? source.naturalHeight ?? source.displayHeight ?? source.height;
-  if (!(width > 0 && height > 0)) throw new Error("The image is empty, or not loaded yet.");
-  const scale = Math.min(1, Math.sqrt(NATURAL_LIMIT / (width * height)));
-  width = Math.max(1, Math.round(width * scale));
-  height = Math.max(1, Math.round(height * scale));
-  const canvas = typeof OffscreenCanvas === "undefined" ? document.createElement("canvas") : new OffscreenCanvas(width, height);
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
-  context.drawImage(source, 0, 0, width, height);
-  return context.getImageData(0, 0, width, height);
-}
-
-// What the outputs of each task mean. A task that is not here gives its outputs only.
-const DECODERS = {
-  classification(outputs, { labels, temperature = 1 }, top) {
-    const logits = Array.from(outputs[0], (value) => value / temperature);
-    const most = Math.max(...logits);
-    const powers = logits.map((value) => Math.exp(value - most));
-    const sum = powers.reduce((total, value) => total + value, 0);
-    return {
-      labels: powers
-        .map((value, i) => ({ label: labels[i], probability: value / sum }))
-        .sort((a, b) => b.probability - a.probability)
-        .slice(0, top),
-    };
-  },
-};
-
-class Model {
-  #engine;
-
-  constructor(engine, description) {
-    this.#engine = engine;
-    this.task = description.task;
-    this.outputNames = description.outputs;
-    this.network = description.network;
-    this.precision = description.precision;
-    this.inputSize = { height: engine.height, width: engine.width, channels: engine.channels };
-    this.instructionSet = engine.instructionSet;
+  #write(values) {
+    const place = this.#call("allocate", Math.max(4, values.byteLength));
+    new Uint8Array(this.#exports.memory.buffer, place, values.byteLength)
+      .set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    return place;
   }
 
-  get labels() {
-    return this.task.labels;
+  // The boxes that are kept of the last run of a detector by anchors: Float32Array, four numbers an anchor, the same at
+  // every call.
+  detect(anchors, { coder, largestLogarithm, background, classes }, rule) {
+    this.#anchors ||= this.#write(anchors);
+    const four = this.#write(Float32Array.from(coder));
+    const count = this.#call(
+      "detect", this.#anchors, four, largestLogarithm, background, classes, rule.iouThreshold, rule.scoreThreshold,
+      rule.most, rule.mostCandidates, rule.classAgnostic);
+    this.#call("release", four);
+    return this.#kept(count);
   }
 
-  // What the Model says about an image: ImageData, a Blob, or whatever a canvas draws.
-  async predict(image, { top = 5 } = {}) {
-    const decode = DECODERS[this.task.kind];
-    if (!decode) throw new Error(`This module does not decode the outputs of the task ${this.task.kind}; outputs() gives them.`);
-    const { outputs, milliseconds } = await this.#run(image);
-    return { ...decode(outputs, this.task, top), milliseconds };
+  // The same of any boxes, Float32Array of four numbers each, and their scores, one for each class.
+  suppress(boxes, scores, rule) {
+    const places = [this.#write(boxes), this.#write(scores)], candidates = boxes.length / 4;
+    const count = this.#call(
+      "suppress", ...places, candidates, scores.length / candidates, rule.iouThreshold, rule.scoreThreshold, rule.most,
+      rule.mostCandidates, rule.classAgnostic);
+    for (const place of places) this.#call("release", place);
+    return this.#kept(count);
   }
 
-  // The network's outputs for an image, by name: Float32Array, (channels, height, width).
-  async outputs(image) {
-    const { outputs } = await this.#run(image);
-    return Object.fromEntries(outputs.map((values, i) => [this.outputNames[i], values]));
-  }
-
-  // The same for pixels of the network's own size: Uint8Array, (height, width, channels).
-  outputsOf(pixels) {
-    const input = this.#engine.input;
-    if (pixels.length !== input.length)
-      throw new Error(`There are ${pixels.length} bytes; the network reads ${input.length}.`);
-    input.set(pixels);
-    return Object.fromEntries(this.#engine.run().map((values, i) => [this.outputNames[i], values]));
-  }
-
-  // The input that the network gets for an image: Uint8Array, (height, width, channels).
-  async prepared(image) {
-    await this.#prepare(image);
-    return this.#engine.input.slice();
-  }
-
-  async #prepare(image) {
-    let source = image;
-    if (typeof Blob !== "undefined" && image instanceof Blob)
-      source = await createImageBitmap(image, { colorSpaceConversion: "none" });
-    const pixels = pixelsOf(source);
-    const begin = performance.now();
-    this.#engine.prepare(pixels);
-    return begin;
-  }
-
-  async #run(image) {
-    const begin = await this.#prepare(image);
-    const outputs = this.#engine.run();
-    return { outputs, milliseconds: performance.now() - begin };
+  #kept(count) {
+    const { buffer } = this.#exports.memory, first = this.#call("kept");
+    return Array.from({ length: count }, (_, i) => {
+      const [left, top, right, bottom, score] = new Float32Array(buffer, first + 28 * i, 5);
+      return { box: [left, top, right, bottom], score, index: new Int32Array(buffer, first + 28 * i + 20, 2)[1] };
+    });
   }
 }

@@ -10,11 +10,57 @@ export interface LabelledProbability {
   probability: number;
 }
 
-export interface Prediction {
-  /** The likeliest first. */
-  labels: LabelledProbability[];
+interface Timed {
   /** From the pixels to the answer; decoding is not in it. */
   milliseconds: number;
+}
+
+/** Of a classifier. */
+export interface ClassPrediction extends Timed {
+  /** The likeliest first. */
+  labels: LabelledProbability[];
+  /** Whether the image is taken for one of no known class, where that was asked. */
+  unknown?: boolean;
+}
+
+/** Of a Model that gives an image several labels, or none. */
+export interface LabelsPrediction extends Timed {
+  /** The labels whose probability reaches their threshold, likeliest first. */
+  labels: LabelledProbability[];
+  /** Of every label. */
+  probabilities: Record<string, number>;
+}
+
+/** Of a detector, in the form of COCO's results. */
+export interface DetectionPrediction extends Timed {
+  /** The likeliest first. */
+  detections: DetectedBox[];
+  /** Of the image, in pixels. */
+  width: number;
+  height: number;
+}
+
+export interface DetectedBox {
+  /** The number of the class, from 1. */
+  category_id: number;
+  label: string;
+  /** Left, top, width and height, in pixels of the image. */
+  bbox: [number, number, number, number];
+  score: number;
+}
+
+/** Of a Model whose output describes the image. */
+export interface FeaturePrediction extends Timed {
+  features: Float32Array;
+}
+
+export interface PredictOptions {
+  /** Classifiers: number of labels, 5 by default. Detectors: largest number of boxes, 100 by default. */
+  top?: number;
+  /** Classifiers: answer unknown where an image is of no known class, by the Model's own threshold. */
+  unknown?: boolean;
+  /** Classifiers: answer unknown, too, below this probability. Detectors: least score, instead of the Model's own. */
+  threshold?: number;
 }
 
 export interface Task {
@@ -33,8 +79,8 @@ export declare class Model {
   readonly inputSize: { height: number; width: number; channels: number };
   /** "wasm_relaxed_simd" or "wasm_simd": which of the two engines the browser runs. */
   readonly instructionSet: string;
-  /** What the Model says about an image. Rejects where the task is no classification. */
-  predict(image: Image, options?: { top?: number }): Promise<Prediction>;
+  /** What the Model says about an image. */
+  predict(image: Image, options?: PredictOptions): Promise<@prediction@>;
   /** The network's outputs for an image by name, each (channels, height, width). */
   outputs(image: Image): Promise<Record<string, Float32Array>>;
   /** The same for pixels of the network's own size, (height, width, channels). */

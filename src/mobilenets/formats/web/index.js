@@ -2,6 +2,7 @@
 // Written by mobilenets export --to web --module.
 
 @engine@
+@model_script@
 
 const DESCRIPTION = @description@;
 
@@ -24,9 +25,9 @@ async function read(name, base) {
 
 // Loads engine and Model; `base` is the address of the folder of their files, where that is not this file's.
 export async function load({ base } = {}) {
-  const names = ["engine_relaxed.wasm", "engine_simd.wasm", "model.bin"];
-  const [relaxed, simd, model] = await Promise.all(names.map((name) => read(name, base)));
-  return new Model(await Engine.load({ relaxed, simd }, model), DESCRIPTION);
+  const names = [`engine_${Engine.kind}.wasm`, "model.bin"];
+  const [binary, model] = await Promise.all(names.map((name) => read(name, base)));
+  return new Model(await Engine.load(binary, model), DESCRIPTION);
 }
 
 export { Model };

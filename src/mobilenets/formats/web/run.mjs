@@ -3,10 +3,9 @@ import { readFile, writeFile } from "node:fs/promises";
 
 const folder = process.argv[2];
 const read = (name) => readFile(`${folder}/${name}`);
-const [relaxed, simd, model, pixels] = await Promise.all(
-  ["engine_relaxed.wasm", "engine_simd.wasm", "model.bin", "pixels.bin"].map(read));
 const { Engine } = await import(`file://${folder}/engine.mjs`);
-const engine = await Engine.load({ relaxed, simd }, model);
+const [binary, pixels] = await Promise.all([`engine_${Engine.kind}.wasm`, "pixels.bin"].map(read));
+const engine = await Engine.load(binary, read("model.bin"));
 const size = engine.height * engine.width * engine.channels, made = [];
 for (let at = 0; at < pixels.length; at += size) {
   engine.input.set(pixels.subarray(at, at + size));

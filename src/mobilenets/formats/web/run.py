@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError
-from mobilenets.formats.web.write import MODULE_FILES, source
+from mobilenets.formats.web.sources import source
+from mobilenets.formats.web.write import MODULE_FILES
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 

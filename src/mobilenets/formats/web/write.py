@@ -7,9 +7,7 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,22 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.format import Options, option
 from mobilenets.formats.web.engine import web_engine
 from mobilenets.formats.web.model_bytes import model_bytes
+from mobilenets.formats.web.sources import filled, source, viewer_parts
 from mobilenets.model.model import Model
-from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.box_matching import MOST_DETECTIONS
+from mobilenets.tasks.detection_heads import LARGEST_LOGARITHM
+from mobilenets.tasks.suppression import MOST_CANDIDATES
 from mobilenets.tasks.task import Task
 
 MODULE_FILES = ("engine_relaxed.wasm", "engine_simd.wasm", "model.bin")
 """What index.js of a module reads from beside it."""
+PREDICTIONS = {
+    "classification": ("ClassPrediction", "labels"),
+    "detection": ("DetectionPrediction", "detections"),
+    "features": ("FeaturePrediction", "features"),
+    "multilabel": ("LabelsPrediction", "labels"),
+}
+"""By kind of task, the type in index.d.ts of what DECODERS of model.js makes of the outputs, and its chief field."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ def write_page(model: Model, path: Path, *, title: str = "") -> None:
     """Write a Model as one HTML file that needs nothing else: no server, no network.
 
     Args:
-        model: A classifier, float32 or int8.
+        model: Of a task of :data:`PREDICTIONS`, float32 or int8.
         path: Where to, such as ``page.html``.
         title: Its heading.
 
@@ -64,10 +72,11 @@ def write_page(model: Model, path: Path, *, title: str = "") -> None:
         "engine_simd": _packed(engine.simd),
         "model": _packed(model_bytes(model)),
         "engine": source("engine.js"),
+        "model_script": source("model.js"),
         "page": source("page.js"),
         "description": _packed(_description(model).encode()),
     }
-    write_atomically(path, _filled(source("page.html"), words).encode())
+    write_atomically(path, filled(source("page.html"), words | viewer_parts()).encode())
 
 
 def write_module(model: Model, folder: Path) -> None:
@@ -87,10 +96,17 @@ def write_module(model: Model, folder: Path) -> None:
         raise FormatError(f"npm takes no package of the name {folder.name!r}: small letters, digits, -, _ and . only")
     engine, content = web_engine(), model_bytes(model)
     network = model.network
+    prediction, answer = "never", "const outputs = await model.outputs"
+    if model.task.kind in PREDICTIONS:
+        prediction, field = PREDICTIONS[model.task.kind]
+        answer = f"const {{ {field}, milliseconds }} = await model.predict"
     words = {
         "name": folder.name,
         "about": _about(model),
         "engine": source("engine.js"),
+        "model_script": source("model.js"),
+        "prediction": prediction,
+        "answer": answer,
         "description": _description(model),
         "height": str(network.height),
         "width": str(network.width),
@@ -103,7 +119,7 @@ def write_module(model: Model, folder: Path) -> None:
     for name, data in zip(MODULE_FILES, (engine.relaxed, engine.simd, content), strict=True):
         write_atomically(folder / name, data)
     for name, template in {"index.js": "index.js", "index.d.ts": "index.d.ts", "README.md": "module.md"}.items():
-        write_atomically(folder / name, _filled(source(template), words).encode())
+        write_atomically(folder / name, filled(source(template), words).encode())
     write_atomically(folder / "package.json", json.dumps(_package(model, folder.name), indent=2).encode() + b"\n")
 
 
@@ -130,9 +146,9 @@ def _package(model: Model, name: str) -> dict[str, Any]:
 
 def _check_shown(model: Model) -> None:
     """Raise FormatError unless the page can show what a Model says of an image."""
-    if not isinstance(model.task, Classification):
+    if model.task.kind not in PREDICTIONS:
         raise FormatError(
-            f"a page shows the labels of a classifier, and this Model's task is {model.task.kind}; "
+            f"a page shows what Models of the tasks {', '.join(PREDICTIONS)} say, and this one's is {model.task.kind}; "
             "a module (mobilenets export --to web --module) gives its outputs"
         )
     network = model.network
@@ -151,24 +167,20 @@ def _sentence(task: Task) -> str:
 
 def _description(model: Model) -> str:
     """What the scripts know of a Model, as JSON."""
+    detection = {
+        "most": MOST_DETECTIONS,
+        "most_candidates": MOST_CANDIDATES,
+        "largest_logarithm": LARGEST_LOGARITHM,
+    }
     description = {
         "network": model.network.name,
         "precision": model.precision,
         "outputs": list(model.network.outputs),
         "task": model.task.encode(),
+        **({"detection": detection} if model.task.kind == "detection" else {}),
     }
     return json.dumps(description, ensure_ascii=False)
 
 
 def _packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, mtime=0)).decode()
-
-
-def source(name: str) -> str:
-    """A file of this folder."""
-    return files("mobilenets.formats").joinpath("web", name).read_text(encoding="utf-8")
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    """A text with each ``@word@`` that is known replaced, once."""
-    return re.sub(r"@(\w+)@", lambda found: words.get(found[1], found[0]), text)
