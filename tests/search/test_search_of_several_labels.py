@@ -19,7 +19,7 @@ from mobilenets.search.heads import probe
 from mobilenets.search.result import SearchResult
 from mobilenets.search.search import search
 from mobilenets.tasks.multilabel import MultiLabel
-from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics, mean_average_precision
+from mobilenets.tasks.multilabel_metrics import MultiLabelMetrics, mean_precision_of_labels
 from mobilenets.training.settings import Settings
 
 LABELS = ("blue below", "red above", "striped")
@@ -90,4 +90,4 @@ def test_heads_on_features_are_judged_by_mean_average_precision_of_images_that_t
         rows = np.c_[scaled[kept], np.ones(79)]
         square = rows.T @ rows + np.diag([0.1 * 80] * 6 + [0.0])
         scores[left] = np.append(scaled[left], 1) @ np.linalg.solve(square, rows.T @ targets[kept])
-    assert judged.accuracy == pytest.approx(mean_average_precision(scores, targets > 0))
+    assert judged.accuracy == pytest.approx(mean_precision_of_labels(scores, targets > 0))

@@ -20,7 +20,7 @@ from mobilenets.data.subset import Targets
 from mobilenets.data.targets import has_several
 from mobilenets.errors import ModelError
 from mobilenets.tasks.logits import top1
-from mobilenets.tasks.multilabel_metrics import mean_average_precision
+from mobilenets.tasks.multilabel_metrics import mean_precision_of_labels
 from mobilenets.tasks.temperature import fit_temperature
 
 PENALTIES = tuple(10.0**power for power in np.arange(-4, 2.5, 0.5))
@@ -85,7 +85,7 @@ def probe(
     if several:
         losses = [float(np.square(one - wanted).mean()) for one in answers]
         best = int(np.argmin(losses))
-        return Probe(mean_average_precision(answers[best], targets > 0), losses[best], len(targets))
+        return Probe(mean_precision_of_labels(answers[best], targets > 0), losses[best], len(targets))
     losses = [_loss(one, targets) for one in answers]
     best = int(np.argmin(losses))
     return Probe(top1(answers[best].astype(np.float32), targets).value, losses[best], len(targets))

@@ -203,7 +203,7 @@ def precisions_of_labels(scores: Array, truth: npt.NDArray[np.bool_]) -> npt.NDA
     return found
 
 
-def mean_average_precision(scores: Array, truth: npt.NDArray[np.bool_]) -> float:
+def mean_precision_of_labels(scores: Array, truth: npt.NDArray[np.bool_]) -> float:
     """Mean of the average precisions of the labels that some image has; 0 where none has any.
 
     Args:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mobilenets.data.subset import Targets
 from mobilenets.tasks.multilabel import MultiLabel, fit_thresholds, sigmoid
-from mobilenets.tasks.multilabel_metrics import mean_average_precision
+from mobilenets.tasks.multilabel_metrics import mean_precision_of_labels
 from mobilenets.tasks.task import Task
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.selection import Totals
@@ -65,7 +65,7 @@ class MultiLabelTraining:
 
     def score(self, outputs: Logits, targets: Targets) -> Totals:
         """Mean average precision, and binary cross-entropy in which every image counts the same."""
-        mean = mean_average_precision(sigmoid(outputs), targets > 0)
+        mean = mean_precision_of_labels(sigmoid(outputs), targets > 0)
         return Totals(mean, self.calibrated_loss(outputs, targets), len(targets))
 
     def calibrated_loss(self, outputs: Logits, targets: Targets) -> float:
