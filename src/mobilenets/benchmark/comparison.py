@@ -27,6 +27,8 @@ from mobilenets.model.file import load
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.search.costs import ModelCost, measure_costs
+from mobilenets.search.devices import microcontroller_named
+from mobilenets.search.microcontroller import MicrocontrollerCost
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.run_folder import MODEL_FILE, claim, is_finished, read_metrics, write_run
 
@@ -48,6 +50,7 @@ class ComparedNetwork:
         cost: Costs, with a latency that was measured side by side with the others.
         epochs: Passes over the training images.
         seconds: Seconds that its training took.
+        on_device: What its C file would take of a microcontroller in int8; None where none is named.
     """
 
     name: str
@@ -56,6 +59,7 @@ class ComparedNetwork:
     cost: ModelCost
     epochs: int
     seconds: float
+    on_device: MicrocontrollerCost | None = None
 
     @property
     def size(self) -> str:
@@ -78,6 +82,7 @@ class ComparedNetwork:
             **asdict(self.cost),
             "epochs": self.epochs,
             "seconds": self.seconds,
+            **({} if self.on_device is None else {"on_device": asdict(self.on_device)}),
         }
 
 
@@ -92,6 +97,7 @@ def compare(
     resume: bool = False,
     replace_existing: bool = False,
     ray: bool | str = False,
+    device: str | None = None,
     progress: Progress = SILENT,
 ) -> list[ComparedNetwork]:
     """Train networks, test each once, and measure what they cost.
@@ -112,6 +118,7 @@ def compare(
         replace_existing: Overwrite a comparison in the output folder.
         ray: Whether the networks are trained beside each other on a Ray cluster; or the cluster's address. The images
             must lie at the same paths on its nodes. Costs are measured here.
+        device: A microcontroller, such as ``cortex-m4``: what the C file of each network would take there in int8.
         progress: Receives progress updates.
 
     Raises:
@@ -121,7 +128,9 @@ def compare(
             has no time for one epoch.
         EngineError: If the Ray cluster cannot be reached, or has no node with as many cores as a training has threads.
         MissingDependencyError: If Ray is asked for and is not installed.
+        PlanningError: If no microcontroller is called so, or a network's instructions are not known there.
     """
+    target = None if device is None else microcontroller_named(device)
     folder = Path(output)
     if minutes is not None:
         check_number("minutes", minutes, TrainingError, above=0)
@@ -142,6 +151,7 @@ def compare(
     if epochs is None:
         epochs = planned_epochs(dataset, networks, settings, minutes, progress=progress)
         _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs})
+    on_device = None if target is None else {name: target.cost_of(network) for name, network in networks.items()}
     chosen = {
         folder / _folder_name(name): _settings_of(name, networks[name], settings, epochs[name]) for name in models
     }
@@ -152,6 +162,8 @@ def compare(
     else:
         _train_beside(dataset, chosen, ray, anew=anew, progress=progress)
     compared = _compared(folder, models, progress)
+    if on_device is not None:
+        compared = [replace(one, on_device=on_device[one.name]) for one in compared]
     figures = [one.to_json() for one in compared]
     _write(folder / PLAN_FILE, {"asked": asked, "epochs": epochs, "results": figures})
     return compared

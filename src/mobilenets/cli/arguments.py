@@ -28,6 +28,8 @@ OPTIONS = {
     "labels": "--labels",
     "letter_case": "--letter-case",
     "max_file_bytes": "--max-size",
+    "max_flash_bytes": "--max-flash",
+    "max_instructions": "--max-instructions",
     "max_latency_ms": "--max-latency",
     "max_macs": "--max-macs",
     "max_memory_bytes": "--max-memory",
@@ -44,7 +46,7 @@ OPTIONS = {
     "weights": "--weights",
 }
 """Argument → the option that says the same."""
-_UNITS = {"max_latency_ms": "ms", "max_file_bytes": "B", "max_memory_bytes": "B"}
+_UNITS = {"max_latency_ms": "ms", "max_file_bytes": "B", "max_memory_bytes": "B", "max_flash_bytes": "B"}
 
 _TEXT = r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\""
 _VALUE = rf"(?:{_TEXT}|\{{(?:{_TEXT}|[^{{}}'\"])*\}}|\((?:{_TEXT}|[^()'\"])*\)|[-+\w.]*[-+\w])"

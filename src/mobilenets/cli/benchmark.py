@@ -9,6 +9,8 @@ import click
 from mobilenets.base.progress import Progress
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.number import Number
+from mobilenets.cli.options import Quantity
+from mobilenets.search.budget import parse_bytes
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
@@ -53,6 +55,11 @@ def _devices(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     metavar="DEVICES",
     help="Count on microcontrollers: cortex-m4,cortex-m55.",
 )
+@click.option(
+    "--max-ram",
+    type=Quantity("BYTES", parse_bytes),
+    help="With --device: RAM to fit into, as export --max-ram does it.",
+)
 @json_option
 @quiet_option
 def command(
@@ -63,6 +70,7 @@ def command(
     seconds: float,
     layers: bool,
     device: list[str],
+    max_ram: int | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -82,8 +90,10 @@ def command(
             raise click.UsageError(
                 "--device counts instructions of one image on one core; it goes with no other option"
             )
-        _count(model, device, progress, as_json=as_json)
+        _count(model, device, max_ram, progress, as_json=as_json)
         return
+    if max_ram is not None:
+        raise click.UsageError("--max-ram goes with --device")
     result = benchmark(
         model,
         against=against,
@@ -103,12 +113,12 @@ def command(
         _print_layers(result.layers)
 
 
-def _count(model: str, devices: list[str], progress: Progress, *, as_json: bool) -> None:
+def _count(model: str, devices: list[str], max_ram: int | None, progress: Progress, *, as_json: bool) -> None:
     """What MODEL's C file takes on microcontrollers."""
     from mobilenets.benchmark.microcontroller.devices import device_costs
     from mobilenets.cli.layout import text_table
 
-    costs = device_costs(model, devices, progress=progress)
+    costs = device_costs(model, devices, max_ram=max_ram, progress=progress)
     if as_json:
         print_json({"counted_in": "an emulator", "devices": [cost.to_json() for cost in costs]})
         return
@@ -119,7 +129,7 @@ def _count(model: str, devices: list[str], progress: Progress, *, as_json: bool)
     results().print(table)
     results().print(
         "Counted in an emulator for one image; a processor takes more cycles.\n"
-        "Flash: weights and code. RAM: activations, the image and 1 KiB of stack.",
+        "Flash: weights and code. RAM: activations, the image (unless --max-ram reads it by rows) and 1 KiB of stack.",
         highlight=False,
     )
 

@@ -44,6 +44,7 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
     help="Draw the paper's Figures 4 and 5 into this folder.",
 )
 @click.option("--published", is_flag=True, help="Also draw the published ImageNet figures.")
+@click.option("--device", help="A microcontroller, such as cortex-m4: also what each takes there in int8.")
 @click.option("--resume", is_flag=True, help="Continue the unfinished comparison in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
 @ray_option("Train the networks beside each other on a Ray cluster.")
@@ -62,6 +63,7 @@ def command(
     training_threads: int | None,
     plot: Path | None,
     published: bool,
+    device: str | None,
     resume: bool,
     force: bool,
     ray: str | None,
@@ -103,6 +105,7 @@ def command(
             resume=resume,
             replace_existing=force,
             ray=cluster_of(ray),
+            device=device,
             progress=progress,
         )
     except KeyboardInterrupt:
@@ -112,6 +115,8 @@ def command(
         print_json({"data": data, "networks": [one.to_json() for one in networks]})
     else:
         _print(networks)
+        if device is not None:
+            _print_device(networks, device)
     from mobilenets.reports.comparison_page import COMPARISON_PAGE, write_comparison
 
     write_comparison(networks, output / COMPARISON_PAGE, source=data)
@@ -145,6 +150,25 @@ def _print(networks: list[ComparedNetwork]) -> None:
     console.print(table)
     images, cost = networks[0].evaluation.images, networks[0].cost
     console.print(f"\n{images} test images; float32, one image on one thread of {cost.processor}, median")
+
+
+def _print_device(networks: list[ComparedNetwork], device: str) -> None:
+    from mobilenets.cli.layout import text_table
+    from mobilenets.search.devices import microcontroller_named
+
+    console, target = results(), microcontroller_named(device)
+    table = text_table(f"{target.device}, int8", "million instructions", "flash kB", "RAM kB")
+    for one in networks:
+        if one.on_device is not None:
+            figures = (
+                one.on_device.instructions / 1e6,
+                one.on_device.flash_bytes / 1e3,
+                one.on_device.memory_bytes / 1e3,
+            )
+            table.add_row(one.size.replace("mobilenet_v1", "v1"), *map(_three, figures))
+    console.print()
+    console.print(table)
+    console.print(f"{target.how_counted[0].upper()}{target.how_counted[1:]}.", highlight=False, width=80)
 
 
 def _three(value: float) -> str:

@@ -24,7 +24,7 @@ from mobilenets.search.budget import parse_time
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
     from mobilenets.compression.result import CompressionResult
-    from mobilenets.search.profile import DeviceProfile
+    from mobilenets.search.candidates import Device
     from mobilenets.search.record import SearchRecord
     from mobilenets.training.result import Fit
 
@@ -54,6 +54,7 @@ _EVERYDAY = (
         "max_latency",
         "max_size",
         "max_memory",
+        "max_flash",
         "min_accuracy",
     ),
     *("int8", "dry_run", "resume", "force", "quiet", "help", "help_all"),
@@ -66,7 +67,7 @@ _GROUPS = {
         *("train_on", "training_precision", "training_threads", "memory_share", "ray"),
     ),
     "Budget": (
-        *("max_latency", "max_size", "max_memory", "max_macs", "min_accuracy"),
+        *("max_latency", "max_size", "max_memory", "max_flash", "max_instructions", "max_macs", "min_accuracy"),
         *("search", "precision", "threads", "device"),
     ),
     "Reading DATA": (
@@ -166,7 +167,10 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads for one image when the Model is used.  [default: 1]"
 )
-@click.option("--device", help="Device profile of the target machine.  [default: this machine, measured]")
+@click.option(
+    "--device",
+    help="A microcontroller, such as cortex-m4, or the profile of another machine.  [default: this machine, measured]",
+)
 @click.option("--resume", is_flag=True, help="Continue the unfinished run in the output folder.")
 @click.option("--force", is_flag=True, help="Overwrite what the output folder holds.")
 @click.option("--int8", is_flag=True, help="Also write model.int8.safetensors, trained with quantization if needed.")
@@ -214,7 +218,8 @@ def command(
     With a budget (any of --max-latency, --max-size, --max-macs, --max-memory, --min-accuracy, or --search for none) the
     network, its resolution and the precision are chosen by it: published networks are compared on the images, the
     cheapest look first, and the one that is chosen is fine-tuned. With --weights none it is one of the subnets of a
-    supernet that is trained from scratch.
+    supernet that is trained from scratch. With --device cortex-m4, or another microcontroller, networks are int8, and
+    --max-memory, --max-flash and --max-instructions limit what the C file takes there.
     """
     reading = reading or Reading()
     if dry_run:
@@ -318,7 +323,7 @@ def _search_options(options: dict[str, Any]) -> dict[str, Any] | None:
     from mobilenets.search.budget import Budget
     from mobilenets.search.profile import PRECISIONS
 
-    names = ("max_latency", "max_size", "max_macs", "max_memory", "min_accuracy")
+    names = ("max_latency", "max_size", "max_macs", "max_memory", "min_accuracy", "max_flash", "max_instructions")
     budget = Budget(*(options.pop(name) for name in names))
     searched, chosen, threads, device = (options.pop(name) for name in ("search", "precision", "threads", "device"))
     if budget.empty and not searched:
@@ -338,12 +343,12 @@ def _search_options(options: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _profile(path: str) -> DeviceProfile:
-    from mobilenets.search.profile import DeviceProfile
+def _profile(path: str) -> Device | None:
+    from mobilenets.search.devices import device_named
 
     if path in ("auto", "cpu", "cuda", "mps") and not Path(path).exists():
         raise click.UsageError(f"--device takes a device profile; to train on another processor say --train-on {path}")
-    return DeviceProfile.load(path)
+    return device_named(path)
 
 
 def _quantize(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> CompressionResult:
@@ -411,8 +416,14 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
 
 
 def _print_search(search: SearchRecord) -> None:
+    from mobilenets.search.budget import costs_in_words
+
     choice = search.choice
     say(f"{choice}: {search.reason}")
+    if search.device is not None and choice.instructions is not None:
+        say(f"on {search.device.name}: {costs_in_words(choice)}")
+        say(f"{search.device.engine}; they err by {100 * (search.device.interpolation_error or 0):.1f} % at the median")
+        return
     cost = f"{choice.macs / 1e6:.1f} M Mult-Adds, {choice.memory_bytes / 1e3:,.0f} kB of activations"
     latency = search.latency
     if search.device is None:

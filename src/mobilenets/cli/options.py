@@ -9,7 +9,7 @@ import click
 
 from mobilenets.cli.arguments import as_options
 from mobilenets.errors import PlanningError
-from mobilenets.search.budget import parse_accuracy, parse_bytes, parse_latency, parse_macs
+from mobilenets.search.budget import parse_accuracy, parse_bytes, parse_instructions, parse_latency, parse_macs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,7 +45,18 @@ def budget_options(function: Command) -> Command:
             click.option("--max-size", type=Quantity("BYTES", parse_bytes), help="Of the Model file, such as 500kB."),
             click.option("--max-macs", type=Quantity("MACS", parse_macs), help="Mult-Adds, such as 50M."),
             click.option(
-                "--max-memory", type=Quantity("BYTES", parse_bytes), help="Peak activation memory, such as 300kB."
+                "--max-memory",
+                "--max-ram",
+                type=Quantity("BYTES", parse_bytes),
+                help="Peak activation memory, such as 300kB; of a microcontroller, its RAM.",
+            ),
+            click.option(
+                "--max-flash", type=Quantity("BYTES", parse_bytes), help="Flash of a microcontroller, such as 256KiB."
+            ),
+            click.option(
+                "--max-instructions",
+                type=Quantity("COUNT", parse_instructions),
+                help="Of a microcontroller for one image, such as 10M.",
             ),
             click.option(
                 "--min-accuracy",

@@ -35,7 +35,10 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @budget_options
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
-@click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
+@click.option(
+    "--device",
+    help="A microcontroller, such as cortex-m4, or a profile from mobilenets profile; else this machine.",
+)
 @click.option("--family", "--architecture", help="Only architectures whose name begins so, such as mobilenet_v3.")
 @click.option(
     "--classes",
@@ -59,10 +62,12 @@ def command(
     max_size: int | None,
     max_macs: int | None,
     max_memory: int | None,
+    max_flash: int | None,
+    max_instructions: int | None,
     min_accuracy: float | None,
     precision: tuple[str, ...],
     threads: int,
-    device: Path | None,
+    device: str | None,
     family: str | None,
     classes: int,
     show_all: bool,
@@ -79,13 +84,15 @@ def command(
     Every network of every family is listed by the short name of its best weights, which fit --weights and the other
     commands take. With a budget, the network to take is marked. Accuracies are as printed, those in int8 for V1 only:
     others have ~ and that of their float32 weights. Everything else is computed, or measured here unless --device says
-    where. With --supernet, the subnets of a Model that fit trained within a budget instead, with their accuracy on its
+    where. For a microcontroller (--device cortex-m4), networks are int8, smaller resolutions take part, and what counts
+    is what the C file of each takes: instructions, flash with code, RAM with image and stack. With --supernet, the
+    subnets of a Model that fit trained within a budget instead, with their accuracy on its
     validation images.
     """
     if supernet is None and (data or reading or sizes):
         raise click.UsageError("--data, how it is read, and --sizes go with --supernet")
     result = plan(
-        Budget(max_latency, max_size, max_macs, max_memory, min_accuracy),
+        Budget(max_latency, max_size, max_macs, max_memory, min_accuracy, max_flash, max_instructions),
         supernet=supernet,
         data=data,
         reading=reading,
@@ -125,7 +132,7 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
             one.weights,
             str(one.resolution),
             one.precision,
-            f"{'~' if one.float32_accuracy else ''}{100 * one.accuracy:.1f}",
+            f"{'≈' if one.estimated else '~' if one.float32_accuracy else ''}{100 * one.accuracy:.1f}",
             *_costs(one, result.budget).values(),
             style="bold" if chosen else "" if one in good else "dim",
         )
@@ -146,7 +153,15 @@ def _where(result: PlanResult) -> str:
 
 
 def _costs(one: PublishedCandidate, budget: Budget) -> dict[str, str]:
-    """The latency, where it takes part in the choice, the size of the file, and what else a budget limits."""
+    """The latency, where it takes part in the choice, the size of the file, and what else a budget limits; of a
+    microcontroller, what it needs of it."""
+    if one.instructions is not None and one.flash_bytes is not None:
+        return {
+            "M instr.": _three(one.instructions / 1e6),
+            "flash kB": _three(one.flash_bytes / 1e3),
+            "RAM kB": _three(one.memory_bytes / 1e3),
+            **({} if budget.max_macs is None else {"Mult-Adds": f"{one.macs / 1e6:.3g} M"}),
+        }
     costs = {} if one.latency_ms is None else {"ms": f"{one.latency_ms:.3f}"}
     costs["file"] = f"{one.file_bytes / 1e6:.2f} MB"
     if budget.max_macs is not None:
@@ -154,6 +169,10 @@ def _costs(one: PublishedCandidate, budget: Budget) -> dict[str, str]:
     if budget.max_memory_bytes is not None:
         costs["activations"] = f"{one.memory_bytes / 1e3:,.0f} kB"
     return costs
+
+
+def _three(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _print_choice(result: PlanResult) -> None:
@@ -165,12 +184,20 @@ def _print_choice(result: PlanResult) -> None:
         return
     if any(isinstance(one, PublishedCandidate) and one.float32_accuracy for one in result.candidates):
         console.print("~ of the float32 weights: none is printed in int8", highlight=False)
+    if any(isinstance(one, PublishedCandidate) and one.estimated for one in result.candidates):
+        console.print("≈ estimated: none is printed for so few pixels", highlight=False)
+    if result.counted is not None:
+        console.print(f"{result.counted[0].upper()}{result.counted[1:]}.", highlight=False, width=80)
     console.print(f"· on the frontier   → {result.reason}", highlight=False)
     console.print("To train it on images of your own, or to run it as it is:")
     size = f"--resolution {choice.resolution}"
     int8 = " --int8" if choice.precision == "int8" else ""
     click.echo(f"  mobilenets fit PHOTOS {size}{int8} \\\n    --weights {choice.weights}")
     click.echo(f"  mobilenets import {size} -o model.safetensors \\\n    {choice.weights}")
+    if result.counted is not None:
+        limit = result.budget.max_memory_bytes
+        ram = "" if limit is None else f" --max-ram {limit}B"
+        click.echo(f"  mobilenets export model/model.int8.safetensors --to c{ram}")
 
 
 def _print(result: PlanResult) -> None:
@@ -178,8 +205,9 @@ def _print(result: PlanResult) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     table.add_column("network")
-    timed = result.device is not None
-    for heading in ("top-1 %", *(["ms"] if timed else []), "Mult-Adds", "file", "activations"):
+    timed, counted = result.device is not None and result.counted is None, result.counted is not None
+    first = ["ms"] if timed else ["M instr.", "flash kB"] if counted else []
+    for heading in ("top-1 %", *first, "Mult-Adds", "file", "RAM" if counted else "activations"):
         table.add_column(heading, justify="right")
     best = result.frontier
     for one in sorted(result.candidates, key=lambda candidate: candidate.cost(result.compared_by)):
@@ -190,6 +218,7 @@ def _print(result: PlanResult) -> None:
             str(one),
             f"{100 * one.accuracy:.1f}",
             *([f"{one.latency_ms:.3f}"] if timed else []),
+            *([_three(one.cost("instructions") / 1e6), _three(one.cost("flash_bytes") / 1e3)] if counted else []),
             f"{one.macs / 1e6:.3g} M",
             f"{one.file_bytes / 1e6:.2f} MB",
             f"{one.memory_bytes / 1e3:,.0f} kB",
@@ -200,3 +229,5 @@ def _print(result: PlanResult) -> None:
     if result.steadiness is not None and result.steadiness.warning is not None:
         console.print(f"\nmeasured while {result.steadiness.warning}", highlight=False)
     console.print(f"\n· on the frontier   → {result.choice}: {result.reason}")
+    if result.counted is not None:
+        console.print(f"{result.counted[0].upper()}{result.counted[1:]}.", highlight=False, width=80)

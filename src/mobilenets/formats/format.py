@@ -57,10 +57,12 @@ class Footprint:
     Attributes:
         flash_bytes: Constant arrays: weights, biases and multipliers. Code and labels come on top.
         ram_bytes: The static array of activations, the image included. The stack comes on top, below 1 KB.
+        by_rows: Layers that are computed by rows of the image, which is then not included; 0 where all are whole.
     """
 
     flash_bytes: int
     ram_bytes: int
+    by_rows: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar, assert_never
 
 from mobilenets.base.arguments import is_number
+from mobilenets.base.quantities import BYTE_UNITS
 from mobilenets.errors import PlanningError
 from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
 
@@ -16,9 +17,6 @@ Chosen = TypeVar("Chosen", bound=Candidate)
 
 _SECONDS = {"us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3}
 _DURATIONS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_BYTES = {
-    "b": 1, "k": 1e3, "m": 1e6, "g": 1e9, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30
-}  # fmt: skip
 _COUNTS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµμ%]*)\s*")
 
@@ -56,7 +54,7 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("500kB"), parse_bytes("300k"), parse_bytes("2 MiB")
     (500000, 300000, 2097152)
     """
-    return _integer(text, _BYTES, "a size", "500kB, 1.5MB or 256KiB")
+    return _integer(text, BYTE_UNITS, "a size", "500kB, 1.5MB or 256KiB")
 
 
 def parse_macs(text: str) -> int:
@@ -69,6 +67,18 @@ def parse_macs(text: str) -> int:
     (50000000, 1200000000, 41030272)
     """
     return _integer(text, _COUNTS, "a number of Mult-Adds", "50M or 1.2G")
+
+
+def parse_instructions(text: str) -> int:
+    """Read a number of instructions.
+
+    Raises:
+        PlanningError: If the unit is unknown, or nothing is above zero.
+
+    >>> parse_instructions("10M"), parse_instructions("2500000")
+    (10000000, 2500000)
+    """
+    return _integer(text, _COUNTS, "a number of instructions", "10M or 1.5G")
 
 
 def parse_accuracy(text: str) -> float:
@@ -87,14 +97,14 @@ def parse_accuracy(text: str) -> float:
     return accuracy
 
 
-def _integer(text: str, units: dict[str, float], what: str, examples: str) -> int:
+def _integer(text: str, units: Mapping[str, float], what: str, examples: str) -> int:
     number = math.floor(_parse(text, units, what, examples))
     if not number:
         raise PlanningError(f"{what} must be at least 1, not {text!r}")
     return number
 
 
-def _parse(text: str, units: dict[str, float], what: str, examples: str) -> float:
+def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise PlanningError(f"{text!r} is not {what}; write it like {examples}")
@@ -114,7 +124,7 @@ def _unit_problem(unit: str) -> str:
         return "has no unit"
     for kind, option, units in (
         ("a latency", "max_latency_ms=LATENCY", _SECONDS),
-        ("a size", "max_file_bytes=SIZE and max_memory_bytes=SIZE", _BYTES),
+        ("a size", "max_file_bytes=SIZE, max_memory_bytes=SIZE and max_flash_bytes=SIZE", BYTE_UNITS),
         ("an accuracy", "min_accuracy=SHARE", ("%",)),
         ("a time", "time=1200", ("min", "h")),
     ):
@@ -131,9 +141,12 @@ class Budget:
         max_latency_ms: Largest latency of one image, in milliseconds.
         max_file_bytes: Largest Model file, in bytes.
         max_macs: Most Mult-Adds for one image.
-        max_memory_bytes: Largest peak activation memory, in bytes.
+        max_memory_bytes: Largest peak activation memory, in bytes; on a microcontroller largest RAM, with image and
+            stack.
         min_accuracy: Smallest top-1, as a share of 1; of images with several labels the smallest mean average
             precision. The quickest network that reaches it is then chosen.
+        max_flash_bytes: Most flash of a microcontroller, for weights and code, in bytes.
+        max_instructions: Most instructions of a microcontroller for one image.
 
     Raises:
         PlanningError: If a limit is no number above zero and finite (:func:`parse_latency` and its like read texts),
@@ -153,6 +166,8 @@ class Budget:
     max_macs: int | None = None
     max_memory_bytes: int | None = None
     min_accuracy: float | None = None
+    max_flash_bytes: int | None = None
+    max_instructions: int | None = None
 
     def __post_init__(self) -> None:
         for limit in fields(self):
@@ -166,6 +181,15 @@ class Budget:
     def empty(self) -> bool:
         """Whether nothing is limited."""
         return all(getattr(self, field.name) is None for field in fields(self))
+
+    @property
+    def microcontroller(self) -> bool:
+        """Whether it limits what only a microcontroller has.
+
+        >>> Budget(max_flash_bytes=250_000).microcontroller, Budget(max_memory_bytes=100_000).microcontroller
+        (True, False)
+        """
+        return self.max_flash_bytes is not None or self.max_instructions is not None
 
     @property
     def needs_latency(self) -> bool:
@@ -191,6 +215,10 @@ class Budget:
                 return self.max_file_bytes
             case "macs":
                 return self.max_macs
+            case "instructions":
+                return self.max_instructions
+            case "flash_bytes":
+                return self.max_flash_bytes
         assert_never(kind)
 
     def excess(self, candidate: Candidate) -> float:
@@ -222,7 +250,9 @@ class Budget:
             (self.max_latency_ms, 1.0, "ms"),
             (self.max_file_bytes, 1e3, "kB of file"),
             (self.max_macs, 1e6, "M Mult-Adds"),
-            (self.max_memory_bytes, 1e3, "kB of activations"),
+            (self.max_memory_bytes, 1e3, "kB of memory" if self.microcontroller else "kB of activations"),
+            (self.max_flash_bytes, 1e3, "kB of flash"),
+            (self.max_instructions, 1e6, "M instructions"),
         )
         parts = [f"{value / unit:.6g} {name}" for value, unit, name in limits if value is not None]
         return f"at most {' and '.join(parts)}" if parts else "no limit"
@@ -238,11 +268,16 @@ def affordable(candidates: Sequence[Chosen], budget: Budget) -> list[Chosen]:
         raise PlanningError("there is nothing to choose from")
     found = [candidate for candidate in candidates if budget.meets(candidate)]
     if not found:
-        nearest = min(candidates, key=budget.excess)
-        latency = "" if nearest.latency_ms is None else f"{nearest.latency_ms:.3g} ms, "
-        raise PlanningError(
-            f"nothing meets the budget; the nearest is {nearest}: {latency}"
-            f"{nearest.file_bytes / 1e3:,.0f} kB, {nearest.macs / 1e6:.1f} M Mult-Adds, "
-            f"{nearest.memory_bytes / 1e3:,.0f} kB of activations"
-        )
+        nearest = min(candidates, key=lambda one: (budget.excess(one), one.macs))
+        raise PlanningError(f"nothing meets the budget; the nearest is {nearest}: {costs_in_words(nearest)}")
     return found
+
+
+def costs_in_words(candidate: Candidate) -> str:
+    """What a network costs, as a sentence says it."""
+    macs, memory = f"{candidate.macs / 1e6:.1f} M Mult-Adds", f"{candidate.memory_bytes / 1e3:,.0f} kB"
+    if candidate.instructions is not None and candidate.flash_bytes is not None:
+        instructions = f"{candidate.instructions / 1e6:.1f} M instructions"
+        return f"{instructions}, {candidate.flash_bytes / 1e3:,.0f} kB of flash, {memory} of RAM, {macs}"
+    latency = "" if candidate.latency_ms is None else f"{candidate.latency_ms:.3g} ms, "
+    return f"{latency}{candidate.file_bytes / 1e3:,.0f} kB, {macs}, {memory} of activations"

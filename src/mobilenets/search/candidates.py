@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Literal, assert_never, get_args
 
@@ -21,15 +21,23 @@ from mobilenets.errors import ArchitectureError, PlanningError
 from mobilenets.formats.known_weights import KnownWeights, known_weights
 from mobilenets.model.folding import folded_network
 from mobilenets.model.model import parameter_types
+from mobilenets.search.microcontroller import Microcontroller
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile, check_precision, precisions_of
 
-CostKind = Literal["latency_ms", "memory_bytes", "file_bytes", "macs"]
+CostKind = Literal["latency_ms", "instructions", "memory_bytes", "flash_bytes", "file_bytes", "macs"]
 """A cost of a :class:`Candidate`, by the name of its attribute."""
 COST_KINDS: tuple[CostKind, ...] = get_args(CostKind)
 IMAGENET_CLASSES = 1000
 SEVENTHS = (7, 6, 5, 4)
 """Resolutions of a search, in sevenths of the largest: the proportions of the published 224, 192, 160 and 128."""
 SMALLEST_RESOLUTION = 32
+OCTAVE = 8.5
+"""Percentage points that a network loses on ImageNet at half of the pixels' side. Source: the resolutions of Table 7 of
+the paper, for the width of 0.5."""
+LEAST_ACCURACY = 0.1
+"""Percent that an estimate is never below: of ImageNet's classes, one is right by chance."""
+SMALL_SIDES = (96, 80, 64, 48, 32)
+"""Resolutions of networks for microcontrollers, beside the published ones."""
 HEADER_BYTES_PER_TENSOR = 90
 """What a safetensors header spends on a tensor's name, type, shape and place."""
 PROVENANCE_BYTES = 3500
@@ -48,7 +56,9 @@ class Candidate:
         latency_ms: Milliseconds for one image; None where they take no part in the choice, and were not measured.
         file_bytes: Size of the Model file.
         macs: Mult-Adds for one image.
-        memory_bytes: Peak activation memory.
+        memory_bytes: Peak activation memory; on a microcontroller the RAM of the C file, with image and stack.
+        instructions: Of the C file on a microcontroller, for one image; None for other devices.
+        flash_bytes: Of the C file on a microcontroller, weights and code; None for other devices.
     """
 
     width_multiplier: float
@@ -59,6 +69,8 @@ class Candidate:
     file_bytes: int
     macs: int
     memory_bytes: int
+    instructions: int | None = field(default=None, kw_only=True)
+    flash_bytes: int | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         return f"α {self.width_multiplier:g} at {self.resolution} px, {self.precision}"
@@ -72,13 +84,18 @@ class Candidate:
         """One of the costs.
 
         Raises:
-            PlanningError: If it is the latency, and was not measured.
+            PlanningError: If it is the latency, and was not measured, or a microcontroller's, and there is none.
         """
         match kind:
             case "latency_ms":
                 if self.latency_ms is None:
                     raise PlanningError(f"the latency of {self} was not measured")
                 return self.latency_ms
+            case "instructions" | "flash_bytes":
+                cost = self.instructions if kind == "instructions" else self.flash_bytes
+                if cost is None:
+                    raise PlanningError(f"{kind} of {self} are those of a microcontroller, and none is named")
+                return cost
             case "memory_bytes":
                 return self.memory_bytes
             case "file_bytes":
@@ -195,14 +212,53 @@ def candidate_of(network: Network, precision: str, *, accuracy: float, latency_m
     )
 
 
+Device = DeviceProfile | Microcontroller
+"""What networks are chosen for: a machine whose latencies were measured, or a microcontroller."""
+
+
+def candidate_on(network: Network, precision: str, device: Device | None, threads: int) -> Candidate:
+    """Describe a network by what it costs on a device; its accuracy is 0.
+
+    Args:
+        network: With its batch norms, if it has any.
+        precision: ``float32`` or ``int8``.
+        device: The device; None where latencies take no part in the choice.
+        threads: Threads that share one image.
+
+    Raises:
+        PlanningError: If the precision is unknown, or the device does not cover the network.
+    """
+    match device:
+        case None:
+            return candidate_of(network, precision, accuracy=0.0, latency_ms=None)
+        case DeviceProfile():
+            latency_ms = device.latency_of(network, precision, threads)
+            return candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+        case Microcontroller():
+            device.check_precision(precision)
+            found = device.cost_of(network)
+            bare = candidate_of(network, precision, accuracy=0.0, latency_ms=None)
+            return replace(bare, **asdict(found))
+    assert_never(device)
+
+
+def covered(network: Network, precision: str, device: Device | None, threads: int) -> bool:
+    """Whether what a network costs on a device is known."""
+    try:
+        candidate_on(network, precision, device, threads)
+    except PlanningError:
+        return False
+    return True
+
+
 def predicted_candidates(
-    networks: Sequence[Network], profile: DeviceProfile | None, *, precisions: str | Sequence[str], threads: int
+    networks: Sequence[Network], profile: Device | None, *, precisions: str | Sequence[str], threads: int
 ) -> tuple[Candidate, ...]:
     """Networks with the latencies of a device and the size that their Model files will have; their accuracy is 0.
 
     Args:
         networks: Of the architecture that the profile measured.
-        profile: Latencies of the device; None where they take no part in the choice.
+        profile: The device; None where latencies take no part in the choice.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
 
@@ -215,8 +271,7 @@ def predicted_candidates(
     """
 
     def predicted(network: Network, precision: str) -> Candidate:
-        latency_ms = None if profile is None else profile.latency_of(network, precision, threads)
-        bare = candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+        bare = candidate_on(network, precision, profile, threads)
         return replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
 
     return tuple(predicted(network, precision) for network in networks for precision in precisions_of(precisions))
@@ -275,11 +330,13 @@ class PublishedCandidate(Candidate):
         architecture: Of the network, by its name in the catalog.
         weights: Short name of the most accurate weights.
         float32_accuracy: Whether an int8 network has the accuracy of its float32 weights, for want of a printed one.
+        estimated: Whether it was printed for a larger resolution only, and what fewer pixels cost is estimated.
     """
 
     architecture: str = ARCHITECTURE
     weights: str = ""
     float32_accuracy: bool = False
+    estimated: bool = False
 
     def __str__(self) -> str:
         return f"{self.weights} at {self.resolution} px, {self.precision}"
@@ -310,9 +367,26 @@ def published_networks(family: str | None = None) -> list[Specification]:
     return chosen
 
 
+def with_small_sides(networks: Sequence[Specification]) -> list[Specification]:
+    """Published networks, and the same at the resolutions that microcontrollers have room for.
+
+    Args:
+        networks: Of :func:`published_networks`.
+
+    >>> [one.resolution for one in with_small_sides(published_networks("mobilenet_v1")[:1])][1:]
+    [96, 80, 64, 48, 32]
+    """
+    smallest: dict[Specification, int] = {}
+    for one in networks:
+        own = replace(one, resolution=None)
+        smallest[own] = min(smallest.get(own, one.resolution or 0), one.resolution or 0)
+    more = [replace(own, resolution=side) for own, least in smallest.items() for side in SMALL_SIDES if side < least]
+    return [*networks, *more]
+
+
 def candidates_with_weights(
     networks: Sequence[Specification],
-    profile: DeviceProfile | None,
+    profile: Device | None,
     *,
     precisions: str | Sequence[str],
     threads: int,
@@ -322,8 +396,7 @@ def candidates_with_weights(
 
     Args:
         networks: Of :func:`published_networks`.
-        profile: Latencies of the device; what it does not cover is left out. None where they take no part in the
-            choice.
+        profile: The device; what it does not cover is left out. None where latencies take no part in the choice.
         precisions: ``float32``, ``int8`` or both. Accuracies in int8 are printed for V1 only; of the others those of
             the float32 weights are taken.
         threads: Threads that share one image.
@@ -335,26 +408,42 @@ def candidates_with_weights(
     weights: dict[Specification, list[KnownWeights]] = {}
     for one in known_weights():
         weights.setdefault(one.specification, []).append(one)
+    smallest = {replace(one, resolution=None): one for one in sorted(weights, key=lambda one: -(one.resolution or 0))}
     found = []
     for named in networks:
         network = named.network(classes=classes)
+        printed = named if named in weights else smallest[replace(named, resolution=None)]
+        lost = octaves_lost(printed.resolution or network.height, network.height)
         for precision in precisions_of(precisions):
-            if profile is not None and not profile.covers(network, precision, threads):
+            if not covered(network, precision, profile, threads):
                 continue
-            best = max(weights[named], key=partial(_printed_accuracy, precision))
-            bare = candidate_of(
-                network,
-                precision,
-                accuracy=_printed_accuracy(precision, best) / 100,
-                latency_ms=None if profile is None else profile.latency_of(network, precision, threads),
-            )
+            best = max(weights[printed], key=partial(_printed_accuracy, precision))
+            bare = candidate_on(network, precision, profile, threads)
+            accuracy = max(_printed_accuracy(precision, best) - lost, LEAST_ACCURACY) / 100
             unknown = precision == "int8" and best.int8_top1 is None
             found.append(
                 PublishedCandidate(
-                    **asdict(bare), architecture=named.name, weights=best.short_name, float32_accuracy=unknown
+                    **{**asdict(bare), "accuracy": accuracy},
+                    architecture=named.name,
+                    weights=best.short_name,
+                    float32_accuracy=unknown,
+                    estimated=printed is not named,
                 )
             )
     return found
+
+
+def octaves_lost(printed: int, side: int) -> float:
+    """Percentage points of ImageNet's top-1 that a network is taken to lose with fewer pixels.
+
+    Args:
+        printed: Resolution that an accuracy is printed for, in pixels.
+        side: Resolution that it is wanted for.
+
+    >>> octaves_lost(128, 64), octaves_lost(128, 224)
+    (8.5, 0.0)
+    """
+    return OCTAVE * math.log2(max(1.0, printed / side))
 
 
 def _printed_accuracy(precision: str, weights: KnownWeights) -> float:

@@ -13,8 +13,7 @@ from mobilenets.model.importance import channel_groups, with_sorted_channels
 from mobilenets.model.model import Model
 from mobilenets.model.subnet import cut_subnet
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import PROVENANCE_BYTES, Candidate, candidate_of
-from mobilenets.search.profile import DeviceProfile
+from mobilenets.search.candidates import PROVENANCE_BYTES, Candidate, Device, candidate_on
 from mobilenets.training.head import with_classes
 
 SIDES = (224, 192, 176, 160, 144, 128, 112, 96, 80, 64, 48, 32)
@@ -171,18 +170,21 @@ def _cut_widths(model: Model) -> list[float]:
         channel_groups(network)
     except ModelError:
         return []
+    return narrower_widths(network)
+
+
+def narrower_widths(network: Network) -> list[float]:
+    """Values of α that a network may be cut to, widest first."""
     widths = [round(share * network.width_multiplier, 4) for share in CUT_TO]
     return [width for width in widths if width >= NARROWEST]
 
 
-def with_prices(
-    contender: Contender, profile: DeviceProfile | None, precisions: Sequence[str], threads: int
-) -> Contender:
+def with_prices(contender: Contender, profile: Device | None, precisions: Sequence[str], threads: int) -> Contender:
     """A contender with what it costs in each precision.
 
     Args:
         contender: The contender.
-        profile: Latencies of the device; None where they take no part in the choice.
+        profile: The device; None where latencies take no part in the choice.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
 
@@ -192,8 +194,7 @@ def with_prices(
     network = contender.network
 
     def priced(precision: str) -> Started:
-        latency_ms = None if profile is None else profile.latency_of(network, precision, threads)
-        bare = candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+        bare = candidate_on(network, precision, profile, threads)
         bare = replace(bare, file_bytes=bare.file_bytes + PROVENANCE_BYTES)
         return Started(**asdict(bare), architecture=network.name, weights=contender.weights.name, cut=contender.cut)
 

@@ -19,10 +19,11 @@ from mobilenets.engine.session import Session
 from mobilenets.engine.timing import time_sessions
 from mobilenets.errors import PlanningError
 from mobilenets.model.model import Model
-from mobilenets.search.candidates import Candidate, candidate_of
+from mobilenets.search.candidates import Candidate, candidate_on
 from mobilenets.search.ending import SearchRequest, search_record, with_provenance
 from mobilenets.search.finishing import Finished
 from mobilenets.search.measuring import synthetic_model
+from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import MeasuredLatency
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.tasks.detection import Detection
@@ -64,7 +65,7 @@ def search_detector(request: SearchRequest) -> SearchResult:
         DataError: If the images cannot be used.
         TrainingError: If training diverges, or a checkpoint cannot be read or written.
     """
-    if request.device is not None:
+    if isinstance(request.device, DeviceProfile):
         raise PlanningError("profiles of devices hold no detectors: name no device, and this machine is measured")
     recipe, _, _ = set_up(request.settings)
     start = choose_detector_start(request.settings, request.dataset, recipe, progress=request.progress)
@@ -89,7 +90,7 @@ def search_detector(request: SearchRequest) -> SearchResult:
     (evaluation, latency), testing = timed("test", partial(_tested, request, finished))
     record = search_record(
         request,
-        None,
+        request.device,
         [finished.choice],
         finished,
         latency,
@@ -158,7 +159,7 @@ def _sized(request: SearchRequest, start: Model | None, side: int, precision: st
     """A detector with what it costs; its latency is measured where the budget limits that."""
     resized = None if start is None else replace(start, network=with_resolution(start.network, side, side))
     network, task = planned_detector(resized, request.dataset, replace(request.settings, resolution=side))
-    candidate = candidate_of(network, precision, accuracy=0.0, latency_ms=None)
+    candidate = candidate_on(network, precision, request.device, request.threads)
     limits = replace(request.budget, max_latency_ms=None)
     if request.budget.max_latency_ms is not None and limits.meets(candidate):
         session = Session(synthetic_model(network, precision, task), request.threads)

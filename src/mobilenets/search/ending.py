@@ -16,11 +16,8 @@ from mobilenets.engine.timing import time_sessions
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import (
-    Candidate,
-)
+from mobilenets.search.candidates import Candidate, Device
 from mobilenets.search.finishing import Finished
-from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import LatencySource, MeasuredLatency, SearchRecord
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.settings import Settings
@@ -37,7 +34,7 @@ class SearchRequest:
         budget: Limits, and the accuracy to reach.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
-        device: Latencies of the machine that the Model is used on; None to measure this one.
+        device: What the Model is used on; None to measure this machine.
         folder: Where everything is written, if anywhere.
         resume: Whether to go on from the checkpoints in the folder.
         progress: Receives progress updates.
@@ -50,7 +47,7 @@ class SearchRequest:
     budget: Budget
     precisions: tuple[str, ...]
     threads: int
-    device: DeviceProfile | None
+    device: Device | None
     folder: Path | None
     resume: bool
     progress: Progress
@@ -80,7 +77,7 @@ def tested(request: SearchRequest, finished: Finished) -> tuple[Metrics, Measure
 
 def search_record(
     request: SearchRequest,
-    profile: DeviceProfile | None,
+    profile: Device | None,
     candidates: Sequence[Candidate],
     finished: Finished,
     latency: MeasuredLatency | None,
@@ -91,7 +88,7 @@ def search_record(
 
     Args:
         request: What was searched for.
-        profile: The latencies that it was chosen by; None where they took no part.
+        profile: The device that it was chosen for; None where latencies took no part.
         candidates: Everything that was tried.
         finished: The choice.
         latency: Of the finished Model.

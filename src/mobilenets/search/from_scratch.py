@@ -25,6 +25,7 @@ from mobilenets.model.model import Model
 from mobilenets.search.budget import Budget, affordable
 from mobilenets.search.candidates import (
     Candidate,
+    Device,
     find_candidate,
     networks_of_sizes,
     predicted_candidates,
@@ -32,9 +33,11 @@ from mobilenets.search.candidates import (
     search_widths,
     widths_of_subnets,
 )
+from mobilenets.search.contenders import sensible_sides
 from mobilenets.search.ending import SearchRequest, search_record, tested, with_provenance
 from mobilenets.search.finishing import Finished, allowed_drop, finish
 from mobilenets.search.measuring import measure_profile
+from mobilenets.search.microcontroller import Microcontroller
 from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile
 from mobilenets.search.record import SearchRecord
@@ -64,6 +67,10 @@ from mobilenets.training.supernet import (
 )
 
 MEASURING_ROUNDS = 8
+SMALL_WIDTHS = (0.125, 0.1875)
+"""Widths below the usual, for microcontrollers that hold no other."""
+MOST_SIDES = 4
+"""Resolutions that a supernet is trained for at most."""
 
 
 def search_from_scratch(asked: SearchRequest) -> SearchResult:
@@ -81,10 +88,11 @@ def search_from_scratch(asked: SearchRequest) -> SearchResult:
     architecture = largest_architecture(settings)
     recipe, processor, precision = set_up(settings)
     check_validation(dataset)
+    widths, sides = searched_sizes(asked, architecture)
     training = SupernetTraining(
         recipe=suited_to(recipe, dataset.labels, settings.flip),
-        widths=_searched_widths(architecture),
-        resolutions=search_resolutions(architecture.resolution or default_resolution(dataset.train)),
+        widths=widths,
+        resolutions=sides,
         device=processor,
         precision=precision,
         epochs=settings.epochs,
@@ -141,7 +149,7 @@ class SupernetSearch:
         budget: Limits, and the accuracy to reach.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
-        device: Latencies of the machine that the Model is used on; None to measure this one.
+        device: What the Model is used on; None to measure this machine.
         folder: Where everything is written, if anywhere.
         resume: Whether to go on from the checkpoints in the folder.
         progress: Receives progress updates.
@@ -153,7 +161,7 @@ class SupernetSearch:
     budget: Budget
     precisions: tuple[str, ...]
     threads: int
-    device: DeviceProfile | None
+    device: Device | None
     folder: Path | None
     resume: bool
     progress: Progress
@@ -189,17 +197,37 @@ def _searched_widths(architecture: Specification) -> tuple[float, ...]:
     return widths_of_subnets(architecture, search_widths(architecture.width_multiplier or max(EIGHTHS)))
 
 
+def searched_sizes(asked: SearchRequest, architecture: Specification) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Widths and resolutions that a supernet is trained for.
+
+    For a microcontroller, resolutions go down to the smallest there is, and widths below the usual where none of those
+    meets the budget: the four largest resolutions that any network within the budget has.
+    """
+    widths = _searched_widths(architecture)
+    largest = architecture.resolution or default_resolution(asked.dataset.train)
+    if not isinstance(asked.device, Microcontroller):
+        return widths, search_resolutions(largest)
+    sides = sensible_sides(largest, largest)
+    for narrow in (widths, (*widths_of_subnets(architecture, SMALL_WIDTHS), *widths)):
+        networks = networks_of_sizes(architecture, narrow, sides, classes=len(asked.dataset.labels))
+        candidates = predicted_candidates(networks, asked.device, precisions=asked.precisions, threads=1)
+        usable = sorted({one.resolution for one in candidates if asked.budget.meets(one)}, reverse=True)
+        if usable:
+            return narrow, tuple(usable[:MOST_SIDES])
+    return widths, sides[-MOST_SIDES:]
+
+
 @dataclass(frozen=True)
 class Costs:
     """What every size costs, before any of them has an accuracy.
 
     Attributes:
-        profile: The latencies; None where they take no part in the choice.
+        profile: The device; None where latencies take no part in the choice.
         candidates: Every size in every precision; their accuracy is 0.
         usable: Those that meet the limits of the budget.
     """
 
-    profile: DeviceProfile | None
+    profile: Device | None
     candidates: tuple[Candidate, ...]
     usable: tuple[Candidate, ...]
 
@@ -217,7 +245,7 @@ def predict_costs(request: SupernetSearch) -> Costs:
     usable = affordable(candidates, request.budget)
     if request.folder is not None:
         request.folder.mkdir(parents=True, exist_ok=True)
-        if profile is not None:
+        if isinstance(profile, DeviceProfile):
             profile.save(request.folder / PROFILE_FILE)
     return Costs(profile, candidates, tuple(usable))
 

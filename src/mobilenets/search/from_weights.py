@@ -29,6 +29,7 @@ from mobilenets.errors import CompressionError, PlanningError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.search.budget import Budget, affordable
+from mobilenets.search.candidates import Device, candidate_on, covered
 from mobilenets.search.contenders import (
     Contender,
     Pretrained,
@@ -61,8 +62,8 @@ FINALISTS = 3
 """Networks that are fine-tuned shortly."""
 
 Tuned = TypeVar("Tuned", bound=TrainedModel)
-Measure = Callable[[Sequence[Contender]], DeviceProfile | None]
-"""Latencies of the networks of some contenders; None where they take no part in the choice."""
+Measure = Callable[[Sequence[Contender]], Device | None]
+"""A device that knows the networks of some contenders; None where they take no part in the choice."""
 Beside = Callable[[Sequence[Contender]], Iterator[tuple[int, tuple[Started, ...]]]]
 """The number of each contender with its candidates as they were judged, whichever is done first."""
 FineTune = Callable[[Contender, Model], TrainedModel]
@@ -126,12 +127,12 @@ class Priced:
 
     Attributes:
         contenders: Those that are worth trying.
-        profile: The latencies; None where they take no part in the choice.
+        profile: The device; None where latencies take no part in the choice.
         considered: Number of networks that the costs of were looked at.
     """
 
     contenders: tuple[Contender, ...]
-    profile: DeviceProfile | None
+    profile: Device | None
     considered: int
 
 
@@ -166,12 +167,10 @@ def priced(
         PlanningError: If none meets the budget; the message names the nearest.
     """
 
-    def costed(found: Sequence[Contender]) -> tuple[list[Contender], DeviceProfile | None]:
+    def costed(found: Sequence[Contender]) -> tuple[list[Contender], Device | None]:
         profile = measure(found)
         covered = [
-            one
-            for one in found
-            if profile is None or all(profile.covers(one.network, precision, threads) for precision in precisions)
+            one for one in found if all(covered(one.network, precision, profile, threads) for precision in precisions)
         ]
         if len(covered) < len(found):
             progress.note(f"{plural(len(found) - len(covered), 'network')} of {len(found)} are not in the profile")
@@ -181,7 +180,7 @@ def priced(
     found, profile = costed(whole)
     if not found and profile is not None:
         for one, precision in itertools.product(whole, precisions):
-            profile.latency_of(one.network, precision, threads)  # says what is missing
+            candidate_on(one.network, precision, profile, threads)  # says what is missing
     large = too_large(found, budget) | {
         each for each in weights if widest is not None and each.model.network.width_multiplier > widest
     }
@@ -191,7 +190,7 @@ def priced(
         cut.sort(key=lambda one: one.name)
         narrow, more = costed(cut)
         found += narrow
-        if profile is not None and more is not None and more is not profile:
+        if isinstance(profile, DeviceProfile) and isinstance(more, DeviceProfile) and more is not profile:
             profile = replace(profile, points=profile.points + more.points)
     tried = worth_trying(found, budget)
     if not tried:

@@ -12,9 +12,12 @@ from mobilenets.search.candidates import COST_KINDS, Candidate, CostKind
 
 
 def compared_by(candidates: Sequence[Candidate], budget: Budget) -> CostKind:
-    """The cost that candidates are compared by: latency where it is known, else the first that the budget limits."""
+    """The cost that candidates are compared by: latency or a microcontroller's instructions where they are known, else
+    the first that the budget limits."""
     if all(one.latency_ms is not None for one in candidates):
         return "latency_ms"
+    if all(one.instructions is not None for one in candidates):
+        return "instructions"
     return next((kind for kind in COST_KINDS if kind != "latency_ms" and budget.limit(kind) is not None), "macs")
 
 
@@ -35,26 +38,26 @@ def frontier(candidates: Sequence[Chosen], by: CostKind = "latency_ms") -> list[
     return best
 
 
-def knee(candidates: Sequence[Chosen]) -> Chosen:
+def knee(candidates: Sequence[Chosen], by: CostKind = "latency_ms") -> Chosen:
     """The knee of the frontier: the point past which more time buys little accuracy.
 
-    On the frontier of accuracy against the logarithm of latency, both scaled to [0, 1], the point furthest above the
-    line from the quickest to the most accurate; the most accurate where none lies above it. Source: the criterion of
-    Satopää et al. 2011, "Finding a Kneedle in a Haystack".
+    On the frontier of accuracy against the logarithm of latency, or of another cost, both scaled to [0, 1], the point
+    furthest above the line from the quickest to the most accurate; the most accurate where none lies above it. Source:
+    the criterion of Satopää et al. 2011, "Finding a Kneedle in a Haystack".
 
     Raises:
         PlanningError: If there are no candidates.
     """
-    curve = frontier(candidates)
+    curve = frontier(candidates, by)
     if not curve:
         raise PlanningError("there is nothing to choose from")
     first, last = curve[0], curve[-1]
-    least = first.cost("latency_ms")
-    time = math.log(last.cost("latency_ms") / least) or 1.0
+    least = first.cost(by)
+    time = math.log(last.cost(by) / least) or 1.0
     gain = (last.accuracy - first.accuracy) or 1.0
 
     def height(candidate: Chosen) -> float:
-        across = math.log(candidate.cost("latency_ms") / least) / time
+        across = math.log(candidate.cost(by) / least) / time
         return (candidate.accuracy - first.accuracy) / gain - across
 
     return max(curve, key=lambda candidate: (height(candidate), candidate.accuracy))
@@ -81,14 +84,14 @@ def choose(candidates: Sequence[Chosen], budget: Budget) -> Chosen:
         by = compared_by(good, budget)
         return min(good, key=lambda candidate: (candidate.cost(by), candidate.macs))
     if budget.empty:
-        return knee(candidates)
+        return knee(candidates, compared_by(candidates, budget))
     by = compared_by(within, budget)
     return max(within, key=lambda candidate: (candidate.accuracy, -candidate.cost(by)))
 
 
 def explain_knee(candidates: Sequence[Candidate], choice: Candidate) -> str:
     """Why the choice is the knee of some candidates, or that they have none."""
-    if choice == frontier(candidates)[-1]:
+    if choice == frontier(candidates, compared_by(candidates, Budget()))[-1]:
         return "the most accurate: the curve has no knee past which time buys little"
     return "the knee of the curve: past it, time buys little"
 

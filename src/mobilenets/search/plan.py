@@ -28,13 +28,18 @@ from mobilenets.search.candidates import (
     IMAGENET_CLASSES,
     Candidate,
     CostKind,
+    Device,
     PublishedCandidate,
     candidate_of,
+    candidate_on,
     candidates_with_weights,
     published_networks,
+    with_small_sides,
 )
+from mobilenets.search.devices import check_budget, device_named
 from mobilenets.search.frontier import choose, compared_by, explain_knee, frontier
 from mobilenets.search.measuring import measure_profile, synthetic_model
+from mobilenets.search.microcontroller import Microcontroller
 from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
 from mobilenets.search.supernet import CostFunction, Size, SubnetImages, candidates_in_precisions, evaluate_subnets
 
@@ -52,11 +57,13 @@ class PlanResult:
         budget: The limits, and the accuracy to reach.
         candidates: Everything that there is to choose from.
         choice: The candidate to take; one of them.
-        device: Name of the processor that the latencies hold for; None where they take no part in the choice.
+        device: Name of the processor that the latencies, or a microcontroller's instructions, hold for; None where
+            they take no part in the choice.
         threads: Threads that share one image.
         accuracy_of: What the accuracies are, for a caption.
         steadiness: What was in the way when the latencies were measured; None where a profile does not say.
         left_out: Published networks that the profile of a device does not cover.
+        counted: How a microcontroller's instructions were counted, and how far they err; None for other devices.
     """
 
     budget: Budget
@@ -67,6 +74,7 @@ class PlanResult:
     accuracy_of: str
     steadiness: Steadiness | None = None
     left_out: int = 0
+    counted: str | None = None
 
     @property
     def compared_by(self) -> CostKind:
@@ -96,6 +104,7 @@ class PlanResult:
             "candidates": [{**asdict(one), "on_frontier": one in best} for one in self.candidates],
             "choice": asdict(self.choice),
             "not_in_profile": self.left_out,
+            "counted": self.counted,
         }
 
 
@@ -111,7 +120,7 @@ def plan(
     classes: int = IMAGENET_CLASSES,
     precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
-    device: DeviceProfile | str | Path | None = None,
+    device: Device | str | Path | None = None,
     progress: Progress = SILENT,
 ) -> PlanResult:
     """Choose the network that a budget is best spent on, without any training.
@@ -129,8 +138,10 @@ def plan(
         classes: Of the published networks, in place of ImageNet's, for what they cost.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image.
-        device: A device profile, or the path of one; None to measure this machine, where latencies take part in the
-            choice: where one is limited, the quickest is asked for by ``min_accuracy``, or nothing is limited.
+        device: The name of a microcontroller, such as ``cortex-m4``, for which networks are int8 and compared by the
+            instructions, flash and RAM of their C files; a device profile, or the path of one; None to measure this
+            machine, where latencies take part in the choice: where one is limited, the quickest is asked for by
+            ``min_accuracy``, or nothing is limited.
         progress: Receives progress updates.
 
     Returns:
@@ -153,9 +164,12 @@ def plan(
         raise PlanningError("data, reading and sizes are those of a supernet; none is given")
     if supernet is not None and (family is not None or classes != IMAGENET_CLASSES):
         raise PlanningError("family and classes are those of published networks; a supernet has its own")
-    profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
+    profile = device_named(device, budget)
+    precisions = check_budget(budget, profile, precisions, threads)
     if supernet is None:
         networks = published_networks(family)
+        if isinstance(profile, Microcontroller):
+            networks = with_small_sides(networks)
         if profile is None and budget.needs_latency:
             profile = _measured_networks(networks, budget, precisions, threads, classes, progress)
         steadiness = None if profile is None else profile.steadiness
@@ -164,7 +178,7 @@ def plan(
         left_out = 0 if device is None else len(networks) * len(precisions) - len(candidates)
         if not candidates and profile is not None:
             for one in networks:
-                profile.latency_of(one.network(classes=classes), precisions[0], threads)  # says what is missing
+                candidate_on(one.network(classes=classes), precisions[0], profile, threads)  # says what is missing
         accuracy_of = "top-1 as published for ImageNet"
     else:
         left_out = 0
@@ -178,7 +192,8 @@ def plan(
     measured_here = processor_name() if budget.needs_latency else None
     name = measured_here if profile is None else profile.device
     choice = choose(candidates, budget)
-    return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness, left_out)
+    counted = profile.how_counted if isinstance(profile, Microcontroller) else None
+    return PlanResult(budget, tuple(candidates), choice, name, threads, accuracy_of, steadiness, left_out, counted)
 
 
 def _measured_networks(
@@ -233,7 +248,7 @@ def weights_within(
     *,
     family: str | None = None,
     threads: int = 1,
-    device: DeviceProfile | str | Path | None = None,
+    device: Device | str | Path | None = None,
     progress: Progress = SILENT,
 ) -> list[KnownWeights]:
     """Published weights of the networks that meet a budget in float32 or int8.
@@ -242,16 +257,19 @@ def weights_within(
         budget: Limits, and the accuracy to reach.
         family: Only architectures whose name begins so.
         threads: Threads that share one image.
-        device: A device profile, or the path of one; None to measure this machine, if there is a limit on latency.
+        device: A microcontroller by its name, or a device profile or the path of one; None to measure this machine, if
+            there is a limit on latency.
         progress: Receives progress updates.
 
     Raises:
         PlanningError: If nothing meets the budget, or the profile does not cover a single network.
     """
     named = published_networks(family)
-    if budget.max_latency_ms is not None:
+    target = device_named(device, budget)
+    check_budget(budget, target, PRECISIONS, threads)
+    if budget.max_latency_ms is not None or isinstance(target, Microcontroller):
         planned = plan(
-            replace(budget, min_accuracy=None), family=family, threads=threads, device=device, progress=progress
+            replace(budget, min_accuracy=None), family=family, threads=threads, device=target, progress=progress
         )
         found = [one for one in planned.candidates if isinstance(one, PublishedCandidate) and budget.meets(one)]
         named = [Specification(one.architecture, one.width_multiplier, one.resolution) for one in found]
@@ -298,7 +316,7 @@ def subnet_candidates(
     precisions: str | Sequence[str] = ("float32",),
     budget: Budget = Budget(),
     threads: int = 1,
-    profile: DeviceProfile | None = None,
+    profile: Device | None = None,
     progress: Progress = SILENT,
 ) -> list[Candidate]:
     """Subnets of a supernet with their accuracy on the validation images and their latency.
@@ -314,8 +332,8 @@ def subnet_candidates(
         precisions: ``float32``, ``int8`` or both.
         budget: Limits of the choice.
         threads: Threads that share one image.
-        profile: Latencies of another device; None to measure here, all subnets side by side, where latencies take part
-            in the choice.
+        profile: Another device; None to measure here, all subnets side by side, where latencies take part in the
+            choice.
         progress: Receives progress updates.
 
     Raises:
@@ -355,7 +373,7 @@ def _subnet_candidates(
     precisions: str | Sequence[str],
     budget: Budget,
     threads: int,
-    profile: DeviceProfile | None,
+    profile: Device | None,
     progress: Progress,
 ) -> tuple[list[Candidate], Steadiness | None]:
     precisions = precisions_of(precisions)
@@ -399,12 +417,10 @@ def _measured_cost(
     return cost, times.steadiness
 
 
-def _predicted_cost(models: Mapping[Size, Model], profile: DeviceProfile | None, threads: int) -> CostFunction:
+def _predicted_cost(models: Mapping[Size, Model], profile: Device | None, threads: int) -> CostFunction:
     """Read from the profile of another device; without one, where latencies take no part, they are left unknown."""
 
     def cost(width: float, side: int, precision: str) -> Candidate:
-        network = models[width, side].network
-        latency_ms = None if profile is None else profile.latency_of(network, precision, threads)
-        return candidate_of(network, precision, accuracy=0.0, latency_ms=latency_ms)
+        return candidate_on(models[width, side].network, precision, profile, threads)
 
     return cost

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mobilenets.architecture.rescale import takes, with_resolution
+from mobilenets.architecture.network import Network
+from mobilenets.architecture.rescale import takes, with_resolution, with_width
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.splitting import spread
-from mobilenets.errors import FormatError, MissingDependencyError, MobileNetsError
+from mobilenets.errors import ArchitectureError, FormatError, MissingDependencyError, MobileNetsError
 from mobilenets.formats.available import available_weights
 from mobilenets.formats.known_weights import KnownWeights
 from mobilenets.formats.loading import load_model
@@ -21,8 +22,17 @@ from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.unfolding import with_batch_norms
 from mobilenets.search.budget import Budget
-from mobilenets.search.candidates import candidate_of
-from mobilenets.search.contenders import Pretrained
+from mobilenets.search.candidates import (
+    LEAST_ACCURACY,
+    OCTAVE,
+    Device,
+    candidate_of,
+    candidate_on,
+    covered,
+    octaves_lost,
+)
+from mobilenets.search.contenders import Pretrained, narrower_widths
+from mobilenets.search.microcontroller import PRECISION, Microcontroller
 from mobilenets.training.head import check_trainable, with_classes
 from mobilenets.training.run_folder import MODEL_FILE
 
@@ -35,9 +45,6 @@ MOST_LOADED = 16
 """Weights of the cache that are looked at: the most promising."""
 USUAL_MACS_PER_MS = {"float32": 4e7, "int8": 1.5e8}
 """What one thread of a usual processor computes, by which weights are looked at before anything is measured."""
-OCTAVE = 8.5
-"""Percentage points that a network loses on ImageNet at half of the pixels' side. Source: the resolutions of Table 7 of
-the paper, for the width of 0.5."""
 
 
 def pretrained_weights(
@@ -48,6 +55,7 @@ def pretrained_weights(
     sides: Sequence[int],
     classes: int,
     precisions: Sequence[str],
+    device: Device | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Pretrained, ...]:
     """Load the weights that a search begins from.
@@ -61,6 +69,7 @@ def pretrained_weights(
         sides: Resolutions that are considered.
         classes: Of the data.
         precisions: That are considered.
+        device: What the Model is used on; None for this machine.
         progress: Receives progress updates, and a note of what cannot be had.
 
     Returns:
@@ -82,7 +91,7 @@ def pretrained_weights(
             return _readable(files, progress)
         return (_pretrained(str(wanted), load_model(wanted, progress=progress)),)
     known = available_weights(family=family)
-    promises = {one.name: _promise(one, budget, sides, classes, precisions) for one in known}
+    promises = {one.name: _promise(one, budget, sides, classes, precisions, device) for one in known}
     fitting = sorted((one for one in known if promises[one.name] > 0), key=lambda one: -promises[one.name])
     if any(one.cached for one in known):
         return _loaded([one for one in fitting if one.cached][:MOST_LOADED], progress)
@@ -123,7 +132,12 @@ def _readable(files: Sequence[Path], progress: Progress) -> tuple[Pretrained, ..
 
 
 def _promise(
-    known: KnownWeights, budget: Budget, sides: Sequence[int], classes: int, precisions: Sequence[str]
+    known: KnownWeights,
+    budget: Budget,
+    sides: Sequence[int],
+    classes: int,
+    precisions: Sequence[str],
+    device: Device | None,
 ) -> float:
     """What weights promise within a budget, before anything is loaded: their printed accuracy, less for few pixels.
 
@@ -133,6 +147,8 @@ def _promise(
     """
     own = with_classes(known.specification.network(), classes)
     best = 0.0
+    if isinstance(device, Microcontroller):
+        return _promise_on_microcontroller(known, own, budget, sides, device)
     for side in sides:
         network = with_resolution(own, side, side) if takes(own, side) else own
         for precision in precisions:
@@ -145,6 +161,26 @@ def _promise(
             lost = OCTAVE * (math.log2(max(1.0, known.resolution / side)) + math.log2(beyond))
             best = max(best, known.top1 - lost, 0.1)
     return best
+
+
+def _promise_on_microcontroller(
+    known: KnownWeights, own: Network, budget: Budget, sides: Sequence[int], device: Microcontroller
+) -> float:
+    """The same, where what counts is known beforehand. A network that is too large itself may be cut."""
+    limits = replace(budget, min_accuracy=None)
+    for width in (own.width_multiplier, *narrower_widths(own)):
+        for side in sides:
+            try:
+                network = with_resolution(own, side, side)
+                network = network if width == own.width_multiplier else with_width(network, width)
+            except ArchitectureError:
+                continue
+            if not covered(network, PRECISION, device, 1):
+                return 0.0
+            if limits.meets(candidate_on(network, PRECISION, device, 1)):
+                lost = octaves_lost(known.resolution, side) + OCTAVE * math.log2(own.width_multiplier / width)
+                return max(known.top1 - lost, LEAST_ACCURACY)
+    return 0.0
 
 
 def _loaded(

@@ -22,11 +22,13 @@ from mobilenets.errors import PlanningError, TrainingError
 from mobilenets.formats.available import available_weights
 from mobilenets.model.preprocessing import RGB_CHANNELS
 from mobilenets.search.budget import Budget
+from mobilenets.search.candidates import Device
 from mobilenets.search.detectors import search_detector
+from mobilenets.search.devices import check_budget, device_named
 from mobilenets.search.ending import SearchRequest
 from mobilenets.search.from_scratch import largest_architecture, search_from_scratch
 from mobilenets.search.pretrained import AUTO
-from mobilenets.search.profile import PRECISIONS, DeviceProfile, precisions_of
+from mobilenets.search.profile import PRECISIONS, precisions_of
 from mobilenets.search.result import SearchResult
 from mobilenets.search.weights_search import family_of, search_from_weights
 from mobilenets.training.distributed import joined_processes, launch, refuse_processes
@@ -48,7 +50,7 @@ def search(
     reading: Reading = Reading(),
     precisions: str | Sequence[str] = PRECISIONS,
     threads: int = 1,
-    device: DeviceProfile | str | Path | None = None,
+    device: Device | str | Path | None = None,
     resume: bool = False,
     replace_existing: bool = False,
     ray: bool | str = False,
@@ -67,8 +69,8 @@ def search(
         reading: What the source does not say itself.
         precisions: ``float32``, ``int8`` or both.
         threads: Threads that share one image when the Model is used.
-        device: A profile of the machine that the Model is used on, or its path; None to measure this machine, where
-            latencies take part in the choice.
+        device: What the Model is used on: the name of a microcontroller, such as ``cortex-m4``, or a profile of
+            another machine, or its path; None to measure this machine, where latencies take part in the choice.
         resume: Go on from the checkpoints in the output folder, if there are any.
         replace_existing: Overwrite a Model or an unfinished run in the output folder.
         ray: Whether candidates that begin from published weights are judged and trained beside each other on a Ray
@@ -119,7 +121,8 @@ def search(
         if ray is not False:
             raise PlanningError(ONE_TRAINING.format("a supernet that is trained from scratch"))
         largest_architecture(settings)  # what cannot be searched is said before anything is read
-    profile = DeviceProfile.load(device) if isinstance(device, str | Path) else device
+    profile = device_named(device, budget)
+    wanted = check_budget(budget, profile, wanted, threads)
     check_source(source)
     _, trained_on, _ = set_up(settings)  # a recipe or device that does not exist is said, too
     ask = partial(_searched, source, output, budget, settings, reading, wanted, threads, profile, ray)

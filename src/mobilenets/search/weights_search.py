@@ -17,7 +17,7 @@ from mobilenets.compression.result import CompressionResult
 from mobilenets.errors import CompressionError, PlanningError, TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
-from mobilenets.search.candidates import Candidate
+from mobilenets.search.candidates import Candidate, Device
 from mobilenets.search.contenders import Contender, Pretrained, Started, sensible_sides
 from mobilenets.search.ending import SearchRequest, search_record, tested, with_provenance
 from mobilenets.search.finishing import Finished, allowed_drop, finish
@@ -87,6 +87,7 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
         sides=sides,
         classes=len(dataset.labels),
         precisions=request.precisions,
+        device=request.device,
         progress=progress,
     )
     if not weights and dataset.task != "classification":
@@ -171,7 +172,7 @@ def _priced(request: SearchRequest, weights: Sequence[Pretrained], sides: Sequen
     kept = None if request.folder is None else request.folder / PROFILE_FILE
     earlier = DeviceProfile.load(kept) if request.resume and kept is not None and kept.exists() else None
 
-    def measure(contenders: Sequence[Contender]) -> DeviceProfile | None:
+    def measure(contenders: Sequence[Contender]) -> Device | None:
         if request.device is not None or not request.budget.needs_latency:
             return request.device
         known = earlier is not None and all(
@@ -196,7 +197,7 @@ def _priced(request: SearchRequest, weights: Sequence[Pretrained], sides: Sequen
     )
     if request.folder is not None:
         request.folder.mkdir(parents=True, exist_ok=True)
-        if found.profile is not None:
+        if isinstance(found.profile, DeviceProfile):
             found.profile.save(request.folder / PROFILE_FILE)
     return found
 

@@ -14,14 +14,15 @@ static union {
 
 static volatile uint32_t *const systick = (volatile uint32_t *)0xe000e010; /* control, reload, current */
 
+@reader@
 int main(void)
 {
-    memcpy(model_input(&arena), image, sizeof image);
+    @feed@
     systick[1] = 0xffffff;
     systick[2] = 0;
     systick[0] = 5;
     const uint32_t begin = systick[2];
-    model_run(&arena, @places@);
+    model_run(&arena, @how@@places@);
     const uint32_t end = systick[2];
     printf("%lu\n", (unsigned long)((begin - end) & 0xffffff));
     for (int i = 0; i < @outputs@; i++) {

@@ -29,6 +29,13 @@ from mobilenets.model.preprocessing import Pixels, check_pixels
 COMPILER, EMULATOR, SIZE = "arm-none-eabi-gcc", "qemu-system-arm", "arm-none-eabi-size"
 INSTALL = "on Debian: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 MOST_SECONDS = 300
+_READER = """\
+static void read_row(void *context, int row, uint8_t *pixels)
+{
+    (void)context;
+    memcpy(pixels, image + row * MODEL_WIDTH * MODEL_CHANNELS, MODEL_WIDTH * MODEL_CHANNELS);
+}
+"""
 TICKS = 1 << 24
 """After so many ticks the timer begins anew."""
 
@@ -84,7 +91,7 @@ class Count:
         instructions: Of ``model_run``.
         outputs: By output name, float32, (height, width, channels), to be held against the reference.
         flash_bytes: Of the network's object file: weights and code.
-        ram_bytes: Of the arena, the image included.
+        ram_bytes: Of the arena, the image included, unless it is read by rows.
     """
 
     instructions: int
@@ -93,7 +100,14 @@ class Count:
     ram_bytes: int
 
 
-def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4", *, optimize: str = "-O2") -> Count:
+def count_instructions(
+    model: Model,
+    image: Pixels,
+    processor: str = "cortex-m4",
+    *,
+    optimize: str = "-O2",
+    max_ram: int | None = None,
+) -> Count:
     """Compile a Model's C file for a processor and run it once in an emulator.
 
     Args:
@@ -101,6 +115,7 @@ def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4"
         image: uint8, (height, width, channels) of the network's input.
         processor: A name of :data:`PROCESSORS`.
         optimize: How hard the compiler tries.
+        max_ram: Bytes of RAM to fit into, as :func:`~mobilenets.formats.c.write.to_c` takes them.
 
     Raises:
         FormatError: If the processor is unknown, or the program does not build or run, as when a network takes more
@@ -116,8 +131,8 @@ def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4"
             raise NoCompilerError(f"{program} is not installed; {INSTALL}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ram_bytes = to_c(model, folder / "model.c").ram_bytes
-        flash_bytes = _build(model, image, processor, folder, optimize)
+        needed = to_c(model, folder / "model.c", max_ram=max_ram)
+        flash_bytes = _build(model, image, processor, folder, optimize, by_rows=needed.by_rows > 0)
         lines = run_program(folder, processor).split()
     bits = np.array([int(line, 16) for line in lines[1:]], np.uint32).view(np.float32)
     outputs, begin = {}, 0
@@ -125,19 +140,77 @@ def count_instructions(model: Model, image: Pixels, processor: str = "cortex-m4"
         shape = model.network.shapes[output]
         values = bits[begin : begin + shape.size].reshape(shape.height, shape.width, shape.channels)
         outputs[output], begin = values, begin + shape.size
-    return Count(round(int(lines[0]) * PROCESSORS[processor].tick), outputs, flash_bytes, ram_bytes)
+    return Count(round(int(lines[0]) * PROCESSORS[processor].tick), outputs, flash_bytes, needed.ram_bytes)
 
 
-def _build(model: Model, image: Pixels, processor: str, folder: Path, optimize: str) -> int:
+@dataclass(frozen=True)
+class LayerCounts:
+    """One run of a network, layer after layer.
+
+    Attributes:
+        instructions: By layer, to about a tick of the timer.
+        flash_bytes: Of the network's object file: weights, code and labels.
+    """
+
+    instructions: Mapping[str, int]
+    flash_bytes: int
+
+
+def count_layers(model: Model, image: Pixels, processor: str, *, optimize: str = "-O2") -> LayerCounts:
+    """Count the instructions of every layer, as :func:`count_instructions` does those of all.
+
+    Args:
+        model: int8, without batch norms.
+        image: uint8, (height, width, channels) of the network's input.
+        processor: A name of :data:`PROCESSORS`.
+        optimize: How hard the compiler tries.
+
+    Raises:
+        FormatError: If the program does not build or run.
+        NoCompilerError: If the compiler, its C library or the emulator is not installed.
+    """
+    layers = model.network.layers
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        to_c(model, folder / "model.c")
+        head, mark, body = (folder / "model.c").read_text(encoding="utf-8").partition("\nvoid model_run(")
+        lines = body.split("\n")
+        ends = [number for number, line in enumerate(lines) if line.endswith(");") or line == "    }"]
+        for number in reversed(ends[: len(layers)]):
+            lines.insert(number + 1, "    end_of_layer();")
+        marked = f"{head}\nvoid end_of_layer(void);\n{mark}" + "\n".join(lines)
+        (folder / "model.c").write_text(marked, encoding="utf-8")
+        flash_bytes = _build(model, image, processor, folder, optimize, "count_layers.c")
+        ticks = [int(line) for line in run_program(folder, processor).split()]
+    counts = [round(each * PROCESSORS[processor].tick) for each in ticks]
+    return LayerCounts({layer.name: count for layer, count in zip(layers, counts, strict=True)}, flash_bytes)
+
+
+def _build(
+    model: Model,
+    image: Pixels,
+    processor: str,
+    folder: Path,
+    optimize: str,
+    program: str = "count.c",
+    *,
+    by_rows: bool = False,
+) -> int:
     """Build ``main.elf``; returns the bytes of the network's code and constants."""
     sizes = [model.network.shapes[output].size for output in model.network.outputs]
     begins = np.cumsum([0, *sizes])
     words = {
+        "reader": _READER if by_rows else "",
+        "feed": "" if by_rows else "memcpy(model_input(&arena), image, sizeof image);",
+        "how": "read_row, 0, " if by_rows else "",
         "image": ",".join(map(str, image.ravel())),
         "outputs": str(begins[-1]),
-        "places": ", ".join(f"&outputs[{begin}].real" for begin in begins[:-1]),
+        "layers": str(len(model.network.layers)),
+        "places": ", ".join(
+            f"&outputs[{begin}].real" if program == "count.c" else f"outputs + {begin}" for begin in begins[:-1]
+        ),
     }
-    (folder / "count.c").write_text(_template("count.c", words))
+    (folder / "count.c").write_text(_template(program, words))
     _call([COMPILER, "-std=c99", optimize, "-mthumb", *PROCESSORS[processor].target, "-c", "model.c"], folder)
     build_program(folder, ["count.c", "model.o"], processor, optimize=optimize)
     size = _call([SIZE, "model.o"], folder).split()

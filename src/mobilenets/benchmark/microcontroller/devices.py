@@ -14,12 +14,11 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.benchmark.microcontroller.count import PROCESSORS, count_instructions
 from mobilenets.engine.timing import random_pixels
 from mobilenets.errors import FormatError
+from mobilenets.formats.c.memory import STACK_BYTES
 from mobilenets.formats.loading import load_model
 from mobilenets.model import reference
 from mobilenets.model.model import Model
 
-STACK_BYTES = 1024
-"""What the kernels take at most of the stack."""
 FLOAT_TOLERANCE = 1e-4
 """Largest difference of float32 outputs, as a share of the largest value."""
 
@@ -47,12 +46,15 @@ class DeviceCost:
         return asdict(self)
 
 
-def device_costs(model: Model | str | Path, devices: Sequence[str], *, progress: Progress = SILENT) -> list[DeviceCost]:
+def device_costs(
+    model: Model | str | Path, devices: Sequence[str], *, max_ram: int | None = None, progress: Progress = SILENT
+) -> list[DeviceCost]:
     """Compile a Model's C file for microcontrollers, run it once on each in an emulator, and check its outputs.
 
     Args:
         model: float32 or int8; a path, or the name of published weights, is loaded.
         devices: Names of :data:`~mobilenets.benchmark.microcontroller.count.PROCESSORS`.
+        max_ram: Bytes of RAM to fit into, stack included; first layers are then computed by rows where they must.
         progress: Receives progress updates.
 
     Returns:
@@ -72,7 +74,7 @@ def device_costs(model: Model | str | Path, devices: Sequence[str], *, progress:
     costs = []
     with progress.task("counting", len(devices), "devices") as task:
         for device in devices:
-            count = count_instructions(model, pixels[0], device)
+            count = count_instructions(model, pixels[0], device, max_ram=max_ram)
             for name, values in outputs.items():
                 _check(model, device, count.outputs[name].transpose(2, 0, 1).ravel(), values[0].ravel())
             ram = count.ram_bytes + STACK_BYTES

@@ -86,18 +86,49 @@ def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
     buffers = [buffer for buffer in buffers if not buffer.scratch]
     largest_first = sorted(buffers, key=lambda buffer: -buffer.size)
     orders = [list(buffers), list(reversed(buffers)), largest_first]
+    beside = {
+        one.name: [other for other in (*buffers, *small) if other is not one and _together(one, other)]
+        for one in (*buffers, *small)
+    }
     best: MemoryPlan | None = None
+    least = least_arena([*buffers, *small])
     for attempt in range(TRIES):
+        if best is not None and best.size < least + ALIGNMENT:
+            break  # what is more than the least is lost to alignment
         if attempt >= len(orders):
             # Large ones first, more or less: they are the hard ones to place.
             weights = {buffer.name: buffer.size * shuffler.uniform(0.2, 1) for buffer in buffers}
             order = sorted(buffers, key=lambda buffer: -weights[buffer.name])
         else:
             order = orders[attempt]
-        found = _place([*order, *small], best.size if best else None)
+        found = _place([*order, *small], beside, best.size if best else None)
         if found is not None and (best is None or found.size < best.size):
             best = found
     return best or MemoryPlan({}, 0)
+
+
+def least_arena(buffers: Sequence[Buffer], begin: int = 0) -> int:
+    """What no plan is smaller than.
+
+    Args:
+        buffers: All of them.
+        begin: Only what is needed from this step on counts.
+    """
+    return max((_least(step, buffers) for step in {one.born for one in buffers} if step >= begin), default=0)
+
+
+def _least(step: int, buffers: Sequence[Buffer]) -> int:
+    """What the buffers that are needed at a step take at least: its outputs hide the inputs that they may overlap."""
+    together = [buffer for buffer in buffers if buffer.born <= step <= buffer.dies]
+    made = [buffer for buffer in together if buffer.born == step and buffer.distances]
+    overlapped = {name: distance for buffer in made for name, distance in buffer.distances.items()}
+    hidden = [buffer for buffer in together if buffer.name in overlapped and buffer not in made]
+    size = sum(buffer.size for buffer in together)
+    if len(made) != 1 or not hidden:
+        return size if not made else 0
+    under = sum(buffer.size for buffer in hidden)
+    shared = max(made[0].size, under + min(overlapped[buffer.name] for buffer in hidden))
+    return size - made[0].size - under + shared
 
 
 def with_room(plan: MemoryPlan, buffers: Sequence[Buffer]) -> MemoryPlan:
@@ -115,21 +146,23 @@ def with_room(plan: MemoryPlan, buffers: Sequence[Buffer]) -> MemoryPlan:
     return MemoryPlan(offsets, plan.size, room)
 
 
-def _place(order: Sequence[Buffer], limit: int | None) -> MemoryPlan | None:
+def _place(order: Sequence[Buffer], beside: Mapping[str, Sequence[Buffer]], limit: int | None) -> MemoryPlan | None:
     """Give each buffer in turn the lowest offset that is free; None once the plan is no smaller than the limit."""
-    placed: list[tuple[Buffer, int]] = []
+    offsets: dict[str, int] = {}
     size = 0
     for buffer in order:
-        taken = sorted(_forbidden(buffer, other, offset) for other, offset in placed if _together(buffer, other))
+        taken = sorted(
+            _forbidden(buffer, other, offsets[other.name]) for other in beside[buffer.name] if other.name in offsets
+        )
         offset = 0
         for low, high in taken:
             if low < offset < high:
                 offset = -(-high // buffer.alignment) * buffer.alignment
-        placed.append((buffer, offset))
+        offsets[buffer.name] = offset
         size = max(size, offset + buffer.size)
         if limit is not None and size >= limit:
             return None
-    return MemoryPlan({buffer.name: offset for buffer, offset in placed}, size)
+    return MemoryPlan(offsets, size)
 
 
 def _together(one: Buffer, other: Buffer) -> bool:

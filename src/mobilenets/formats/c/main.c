@@ -31,8 +31,16 @@ static int edge(int i, int outputs, int box, int size)
     return (size - box) / 2 + (int)((long long)i * box / outputs);
 }
 
-static void shrink(const unsigned char *image, int height, int width, uint8_t *pixels)
+struct image {
+    const unsigned char *pixels;
+    int height, width;
+};
+
+/* One row of the network's image: of the box that is kept, each pixel averages what it covers. */
+static void shrink_row(void *context, int y, uint8_t *pixels)
 {
+    const struct image *const image = context;
+    const int height = image->height, width = image->width;
     int box_width = width, box_height = height;
     if ((height != @NAME@_HEIGHT || width != @NAME@_WIDTH) && @NAME@_CROP_PERMILLE > 0) {
         const long long wide = (long long)width * @NAME@_HEIGHT, high = (long long)height * @NAME@_WIDTH;
@@ -40,22 +48,25 @@ static void shrink(const unsigned char *image, int height, int width, uint8_t *p
         box_width = (int)(least * @NAME@_CROP_PERMILLE / 1000 / @NAME@_HEIGHT);
         box_height = (int)(least * @NAME@_CROP_PERMILLE / 1000 / @NAME@_WIDTH);
     }
-    for (int y = 0; y < @NAME@_HEIGHT; y++) {
-        for (int x = 0; x < @NAME@_WIDTH; x++) {
-            const int top = edge(y, @NAME@_HEIGHT, box_height, height);
-            const int left = edge(x, @NAME@_WIDTH, box_width, width);
-            const int below = edge(y + 1, @NAME@_HEIGHT, box_height, height);
-            const int right = edge(x + 1, @NAME@_WIDTH, box_width, width);
-            const int bottom = below > top ? below : top + 1, end = right > left ? right : left + 1;
-            for (int channel = 0; channel < 3; channel++) {
-                long sum = 0, count = (long)(bottom - top) * (end - left);
-                for (int i = top; i < bottom; i++) {
-                    for (int j = left; j < end; j++) {
-                        sum += image[((long)i * width + j) * 3 + channel];
-                    }
-                }
-                pixels[(y * @NAME@_WIDTH + x) * 3 + channel] = (uint8_t)((sum + count / 2) / count);
+    const int top = edge(y, @NAME@_HEIGHT, box_height, height);
+    const int below = edge(y + 1, @NAME@_HEIGHT, box_height, height), bottom = below > top ? below : top + 1;
+    for (int x = 0; x < @NAME@_WIDTH; x++) {
+        const int left = edge(x, @NAME@_WIDTH, box_width, width);
+        const int right = edge(x + 1, @NAME@_WIDTH, box_width, width), end = right > left ? right : left + 1;
+        const long long count = (long long)(bottom - top) * (end - left);
+        long long sums[3] = {0, 0, 0};
+        for (int i = top; i < bottom; i++) {
+            const unsigned char *pixel = image->pixels + ((size_t)i * (size_t)width + (size_t)left) * 3;
+            for (int j = left; j < end; j++, pixel += 3) {
+                sums[0] += pixel[0], sums[1] += pixel[1], sums[2] += pixel[2];
             }
+        }
+        if (@NAME@_CHANNELS == 1) { /* grey, by ITU-R BT.601 */
+            *pixels++ = (uint8_t)((299 * sums[0] + 587 * sums[1] + 114 * sums[2] + 500 * count) / (1000 * count));
+            continue;
+        }
+        for (int channel = 0; channel < 3; channel++) {
+            *pixels++ = (uint8_t)((sums[channel] + count / 2) / count);
         }
     }
 }
@@ -80,9 +91,9 @@ int main(int count, char **arguments)
         return 1;
     }
     fclose(file);
-    shrink(image, height, width, @name@_input(&arena));
+    struct image whole = {image, height, width};
+    @run@
     free(image);
-    @name@_run(&arena, scores);
     printf("%ld bytes of flash for weights, %ld bytes of RAM for activations\n", (long)@NAME@_FLASH_BYTES,
            (long)@NAME@_RAM_BYTES);
     for (int place = 0; place < 5 && place < @NAME@_CLASSES; place++) {

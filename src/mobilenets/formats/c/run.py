@@ -20,6 +20,7 @@ from mobilenets.model.preprocessing import Pixels
 
 Array = npt.NDArray[Any]
 
+_ROW_READER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 LIBRARY_SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 
 
@@ -64,23 +65,30 @@ def run_c(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
 def _read_header(path: Path) -> tuple[str, int]:
     """The name that the functions of a header begin with, and the bytes of an arena."""
     text = path.read_text(encoding="utf-8")
-    name = re.search(r"^uint8_t \*(\w+)_input\(", text, re.MULTILINE)
+    name = re.search(r"^void (\w+)_run\(", text, re.MULTILINE)
     size = re.search(r"^#define \w+_RAM_BYTES (\d+)$", text, re.MULTILINE)
     if name is None or size is None:
-        raise FormatError(f"{path.name} declares no input")
+        raise FormatError(f"{path.name} declares no run")
     return name[1], int(size[1])
 
 
 def _run_library(library: Any, name: str, ram_bytes: int, model: Model, pixels: Pixels) -> dict[str, Array]:
-    place = getattr(library, f"{name}_input")
-    place.restype = ctypes.c_void_p
+    place = getattr(library, f"{name}_input", None)  # none where the image is read by rows
     arena = (ctypes.c_uint64 * -(-ram_bytes // 8))()
     found: dict[str, list[Array]] = {output: [] for output in model.network.outputs}
     for image in pixels:
-        ctypes.memmove(place(arena), image.tobytes(), image.nbytes)
+        lines = image.reshape(len(image), -1)
+
+        def read_row(_: object, row: int, pixels: int, lines: Pixels = lines) -> None:
+            ctypes.memmove(pixels, lines[row].tobytes(), lines[row].nbytes)
+
+        if place is not None:
+            place.restype = ctypes.c_void_p
+            ctypes.memmove(place(arena), image.tobytes(), image.nbytes)
+        reader = [] if place is not None else [_ROW_READER(read_row), None]
         shapes = [model.network.shapes[output] for output in model.network.outputs]
         values = [np.zeros((shape.height, shape.width, shape.channels), np.float32) for shape in shapes]
-        getattr(library, f"{name}_run")(arena, *(value.ctypes.data_as(ctypes.c_void_p) for value in values))
+        getattr(library, f"{name}_run")(arena, *reader, *(value.ctypes.data_as(ctypes.c_void_p) for value in values))
         for output, value in zip(model.network.outputs, values, strict=True):
             found[output].append(value[0, 0] if value.shape[:2] == (1, 1) else value.transpose(2, 0, 1))
     return {output: np.stack(each) for output, each in found.items()}

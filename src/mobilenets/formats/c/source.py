@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, assert_never
 
@@ -25,7 +25,10 @@ from mobilenets.architecture.layers import (
     PointwiseConvolution,
 )
 from mobilenets.errors import FormatError
-from mobilenets.formats.c.arena import ALIGNMENT, PIXELS, activation_buffers, plan_memory, scratch_of, with_room
+from mobilenets.formats.c.arena import PIXELS, scratch_of
+from mobilenets.formats.c.kernels import ROW, VECTOR, Weighted, kernel_of, threes_of_pixels
+from mobilenets.formats.c.memory import ROWS, STACK_BYTES, band_sizes, memory_of, memory_within
+from mobilenets.formats.c.rows import RowPlan
 from mobilenets.formats.c.text import (
     byte_rows,
     byte_strings,
@@ -45,23 +48,13 @@ from mobilenets.model.quantization import (
     activation_table,
     average_multiplier,
     product_multiplier,
-    real_outputs,
     requantization_multiplier,
     rescaling_table,
     sum_multipliers,
 )
 
 Array = npt.NDArray[Any]
-Weighted = Convolution | DepthwiseConvolution | PointwiseConvolution | Linear
 
-ROW = 8
-"""A row of weights takes a multiple of so many bytes."""
-VECTOR = 16
-"""Bytes of a vector of Helium."""
-POINTER = 8
-"""Bytes of the longest pointer."""
-PLANES = 512
-"""Bytes of a strip of eight channels that Helium lays out for a depthwise convolution."""
 FEWEST_BYTES = 2048
 """Of an array that is written as the bytes of strings: fewer are quickly read as numbers, by people too."""
 _STRINGS_PREAMBLE = """\
@@ -82,7 +75,7 @@ def _kernels(name: str) -> str:
     """The kernels of one arithmetic, behind the sections that both share."""
     head, mark, own = kernel_source(name).partition("//@ ")
     if name == "int8.c":
-        own += "".join(map(kernel_source, ("int8_round.c", "int8_convolution.c", "int8_depthwise.c")))
+        own += "".join(map(kernel_source, ("int8_round.c", "int8_convolution.c", "int8_depthwise.c", "int8_rows.c")))
     return head + kernel_source("window.c") + kernel_source("softmax.c") + mark + own
 
 
@@ -98,6 +91,8 @@ class SourceWriter:
     model: Model
     ending: Ending | None = None
     """How logits become probabilities; None to leave them logits."""
+    max_ram: int | None = None
+    """Bytes of RAM, the stack included, for which an int8 network's first layers may be computed by rows."""
     constants: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     kernels: set[str] = field(default_factory=set)
@@ -109,20 +104,19 @@ class SourceWriter:
         network = self.model.network
         self.quantization = self.model.quantization
         self.integer = self.quantization is not None
-        # Outputs that nobody reads and that are floats already go straight to the caller.
-        self.direct = real_outputs(network)
-        if not self.integer:
-            self.direct = {name for name in network.outputs if not network.consumers[name]}
-        each = 1 if self.integer else 4
-        scratch = {layer.name: self.scratch(layer) for layer in network.layers} if self.integer else {}
-        needed = {name: size for name, size in scratch.items() if size}
-        buffers = activation_buffers(network, bytes_per_value=each, elsewhere=self.direct, scratch=needed)
-        plan = plan_memory(buffers)
-        self.plan = with_room(replace(plan, size=-(-plan.size // ALIGNMENT) * ALIGNMENT), buffers)
+        self.zeros = {
+            layer.name for layer in network.layers if f"{layer.name}.weight_zero_point" in self.model.parameters
+        }
+        if self.max_ram is None or not self.integer:
+            self.memory = memory_of(network, integer=self.integer, weight_zeros=self.zeros)
+        else:
+            self.memory = memory_within(network, self.max_ram - STACK_BYTES, weight_zeros=self.zeros)
+        self.plan, self.direct = self.memory.plan, self.memory.direct
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(self.flash_bytes, self.plan.size)
+        by_rows = 0 if self.memory.rows is None else len(self.memory.rows.layers)
+        return Footprint(self.flash_bytes, self.plan.size, by_rows)
 
     # The file
 
@@ -141,8 +135,10 @@ class SourceWriter:
         }
 
     def prototypes(self, name: str) -> list[str]:
-        """The two functions, without their semicolons."""
+        """The functions, without their semicolons."""
         outputs = ", ".join(f"float *output_{number}" for number in range(len(self.model.network.outputs)))
+        if self.memory.rows is not None:
+            return [f"void {name}_run({name}_arena *arena, {name}_row_reader *read_row, void *context, {outputs})"]
         return [f"uint8_t *{name}_input({name}_arena *arena)", f"void {name}_run({name}_arena *arena, {outputs})"]
 
     def header(self, name: str, stem: str) -> bytes:
@@ -151,15 +147,29 @@ class SourceWriter:
         outputs = enumerate(network.outputs)
         sizes = "; ".join(f"output_{number} takes {network.shapes[output].size} floats" for number, output in outputs)
         guard = f"{re.sub(r'[^A-Z0-9]', '_', stem.upper())}_H_OF_{upper}"
-        takes, runs = self.prototypes(name)
         labels = self.model.task.labels is not None
+        usage = [
+            f"       write the image to {name}_input(&arena): {upper}_HEIGHT rows of {upper}_WIDTH pixels, each of",
+            f"       {upper}_CHANNELS bytes; a run overwrites it",
+            f"       {name}_run(&arena, output);   {sizes} */",
+        ]
+        reader: list[str] = []
+        if self.memory.rows is not None:
+            usage = [
+                f"       {name}_run(&arena, read_row, context, output);   {sizes}",
+                "       reads the image by rows, so that it need not lie in memory */",
+            ]
+            reader = [
+                f"/* Writes a row of the image to `pixels`: {upper}_WIDTH pixels of {upper}_CHANNELS bytes. Each is",
+                "   asked for once, from the first to the last, with the context that was given to the run. */",
+                f"typedef void {name}_row_reader(void *context, int row, uint8_t *pixels);",
+                "",
+            ]
         lines = [
             f"/* {comment(network.name)}, {self.model.precision}: written by mobilenets. More in {comment(stem)}.md.",
             "",
             f"       static {name}_arena arena;",
-            f"       write the image to {name}_input(&arena): {upper}_HEIGHT rows of {upper}_WIDTH pixels, each of",
-            f"       {upper}_CHANNELS bytes; a run overwrites it",
-            f"       {name}_run(&arena, output);   {sizes} */",
+            *usage,
             f"#ifndef {guard}",
             f"#define {guard}",
             "",
@@ -177,8 +187,8 @@ class SourceWriter:
             "    uint64_t aligned;",
             f"}} {name}_arena;",
             "",
-            f"{takes};",
-            f"{runs};",
+            *reader,
+            *(f"{prototype};" for prototype in self.prototypes(name)),
             *([f"extern const char *const {name}_labels[{upper}_CLASSES];"] if labels else []),
             "",
             "#ifdef __cplusplus",
@@ -200,7 +210,6 @@ class SourceWriter:
             function = "sigmoids" if self.ending.sigmoid else "softmax"
             self.call(function, "output_0", classes, float_literal(self.ending.temperature))
         upper, kind = name.upper(), "uint8_t" if self.integer else "float"
-        pixels = self.plan.offsets[INPUT if self.integer else PIXELS]
         labels = self.model.task.labels
         head = [
             f"/* {comment(self.model.network.name)}, {self.model.precision}: written by mobilenets.",
@@ -219,14 +228,11 @@ class SourceWriter:
             "};",
             "",
         ]
-        takes, runs = self.prototypes(name)
+        *takes, runs = self.prototypes(name)
+        pixels = self.plan.offsets.get(INPUT if self.integer else PIXELS)
         tail = [
             *([] if labels is None else named),
-            takes,
-            "{",
-            f"    return arena->bytes + {pixels};",
-            "}",
-            "",
+            *([*takes, "{", f"    return arena->bytes + {pixels};", "}", ""] if takes else []),
             runs.replace("_arena *arena", "_arena *memory"),
             "{",
             f"    {kind} *const arena = ({kind} *)memory->bytes;"
@@ -246,12 +252,19 @@ class SourceWriter:
     def layer(self, number: int, layer: Layer) -> None:
         """The constants and the call of one layer."""
         self.constants.append(f"\n/* {comment(layer.name)} */")
+        rows = self.memory.rows
+        if rows is not None and layer.name in rows.layers:
+            assert isinstance(layer, Weighted)  # as chain_of takes no other
+            self.describe(number, layer)
+            if layer.name == rows.layers[-1]:
+                self.by_rows(rows, self.place(layer.name))
+            return
         out = self.place(layer.name)
         match layer:
             case Convolution() | DepthwiseConvolution() | PointwiseConvolution() | Linear():
                 self.describe(number, layer)
                 arguments = [f"&layer_{number}", self.place(layer.inputs[0]), *self.targets(layer, out)]
-                if self.integer and self.scratch(layer):
+                if layer.name in self.memory.scratch:
                     arguments.append(self.place(scratch_of(layer.name)))
                 self.call(self.kernel(layer), *arguments)
             case GlobalAveragePool():
@@ -270,27 +283,22 @@ class SourceWriter:
             case _:
                 raise FormatError(f"{layer.name} is of a kind that C export does not know: {type(layer).__name__}")
 
+    def by_rows(self, rows: RowPlan, out: str) -> None:
+        """The one call that computes the first layers."""
+        network = self.model.network
+        begin, stages = self.plan.offsets[ROWS], []
+        for number, (layer, size) in enumerate(zip(network.layers, band_sizes(network, rows), strict=False)):
+            stages.append(f"    {{&layer_{number}, {kernel_of(layer)}, {begin}}},")
+            begin += size
+        self.constants.append("\n".join(["static const struct stage stages[] = {", *stages, "};"]))
+        where = ["arena", "read_row", "context", out, self.place(scratch_of(ROWS))]
+        self.call("rows", "stages", len(stages), rows.at_once, *where)
+
     def kernel(self, layer: Weighted) -> str:
         """The kernel of a layer with weights."""
-        zeros = self.integer and f"{layer.name}.weight_zero_point" in self.model.parameters
-        if isinstance(layer, DepthwiseConvolution):
-            return "depthwise_with_zeros" if zeros else "depthwise"
-        return "grouped" if self.integer and isinstance(layer, Convolution) and layer.groups > 1 else "convolution"
-
-    def scratch(self, layer: Layer) -> int:
-        """Bytes that the kernel of an int8 layer needs for itself, on the processor where it needs the most."""
-        if not isinstance(layer, Weighted):
-            return 0
-        match self.kernel(layer):
-            case "convolution":
-                network = self.model.network
-                source, channels = network.input_shapes(layer)[0], network.shapes[layer.name].channels
-                count = source.size if isinstance(layer, Linear) else source.channels * window_size(layer)
-                return convolution_scratch(count, channels)
-            case "depthwise":
-                return depthwise_scratch(window_size(layer), self.model.network.shapes[layer.name].channels)
-            case _:
-                return 0
+        if not self.integer:
+            return "depthwise" if isinstance(layer, DepthwiseConvolution) else "convolution"
+        return kernel_of(layer, weight_zeros=layer.name in self.zeros)
 
     def call(self, kernel: str, *arguments: object) -> None:
         self.kernels.add(kernel)
@@ -379,7 +387,7 @@ class SourceWriter:
             rows = byte_matrix(weight)
             fields |= {"rows": self.array(f"weight_{number}", whole_vectors(rows)), "row_bytes": rows.shape[1]}
             made = self.model.network.shapes[layer.name]
-            room = self.plan.room[scratch_of(layer.name)]
+            room = self.memory.room(layer.name)
             fields["threes"] = threes_of_pixels(rows.shape[1], made.height * made.width, room)
         else:
             fields["weight"] = self.array(f"weight_{number}", weight)
@@ -531,11 +539,6 @@ def _crop_permille(preprocessing: Preprocessing) -> int:
             assert_never(preprocessing.fit)
 
 
-def window_size(layer: Weighted) -> int:
-    """Input pixels that one output value of a channel reads."""
-    return layer.kernel * layer.kernel if isinstance(layer, Convolution | DepthwiseConvolution) else 1
-
-
 def byte_matrix(weight: Array) -> Array:
     """int8 weights (out, …) as bytes 128 larger, in rows of a multiple of eight.
 
@@ -550,30 +553,6 @@ def whole_vectors(rows: Array) -> Array:
     """Rows of bytes, an even number of them, with enough behind the last for it to be read in vectors."""
     even = np.pad(rows, ((0, len(rows) % 2), (0, 0)), constant_values=128)
     return np.pad(even.ravel(), (0, -rows.shape[1] % VECTOR), constant_values=128)
-
-
-def convolution_scratch(count: int, channels: int) -> int:
-    """Bytes that the product of matrices of an int8 convolution needs, of whichever processor.
-
-    With instructions for signal processing two rows of weights and three patches, spread to 16 bits, and a patch as it
-    is; three patches in whole vectors of 16 bytes and their sums, with vectors.
-    """
-    row = -(-count // ROW) * ROW
-    return max(10 * row + row, 3 * (-(-count // VECTOR) * VECTOR) + max(12 * (channels + channels % 2), row + VECTOR))
-
-
-def threes_of_pixels(row: int, pixels: int, room: int) -> int:
-    """How many threes of pixels instructions for signal processing work on at a time, in so many bytes."""
-    return max(1, min(-(-pixels // 3), (room - 5 * row) // (6 * row)))
-
-
-def depthwise_scratch(window: int, channels: int) -> int:
-    """Bytes that an int8 depthwise convolution needs, of whichever processor.
-
-    Pointers to a window, a pixel, and weights spread to 16 bits; with vectors, the planes of eight channels.
-    """
-    channels = -(-channels // ROW) * ROW
-    return max(POINTER * window + channels + 2 * window * channels, PLANES if channels >= ROW else 0)
 
 
 def _activation_number(activation: Activation) -> int:

@@ -34,6 +34,8 @@ class _Shown:
 
 _SHOWN: dict[CostKind, _Shown] = {
     "latency_ms": _Shown("ms for one image", 1, milliseconds),
+    "instructions": _Shown("instructions of one image, millions", 1e6, macs),
+    "flash_bytes": _Shown("kB of flash", 1e3, size),
     "memory_bytes": _Shown("kB of activations", 1e3, size),
     "file_bytes": _Shown("kB of file", 1e3, size),
     "macs": _Shown("Mult-Adds of one image, millions", 1e6, macs),
@@ -81,6 +83,10 @@ def _origin(search: SearchRecord) -> str:
         )
     if device is None:
         return f"{of}. The budget does not limit latency, so none was measured."
+    if search.choice.instructions is not None:
+        return (
+            f"{of}; {device.engine}, for {device.name}; predictions err by {percent(device.interpolation_error or 0)}."
+        )
     measured = "measured on this machine" if device.measured_here else f"those of {device.name}"
     error = device.interpolation_error
     between = "" if error is None else f" (between measured sizes, they err by {percent(error)} at the median)"
@@ -174,7 +180,7 @@ def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget, m
         [
             mark(one),
             *(_looks(one) if started else [percent(one.accuracy)]),
-            "–" if one.latency_ms is None else milliseconds(one.latency_ms),
+            _speed(one),
             macs(one.macs),
             size(one.file_bytes),
             size(one.memory_bytes),
@@ -184,8 +190,15 @@ def _table(candidates: Sequence[Candidate], choice: Candidate, budget: Budget, m
     ]
     accuracies = ["head", "short fine-tuning"] if started else [tag("span", metric, class_="whole")]
     last = [] if started else ["on the line"]
-    heads = ("network", *accuracies, "latency", "Mult-Adds", "file", "activations", *last)
+    speed = "latency" if choice.instructions is None else "instructions"
+    heads = ("network", *accuracies, speed, "Mult-Adds", "file", "activations", *last)
     return html_table(*heads, rows=rows, class_="figures candidates", caption="Everything that was looked at")
+
+
+def _speed(one: Candidate) -> str:
+    if one.instructions is not None:
+        return macs(one.instructions)
+    return "–" if one.latency_ms is None else milliseconds(one.latency_ms)
 
 
 def _looks(one: Candidate) -> list[Child]:

@@ -9,7 +9,7 @@ from mobilenets.model.model import Model
 from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages.data import leak_warning
 from mobilenets.reports.pages.markup import Child, Element, name, tag
-from mobilenets.search.budget import Budget
+from mobilenets.search.budget import Budget, costs_in_words
 from mobilenets.search.costs import ModelCost
 
 NAMES = {
@@ -57,7 +57,9 @@ def allowed(budget: Budget) -> str:
         (budget.max_latency_ms, lambda limit: f"{limit:g}{GAP}ms", ""),
         (budget.max_file_bytes, size, ""),
         (budget.max_macs, macs, " Mult-Adds"),
-        (budget.max_memory_bytes, size, " of activations"),
+        (budget.max_memory_bytes, size, " of memory" if budget.microcontroller else " of activations"),
+        (budget.max_flash_bytes, size, " of flash"),
+        (budget.max_instructions, macs, " instructions"),
     )
     most = [show(limit) + unit for limit, show, unit in limits if limit is not None]
     words = f"for at most {' and '.join(most)}" if most else ""
@@ -87,6 +89,9 @@ def latency_of(run: Run, cost: ModelCost) -> ShownLatency:
     search = run.search
     if search is None or search.device is None:
         return ShownLatency(cost.latency_ms, f"median on {plural(cost.threads, 'thread')}", here)
+    if search.choice.instructions is not None:
+        needs = f"{search.device.name}: {costs_in_words(search.choice)}; {search.device.engine}."
+        return ShownLatency(cost.latency_ms, "median of this machine", f"{needs} {here}")
     threads = plural(search.device.threads, "thread")
     if search.latency is not None:
         note = f"median on {threads}; {milliseconds(search.latency.predicted_ms)} was predicted"

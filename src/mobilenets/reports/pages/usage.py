@@ -11,6 +11,7 @@ from mobilenets.base.text import duration, plural
 from mobilenets.model.provenance import Training
 from mobilenets.reports.finished_run import Run
 from mobilenets.reports.pages.markup import Child, Element, name, section, tag
+from mobilenets.search.microcontroller import microcontrollers
 from mobilenets.search.record import SearchRecord
 from mobilenets.training.run_folder import INT8_FILE, MODEL_FILE
 
@@ -124,11 +125,20 @@ def _budget(search: SearchRecord) -> Sequence[str]:
         ("--max-size", budget.max_file_bytes, "B"),
         ("--max-macs", budget.max_macs, ""),
         ("--max-memory", budget.max_memory_bytes, "B"),
+        ("--max-flash", budget.max_flash_bytes, "B"),
+        ("--max-instructions", budget.max_instructions, ""),
         ("--min-accuracy", budget.min_accuracy, ""),
     )
     words = [word for name, limit, unit in limits if limit is not None for word in (name, f"{limit:.12g}{unit}")]
-    threads = [] if search.device is None else ["--threads", str(search.device.threads)]
-    return [*(words or ["--search"]), *threads]
+    return [*(words or ["--search"]), *_device(search)]
+
+
+def _device(search: SearchRecord) -> Sequence[str]:
+    if search.device is None:
+        return []
+    if search.choice.instructions is not None:
+        return ["--device", *(one.name for one in microcontrollers().values() if one.device == search.device.name)]
+    return ["--threads", str(search.device.threads)]
 
 
 def _recipe(recipe: Mapping[str, Any]) -> Sequence[str]:
