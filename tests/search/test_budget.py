@@ -34,7 +34,7 @@ def test_units_as_people_write_them() -> None:
         (
             parse_latency,
             "5kB",
-            "the unit of a size, and goes with max_file_bytes=SIZE and max_memory_bytes=SIZE",
+            "the unit of a size, and goes with max_file_bytes=SIZE, max_memory_bytes=SIZE and max_flash_bytes=SIZE",
         ),
         (parse_latency, "0ms", "must be above zero"),
         (parse_latency, "-3ms", "is not a latency"),

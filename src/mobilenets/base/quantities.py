@@ -13,10 +13,10 @@ BYTE_UNITS: Mapping[str, float] = MappingProxyType(
 _SIZE = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([A-Za-z]*)\s*")
 
 
-def parse_bytes(text: str) -> int | None:
+def size_in_bytes(text: str) -> int | None:
     """Read a size, in bytes; None where the text is none, or nothing.
 
-    >>> parse_bytes("24kB"), parse_bytes("2 KiB"), parse_bytes("4096B"), parse_bytes("many")
+    >>> size_in_bytes("24kB"), size_in_bytes("2 KiB"), size_in_bytes("4096B"), size_in_bytes("many")
     (24000, 2048, 4096, None)
     """
     match = _SIZE.fullmatch(text)

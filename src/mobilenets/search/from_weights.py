@@ -169,12 +169,12 @@ def priced(
 
     def costed(found: Sequence[Contender]) -> tuple[list[Contender], Device | None]:
         profile = measure(found)
-        covered = [
+        usable = [
             one for one in found if all(covered(one.network, precision, profile, threads) for precision in precisions)
         ]
-        if len(covered) < len(found):
-            progress.note(f"{plural(len(found) - len(covered), 'network')} of {len(found)} are not in the profile")
-        return [with_prices(one, profile, precisions, threads) for one in covered], profile
+        if len(usable) < len(found):
+            progress.note(f"{plural(len(found) - len(usable), 'network')} of {len(found)} are not in the profile")
+        return [with_prices(one, profile, precisions, threads) for one in usable], profile
 
     whole = [one for each in weights for one in contenders_of(each, sides, classes=classes, widest=None)]
     found, profile = costed(whole)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ STACK = 1024
 
 def awkward_network() -> Network:
     """Odd maps, uneven padding, windows of 5 and 3 with strides of 2, and channels that fill no vector."""
-    shared = {"bias": True}
+    shared: dict[str, Any] = {"bias": True}
     layers = (
         Convolution("a", ("input",), out_channels=7, kernel=5, stride=2, padding=Padding(1, 2, 0, 3), **shared),
         DepthwiseConvolution("b", ("a",), padding=Padding(1, 1, 1, 1), **shared),

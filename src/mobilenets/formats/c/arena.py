@@ -93,8 +93,8 @@ def plan_memory(buffers: Sequence[Buffer]) -> MemoryPlan:
     best: MemoryPlan | None = None
     least = least_arena([*buffers, *small])
     for attempt in range(TRIES):
-        if best is not None and best.size < least + ALIGNMENT:
-            break  # what is more than the least is lost to alignment
+        if best is not None and best.size <= least:
+            break
         if attempt >= len(orders):
             # Large ones first, more or less: they are the hard ones to place.
             weights = {buffer.name: buffer.size * shuffler.uniform(0.2, 1) for buffer in buffers}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilenets.base.atomic_write import write_atomically
-from mobilenets.base.quantities import parse_bytes
+from mobilenets.base.quantities import size_in_bytes
 from mobilenets.errors import FormatError
 from mobilenets.formats.c.memory import STACK_BYTES
 from mobilenets.formats.c.source import SourceWriter, kernel_source
@@ -114,7 +114,7 @@ class COptions(Options):
         """
         if not self.max_ram:
             return None
-        size = parse_bytes(self.max_ram)
+        size = size_in_bytes(self.max_ram)
         if size is None:
             raise FormatError(f"max_ram {self.max_ram!r} is not a size such as 24kB or 24KiB")
         return size
