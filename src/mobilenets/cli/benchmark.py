@@ -129,7 +129,7 @@ def _count(model: str, devices: list[str], max_ram: int | None, progress: Progre
     results().print(table)
     results().print(
         "Counted in an emulator for one image; a processor takes more cycles.\n"
-        "Flash: weights and code. RAM: activations, the image (unless --max-ram reads it by rows) and 1 KiB of stack.",
+        "Flash: weights and code. RAM: activations, the image and 1 KiB of stack.",
         highlight=False,
     )
 

@@ -28,7 +28,10 @@ from mobilenets.search.budget import Budget
 @click.option("--cached", is_flag=True, help="Only what is in the cache.")
 @budget_options
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
-@click.option("--device", type=click.Path(path_type=Path), help="A profile from mobilenets profile; else this machine.")
+@click.option(
+    "--device",
+    help="A microcontroller, such as cortex-m4, or a profile from mobilenets profile; else this machine.",
+)
 @json_option
 @quiet_option
 @click.pass_context
@@ -40,9 +43,11 @@ def command(
     max_size: int | None,
     max_macs: int | None,
     max_memory: int | None,
+    max_flash: int | None,
+    max_instructions: int | None,
     min_accuracy: float | None,
     threads: int,
-    device: Path | None,
+    device: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -53,7 +58,7 @@ def command(
     if context.invoked_subcommand is not None:
         return
     known = known_weights()
-    budget = Budget(max_latency, max_size, max_macs, max_memory, min_accuracy)
+    budget = Budget(max_latency, max_size, max_macs, max_memory, min_accuracy, max_flash, max_instructions)
     if family is not None or not budget.empty:
         from mobilenets.search.plan import weights_within
 
