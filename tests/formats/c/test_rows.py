@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,14 +54,11 @@ def network_named(name: str) -> Network:
     return folded_network(network)
 
 
-def needed(model: Model, folder: Path, limit: int) -> int:
-    """RAM of a file that fits into a limit, or what the refusal says is needed at least."""
-    try:
-        return to_c(model, folder / "model.c", max_ram=limit).ram_bytes + STACK
-    except FormatError as error:
-        found = re.match(r"(\d+) bytes of RAM are needed at least", str(error))
-        assert found is not None, error
-        return int(found[1])
+def least_needed(model: Model, folder: Path, limit: int) -> int:
+    """What the refusal of a limit that is too low says is needed at least."""
+    with pytest.raises(FormatError, match="bytes of RAM are needed at least") as raised:
+        to_c(model, folder / "model.c", max_ram=limit)
+    return int(str(raised.value).partition(" ")[0])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +70,7 @@ def test_answers_are_the_same_bits_in_less_memory(name: str, tmp_path: Path) -> 
     model = random_int8_model(np.random.default_rng(0), network_named(name))
     pixels = random_pixels(np.random.default_rng(1), model.network, 2)
     whole = to_c(model, tmp_path / "model.c").ram_bytes + STACK
-    least = needed(model, tmp_path, 2000)
+    least = least_needed(model, tmp_path, 2000)
     assert least < 0.8 * whole
     for limit in (least, (least + whole) // 2):
         found = to_c(model, tmp_path / "model.c", max_ram=limit)
