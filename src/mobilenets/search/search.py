@@ -138,7 +138,7 @@ def _searched(
     reading: Reading,
     precisions: tuple[str, ...],
     threads: int,
-    profile: DeviceProfile | None,
+    profile: Device | None,
     ray: bool | str,
     resume: bool,
     replace_existing: bool,
