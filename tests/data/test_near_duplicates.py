@@ -112,3 +112,14 @@ def test_photographs_of_clothing_are_told_apart() -> None:
     copies = [source(one.resize((one.width // 2, one.height // 2)), str(n), 80) for n, one in enumerate(opened)]
     pairs = [(pair.first, pair.second) for pair in find_near_pairs([*copies, *images])]
     assert pairs == [(number, 20 + number) for number in range(20)]
+
+
+def test_images_that_cannot_be_decoded_are_counted_before_anything_is_trained(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(6):
+            scene(number + 100 * (label == "dog")).save(tmp_path / label / f"{number}.jpg")
+    (tmp_path / "cat" / "cut.jpg").write_bytes((tmp_path / "cat" / "0.jpg").read_bytes()[:3000])
+    dataset = inspected_dataset(tmp_path, 0, Reading(), SILENT)
+    (finding,) = (one for one in dataset.findings if "cannot be decoded" in one.message)
+    assert finding.message == f"1 image that cannot be decoded: {tmp_path / 'cat' / 'cut.jpg'}"

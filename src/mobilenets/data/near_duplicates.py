@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.data.findings import Finding, Kind, examples_of
+from mobilenets.base.text import plural
+from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.image import ImageSource
 from mobilenets.data.loading import each
 from mobilenets.data.subset import Subset
@@ -67,18 +68,21 @@ class NearPair:
     correlation: float
 
 
-def find_near_pairs(images: Sequence[ImageSource], *, queries: int = 0, progress: Progress = SILENT) -> list[NearPair]:
+def find_near_pairs(
+    images: Sequence[ImageSource], *, queries: int = 0, unreadable: list[int] | None = None, progress: Progress = SILENT
+) -> list[NearPair]:
     """Find images that are nearly the same.
 
     Args:
         images: The images. Those that cannot be read, show nothing, or have less than 48 pixels a side are left out.
         queries: If above 0, only pairs with one of so many first images are sought.
+        unreadable: Receives the positions of images that cannot be decoded.
         progress: Receives progress updates.
 
     Returns:
         The pairs, in order.
     """
-    thumbnails, colors, kept = _thumbnails(images, progress)
+    thumbnails, colors, kept = _thumbnails(images, [] if unreadable is None else unreadable, progress)
     if len(kept) < 2:
         return []
     whole = _signatures(thumbnails, CROPS[0])
@@ -125,14 +129,18 @@ def _matches(cropped: Floats, whole: Floats, limit: int) -> Iterator[tuple[int, 
                 yield one, other, float(values[row, column])
 
 
-def _thumbnails(images: Sequence[ImageSource], progress: Progress) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def _thumbnails(
+    images: Sequence[ImageSource], unreadable: list[int], progress: Progress
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """Gray thumbnails, mean colors of coarse cells, and the positions of the images that they are of."""
     found: list[tuple[Floats, Floats]] = []
     kept: list[int] = []
     with progress.task("looking for near duplicates", len(images), "images") as task:
         for position, (_, one) in enumerate(each(images, _thumbnail)):
             task.advance()
-            if not isinstance(one, DataError) and one is not None and one[0].std() >= LEAST_CONTRAST:
+            if isinstance(one, DataError):
+                unreadable.append(position)
+            elif one is not None and one[0].std() >= LEAST_CONTRAST:
                 found.append(one)
                 kept.append(position)
     if not found:
@@ -185,7 +193,7 @@ def _blur() -> Floats:
 def near_duplicate_findings(
     parts: Mapping[str, Subset], labels: Sequence[str], *, progress: Progress = SILENT
 ) -> tuple[Finding, ...]:
-    """Warnings of images that are nearly the same in two parts, or under two classes.
+    """Warnings of images that are nearly the same in two parts, or under two classes; and those that are damaged.
 
     Files that are equal to the last byte are another finding, and not among these.
 
@@ -199,12 +207,17 @@ def near_duplicate_findings(
     of_part = [name for name in order for _ in parts[name].images]
     said = [briefly(target, labels) for name in order for target in parts[name].targets]
     queries = 0 if len(images) <= MOST_IMAGES else len(parts["test"]) + len(parts["validation"])
+    unreadable: list[int] = []
     pairs = [
         (pair.first, pair.second)
-        for pair in find_near_pairs(images, queries=queries, progress=progress)
+        for pair in find_near_pairs(images, queries=queries, unreadable=unreadable, progress=progress)
         if images[pair.first].digest() != images[pair.second].digest()
     ]
     findings = []
+    if unreadable:
+        damaged = [images[position].name for position in unreadable]
+        message = f"{plural(len(damaged), 'image')} that cannot be decoded: {listed(damaged)}"
+        findings.append(Finding(Kind.LEFT_OUT, message, len(damaged), examples_of(damaged)))
     for part, other in (("test", "train"), ("validation", "train"), ("test", "validation")):
         across = [(a, b) for a, b in pairs if (of_part[a], of_part[b]) == (part, other)]
         copies = dict(across)

@@ -103,6 +103,11 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint | Non
         may_differ.add("threads")
     for name in wanted:
         if name not in may_differ and found.get(name) != wanted[name]:
+            if name == "data":
+                raise TrainingError(
+                    f"the run in {path.parent} was begun with other images, classes or parts (fingerprint "
+                    f"{found.get(name)!s:.8}, not {wanted[name]!s:.8}); resume with those, or start anew elsewhere"
+                )
             raise TrainingError(
                 f"the run in {path.parent} was begun with {name} {found.get(name)}, not {wanted[name]}; "
                 "resume with what it was begun with, or start anew elsewhere"

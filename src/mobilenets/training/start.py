@@ -162,5 +162,6 @@ def _reason_for_none(settings: Settings, dataset: Dataset, recipe: Recipe) -> st
 
 
 def _shortly(error: Exception) -> str:
-    """The first sentence of an error."""
-    return re.split(r"\. |; ", str(error), maxsplit=1)[0].rstrip(".")
+    """The first sentence of an error, without what was said already."""
+    first = re.split(r"\. |; ", str(error), maxsplit=1)[0].rstrip(".")
+    return re.sub(r"^\S+ is not in the cache, and ", "", first)
