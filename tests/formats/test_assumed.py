@@ -110,14 +110,26 @@ def test_a_model_file_says_everything_but_what_was_assumed_when_it_was_made(tmp_
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("0…1", "0..1"), ("−1..1", "-1..1"), ("[0..255]", "0..255"), ("ImageNet", "imagenet"), ("0.5/0.5", "-1..1")],
+    [
+        ("0…1", "0..1"),
+        ("−1..1", "-1..1"),
+        ("[0..255]", "0..255"),
+        ("ImageNet", "imagenet"),
+        ("0.5/0.5", "-1..1"),
+        ("tf", "-1..1"),
+        ("[0.485, 0.456, 0.406] / [0.229, 0.224, 0.225]", "imagenet"),
+        ("123.675,116.28,103.53/58.395,57.12,57.375", "imagenet"),  # of pixels from 0 to 255, as configurations have it
+        ("127.5/127.5", "-1..1"),
+        ("0/255", "0..1"),
+        ("0/1", "0..1"),
+    ],
 )
 def test_scalings_are_understood_as_people_write_them(text: str, name: str) -> None:
     mean, std = scaling_of(text)
     assert scaling_name(Preprocessing(mean=mean, std=std)) == name
 
 
-@pytest.mark.parametrize("text", ["fish", "0.5", "0.5/0", "1,2/3", "nan/1", "0.5/0.5/0.5", ""])
+@pytest.mark.parametrize("text", ["fish", "0.5", "0.5/0", "1,2/3", "0.5/127.5", "nan/1", "0.5/0.5/0.5", ""])
 def test_what_is_no_scaling_is_refused_before_anything_is_read(text: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"is no input scaling .*0\.\.1"):
         import_model(tmp_path / "not there", input_scaling=text)

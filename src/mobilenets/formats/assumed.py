@@ -8,6 +8,7 @@ printed as such.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,11 +34,16 @@ SCALINGS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "0..255": ((0.0,) * 3, (1 / 255,) * 3),
 }
 """Mean and standard deviation by the name of a scaling, on the scale where white is 1."""
+ALIASES = {"tf": "-1..1", "inception": "-1..1", "torch": "imagenet", "torchvision": "imagenet"}
+"""What Keras' ``preprocess_input`` and others call a scaling."""
 SCALING_HELP = f"{', '.join(SCALINGS)}, or MEAN/STD where white is 1, such as 0.45/0.225 or 0.5,0.4,0.3/0.2,0.2,0.2"
+LARGEST_OF_ONE = 2.0
+"""Means and standard deviations above this are of pixels from 0 to 255, as many configurations write them."""
 
 STEPS_APART = 1.5
 """Steps of a byte by which two scalings may differ and be the same: a zero point of 127.5 is rounded to 128."""
 
+Three = tuple[float, float, float]
 Scaling = str | tuple[Sequence[float], Sequence[float]]
 """A name of :data:`SCALINGS`, ``MEAN/STD`` as a text, or the two as numbers."""
 
@@ -48,7 +54,7 @@ class PreprocessingOptions:
 
     Attributes:
         input_scaling: A name of :data:`SCALINGS`; ``MEAN/STD``, one number or three each, on the scale where white is
-            1; or the mean and the standard deviation themselves.
+            1 (or 255, where the mean is far above 1); or the mean and the standard deviation themselves.
         crop: Share of the largest centred box that is kept, by side; 1 for all of it.
         resize: ``crop``, or ``squash`` for the whole image, stretched.
         interpolation: ``bilinear``, ``bicubic``, ``lanczos`` or ``box``.
@@ -122,10 +128,12 @@ def scaling_of(scaling: Scaling) -> tuple[tuple[float, float, float], tuple[floa
     ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     >>> scaling_of("0.5,0.4,0.3/0.25")
     ((0.5, 0.4, 0.3), (0.25, 0.25, 0.25))
+    >>> scaling_of("127.5/127.5")
+    ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     """
     try:
         mean, std = _named(scaling) if isinstance(scaling, str) else scaling
-        result = _three(mean), _three(std)
+        result = _of_white_1(_three(mean), _three(std))
         Preprocessing(mean=result[0], std=result[1])
     except (TypeError, ValueError, ModelError) as error:
         raise FormatError(f"{scaling!r:.80} is no input scaling ({error}); it may be {SCALING_HELP}") from None
@@ -211,15 +219,32 @@ def _same_scaling(one: Preprocessing, other: Preprocessing) -> bool:
     return bool((np.abs(ends[0] - ends[1]) < STEPS_APART * step).all())
 
 
+def _of_white_1(mean: Three, std: Three) -> tuple[Three, Three]:
+    """A mean and a standard deviation where white is 1, of those of pixels from 0 to 255 as well."""
+    if max(map(abs, mean)) > LARGEST_OF_ONE or (not any(mean) and max(std) > LARGEST_OF_ONE):
+        return _divided(mean), _divided(std)
+    if max(std) > LARGEST_OF_ONE:
+        raise ValueError(f"a mean of {_short(mean)} is of pixels from 0 to 1, a std of {_short(std)} of those to 255")
+    return mean, std
+
+
+def _divided(values: Three) -> Three:
+    red, green, blue = (value / 255 for value in values)
+    return red, green, blue
+
+
 def _named(text: str) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and standard deviation by a name of :data:`SCALINGS`, or from ``MEAN/STD``."""
-    name = text.strip().strip("[]").lower().replace("…", "..").replace("−", "-").replace(" ", "")
-    if name in SCALINGS:
-        return SCALINGS[name]
+    name = re.sub(r"[\[\]()]", " ", text).strip().lower().replace("…", "..").replace("−", "-")
+    plain = name.replace(" ", "")
+    plain = ALIASES.get(plain, plain)
+    if plain in SCALINGS:
+        return SCALINGS[plain]
     mean, slash, std = name.partition("/")
     if not slash:
         raise ValueError("neither a name nor MEAN/STD")
-    return [float(part) for part in mean.split(",")], [float(part) for part in std.split(",")]
+    first, second = ([float(part) for part in re.split(r"[\s,;]+", one.strip())] for one in (mean, std))
+    return first, second
 
 
 def _three(values: Sequence[float] | float) -> tuple[float, float, float]:
