@@ -191,11 +191,11 @@ STILL = replace(DEFAULT, batch=16, learning_rate=1e-9)
 """A recipe by which weights stay what they are."""
 
 
-@pytest.mark.parametrize(("epochs", "zeros"), [(2, False), (67, True)])
-def test_few_images_train_an_output_layer_of_zeros_if_there_are_steps_enough(
-    colours: Path, epochs: int, zeros: bool
+@pytest.mark.parametrize(("epochs", "batch", "zeros"), [(2, 16, False), (67, 16, True), (15, 4, False), (20, 4, True)])
+def test_an_output_layer_of_zeros_is_trained_if_there_are_steps_and_epochs_enough(
+    colours: Path, epochs: int, batch: int, zeros: bool
 ) -> None:
-    settings = replace(SMALL, width=None, resolution=None, epochs=epochs, recipe=STILL)
+    settings = replace(SMALL, width=None, resolution=None, epochs=epochs, recipe=replace(STILL, batch=batch))
     result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
     assert (np.abs(result.model.parameters["classifier.weight"]).max() < 1e-5) == zeros
 

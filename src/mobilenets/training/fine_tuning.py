@@ -1,7 +1,7 @@
 """Fine-tuning: from a Model of any classes to one of a dataset's, in two stages.
 
 First a linear layer on the frozen network's features (:mod:`mobilenets.training.features`), which is a usable Model
-after seconds; then the whole network, from there or, where there are few images, from an output layer of zeros.
+after seconds; then the whole network, from an output layer of zeros or, in a short run, from the fitted one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ FEWEST_PATIENT = 4
 FEWEST_TELLING = 50
 """Validation images that can tell whether a run has settled, or was no use."""
 FEWEST_STEPS = 200
-"""Steps that a network needs at least to become better from an output layer of zeros than from a fitted one."""
+"""Steps that a network needs at least to become better from an output layer of zeros than from a fitted one, ..."""
+FEWEST_PASSES = 20
+"""... and epochs: images that are seen less often than this are not learned by heart by a fitted one."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
 SMALL_NETWORK = 220_000
@@ -120,8 +122,10 @@ def fine_tune(
     validation = Validation(prepared, plan.preprocessing, run, plan.training.score)
     model, score = _with_output(replace(start, preprocessing=plan.preprocessing), dataset, plan, progress)
     per_epoch = max(1, len(dataset.train) // recipe.batch)
-    few = score is not None and len(dataset.train) < FEW_IMAGES and run.epochs * per_epoch >= FEWEST_STEPS
-    module = _module(_without_classifier(model) if few else model, recipe, run.seed)
+    whole = seconds is None or len(dataset.train) < FEW_IMAGES  # many images may be seen a few times only in some time
+    enough = run.epochs >= FEWEST_PASSES and run.epochs * per_epoch >= FEWEST_STEPS
+    from_zeros = score is not None and whole and enough
+    module = _module(_without_classifier(model) if from_zeros else model, recipe, run.seed)
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
     def announce(done: int) -> None:
@@ -164,7 +168,7 @@ def fine_tune(
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best)
     run = replace(run, joined=trained.joined)
-    broken_off = few and len(history) * per_epoch < FEWEST_STEPS  # its time was over
+    broken_off = from_zeros and len(history) * per_epoch < FEWEST_STEPS  # its time was over
     if score is not None and _is_more_accurate(score, validated.score(score.images), broken_off=broken_off):
         progress.note("training the whole network made it no better: the classifier on its features is kept")
         model = finished(model, plan.training, score.temperature, prepared, run)
@@ -367,7 +371,7 @@ def _with_output(model: Model, dataset: Dataset, plan: _Plan, progress: Progress
 def _without_classifier(model: Model) -> Model:
     """A Model whose output layer is zeros.
 
-    One that was fitted to few images knows them by heart, and leaves the layers before it nothing to learn: where it
+    One that was fitted to images knows most of them by heart, and leaves the layers before it little to learn: where it
     begins from zeros, fine-tuning from 100 images of ten signs gets 95 instead of 88 %
     (docs/experiments/fine-tuning.md).
     """
