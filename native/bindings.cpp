@@ -351,6 +351,7 @@ void bind_layer(nb::module_& module) {
         .def_rw("inputs", &DescribedLayer::inputs)
         .def_rw("kernel", &DescribedLayer::kernel)
         .def_rw("stride", &DescribedLayer::stride)
+        .def_rw("stride_down", &DescribedLayer::stride_down)
         .def_rw("pad_top", &DescribedLayer::pad_top)
         .def_rw("pad_bottom", &DescribedLayer::pad_bottom)
         .def_rw("pad_left", &DescribedLayer::pad_left)

@@ -97,6 +97,7 @@ struct Operation {
     int32_t in_channels = 1, out_channels = 1;
     int32_t in_height = 1, in_width = 1, out_height = 1, out_width = 1;
     int32_t kernel = 1, stride = 1;
+    int32_t stride_down = 1;            // of rows; where it is not `stride`, kernels are given one row at a time
     int32_t pad_top = 0, pad_left = 0;  // what lies below and to the right follows from the sizes
     int32_t inputs = 1;
     bool per_channel = false;                   // kProduct

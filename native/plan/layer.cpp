@@ -17,13 +17,16 @@ struct Check {
 };
 
 void check_window(const Check& check, const Layer& layer) {
-    check(layer.kernel >= 1 && layer.stride >= 1 && layer.kernel < 4096 && layer.stride < 4096 && layer.groups >= 1,
+    const int32_t down = stride_down(layer);
+    check(layer.kernel >= 1 && layer.stride >= 1 && down >= 1 && layer.groups >= 1 && layer.kernel < 4096 &&
+              layer.stride < 4096 && down < 4096,
           "its window makes no sense");
     const int32_t pads[] = {layer.pad_top, layer.pad_bottom, layer.pad_left, layer.pad_right};
     check(*std::min_element(pads, pads + 4) >= 0 && *std::max_element(pads, pads + 4) < layer.kernel,
           "its padding makes no sense");
-    check(layer.kind != LayerKind::kLinear || (layer.kernel == 1 && layer.stride == 1), "is linear and has a window");
-    check(layer.kind != LayerKind::kPointwise || (layer.kernel == 1 && layer.stride == 1),
+    check(layer.kind != LayerKind::kLinear || (layer.kernel == 1 && layer.stride == 1 && down == 1),
+          "is linear and has a window");
+    check(layer.kind != LayerKind::kPointwise || (layer.kernel == 1 && layer.stride == 1 && down == 1),
           "is pointwise and has a window");
 }
 
@@ -31,7 +34,7 @@ void slide_window(const Check& check, const Layer& layer, const Map& in, Map& ou
     const int32_t height = in.height + layer.pad_top + layer.pad_bottom - layer.kernel;
     const int32_t width = in.width + layer.pad_left + layer.pad_right - layer.kernel;
     check(height >= 0 && width >= 0, "its window does not fit on its input");
-    out.height = height / layer.stride + 1;
+    out.height = height / stride_down(layer) + 1;
     out.width = width / layer.stride + 1;
 }
 

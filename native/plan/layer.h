@@ -38,6 +38,7 @@ struct Layer {
     std::string name;
     std::vector<int32_t> inputs;  // maps by number
     int32_t kernel = 1, stride = 1, pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0, groups = 1;
+    int32_t stride_down = 0;  // of rows; 0 where it is that of columns, `stride`
     int32_t out_channels = 0;
     Activation activation = Activation::kNone;
     bool real_output = false;  // of a quantized layer: float32, for nobody reads it but the caller
@@ -47,6 +48,11 @@ struct Layer {
     Array table;  // of a quantized layer whose activation is no clamp: 256 bytes, by the clamped byte that it makes; of
                   // a quantized concatenation: 256 bytes for each input, by the input's byte
 };
+
+// Rows from window to window.
+inline int32_t stride_down(const Layer& layer) {
+    return layer.stride_down ? layer.stride_down : layer.stride;
+}
 
 // One activation: the input or what a layer makes.
 struct Map {

@@ -109,10 +109,10 @@ void Plan::set_ring(Stage& stage, const Stage& next) const {
         return;
     }
     const int32_t grain = stage.window.kind == Kind::kPointwise ? 1 : grain_rows(stage);
-    const int32_t needed = (next.step_rows - 1) * window.stride + window.kernel;
+    const int32_t needed = (next.step_rows - 1) * window.stride_down + window.kernel;
     // There are no more rows than the map has; a large stride would ask for many more.
     const int32_t height = stage.window.out_height;
-    const int32_t step_rows = std::max(1, round_up(next.step_rows * window.stride, grain));
+    const int32_t step_rows = std::max(1, round_up(next.step_rows * window.stride_down, grain));
     stage.step_rows = std::min(step_rows, height);
     stage.ring_rows = std::min(std::max(step_rows, needed) + grain - 1, height);
 }
@@ -141,7 +141,7 @@ void Plan::set_tiles(Step& chain) {
         stage.kernel_scratch = round_up(kernel + kSlack, kAlignment);
         extra = std::max(extra, stage_scratch_bytes(stage));
         const Operation& window = stage.window;
-        largest_window_ = std::max(largest_window_, (window.out_height - 1) * window.stride + window.kernel);
+        largest_window_ = std::max(largest_window_, (window.out_height - 1) * window.stride_down + window.kernel);
     }
     scratch_bytes_ = std::max(scratch_bytes_, round_up(used, kAlignment) + extra);
 }

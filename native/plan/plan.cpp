@@ -83,6 +83,7 @@ Operation Plan::operation(const Layer& layer, const Map& in, const Map& out) con
     op.out_width = out.width;
     op.kernel = layer.kernel;
     op.stride = layer.stride;
+    op.stride_down = stride_down(layer);
     op.pad_top = layer.pad_top;
     op.pad_left = layer.pad_left;
     op.low = layer.low;

@@ -81,7 +81,7 @@ class ChainRun {
         done_[count - 1] = base_[count - 1] = rows.begin;
         for (size_t i = count - 1; i-- > 0;) {
             const Operation& next = step_.stages[i + 1].window;
-            done_[i] = base_[i] = std::max(0, done_[i + 1] * next.stride - next.pad_top);
+            done_[i] = base_[i] = std::max(0, done_[i + 1] * next.stride_down - next.pad_top);
         }
         whole_maps_ = false;
         make(count - 1, rows.end);
@@ -118,7 +118,7 @@ class ChainRun {
     void need_input(size_t index, int32_t y, int32_t count) {
         const Operation& window = step_.stages[index].window;
         const Stage& before = step_.stages[index - 1];
-        const int32_t end = (y + count - 1) * window.stride - window.pad_top + window.kernel;
+        const int32_t end = (y + count - 1) * window.stride_down - window.pad_top + window.kernel;
         // A pointwise stage reads a run of pixels: the ring begins anew at every step, for nothing in it is read twice.
         if (window.kind == Kind::kPointwise) {
             base_[index - 1] = y;
@@ -176,9 +176,14 @@ class ChainRun {
         } else if (contiguous) {
             run_pixels(part, task, input_row(index, y), count * stage.window.out_width);
         } else {
-            task.rows = context_.rows(thread_);
-            task.count = count;
-            part.kernel->run(part.op, part.memory.data(), task);
+            // Kernels step alike both ways: where a layer does not, each of its rows is a task.
+            const int32_t together = part.op.stride_down == part.op.stride ? count : 1;
+            for (int32_t i = 0; i < count; i += together) {
+                task.rows = context_.rows(thread_) + static_cast<ptrdiff_t>(i) * stage.window.stride_down;
+                task.count = together;
+                part.kernel->run(part.op, part.memory.data(), task);
+                task.out = static_cast<uint8_t*>(task.out) + together * task.out_row_stride;
+            }
         }
         const Range made{part.first_channel + channels.begin, part.first_channel + channels.end};
         activate(stage.activation, out, output_row(index, y), count * stage.window.out_width, made);
@@ -195,8 +200,8 @@ class ChainRun {
         const Stage& stage = step_.stages[index];
         const Operation& window = stage.window;
         const void** rows = context_.rows(thread_);
-        const int32_t first = y * window.stride - window.pad_top;
-        const int32_t end = first + (count - 1) * window.stride + window.kernel;
+        const int32_t first = y * window.stride_down - window.pad_top;
+        const int32_t end = first + (count - 1) * window.stride_down + window.kernel;
         const int32_t inside = std::min(end, window.in_height);
         int32_t row = first;
         for (; row < std::min(0, end); ++row) *rows++ = stage.padding_row;
@@ -234,7 +239,7 @@ class ChainRun {
                 const int32_t inside_begin = std::max(0, -first);
                 const int32_t inside_end = std::min(window.kernel, window.in_width - first);
                 for (int32_t i = 0; i < window.kernel; ++i) {
-                    const auto* row = static_cast<const uint8_t*>(rows[y * window.stride + i]) + group * share;
+                    const auto* row = static_cast<const uint8_t*>(rows[y * window.stride_down + i]) + group * share;
                     to = fill(to, static_cast<size_t>(inside_begin) * share, window.padding_value);
                     const uint8_t* from = row + static_cast<size_t>(first + inside_begin) * pixel;
                     if (share == pixel) {

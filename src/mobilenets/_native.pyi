@@ -45,6 +45,7 @@ class Layer:
     inputs: Sequence[int]
     kernel: int
     stride: int
+    stride_down: int
     pad_top: int
     pad_bottom: int
     pad_left: int

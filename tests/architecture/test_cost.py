@@ -45,8 +45,8 @@ def counted_macs(network: Network, layer: Layer) -> int:
     top, bottom, left, right = layer.padding
     seen = shape.channels // layer.groups if isinstance(layer, Convolution) else 1
     made = layer.out_channels if isinstance(layer, Convolution) else shape.channels
-    for _ in range(windows(shape.height, top, bottom, layer.kernel, layer.stride)):
-        for _ in range(windows(shape.width, left, right, layer.kernel, layer.stride)):
+    for _ in range(windows(shape.height, top, bottom, layer.kernel, layer.strides[0])):
+        for _ in range(windows(shape.width, left, right, layer.kernel, layer.strides[1])):
             for _ in range(made):
                 count += seen * layer.kernel * layer.kernel
     return count
@@ -83,8 +83,8 @@ def test_maps_are_as_large_as_a_window_finds_places(network: Network) -> None:
             (shape,) = network.input_shapes(layer)
             top, bottom, left, right = layer.padding
             assert network.shapes[layer.name][1:] == (
-                windows(shape.height, top, bottom, layer.kernel, layer.stride),
-                windows(shape.width, left, right, layer.kernel, layer.stride),
+                windows(shape.height, top, bottom, layer.kernel, layer.strides[0]),
+                windows(shape.width, left, right, layer.kernel, layer.strides[1]),
             )
 
 

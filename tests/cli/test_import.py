@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import shared
 
+from mobilenets.cli.input_size import InputSize
 from mobilenets.cli.main import main
 from mobilenets.formats.registry import readable
 from mobilenets.model.file import load
@@ -95,3 +96,14 @@ def test_what_is_assumed_is_printed_with_the_options_that_change_it(
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["crop", "0.875", "[assumed]"] for line in lines)
     assert lines[-1] == "[assumed]: say it with --input-scaling, --crop, --resize, --interpolation"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("224", 224), ("48x192", (48, 192)), ("48×192", (48, 192))])
+def test_a_size_is_one_side_or_two(text: str, expected: int | tuple[int, int]) -> None:
+    assert InputSize().convert(text, None, None) == expected
+
+
+@pytest.mark.parametrize("text", ["48x", "x48", "wide", "16x192", "1x2x3", ""])
+def test_what_is_no_size_is_a_misuse(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["import", "model.onnx", "-o", str(tmp_path / "model.safetensors"), "--resolution", text]) == 2
+    assert "Invalid value for '--resolution'" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_the_gradient_is_that_of_convolution_rounding_and_clamp(
     def plain() -> Tensor:
         top, bottom, left, right = form.padding
         padded = functional.pad(centred, (left, right, top, bottom))
-        sums = functional.conv2d(padded, weight, bias.float(), form.stride, groups=form.groups)
+        sums = functional.conv2d(padded, weight, bias.float(), form.strides, groups=form.groups)
         change = torch.exp(logarithm - logarithm.detach()).float()  # 1, with a gradient
         steps = sums * scale.reshape(1, -1, 1, 1) * change
         return (exactly(steps, torch.round(steps.detach())) + zero_point).clamp(low, high)

@@ -137,6 +137,14 @@ def _padding(value: object, where: str) -> Padding:
     return Padding(*(_integer(item, where) for item in value))
 
 
+def _stride(value: object, where: str) -> int | tuple[int, int]:
+    if not isinstance(value, list):
+        return _integer(value, where)
+    if len(value) != 2:
+        raise ArchitectureError(f"{where} must be one integer, or two, not {_quote(value)}")
+    return _integer(value[0], where), _integer(value[1], where)
+
+
 def _names(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MOST_LAYERS:
         raise ArchitectureError(f"{where} must be a list of names, not {_quote(value)}")
@@ -203,6 +211,7 @@ def _quote(value: object) -> str:
 
 _READERS: dict[str, Callable[[object, str], object]] = {
     "int": _integer,
+    "int | tuple[int, int]": _stride,
     "bool": _boolean,
     "str": _name,
     "tuple[str, ...]": _names,

@@ -166,21 +166,41 @@ def check(condition: bool, message: str) -> None:
 
 @record(frozen=True)
 class Windowed(Layer):
-    """A layer that slides a square window over a map."""
+    """A layer that slides a square window over a map.
+
+    Attributes:
+        kernel: Side of the window in pixels.
+        stride: Pixels from window to window: down and across alike, or (down, across).
+        padding: Zeros around the map.
+    """
 
     kernel: int = 3
-    stride: int = 1
+    stride: int | tuple[int, int] = 1
     padding: Padding = Padding()
 
     def __post_init__(self) -> None:
         check_integer(f"{self.name}: kernel", self.kernel, ArchitectureError, least=1)
-        check_integer(f"{self.name}: stride", self.stride, ArchitectureError, least=1)
+        pair = isinstance(self.stride, tuple)
+        steps = self.stride if isinstance(self.stride, tuple) else (self.stride,)
+        check(len(steps) == 1 + pair, f"{self.name}: stride must be one integer, or two, not {self.stride!r:.40}")
+        for step in steps:
+            check_integer(f"{self.name}: stride", step, ArchitectureError, least=1)
         check(min(self.padding) >= 0, f"{self.name}: padding must not be negative, got {tuple(self.padding)}")
         check(
             max(self.padding) < self.kernel or max(self.padding) == 0,
             f"{self.name}: padding {tuple(self.padding)} is not smaller than the kernel ({self.kernel}), "
             "so some outputs would see no pixel at all",
         )
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """The stride, (down, across).
+
+        >>> MaxPool("pool", (INPUT,), kernel=2, stride=2).strides, MaxPool("pool", (INPUT,), stride=(2, 1)).strides
+        ((2, 2), (2, 1))
+        """
+        down, across = self.stride if isinstance(self.stride, tuple) else (self.stride, self.stride)
+        return down, across
 
     def _map(self, shape: Shape) -> tuple[int, int]:
         height = shape.height + self.padding.top + self.padding.bottom
@@ -190,7 +210,8 @@ class Windowed(Layer):
             f"{self.name}: a {self.kernel}×{self.kernel} window does not fit on a map of "
             f"{shape.height}×{shape.width} with padding {tuple(self.padding)}",
         )
-        return (height - self.kernel) // self.stride + 1, (width - self.kernel) // self.stride + 1
+        down, across = self.strides
+        return (height - self.kernel) // down + 1, (width - self.kernel) // across + 1
 
 
 @record(frozen=True)

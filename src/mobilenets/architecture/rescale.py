@@ -72,10 +72,12 @@ def takes(network: Network, side: int) -> bool:
 
 
 def _padded(layer: Windowed, policy: PaddingPolicy, old: Shape, new: Shape) -> Layer:
+    down, across = layer.strides
+
     def by_policy(shape: Shape) -> Padding:
         return Padding(
-            *policy.amounts(shape.height, layer.kernel, layer.stride),
-            *policy.amounts(shape.width, layer.kernel, layer.stride),
+            *policy.amounts(shape.height, layer.kernel, down),
+            *policy.amounts(shape.width, layer.kernel, across),
         )
 
     return replace(layer, padding=by_policy(new)) if layer.padding == by_policy(old) else layer

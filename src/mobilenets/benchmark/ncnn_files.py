@@ -56,11 +56,11 @@ def _line(model: Model, layer: Layer) -> str:
     activation = _activation(layer)
     match layer:
         case Convolution(groups=1) | DepthwiseConvolution() | PointwiseConvolution():
-            stride, padding = (
-                (1, Padding()) if isinstance(layer, PointwiseConvolution) else (layer.stride, layer.padding)
+            (down, stride), padding = (
+                ((1, 1), Padding()) if isinstance(layer, PointwiseConvolution) else (layer.strides, layer.padding)
             )
             numbers = (
-                f"0={shape[0]} 1={shape[2]} 3={stride} 4={padding.left} 14={padding.top} "
+                f"0={shape[0]} 1={shape[2]} 3={stride} 13={down} 4={padding.left} 14={padding.top} "
                 f"15={padding.right} 16={padding.bottom} 5=1 6={size}{activation}"
             )
             depthwise = isinstance(layer, DepthwiseConvolution)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
+from mobilenets.cli.input_size import InputSize
 from mobilenets.cli.number import Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.assumed import ASSUMED, PARTS, SCALING_HELP, sources
@@ -36,7 +37,9 @@ _OPEN = ", ".join(row.title for row, reader in readable().values() if reader.ope
     "-o", "--output", type=OutputFile(check=check_model_path), required=True, help="Where to write the Model."
 )
 @click.option(
-    "--resolution", type=click.IntRange(min=32), help=f"Input side in pixels, where SOURCE leaves it open ({_OPEN})."
+    "--resolution",
+    type=InputSize(),
+    help=f"Input side in pixels, or height and width as 48x192, where SOURCE leaves it open ({_OPEN}).",
 )
 @click.option("--labels", type=click.Path(path_type=Path), help="Text file of class names, one a line.")
 @click.option(
@@ -59,7 +62,7 @@ _OPEN = ", ".join(row.title for row, reader in readable().values() if reader.ope
 def command(
     source: str,
     output: Path,
-    resolution: int | None,
+    resolution: int | tuple[int, int] | None,
     labels: Path | None,
     input_scaling: str | None,
     crop: float | None,

@@ -217,6 +217,10 @@ def _window(layer: Layer) -> dict[str, Any]:
     return {"kernel": layer.kernel, "stride": layer.stride} if isinstance(layer, Windowed) else {}
 
 
+def _step(stride: int | tuple[int, int]) -> str:
+    return str(stride) if isinstance(stride, int) else "×".join(map(str, stride))
+
+
 def _sums(cost: Cost) -> dict[str, int]:
     return {
         "macs": cost.macs,
@@ -247,7 +251,7 @@ def _print_layers(network: Network, total: Cost) -> None:
         table.add_row(
             Text(layer.name),
             layer.kind,
-            f"{window['kernel']}×{window['kernel']} s{window['stride']}" if window else "",
+            f"{window['kernel']}×{window['kernel']} s{_step(window['stride'])}" if window else "",
             str(layer.output_shape),
             f"{layer.macs:,}" if layer.macs else "",
             f"{layer.parameters:,}" if layer.parameters else "",

@@ -186,7 +186,9 @@ def _lowered(model: Model, layer: Layer, inputs: list[int]) -> _native.Layer:
 
 def _set_window(lowered: _native.Layer, layer: Windowed) -> None:
     lowered.kernel = layer.kernel
-    lowered.stride = layer.stride
+    down, lowered.stride = layer.strides
+    if down != lowered.stride:
+        lowered.stride_down = down
     lowered.pad_top, lowered.pad_bottom, lowered.pad_left, lowered.pad_right = layer.padding
 
 

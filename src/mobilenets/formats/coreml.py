@@ -149,7 +149,7 @@ def _layer(builder: Any, model: Model, layer: Layer, inputs: list[Any]) -> Any:
             result = builder.linear(x=flat, **_weights(model, layer))
             result = builder.reshape(x=result, shape=[1, layer.out_features, 1, 1])
         case MaxPool():
-            window = {"kernel_sizes": [layer.kernel] * 2, "strides": [layer.stride] * 2}
+            window = {"kernel_sizes": [layer.kernel] * 2, "strides": list(layer.strides)}
             result = builder.max_pool(x=inputs[0], **window, pad_type="custom", pad=list(layer.padding))
         case GlobalAveragePool():
             result = builder.reduce_mean(x=inputs[0], axes=[2, 3], keep_dims=True)
@@ -187,7 +187,7 @@ def _convolution(
 ) -> Any:
     settings: dict[str, Any] = {}
     if not isinstance(layer, PointwiseConvolution):
-        settings = {"strides": [layer.stride] * 2, "pad_type": "custom", "pad": list(layer.padding)}
+        settings = {"strides": list(layer.strides), "pad_type": "custom", "pad": list(layer.padding)}
     if isinstance(layer, DepthwiseConvolution):
         settings["groups"] = model.network.shapes[layer.name].channels
     elif isinstance(layer, Convolution):

@@ -43,6 +43,15 @@ MOST_LAYERS = 2048
 NO_PADDING = Padding()
 
 
+Stride = int | tuple[int, int]
+"""Of a window, in pixels: down and across alike, or (down, across)."""
+
+
+def one_if_equal(stride: Stride) -> Stride:
+    """A stride as layers have it: one number where both are the same."""
+    return stride[0] if isinstance(stride, tuple) and stride[0] == stride[1] else stride
+
+
 class Step(Enum):
     """How far a graph has come in computing a hard-sigmoid or a hard-swish of a layer's result x by plain operators."""
 
@@ -103,7 +112,7 @@ class Graph:
         return self._shapes[name]
 
     def convolution(
-        self, node: str, source: Value, weight: NamedTensor, *, stride: int, padding: Padding, groups: int = 1
+        self, node: str, source: Value, weight: NamedTensor, *, stride: Stride, padding: Padding, groups: int = 1
     ) -> str:
         """A convolution of any kind.
 
@@ -111,7 +120,7 @@ class Graph:
             node: Its name in the file.
             source: What it reads.
             weight: (out, in / groups, kernel, kernel).
-            stride: In pixels.
+            stride: In pixels: one number, or (down, across).
             padding: Its own; that of a padding node before it is added.
             groups: Groups of channels.
         """
@@ -122,6 +131,7 @@ class Graph:
         channels = self.shape(source.layer).channels
         padding = Padding(*(own + before for own, before in zip(padding, source.padding, strict=True)))
         name = self._name(node, "convolution")
+        stride = one_if_equal(stride)
         window: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
         layer: Layer
         with _checked(node):
@@ -146,11 +156,12 @@ class Graph:
         self.tensors[f"{name}.weight"] = weight
         return name
 
-    def max_pool(self, node: str, source: Value, *, kernel: int, stride: int, padding: Padding) -> str:
+    def max_pool(self, node: str, source: Value, *, kernel: int, stride: Stride, padding: Padding) -> str:
         """A max pool."""
         name = self._name(node, "max_pool")
         with _checked(node):
-            layer = MaxPool(name, (self.plain(source, node),), kernel=kernel, stride=stride, padding=padding)
+            inputs, steps = (self.plain(source, node),), one_if_equal(stride)
+            layer = MaxPool(name, inputs, kernel=kernel, stride=steps, padding=padding)
         self._append(layer)
         return name
 

@@ -170,7 +170,7 @@ class _Match:
 def _agree(network: Network, name: str, ideal: Network, layer: Layer) -> bool:
     """Whether a layer has the window and the shape of the family's."""
     mine = network[name]
-    windows = [(one.kernel, one.stride, one.padding) for one in (mine, layer) if isinstance(one, Windowed)]
+    windows = [(one.kernel, one.strides, one.padding) for one in (mine, layer) if isinstance(one, Windowed)]
     return len(set(windows)) <= 1 and network.shapes[name] == ideal.shapes[layer.name]
 
 

@@ -142,7 +142,8 @@ _ROWS = (
             is_onnx,
             from_onnx,
             covers="what this package writes; MobileNets as torch exports them (by either exporter, batch norms folded "
-            "or not, weights in a file beside it), and as `quantize_static` quantizes them (QDQ)",
+            "or not, weights in a file beside it), as Paddle does (the classifier of `rapidocr-onnxruntime`), and as "
+            "`quantize_static` quantizes them (QDQ)",
             assumes="input scaling, where the graph does not do it: −1 … 1 where there is ReLU6 (in PyTorch's files, "
             "of V1 only), ImageNet's elsewhere",
             open_resolution=True,

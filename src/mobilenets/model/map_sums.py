@@ -86,19 +86,20 @@ def _product(values: Map, matrix: Map) -> Map:
 
 def _depthwise_sum(layer: DepthwiseConvolution, values: Map, weight: Map) -> Map:
     padded = _pad(layer, values, 0)
-    height = (padded.shape[0] - layer.kernel) // layer.stride + 1
-    width = (padded.shape[1] - layer.kernel) // layer.stride + 1
+    step_down, step_across = layer.strides
+    height = (padded.shape[0] - layer.kernel) // step_down + 1
+    width = (padded.shape[1] - layer.kernel) // step_across + 1
     count, channels = values.shape[2:]
     # Rows of (width, N · C): the filter is repeated for every image, so that NumPy's inner loop is long.
     padded = padded.reshape(*padded.shape[:2], count * channels)
     filters = np.tile(weight.reshape(channels, -1).T, (1, count)).reshape(layer.kernel, layer.kernel, count * channels)
     result = np.empty((height, width, count * channels), values.dtype)
     term = np.empty_like(result[0])
-    last = (width - 1) * layer.stride + 1
+    last = (width - 1) * step_across + 1
     for row, total in enumerate(result):
-        for down, line in enumerate(padded[row * layer.stride : row * layer.stride + layer.kernel]):
+        for down, line in enumerate(padded[row * step_down : row * step_down + layer.kernel]):
             for across in range(layer.kernel):
-                tap = line[across : across + last : layer.stride]
+                tap = line[across : across + last : step_across]
                 if down == across == 0:
                     np.multiply(tap, filters[0, 0], out=total)
                 else:
@@ -115,10 +116,11 @@ def _pad(layer: Convolution | DepthwiseConvolution | MaxPool, values: Map, paddi
 
 
 def _taps(layer: Convolution | DepthwiseConvolution | MaxPool, padded: Map) -> list[Map]:
-    height = (padded.shape[0] - layer.kernel) // layer.stride * layer.stride + 1
-    width = (padded.shape[1] - layer.kernel) // layer.stride * layer.stride + 1
+    step_down, step_across = layer.strides
+    height = (padded.shape[0] - layer.kernel) // step_down * step_down + 1
+    width = (padded.shape[1] - layer.kernel) // step_across * step_across + 1
     return [
-        padded[row : row + height : layer.stride, column : column + width : layer.stride]
+        padded[row : row + height : step_down, column : column + width : step_across]
         for row in range(layer.kernel)
         for column in range(layer.kernel)
     ]

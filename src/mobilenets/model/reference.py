@@ -193,14 +193,15 @@ def pad(layer: Convolution | DepthwiseConvolution | MaxPool, values: Array, padd
 def _taps(layer: Convolution | DepthwiseConvolution | MaxPool, values: Array, padding_value: float) -> list[Array]:
     """For each place in the window, row by row, the pixels that it meets: views of (N, C, H', W')."""
     padded = pad(layer, values, padding_value)
-    height = (padded.shape[2] - layer.kernel) // layer.stride + 1
-    width = (padded.shape[3] - layer.kernel) // layer.stride + 1
+    step_down, step_across = layer.strides
+    height = (padded.shape[2] - layer.kernel) // step_down + 1
+    width = (padded.shape[3] - layer.kernel) // step_across + 1
     return [
         padded[
             :,
             :,
-            row : row + (height - 1) * layer.stride + 1 : layer.stride,
-            column : column + (width - 1) * layer.stride + 1 : layer.stride,
+            row : row + (height - 1) * step_down + 1 : step_down,
+            column : column + (width - 1) * step_across + 1 : step_across,
         ]
         for row in range(layer.kernel)
         for column in range(layer.kernel)

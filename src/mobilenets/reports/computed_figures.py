@@ -95,7 +95,7 @@ def _body() -> Sequence[Figures]:
 def _layer_figures(network: Network, layer: Layer, count: int) -> Figures:
     (shape,) = network.input_shapes(layer)
     return {
-        STRIDE: f"s{layer.stride if isinstance(layer, Windowed) else 1}",
+        STRIDE: f"s{layer.strides[0] if isinstance(layer, Windowed) else 1}",
         FILTER: _filter(layer, shape),
         INPUT_SIZE: _size(shape),
         COMPUTED_MACS: count * layer.macs((shape,)),

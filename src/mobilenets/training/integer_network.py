@@ -420,7 +420,7 @@ def _learned(start: TensorQuantization, logarithm: Tensor) -> Tensor:
 
 def _max_pool(layer: MaxPool, values: Tensor) -> Tensor:
     top, bottom, left, right = layer.padding
-    return functional.max_pool2d(functional.pad(values, (left, right, top, bottom)), layer.kernel, layer.stride)
+    return functional.max_pool2d(functional.pad(values, (left, right, top, bottom)), layer.kernel, layer.strides)
 
 
 def _combined(

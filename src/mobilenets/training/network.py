@@ -136,7 +136,7 @@ def convolve(layer: Layer, values: Tensor, weight: Tensor, bias: Tensor | None) 
         case Convolution() | DepthwiseConvolution():
             groups = layer.groups if isinstance(layer, Convolution) else values.shape[1]
             values, padding = _pad(values, layer.padding, 0.0)
-            return functional.conv2d(values, weight, bias, layer.stride, padding, 1, groups)
+            return functional.conv2d(values, weight, bias, layer.strides, padding, 1, groups)
     raise TrainingError(f"{layer.name} is of a kind that cannot be trained: {layer.kind}")
 
 
@@ -147,12 +147,13 @@ def _depthwise_on_little(layer: DepthwiseConvolution, values: Tensor, weight: Te
     on 3×3. So the map is filled up with more of the zeros that surround it, and what they add to the result is cut off.
     """
     top, bottom, left, right = layer.padding
-    rows = (values.shape[2] + top + bottom - layer.kernel) // layer.stride + 1
-    columns = (values.shape[3] + left + right - layer.kernel) // layer.stride + 1
+    down, across = layer.strides
+    rows = (values.shape[2] + top + bottom - layer.kernel) // down + 1
+    columns = (values.shape[3] + left + right - layer.kernel) // across + 1
     values, padding = _pad(values, layer.padding, 0.0)
     missing = [max(0, layer.kernel - size) for size in values.shape[2:]]
     values = functional.pad(values, (0, missing[1], 0, missing[0]))
-    return functional.conv2d(values, weight, bias, layer.stride, padding, 1, values.shape[1])[:, :, :rows, :columns]
+    return functional.conv2d(values, weight, bias, layer.strides, padding, 1, values.shape[1])[:, :, :rows, :columns]
 
 
 class TrainableNetwork(nn.Module):
@@ -278,7 +279,7 @@ def without_weight(layer: Layer, inputs: list[Tensor]) -> Tensor:
     match layer:
         case MaxPool():
             values, padding = _pad(inputs[0], layer.padding, -torch.inf)
-            return functional.max_pool2d(values, layer.kernel, layer.stride, padding)
+            return functional.max_pool2d(values, layer.kernel, layer.strides, padding)
         case GlobalAveragePool():
             return inputs[0].mean(dim=(2, 3), keepdim=True)
         case Add():

@@ -115,7 +115,7 @@ class _Convolved(torch.autograd.Function):
             padded,
             weight * factor,
             [len(weight)],
-            [form.stride, form.stride],
+            list(form.strides),
             form.even_padding,
             [1, 1],
             False,
@@ -140,7 +140,7 @@ def _flat(maps: Tensor) -> Tensor:
 class Form:
     """A convolution without its tensors: geometry, range of its bytes, and the type that its sums are exact in."""
 
-    stride: int
+    strides: tuple[int, int]
     padding: Padding
     groups: int
     zero_point: int = 0
@@ -152,10 +152,10 @@ class Form:
     def of(layer: Layer, channels: int, **rest: Any) -> Form:
         """The form of a layer that reads so many channels."""
         if isinstance(layer, DepthwiseConvolution):
-            return Form(layer.stride, layer.padding, channels, **rest)
+            return Form(layer.strides, layer.padding, channels, **rest)
         if isinstance(layer, Convolution):
-            return Form(layer.stride, layer.padding, layer.groups, **rest)
-        return Form(1, Padding(), 1, **rest)
+            return Form(layer.strides, layer.padding, layer.groups, **rest)
+        return Form((1, 1), Padding(), 1, **rest)
 
     @property
     def is_even(self) -> bool:
@@ -182,4 +182,4 @@ class Form:
 
     def convolve(self, padded: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Sums of products."""
-        return functional.conv2d(padded, weight, bias, self.stride, self.even_padding, 1, self.groups)
+        return functional.conv2d(padded, weight, bias, self.strides, self.even_padding, 1, self.groups)

@@ -117,7 +117,7 @@ REFUSALS: dict[str, tuple[Callable[[Nodes], Any], str]] = {
     "layout": (attribute("stem", "data_format", {"s": code("NCHW")}), "stem (Conv2D) reads NCHW; NHWC is read"),
     "text": (attribute("stem", "padding", {"s": "§"}), "stem (Conv2D) has padding '§'; no text"),
     "padding": (attribute("stem", "padding", {"s": code("TWICE")}), "pads by 'TWICE'"),
-    "strides": (attribute("stem", "strides", {"list": {"i": ["1", "2", "1", "1"]}}), "step alike both ways"),
+    "strides": (attribute("stem", "strides", {"list": {"i": ["1", "0", "1", "1"]}}), "as high as wide and plain"),
     "number": (attribute("stem", "strides", {"list": {"i": ["1", "x", "1", "1"]}}), "an integer was expected"),
     "dilation": (attribute("stem", "dilations", {"list": {"i": ["1", "2", "2", "1"]}}), "plain"),
     "training": (attribute("stem/norm", "is_training", {"b": True}), "convert the model for inference"),

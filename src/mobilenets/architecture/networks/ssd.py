@@ -150,7 +150,12 @@ def last_of_stride(network: Network, stride: int) -> str:
     strides = {INPUT: 1}
     for layer in network.layers:
         source = layer.inputs[0]
-        strides[layer.name] = strides[source] * (layer.stride if isinstance(layer, Windowed) else 1)
+        down, across = layer.strides if isinstance(layer, Windowed) else (1, 1)
+        if down != across:
+            raise ArchitectureError(
+                f"{layer.name} steps {down} down and {across} across; anchors stand on square cells"
+            )
+        strides[layer.name] = strides[source] * down
         if strides[layer.name] == 2 * stride and strides[source] == stride:
             return source
     raise ArchitectureError(f"{network.name} has no map of stride {stride} before one of stride {2 * stride}")

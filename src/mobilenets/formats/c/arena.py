@@ -242,13 +242,13 @@ def safe_distance(layer: Layer, source: Shape, made: Shape, *, bytes_in: int, by
     if isinstance(layer, Add | Multiply) and source == made and bytes_in == bytes_out:
         return 0
     if isinstance(layer, PointwiseConvolution):
-        stride, top, left = 1, 0, 0
+        down, across, top, left = 1, 1, 0, 0
     elif isinstance(layer, Convolution | DepthwiseConvolution | MaxPool):
-        stride, top, left = layer.stride, layer.padding.top, layer.padding.left
+        (down, across), top, left = layer.strides, layer.padding.top, layer.padding.left
     else:
         return made.size * bytes_out
-    rows = np.maximum(np.arange(made.height) * stride - top, 0)
-    columns = np.maximum(np.arange(made.width) * stride - left, 0)
+    rows = np.maximum(np.arange(made.height) * down - top, 0)
+    columns = np.maximum(np.arange(made.width) * across - left, 0)
     first_read = (rows[:, None] * source.width + columns).ravel() * source.channels * bytes_in
     still_needed = np.minimum.accumulate(first_read[::-1])[::-1]
     written = np.arange(1, made.height * made.width + 1) * made.channels * bytes_out

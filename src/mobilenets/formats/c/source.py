@@ -584,4 +584,7 @@ def _window(layer: Weighted | MaxPool | GlobalAveragePool) -> dict[str, object]:
         case _:
             assert_never(layer)
     sides = {"top": layer.padding.top, "left": layer.padding.left}
-    return {"kernel": layer.kernel, "stride": layer.stride, "groups": groups, **sides}
+    down, across = layer.strides
+    if down != across:
+        raise FormatError(f"{layer.name} steps {down} pixels down and {across} across; C files hold one stride a layer")
+    return {"kernel": layer.kernel, "stride": down, "groups": groups, **sides}

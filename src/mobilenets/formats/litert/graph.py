@@ -414,9 +414,9 @@ class GraphReader:
         if value.ndim != 4:
             raise FormatError(f"{weight.name} has shape {value.shape}; a convolution's weights have 4 axes")
         dilation = options.i32(5 if depthwise else 4, 1), options.i32(6 if depthwise else 5, 1)
-        stride_w, stride = options.i32(1), options.i32(2)
-        if dilation != (1, 1) or stride_w != stride:
-            raise FormatError(f"{node} has strides {(stride, stride_w)} and dilation {dilation}; windows are plain")
+        stride = options.i32(2), options.i32(1)
+        if dilation != (1, 1):
+            raise FormatError(f"{node} has dilation {dilation}; windows of this package's layers are plain")
         channels = self.graph.shape(source.layer).channels
         value = np.transpose(value, (3, 0, 1, 2) if depthwise else (0, 3, 1, 2))
         if depthwise and (not value.shape[0] or value.shape[0] % channels):
@@ -457,17 +457,19 @@ class GraphReader:
         real: Tensor = centred * weight.scales.reshape(axes).astype(np.float32)
         return real
 
-    def _same(self, node: str, options: FlatbufferTable, source: Value, kernel: int, stride: int) -> Padding:
+    def _same(
+        self, node: str, options: FlatbufferTable, source: Value, kernel: int, stride: tuple[int, int]
+    ) -> Padding:
         """Padding that the file gives by a policy, as numbers."""
         if options.i8(0) == 1:
             return NO_PADDING
         if source.padding != NO_PADDING:
             raise FormatError(f"{node} pads a map that is padded already")
-        if stride < 1 or kernel < 1:
+        if min(stride) < 1 or kernel < 1:
             raise FormatError(f"{node} has a window of {kernel} and stride {stride}")
         shape = self.graph.shape(source.layer)
         same = PaddingPolicy.SAME
-        return Padding(*same.amounts(shape.height, kernel, stride), *same.amounts(shape.width, kernel, stride))
+        return Padding(*same.amounts(shape.height, kernel, stride[0]), *same.amounts(shape.width, kernel, stride[1]))
 
     def _bias(self, layer: str, operator: TfliteOperator) -> None:
         if len(operator.inputs) > 2 and operator.inputs[2] >= 0:
@@ -497,9 +499,9 @@ class GraphReader:
             raise FormatError(f"{node} lacks its options")
         source = self.value(operator.inputs[0], node)
         shape = self.graph.shape(source.layer)
-        stride, width, height = options.i32(2), options.i32(3), options.i32(4)
+        stride, width, height = (options.i32(2), options.i32(1)), options.i32(3), options.i32(4)
         if operator.code == Code.MAX_POOL_2D:
-            if width != height or stride != options.i32(1):
+            if width != height:
                 raise FormatError(f"{node} has a window of {height}×{width}; windows must be square")
             padding = self._same(node, options, source, height, stride)
             layer = self.graph.max_pool(node, source, kernel=height, stride=stride, padding=padding)

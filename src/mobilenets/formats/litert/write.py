@@ -462,12 +462,12 @@ class GraphWriter:
                 inputs = [self.read(layer), *weights, -1][:3]
                 return self.operator("FULLY_CONNECTED", inputs, output, "FullyConnectedOptions", **fused)
             case Linear() | PointwiseConvolution():
-                source, stride, padding = self.read(layer), 1, _VALID
+                source, strides, padding = self.read(layer), (1, 1), _VALID
             case Convolution() | DepthwiseConvolution():
-                (source, padding), stride = self.padded(layer), layer.stride
+                (source, padding), strides = self.padded(layer), layer.strides
             case _:
                 assert_never(layer)
-        settings = {"StrideH": stride, "StrideW": stride, "Padding": padding, **fused}
+        settings = {"StrideH": strides[0], "StrideW": strides[1], "Padding": padding, **fused}
         if isinstance(layer, DepthwiseConvolution):
             settings["DepthMultiplier"] = 1
             return self.operator("DEPTHWISE_CONV_2D", [source, *weights], output, "DepthwiseConv2DOptions", **settings)
@@ -477,15 +477,16 @@ class GraphWriter:
         """A max pool; what pads it is the lowest value, so that it never wins."""
         source, padding = self.padded(layer)
         window = {"FilterHeight": layer.kernel, "FilterWidth": layer.kernel}
-        strides = {"StrideH": layer.stride, "StrideW": layer.stride}
+        strides = {"StrideH": layer.strides[0], "StrideW": layer.strides[1]}
         return self.operator("MAX_POOL_2D", [source], output, "Pool2DOptions", **window, **strides, Padding=padding)
 
     def padded(self, layer: Convolution | DepthwiseConvolution | MaxPool) -> tuple[int, int]:
         """A layer's input, padded by an operator of its own unless the layer's policy SAME does the same."""
         source, shape = self.read(layer), self.model.network.input_shapes(layer)[0]
+        down, across = layer.strides
         same = Padding(
-            *PaddingPolicy.SAME.amounts(shape.height, layer.kernel, layer.stride),
-            *PaddingPolicy.SAME.amounts(shape.width, layer.kernel, layer.stride),
+            *PaddingPolicy.SAME.amounts(shape.height, layer.kernel, down),
+            *PaddingPolicy.SAME.amounts(shape.width, layer.kernel, across),
         )
         padding = layer.padding
         if padding == same:

@@ -29,7 +29,7 @@ from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.affine import Affine
 from mobilenets.formats.assumed import with_known
 from mobilenets.formats.description import FIELDS, Description
-from mobilenets.formats.graph import Graph, Step, Value, no_classes, renamed_tensors
+from mobilenets.formats.graph import Graph, Step, Stride, Value, no_classes, renamed_tensors
 from mobilenets.formats.normalizing_layer import UNSCALED, pixel_preprocessing, with_normalized_input
 from mobilenets.formats.one_logit import of_two_classes
 from mobilenets.formats.one_output import two_logits
@@ -60,7 +60,7 @@ _PASSED = {"Identity", "Dropout", "Flatten", "Reshape", "Squeeze", "Unsqueeze", 
 SLOPE_TOLERANCE = 1e-4
 """How far the slope of a hard-sigmoid may lie from 1 / 6, as files round it."""
 LARGEST_SLOPE = 100.0
-_SHAPES = {"Shape", "Gather", "Constant", "Concat", "Unsqueeze", "Cast"}
+_SHAPES = {"Shape", "Gather", "Slice", "Constant", "Concat", "Unsqueeze", "Squeeze", "Cast"}
 """Operators with which exporters compute the shape that a Reshape takes."""
 
 
@@ -265,6 +265,7 @@ class _Reader:
         for node in self.file.nodes:
             for source in node.inputs:
                 self.readers[source] = self.readers.get(source, 0) + 1
+        self.ends = _ends(self.file)
         for node in self.file.nodes:
             self._read(node)
         outputs = list(dict.fromkeys(self._value(output, "the output").layer for output in self.file.outputs))
@@ -324,7 +325,7 @@ class _Reader:
                     raise FormatError(f"{node.name} is a constant that is no tensor")
                 self.constants[out] = replace(value, source=node.name)
                 return
-            case "Identity" if node.input(0) in self.constants:
+            case operator if operator in _PASSED and node.input(0) in self.constants:
                 self.constants[out] = self.constants[node.input(0)]
                 return
             case "Conv":
@@ -349,7 +350,7 @@ class _Reader:
                 made = Value(self._average(node))
             case "Softmax" | "LogSoftmax":
                 made = self._softmax(node)
-            case "Sigmoid" if out in self.file.outputs:
+            case "Sigmoid" if out in self.ends:
                 made = self._sigmoid(node)
             case "ArgMax" | "TopK":
                 raise FormatError(
@@ -403,24 +404,24 @@ class _Reader:
             self.graph.bias(layer, self._constant(node, 2))
         return layer
 
-    def _window(self, node: Node, kernel: tuple[int, ...]) -> tuple[int, Padding]:
+    def _window(self, node: Node, kernel: tuple[int, ...]) -> tuple[Stride, Padding]:
         """Stride and padding of a square window."""
         attributes = node.attributes
         strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
         pads = attributes.get("pads", [0, 0, 0, 0])
         if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
             raise FormatError(f"{node.name} pads by {attributes['auto_pad']}; explicit padding is read")
-        if len(kernel) != 2 or kernel[0] != kernel[1] or len(strides) != 2 or strides[0] != strides[1]:
+        if len(kernel) != 2 or kernel[0] != kernel[1] or len(strides) != 2:
             raise FormatError(
                 f"{node.name} has a window of {kernel} and strides {strides}; windows of this package's layers are as "
-                "high as wide, and step alike both ways"
+                "high as wide"
             )
         if any(step != 1 for step in dilations) or attributes.get("ceil_mode") or len(pads) != 4:
             raise FormatError(f"{node.name} has dilations {dilations} or rounds up, which no Model does")
         top, left, bottom, right = pads
-        if min(pads) < 0 or max(pads) > 64 or not 0 < strides[0] <= 64:
+        if min(pads) < 0 or max(pads) > 64 or not 0 < min(strides) <= max(strides) <= 64:
             raise FormatError(f"{node.name} has strides {strides} and padding {pads}")
-        return strides[0], Padding(top, bottom, left, right)
+        return (strides[0], strides[1]), Padding(top, bottom, left, right)
 
     def _batch_norm(self, node: Node) -> str:
         layer = self._last_of(node)
@@ -599,7 +600,7 @@ class _Reader:
         return self.graph.average(_layer_name(node), source)
 
     def _softmax(self, node: Node) -> Value:
-        if node.outputs[0] not in self.file.outputs:
+        if node.outputs[0] not in self.ends:
             raise FormatError(
                 f"{node.name} is a softmax in the middle of the network; where it is the last layer, export the "
                 "network without what comes behind it"
@@ -616,6 +617,15 @@ class _Reader:
                 "exclude each other, which no classifier has"
             )
         return Value(two_logits(self.graph, layer))
+
+
+def _ends(graph: OnnxGraph) -> set[str]:
+    """Tensors that leave the graph as they are, or with another shape."""
+    ends = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if node.operator in _PASSED and not ends.isdisjoint(node.outputs):
+            ends.add(node.input(0))
+    return ends
 
 
 def _with_bias(layer: Layer) -> Layer:

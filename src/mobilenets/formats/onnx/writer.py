@@ -416,6 +416,6 @@ def _window(layer: Convolution | DepthwiseConvolution | MaxPool) -> dict[str, li
     top, bottom, left, right = layer.padding
     return {
         "kernel_shape": [layer.kernel, layer.kernel],
-        "strides": [layer.stride, layer.stride],
+        "strides": list(layer.strides),
         "pads": [top, left, bottom, right],
     }

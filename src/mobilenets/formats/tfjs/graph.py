@@ -16,7 +16,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError
 from mobilenets.formats.affine import Affine
 from mobilenets.formats.classifier_output import LastFunction
-from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
+from mobilenets.formats.graph import NO_PADDING, Graph, Step, Stride, Value
 from mobilenets.formats.tfjs.nodes import TfGraph, TfNode
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
@@ -203,28 +203,38 @@ class TfjsReader:
         )
         return self._with_fused(node, layer)
 
-    def _window(self, node: TfNode, source: Value, kernel: tuple[int, ...]) -> tuple[int, Padding]:
+    def _window(self, node: TfNode, source: Value, kernel: tuple[int, ...]) -> tuple[Stride, Padding]:
         """Stride and padding of a square window."""
         strides, dilations = node.integers("strides"), node.integers("dilations") or [1] * 4
         if node.text("data_format", "NHWC") != "NHWC":
             raise FormatError(f"{node.name} ({node.operator}) reads {node.text('data_format', '')}; NHWC is read")
-        plain = len(strides) == 4 and strides[0] == strides[3] == 1 and strides[1] == strides[2]
-        if not plain or not 1 <= strides[1] <= LARGEST_STRIDE or dilations != [1] * 4 or len(set(kernel)) != 1:
+        plain = len(strides) == 4 and strides[0] == strides[3] == 1
+        if (
+            not plain
+            or not 1 <= min(strides) <= max(strides) <= LARGEST_STRIDE
+            or dilations != [1] * 4
+            or len(set(kernel)) != 1
+        ):
             raise FormatError(
                 f"{node.name} ({node.operator}) has a window of {kernel}, strides {strides} and dilations {dilations}; "
-                "windows of this package's layers are as high as wide, plain, and step alike both ways"
+                "windows of this package's layers are as high as wide and plain"
             )
+        stride = strides[1], strides[2]
         match node.text("padding", ""):
             case "VALID":
-                return strides[1], NO_PADDING
+                return stride, NO_PADDING
             case "SAME":
                 if source.padding != NO_PADDING:
                     raise FormatError(f"{node.name} ({node.operator}) pads a map that is padded already")
                 shape, amounts = self.graph.shape(source.layer), PaddingPolicy.SAME.amounts
-                sides = [amount for side in shape[1:] for amount in amounts(side, kernel[0], strides[1])]
-                return strides[1], Padding(*sides)
+                sides = [
+                    amount
+                    for side, step in zip(shape[1:], stride, strict=True)
+                    for amount in amounts(side, kernel[0], step)
+                ]
+                return stride, Padding(*sides)
             case "EXPLICIT":
-                return strides[1], self._around(node, node.integers("explicit_paddings"))
+                return stride, self._around(node, node.integers("explicit_paddings"))
             case other:
                 raise FormatError(
                     f"{node.name} ({node.operator}) pads by {other!r}; SAME, VALID and EXPLICIT are known"

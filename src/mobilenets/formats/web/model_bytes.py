@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mobilenets.architecture.layers import Windowed
 from mobilenets.engine.lowering import input_numbers, lowered_layers, lowered_outputs
+from mobilenets.errors import FormatError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Interpolation, ResizeMode
 from mobilenets.native import _native
@@ -33,8 +35,13 @@ def model_bytes(model: Model) -> bytes:
 
     Raises:
         EngineError: If the engine has no layer of a kind that is in it.
+        FormatError: If a layer steps otherwise down than across.
     """
     network, preprocessing = model.network, model.preprocessing
+    for layer in network.layers:
+        if isinstance(layer, Windowed) and len(set(layer.strides)) > 1:
+            steps = "{} pixels down and {} across".format(*layer.strides)
+            raise FormatError(f"{layer.name} steps {steps}; web pages hold one stride a layer")
     parts = [
         MAGIC,
         struct.pack("<iiii", model.quantization is None, network.channels, network.height, network.width),
@@ -44,8 +51,8 @@ def model_bytes(model: Model) -> bytes:
         *(values.astype("<f4").tobytes() for values in input_numbers(model)),
         struct.pack("<i", len(network.layers)),
     ]
-    for layer in lowered_layers(model):
-        parts += _layer(layer)
+    for lowered in lowered_layers(model):
+        parts += _layer(lowered)
     outputs = lowered_outputs(model)
     parts.append(struct.pack("<i", len(outputs)))
     parts += (struct.pack("<ifi", *output) for output in outputs)
