@@ -220,6 +220,22 @@ def test_half_a_network_is_said_to_be_a_part(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("family", ["mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v4_conv_small"])
+def test_so_is_the_second_half_which_has_no_first_layer(family: str, tmp_path: Path) -> None:
+    tensors = tensors_of(torch_born(family), TIMM[family])
+    half = dict(list(tensors.items())[len(tensors) // 2 :])
+    said = refusal(tmp_path, half)
+    assert said.startswith("the tensor for stem.weight is missing; the file holds")
+    assert said.endswith("and may be one of several parts of it")
+
+
+def test_a_network_of_other_names_is_told_the_nearest_and_what_does_not_fit(tmp_path: Path) -> None:
+    shapes = {"conv1.weight": (64, 3, 7, 7), "bn1.weight": (64,), "layer1.0.conv1.weight": (64, 64, 3, 3)}
+    said = refusal(tmp_path, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})
+    assert "are of no MobileNet whose names are known" in said
+    assert "it has 1 of the file's 3 layers; the first that does not fit is conv1.weight (64×3×7×7)" in said
+
+
 def test_one_missing_layer_is_named(tmp_path: Path) -> None:
     tensors = tensors_of(torch_born("mobilenet_v2"), TIMM["mobilenet_v2"])
     del tensors["blocks.3.1.conv_dw.weight"]

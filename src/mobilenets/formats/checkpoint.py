@@ -87,6 +87,35 @@ def recognize(tensors: Mapping[str, Tensor], known: Sequence[CheckpointNames], s
     return Recognized(best, unique(_named(best, tensors)))
 
 
+def nearest_in_words(tensors: Mapping[str, Tensor], known: Mapping[str, Sequence[CheckpointNames]]) -> str:
+    """Which of all known networks some tensors of no known names are nearest to, and the first that does not fit.
+
+    Args:
+        tensors: By their names in the file.
+        known: The networks by whose names those are.
+
+    Returns:
+        A sentence; empty where no network has any of the layers.
+    """
+    layers = {name.rpartition(".")[0]: name for name in tensors if not name.endswith(_COUNTERS)}
+
+    def shared(checkpoint: CheckpointNames) -> int:
+        return sum(layer in checkpoint.rows for layer in layers)
+
+    source, best = max(
+        ((source, checkpoint) for source, listed in known.items() for checkpoint in listed),
+        key=lambda one: (shared(one[1]), -len(set(one[1].rows.values()))),
+    )
+    first = next((name for layer, name in layers.items() if layer not in best.rows), None)
+    if first is None or not shared(best):
+        return ""
+    shape = "×".join(map(str, tensors[first].shape)) or "one number"
+    return (
+        f". The nearest is {source}'s {best.network}: it has {shared(best)} of the file's {len(layers)} layers; the "
+        f"first that does not fit is {first} ({shape})"
+    )
+
+
 def _equal_shapes(checkpoint: CheckpointNames, tensors: Mapping[str, Tensor]) -> int:
     """How many weights have the shape that the network has at α = 1: parts of networks may have the same names."""
     shapes = CATALOG[checkpoint.network]().parameter_shapes()

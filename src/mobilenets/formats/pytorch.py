@@ -20,8 +20,8 @@ from pathlib import Path
 from mobilenets.architecture.layers import BATCH_NORM_TENSORS, Activation
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError
-from mobilenets.formats.checkpoint import model_of_checkpoint, recognize, share_of_known_names
-from mobilenets.formats.names import MOBILENET_V1, torchvision_names
+from mobilenets.formats.checkpoint import model_of_checkpoint, nearest_in_words, recognize, share_of_known_names
+from mobilenets.formats.names import MOBILENET_V1, timm_names, torchvision_names
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import ImportOptions, NamedTensor, mobilenet_v1_from_tensors, unique
 from mobilenets.model.model import Model, Tensor
@@ -91,10 +91,15 @@ def from_pytorch_tensors(
         v3 = found.checkpoint.network.startswith("mobilenet_v3")
         return model_of_checkpoint(found, replace(options, epsilon=1e-3 if v3 else 1e-5))
     if _share_of_common_names(tensors) < LEAST_SHARE:
+        if share_of_known_names(tensors, timm_names()) >= LEAST_SHARE:
+            # Without the first layer, by which a file of timm is told: the last of several parts.
+            return model_of_checkpoint(recognize(tensors, timm_names(), "timm"), options)
         first = next(iter(tensors))
+        nearest = nearest_in_words(tensors, {"torchvision": torchvision_names(), "timm": timm_names()})
         raise FormatError(
             f"the weights ({first}, ...) are of no MobileNet whose names are known: torchvision's, timm's, and V1 as "
-            "nn.Sequential. If it is one, export it to ONNX (torch.onnx.export), whose layers are told by what they do"
+            f"nn.Sequential{nearest}. If it is a MobileNet, export it to ONNX (torch.onnx.export), whose layers are "
+            "told by what they do"
         )
     return mobilenet_v1_from_tensors(
         unique(_translate(name, value) for name, value in tensors.items() if not name.endswith(".num_batches_tracked")),
