@@ -65,7 +65,7 @@ def mean_of(values: npt.NDArray[np.float64]) -> float:
     return float(some.mean()) if len(some) else math.nan
 
 
-def mean_average_precision(by_class: list[Matches], kept: npt.NDArray[np.bool_] | None = None) -> float:
+def mean_over_classes(by_class: list[Matches], kept: npt.NDArray[np.bool_] | None = None) -> float:
     """Mean over classes and thresholds; classes without an object are left out."""
     return mean_of(np.array([average_precisions(one, kept) for one in by_class]))
 
@@ -84,7 +84,7 @@ def interval_of(by_class: list[Matches], value: float) -> tuple[float, float]:
     if groups < 2 or math.isnan(value):
         return 0.0, 1.0
     group = np.arange(images) % groups
-    without = np.array([mean_average_precision(by_class, group != number) for number in range(groups)])
+    without = np.array([mean_over_classes(by_class, group != number) for number in range(groups)])
     without = without[~np.isnan(without)]
     if len(without) < 2:
         return 0.0, 1.0

@@ -91,6 +91,11 @@ def test_what_is_missing_or_wrong_is_named(parts: list[Any], tmp_path: Path) -> 
     assert "the shards end within" in changed(weightsManifest=[{**group, "paths": group["paths"][:1]}])
     strange = {**group["weights"][0], "dtype": "complex64"}
     assert "stored as 'complex64'" in changed(weightsManifest=[{**group, "weights": [strange]}])
+    truth = {**group["weights"][0], "shape": [True, *group["weights"][0]["shape"][1:]]}
+    assert "has shape [True, " in changed(weightsManifest=[{**group, "weights": [truth]}])
+    assert "lists no paths or no weights" in changed(weightsManifest=[{**group, "paths": 5}])
+    wild = {**group["weights"][0], "quantization": {"dtype": "uint8", "scale": 10**400, "min": 0}}
+    assert "is quantized with scale" in changed(weightsManifest=[{**group, "weights": [wild]}])
     path.write_text(json.dumps(content))
     (path.parent / group["paths"][1]).unlink()
     assert "group1-shard2of2.bin does not exist" in refusal(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mobilenets.base.arguments import is_number
+from mobilenets.base.arguments import is_integer, is_number
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.binary import LARGEST_FILE, read_file
 from mobilenets.model.model import Tensor
@@ -66,7 +66,7 @@ def _tensor(entry: Any, content: bytes, begin: int) -> tuple[str, Tensor, int]:
     if (
         not isinstance(shape, list)
         or len(shape) > _MOST_DIMENSIONS
-        or not all(isinstance(size, int) and 0 <= size < LARGEST_FILE for size in shape)
+        or not all(is_integer(size) and 0 <= size < LARGEST_FILE for size in shape)
     ):
         raise FormatError(f"{name} has shape {shape!r:.80} in the weightsManifest")
     if not isinstance(quantization, Mapping):
