@@ -150,6 +150,16 @@ def test_a_service_that_is_not_installed_is_named(kind: str, monkeypatch: pytest
         logger_named(f"{kind}:somewhere")
 
 
+def test_a_service_whose_own_needs_are_missing_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wandb.py").write_text("import a_package_that_nobody_has")
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TrainingError, match=r"wandb is installed and cannot be imported: .*a_package_that_nobody_has"):
+        logger_named("wandb:somewhere")
+
+
 @pytest.mark.parametrize("text", ["log.txt", "tensorboard", "wandb:", "", "csv:log"])
 def test_other_logs_are_refused(text: str) -> None:
     with pytest.raises(TrainingError, match=r"a log is FILE.csv, tensorboard:FOLDER or wandb:PROJECT"):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from mobilenets.base.atomic_write import check_folder_of
-from mobilenets.errors import MissingDependencyError, TrainingError
+from mobilenets.errors import MissingDependencyError, MobileNetsError, TrainingError
 from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.result import Fit, epochs_to_json
 from mobilenets.training.selection import Epoch
@@ -82,13 +82,14 @@ class TensorBoardLogger(_Logger):
 
     Raises:
         MissingDependencyError: If tensorboard is not installed.
+        TrainingError: If it is, and something that it needs is not.
     """
 
     def __init__(self, folder: str | Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
-        except ModuleNotFoundError:
-            raise MissingDependencyError("tensorboard", "train", alone=True) from None
+        except ImportError as error:
+            raise _cannot_be_imported("tensorboard", error) from None
         self._make, self._folder = SummaryWriter, str(folder)
         self._writer: Any = None
 
@@ -119,13 +120,14 @@ class WandbLogger(_Logger):
 
     Raises:
         MissingDependencyError: If wandb is not installed.
+        TrainingError: If it is, and something that it needs is not.
     """
 
     def __init__(self, project: str, **options: Any) -> None:
         try:
             import wandb
-        except ModuleNotFoundError:
-            raise MissingDependencyError("wandb", "train", alone=True) from None
+        except ImportError as error:
+            raise _cannot_be_imported("wandb", error) from None
         self._wandb, self._project, self._options = wandb, project, options
         self._run: Any = None
 
@@ -165,3 +167,10 @@ def logger_named(text: str) -> Callback:
             return CsvLogger(text)
         case _:
             raise TrainingError(f"a log is {LOGS}, not {text!r:.60}")
+
+
+def _cannot_be_imported(package: str, error: ImportError) -> MobileNetsError:
+    """What to say of a package: that it is not installed, or why it does not work."""
+    if error.name in (package, f"torch.utils.{package}") and isinstance(error, ModuleNotFoundError):
+        return MissingDependencyError(package, "train", alone=True)
+    return TrainingError(f"{package} is installed and cannot be imported: {error}")
