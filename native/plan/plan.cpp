@@ -14,6 +14,11 @@ void require(bool condition, const std::string& message) {
     if (!condition) refuse(message);
 }
 
+constexpr int32_t kPanelGroup = 64;   // channels of the widest group of panels of any kernel
+constexpr int32_t kLeastWhole = 256;  // channels in such groups, from which on it pays to make the others apart
+constexpr int32_t kFewPixels = 64;    // of a map, below which it does not
+constexpr int32_t kFewColumns = 9;  // of a convolution's output, up to which windows are gathered
+
 bool is_portable(const Kernel* kernel, const Operation& op) {
     return kernel == find_kernel(*find_instruction_set("portable"), op);
 }
@@ -175,10 +180,12 @@ bool Plan::use_stem(const Layer& layer, Operation op) const {
     return op.type == Type::kFloat32 || !is_portable(find_kernel(set_, op), op);
 }
 
-// Whether there is a kernel for a convolution that reads the rows of a map as they are.
+// Whether there is a kernel for a convolution that reads the rows of a map as they are, and better than gathering
+// windows: on a small map a row of them fills no tile, and every row would walk through all weights anew.
 bool Plan::use_rows(const Layer& layer, Operation op) const {
     const bool of_bytes = layer.inputs[0] == 0 && op.type == Type::kFloat32;
     if (of_bytes || layer.groups != 1) return false;
+    if (layer.inputs[0] != 0 && op.out_width <= kFewColumns) return false;
     op.kind = Kind::kConvolution;
     return !is_portable(find_kernel(set_, op), op);
 }
@@ -239,7 +246,7 @@ void Plan::add_stage_parts(Stage& stage, const Layer& layer, const Map& in) {
             break;
         case LayerKind::kPointwise:
             op.kind = Kind::kPointwise;
-            break;
+            return add_pointwise_parts(stage, weights);
         case LayerKind::kDepthwise:
             op.kind = Kind::kDepthwise;
             break;
@@ -253,6 +260,30 @@ void Plan::add_stage_parts(Stage& stage, const Layer& layer, const Map& in) {
             refuse("not a stage");  // see is_stage
     }
     stage.parts.push_back(pack(op, weights, 0));
+}
+
+// Channels that whole groups of panels hold are made by the kernel that suits these, and those that are left over by the
+// one that suits so few: a detector's logits are 273 or 546 channels, which leave a part of the last panel empty.
+void Plan::add_pointwise_parts(Stage& stage, const Weights& weights) {
+    const Operation& op = stage.window;
+    const int32_t left = op.out_channels % kPanelGroup, whole = op.out_channels - left;
+    Operation first = op, last = op;
+    first.out_channels = whole;
+    last.out_channels = left;
+    const Kernel* const together = find_kernel(set_, op);
+    const bool few_pixels = op.out_height * op.out_width < kFewPixels;
+    if (left == 0 || whole < kLeastWhole || few_pixels ||
+        (find_kernel(set_, first) == together && find_kernel(set_, last) == together))
+        return stage.parts.push_back(pack(op, weights, 0));
+    Weights others = weights;
+    const size_t skipped = static_cast<size_t>(whole), value_bytes = op.type == Type::kFloat32 ? 4 : 1;
+    others.weight = static_cast<const uint8_t*>(weights.weight) +
+                    skipped * static_cast<size_t>(op.in_channels) * value_bytes;
+    others.bias = static_cast<const uint8_t*>(weights.bias) + 4 * skipped;
+    if (weights.multiplier) others.multiplier = weights.multiplier + skipped;
+    if (weights.zero_point) others.zero_point = weights.zero_point + skipped;
+    stage.parts.push_back(pack(first, weights, 0));
+    stage.parts.push_back(pack(last, others, whole));
 }
 
 // Windows are gathered, and a pointwise kernel multiplies them: one for each group.

@@ -132,6 +132,7 @@ class Plan {
     Operation operation(const Layer& layer, const Map& in, const Map& out) const;
     void add_stage(const Layer& layer, int32_t input, int32_t output);
     void add_stage_parts(Stage& stage, const Layer& layer, const Map& in);
+    void add_pointwise_parts(Stage& stage, const Weights& weights);
     void add_convolution_parts(Stage& stage, const Layer& layer);
     bool use_stem(const Layer& layer, Operation op) const;
     bool use_rows(const Layer& layer, Operation op) const;
