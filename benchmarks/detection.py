@@ -3,29 +3,38 @@
     python benchmarks/detection.py --seconds 30
 
 SSDLite on V2 at 320×320 and SSD 300 on V1, of random weights, on which time does not depend. All runtimes run the same
-network, and those whose first map of boxes differs are not timed. They take turns; printed are minimum, median and
-p90, and our minimum as a share of the quickest other's. Then the same for decoding and suppression of all candidates:
-native code beside the definition in NumPy.
+network, and those of which any map differs are not timed; in int8 each also runs a model of its own quantizer, marked
+(own). They take turns; printed are minimum, median and p90, and our minimum as a share of the quickest other's. Then
+the same for decoding and suppression of all candidates: native code beside the definition in NumPy.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.support.random_models import random_model
+
 from mobilenets.architecture.catalog import DETECTORS
+from mobilenets.base.progress import Progress
+from mobilenets.benchmark.benchmark import gather
 from mobilenets.benchmark.race import fastest_peers, race
-from mobilenets.benchmark.runtimes import LiteRt, OnnxRuntime, OpenVino, Ours
-from mobilenets.engine.output_ranges import with_output_ranges
+from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.quantize import quantize_with_images
+from mobilenets.compression.rounding import WeightRounding
 from mobilenets.engine.session import Session
 from mobilenets.engine.timing import random_pixels
-from mobilenets.errors import MissingDependencyError
 from mobilenets.model.model import Model
-from mobilenets.search.measuring import synthetic_model
+from mobilenets.model.preprocessing import Preprocessing
+from mobilenets.model.recalibration import recalibrated
 from mobilenets.tasks.anchors import published_levels, tensorflow_shapes
 from mobilenets.tasks.detection import Detection
 from mobilenets.tasks.detection_heads import AnchorHead, ScoreMeaning
@@ -34,16 +43,21 @@ from mobilenets.tasks.suppression import Suppression, detect, suppress_reference
 CLASSES = 91
 CANDIDATES = 0.999
 """Share of the scores below the threshold, as of a detector that has learned what is background."""
+PEERS = ("onnxruntime", "openvino", "litert")
+CALIBRATION_IMAGES, RECALIBRATION_IMAGES = 8, 4
+QUICKLY = QuantizationConfig(
+    rounding=WeightRounding.NEAREST, equalize=False, absorb=False, bias_correction=False, deviation_correction=False
+)
+"""Of an int8 Model by whose times alone something is told."""
 NETWORKS = {"ssdlite_mobilenet_v2": (320, ScoreMeaning.SIGMOID), "ssd_mobilenet_v1": (300, ScoreMeaning.SOFTMAX)}
 
 
-class LiteRtMaps(LiteRt):
-    """LiteRT, whose maps hold their channels last."""
+class Printed(Progress):
+    """Says what is left out."""
 
-    def logits(self, output: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The first map as the engine orders it."""
-        real = np.asarray(super().logits(output))
-        return real.transpose(0, 3, 1, 2) if real.ndim == 4 else real
+    def note(self, message: str) -> None:
+        """Print a line."""
+        print(message)
 
 
 def main() -> None:
@@ -53,33 +67,29 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=list(NETWORKS))
     options = parser.parse_args()
     for name in options.networks:
-        model = detector(name, "float32")
-        pixels = random_pixels(model.network)
-        for each in (model, with_output_ranges(detector(name, "int8"), pixels)):
-            compare(name, each, pixels, options.seconds)
-        post_process(name, model, pixels)
+        model = detector(name)
+        images = random_pixels(model.network, CALIBRATION_IMAGES)
+        for each in (model, quantize_with_images(model, images, QUICKLY).model):
+            compare(name, each, images, options.seconds)
+        post_process(name, model, images[:1])
 
 
-def detector(name: str, precision: str) -> Model:
-    """A detector with the published anchors and random weights."""
+def detector(name: str) -> Model:
+    """A float32 detector with the published anchors and random weights, whose activations are as trained ones are."""
     side, scores = NETWORKS[name]
     background = scores is ScoreMeaning.SOFTMAX
     network = DETECTORS[name](resolution=side, classes=CLASSES - background)
     maps = [(shape.height, shape.width) for shape in (network.shapes[output] for output in network.outputs[::2])]
     head = AnchorHead(published_levels(tensorflow_shapes(), maps), scores)
     labels = tuple(str(number) for number in range(CLASSES - background))
-    return synthetic_model(network, precision, Detection(labels, head))
+    drawn = random_model(np.random.default_rng(0), network, Preprocessing(), task=Detection(labels, head))
+    return recalibrated(drawn, random_pixels(network, RECALIBRATION_IMAGES))
 
 
-def compare(name: str, model: Model, pixels: npt.NDArray[np.uint8], seconds: float) -> None:
+def compare(name: str, model: Model, images: npt.NDArray[np.uint8], seconds: float) -> None:
     """Time one network in all runtimes that are installed."""
-    contestants = [Ours(model, 1)]
-    for kind in (OnnxRuntime, OpenVino, LiteRtMaps):
-        try:
-            contestants.append(kind(model, 1))
-        except MissingDependencyError as error:
-            print(f"skipped: {error}")
-    timings = race(contestants, pixels, seconds=seconds, integer=model.quantization is not None)
+    contestants = gather(model, PEERS, 1, images, Printed())
+    timings = race(contestants, images[:1], seconds=seconds, integer=model.quantization is not None, images=images)
     print(f"\n{name}, {model.precision}, one thread, ms      min   median      p90")
     for timing in timings:
         if timing.timed:

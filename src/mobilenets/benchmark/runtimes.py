@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,15 @@ class Contestant(ABC):
         return pixels
 
     @abstractmethod
-    def run(self, prepared: Array) -> Array:
-        """Logits, (N, classes); this is what is timed."""
+    def run(self, prepared: Array) -> Sequence[Array]:
+        """All outputs in the network's order; this is what is timed."""
 
-    def logits(self, output: Array) -> Array:
-        """What :meth:`run` gave as real numbers; not timed."""
-        return output
+    def logits(self, outputs: Sequence[Array]) -> Array:
+        """What :meth:`run` gave as real numbers, a row an image, (N, classes) of a classifier; not timed.
+
+        The maps of a detector stand in it one after another, each channel by channel.
+        """
+        return np.concatenate([np.asarray(output).reshape(len(output), -1) for output in outputs], axis=1)
 
 
 class Ours(Contestant):
@@ -71,8 +74,8 @@ class Ours(Contestant):
     def __init__(self, model: Model, threads: int) -> None:
         self._session = Session(model, threads)
 
-    def run(self, prepared: Array) -> Array:
-        return self._session.run(prepared)
+    def run(self, prepared: Array) -> Sequence[Array]:
+        return list(self._session.outputs(prepared).values())
 
 
 class OnnxRuntime(Contestant):
@@ -111,9 +114,9 @@ class OnnxRuntime(Contestant):
     def prepare(self, pixels: Pixels) -> Array:
         return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
-    def run(self, prepared: Array) -> Array:
+    def run(self, prepared: Array) -> Sequence[Array]:
         outputs: list[Array] = self._session.run(None, {self._input: prepared})
-        return outputs[0]
+        return outputs
 
 
 class OpenVino(Contestant):
@@ -157,10 +160,10 @@ class OpenVino(Contestant):
             self._requests[len(pixels)] = self._compile(len(pixels)).create_infer_request()
         return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
-    def run(self, prepared: Array) -> Array:
-        results = self._requests[len(prepared)].infer({0: prepared}, share_inputs=True)
-        output: Array = results[0]
-        return output
+    def run(self, prepared: Array) -> Sequence[Array]:
+        request = self._requests[len(prepared)]
+        outputs: Sequence[Array] = request.infer({0: prepared}, share_inputs=True, share_outputs=True).to_tuple()
+        return outputs
 
 
 class LiteRt(Contestant):
@@ -185,10 +188,9 @@ class LiteRt(Contestant):
         else:
             content = _litert_file(fold(model) if model.quantization is None else model)
         self._interpreter = litert.Interpreter(model_content=content, num_threads=threads)
-        source, output = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        source, self._outputs = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()
         self._model, self._reads_int8 = model, source["dtype"] == np.int8
-        self._input, self._output = source["index"], output["index"]
-        self._input_scale, self._output_scale = source["quantization"], output["quantization"]
+        self._input, self._input_scale = source["index"], source["quantization"]
         self._batch = 0
 
     def prepare(self, pixels: Pixels) -> Array:
@@ -204,18 +206,19 @@ class LiteRt(Contestant):
         steps: Array = np.rint(self._normalize(pixels) / scale) + zero_point
         return steps.clip(-128, 127).astype(np.int8)
 
-    def logits(self, output: Array) -> Array:
-        if output.dtype != np.int8:
-            return output
-        scale, zero_point = self._output_scale
-        real: Array = (output.astype(np.float32) - zero_point) * np.float32(scale)
-        return real
+    def logits(self, outputs: Sequence[Array]) -> Array:
+        real = []
+        for output, detail in zip(outputs, self._outputs, strict=True):
+            if output.dtype == np.int8:
+                scale, zero_point = detail["quantization"]
+                output = (output.astype(np.float32) - zero_point) * np.float32(scale)
+            real.append(output.transpose(0, 3, 1, 2) if output.ndim == 4 else output)
+        return super().logits(real)
 
-    def run(self, prepared: Array) -> Array:
+    def run(self, prepared: Array) -> Sequence[Array]:
         self._interpreter.set_tensor(self._input, prepared)
         self._interpreter.invoke()
-        output: Array = self._interpreter.get_tensor(self._output)
-        return output
+        return [self._interpreter.get_tensor(output["index"]) for output in self._outputs]
 
 
 class Ncnn(Contestant):
@@ -230,7 +233,7 @@ class Ncnn(Contestant):
         if model.quantization is not None:
             raise EngineError("ncnn is measured in float32 only: it cannot be given an int8 Model's own numbers")
         self._normalize = _normalizer(model)
-        self._output = model.network.outputs[0]
+        self._outputs = model.network.outputs
         self._net = self._ncnn.Net()
         self._net.opt.num_threads = threads
         for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
@@ -243,13 +246,14 @@ class Ncnn(Contestant):
     def prepare(self, pixels: Pixels) -> Array:
         return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
-    def run(self, prepared: Array) -> Array:
-        rows = []
+    def run(self, prepared: Array) -> Sequence[Array]:
+        rows: list[list[Array]] = [[] for _ in self._outputs]
         for image in prepared:
             extractor = self._net.create_extractor()
             extractor.input("input", self._ncnn.Mat(image))
-            rows.append(np.array(extractor.extract(self._output)[1]).ravel())
-        return np.stack(rows)
+            for output, found in zip(self._outputs, rows, strict=True):
+                found.append(np.array(extractor.extract(output)[1]).ravel())
+        return [np.stack(found) for found in rows]
 
 
 class Torch(Contestant):
@@ -263,15 +267,16 @@ class Torch(Contestant):
 
         if model.quantization is not None:
             raise EngineError("torch is measured in float32 only")
+        if len(model.network.outputs) > 1:
+            raise EngineError(f"torch is measured with one output only; {model.network.name} has several")
         self._runner = TorchRunner(model, threads)
         self._normalize = _normalizer(model)
 
     def prepare(self, pixels: Pixels) -> Array:
         return to_nchw(self._normalize(pixels)) if self._normalize else pixels
 
-    def run(self, prepared: Array) -> Array:
-        logits: Array = self._runner.run(prepared)
-        return logits
+    def run(self, prepared: Array) -> Sequence[Array]:
+        return [self._runner.run(prepared)]
 
 
 CONTESTANTS: dict[str, Callable[[Model, int], Contestant]] = {
