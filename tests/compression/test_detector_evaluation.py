@@ -9,11 +9,10 @@ from tests.support.drawn_objects import drawn_dataset
 from tests.support.random_detectors import random_detector
 
 from mobilenets.compression.pipeline import quantize_and_evaluate
-from mobilenets.compression.result import Method
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import prepare
 from mobilenets.engine.session import Session
-from mobilenets.errors import CompressionError, DataError
+from mobilenets.errors import DataError
 from mobilenets.model.model import Model
 from mobilenets.tasks.boxes import GroundTruth, as_targets
 from mobilenets.tasks.detection import Detection
@@ -46,11 +45,6 @@ def test_a_detector_is_quantized_and_loses_little_precision() -> None:
     assert report.logits_sqnr_db > 12
     assert result.model.task == model.task
     assert set(result.model.quantization.outputs if result.model.quantization else ()) == set(model.network.outputs)
-
-
-def test_detectors_are_not_trained_in_integers() -> None:
-    with pytest.raises(CompressionError, match="quantization-aware training is of classifiers"):
-        quantize(random_detector(), data=drawn_dataset(8, 8, 2), method=Method.TRAINED)
 
 
 def test_data_of_another_task_is_refused() -> None:

@@ -38,13 +38,19 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @data_options
 @click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL with .int8 in its name]")
 @click.option(
-    "--max-drop", type=Number(0, 100), default=1.0, show_default=True, help="Points of top-1 that may be lost."
+    "--max-drop",
+    type=Number(0, 100),
+    default=1.0,
+    show_default=True,
+    help="Points of top-1, or of mAP, that may be lost.",
 )
 @click.option("--force", is_flag=True, help="Write the Model even if it lost too much.")
 @click.option("--auto", is_flag=True, help="Try further techniques, up to training, until the Model is good enough.")
 @click.option("--qat", "train_it", is_flag=True, help="Quantization-aware training right away.")
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="Epochs of training.  [default: 16, or 4 at 8 bits without labels]"
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Epochs of training.  [default: 16, or 4 at 8 bits without labels; by the number of images for a detector]",
 )
 @click.option(
     "--weight-bits", type=click.Choice(["8", "4"]), default="8", show_default=True, help="With 4, small layers keep 8."

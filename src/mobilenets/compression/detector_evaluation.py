@@ -16,6 +16,8 @@ from mobilenets.engine.session import Session
 from mobilenets.errors import CompressionError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
+from mobilenets.tasks.detection import Detection
+from mobilenets.tasks.detection_divergence import divergences
 
 Outputs = list[npt.NDArray[np.float32]]
 
@@ -80,17 +82,15 @@ class DetectorEvaluation:
         return report, self._answers(model, found)
 
     def _answers(self, model: Model, found: Sequence[npt.NDArray[np.float32]]) -> Answers:
-        """Image by image whether both find the same, and how far all outputs lie apart for their size."""
-        same, errors = [], []
+        """Image by image whether both find the same, and how far what they see lies apart."""
+        task, same = model.task, []
+        if not isinstance(task, Detection):
+            raise CompressionError(f"the Model is no detector: its task is {task.kind}")
         for number in range(len(self.pixels)):
             one, other = ([values[number : number + 1] for values in every] for every in (found, self.outputs))
-            same.append(model.task.compare(one, other).same.value)
-            error, size = (
-                sum(float(np.square(values, dtype=np.float64).sum()) for values in every)
-                for every in ([left - right for left, right in zip(one, other, strict=True)], other)
-            )
-            errors.append(error / max(size, 1e-12))
-        return Answers(np.array(same, np.float64), np.array(errors), np.array(errors))
+            same.append(task.compare(one, other).same.value)
+        apart = divergences(task.head, found, self.outputs)
+        return Answers(np.array(same, np.float64), apart, apart)
 
 
 def compute_outputs(model: Model, pixels: Pixels, progress: Progress = SILENT) -> Outputs:

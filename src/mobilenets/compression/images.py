@@ -160,15 +160,15 @@ def _labeled(
     for image, target in zip(numbered.images, numbered.targets, strict=True):
         learning[_identity(image)] = (image, target)
     training = [pair for identity, pair in learning.items() if overlap or identity not in evaluated]
-    if numbered.targets.dtype == object:  # boxes are not known of other images, and detectors are not trained in int8
-        trained, targets = numbered, numbered.targets
+    learned = tuple(image for image, _ in training)
+    if numbered.targets.dtype == object:  # detectors learn from the float Model's answers, not from boxes
+        trained = _without_classes(learned)
     else:
-        trained = Subset(tuple(image for image, _ in training), np.array([]))
-        targets = np.array([target for _, target in training], np.int64)
+        trained = Subset(learned, np.array([target for _, target in training], np.int64))
     return QuantizationImages(
         _without_classes(calibrating),
         _numbered(evaluating, collection, model),
-        Subset(trained.images, targets),
+        trained,
         labeled=True,
         calibration_overlap=overlap,
         trained_on=trained_on,

@@ -56,7 +56,7 @@ class TrainingImages:
 
     Attributes:
         pixels: Training images, uint8 (N, height, width, channels).
-        targets: int64 (N,), their classes; None if all are unknown.
+        targets: int64 (N,), their classes; None if all are unknown. Of detectors they do not count.
         calibration: Images that the first ranges come from, as ``pixels``.
         evaluation: What epochs are compared on; None holds out some of the training images.
     """
@@ -64,7 +64,7 @@ class TrainingImages:
     pixels: Pixels
     targets: Targets | None
     calibration: Pixels
-    evaluation: EvaluationSet | None = None
+    evaluation: EvaluationSet | DetectorEvaluation | None = None
 
 
 class Trainer(Protocol):
@@ -258,8 +258,6 @@ class _Maker:
     def _trained(self, config: QuantizationConfig) -> Quantized:
         if self.train is None:
             raise CompressionError("quantization-aware training needs the argument train")
-        if isinstance(self.evaluation, DetectorEvaluation) or self.model.task.kind == "detection":
-            raise CompressionError("quantization-aware training is of classifiers; a detector is calibrated")
         training = _prepared(self.model, self.images.training, self.progress)
         evaluation = None if self.images.calibration_overlap else self.evaluation
         images = TrainingImages(training.pixels, training.targets, self.pixels, evaluation)

@@ -10,6 +10,7 @@ Source: Jacob et al. 2018, arXiv:1712.05877; Hinton et al. 2015, arXiv:1503.0253
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -24,7 +25,7 @@ from mobilenets.compression.answers import Answers
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.quality import measure_sqnr
-from mobilenets.compression.quantize import LAYERWISE_IMAGES, Quantized, calibrate_ranges, quantize_layers
+from mobilenets.compression.quantize import LAYERWISE_IMAGES, Calibrated, Quantized, calibrate_ranges, quantize_layers
 from mobilenets.data.subset import UNKNOWN, Targets
 from mobilenets.engine.output_ranges import with_output_ranges
 from mobilenets.errors import CompressionError, TrainingError
@@ -33,11 +34,11 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.tasks.classification import class_count
 from mobilenets.training import loop
-from mobilenets.training.batches import Normalization, PixelBatches
+from mobilenets.training.batches import BatchSource, Normalization, PixelBatches
 from mobilenets.training.distributed import once
 from mobilenets.training.integer_network import IntegerNetwork, unfold
 from mobilenets.training.network import module_of
-from mobilenets.training.objectives import QuantizationAware
+from mobilenets.training.objectives import Objective, QuantizationAware
 from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Selection
@@ -136,7 +137,7 @@ def train_quantized(
     calibrated = calibrate_ranges(model, calibration, config, progress=progress)
     start = quantize_layers(model, calibrated, calibration, config, progress=progress)
     if evaluation is None:
-        chosen = _held_out(len(pixels))
+        chosen = held_out(len(pixels))
         pixels, evaluation = pixels[~chosen], EvaluationSet.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
     recipe = recipe or recipe_for(model.labels, bits, labeled=labeled)
@@ -147,9 +148,66 @@ def train_quantized(
     objective = QuantizationAware(
         Teacher(model), label_share=label_share, label_smoothing=recipe.label_smoothing, several=several
     )
-    validation = IntegerValidation(model, Views(model, evaluation, recipe.augmentation, seed))
-    selection = Selection(validation.views.score(start.model), DOUBT[bits])
-    run = TrainingRun(epochs or (LABELLED_EPOCHS if labeled else EPOCHS[bits]), seed=seed)
+    views = Views(model, evaluation, recipe.augmentation, seed)
+    return trained_integers(
+        Begun(model, start, calibrated, calibration),
+        student,
+        batches,
+        objective,
+        recipe,
+        TrainingRun(epochs or (LABELLED_EPOCHS if labeled else EPOCHS[bits]), seed=seed),
+        IntegerValidation(model, views.images, views.score),
+        doubt=DOUBT[bits],
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """What quantization-aware training begins from.
+
+    Attributes:
+        model: The float Model.
+        start: The int8 Model that calibration alone makes of it.
+        calibrated: The float Model made ready for int8.
+        calibration: Images that the ranges came from.
+    """
+
+    model: Model
+    start: Quantized
+    calibrated: Calibrated
+    calibration: Pixels
+
+
+def trained_integers(
+    begun: Begun,
+    student: IntegerNetwork,
+    batches: BatchSource,
+    objective: Objective,
+    recipe: Recipe,
+    run: TrainingRun,
+    validation: IntegerValidation,
+    *,
+    doubt: float,
+    progress: Progress = SILENT,
+) -> Quantized:
+    """Train an integer network, and keep the latest epoch that is better than the start.
+
+    Args:
+        begun: The start.
+        student: The same as a network that can be trained.
+        batches: Training images, as bytes.
+        objective: What every step minimizes.
+        recipe: How to train.
+        run: How long, and from which seed.
+        validation: What start and epochs are compared by.
+        doubt: Standard errors by which an epoch's loss must lie below the start's.
+        progress: Receives progress updates.
+
+    Raises:
+        CompressionError: If training diverges.
+    """
+    selection = Selection(validation.score(begun.start.model), doubt)
     try:
         trained = loop.train(
             student, batches, objective, recipe, run, validation, selection=selection, progress=progress
@@ -158,13 +216,13 @@ def train_quantized(
         raise CompressionError(_DIVERGED) from None
     if trained.best_epoch < 0:
         progress.note(f"no epoch of training beats its start on {validation.images} images: the start is kept")
-        return replace(start, epoch=0)
-    best = with_output_ranges(student.to_model(model), calibration)
-    layers = measure_sqnr(calibrated.model, best, calibration[:LAYERWISE_IMAGES])
-    return Quantized(best, calibrated.model, layers, calibrated.absorbed_channels, trained.best_epoch + 1)
+        return replace(begun.start, epoch=0)
+    best = with_output_ranges(student.to_model(begun.model), begun.calibration)
+    layers = measure_sqnr(begun.calibrated.model, best, begun.calibration[:LAYERWISE_IMAGES])
+    return Quantized(best, begun.calibrated.model, layers, begun.calibrated.absorbed_channels, trained.best_epoch + 1)
 
 
-def _held_out(count: int) -> npt.NDArray[np.bool_]:
+def held_out(count: int) -> npt.NDArray[np.bool_]:
     """Which of so many images are held out: every eighth, and one at least."""
     chosen = np.zeros(count, np.bool_)
     chosen[HELD_OUT - 1 :: HELD_OUT] = True
@@ -178,16 +236,13 @@ class IntegerValidation:
 
     Attributes:
         model: The float Model that it began as.
-        views: The images.
+        images: Number of images.
+        score: Scores an int8 Model on them.
     """
 
     model: Model
-    views: Views
-
-    @property
-    def images(self) -> int:
-        """Number of images."""
-        return self.views.images
+    images: int
+    score: Callable[[Model], Answers]
 
     def __call__(self, module: IntegerNetwork) -> Answers:
         """The score of a module in evaluation mode.
@@ -197,7 +252,7 @@ class IntegerValidation:
         """
         if not module.is_sound:
             raise CompressionError(_DIVERGED)
-        return once(lambda: self.views.score(module.to_model(self.model)))
+        return once(lambda: self.score(module.to_model(self.model)))
 
 
 def _checked(targets: Targets | None, count: int, classes: int, *, several: bool) -> Targets | None:

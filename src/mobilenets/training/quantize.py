@@ -16,6 +16,8 @@ from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression import pipeline
 from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.detector_evaluation import DetectorEvaluation
+from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.pipeline import CALIBRATION_IMAGES, TrainingImages
 from mobilenets.compression.quality import DEFAULT_MAX_DROP
 from mobilenets.compression.quantize import Quantized
@@ -158,7 +160,7 @@ def quantize_fitted(
     result = quantize(
         model,
         data=dataset,
-        techniques=() if model.task.kind == "detection" else techniques,  # detectors are not trained in integers
+        techniques=techniques,
         calibration_images=FITTED_DETECTOR_IMAGES if model.task.kind == "detection" else FITTED_CALIBRATION_IMAGES,
         max_drop=max_drop,
         epochs=epochs,
@@ -166,7 +168,7 @@ def quantize_fitted(
     )
     if result.doubt is not None:
         progress.note(f"the int8 Model is kept: {result.doubt}")
-    return replace(result, next_steps=FITTED_STEPS if model.task.kind != "detection" else FITTED_STEPS[1:])
+    return replace(result, next_steps=FITTED_STEPS)
 
 
 @dataclass(frozen=True)
@@ -184,18 +186,40 @@ class _Training:
             MissingDependencyError: If PyTorch is not installed.
         """
         try:
-            from mobilenets.training.leading import together
-            from mobilenets.training.quantization_aware import train_quantized
+            return self._trained(model, images, config, progress)
         except ModuleNotFoundError as error:
             raise MissingDependencyError(error.name or "torch", "train") from None
-        return together(
-            train_quantized,
-            model,
-            images.pixels,
-            images.calibration,
-            config,
-            epochs=self.epochs,
-            targets=images.targets,
-            evaluation=images.evaluation,
-            progress=progress,
-        )
+
+    def _trained(
+        self, model: Model, images: TrainingImages, config: QuantizationConfig, progress: Progress
+    ) -> Quantized:
+        match images.evaluation:
+            case DetectorEvaluation() | None if model.task.kind == "detection":
+                from mobilenets.training.detection.quantization_aware import train_quantized_detector
+
+                return train_quantized_detector(
+                    model,
+                    images.pixels,
+                    images.calibration,
+                    config,
+                    epochs=self.epochs,
+                    evaluation=images.evaluation,
+                    progress=progress,
+                )
+            case EvaluationSet() | None:
+                from mobilenets.training.leading import together
+                from mobilenets.training.quantization_aware import train_quantized
+
+                return together(
+                    train_quantized,
+                    model,
+                    images.pixels,
+                    images.calibration,
+                    config,
+                    epochs=self.epochs,
+                    targets=images.targets,
+                    evaluation=images.evaluation,
+                    progress=progress,
+                )
+            case _:
+                raise CompressionError(f"a {model.task.kind} Model is not compared by boxes")

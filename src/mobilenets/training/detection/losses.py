@@ -7,6 +7,8 @@ arXiv:1902.09630.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,7 +42,7 @@ class AnchorLoss:
 
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, None]:
         """The loss; right answers are not counted one by one."""
-        codes, logits = flat_outputs(module, batch.images, self._head)
+        codes, logits = flat_outputs(module(batch.images), self._head)
         return self.of_outputs(codes, logits, batch.targets), None
 
     def of_outputs(self, codes: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
@@ -103,9 +105,8 @@ class CentreLoss:
         return (each * weight).sum() / (OBJECT_WEIGHT * (classes >= 0).sum().clamp(min=1))
 
 
-def flat_outputs(module: nn.Module, images: Tensor, head: AnchorHead) -> tuple[Tensor, Tensor]:
-    """Outputs of a module, anchor by anchor: float32 (N, A, 4) and (N, A, classes)."""
-    maps = module(images)
+def flat_outputs(maps: Sequence[Tensor], head: AnchorHead) -> tuple[Tensor, Tensor]:
+    """Outputs of a detector, anchor by anchor: float32 (N, A, 4) and (N, A, classes)."""
     parts = []
     for first in (0, 1):
         some = [

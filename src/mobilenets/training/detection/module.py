@@ -13,6 +13,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.training.batches import normalized
+from mobilenets.training.integer_network import IntegerNetwork
 from mobilenets.training.network import NetworkModule, load_parameters
 from mobilenets.training.run import TrainingRun
 
@@ -25,6 +26,15 @@ class DetectorModule(NetworkModule):
     def forward(self, images: Tensor, subnet: Network | None = None) -> Sequence[Tensor]:  # type: ignore[override]
         """All outputs in order, each (N, channels, height, width), or (N, channels) where it is 1×1."""
         return list(self.outputs(images, subnet).values())
+
+
+class IntegerDetector(IntegerNetwork):
+    """A Network in integer arithmetic whose module gives all outputs, not the first only."""
+
+    def forward(self, pixels: Tensor, *, follow: bool = False) -> Sequence[Tensor]:  # type: ignore[override]
+        """All outputs in order, float32 (N, channels, height, width) each, of bytes as float32."""
+        values = self.activations(pixels, follow=follow)
+        return [values[name] for name in self.network.outputs]
 
 
 def detector_module(model: Model) -> DetectorModule:
