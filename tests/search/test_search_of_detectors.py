@@ -1,17 +1,19 @@
-"""A budget for data with boxes: the largest resolution within it is trained."""
+"""A budget for data with boxes: the most promising detector within it is trained."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support.drawn_objects import drawn_dataset
+from tests.support.random_models import random_model
 
-from mobilenets.architecture.catalog import DETECTORS
+from mobilenets.architecture.catalog import CATALOG, DETECTORS
 from mobilenets.architecture.cost import cost
-from mobilenets.base.progress import SILENT
+from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import PlanningError
-from mobilenets.model.file import load
+from mobilenets.model.file import load, save
 from mobilenets.reports.run_report import report_run
 from mobilenets.search.budget import Budget
 from mobilenets.search.detectors import search_detector
@@ -22,11 +24,23 @@ from mobilenets.training.settings import Settings
 SMALL = Settings("centres_mobilenet_v1@0.25", weights=None, batch_size=8, epochs=1, threads=1)
 
 
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.said.append(message)
+
+
 def searched(
-    budget: Budget, folder: Path | None, precisions: tuple[str, ...], settings: Settings = SMALL
+    budget: Budget,
+    folder: Path | None,
+    precisions: tuple[str, ...],
+    settings: Settings = SMALL,
+    progress: Progress = SILENT,
 ) -> SearchResult:
     data = drawn_dataset(16, 8, 8)
-    request = SearchRequest(data, settings, budget, precisions, 1, None, folder, False, SILENT, 0.0)
+    request = SearchRequest(data, settings, budget, precisions, 1, None, folder, False, progress, 0.0)
     return search_detector(request)
 
 
@@ -41,6 +55,37 @@ def test_the_largest_resolution_within_the_budget_is_trained(tmp_path: Path) -> 
     assert load(folder / "model.safetensors").network == result.model.network
     assert not (folder / "size.json").exists()
     assert "mAP 50-95" in report_run(result, folder).read_text()
+
+
+def folder_of_weights(folder: Path, *sizes: tuple[str, float]) -> Path:
+    for name, width in sizes:
+        network = CATALOG[name](width_multiplier=width, resolution=64, classes=3)
+        save(random_model(np.random.default_rng(0), network), folder / f"{name}-{width}.safetensors")
+    return folder
+
+
+def test_a_backbone_that_classifies_better_is_taken_where_it_fits(tmp_path: Path) -> None:
+    weights = folder_of_weights(tmp_path, ("mobilenet_v1", 0.25), ("mobilenet_v2", 0.5))
+    settings = Settings(resolution=64, weights=weights, batch_size=8, epochs=1, threads=1)
+    result = searched(Budget(max_macs=10**9), None, ("float32",), settings)
+    assert result.model.network.name == "ssdlite_mobilenet_v2"
+    assert result.model.network.width_multiplier == 0.5
+    assert "the most promising of" in result.search.reason
+    smaller = cost(result.model.network).macs - 1
+    alone = Settings(**(vars(settings) | {"weights": weights / "mobilenet_v2-0.5.safetensors"}))
+    cut = searched(Budget(max_macs=smaller), None, ("float32",), alone).model.network
+    assert cost(cut).macs <= smaller
+    assert (cut.name, cut.width_multiplier) == ("ssdlite_mobilenet_v2", 0.375)
+
+
+def test_detectors_that_promise_alike_are_trained_shortly(tmp_path: Path) -> None:
+    weights = folder_of_weights(tmp_path, ("mobilenet_v1", 0.5), ("mobilenet_v2", 0.5))
+    settings = Settings(resolution=64, weights=weights, batch_size=8, epochs=1, threads=1)
+    notes = Notes()
+    result = searched(Budget(max_macs=10**9), None, ("float32",), settings, notes)
+    assert len(result.search.candidates) == 2
+    assert result.search.reason.startswith("the best of 2 detectors within")
+    assert any("takes about" in note and "training about" in note for note in notes.said)
 
 
 def test_in_int8_more_pixels_fit_into_the_same_memory() -> None:

@@ -77,8 +77,13 @@ def check_trainable(model: Model) -> None:
     """Raise if training cannot start from a Model's weights.
 
     Raises:
-        TrainingError: If it is int8, does not end in one vector, or does not take images.
+        TrainingError: If it is int8, a detector, does not end in one vector, or does not take images.
     """
+    if model.task.kind == "detection":
+        raise TrainingError(
+            f"the weights are of a detector, {model.network.name}: on images with boxes it is trained further at one "
+            "size, without a budget; a classifier begins from a classifier"
+        )
     if model.quantization is not None:
         raise TrainingError(
             "the weights are int8; training starts from a float32 Model: mobilenets import --dequantize makes one"

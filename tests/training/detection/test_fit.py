@@ -89,6 +89,27 @@ def test_data_without_a_box_cannot_be_trained_on() -> None:
         fit(replace(data, train=replace(data.train, targets=empty)), settings=SMALL)
 
 
+@pytest.mark.parametrize("architecture", ["ssdlite_mobilenet_v1@0.25-64", "centres_mobilenet_v1@0.25-64"])
+def test_a_detector_is_trained_further_for_its_own_classes_and_for_others(architecture: str) -> None:
+    data = drawn_dataset(train=16, validation=4, test=4)
+    first = fit(data, settings=replace(SMALL, architecture=architecture)).model
+    further = replace(SMALL, architecture=None, weights=first, epochs=1, recipe=Recipe("still", learning_rate=1e-9))
+    same = fit(data, settings=further).model
+    assert same.network == first.network
+    assert same.task == first.task
+    name = f"{first.network.outputs[-1]}.weight"
+    np.testing.assert_allclose(same.parameters[name], first.parameters[name], atol=1e-5)
+    renamed = replace(data, labels=("green", "red"))
+    other = fit(renamed, settings=replace(further, resolution=96)).model
+    assert other.network.height == 96
+    assert other.task.labels == ("green", "red")
+    assert not np.allclose(other.parameters[name], first.parameters[name], atol=1e-3)
+    body = "block3.pointwise.weight"
+    np.testing.assert_allclose(other.parameters[body], first.parameters[body], atol=1e-5)
+    with pytest.raises(TrainingError, match=r"the weights are of .*; ssdlite_mobilenet_v2 was asked"):
+        fit(data, settings=replace(further, architecture="ssdlite_mobilenet_v2"))
+
+
 def test_weights_of_another_architecture_are_refused() -> None:
     start = random_model(np.random.default_rng(0), mobilenet_v2(width_multiplier=0.25, resolution=64, classes=5))
     with pytest.raises(TrainingError, match="the weights are of mobilenet_v2; a detector on mobilenet_v1 was asked"):

@@ -23,6 +23,8 @@ from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.errors import DataError, TrainingError
+from mobilenets.formats.loading import load_model
+from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing, ResizeMode
 from mobilenets.tasks.anchors import fitted_levels
@@ -33,10 +35,17 @@ from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.augmentation import BoxAugmentation
 from mobilenets.training.detection.batches import DetectionBatches, Matcher
+from mobilenets.training.detection.continued import continued_detector, kept_parameters, resized_detector
 from mobilenets.training.detection.losses import AnchorLoss, CentreLoss
 from mobilenets.training.detection.matching import AnchorMatcher, CentreMatcher
 from mobilenets.training.detection.module import DetectorModule, module_outputs
-from mobilenets.training.fine_tuning import FINISHING_SHARE, JOINED_SHARE, FineTuned
+from mobilenets.training.fine_tuning import (
+    FEWEST_PATIENT,
+    FEWEST_TELLING,
+    FINISHING_SHARE,
+    JOINED_SHARE,
+    FineTuned,
+)
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import load_parameters, parameters_of
@@ -103,7 +112,8 @@ def fit_detector(
     """Train a detector.
 
     Args:
-        start: A classifier, float32, whose layers become the detector's backbone; None to train from scratch.
+        start: A classifier, float32, whose layers become the detector's backbone, or a detector that is trained
+            further; None to train from scratch.
         dataset: Images with boxes. Its training images train; its validation images choose, and join in the last third
             of the epochs.
         settings: Architecture, resolution, seed, epochs, device and threads.
@@ -173,7 +183,7 @@ def fit_detector(
 def choose_detector_start(
     settings: Settings, dataset: Dataset, recipe: Recipe, *, progress: Progress = SILENT
 ) -> Start:
-    """What a detector's training begins from: what suits a classifier of the backbone's architecture.
+    """What a detector's training begins from: what suits a classifier of the backbone's architecture, or a detector.
 
     Args:
         settings: What somebody has said; ``architecture`` may name a detector.
@@ -184,8 +194,12 @@ def choose_detector_start(
     Raises:
         TrainingError: If the weights cannot be trained, are of another width, or of another architecture.
     """
-    kind, backbone = _architecture(settings)
+    kind, backbone = detector_architecture(settings)
     named = settings.architecture is not None
+    if settings.weights not in (None, "none", "auto"):
+        model = dequantize(load_model(settings.weights, progress=progress))
+        if isinstance(model.task, Detection):
+            return Start(_detector_start(model, settings, kind, backbone), str(settings.weights))
     usual = CENTRES_RESOLUTION if kind == "centres" else RESOLUTION
     of_backbone = replace(
         settings,
@@ -199,10 +213,26 @@ def choose_detector_start(
     return start
 
 
+def _detector_start(model: Model, settings: Settings, kind: str, backbone: Specification) -> Model:
+    """A detector that somebody wants to train further, at the resolution that they want."""
+    name, wanted = model.network.name, f"{kind}_{backbone.name}"
+    if settings.architecture is not None and name != wanted:
+        raise TrainingError(f"the weights are of {name}; {wanted} was asked")
+    width = settings.width or backbone.width_multiplier
+    if width not in (None, model.network.width_multiplier):
+        raise TrainingError(f"the weights are of width {model.network.width_multiplier:g}; width {width:g} was asked")
+    return resized_detector(model, settings.resolution or backbone.resolution or model.network.height)
+
+
 def planned_detector(start: Model | None, dataset: Dataset, settings: Settings) -> tuple[Network, Detection]:
     """The network that :func:`fit_detector` would train, and its task; arguments and errors are the same."""
     plan = _plan(start, dataset, settings)
     return plan.network, plan.task
+
+
+def detector_run(start: Model | None, dataset: Dataset, settings: Settings) -> TrainingRun:
+    """How long :func:`fit_detector` would train, and on what; arguments and errors are the same."""
+    return _plan(start, dataset, settings).run
 
 
 def head_matcher(head: DetectionHead) -> Matcher:
@@ -263,13 +293,16 @@ def _plan(start: Model | None, dataset: Dataset, settings: Settings) -> _Plan:
         raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
     sized = replace(settings, recipe=DETECTION if settings.recipe == "default" else settings.recipe)
     recipe, device, precision = set_up(sized)
-    kind, specification = _architecture(settings)
+    kind, specification = detector_architecture(settings)
     backbone = _backbone(start, kind, specification, settings)
     preprocessing = _preprocessing(start, dataset, backbone)
     sizes = box_sizes(dataset.train.targets, preprocessing, backbone.height, backbone.width)
     if not len(sizes):
         raise DataError(f"none of the {len(dataset.train)} training images of {dataset.source} has a box")
-    network, head = detector_on(backbone, kind, sizes, dataset)
+    if start is not None and isinstance(start.task, Detection):
+        network, head = continued_detector(start, dataset.labels, _usual_sizes(sizes, dataset))
+    else:
+        network, head = detector_on(backbone, kind, sizes, dataset)
     task = Detection(dataset.labels, head)
     joining = not settings.validation_apart and len(dataset.validation) > 0
     images = len(dataset.train) + (len(dataset.validation) if joining else 0)
@@ -283,13 +316,27 @@ def _plan(start: Model | None, dataset: Dataset, settings: Settings) -> _Plan:
         precision=precision,
         device=device,
         joined=joined if joining and joined > 0 else None,
+        patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs))
+        if len(dataset.validation) >= FEWEST_TELLING
+        else None,
     )
     augmentation = BoxAugmentation(flip=Flip(settings.flip) if settings.flip else Flip.HORIZONTAL)
     return _Plan(network, preprocessing, task, augmentation, recipe, run)
 
 
-def _architecture(settings: Settings) -> tuple[str, Specification]:
-    """The kind of detector (``ssd``, ``ssdlite`` or ``centres``), and its backbone as the catalog names it."""
+def detector_architecture(settings: Settings) -> tuple[str, Specification]:
+    """The kind of detector that settings ask for, and its backbone as the catalog names it.
+
+    Args:
+        settings: Their architecture is that of a detector, or of its backbone.
+
+    Returns:
+        ``ssd``, ``ssdlite`` or ``centres``, and the backbone.
+
+    Raises:
+        ArchitectureError: If the name is unknown.
+        TrainingError: If it is not a name.
+    """
     if isinstance(settings.architecture, Network):
         raise TrainingError("a detector is built on an architecture of the catalog, not on a Network of one's own")
     named = Specification.parse(settings.architecture or ARCHITECTURE)
@@ -422,7 +469,7 @@ def _module(plan: _Plan, start: Model | None) -> DetectorModule:
                 assert layer.bias is not None
                 layer.bias.fill_(-math.log((1 - PRIOR) / PRIOR))
     if start is not None:
-        load_parameters(module, parameters_of(module) | dict(start.parameters))
+        load_parameters(module, parameters_of(module) | kept_parameters(start, plan.task.labels))
     return module
 
 
