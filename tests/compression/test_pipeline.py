@@ -14,6 +14,7 @@ from tests.support.quantization import Place, make_place, small_model
 
 from mobilenets.base.progress import Progress
 from mobilenets.compression.config import QuantizationConfig
+from mobilenets.compression.detector_evaluation import DetectorEvaluation
 from mobilenets.compression.evaluation import EvaluationSet
 from mobilenets.compression.pipeline import TrainingImages, quantize_and_evaluate, quantize_quickly
 from mobilenets.compression.quantize import Quantized, quantize_with_images
@@ -38,7 +39,7 @@ class Trained:
 
     def __init__(self) -> None:
         self.images = 0
-        self.evaluation: EvaluationSet | None = None
+        self.evaluation: EvaluationSet | DetectorEvaluation | None = None
 
     def __call__(
         self,

@@ -22,7 +22,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.model.provenance import Provenance
 from mobilenets.tasks.detection_divergence import divergences
-from mobilenets.tasks.detection_heads import AnchorHead, AnchorLevel, CentreHead, ScoreMeaning
+from mobilenets.tasks.detection_heads import AnchorHead, AnchorLevel, CentreHead, DetectionHead, ScoreMeaning
 from mobilenets.training.detection.distillation import DetectorDistillation
 from mobilenets.training.detection.quantization_aware import detector_recipe, train_quantized_detector
 from mobilenets.training.quantize import quantize
@@ -94,7 +94,10 @@ def test_the_objective_is_what_detectors_are_compared_by() -> None:
     rng = np.random.default_rng(0)
     centres = CentreHead(2, 3, ((0.2, 0.2), (0.3, 0.3)))
     shapes = AnchorLevel(2, 3, ((0.2, 0.2), (0.3, 0.3)))
-    heads = [(centres, [3]), *((AnchorHead((shapes,), scores), [8, 6]) for scores in ScoreMeaning)]
+    heads: list[tuple[DetectionHead, list[int]]] = [
+        (centres, [3]),
+        *((AnchorHead((shapes,), scores), [8, 6]) for scores in ScoreMeaning),
+    ]
     for head, channels in heads:
         given, wanted = ([rng.normal(size=(1, count, 2, 3)).astype(np.float32) for count in channels] for _ in range(2))
         apart = float(divergences(head, given, wanted)[0])
