@@ -167,14 +167,15 @@ def train(module: nn.Module, items: list[Item], rate: float, seconds: float) -> 
             group["lr"] = rate * max(shape, 1e-3)
         losses: dict[str, Tensor] = module([image for image, _ in batch], [target for _, target in batch])
         loss = torch.stack(list(losses.values())).sum()
-        if not math.isfinite(float(loss)):
-            raise SystemExit(f"the loss is {float(loss)} at step {steps}")
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise SystemExit(f"the loss is {value} at step {steps}")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         steps += 1
         if steps % 50 == 0:
-            print(f"  step {steps}, {100 * passed:.0f} % of the time, loss {float(loss):.2f}", flush=True)
+            print(f"  step {steps}, {100 * passed:.0f} % of the time, loss {value:.2f}", flush=True)
     return steps
 
 

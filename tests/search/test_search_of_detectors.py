@@ -14,6 +14,8 @@ from mobilenets.architecture.cost import cost
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.errors import PlanningError
 from mobilenets.model.file import load, save
+from mobilenets.model.folding import fold
+from mobilenets.model.provenance import Provenance
 from mobilenets.reports.run_report import report_run
 from mobilenets.search.budget import Budget
 from mobilenets.search.detectors import search_detector
@@ -76,6 +78,16 @@ def test_a_backbone_that_classifies_better_is_taken_where_it_fits(tmp_path: Path
     cut = searched(Budget(max_macs=smaller), None, ("float32",), alone).model.network
     assert cost(cut).macs <= smaller
     assert (cut.name, cut.width_multiplier) == ("ssdlite_mobilenet_v2", 0.375)
+
+
+def test_of_two_files_of_one_network_the_one_with_batch_norms_is_taken(tmp_path: Path) -> None:
+    folder = folder_of_weights(tmp_path, ("mobilenet_v1", 0.25))
+    whole = load(folder / "mobilenet_v1-0.25.safetensors")
+    save(fold(whole), folder / "a-folded.safetensors")
+    settings = Settings(resolution=64, weights=folder, batch_size=8, epochs=1, threads=1)
+    result = searched(Budget(max_macs=10**9), None, ("float32",), settings)
+    assert Provenance.of(result.model).training.weights == "mobilenet_v1-0.25.safetensors"
+    assert len(result.search.candidates) == 1
 
 
 def test_detectors_that_promise_alike_are_trained_shortly(tmp_path: Path) -> None:

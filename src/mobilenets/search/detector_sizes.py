@@ -60,6 +60,12 @@ class Backbone:
     contenders: dict[int, Contender | None]
     top1: float
 
+    @property
+    def family(self) -> str:
+        """Name of the classifier's network; empty where there is none."""
+        first = next(iter(self.contenders.values()))
+        return "" if first is None else first.network.name
+
     def promise(self, side: int) -> float:
         """What a detector of that resolution promises, in points of mAP up to a constant."""
         return POINTS * self.top1 + OCTAVE * math.log2(side)
@@ -113,12 +119,28 @@ def backbones(request: SearchRequest, weights: Sequence[Pretrained]) -> list[Bac
     if not weights:
         widths = {width for width in SCRATCH_WIDTHS if width <= (widest or 1)} | ({widest} if widest else set())
         return [Backbone("", one, dict.fromkeys(sides), likely_top1(named.name, one)) for one in sorted(widths)]
-    found = [one for each in weights for one in _of_weights(each, len(request.dataset.labels), sides)]
-    found = [one for one in found if widest is None or one.width <= widest]
+    ordered = sorted(weights, key=lambda each: not _has_batch_norms(each))  # a stable sort
+    found = [one for each in ordered for one in _of_weights(each, len(request.dataset.labels), sides)]
+    found = _one_of_each([one for one in found if widest is None or one.width <= widest])
     if not found:
         within = "" if widest is None else f", or of width {widest:g} at most"
         raise PlanningError(f"none of the weights is of a network that takes images of these sizes{within}")
     return found
+
+
+def _has_batch_norms(weights: Pretrained) -> bool:
+    """Whether they are float weights as they were trained; those of int8 files have their batch norms folded."""
+    return any(layer.batch_norm is not None for layer in weights.model.network.layers)
+
+
+def _one_of_each(found: Sequence[Backbone]) -> list[Backbone]:
+    """Of several backbones of one family and width the most promising, the first of those that promise the same."""
+    best: dict[tuple[str, float], Backbone] = {}
+    for one in found:
+        key = one.family, one.width
+        if key not in best or one.top1 > best[key].top1:
+            best[key] = one
+    return list(best.values())
 
 
 def _of_weights(weights: Pretrained, classes: int, sides: Sequence[int]) -> list[Backbone]:

@@ -37,7 +37,7 @@ from mobilenets.training.detection.fit import (
     detector_run,
     fit_detector,
 )
-from mobilenets.training.detection.timing import seconds_per_image
+from mobilenets.training.detection.timing import detector_seconds_per_image
 from mobilenets.training.fine_tuning import FineTuned
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import recalibrated_with_torch
@@ -254,7 +254,7 @@ def _say_how_long(request: SearchRequest, sizes: Sequence[DetectorSize]) -> None
     for size in sizes:
         run = detector_run(size.backbone.start(size.network.height), request.dataset, _settings(request, size))
         images = len(request.dataset.train) + (0 if run.joined is None else len(request.dataset.validation))
-        whole.append(run.epochs * images * seconds_per_image(size.network, size.task, run))
+        whole.append(run.epochs * images * detector_seconds_per_image(size.network, size.task, run))
     short = SHORT_SHARE * sum(whole) if len(sizes) > 1 else 0.0
     first = f"choosing among {plural(len(sizes), 'detector')} takes about {duration(short)}, and " if short else ""
     request.progress.note(f"{first}training about {duration(sum(whole) / len(whole))}; --time limits both")

@@ -150,7 +150,7 @@ def train_quantized(
     )
     views = Views(model, evaluation, recipe.augmentation, seed)
     return trained_integers(
-        Begun(model, start, calibrated, calibration),
+        IntegerStart(model, start, calibrated, calibration),
         student,
         batches,
         objective,
@@ -163,7 +163,7 @@ def train_quantized(
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
+class IntegerStart:
     """What quantization-aware training begins from.
 
     Attributes:
@@ -180,7 +180,7 @@ class Begun:
 
 
 def trained_integers(
-    begun: Begun,
+    begun: IntegerStart,
     student: IntegerNetwork,
     batches: BatchSource,
     objective: Objective,

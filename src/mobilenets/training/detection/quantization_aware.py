@@ -33,7 +33,7 @@ from mobilenets.training.network import placed
 from mobilenets.training.quantization_aware import (
     DOUBT,
     SHIFT,
-    Begun,
+    IntegerStart,
     IntegerValidation,
     held_out,
     recipe_for,
@@ -96,7 +96,7 @@ def train_quantized_detector(
     recipe = recipe or detector_recipe(model.labels, config.weight_bits)
     epochs = epochs or max(FEWEST_EPOCHS, math.ceil(SHOWN[config.weight_bits] / len(pixels)))
     return trained_integers(
-        Begun(model, start, calibrated, calibration),
+        IntegerStart(model, start, calibrated, calibration),
         IntegerDetector(unfold(start.model, calibrated.unfolded), start.model),
         PixelBatches(pixels, None, 1, recipe, seed=seed, shift=shift),
         DetectorDistillation(_teacher(model), task.head),

@@ -21,7 +21,7 @@ STEPS = 3
 """Steps that are taken; the first prepares its operators."""
 
 
-def seconds_per_image(network: Network, task: Detection, run: TrainingRun) -> float:
+def detector_seconds_per_image(network: Network, task: Detection, run: TrainingRun) -> float:
     """What one image of a run takes here, by a few steps that are timed, with validation and checkpoints.
 
     Args:
