@@ -76,7 +76,7 @@ def chain_of(network: Network, weight_zeros: Collection[str] = ()) -> list[Layer
 def window_of(layer: Layer) -> tuple[int, int, int]:
     """Rows of a layer's window, from one to the next, and how many of the first lie above the map."""
     if isinstance(layer, Convolution | DepthwiseConvolution):
-        return layer.kernel, layer.stride, layer.padding.top
+        return layer.kernel, layer.strides[0], layer.padding.top
     return 1, 1, 0
 
 

@@ -135,7 +135,7 @@ def _depthwise(
         if laid_out and not (tabled and kernels is KernelSet.VECTORS):
             most = columns - 2 if layer.stride == 1 else (columns - 1) // 2
             strips = groups * height * -(-made.width // most)
-            wide = groups * height * ((made.width - 1) * layer.stride + 3)
+            wide = groups * height * ((made.width - 1) * layer.strides[1] + 3)
             rest = channels - groups * group
             counts = {"call": 1, "groups": groups, "strips": strips, "columns": wide + 2 * strips}
             counts |= {"values": groups * pixels, "bounded": groups * pixels * tabled}
@@ -153,8 +153,8 @@ def _depthwise(
 
 def _by_threes(layer: DepthwiseConvolution, width: int, source_width: int) -> bool:
     """Whether windows are 3 by 3 and every one has a column on the map, as the kernel asks too."""
-    last = (width - 1) * layer.stride - layer.padding.left
-    return layer.kernel == 3 and layer.stride < 3 and layer.padding.left < 3 and last < source_width
+    last = (width - 1) * layer.strides[1] - layer.padding.left
+    return layer.kernel == 3 and layer.strides[1] < 3 and layer.padding.left < 3 and last < source_width
 
 
 def _apart(network: Network, layer: Layer, memory: Memory) -> bool:
