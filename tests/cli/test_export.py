@@ -120,3 +120,15 @@ def test_a_model_of_another_task_is_shown_run_imported_and_exported_in_its_own_w
     refused = mobilenets("evaluate", path, "digits")
     assert refused.code == 1
     assert "task is strongest-channel" in refused.err
+
+
+def test_a_c_file_by_rows_says_what_that_costs(mobilenets: RunCommand, tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=64, classes=2)
+    save(random_int8_model(np.random.default_rng(0), network), tmp_path / "model.safetensors")
+    words = ("export", str(tmp_path / "model.safetensors"), "--to", "c", "-o", str(tmp_path / "model.c"), "--no-verify")
+    said = " ".join(mobilenets(*words, "--max-ram", "14kB").out.split())
+    assert "layers are computed by rows, and the image is read by rows" in said
+    assert "million instructions on a Cortex-M4 in the place of" in said
+    refused = mobilenets(*words, "--max-ram", "6kB")
+    assert refused.code == 1
+    assert "bytes of RAM are needed at least, 1024 of them for the stack" in " ".join(refused.err.split())

@@ -13,6 +13,7 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.formats.exporting import Exported, export
+from mobilenets.formats.format import Footprint
 from mobilenets.formats.loading import file_for, load_model
 from mobilenets.formats.registry import FORMAT_NAMES, format_of, writable
 from mobilenets.model.model import Model
@@ -100,6 +101,8 @@ def _print(exported: Exported, model: Model, seconds: float, *, probabilities: b
     if exported.footprint is not None:
         footprint = exported.footprint
         say(f"needs {footprint.flash_bytes:,} bytes of flash for weights and {footprint.ram_bytes:,} of RAM")
+        if footprint.by_rows:
+            _print_rows(model, footprint)
     for note in exported.notes:
         say(note)
     if probabilities:
@@ -132,6 +135,17 @@ def _print(exported: Exported, model: Model, seconds: float, *, probabilities: b
         )
 
 
+def _print_rows(model: Model, footprint: Footprint) -> None:
+    """What computing by rows costs, where that is known."""
+    from mobilenets.search.devices import cost_by_rows
+
+    say(f"its first {footprint.by_rows} layers are computed by rows, and the image is read by rows")
+    costs = cost_by_rows(model.network, footprint.ram_bytes)
+    if costs is not None:
+        whole, by_rows = (cost / 1e6 for cost in costs)
+        say(f"about {by_rows:.2f} million instructions on a Cortex-M4 in the place of {whole:.2f}, not cycles")
+
+
 def _probabilities(exported: Exported, model: Model) -> str | None:
     """How an app gets the Model's probabilities from what the file gives, where that is not the plain softmax."""
     if not isinstance(model.task, Classification) or model.task.temperature == 1:
@@ -160,6 +174,7 @@ def _to_json(exported: Exported, model: Model, seconds: float) -> dict[str, Any]
         "second_runtime": _second_to_json(exported, model.task),
         "flash_bytes": footprint.flash_bytes if footprint else None,
         "ram_bytes": footprint.ram_bytes if footprint else None,
+        "layers_by_rows": footprint.by_rows if footprint else None,
     }
 
 

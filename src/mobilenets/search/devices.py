@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
+from mobilenets.architecture.network import Network
 from mobilenets.errors import PlanningError
+from mobilenets.formats.c.memory import STACK_BYTES
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import Device
 from mobilenets.search.microcontroller import PRECISION, Microcontroller, microcontrollers
@@ -53,6 +55,25 @@ def microcontroller_named(name: str) -> Microcontroller:
     if name not in known:
         raise PlanningError(f"no microcontroller is called {name!r}: known are {', '.join(known)}")
     return known[name]
+
+
+def cost_by_rows(network: Network, arena: int, name: str = "cortex-m4") -> tuple[int, int] | None:
+    """Instructions that a C file takes whole, and with its first layers by rows in an arena of so many bytes.
+
+    Args:
+        network: Of an int8 Model.
+        arena: Bytes of the arena.
+        name: A microcontroller.
+
+    Returns:
+        None where instructions of one of its layers have not been counted.
+    """
+    device = microcontroller_named(name)
+    try:
+        by_rows = replace(device, ram=arena + STACK_BYTES).cost_of(network)
+        return device.cost_of(network).instructions, by_rows.instructions
+    except PlanningError:
+        return None
 
 
 def check_budget(budget: Budget, device: Device | None, precisions: Sequence[str], threads: int) -> tuple[str, ...]:

@@ -31,11 +31,18 @@ def _manner(writer: SourceWriter) -> dict[str, str]:
     """What the page and the example say of how the image is given; other words may stand in it."""
     rows = writer.memory.rows
     if rows is None:
+        two = {"functions": "two functions"}
         camera = "Write straight to `@name@_input(&arena)`; no other copy of the image is needed."
-        return {"use": kernel_source("use.md"), "run": _EXAMPLE_RUN, "camera": camera, "image": "the image included"}
+        return {
+            "use": kernel_source("use.md"),
+            "run": _EXAMPLE_RUN,
+            "camera": camera,
+            "image": "the image included",
+            **two,
+        }
     camera = "Write each row straight to `pixels`; no other copy of the image is needed."
     image = "with the rows of the image that are worked on"
-    counts = {"stages": str(len(rows.layers)), "at_once": str(rows.at_once)}
+    counts = {"functions": "one function", "stages": str(len(rows.layers)), "at_once": str(rows.at_once)}
     return {"use": kernel_source("use_rows.md"), "run": _EXAMPLE_BY_ROWS, "camera": camera, "image": image, **counts}
 
 
