@@ -133,7 +133,7 @@ def _depthwise(
         groups = channels // group
         laid_out = _by_threes(layer, made.width, source.width) and (rows is not None or _apart(network, layer, memory))
         if laid_out and not (tabled and kernels is KernelSet.VECTORS):
-            most = columns - 2 if layer.stride == 1 else (columns - 1) // 2
+            most = columns - 2 if layer.strides[1] == 1 else (columns - 1) // 2
             strips = groups * height * -(-made.width // most)
             wide = groups * height * ((made.width - 1) * layer.strides[1] + 3)
             rest = channels - groups * group
