@@ -95,7 +95,7 @@ def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunComm
     outcome = mobilenets("export", model, "--to", "c", "--half")
     assert (outcome.code, outcome.err) == (
         1,
-        "error: C99 has no option half; it has name, example, project, probabilities\n",
+        "error: C99 has no option half; it has name, example, project, probabilities, max_ram\n",
     )
 
 
