@@ -243,7 +243,7 @@ def width_multipliers_of(
         roundings: Likewise.
 
     >>> [alpha for alpha, _ in width_multipliers_of([(16, 8), (24, 8)], (Rounding(divisor=8),))][:4]
-    [0.1, 0.2, 0.3, 0.4]
+    [0.1, 0.2, 0.3, 0.01]
     """
     for rounding in roundings:
         # The widest layer says most. Its count bounds α; within the bounds, people choose short decimals.
