@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
@@ -58,7 +58,6 @@ from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
-from mobilenets.training.selection import Epoch
 from mobilenets.training.settings import PREPROCESSING, Settings
 
 SMOOTHING = 0.1
@@ -76,8 +75,8 @@ def torchrun(processes: int, *words: object, restarts: int = 0) -> list[str]:
 # Agreement and rate ---------------------------------------------------------------------------------------------------
 
 
-class Recorder(Callback):
-    """The losses of steps, and the time and processor time of epochs."""
+class Recorder:
+    """The losses of steps in this process, and when they were taken."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -87,25 +86,18 @@ class Recorder(Callback):
         """Cross-entropy, whose value is kept."""
         value = functional.cross_entropy(outputs, targets, label_smoothing=SMOOTHING)
         self.losses.append(float(value.detach()))
-        if not self.marks:  # the first step of this process; callbacks are the first process's only
-            self.marks.append((time.perf_counter(), time.process_time()))
+        self.marks.append((time.perf_counter(), time.process_time()))
         return value
 
-    def last(self) -> tuple[float, float]:
-        """Seconds and processor seconds from the first step to now."""
-        wall, processor = self.marks[0]
-        return time.perf_counter() - wall, time.process_time() - processor
+    def spent(self) -> tuple[float, float]:
+        """Seconds and processor seconds from the first step to the last."""
+        (begun, begun_processor), *_, (ended, ended_processor) = self.marks
+        return ended - begun, ended_processor - begun_processor
 
 
 def train_and_record(given: argparse.Namespace) -> None:
     """One process of a contestant: train, and write what it saw."""
-    recorder, ended = Recorder(), list[tuple[float, float]]()
-
-    class Ends(Callback):
-        def on_epoch_end(self, epoch: Epoch, module: nn.Module) -> bool | None:
-            ended.append(recorder.last())
-            return None
-
+    recorder = Recorder()
     settings = Settings(
         width=None if given.weights else 0.25,
         resolution=given.resolution,
@@ -114,13 +106,14 @@ def train_and_record(given: argparse.Namespace) -> None:
         threads=given.threads,
         seed=given.seed,
     )
-    result = fit(given.data, None, settings, loss=recorder.loss, callbacks=[Ends()])
+    result = fit(given.data, None, settings, loss=recorder.loss)
+    seconds, processor = recorder.spent()
     rank = int(os.environ.get("RANK", "0"))
     found = {
         "losses": recorder.losses,
-        "seconds": (ended[-1] if ended else recorder.last()),
-        "processor": recorder.last()[1],
-        "images": len(result.dataset.train) * len(result.history),
+        "seconds": seconds,
+        "processor": processor,
+        "images": len(result.dataset.train) * len(result.history) * (1 - 1 / len(recorder.losses)),
         "steps": len(recorder.losses) // len(result.history),
         "epochs": [epoch.loss for epoch in result.history],
         "test": [result.evaluation.primary.value, len(result.dataset.test)],
@@ -145,7 +138,7 @@ def agreement(given: argparse.Namespace) -> None:
     for name, parts in found.items():
         first, (value, images) = parts[0], parts[0]["test"]
         error = math.sqrt(value * (1 - value) / images)
-        wall = first["images"] / first["seconds"][0]
+        wall = first["images"] / first["seconds"]
         processor = first["images"] / sum(part["processor"] for part in parts)
         print(
             f"{name:22} test {100 * value:.2f} ± {100 * error:.2f} %; {wall:6.0f} images/s, {processor:6.0f} a second "

@@ -74,4 +74,5 @@ def test_every_image_has_one_row_where_a_node_is_lost_midway(tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "400 1 1"
+    assert "streaming_executor" not in done.stderr + done.stdout, "Ray Data says nothing on the terminal"
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()

@@ -7,6 +7,7 @@ or node is lost is predicted again by another, so every image has one row.
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,13 +92,17 @@ class Cluster:
     @contextmanager
     def _in_order(self) -> Iterator[None]:
         """Have Ray Data keep the order, and say nothing on the terminal."""
+        logger = logging.getLogger("ray.data._internal")
+        level = logger.level
         context = self._ray.data.DataContext.get_current()
         before = context.execution_options.preserve_order, context.enable_progress_bars
         context.execution_options.preserve_order, context.enable_progress_bars = True, False
+        logger.setLevel(logging.ERROR)
         try:
             yield
         finally:
             context.execution_options.preserve_order, context.enable_progress_bars = before
+            logger.setLevel(level)
 
 
 def _windows(images: Iterator[ImageSource]) -> Iterator[list[bytes]]:
