@@ -24,8 +24,9 @@ from mobilenets.architecture.layers import Activation, BatchNorm
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v3 import TORCHVISION_ENDS
+from mobilenets.engine.predictor import Classifier, Predictor
 from mobilenets.engine.session import Session
-from mobilenets.errors import FormatError
+from mobilenets.errors import EngineError, FormatError
 from mobilenets.formats.importing import import_model
 from mobilenets.formats.names import CheckpointNames, timm_names, torchvision_names
 from mobilenets.formats.pytorch import from_pytorch
@@ -149,6 +150,31 @@ def test_a_file_of_torchvision_is_read(tmp_path: Path, checkpoint: CheckpointNam
     tensors["features.1.conv.0.1.num_batches_tracked"] = np.array(7)
     save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, tmp_path / "w.safetensors")
     assert_same(from_pytorch(tmp_path / "w.safetensors"), model)
+
+
+@pytest.mark.parametrize("name", ["fc", "classifier", "classifier.0", "classifier.1.1", "head.1", "output"])
+def test_a_head_of_one_layer_may_be_called_as_people_like(name: str, tmp_path: Path) -> None:
+    model = torch_born("mobilenet_v2", 1e-5, width_multiplier=0.35, classes=3)
+    tensors = tensors_of(model, TORCHVISION_V2)
+    for kind in ("weight", "bias"):
+        tensors[f"{name}.{kind}"] = tensors.pop(f"classifier.1.{kind}")
+    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, tmp_path / "w.safetensors")
+    assert_same(from_pytorch(tmp_path / "w.safetensors"), model)
+    tensors["fc2.weight"] = np.ones((3, 3), np.float32)
+    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, tmp_path / "w.safetensors")
+    with pytest.raises(FormatError, match="belongs to no layer"):
+        from_pytorch(tmp_path / "w.safetensors")
+
+
+def test_a_network_without_its_classifier_is_said_to_give_features(tmp_path: Path) -> None:
+    tensors = tensors_of(torch_born("mobilenet_v2", 1e-5, width_multiplier=0.35), TORCHVISION_V2)
+    body = {key: np.ascontiguousarray(value) for key, value in tensors.items() if not key.startswith("classifier")}
+    save_file(body, tmp_path / "w.safetensors")
+    model = import_model(tmp_path / "w.safetensors")
+    assert model.summary.endswith("1,280 features")
+    for ask in (Classifier(model).predict, Predictor(model).predict):
+        with pytest.raises(EngineError, match="gives 1,280 features and no classes, as it has no classifier: train"):
+            ask(np.zeros((8, 8, 3), np.uint8))
 
 
 def test_a_narrow_network_has_the_shortcuts_of_its_own_width(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ class Predictor:
         return self._run_many(images, image_source)
 
     def _predict(self, image: GivenImage, channel_order: str, *, top: int | None, **options: Any) -> Prediction:
+        self._check_classes()
         options = _options(top, options)
         ran = self._run(image_source(image, "image", channel_order), None)
         return self._decode(*ran, **options)
@@ -148,6 +149,7 @@ class Predictor:
     def _predict_many(
         self, images: Iterable[GivenImage], channel_order: str, *, top: int | None, **options: Any
     ) -> Iterator[Prediction | DataError]:
+        self._check_classes()
         options = _options(top, options)
         check_many(images)
         word_of(ChannelOrder, channel_order, "channel order", DataError)
@@ -155,6 +157,16 @@ class Predictor:
             enumerate(images, 1), lambda one: image_source(one[1], f"image {one[0]}", channel_order)
         )
         return (ran if isinstance(ran, DataError) else self._decode(*ran, **options) for _, ran in ran_many)
+
+    def _check_classes(self) -> None:
+        """Raise if the network ends before its classifier: its numbers are no classes."""
+        network = self.model.network
+        if network.gives_features and isinstance(self.model.task, Classification):
+            count = network.shapes[network.outputs[0]].channels
+            raise EngineError(
+                f"the Model gives {count:,} features and no classes, as it has no classifier: train one, from it as "
+                "weights, or run it with a Session"
+            )
 
     def _decode(self, outputs: Outputs, geometry: Geometry, **options: Any) -> Prediction:
         return self.model.task.decode(outputs, [geometry], **options)[0]

@@ -35,7 +35,7 @@ from mobilenets.model.preprocessing import GREY_CHANNELS
 
 _USUAL_WIDTHS = (1.0, 0.75, 0.5, 0.25, 0.35, 1.4, 1.3, 1.25)
 """Tried before others: where rounding gives two widths the same channels, one of these was meant."""
-_HEADS = ("classifier", "fc", "head", "linear")
+_HEADS = ("classifier", "fc", "head", "linear", "output", "out", "logits", "last_linear")
 _HEAD_HINT = (
     ". Weights alone do not say what stands between the layers of a head: export the network to ONNX, which says it "
     "(torch.onnx.export)"
@@ -75,7 +75,7 @@ def recognize(tensors: Mapping[str, Tensor], known: Sequence[CheckpointNames], s
         shared = sum(layer in checkpoint.rows for layer in layers)
         return shared, _equal_shapes(checkpoint, tensors), -len(set(checkpoint.rows.values()))
 
-    best = max(known, key=fit)
+    best = _with_single_head(max(known, key=fit), layers, tensors)
     for layer, name in layers.items():
         if layer not in best.rows:
             shared = fit(best)[0]
@@ -114,6 +114,24 @@ def nearest_in_words(tensors: Mapping[str, Tensor], known: Mapping[str, Sequence
         f". The nearest is {source}'s {best.network}: it has {shared(best)} of the file's {len(layers)} layers; the "
         f"first that does not fit is {first} ({shape})"
     )
+
+
+def _with_single_head(
+    checkpoint: CheckpointNames, layers: Iterable[str], tensors: Mapping[str, Tensor]
+) -> CheckpointNames:
+    """A checkpoint whose one fully connected layer after the features has a name of its own: ``fc``, ``classifier.0``.
+
+    With one layer nothing can stand between layers, so that its weights say all of it.
+    """
+    others = [layer for layer in layers if layer not in checkpoint.rows]
+    named = {checkpoint.rows[layer] for layer in layers if layer in checkpoint.rows}
+    if len(others) != 1 or "classifier" in named or "hidden" in checkpoint.rows.values():
+        return checkpoint
+    (head,) = others
+    weight = tensors.get(f"{head}.weight")
+    if head.partition(".")[0] not in _HEADS or weight is None or weight.ndim != 2:
+        return checkpoint
+    return checkpoint._replace(rows={**checkpoint.rows, head: "classifier"})
 
 
 def _equal_shapes(checkpoint: CheckpointNames, tensors: Mapping[str, Tensor]) -> int:

@@ -111,7 +111,9 @@ class Model:
     def summary(self) -> str:
         """What it is, in a line: ``mobilenet_v1, width 0.25, 32×32, int8, 240 kB, image classifier over 3 classes``."""
         taken = size(self.parameter_bytes).replace(GAP, " ")
-        return f"{self.network.summary}, {self.precision}, {taken}, {self.task.description}"
+        features = f"{self.network.shapes[self.network.outputs[0]].channels:,} features"
+        gives = features if self.network.gives_features else self.task.description
+        return f"{self.network.summary}, {self.precision}, {taken}, {gives}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary})"
