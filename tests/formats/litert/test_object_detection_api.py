@@ -15,6 +15,7 @@ from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
 from mobilenets.formats.exporting import export
 from mobilenets.formats.importing import import_model, recognition
+from mobilenets.formats.litert.read import from_tflite
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import ResizeMode
@@ -149,3 +150,19 @@ def test_what_no_detector_gives_is_refused(changes: dict[str, Any], score: str, 
 def test_anchors_beside_their_cells_are_refused(tmp_path: Path) -> None:
     path = write_od(tmp_path / "detect.tflite", od_detector(), shift=0.01)
     assert "the anchors of the map of 6×6 lie 0.01 of the input's side from the centres" in refusal(path)
+
+
+@pytest.mark.parametrize("uint8", [False, True])
+def test_damaged_files_are_read_or_refused(uint8: bool, tmp_path: Path) -> None:
+    path = write_od(tmp_path / "detect.tflite", od_detector(uint8=uint8))
+    sound, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(sound)
+        for _ in range(3):  # near the ends, where tables and settings lie
+            place = int(rng.integers(0, 8000))
+            damaged[place if rng.random() < 0.5 else -1 - place] = int(rng.integers(0, 256))
+        path.write_bytes(damaged)
+        try:
+            from_tflite(path)
+        except FormatError:
+            continue

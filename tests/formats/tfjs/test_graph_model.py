@@ -17,6 +17,7 @@ from mobilenets.architecture.catalog import CATALOG
 from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError
 from mobilenets.formats.importing import import_model
+from mobilenets.formats.tfjs.read import from_tfjs
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.tasks.classification import Classification
@@ -141,16 +142,33 @@ def test_what_is_not_read_is_named(what: str, graph: TfjsGraph, tmp_path: Path) 
     assert expected in str(caught.value)
 
 
+VALUES: tuple[Any, ...] = (None, 0, -1, "x", "", [], {}, [[]], True, 10**400, {"list": {"i": ["9" * 5000]}}, {"s": 5})
+
+
+def places(value: Any, before: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where every value of some JSON stands."""
+    items = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [(*before, key) for key, _ in items] + [
+        place for key, inner in items for place in places(inner, (*before, key))
+    ]
+
+
 def test_damaged_graphs_are_refused_and_nothing_else_happens(graph: TfjsGraph, tmp_path: Path) -> None:
     path = graph.write(tmp_path / "web")
     text, rng = path.read_text(), np.random.default_rng(0)
-    for _ in range(60):
-        damaged = bytearray(text.encode())
-        for place in rng.integers(0, len(damaged), 3):
-            damaged[place] = int(rng.integers(32, 127))
-        path.write_bytes(damaged)
+    everywhere = places(json.loads(text))
+    for number in range(120):
+        damaged = json.loads(text)
+        *way, last = everywhere[rng.integers(len(everywhere))]
+        part = damaged
+        for key in way:
+            part = part[key]
+        part[last] = VALUES[number % len(VALUES)]
+        path.write_text(json.dumps(damaged))
         try:
-            import_model(path)
+            from_tfjs(path)
         except FormatError:
             continue
     content = json.loads(text)
