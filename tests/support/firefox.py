@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,10 @@ class Firefox:
         data = self.call("WebDriver:TakeScreenshot", full=True)["value"]
         path.write_bytes(base64.b64decode(data))
 
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
     def _receive(self) -> Any:
         while b":" not in self._pending:
             self._more()
@@ -124,9 +128,10 @@ def firefox(profile: Path) -> Iterator[Firefox]:
             page = Firefox(_port(profile / "MarionetteActivePort", process))
         except (AssertionError, OSError) as error:
             pytest.skip(f"{program} does not start here: {error}")
-        yield page
-        with suppress(OSError, AssertionError):
-            page.call("Marionette:Quit", flags=["eForceQuit"])
+        with closing(page):
+            yield page
+            with suppress(OSError, AssertionError):
+                page.call("Marionette:Quit", flags=["eForceQuit"])
     finally:
         try:
             process.wait(10)
