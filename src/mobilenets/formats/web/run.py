@@ -23,7 +23,7 @@ from mobilenets.model.preprocessing import Pixels
 Array = npt.NDArray[Any]
 
 PACKED = ("engine-relaxed", "engine-simd", "model")
-"""Elements of a page that hold what a module has as files, in the same order."""
+"""Class of the elements of a page that hold what a module has as files, in the same order."""
 
 
 class NoNodeError(FormatError):
@@ -70,8 +70,8 @@ def _parts(path: Path) -> list[bytes]:
     if path.is_dir():
         return [(path / name).read_bytes() for name in MODULE_FILES]
     text = path.read_text(encoding="utf-8")
-    found = [re.search(rf'id="{name}">([^<]+)<', text) for name in PACKED]
-    return [gzip.decompress(base64.b64decode(each[1])) for each in found if each is not None]
+    found = ["".join(re.findall(rf'class="{name}">([^<]+)</script>', text)) for name in PACKED]
+    return [gzip.decompress(base64.b64decode(each)) for each in found]
 
 
 def _outputs(model: Model, values: Array) -> dict[str, Array]:

@@ -25,6 +25,11 @@ from mobilenets.tasks.task import Task
 
 MODULE_FILES = ("engine_relaxed.wasm", "engine_simd.wasm", "model.bin")
 """What index.js of a module reads from beside it."""
+PART_CHARACTERS = 1 << 16
+"""Characters of an element of a page; a multiple of four, so that each can be decoded by itself."""
+WORTH_WAITING, WORTH_UNPACKING = 1 << 20, 0.88
+"""Of more bytes than the first, those that do not become less than the second are not compressed: a browser would take
+longer to unpack them than to read them as they are."""
 PREDICTIONS = {
     "classification": ("ClassPrediction", "labels"),
     "detection": ("DetectionPrediction", "detections"),
@@ -68,13 +73,13 @@ def write_page(model: Model, path: Path, *, title: str = "") -> None:
     words = {
         "title": html.escape(title or _sentence(model.task)),
         "about": html.escape(_about(model)),
-        "engine_relaxed": _packed(engine.relaxed),
-        "engine_simd": _packed(engine.simd),
-        "model": _packed(model_bytes(model)),
+        "engine_relaxed": _packed("engine-relaxed", engine.relaxed),
+        "engine_simd": _packed("engine-simd", engine.simd),
+        "model": _packed("model", model_bytes(model)),
         "engine": source("engine.js"),
         "model_script": source("model.js"),
         "page": source("page.js"),
-        "description": _packed(_description(model).encode()),
+        "description": _packed("description", _description(model).encode()),
     }
     write_atomically(path, filled(source("page.html"), words | viewer_parts()).encode())
 
@@ -182,5 +187,14 @@ def _description(model: Model) -> str:
     return json.dumps(description, ensure_ascii=False)
 
 
-def _packed(content: bytes) -> str:
-    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+def _packed(name: str, content: bytes) -> str:
+    """Elements that hold some bytes, compressed by gzip, in base64.
+
+    Browsers read a long text in pieces, and take longer for each the more of it they have: so it is cut.
+    """
+    packed = gzip.compress(content, mtime=0)
+    if len(content) > WORTH_WAITING and len(packed) > WORTH_UNPACKING * len(content):
+        packed = gzip.compress(content, 0, mtime=0)
+    text = base64.b64encode(packed).decode()
+    parts = (text[begin : begin + PART_CHARACTERS] for begin in range(0, len(text), PART_CHARACTERS))
+    return "\n".join(f'<script type="text/plain" class="{name}">{part}</script>' for part in parts)
