@@ -16,7 +16,10 @@ from tests.support.random_models import (
     random_pixels,
     without_batch_norm,
 )
+from tests.support.stub_task import StrongestChannel
 
+from mobilenets.architecture.layers import INPUT, Activation, Convolution, Layer, Padding, PointwiseConvolution
+from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.engine.session import Session
 from mobilenets.errors import EngineError, ModelError
@@ -45,6 +48,34 @@ def test_an_int8_session_gives_the_reference_bits(seed: int) -> None:
     expected = reference.run_reference(model, pixels)
     for name, value in Session(model).outputs(pixels).items():
         assert np.array_equal(value, expected[name])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_layers_as_detectors_have_them_give_the_reference_outputs(precision: str, threads: int) -> None:
+    """Predictors whose last panel of channels is partly empty, and 3×3 convolutions of maps of a few pixels."""
+    relu, around = Activation.RELU6, Padding(1, 1, 1, 1)
+    layers: tuple[Layer, ...] = (
+        Convolution("stem", (INPUT,), 3, 2, around, out_channels=128, activation=relu, bias=True),
+        *(
+            PointwiseConvolution(f"logits{count}", ("stem",), out_channels=count, bias=True)
+            for count in (273, 290, 546)
+        ),
+        Convolution("small", ("stem",), 3, 2, around, out_channels=80, activation=relu, bias=True),
+        Convolution("smaller", ("small",), 3, 2, around, out_channels=72, activation=relu, bias=True),
+        PointwiseConvolution("last", ("smaller",), out_channels=300, bias=True),
+    )
+    network = Network("heads", 20, 22, layers, ("logits273", "logits290", "logits546", "last"))
+    rng = np.random.default_rng(threads)
+    make = random_model if precision == "float32" else random_int8_model
+    model = make(rng, network, task=StrongestChannel())
+    pixels = random_pixels(rng, network, 2)
+    expected = reference.run_reference(model, pixels)
+    for name, value in Session(model, threads).outputs(pixels).items():
+        if precision == "int8":
+            assert np.array_equal(value, expected[name]), name
+        else:
+            assert np.abs(value - expected[name]).max() <= 1e-5 * np.abs(expected[name]).max(), name
 
 
 def test_pixels_of_another_memory_order_are_copied() -> None:
