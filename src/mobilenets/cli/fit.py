@@ -157,7 +157,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option(
     "--memory-share",
     type=Number(0, 1),
-    default=0.25,
+    default=0.04,
     show_default=True,
     help="Share of memory that resized images may take; more are kept on disk.",
 )

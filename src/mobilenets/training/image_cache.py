@@ -27,8 +27,9 @@ from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
 from mobilenets.training.distributed import launch
 
-MEMORY_SHARE = 0.25
-"""Share of memory that resized images may take; more of them are kept on disk, or decoded again in every epoch."""
+MEMORY_SHARE = 0.04
+"""Share of memory that resized images may take; more of them are kept on disk, or decoded again in every epoch. It is
+small, for the kernel keeps what lies on disk in memory that nobody else wants, and later runs find it there."""
 UNKNOWN_MEMORY = 4 << 30
 """Bytes of memory that a machine is taken to have where it does not say it."""
 
