@@ -180,7 +180,7 @@ _ROWS = (
         writer=Writer(
             write_web,
             run_web,
-            float32="batch norms folded; the bits of the engine's portable kernels",
+            float32="batch norms folded; the bits of the engine's portable or AVX2 kernels",
             int8="bit for bit",
             runtime="Node.js",
             options=WebOptions,
