@@ -191,11 +191,9 @@ STILL = replace(DEFAULT, batch=16, learning_rate=1e-9)
 """A recipe by which weights stay what they are."""
 
 
-@pytest.mark.parametrize(("epochs", "batch", "zeros"), [(2, 16, False), (67, 16, True), (15, 4, False), (20, 4, True)])
-def test_an_output_layer_of_zeros_is_trained_if_there_are_steps_and_epochs_enough(
-    colours: Path, epochs: int, batch: int, zeros: bool
-) -> None:
-    settings = replace(SMALL, width=None, resolution=None, epochs=epochs, recipe=replace(STILL, batch=batch))
+@pytest.mark.parametrize(("epochs", "zeros"), [(13, False), (14, True)])
+def test_an_output_layer_of_zeros_is_trained_if_there_are_steps_enough(colours: Path, epochs: int, zeros: bool) -> None:
+    settings = replace(SMALL, width=None, resolution=None, epochs=epochs, recipe=STILL)
     result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
     assert (np.abs(result.model.parameters["classifier.weight"]).max() < 1e-5) == zeros
 
@@ -210,9 +208,9 @@ def test_a_wide_network_is_fine_tuned_in_smaller_steps(colours: Path) -> None:
 
 
 def test_the_first_usable_model_is_kept_where_time_was_over_too_early(colours: Path) -> None:
-    settings = replace(SMALL, width=None, resolution=None, epochs=2000, recipe=STILL, time=1.0)
+    settings = replace(SMALL, width=None, resolution=None, epochs=2000, recipe=STILL, time=0.1)
     result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
-    assert len(result.history) < 67
+    assert len(result.history) < 14
     assert result.best_epoch == -1
     assert result.evaluation.primary.value > 1 / 3
 

@@ -1,7 +1,7 @@
 """Fine-tuning: from a Model of any classes to one of a dataset's, in two stages.
 
 First a linear layer on the frozen network's features (:mod:`mobilenets.training.features`), which is a usable Model
-after seconds; then the whole network, from an output layer of zeros or, in a short run, from the fitted one.
+after seconds; then the whole network, from an output layer of zeros or, in a run of a few steps, from the fitted one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, placed
 from mobilenets.training.objectives import Distillation, Objective, one_output
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipe import FEW_IMAGES, Recipe, for_fine_tuning, suited_to, transfer_epochs
+from mobilenets.training.recipe import Recipe, for_fine_tuning, suited_to, transfer_epochs
 from mobilenets.training.run import TrainingRun, fixed
 from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
 from mobilenets.training.settings import Settings, choose_device, fine_tuning_side, set_up
@@ -54,10 +54,8 @@ FEWEST_PATIENT = 4
 """Epochs without a better one before a run may be thought to have settled."""
 FEWEST_TELLING = 50
 """Validation images that can tell whether a run has settled, or was no use."""
-FEWEST_STEPS = 200
-"""Steps that a network needs at least to become better from an output layer of zeros than from a fitted one, ..."""
-FEWEST_PASSES = 20
-"""... and epochs: images that are seen less often than this are not learned by heart by a fitted one."""
+FEWEST_STEPS = 40
+"""Steps that a network needs at least to become better from an output layer of zeros than from a fitted one."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
 SMALL_NETWORK = 220_000
@@ -122,9 +120,7 @@ def fine_tune(
     validation = Validation(prepared, plan.preprocessing, run, plan.training.score)
     model, score = _with_output(replace(start, preprocessing=plan.preprocessing), dataset, plan, progress)
     per_epoch = max(1, len(dataset.train) // recipe.batch)
-    whole = seconds is None or len(dataset.train) < FEW_IMAGES  # many images may be seen a few times only in some time
-    enough = run.epochs >= FEWEST_PASSES and run.epochs * per_epoch >= FEWEST_STEPS
-    from_zeros = score is not None and whole and enough
+    from_zeros = score is not None and run.epochs * per_epoch >= FEWEST_STEPS
     module = _module(_without_classifier(model) if from_zeros else model, recipe, run.seed)
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
