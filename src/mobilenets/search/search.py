@@ -37,7 +37,10 @@ from mobilenets.training.run_folder import CHECKPOINT_FILE, claim
 from mobilenets.training.settings import Settings, set_up
 from mobilenets.training.workers import workers_of
 
-ONE_TRAINING = "a Ray cluster trains candidates beside each other, and of {} there is one: leave ray out"
+ONE_TRAINING = (
+    "a Ray cluster trains candidates beside each other, and of a supernet that is trained from scratch there is one: "
+    "leave ray out"
+)
 
 
 @typed(PlanningError, but=("precisions",))
@@ -119,7 +122,7 @@ def search(
         )
     if from_scratch(settings):
         if ray is not False:
-            raise PlanningError(ONE_TRAINING.format("a supernet that is trained from scratch"))
+            raise PlanningError(ONE_TRAINING)
         largest_architecture(settings)  # what cannot be searched is said before anything is read
     profile = device_named(device, budget)
     wanted = check_budget(budget, profile, wanted, threads)
@@ -155,7 +158,7 @@ def _searched(
     if dataset.task == "detection":
         refuse_processes("training a detector")
         if ray is not False:
-            raise PlanningError(ONE_TRAINING.format("a detector"))
+            raise PlanningError("detectors of a budget are trained here, one after the other: leave ray out")
     workers = workers_of(ray, settings.threads, settings.device, progress)
     request = SearchRequest(
         dataset, settings, budget, precisions, threads, profile, folder, resume, progress, begun, workers
