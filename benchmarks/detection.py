@@ -45,6 +45,10 @@ CANDIDATES = 0.999
 """Share of the scores below the threshold, as of a detector that has learned what is background."""
 PEERS = ("onnxruntime", "openvino", "litert")
 CALIBRATION_IMAGES, RECALIBRATION_IMAGES = 8, 4
+FLOAT_TOLERANCE = 5e-3
+"""Of some hundred thousand values of all maps, the largest difference is larger than that of a thousand logits."""
+OWN_TOLERANCE = 1.0
+"""Random weights lose more in 8 bits than trained ones; this only tells a model of a peer's own from another one."""
 QUICKLY = QuantizationConfig(
     rounding=WeightRounding.NEAREST, equalize=False, absorb=False, bias_correction=False, deviation_correction=False
 )
@@ -89,7 +93,15 @@ def detector(name: str) -> Model:
 def compare(name: str, model: Model, images: npt.NDArray[np.uint8], seconds: float) -> None:
     """Time one network in all runtimes that are installed."""
     contestants = gather(model, PEERS, 1, images, Printed())
-    timings = race(contestants, images[:1], seconds=seconds, integer=model.quantization is not None, images=images)
+    timings = race(
+        contestants,
+        images[:1],
+        seconds=seconds,
+        integer=model.quantization is not None,
+        images=images,
+        float_tolerance=FLOAT_TOLERANCE,
+        own_tolerance=OWN_TOLERANCE,
+    )
     print(f"\n{name}, {model.precision}, one thread, ms      min   median      p90")
     for timing in timings:
         if timing.timed:

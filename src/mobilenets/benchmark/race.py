@@ -86,6 +86,8 @@ def race(
     seconds: float,
     integer: bool,
     images: Pixels | None = None,
+    float_tolerance: float = FLOAT_TOLERANCE,
+    own_tolerance: float = OWN_TOLERANCE,
 ) -> list[Timing]:
     """Check that all contestants give the same answers, then time those that do in turns.
 
@@ -98,6 +100,8 @@ def race(
         seconds: How long to go on, all contestants together.
         integer: Whether the Model is an int8 one, whose answers agree less closely.
         images: What answers are compared on, in runs of the size of ``pixels``; by default the pixels.
+        float_tolerance: In place of :data:`FLOAT_TOLERANCE`.
+        own_tolerance: In place of :data:`OWN_TOLERANCE`.
     """
     compared = pixels if images is None else images[: len(images) // len(pixels) * len(pixels)]
     answers = [_answers(contestant, compared, len(pixels)) for contestant in contestants]
@@ -107,12 +111,12 @@ def race(
         for contestant, answer in zip(contestants, answers, strict=True)
     ]
     inputs = [contestant.prepare(pixels) for contestant in contestants]
-    limit = INTEGER_TOLERANCE if integer else FLOAT_TOLERANCE
+    limit = INTEGER_TOLERANCE if integer else float_tolerance
     times: list[list[float]] = [[] for _ in contestants]
     agreeing = [
         index
         for index, (contestant, difference) in enumerate(zip(contestants, differences, strict=True))
-        if difference <= (OWN_TOLERANCE if contestant.own else limit)
+        if difference <= (own_tolerance if contestant.own else limit)
     ]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or not all(times[index] for index in agreeing):
