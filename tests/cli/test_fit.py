@@ -131,7 +131,7 @@ def test_help_is_one_screen_and_all_options_are_in_groups(
     listed = everything.out.partition("Results:")[2]
     options = [name for one in command.params for name in one.opts if name.startswith("--")]
     for option in options:
-        assert len(re.findall(rf"^  (?:-\w, )?{option}\b(?!-)", listed, re.MULTILINE)) == 1, option
+        assert len(re.findall(rf"^  (?:--?[\w-]+, )*{option}\b(?!-)", listed, re.MULTILINE)) == 1, option
 
 
 BUDGET = ("--width", "0.25", "--resolution", "32", "--epochs", "8", "--training-threads", "1", "--weights", "none")
@@ -185,7 +185,10 @@ def test_fit_within_a_budget(colours: Path, tmp_path: Path, mobilenets: RunComma
         (("--max-macs", "0"), "must be above zero"),
         (("--min-accuracy", "90"), "did you mean 90%"),
         (("--max-size", "5ms"), "has the unit of a latency, and goes with --max-latency LATENCY"),
-        (("--max-latency", "300kB"), "has the unit of a size, and goes with --max-size SIZE and --max-memory SIZE"),
+        (
+            ("--max-latency", "300kB"),
+            "has the unit of a size, and goes with --max-size SIZE, --max-memory SIZE and --max-flash SIZE",
+        ),
         (("--precision", "int8"), "there is none: give one, or --search, or say --training-precision"),
         (("--device", "cuda"), "or say --train-on to change how training is done"),
         (("--device", "cuda", "--max-latency", "5ms"), "to train on another processor say --train-on cuda"),

@@ -54,7 +54,6 @@ _EVERYDAY = (
         "max_latency",
         "max_size",
         "max_memory",
-        "max_flash",
         "min_accuracy",
     ),
     *("int8", "dry_run", "resume", "force", "quiet", "help", "help_all"),
@@ -189,7 +188,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
     help="Log every epoch to FILE.csv, tensorboard:FOLDER or wandb:PROJECT; repeatable.",
 )
 @ray_option("Train candidates, or folds, beside each other on a Ray cluster.")
-@click.option("--dry-run", is_flag=True, help="Print what DATA is understood as, and train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print how DATA is understood; train nothing.")
 @data_options
 @json_option
 @quiet_option

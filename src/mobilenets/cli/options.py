@@ -48,7 +48,7 @@ def budget_options(function: Command) -> Command:
                 "--max-memory",
                 "--max-ram",
                 type=Quantity("BYTES", parse_bytes),
-                help="Peak activation memory, such as 300kB; of a microcontroller, its RAM.",
+                help="Of activations; the RAM of a device.",
             ),
             click.option(
                 "--max-flash", type=Quantity("BYTES", parse_bytes), help="Flash of a microcontroller, such as 256KiB."
