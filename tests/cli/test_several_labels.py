@@ -90,6 +90,17 @@ def test_evaluate_lists_every_label_and_calibrate_sets_thresholds(
     assert len(task.thresholds) == 3
 
 
+def test_fit_cross_validates_and_says_so_where_images_are_few(
+    table: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    words = ["--weights", "none", "--width", "0.25", "--resolution", "32", "--epochs", "1", "--quiet"]
+    shown = mobilenets("fit", table, "-o", tmp_path / "run", *words).out
+    assert "--cross-validate 5 tests every image once" in shown
+    validated = mobilenets("fit", table, "-o", tmp_path / "other", *words, "--cross-validate", "2").out
+    assert "cross-validation: mean average precision" in validated
+    assert "24 images, each by a Model that was not trained on it; 2 folds" in validated.replace("\n", " ")
+
+
 def test_options_of_classifiers_are_refused(model: Path, table: Path, mobilenets: RunCommand) -> None:
     for option in ("--unknown", "--threshold=0.5", f"--sort-into={table.parent / 'sorted'}"):
         result = mobilenets("predict", model, table.parent / "0.png", option)
