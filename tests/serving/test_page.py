@@ -12,10 +12,11 @@ from tests.support.browser import Browser, browser
 from tests.support.detectors import detector
 from tests.support.image_page import ANSWERED, CAMERA, CARDS, SMALLEST_TARGET, UNNAMED, choose, files, looked_at, widest
 from tests.support.random_models import random_model
-from tests.support.server import ask, photo, write_model
+from tests.support.server import ask, photo, small_model, write_model
 
 from mobilenets.model.file import save
 from mobilenets.serving.server import ServerOptions, serving
+from mobilenets.tasks.multilabel import MultiLabel
 
 KEY = "a-key-of-more-than-16-characters"
 READY = "!document.getElementById('work').hidden"
@@ -181,3 +182,30 @@ def test_the_boxes_of_a_detector_are_drawn_on_the_image(page: Browser, tmp_path:
         assert " found: " in found
         assert page.evaluate("document.querySelector('.labels').children.length") >= 1
         assert [one for one in page.complaints if "'level': 'verbose'" not in one and "422" not in one] == []
+
+
+def test_several_labels_and_the_camera_s_boxes_are_shown(page: Browser, tmp_path: Path) -> None:
+    small = small_model()
+    tagger = replace(small, task=MultiLabel(("paper", "scissors", "stone"), (0.0, 1.0, 0.25)))
+    network, task = detector()
+    boxes = random_model(np.random.default_rng(0), network, task=replace(task, score_threshold=0.01))
+    for name, model in (("tags", tagger), ("boxes", boxes)):
+        (tmp_path / name).mkdir()
+        save(model, tmp_path / name / "model.safetensors")
+    with serving([tmp_path / "tags", tmp_path / "boxes"]) as address:
+        visit(page, address)
+        (tmp_path / "photo.jpg").write_bytes(photo(3, size=(300, 200)))
+        choose(page, tmp_path / "photo.jpg")
+        page.wait_for(f"{ANSWERED} === 1")
+        looked_at(page, "labels")
+        marks = "[...document.querySelectorAll('.card .least')].map(each => each.style.width)"
+        assert sorted(page.evaluate(marks)) == ["0%", "100%", "25%"]
+        assert "scissors, not given" in page.evaluate("document.querySelector('.card .labels').innerText")
+        page.evaluate(
+            "(m => { m.selectedIndex = 1; m.dispatchEvent(new Event('change')); })(document.getElementById('model'))"
+        )
+        page.evaluate("document.getElementById('start').click()")
+        drawn = "getContext('2d').getImageData(0, 0, marks.width, marks.height).data.some(Boolean)"
+        page.wait_for(f"document.querySelectorAll('#live .labels li').length && marks.{drawn}")
+        looked_at(page, "camera-boxes")
+        page.evaluate("document.getElementById('stop').click()")
