@@ -182,7 +182,7 @@ def int8_footprint(network: Network) -> Footprint:
 
     >>> from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
     >>> int8_footprint(mobilenet_v1(width_multiplier=0.25, resolution=96, classes=2))
-    Footprint(flash_bytes=230068, ram_bytes=37400)
+    Footprint(flash_bytes=230068, ram_bytes=37400, by_rows=0)
     """
     folded = folded_network(network)
     return Footprint(constant_bytes(folded), int8_memory(network).plan.size)
