@@ -180,8 +180,8 @@ int32_t web_detect(const float* anchors, const float* coder, float largest_logar
                    float iou_threshold, float score_threshold, int32_t most, int32_t most_candidates, bool agnostic) {
     Engine& mine = loaded();
     const AnchorRule rule = {{coder[0], coder[1], coder[2], coder[3]}, largest_logarithm, background, classes};
-    mine.kept = detect(levels_of(mine, rule), anchors, rule,
-                       {iou_threshold, score_threshold, most, most_candidates, agnostic});
+    mine.kept =
+        detect(levels_of(mine, rule), anchors, rule, {iou_threshold, score_threshold, most, most_candidates, agnostic});
     return static_cast<int32_t>(mine.kept.size());
 }
 
@@ -190,8 +190,8 @@ MOBILENETS_EXPORT(suppress)
 int32_t web_suppress(const BoxCorners* boxes, const float* scores, int32_t candidates, int32_t classes,
                      float iou_threshold, float score_threshold, int32_t most, int32_t most_candidates, bool agnostic) {
     Engine& mine = loaded();
-    mine.kept = suppress(boxes, scores, candidates, classes,
-                         {iou_threshold, score_threshold, most, most_candidates, agnostic});
+    mine.kept =
+        suppress(boxes, scores, candidates, classes, {iou_threshold, score_threshold, most, most_candidates, agnostic});
     return static_cast<int32_t>(mine.kept.size());
 }
 

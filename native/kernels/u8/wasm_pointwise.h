@@ -45,8 +45,8 @@ void put_bytes(int8_t* to, int32_t channels, int32_t segments, int32_t depth, in
                 to[((s * groups + k / 4) * kPanelChannels + c) * 4 + k % 4] = weight(c, s, k);
 }
 
-// The same of a pointwise layer's rows of `depth` weights, a whole group at a time: a page packs millions of them before
-// it shows anything.
+// The same of a pointwise layer's rows of `depth` weights, a whole group at a time: a page packs millions of them
+// before it shows anything.
 void put_rows(int8_t* to, const int8_t* weights, int32_t channels, int32_t depth, int32_t groups) {
     for (int32_t c = 0; c < channels; ++c, weights += depth) {
         int8_t* at = to + 4 * c;
