@@ -257,7 +257,8 @@ def _say_how_long(request: SearchRequest, sizes: Sequence[DetectorSize]) -> None
         whole.append(run.epochs * images * detector_seconds_per_image(size.network, size.task, run))
     short = SHORT_SHARE * sum(whole) if len(sizes) > 1 else 0.0
     first = f"choosing among {plural(len(sizes), 'detector')} takes about {duration(short)}, and " if short else ""
-    request.progress.note(f"{first}training about {duration(sum(whole) / len(whole))}; --time limits both")
+    took = duration(sum(whole) / len(whole))
+    request.progress.note(f"{first}training about {took}, unless a limit of time ends it before")
 
 
 def _finished(request: SearchRequest, size: DetectorSize, made: FineTuned, reason: str, training: Phase) -> Finished:
