@@ -24,7 +24,7 @@ from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
 from mobilenets.search.budget import Budget
 from mobilenets.search.contenders import Contender, Pretrained, Started, contenders_of, with_prices
-from mobilenets.search.from_weights import PreparedImages, Timetable, with_heads, with_tuning
+from mobilenets.search.from_weights import PreparedImages, with_heads, with_tuning
 from mobilenets.search.pretrained import pretrained_weights
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import SearchResult
@@ -251,17 +251,6 @@ def test_the_most_promising_are_fine_tuned_and_int8_is_measured(dataset: Dataset
     alone = with_tuning(judged[:1], Budget(max_macs=10**9), PreparedImages(dataset), 9, fine_tune)
     assert len(asked) == 2, "where there is nothing to choose from, nothing is trained"
     assert alone == judged[:1]
-
-
-def test_a_timetable_leaves_time_for_every_stage() -> None:
-    unlimited = Timetable(None)
-    assert (unlimited.short(3), unlimited.full(10.0, int8=True)) == (None, None)
-    hour = Timetable(3600.0)
-    short, full = hour.short(3), hour.full(hour.heads_end() + 3 * 360.0, int8=True)
-    assert short == pytest.approx(360.0)
-    assert full is not None
-    assert hour.heads_end() + 3 * 360.0 + full <= 0.8 * 3600 + 1e-6
-    assert hour.full(3600.0, int8=False) == pytest.approx(180.0)  # something always comes of it
 
 
 # What is refused ------------------------------------------------------------------------------------------------------

@@ -238,6 +238,14 @@ def test_limits_that_are_computed_need_no_latency(images: Path, tmp_path: Path) 
 # What is refused before any training ----------------------------------------------------------------------------------
 
 
+def test_a_search_from_scratch_ends_in_time_with_the_best_so_far(images: Path, tmp_path: Path) -> None:
+    settings = replace(SMALL, epochs=2000, time=3.0)
+    result = search(images, tmp_path / "out", Budget(max_macs=1_000_000), settings, precisions="float32")
+    assert len(result.history) < fine_tuning_epochs(2000, result.model.network, result.model.network) // 2
+    assert (tmp_path / "out" / "model.safetensors").exists()
+    assert result.search.choice.macs <= 1_000_000
+
+
 def test_an_accuracy_that_no_subnet_reaches_is_said_with_the_way_to_go_on(images: Path) -> None:
     told = r"reaches 100.0 %; the best is .* before it is fine-tuned; resume=True with a lower goal"
     with pytest.raises(PlanningError, match=told):

@@ -26,11 +26,12 @@ from mobilenets.search.contenders import Pretrained
 from mobilenets.search.detector_sizes import SIDES, DetectorSize, backbones, largest_sizes, sized
 from mobilenets.search.ending import SearchRequest, search_record, with_provenance
 from mobilenets.search.finishing import Finished
-from mobilenets.search.from_weights import STATISTICS_IMAGES, Timetable
+from mobilenets.search.from_weights import STATISTICS_IMAGES
 from mobilenets.search.pretrained import AUTO, pretrained_weights, trainable
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import MeasuredLatency
 from mobilenets.search.result import Phase, SearchResult, timed
+from mobilenets.search.timetable import Timetable
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.detection.fit import (
     detector_architecture,

@@ -43,6 +43,7 @@ from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
+from mobilenets.search.timetable import Timetable
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.image_cache import CachedImages, cache_images
 from mobilenets.training.leading import together
@@ -109,6 +110,8 @@ def search_from_scratch(asked: SearchRequest) -> SearchResult:
         asked.folder,
         asked.resume,
         progress,
+        settings.time,
+        asked.begun,
     )
     costs, measuring = timed("latency", partial(predict_costs, request))
     network = supernet_network(request, costs)
@@ -153,6 +156,8 @@ class SupernetSearch:
         folder: Where everything is written, if anywhere.
         resume: Whether to go on from the checkpoints in the folder.
         progress: Receives progress updates.
+        time: What all of it may take, in seconds; None for no limit.
+        begun: When it began, by :func:`time.monotonic`.
     """
 
     dataset: Dataset
@@ -165,6 +170,13 @@ class SupernetSearch:
     folder: Path | None
     resume: bool
     progress: Progress
+    time: float | None
+    begun: float
+
+    @property
+    def passed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.begun
 
 
 # The steps ------------------------------------------------------------------------------------------------------------
@@ -271,6 +283,7 @@ def _train(request: SupernetSearch, network: Network, images: CachedTraining) ->
         images,
         network,
         request.training,
+        seconds=Timetable(request.time).supernet(request.passed),
         checkpoint=request.folder and request.folder / CHECKPOINT_FILE,
         resume=request.resume,
         progress=request.progress,
@@ -349,6 +362,7 @@ def _fine_tune(request: SupernetSearch, supernet: Model, images: CachedTraining,
         supernet,
         size,
         request.training,
+        seconds=Timetable(request.time).full(request.passed, int8=choice.precision == "int8"),
         checkpoint=request.folder and fine_tuning_checkpoint(request.folder, *size),
         resume=request.resume,
         progress=request.progress,

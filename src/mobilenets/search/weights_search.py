@@ -25,7 +25,6 @@ from mobilenets.search.from_weights import (
     FINALISTS,
     PreparedImages,
     Priced,
-    Timetable,
     files_of,
     fine_tuned,
     first_usable,
@@ -41,6 +40,7 @@ from mobilenets.search.pretrained import pretrained_weights, trainable
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
+from mobilenets.search.timetable import Timetable
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.features import feature_network
 from mobilenets.training.fine_tuning import FineTuned, epochs_to_fine_tune, fine_tune

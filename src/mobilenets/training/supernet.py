@@ -150,6 +150,7 @@ def train_supernet(
     images: CachedImages,
     how: SupernetTraining,
     *,
+    seconds: float | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress = SILENT,
@@ -161,6 +162,7 @@ def train_supernet(
         dataset: Its training images train, its validation images choose nothing: the last epoch is kept.
         images: The training images, decoded.
         how: The recipe, and the sizes that the search considers.
+        seconds: What training may take; the learning rate falls in time. None for no limit.
         checkpoint: File of the checkpoint; None for none.
         resume: Whether to go on from the checkpoint, if it is there.
         progress: Receives progress updates.
@@ -182,7 +184,7 @@ def train_supernet(
     run = how.run(epochs, keep_last=True)
     validation = _validation(dataset, network, run, progress)
     file = _checkpoint_file(checkpoint, dataset, network, network, run, how, resume)
-    trained = _train(module, images, objective, how, run, validation, file, progress)
+    trained = _train(module, images, objective, how, replace(run, seconds=seconds), validation, file, progress)
     provenance = Provenance(
         data=Data(dataset.source, dataset.fingerprint, dataset.seed, dataset.reading.encode() or None),
         training=Training(
@@ -206,6 +208,7 @@ def fine_tune_subnet(
     images: CachedImages,
     how: SupernetTraining,
     *,
+    seconds: float | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress = SILENT,
@@ -218,6 +221,7 @@ def fine_tune_subnet(
         dataset: Its training images train, its validation images choose the epoch.
         images: The training images, decoded.
         how: What the supernet was trained by.
+        seconds: What training may take; the learning rate falls in time. None for no limit.
         checkpoint: File of the checkpoint; None for none.
         resume: Whether to go on from the checkpoint, if it is there.
         progress: Receives progress updates.
@@ -241,7 +245,7 @@ def fine_tune_subnet(
     validation = _validation(dataset, module.network, run, progress)
     before = validation(placed(module, run.device).eval())
     file = _checkpoint_file(checkpoint, dataset, supernet.network, module.network, run, how, resume)
-    trained = _train(module, images, plan.objective, how, run, validation, file, progress)
+    trained = _train(module, images, plan.objective, how, replace(run, seconds=seconds), validation, file, progress)
     history, best = trained.history, trained.best_epoch
     if not is_better(before, history[best].score(before.images)):
         task = Classification(dataset.labels, history[best].validation_temperature or 1.0)
