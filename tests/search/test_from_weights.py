@@ -302,4 +302,4 @@ def test_without_a_cache_or_a_network_there_are_none_and_one_line_says_so(
     how: dict[str, Any] = {"family": None, "sides": (128,), "classes": 3, "precisions": ("int8",)}
     assert pretrained_weights("auto", Budget(max_latency_ms=0.3), **how, progress=notes) == ()
     assert len(notes.notes) == 1
-    assert "is not to be had" in notes.notes[0]
+    assert "could not be loaded" in notes.notes[0]
