@@ -129,8 +129,12 @@ def test_a_model_has_labels_where_its_task_names_what_it_gives(model: Model) -> 
         assert model.labels == model.task.labels
 
 
-def test_training_begins_with_weights_of_any_task(model: Model) -> None:
-    check_trainable(model)
+def test_classifiers_begin_from_weights_of_any_task_but_detection(model: Model) -> None:
+    if model.task.kind == "detection":
+        with pytest.raises(TrainingError, match="the weights are of a detector"):
+            check_trainable(model)
+    else:
+        check_trainable(model)
 
 
 def test_data_of_a_task_without_training_is_refused(colours: Path) -> None:

@@ -129,7 +129,7 @@ def export(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     exported = export(model, Path(folder) / "model.c", verify=False)
     >>> exported.format.title, exported.footprint
-    ('C99', Footprint(flash_bytes=843424, ram_bytes=20480))
+    ('C99', Footprint(flash_bytes=843424, ram_bytes=20480, by_rows=0))
     """
     path = Path(path)
     row, writer = _row(path, format_name)

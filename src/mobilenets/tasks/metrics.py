@@ -148,8 +148,8 @@ def pooled_reliability(parts: Iterable[Sequence[ReliabilityBin]]) -> tuple[Relia
         parts: Bins that :func:`reliability` made.
 
     >>> one = ReliabilityBin(3, 0.9, 1.0)
-    >>> pooled_reliability([[one], [ReliabilityBin(1, 0.94, 0.0)], [ReliabilityBin(1, 0.5, 1.0)]])[-1]
-    ReliabilityBin(images=4, confidence=0.91, accuracy=0.75)
+    >>> pooled_reliability([[one], [ReliabilityBin(1, 0.92, 0.0)], [ReliabilityBin(1, 0.5, 1.0)]])[-1]
+    ReliabilityBin(images=4, confidence=0.905, accuracy=0.75)
     """
     places: dict[int, list[ReliabilityBin]] = defaultdict(list)
     for one in chain.from_iterable(parts):

@@ -267,7 +267,7 @@ def rate_factor(network: Network) -> float:
 
     >>> from mobilenets.architecture.catalog import Specification
     >>> [round(rate_factor(Specification.parse(name).network()), 2) for name in ("mobilenet_v1@0.25", "mobilenet_v2")]
-    [1.0, 0.32]
+    [1.0, 0.31]
     """
     if all(layer.batch_norm is None for layer in network.layers):
         return WITHOUT_BATCH_NORM

@@ -21,6 +21,15 @@ def filled(text: str, words: Mapping[str, str]) -> str:
     return re.sub(r"@(\w+)@", lambda found: words.get(found[1], found[0]), text)
 
 
+def without_comments(script: str) -> str:
+    r"""A script without the lines that are comments, which a page need not carry.
+
+    >>> without_comments("// Adds.\nconst sum = (a, b) => a + b;  // numbers\n")
+    'const sum = (a, b) => a + b;  // numbers\n'
+    """
+    return re.sub(r"(?m)^[ \t]*//.*\n", "", script)
+
+
 def viewer_parts() -> dict[str, str]:
     """What pages that take images and show predictions have in common: style, elements and script, by ``@word@``."""
     return {

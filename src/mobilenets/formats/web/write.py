@@ -16,7 +16,7 @@ from mobilenets.errors import FormatError
 from mobilenets.formats.format import Options, option
 from mobilenets.formats.web.engine import web_engine
 from mobilenets.formats.web.model_bytes import model_bytes
-from mobilenets.formats.web.sources import filled, source, viewer_parts
+from mobilenets.formats.web.sources import filled, source, viewer_parts, without_comments
 from mobilenets.model.model import Model
 from mobilenets.tasks.box_matching import MOST_DETECTIONS
 from mobilenets.tasks.detection_heads import LARGEST_LOGARITHM
@@ -25,6 +25,8 @@ from mobilenets.tasks.task import Task
 
 MODULE_FILES = ("engine_relaxed.wasm", "engine_simd.wasm", "model.bin")
 """What index.js of a module reads from beside it."""
+SCRIPTS = ("engine", "model_script", "page", "viewer")
+"""Words of page.html that stand for scripts."""
 PART_CHARACTERS = 1 << 16
 """Characters of an element of a page; a multiple of four, so that each can be decoded by itself."""
 WORTH_WAITING, WORTH_UNPACKING = 1 << 20, 0.88
@@ -81,7 +83,8 @@ def write_page(model: Model, path: Path, *, title: str = "") -> None:
         "page": source("page.js"),
         "description": _packed("description", _description(model).encode()),
     }
-    write_atomically(path, filled(source("page.html"), words | viewer_parts()).encode())
+    scripts = {name: without_comments(text) for name, text in (words | viewer_parts()).items() if name in SCRIPTS}
+    write_atomically(path, filled(source("page.html"), words | viewer_parts() | scripts).encode())
 
 
 def write_module(model: Model, folder: Path) -> None:
