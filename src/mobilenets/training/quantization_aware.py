@@ -127,22 +127,19 @@ def train_quantized(
         CompressionError: If the Model is int8 already or broken, there are too few images, targets do not fit, or
             training diverges.
     """
-    if len(pixels) < 2:
-        raise CompressionError(f"quantization-aware training needs images; {len(pixels)} are not enough")
-    if epochs is not None:
-        check_integer("epochs", epochs, CompressionError, least=1)
+    check_amounts(len(pixels), epochs)
     several = model.task.kind == "multilabel"
     targets = _checked(targets, len(pixels), class_count(model.network), several=several)
     bits, labeled = config.weight_bits, targets is not None
-    calibrated = calibrate_ranges(model, calibration, config, progress=progress)
-    start = quantize_layers(model, calibrated, calibration, config, progress=progress)
+    begun = IntegerStart.of(model, calibration, config, progress=progress)
     if evaluation is None:
         chosen = held_out(len(pixels))
         pixels, evaluation = pixels[~chosen], EvaluationSet.of(model, pixels[chosen])
         targets = None if targets is None else targets[~chosen]
     recipe = recipe or recipe_for(model.labels, bits, labeled=labeled)
     student = IntegerNetwork(
-        unfold(start.model, calibrated.unfolded, LABELLED_ROOM[bits] if labeled else 0.0), start.model
+        unfold(begun.start.model, begun.calibrated.unfolded, LABELLED_ROOM[bits] if labeled else 0.0),
+        begun.start.model,
     )
     batches = PixelBatches(pixels, targets, class_count(model.network), recipe, seed=seed, shift=shift)
     objective = QuantizationAware(
@@ -150,7 +147,7 @@ def train_quantized(
     )
     views = Views(model, evaluation, recipe.augmentation, seed)
     return trained_integers(
-        IntegerStart(model, start, calibrated, calibration),
+        begun,
         student,
         batches,
         objective,
@@ -177,6 +174,41 @@ class IntegerStart:
     start: Quantized
     calibrated: Calibrated
     calibration: Pixels
+
+    @classmethod
+    def of(
+        cls, model: Model, calibration: Pixels, config: QuantizationConfig, *, progress: Progress = SILENT
+    ) -> IntegerStart:
+        """Calibrate a float Model, and quantize it by that.
+
+        Args:
+            model: float32.
+            calibration: Images that the ranges come from.
+            config: How the start is made, and the bits of the weights.
+            progress: Receives progress updates.
+
+        Raises:
+            CompressionError: If the Model is int8 already or broken, or there are too few images.
+        """
+        calibrated = calibrate_ranges(model, calibration, config, progress=progress)
+        start = quantize_layers(model, calibrated, calibration, config, progress=progress)
+        return cls(model, start, calibrated, calibration)
+
+
+def check_amounts(images: int, epochs: int | None) -> None:
+    """Raise if there are too few images to train in integers with, or the epochs are no number of them.
+
+    Args:
+        images: How many train.
+        epochs: As asked for; None where nobody did.
+
+    Raises:
+        CompressionError: Then.
+    """
+    if images < 2:
+        raise CompressionError(f"quantization-aware training needs images; {images} are not enough")
+    if epochs is not None:
+        check_integer("epochs", epochs, CompressionError, least=1)
 
 
 def trained_integers(

@@ -14,12 +14,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mobilenets.base.arguments import check_integer
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.compression.answers import Answers
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.detector_evaluation import DetectorEvaluation
-from mobilenets.compression.quantize import Quantized, calibrate_ranges, quantize_layers
+from mobilenets.compression.quantize import Quantized
 from mobilenets.errors import CompressionError
 from mobilenets.model.folding import fold
 from mobilenets.model.model import Model
@@ -35,6 +34,7 @@ from mobilenets.training.quantization_aware import (
     SHIFT,
     IntegerStart,
     IntegerValidation,
+    check_amounts,
     held_out,
     recipe_for,
     trained_integers,
@@ -84,20 +84,16 @@ def train_quantized_detector(
     task = model.task
     if not isinstance(task, Detection):
         raise CompressionError(f"the Model is no detector: its task is {task.kind}")
-    if len(pixels) < 2:
-        raise CompressionError(f"quantization-aware training needs images; {len(pixels)} are not enough")
-    if epochs is not None:
-        check_integer("epochs", epochs, CompressionError, least=1)
-    calibrated = calibrate_ranges(model, calibration, config, progress=progress)
-    start = quantize_layers(model, calibrated, calibration, config, progress=progress)
+    check_amounts(len(pixels), epochs)
+    begun = IntegerStart.of(model, calibration, config, progress=progress)
     if evaluation is None:
         chosen = held_out(len(pixels))
         pixels, evaluation = pixels[~chosen], DetectorEvaluation.of(model, pixels[chosen])
     recipe = recipe or detector_recipe(model.labels, config.weight_bits)
     epochs = epochs or max(FEWEST_EPOCHS, math.ceil(SHOWN[config.weight_bits] / len(pixels)))
     return trained_integers(
-        IntegerStart(model, start, calibrated, calibration),
-        IntegerDetector(unfold(start.model, calibrated.unfolded), start.model),
+        begun,
+        IntegerDetector(unfold(begun.start.model, begun.calibrated.unfolded), begun.start.model),
         PixelBatches(pixels, None, 1, recipe, seed=seed, shift=shift),
         DetectorDistillation(_teacher(model), task.head),
         recipe,
