@@ -158,15 +158,18 @@ def _write_hdf5(path: Path, tensors: dict[str, Any], **attributes: str) -> Path:
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w") as file:
         for name, value in tensors.items():
-            file.create_dataset(name, data=value)
+            if value is None:
+                file.create_group(name)
+            else:
+                file.create_dataset(name, data=value)
         file.attrs.update(attributes)
     return path
 
 
-def _archived(model: Sequence[Part], place: str) -> dict[str, Tensor]:
-    """Variables by path in an archive: classes, numbered."""
+def _archived(model: Sequence[Part], place: str) -> dict[str, Tensor | None]:
+    """Variables by path in an archive: classes, numbered. A layer without variables has an empty group, which is None."""
     count: Counter[str] = Counter()
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor | None] = {}
     for part in model:
         name = snake_case(part.kind)
         number = count[name]
@@ -175,7 +178,8 @@ def _archived(model: Sequence[Part], place: str) -> dict[str, Tensor]:
         if isinstance(part, KerasNested):
             tensors |= _archived(part.layers, f"{path}/")
         else:
-            tensors |= {f"{path}/vars/{index}": value for index, value in enumerate(part.variables.values())}
+            variables = {f"{path}/vars/{index}": value for index, value in enumerate(part.variables.values())}
+            tensors |= variables or {f"{path}/vars": None}
     return tensors
 
 

@@ -38,10 +38,12 @@ class Hdf5:
 
     Attributes:
         datasets: Numeric arrays by path (``layers/conv2d/vars/0``), as views of the file. Others are left out.
+        groups: Paths of all groups, those that hold nothing too.
         attributes: Text attributes of the root group.
     """
 
     datasets: dict[str, Tensor] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)
 
 
@@ -108,6 +110,8 @@ class _Reader:
                 self._attribute(message)
         if _LAYOUT in messages:
             self._dataset(path, {kind: found[-1] for kind, found in messages.items()})
+        else:
+            self._found.groups.append(path)
         for name, child in self._links(messages):
             self._object(child, f"{path}/{name}" if path else name, depth + 1)
 

@@ -85,7 +85,7 @@ class ImpliedModel:
     """
 
     def __init__(self, file: KerasFile, size: tuple[int, int]) -> None:
-        self._archived, self._size = file.archived, size
+        self._archived, self._size, self._layers = file.archived, size, file.layers
         self._groups = _grouped(file)
         self._taken: set[str] = set()
         self._count: Counter[str] = Counter()
@@ -222,8 +222,14 @@ class ImpliedModel:
         if flat:
             self._add("Flatten", "flatten", {}, self._last)
         else:
-            self._add("GlobalAveragePooling2D", "global_average_pooling2d", {}, self._last)
-            self.assumed.append("a global average pool")
+            kind = "GlobalMaxPooling2D" if self._holds("GlobalMaxPooling2D") else "GlobalAveragePooling2D"
+            self._add(kind, snake_case(kind), {}, self._last)
+            if not self._holds(kind):
+                self.assumed.append("a global average pool")
+
+    def _holds(self, kind: str) -> bool:
+        """Whether the file names a layer of a class, by the name that Keras gives it: it has a group, if an empty one."""
+        return any(re.fullmatch(rf"{snake_case(kind)}(_\d+)?", name) for name in self._layers)
 
     def _pixels(self) -> int:
         """Pixels of the last map."""
