@@ -167,7 +167,7 @@ def _write_hdf5(path: Path, tensors: dict[str, Any], **attributes: str) -> Path:
 
 
 def _archived(model: Sequence[Part], place: str) -> dict[str, Tensor | None]:
-    """Variables by path in an archive: classes, numbered. A layer without variables has an empty group, which is None."""
+    """Variables by path in an archive: classes, numbered. None is the empty group of a layer without variables."""
     count: Counter[str] = Counter()
     tensors: dict[str, Tensor | None] = {}
     for part in model:
@@ -178,8 +178,9 @@ def _archived(model: Sequence[Part], place: str) -> dict[str, Tensor | None]:
         if isinstance(part, KerasNested):
             tensors |= _archived(part.layers, f"{path}/")
         else:
-            variables = {f"{path}/vars/{index}": value for index, value in enumerate(part.variables.values())}
-            tensors |= variables or {f"{path}/vars": None}
+            tensors |= {f"{path}/vars/{index}": value for index, value in enumerate(part.variables.values())}
+            if not part.variables:
+                tensors[f"{path}/vars"] = None
     return tensors
 
 

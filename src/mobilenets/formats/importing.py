@@ -17,6 +17,7 @@ import numpy as np
 from mobilenets.architecture.layers import Activation
 from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.data.sources import looks_like_image
 from mobilenets.errors import ArchitectureError, FormatError, ModelError, ModelFileError
 from mobilenets.formats.assumed import (
@@ -40,6 +41,7 @@ from mobilenets.formats.one_logit import of_two_classes
 from mobilenets.formats.other_files import other_file
 from mobilenets.formats.published import KERAS_ADDRESS, TORCHVISION_CROPS, imagenet_labels, published_source
 from mobilenets.formats.registry import readable
+from mobilenets.formats.saved_labels import fitting_labels, saved_labels
 from mobilenets.formats.source import WEIGHTS_FILES, Source
 from mobilenets.model.file import load, save
 from mobilenets.model.integer_weights import dequantize
@@ -115,12 +117,12 @@ def import_model(
     found = Source(path)
     labels = None if labels is None else tuple(labels)
     model = _of_grey_images(_read(found, resolution, labels))
+    names = labels if labels is not None else _labels_beside(found, model, progress)
     if (imported := Provenance.of(model).imported) is not None and imported.format != "mobilenets":
-        model = of_two_classes(model, labels)
-    task = model.task
-    if labels is None and isinstance(task, Classification) and task.is_numbered and not model.network.gives_features:
-        names = imagenet_labels(len(task.labels))
-        model = replace(model, task=with_labels(task, names)) if names else model
+        model = of_two_classes(model, names)
+    if labels is None and _lacks_labels(model):
+        names = names or imagenet_labels(class_count(model.network))
+        model = replace(model, task=with_labels(model.task, names)) if names else model
     model = _as_published(model, origin)
     model = _with_evidence(model)
     # Where the first layer holds the scaling of pixels, only its integers know it.
@@ -136,6 +138,26 @@ def import_model(
     if doubt := assumption(model):
         progress.note(doubt)
     return model
+
+
+def _lacks_labels(model: Model) -> bool:
+    """Whether a Model is a classifier whose classes have numbers only."""
+    task = model.task
+    return isinstance(task, Classification) and task.is_numbered and not model.network.gives_features
+
+
+def _labels_beside(source: Source, model: Model, progress: Progress) -> tuple[str, ...] | None:
+    """Class names that a checkpoint holds beside its weights; names of another number of classes are noted."""
+    if not _lacks_labels(model):
+        return None
+    saved, classes = saved_labels(source.beside), max(class_count(model.network), 2)  # one logit is of two classes
+    labels = fitting_labels(saved, classes)
+    if saved and labels is None:
+        progress.note(
+            f"{saved[0].key} in the file names {plural(len(saved[0].labels), 'class', 'classes')}, and the network "
+            f"gives {classes:,}: its classes are not named by them; name them with labels=FILE"
+        )
+    return labels
 
 
 def _check_that_it_loads(model: Model) -> None:

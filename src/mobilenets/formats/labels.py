@@ -71,7 +71,7 @@ def parse_labels(text: str, where: str) -> tuple[str, ...]:
             data = None  # a first label in brackets
         if isinstance(data, list | dict):
             try:
-                return _of_json(data, where)
+                return labels_of_data(data, where)
             except RecursionError:
                 raise FormatError(f"{where} holds objects within objects without end") from None
     if _ITEM.search(text):
@@ -116,8 +116,21 @@ def _range(lines: list[str], first: int) -> list[int]:
     return list(range(first, first + len(lines)))
 
 
-def _of_json(data: list[Any] | dict[str, Any], where: str) -> tuple[str, ...]:
-    """A list of labels, labels by number, or numbers by label; of several names of a class the last is taken."""
+def labels_of_data(data: list[Any] | dict[str, Any], where: str) -> tuple[str, ...]:
+    """Class names of a list of labels, labels by number, or numbers by label.
+
+    Of several names of a class the last is taken.
+
+    Args:
+        data: As JSON has it.
+        where: What is named in errors.
+
+    Raises:
+        FormatError: If it is neither, or its numbers leave classes out.
+
+    >>> labels_of_data({"dog": 1, "cat": 0}, "labels.json")
+    ('cat', 'dog')
+    """
     if isinstance(data, list):
         numbers = [_number_of(value) for value in data]
         if data and None not in numbers:
@@ -127,7 +140,7 @@ def _of_json(data: list[Any] | dict[str, Any], where: str) -> tuple[str, ...]:
         return tuple(_label(value, where) for value in data)
     for key in ("labels", "classes", "class_names", "id2label", "names"):
         if isinstance(data.get(key), list | dict) and len(data[key]) > 0:
-            return _of_json(data[key], where)
+            return labels_of_data(data[key], where)
     if data and all(type(value) is int for value in data.values()):
         return _ordered({number: label for label, number in data.items()}, where)
     if data and all(key.isdecimal() for key in data):

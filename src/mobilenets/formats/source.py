@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.containers.safetensors_file import read_safetensors
-from mobilenets.formats.containers.torch_checkpoint import AVERAGES, is_torch_checkpoint, read_torch_checkpoint
+from mobilenets.formats.containers.torch_checkpoint import (
+    AVERAGES,
+    Checkpoint,
+    is_torch_checkpoint,
+    read_torch_checkpoint,
+)
 from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.prefixes import without_prefix
 from mobilenets.model.model import Tensor
@@ -64,12 +71,23 @@ class Source:
             FormatError: If it is damaged, holds no weights, or those of two networks.
         """
         if is_torch_checkpoint(self.data):
-            tensors, taken = read_torch_checkpoint(self.data)
-            return without_prefix(tensors), {"taken": taken}
+            checkpoint = self._checkpoint
+            return without_prefix(checkpoint.tensors), {"taken": checkpoint.key}
         if self.data[8:9] == b"{":
             tensors, metadata = read_safetensors(self.data)
             return without_prefix(tensors), metadata
         return None
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        return read_torch_checkpoint(self.data)
+
+    @property
+    def beside(self) -> Mapping[str, Any]:
+        """Plain data beside the weights of a PyTorch checkpoint, text by key of safetensors; none of other formats."""
+        if is_torch_checkpoint(self.data):
+            return self._checkpoint.beside
+        return self.state_dict[1] if self.state_dict is not None else {}
 
     @property
     def holds_averages(self) -> bool:

@@ -5,6 +5,7 @@ Both forms are read: the ZIP archive of PyTorch 1.6 and later, and the string of
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,24 @@ def is_torch_checkpoint(data: bytes) -> bool:
     return legacy or (data[:2] == b"PK" and b"data.pkl" in data[:512])
 
 
-def read_torch_checkpoint(data: bytes) -> tuple[dict[str, Tensor], str]:
-    """Tensors of a state_dict by name, in the file's order, and the key of the checkpoint that they stand under.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Contents of a checkpoint.
 
-    Whatever else the checkpoint holds (an optimizer's state, arguments, metrics) is passed over.
+    Attributes:
+        tensors: Of its state_dict by name, in the file's order.
+        key: Of the checkpoint that they stand under.
+        beside: Plain data that the checkpoint is: settings, metrics, names of classes, and the weights among it. Other
+            objects are :class:`~mobilenets.formats.containers.torch_pickle.Foreign`.
+    """
+
+    tensors: dict[str, Tensor]
+    key: str
+    beside: dict[str, Any]
+
+
+def read_torch_checkpoint(data: bytes) -> Checkpoint:
+    """Read a checkpoint's state_dict, and what stands beside it.
 
     Raises:
         FormatError: If the file is damaged, or holds no state_dict.
@@ -59,7 +74,7 @@ def read_torch_checkpoint(data: bytes) -> tuple[dict[str, Tensor], str]:
         if total > 2 * len(data):
             raise FormatError(f"{name}: the tensors take more than the file")
         tensors[name] = values
-    return tensors, key
+    return Checkpoint(tensors, key, state)
 
 
 def _state_dict(state: Any) -> tuple[dict[str, Any], str]:

@@ -34,16 +34,16 @@ class KerasFile:
         config: JSON of the model's configuration; None in a file of weights alone.
         loss: What the model was compiled to minimize, in snake case; empty where the file does not say.
         version: Of the Keras that wrote the file, such as ``2.15.0``; empty where the file does not say.
-        layers: Names of layers, and of groups within them, also of layers without variables.
         archived: Whether variables lie in a tree of classes (``layers/conv2d_3/vars/0``), not under layers' names.
+        layers: Names of layers, and of groups within them, also of layers without variables.
     """
 
     variables: Mapping[str, Tensor]
     config: str | bytes | None
     loss: str
     version: str
-    layers: frozenset[str]
     archived: bool
+    layers: frozenset[str] = frozenset()
 
     @property
     def of_keras_3(self) -> bool:
@@ -122,7 +122,8 @@ def read_keras(source: Source) -> KerasFile:
             + ("; a configuration alone is not a network: save the whole model" if config is not None else "")
         )
     layers = frozenset(_slashed(path).rpartition("/")[2] for path in file.groups)
-    return KerasFile(variables, config, loss, version, layers, any("/vars/" in name for name in variables))
+    archived = any("/vars/" in name for name in variables)
+    return KerasFile(variables, config, loss, version, archived, layers)
 
 
 def _slashed(name: str) -> str:

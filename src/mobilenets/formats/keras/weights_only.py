@@ -228,7 +228,7 @@ class ImpliedModel:
                 self.assumed.append("a global average pool")
 
     def _holds(self, kind: str) -> bool:
-        """Whether the file names a layer of a class, by the name that Keras gives it: it has a group, if an empty one."""
+        """Whether the file names a layer of a class, by the name that Keras gives it: its group may be empty."""
         return any(re.fullmatch(rf"{snake_case(kind)}(_\d+)?", name) for name in self._layers)
 
     def _pixels(self) -> int:

@@ -47,6 +47,7 @@ from mobilenets.formats.onnx.quantized import (
 )
 from mobilenets.formats.pytorch import IMAGENET
 from mobilenets.formats.recognition import recognized
+from mobilenets.formats.saved_labels import fitting_labels, saved_labels
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model
@@ -102,6 +103,8 @@ def from_onnx(
     else:
         model = _described(graph, description)
     try:
+        if labels is None and description is None and not model.network.gives_features:
+            labels = fitting_labels(saved_labels(graph.metadata), max(class_count(model.network), 2))
         if labels is not None and class_count(model.network) == 1:
             model = of_two_classes(model, labels)
         elif labels is not None:
