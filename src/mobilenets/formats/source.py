@@ -11,7 +11,7 @@ from mobilenets.formats.containers.binary import read_file
 from mobilenets.formats.containers.safetensors_file import read_safetensors
 from mobilenets.formats.containers.torch_checkpoint import (
     AVERAGES,
-    Checkpoint,
+    TorchCheckpoint,
     is_torch_checkpoint,
     read_torch_checkpoint,
 )
@@ -79,7 +79,7 @@ class Source:
         return None
 
     @cached_property
-    def _checkpoint(self) -> Checkpoint:
+    def _checkpoint(self) -> TorchCheckpoint:
         return read_torch_checkpoint(self.data)
 
     @property

@@ -38,7 +38,7 @@ def is_torch_checkpoint(data: bytes) -> bool:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TorchCheckpoint:
     """Contents of a checkpoint.
 
     Attributes:
@@ -53,7 +53,7 @@ class Checkpoint:
     beside: dict[str, Any]
 
 
-def read_torch_checkpoint(data: bytes) -> Checkpoint:
+def read_torch_checkpoint(data: bytes) -> TorchCheckpoint:
     """Read a checkpoint's state_dict, and what stands beside it.
 
     Raises:
@@ -74,7 +74,7 @@ def read_torch_checkpoint(data: bytes) -> Checkpoint:
         if total > 2 * len(data):
             raise FormatError(f"{name}: the tensors take more than the file")
         tensors[name] = values
-    return Checkpoint(tensors, key, state)
+    return TorchCheckpoint(tensors, key, state)
 
 
 def _state_dict(state: Any) -> tuple[dict[str, Any], str]:
