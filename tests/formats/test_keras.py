@@ -226,6 +226,52 @@ def test_what_is_done_to_pixels_is_the_preprocessing(
     assert_answers(model, pixels, mean(last_map(whole, pixels, preprocessing)) @ KERNEL + BIAS)
 
 
+def index(last: Any) -> tuple[Any, ...]:
+    """What ``x[..., last]`` is written as."""
+    return ([{"class_name": "__ellipsis__", "config": {}}, last],)
+
+
+BACKWARDS = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": -1}}
+REVERSED = {
+    "slice": [KerasLayer("GetItem", "reverse", {}, {}, index(BACKWARDS))],
+    "flip": [KerasLayer("Flip", "flip", {"axis": -1})],
+    "take": [KerasLayer("Take", "take", {"axis": -1}, {}, ([2, 1, 0],))],
+}
+CAFFE = [103.939, 116.779, 123.68]
+"""Means of blue, green and red that Keras' ``preprocess_input`` of VGG and ResNet subtracts."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("how", REVERSED)
+def test_a_network_for_bgr_reads_rgb(tmp_path: Path, whole: Model, pixels: Any, form: str, how: str) -> None:
+    means = KerasLayer("Subtract", "means", {}, {}, (CAFFE,))
+    model = read(tmp_path / form, [*REVERSED[how], means, base(whole), POOL, HEAD])
+    of_bgr = Preprocessing(mean=tuple(value / 255 for value in CAFFE), std=(1 / 255,) * 3)  # type: ignore[arg-type]
+    assert_answers(model, pixels, mean(last_map(whole, pixels[..., ::-1], of_bgr)) @ KERNEL + BIAS)
+    assert model.preprocessing.mean == pytest.approx([value / 255 for value in CAFFE[::-1]], abs=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_channels_that_are_cut_off_are_refused(tmp_path: Path, whole: Model, form: str) -> None:
+    first = {"class_name": "__slice__", "config": {"start": 0, "stop": 2, "step": None}}
+    path = write_keras(tmp_path / form, [KerasLayer("GetItem", "g", {}, {}, index(first)), base(whole)], (64, 64, 3))
+    with pytest.raises(FormatError, match=r"reads some channels of the image only"):
+        from_keras(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_grey_image_that_is_repeated_is_read(tmp_path: Path, whole: Model, pixels: Any, form: str) -> None:
+    repeat = KerasLayer("Repeat", "repeat", {"repeats": 3, "axis": -1})
+    model = read(tmp_path / form, [repeat, base(whole), POOL, HEAD], (SIZE, SIZE, 1))
+    assert model.network.channels == 1
+    grey = np.repeat(pixels[..., :1], 3, axis=3)
+    assert_answers(
+        replace(model, preprocessing=replace(model.preprocessing, channels=1)),
+        pixels[..., :1],
+        mean(last_map(whole, grey)) @ KERNEL + BIAS,
+    )
+
+
 def test_scaling_that_the_file_does_not_say_is_not_called_known(tmp_path: Path, whole: Model) -> None:
     model = read(tmp_path / "model.keras", [base(whole), POOL, HEAD])
     assert not model.provenance["imported"]["known"]

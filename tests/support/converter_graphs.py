@@ -10,7 +10,23 @@ import numpy.typing as npt
 
 from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
 
-Head = Literal["top", "seq", "rescaled", "preprocessed", "sigmoid", "two dense", "none", "map", "sigmoids", "number"]
+Head = Literal[
+    "top",
+    "seq",
+    "rescaled",
+    "preprocessed",
+    "reversed",
+    "taken apart",
+    "gathered",
+    "sigmoid",
+    "two dense",
+    "none",
+    "map",
+    "sigmoids",
+    "number",
+]
+REORDERED: tuple[Head, ...] = ("reversed", "taken apart", "gathered")
+"""Heads before whose network the channels of the image are reversed, and then scaled."""
 Kind = Literal["float32", "float16", "dynamic", "int8", "int16"]
 Ends = Literal["float32", "int8", "uint8"]
 
@@ -187,7 +203,7 @@ class ConverterGraph:
 
     def image(self) -> int:
         """The image as the first layer reads it."""
-        scales = self.head in ("rescaled", "preprocessed")
+        scales = self.head in ("rescaled", "preprocessed", *REORDERED)
         span = (0.0, 255.0) if scales else _IMAGE
         shape = (1, SIDE, SIDE, 3)
         inner = self.computed("input", shape, span)
@@ -201,7 +217,9 @@ class ConverterGraph:
         else:
             value = self.graph.add(inner)
             self.graph.inputs.append(value)
-        if self.head == "rescaled":
+        if self.head in REORDERED:
+            value = self.reversed(value, inner)
+        if self.head in ("rescaled", *REORDERED):
             factor = self.constant("factor", np.array([1 / 127.5]))
             value = self.operator("MUL", [value, factor], "scaled", shape, (0.0, 2.0), "MulOptions")
             value = self.operator(
@@ -218,6 +236,36 @@ class ConverterGraph:
                 "SUB", [value, self.constant("plus", np.array([1.0]))], "moved", shape, _IMAGE, "SubOptions"
             )
         return value
+
+    def reversed(self, value: int, image: Tensor) -> int:
+        """The image with its channels from the last to the first, as ``x[..., ::-1]`` and others are converted."""
+
+        def made(name: str, shape: tuple[int, ...]) -> Tensor:
+            return Tensor(name, image.kind, shape, None, image.scale, image.zero_point)
+
+        if self.head == "gathered":
+            which, whole = self.integers("which", 2, 1, 0), made("gathered", image.shape)
+            return self.operator("GATHER", [value, which], whole, options="GatherOptions", Axis=3)
+        steps, zeros = self.integers("steps", 1, 1, 1, 1), self.integers("zeros", 0, 0, 0, 0)
+        if self.head == "reversed":
+            bounds = [zeros, zeros, self.integers("back", 1, 1, 1, -1)]
+            masks: dict[str, Any] = {"BeginMask": 15, "EndMask": 15}
+            whole = made("reversed", image.shape)
+            return self.operator("STRIDED_SLICE", [value, *bounds], whole, options="StridedSliceOptions", **masks)
+        ends = [self.integers(f"at{channel}", 0, 0, 0, channel) for channel in range(4)]
+        masks = {"BeginMask": 7, "EndMask": 7, "ShrinkAxisMask": 8}
+        parts = [
+            self.operator(
+                "STRIDED_SLICE",
+                [value, ends[channel], ends[channel + 1], steps],
+                made(f"channel{channel}", image.shape[:3]),
+                options="StridedSliceOptions",
+                **masks,
+            )
+            for channel in (2, 1, 0)
+        ]
+        whole = made("packed image", image.shape)
+        return self.operator("PACK", parts, whole, options="PackOptions", ValuesCount=3, Axis=3)
 
     def stem(self, value: int) -> int:
         """Padding, a convolution, and a depthwise separable block with a linear bottleneck and a sum."""

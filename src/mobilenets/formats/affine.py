@@ -16,6 +16,10 @@ LARGEST_FACTOR = 0.2
 """Largest factor that bytes of pixels are multiplied by; one above it multiplies values from 0 to 1."""
 
 
+LARGEST_MEAN = 2.0
+"""Largest mean, as a share of white, that is subtracted of values from 0 to 1; 103.939 is subtracted of bytes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Affine:
     """``factor · x + offset`` for each channel.
@@ -46,7 +50,9 @@ class Affine:
     @property
     def of_pixels(self) -> Affine:
         """The same of bytes of pixels, where it was made for values from 0 to 1."""
-        from_0_to_1 = not self.of_bytes and self.factor.min() > LARGEST_FACTOR
+        with np.errstate(divide="ignore", invalid="ignore"):
+            of_light = (np.abs(self.offset / self.factor) <= LARGEST_MEAN).all()
+        from_0_to_1 = not self.of_bytes and self.factor.min() > LARGEST_FACTOR and bool(of_light)
         return replace(self, factor=self.factor / 255) if from_0_to_1 else self
 
     def preprocessing(self) -> Preprocessing:

@@ -7,7 +7,7 @@ stand alone in the graph are taken into the layer that they belong to.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -35,6 +35,7 @@ from mobilenets.architecture.layers import (
 )
 from mobilenets.architecture.network import Network
 from mobilenets.errors import ArchitectureError, FormatError
+from mobilenets.formats.channel_order import Order, exchanged, joined, of_image, selected
 from mobilenets.formats.names import legal_name
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
@@ -74,12 +75,19 @@ class Value:
         padding: Zeros around it that a node has added and that the next window takes over.
         step: What has been computed of the layer's result since.
         readers: How many nodes read the layer's result itself, where a step has been taken.
+        order: Of the image: the channels that it has, in the graph's order; empty for the image as it is.
     """
 
     layer: str
     padding: Padding = NO_PADDING
     step: Step = Step.NONE
     readers: int = 1
+    order: Order = ()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is the image, whatever the order of its channels, and nothing has been computed of it."""
+        return self == Value(INPUT, order=self.order)
 
 
 @dataclass
@@ -126,8 +134,9 @@ class Graph:
         """
         if weight.value.ndim != 4 or weight.value.shape[2] != weight.value.shape[3]:
             raise FormatError(f"{weight.source} has shape {weight.value.shape}; windows must be square")
+        weight = exchanged(weight, source.order, self.channels, groups, node)
         out, kernel = weight.value.shape[0], weight.value.shape[2]
-        self.finished(source, node)
+        self.finished(replace(source, order=()), node)
         channels = self.shape(source.layer).channels
         padding = Padding(*(own + before for own, before in zip(padding, source.padding, strict=True)))
         name = self._name(node, "convolution")
@@ -371,6 +380,8 @@ class Graph:
         """The layer behind a value whose activation function is complete."""
         if source.step is not Step.NONE:
             raise FormatError(f"{node} reads {source.step.value}, which is part of an activation function only")
+        if source.order:
+            raise FormatError(f"{node} reads the image's channels in another order, which only a convolution does")
         return source.layer
 
     def check_image(self, tensor: str) -> None:
@@ -388,6 +399,32 @@ class Graph:
                 f"image of {RGB_CHANNELS} channels or {GREY_CHANNELS}, as the second part of a network that was cut in "
                 "two begins. Join the parts into one file, or export the whole network"
             )
+
+    def reordered(self, node: str, source: Value, which: Any) -> Value:
+        """Some channels of the image, in another order.
+
+        Args:
+            node: Its name in the file.
+            source: The image.
+            which: A slice, a number, or numbers.
+
+        Raises:
+            FormatError: If it is not the image, or has no such channels.
+        """
+        if not source.is_image:
+            raise FormatError(f"{node} reorders channels within the network, or cuts them, which no Model does")
+        return Value(INPUT, order=selected(source.order, self.channels, which, node))
+
+    def joined_image(self, sources: Sequence[Value]) -> Value | None:
+        """The image, put together of its channels; None where these are other maps, or the same channel twice."""
+        if not all(source.is_image for source in sources):
+            return None
+        order = joined([source.order for source in sources], self.channels)
+        return None if order is None else Value(INPUT, order=order)
+
+    def of_image(self, node: str, source: Value, values: Any) -> Any:
+        """Numbers for the channels of a reordered image as numbers for those of the image. See :func:`of_image`."""
+        return of_image(values, source.order, self.channels, node)
 
     def network(self, name: str, outputs: list[str]) -> Network:
         """The finished network, under the file's names."""

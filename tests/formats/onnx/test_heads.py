@@ -76,14 +76,52 @@ def test_a_batch_norm_that_no_fully_connected_layer_takes_is_refused(tmp_path: P
             import_model(exported(tmp_path / "model.onnx", *head))
 
 
-@pytest.mark.parametrize("how", ["flip", "index"])
-def test_a_network_that_reverses_its_channels_is_named(how: str, tmp_path: Path) -> None:
-    class Reversed(torch.nn.Module):  # type: ignore[misc, name-defined]
-        def forward(self, image: Any) -> Any:
-            return image.flip(1) if how == "flip" else image[:, [2, 1, 0]]
+class Reversed(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """Reverses the channels of an image in one of the ways in which people do."""
 
-    path = exported(tmp_path / "model.onnx", linear(FEATURES, 3), before=Reversed())
-    with pytest.raises(FormatError, match=r"reorders the channels of the image.*a network for BGR needs"):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, image: Any) -> Any:
+        match self.how:
+            case "flip":
+                return image.flip(1)
+            case "index":
+                return image[:, [2, 1, 0]]
+            case "one by one":
+                return torch.cat([image[:, 2:3], image[:, 1:2], image[:, 0:1]], 1)
+            case "split":
+                red, green, blue = image.split(1, 1)
+                return torch.cat([blue, green, red], 1)
+            case "means of caffe":
+                return image.flip(1) * 255 - torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+            case _:
+                return image[:, :2].flip(1)
+
+
+@pytest.mark.parametrize("how", ["flip", "index", "one by one", "split", "means of caffe"])
+def test_a_network_for_bgr_reads_rgb(how: str, tmp_path: Path) -> None:
+    path = exported(tmp_path / "model.onnx", linear(FEATURES, 3), before=Reversed(how))
+    pixels = np.random.default_rng(0).integers(0, 256, (4, SIDE, SIDE, 3), np.uint8)
+    session = onnxruntime.InferenceSession(path)
+    images = (pixels / np.float32(255)).transpose(0, 3, 1, 2)
+    expected = np.concatenate([session.run(None, {session.get_inputs()[0].name: one[None]})[0] for one in images])
+    assert np.ptp(expected, axis=0).max() > 1e-3
+    model = import_model(path, input_scaling=None if how == "means of caffe" else "0..1")
+    np.testing.assert_allclose(Session(model).run(pixels), expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_channels_that_are_cut_off_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(
+        torch.nn.Sequential(Reversed("two"), torch.nn.Conv2d(2, FEATURES, 3)),
+        (torch.rand(1, 3, SIDE, SIDE),),
+        str(path),
+        dynamo=False,
+    )
+    with pytest.raises(FormatError, match=r"reads some channels of the image only"):
         import_model(path)
 
 

@@ -18,6 +18,7 @@ from mobilenets.architecture.layers import INPUT, Activation, GlobalAveragePool,
 from mobilenets.architecture.multipliers import PaddingPolicy
 from mobilenets.errors import FormatError
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
+from mobilenets.formats.keras.channels import CHANNEL_OPERATORS, keras_channels
 from mobilenets.formats.keras.config import KerasCall, KerasConfiguration, KerasTensor
 from mobilenets.formats.keras.file import KerasFile
 from mobilenets.formats.keras.kernels import (
@@ -29,6 +30,7 @@ from mobilenets.formats.keras.kernels import (
 )
 from mobilenets.formats.keras.signal import ChannelAffine, Factors, Signal
 from mobilenets.formats.weights import NamedTensor
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
 
 _UNCHANGED = {
     *("Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization"),
@@ -190,6 +192,8 @@ class KerasNetwork:
             ) from None
         if not (np.isfinite(factors).all() and np.isfinite(shifts).all()):
             raise FormatError(f"layer {call.name!r} ({call.kind}) scales by a NaN or an infinity")
+        if signal.value.layer == INPUT:
+            factors, shifts = (self.graph.of_image(call.name, signal.value, values) for values in (factors, shifts))
         affine = signal.affine or ChannelAffine.nothing(channels)
         return replace(signal, affine=affine.then(factors, shifts))
 
@@ -224,8 +228,15 @@ class KerasNetwork:
                 return self._global_average(call)
             case "GlobalMaxPooling2D" | "MaxPooling2D" | "AveragePooling2D":
                 return self._pool(call)
-            case "Concatenate" | "concat":
+            case "Concatenate" | "concat" | "Stack" | "stack":
                 return self._concatenated(call)
+            case _ if kind in CHANNEL_OPERATORS:
+                source = self._source(call)
+                return replace(source, value=self.graph.reordered(call.name, source.value, keras_channels(call)))
+            case "Repeat" | "repeat" | "image.grayscale_to_rgb":
+                return self._repeated(call)
+            case "nn.bias_add" if "bias" in call.keywords:
+                return self._with_affine(self._source(call), call, 1.0, call.keywords["bias"])
             case "Resizing" | "CenterCrop" | "RandomCrop":
                 return self._resized(call)
             case _ if kind in _ENDINGS or kind in _ACTIVATIONS:
@@ -558,7 +569,26 @@ class KerasNetwork:
         axis = call.config.get("axis", call.keywords.get("axis", -1))
         if any(signal.flat for signal in signals) or axis not in (-1, 3):
             raise FormatError(f"layer {call.name!r} joins along axis {axis!r}; channels of maps are joined")
+        if (image := self.graph.joined_image([signal.value for signal in signals])) is not None:
+            affines = [signal.affine or ChannelAffine.nothing(self.channels) for signal in signals]
+            if not all(affine.same_as(affines[0]) for affine in affines):
+                raise FormatError(f"layer {call.name!r} joins channels of the image that are scaled each by itself")
+            return replace(signals[0], value=image)
+        if call.kind.lower() == "stack":
+            raise FormatError(f"layer {call.name!r} makes a new axis, which no Model has")
         return Signal(Value(self.graph.concatenate(call.name, [self._value(signal, call) for signal in signals])))
+
+    def _repeated(self, call: KerasCall) -> Signal:
+        """A grey image as one of several equal channels."""
+        source = self._source(call)
+        repeats = call.config.get("repeats", call.keywords.get("repeats", RGB_CHANNELS))
+        axis = call.config.get("axis", call.keywords.get("axis", -1))
+        grey = self.graph.shape(source.value.layer).channels == GREY_CHANNELS
+        if not grey or axis not in (-1, 3) or repeats != RGB_CHANNELS:
+            raise FormatError(
+                f"layer {call.name!r} ({call.kind}) repeats a map; only a grey image becomes one of color"
+            )
+        return Signal(Value(self.graph.concatenate(call.name, [self._value(source, call)] * RGB_CHANNELS)))
 
     def _resized(self, call: KerasCall) -> Signal:
         """Resizing of the image, which is the preprocessing's."""

@@ -22,9 +22,11 @@ from mobilenets.formats.affine import Affine
 from mobilenets.formats.classifier_output import LastFunction
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
+from mobilenets.formats.litert.channels import litert_channels
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
 
 
 class Code(IntEnum):
@@ -46,6 +48,7 @@ class Code(IntEnum):
     RESHAPE = 22
     SOFTMAX = 25
     PAD = 34
+    GATHER = 36
     MEAN = 40
     SUB = 41
     DIV = 42
@@ -55,21 +58,24 @@ class Code(IntEnum):
     MAXIMUM = 55
     ARG_MAX = 56
     MINIMUM = 57
+    TILE = 69
     SHAPE = 77
     PACK = 83
+    REVERSE_V2 = 105
     QUANTIZE = 114
     HARD_SWISH = 117
 
 
 WEIGHTED = (Code.CONV_2D, Code.DEPTHWISE_CONV_2D, Code.FULLY_CONNECTED)
 """Those that have weights."""
+_OF_SHAPES = (np.dtype(np.int32), np.dtype(np.int64))
 SHAPE_ARITHMETIC = (Code.SHAPE, Code.STRIDED_SLICE, Code.PACK)
 """Those with which Keras computes the batch of a reshape; the tensors of the file have the shapes that come of it."""
 _NAMES_OF_CODES = {
     23: "RESIZE_BILINEAR",
+    49: "SPLIT",
     28: "TANH",
     39: "TRANSPOSE",
-    49: "SPLIT",
     59: "NEG",
     65: "SLICE",
     79: "ARG_MIN",
@@ -82,7 +88,7 @@ _NAMES_OF_CODES = {
     111: "ELU",
     150: "GELU",
     126: "BATCH_MATMUL",
-    36: "GATHER",
+    70: "EXPAND_DIMS",
     50: "LOG_SOFTMAX",
 }
 """Names of some operators that no Network has, for messages."""
@@ -160,7 +166,7 @@ class GraphReader:
     def _read(self, operator: TfliteOperator) -> None:
         node = self.file.tensor(operator.output).name
         first = operator.inputs[0]
-        if operator.code in SHAPE_ARITHMETIC and self.file.tensor(operator.output).dtype.kind == "i":
+        if operator.code in SHAPE_ARITHMETIC and self.file.tensor(operator.output).dtype in _OF_SHAPES:
             return
         if operator.code == Code.DEQUANTIZE and self.file.tensor(first).constant:
             # Weights that are stored as float16 are used under the name of what they are turned into.
@@ -168,6 +174,15 @@ class GraphReader:
             self.unpacked.add(operator.output)
             return
         match operator.code:
+            case Code.STRIDED_SLICE | Code.REVERSE_V2 | Code.GATHER:
+                taken = litert_channels(node, operator, self.file)
+                self.values[operator.output] = self.graph.reordered(node, self.value(first, node), taken)
+                return
+            case Code.TILE:
+                layer = self._repeated(node, operator)
+            case Code.PACK | Code.CONCATENATION if (image := self._joined_image(operator)) is not None:
+                self.values[operator.output] = image
+                return
             case Code.CONV_2D | Code.DEPTHWISE_CONV_2D:
                 layer = self._convolution(node, operator)
             case Code.FULLY_CONNECTED:
@@ -209,13 +224,13 @@ class GraphReader:
                     self.pre_activations[source.layer] = self.dequantized.get(operator.inputs[0], operator.inputs[0])
                 self.made[source.layer] = output
             case Code.PAD:
-                return Value(source.layer, self._pad(node, operator))
+                return replace(source, padding=self._pad(node, operator))
             case Code.SOFTMAX | Code.LOGISTIC:
                 if not self._is_end(output):
                     what = "softmax" if operator.code == Code.SOFTMAX else "sigmoid"
                     raise FormatError(f"{node} is a {what} in the middle of the network, which no Model has")
                 self.ending = LastFunction.SOFTMAX if operator.code == Code.SOFTMAX else LastFunction.SIGMOID
-            case Code.CAST if source == Value(INPUT):
+            case Code.CAST if source.is_image:
                 self.normalization = self.normalization or Affine.identity(self.graph.channels, of_bytes=True)
                 self.made[INPUT] = output
             case Code.ARG_MAX:
@@ -315,7 +330,7 @@ class GraphReader:
     def _is_input_scaling(self, node: str, operator: TfliteOperator) -> bool:
         """Whether an operator scales or shifts the image by a constant."""
         found = self._with_constant(operator)
-        return found is not None and found[0] in self.values and self.value(found[0], node) == Value(INPUT)
+        return found is not None and found[0] in self.values and self.value(found[0], node).is_image
 
     def _scaled_input(self, node: str, operator: TfliteOperator) -> Value:
         """Take a product or a sum with a constant into the scaling of the image."""
@@ -324,7 +339,9 @@ class GraphReader:
             raise FormatError(f"{node} subtracts or divides by the image, which no input scaling does")
         _, constant, _ = found
         try:
+            source = self.value(found[0], node)
             value = np.broadcast_to(self._per_channel(constant), (self.graph.channels,))
+            value = self.graph.of_image(node, source, value)
         except ValueError:
             raise FormatError(f"{constant.name} has shape {constant.shape}; one number a channel fits") from None
         before = self.normalization or Affine.identity(self.graph.channels)
@@ -338,7 +355,7 @@ class GraphReader:
             case _:
                 self.normalization = before.plus(-value)
         self.made[INPUT] = operator.output
-        return Value(INPUT)
+        return source
 
     def _join(self, node: str, operator: TfliteOperator) -> str:
         options = operator.options
@@ -352,6 +369,21 @@ class GraphReader:
             layer = self.graph.concatenate(node, sources)
         self._fused(node, layer, options, 0 if operator.code == Code.ADD else 1)
         return layer
+
+    def _repeated(self, node: str, operator: TfliteOperator) -> str:
+        """A grey image as one of three equal channels."""
+        source, shape = self.value(operator.inputs[0], node), self.file.tensor(operator.output).shape
+        if self.graph.channels != GREY_CHANNELS or shape[1:] != (self.graph.height, self.graph.width, RGB_CHANNELS):
+            raise FormatError(f"{node} repeats a map; only a grey image becomes one of color")
+        return self.graph.concatenate(node, [source] * RGB_CHANNELS)
+
+    def _joined_image(self, operator: TfliteOperator) -> Value | None:
+        """The image, put together of its channels."""
+        sources = [self.values.get(index) for index in operator.inputs]
+        known = [source for source in sources if source is not None]
+        shape = self.file.tensor(operator.output).shape
+        whole = len(known) == len(sources) and shape[1:3] == (self.graph.height, self.graph.width)
+        return self.graph.joined_image(known) if whole else None
 
     def _shifted(self, node: str, operator: TfliteOperator, source: Value) -> Value:
         """The first step of a hard-sigmoid, and the second where ReLU6 is fused to it."""

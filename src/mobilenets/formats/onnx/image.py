@@ -9,6 +9,7 @@ import numpy as np
 
 from mobilenets.errors import FormatError
 from mobilenets.formats.affine import Affine
+from mobilenets.formats.channel_order import Order, of_image
 from mobilenets.formats.onnx.file import Node
 from mobilenets.formats.weights import NamedTensor
 
@@ -32,8 +33,13 @@ class ImageScaling:
         images = [tensor for tensor in node.inputs if tensor in self.made]
         return node.operator in OPERATORS and len(images) == 1 and sum(one in constants for one in node.inputs) == 1
 
-    def read(self, node: Node, constants: Mapping[str, NamedTensor]) -> None:
+    def read(self, node: Node, constants: Mapping[str, NamedTensor], order: Order) -> None:
         """Add such a node.
+
+        Args:
+            node: The node.
+            constants: All constants by name.
+            order: Of the channels of the image that it reads.
 
         Raises:
             FormatError: If its constant is not one number, or one for each channel, or divides by the image.
@@ -43,7 +49,7 @@ class ImageScaling:
         if constant.value.size not in (1, self.channels) or constant.value.dtype.kind not in "fiu":
             shape = constant.value.shape
             raise FormatError(f"{node.name} ({node.operator}) scales the image by numbers of shape {shape}")
-        value = constant.value.astype(np.float64).ravel()
+        value = of_image(constant.value.astype(np.float64).ravel(), order, self.channels, node.name)
         if not np.isfinite(value).all() or (node.operator == "Div" and not value.all()):
             raise FormatError(f"{node.name} ({node.operator}) scales the image by {value.tolist()}")
         match node.operator:
@@ -61,9 +67,18 @@ class ImageScaling:
             self.made[output] = result
 
     def pass_on(self, node: Node) -> None:
-        """A node that changes nothing but the layout."""
-        if node.input(0) in self.made:
-            self.made |= dict.fromkeys(node.outputs, self.made[node.input(0)])
+        """A node that changes nothing but the layout, or joins channels.
+
+        Raises:
+            FormatError: If it joins what has been scaled in different ways.
+        """
+        found = [self.made[one] for one in node.inputs if one in self.made]
+        if found and any(one is not found[0] for one in found):
+            raise FormatError(
+                f"{node.name} ({node.operator}) joins channels of the image that are scaled each by itself"
+            )
+        if found:
+            self.made |= dict.fromkeys(node.outputs, found[0])
 
     def scaling(self, readers: Mapping[str, object]) -> Affine | None:
         """What the layers read; None where that is the image as it is.

@@ -33,6 +33,7 @@ from mobilenets.formats.graph import Graph, Step, Stride, Value, no_classes, ren
 from mobilenets.formats.normalizing_layer import UNSCALED, pixel_preprocessing, with_normalized_input
 from mobilenets.formats.one_logit import of_two_classes
 from mobilenets.formats.one_output import two_logits
+from mobilenets.formats.onnx.channels import CHANNEL_AXES, onnx_channels, split_channels
 from mobilenets.formats.onnx.file import Node, OnnxGraph, read_onnx
 from mobilenets.formats.onnx.image import ImageScaling
 from mobilenets.formats.onnx.quantized import (
@@ -51,7 +52,7 @@ from mobilenets.formats.saved_labels import fitting_labels, saved_labels
 from mobilenets.formats.source import Source, source_of
 from mobilenets.formats.weights import NamedTensor, float32
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import RGB_CHANNELS, Preprocessing
+from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
 from mobilenets.model.provenance import Imported, Provenance
 from mobilenets.tasks.classification import Classification, class_count, with_labels
 
@@ -319,8 +320,9 @@ class _Reader:
             return
         match node.operator:
             case _ if self.image.scales(node, self.constants):
-                self.image.read(node, self.constants)
-                self.values[out] = self._value(next(one for one in node.inputs if one in self.values), node.name)
+                image = self._value(next(one for one in node.inputs if one in self.values), node.name)
+                self.image.read(node, self.constants, image.order)
+                self.values[out] = image
                 return
             case "Constant":
                 value = node.attributes.get("value")
@@ -359,16 +361,18 @@ class _Reader:
                 raise FormatError(
                     f"{node.name} gives answers, and not the scores that a Model gives; export the network without it"
                 )
-            case "Transpose" if self._source(node) == Value(INPUT) and node.attributes.get("perm") == [0, 3, 1, 2]:
+            case "Transpose" if self._source(node).is_image and node.attributes.get("perm") == [0, 3, 1, 2]:
                 made = self._source(node)
             case operator if operator in _PASSED:
                 made = self._value(node.input(0), node.name)
-            case "Slice" | "Gather" | "Split" if node.input(0) in self.values and self._source(node).layer == INPUT:
-                raise FormatError(
-                    f"{node.name} ({node.operator}) reorders the channels of the image or cuts it, which no Model "
-                    "does; export the network without it, for RGB: a network for BGR needs the input channels of its "
-                    "first convolution reversed"
-                )
+            case "Split":
+                self._split(node)
+                return
+            case "Tile" | "Expand" if self.graph.channels == GREY_CHANNELS and self._source(node) == Value(INPUT):
+                # The shape says how often; a convolution that reads it checks that it is three times.
+                made = Value(self.graph.concatenate(_layer_name(node), [self._source(node)] * RGB_CHANNELS))
+            case "Slice" | "Gather":
+                made = self.graph.reordered(node.name, self._source(node), onnx_channels(node, self.constants))
             case _:
                 raise FormatError(f"{node.name} is a {node.operator}, which this package does not read")
         self.values[out] = made
@@ -559,11 +563,18 @@ class _Reader:
         sources = [self._value(tensor, node.name) for tensor in node.inputs]
         if node.operator != "Concat":
             return Value(self.graph.add(_layer_name(node), sources))
-        if node.attributes.get("axis") not in (1, -3):
+        if node.attributes.get("axis") not in ((1, -3) if not all(one.is_image for one in sources) else CHANNEL_AXES):
             raise FormatError(
                 f"{node.name} joins along axis {node.attributes.get('axis')}; only channels can be joined"
             )
-        return Value(self.graph.concatenate(_layer_name(node), sources))
+        return self.graph.joined_image(sources) or Value(self.graph.concatenate(_layer_name(node), sources))
+
+    def _split(self, node: Node) -> None:
+        """The channels of the image, one by one."""
+        source = self._source(node)
+        for tensor, which in zip(node.outputs, split_channels(node, self.constants), strict=True):
+            self.values[tensor] = self.graph.reordered(node.name, source, which)
+        self.image.pass_on(node)
 
     def _added_constant(self, node: Node, bias: NamedTensor) -> Value:
         """The sum after a MatMul, or the first step of a hard-sigmoid."""
