@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import RunCommand
 from tests.support.profiles import published_profile
 
+from mobilenets.formats.known_weights import known_weights
 from mobilenets.search.candidates import published_networks
 
 
@@ -40,6 +41,8 @@ def test_everything_is_listed_if_asked_for(mobilenets: RunCommand, device: Path)
     listed = [line for line in outcome.out.splitlines() if " float32 " in line]
     assert len(listed) == len(published_networks())
     assert max(map(len, outcome.out.splitlines())) <= 80
+    known = {one.short_name for one in known_weights()}
+    assert {line[2:].split()[0] for line in listed} <= known, "to be copied, so none is folded"
 
 
 @pytest.mark.parametrize(

@@ -162,13 +162,32 @@ def _costs(one: PublishedCandidate, budget: Budget) -> dict[str, str]:
             "RAM kB": _three(one.memory_bytes / 1e3),
             **({} if budget.max_macs is None else {"Mult-Adds": f"{one.macs / 1e6:.3g} M"}),
         }
-    costs = {} if one.latency_ms is None else {"ms": f"{one.latency_ms:.3f}"}
-    costs["file"] = f"{one.file_bytes / 1e6:.2f} MB"
+    # Few enough digits that no name of weights is folded at 80 columns.
+    costs = {} if one.latency_ms is None else {"ms": _milliseconds(one.latency_ms)}
+    costs["file"] = f"{_megabytes(one.file_bytes)} MB"
     if budget.max_macs is not None:
         costs["Mult-Adds"] = f"{one.macs / 1e6:.3g} M"
     if budget.max_memory_bytes is not None:
         costs["activations"] = f"{one.memory_bytes / 1e3:,.0f} kB"
     return costs
+
+
+def _milliseconds(value: float) -> str:
+    """Four digits and more: to the microsecond below 10 ms.
+
+    >>> _milliseconds(0.0861), _milliseconds(12.3456), _milliseconds(123.456)
+    ('0.086', '12.35', '123.5')
+    """
+    return f"{value:.{3 if value < 10 else 2 if value < 100 else 1}f}"
+
+
+def _megabytes(value: float) -> str:
+    """Three digits: to 10 kB below 10 MB.
+
+    >>> _megabytes(512_000), _megabytes(16_990_000), _megabytes(130_060_000)
+    ('0.51', '17.0', '130')
+    """
+    return f"{value / 1e6:.{2 if value < 1e7 else 1 if value < 1e8 else 0}f}"
 
 
 def _three(value: float) -> str:
