@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from mobilenets import Classifier, features, fit, load, load_collection
+from mobilenets import Classifier, Settings, features, fit, load, load_collection
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.data.dataset import Collection
 from mobilenets.engine.evaluate import collect_outputs
@@ -94,7 +94,7 @@ def trained(data: Collection, labels: tuple[str, ...], options: argparse.Namespa
                 link = Path(folder, part, label)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(Path(options.data, part, label).resolve())
-        result = fit(folder, weights=options.weights, resolution=options.resolution, epochs=8)
+        result = fit(folder, settings=Settings(weights=options.weights, resolution=options.resolution, epochs=8))
     known = np.isin(data.parts["test"].targets, [data.labels.index(label) for label in labels])
     outputs, _, _ = collect_outputs(Classifier(result.model), data.parts["test"])
     area = area_under_curve(energy(outputs[0])[known], energy(outputs[0])[~known])

@@ -215,6 +215,14 @@ def test_the_first_usable_model_is_kept_where_time_was_over_too_early(colours: P
     assert result.evaluation.primary.value > 1 / 3
 
 
+def test_the_first_usable_model_is_kept_where_few_steps_made_it_worse(colours: Path) -> None:
+    settings = replace(SMALL, width=None, resolution=None, recipe=replace(STILL, learning_rate=0.5))
+    result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
+    assert len(result.history) == 4
+    assert result.best_epoch == -1
+    assert result.evaluation.primary.value > 1 / 3
+
+
 @pytest.mark.parametrize(("architecture", "last"), [("alexnet", "convolution1"), ("vgg16", "convolution3_3")])
 def test_early_layers_of_any_architecture(architecture: str, last: str) -> None:
     network = Specification.parse(architecture).network()
@@ -288,13 +296,13 @@ def test_validation_images_are_trained_on_in_the_last_third(
 
 def test_images_that_were_trained_on_set_no_threshold_of_unknown_images(tmp_path: Path) -> None:
     folder = draw(tmp_path, 40, 36, 40)
-    settings = replace(SMALL, width=None, resolution=None, epochs=3, weights=starting_model(("cat", "dog")))
+    settings = replace(SMALL, width=None, resolution=None, epochs=9, weights=starting_model(("cat", "dog")))
     result = fit(folder, None, settings)
-    assert [epoch.validation_energy is None for epoch in result.history] == [False, False, True]
+    assert [epoch.validation_energy is None for epoch in result.history] == 6 * [False] + 3 * [True]
     task = result.model.task
     assert isinstance(task, Classification)
-    assert task.unknown == UnknownThreshold(result.history[1].validation_energy or 0, 12)
-    assert task.temperature == result.history[1].validation_temperature
+    assert task.unknown == UnknownThreshold(result.history[5].validation_energy or 0, 12)
+    assert task.temperature == result.history[5].validation_temperature
 
 
 def test_they_stay_apart_from_a_run_that_went_wrong(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,8 +164,8 @@ def fine_tune(
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best)
     run = replace(run, joined=trained.joined)
-    broken_off = from_zeros and len(history) * per_epoch < FEWEST_STEPS  # its time was over
-    if score is not None and _is_more_accurate(score, validated.score(score.images), broken_off=broken_off):
+    few_steps = len(history) * per_epoch < FEWEST_STEPS  # as many as somebody said, or its time was over
+    if score is not None and _is_more_accurate(score, validated.score(score.images), few_steps=few_steps):
         progress.note("training the whole network made it no better: the classifier on its features is kept")
         model = finished(model, plan.training, score.temperature, prepared, run)
         return FineTuned(model, history, -1, run, score.primary, recipe, score.primary)
@@ -200,14 +200,14 @@ def _with_energy(model: Model, energy: float | None) -> Model:
     return replace(model, task=with_unknown_energy(model.task, energy))
 
 
-def _is_more_accurate(first: Totals, trained: Totals, *, broken_off: bool) -> bool:
+def _is_more_accurate(first: Totals, trained: Totals, *, few_steps: bool) -> bool:
     """Whether the first Model is more accurate than the trained one beyond two standard errors.
 
     Their losses are not compared: labels are smoothed, which makes the loss of a better network larger. And few images
-    do not decide: training the whole network is better nearly always, but where it was broken off.
+    do not decide: training the whole network is better nearly always, but where it had few steps.
     """
     difference = first.minus(trained)
-    if broken_off:
+    if few_steps:
         return difference.primary > 0
     return first.images >= FEWEST_TELLING and difference.primary > 2 * DOUBT * difference.primary_error
 
