@@ -173,6 +173,15 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
     assert "validation 0.652" in text
 
 
+def test_the_first_usable_model_is_reported_as_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), images=10)
+    figures = json.loads((run / "metrics.json").read_text())
+    figures["best_epoch"] = 0
+    (run / "metrics.json").write_text(json.dumps(figures))
+    text = to_html(training.training_section(read_run(run)))
+    assert "No epoch was more accurate on the validation images than the first usable Model, which was kept." in text
+
+
 def test_a_subnet_whose_fine_tuning_gained_nothing_is_reported_as_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10, search=True)
     text = to_html(training.training_section(read_run(run)))

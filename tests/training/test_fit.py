@@ -220,6 +220,7 @@ def test_the_first_usable_model_is_kept_where_few_steps_made_it_worse(colours: P
     result = fit(colours, None, replace(settings, weights=starting_model(("cat", "dog"))))
     assert len(result.history) == 4
     assert result.best_epoch == -1
+    assert Provenance.of(result.model).training.validation_joined is None
     assert result.evaluation.primary.value > 1 / 3
 
 

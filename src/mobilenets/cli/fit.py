@@ -389,7 +389,8 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
 
     network, evaluation, provenance = result.model.network, result.evaluation, Provenance.of(result.model)
     validation = (provenance.metrics and provenance.metrics.validation_primary) or 0.0
-    kept = f"epoch {result.best_epoch + 1} of {len(result.history)} kept"
+    best = result.best_epoch + 1
+    kept = f"epoch {best} of {len(result.history)} kept" if best else "first usable Model kept"
     found = result.search if isinstance(result, SearchResult) else None
     if found is not None:
         _print_search(found)

@@ -168,7 +168,7 @@ def fine_tune(
     if score is not None and _is_more_accurate(score, validated.score(score.images), few_steps=few_steps):
         progress.note("training the whole network made it no better: the classifier on its features is kept")
         model = finished(model, plan.training, score.temperature, prepared, run)
-        return FineTuned(model, history, -1, run, score.primary, recipe, score.primary)
+        return FineTuned(model, history, -1, replace(run, joined=None), score.primary, recipe, score.primary)
     tuned = Model(network, parameters_of(module), plan.training.task, plan.preprocessing)
     tuned = finished(tuned, plan.training, validated.validation_temperature, prepared, run)
     if validated.number < best:  # the validation images were trained on since

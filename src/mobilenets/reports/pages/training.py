@@ -42,6 +42,8 @@ def _length(phases: Sequence[PhaseCurve]) -> str:
 
 
 def _kept(phase: PhaseCurve, metric: str) -> str:
+    if not phase.best_epoch and not phase.name:
+        return "No epoch was more accurate on the validation images than the first usable Model, which was kept."
     if not phase.best_epoch:
         return f"By the validation images no epoch of {phase.name} was better than what it began as, which was kept."
     which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
