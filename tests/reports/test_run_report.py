@@ -180,6 +180,8 @@ def test_the_first_usable_model_is_reported_as_kept(tmp_path: Path) -> None:
     (run / "metrics.json").write_text(json.dumps(figures))
     text = to_html(training.training_section(read_run(run)))
     assert "No epoch was more accurate on the validation images than the first usable Model, which was kept." in text
+    write_report(read_run(run), run / "report.html")
+    assert "epoch selected on" in Page((run / "report.html").read_text(encoding="utf-8")).text
 
 
 def test_a_subnet_whose_fine_tuning_gained_nothing_is_reported_as_kept(tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ def test_a_subnet_whose_fine_tuning_gained_nothing_is_reported_as_kept(tmp_path:
     [
         ({"test": None}, "not those that fit writes"),
         ({"epochs": [], "best_epoch": 1}, "epoch 1 of 0 was kept"),
-        ({"best_epoch": 0}, "epoch 0 of 5 was kept"),
+        ({"best_epoch": -1}, "epoch -1 of 5 was kept"),
         ({"best_epoch": 77}, "epoch 77 of 5 was kept"),
         ({"best_epoch": float("inf")}, "not those that fit writes"),
         ({"epochs": [{"number": 10**400}]}, "not those that fit writes"),

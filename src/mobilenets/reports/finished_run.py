@@ -188,7 +188,7 @@ def _phases(metrics: Mapping[str, Any], metric: str) -> tuple[PhaseCurve, ...]:
 def _phase(name: str, data: Mapping[str, Any], metric: str) -> PhaseCurve:
     epochs = _epochs(data["epochs"], metric)
     best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
-    if not (0 if name else 1) <= best <= len(epochs):
+    if not epochs or not 0 <= best <= len(epochs):
         raise ValueError(f"epoch {best} of {len(epochs)} was kept")
     return PhaseCurve(name, epochs, best)
 
