@@ -69,6 +69,18 @@ def test_predictions_in_a_file_have_the_columns_of_the_table(
     assert rows[-1]["error"]
 
 
+def test_one_threshold_for_all_labels(model: Path, table: Path, tmp_path: Path, mobilenets: RunCommand) -> None:
+    images = [str(table.parent / f"{number}.png") for number in range(6)]
+    listed = json.loads(mobilenets("predict", model, *images, "--threshold", 0.1, "--json", "--quiet").out)
+    expected = [{label for label, value in one["probabilities"].items() if value >= 0.1} for one in listed]
+    assert [{row["label"] for row in one["labels"]} for one in listed] == expected
+    assert expected != [given(one["probabilities"]) for one in listed]
+    file = tmp_path / "answers.csv"
+    mobilenets("predict", model, *images, "--threshold", 0.1, "-o", file, "--quiet")
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert [set(filter(None, row["labels"].split(";"))) for row in rows] == expected
+
+
 def given(probabilities: dict[str, float]) -> set[str]:
     return {label for label, value in probabilities.items() if value >= 0.5}
 
@@ -102,7 +114,7 @@ def test_fit_cross_validates_and_says_so_where_images_are_few(
 
 
 def test_options_of_classifiers_are_refused(model: Path, table: Path, mobilenets: RunCommand) -> None:
-    for option in ("--unknown", "--threshold=0.5", f"--sort-into={table.parent / 'sorted'}"):
+    for option in ("--unknown", f"--sort-into={table.parent / 'sorted'}"):
         result = mobilenets("predict", model, table.parent / "0.png", option)
         assert "this Model's task is multilabel" in result.err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from mobilenets.errors import DataError
 from mobilenets.formats.loading import load_model
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, ClassPrediction
+from mobilenets.tasks.multilabel import MultiLabel
 from mobilenets.tasks.task import Prediction, Task
 from mobilenets.tasks.unknown import UNKNOWN_LABEL
 
@@ -47,7 +49,7 @@ SHOWN_LABELS = 3
     "--threshold",
     type=Number(0, 1),
     metavar="P",
-    help='Answer "unknown" below this probability, such as 0.6; of a detector, leave out boxes below this score.',
+    help='Answer "unknown" below this probability, such as 0.6; leave out boxes, or several labels, below this score.',
 )
 @click.option(
     "--draw", type=click.Path(path_type=Path), help="Write each image with its boxes to FOLDER.", metavar="FOLDER"
@@ -209,6 +211,8 @@ def _prediction(
         top = SHOWN_LABELS
     if not unknown and threshold is None:
         return partial(Predictor(model, threads).predict_many, top=top)
+    if isinstance(task, MultiLabel) and threshold is not None and not unknown:
+        return partial(Predictor(replace(model, task=task.with_threshold(threshold)), threads).predict_many, top=top)
     if not isinstance(task, Classification):
         raise click.UsageError(f"--unknown is for classifiers, and this Model's task is {task.kind}")
     if threshold is not None and task.temperature == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,20 @@ class MultiLabel:
     def all_thresholds(self) -> tuple[float, ...]:
         """The threshold of every label."""
         return self.thresholds or (THRESHOLD,) * len(self.labels)
+
+    def with_threshold(self, threshold: float) -> MultiLabel:
+        """The same task with one threshold for all labels.
+
+        Args:
+            threshold: A probability, from 0 to 1.
+
+        Raises:
+            ModelError: If it is none.
+
+        >>> MultiLabel(("red", "round")).with_threshold(0.9).all_thresholds
+        (0.9, 0.9)
+        """
+        return replace(self, thresholds=(threshold,) * len(self.labels))
 
     def check(self, network: Network) -> None:
         """Raise if a network does not give one value for each label.

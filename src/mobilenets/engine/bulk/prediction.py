@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike, fspath
 from typing import Any
@@ -23,6 +23,7 @@ from mobilenets.errors import DataError, EngineError
 from mobilenets.model.file import model_digest
 from mobilenets.model.model import Model
 from mobilenets.model.source import model_of
+from mobilenets.tasks.multilabel import MultiLabel
 
 Sources = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -132,7 +133,8 @@ def predict_to_file(
             its name.
         top: Largest number of results for each image; None for three labels, or every box.
         unknown: Answer ``"unknown"`` for images of no known class, by the Model's threshold.
-        threshold: Answer so, too, below this probability; of a detector, leave out boxes below this score.
+        threshold: Answer so, too, below this probability; of a detector, leave out boxes below this score;
+            where an image has several labels, it is given those of this probability.
         shard: Such as ``"2/8"``: only the second of eight equal shares of the images.
         threads: Threads to use; by default the cores that this process may use. Not with ``ray``.
         ray: Whether to share the images out over a Ray cluster, by Ray Data; or the cluster's address.
@@ -169,6 +171,9 @@ def predict_to_file(
     loaded = model_of(model)
     top = DEFAULT_LABELS if top is None and loaded.task.kind == "classification" else top
     answers = AnswerOptions(top, unknown, threshold)
+    if isinstance(loaded.task, MultiLabel) and threshold is not None and not unknown:
+        loaded = replace(loaded, task=loaded.task.with_threshold(threshold))
+        answers = AnswerOptions(top, unknown, None)
     predictor = answers.predictor(loaded, threads)  # says what is wrong before anything is read
     names = expand_sources(_names(sources))
     path = _file_of(fspath(output), share)
