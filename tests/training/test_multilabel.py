@@ -98,6 +98,8 @@ def test_its_report_names_labels_and_mistakes(fitted: tuple[Fit, Path]) -> None:
     assert "Figures of every label" in page
     assert all(label in page for label in LABELS)
     assert "Most often confused" not in page
+    assert "Images of each label, fewest first" in page
+    assert f"{len(LABELS)} labels. Trained on" in page
     assert "Predictor" in page  # in place of Classifier, which gives one class
 
 

@@ -141,10 +141,11 @@ def _parts(run: Run, progress: Progress) -> list[Element]:
     models = [model for model in (run.float32, run.int8) if model is not None]
     costs = dict(zip((model.precision for model in models), measure_costs(models, progress=progress), strict=True))
     chosen = [] if run.search is None else [frontier.frontier_section(run.search, run.evaluation.primary.title)]
+    several = run.model.task.kind == "multilabel"
     sections = [
         *chosen,
         *by_task.sections_of_task(run, progress),
-        *([] if run.data_facts is None else [data_section(run.data_facts, run.source)]),
+        *([] if run.data_facts is None else [data_section(run.data_facts, run.source, several_labels=several)]),
         training.training_section(run),
         layers.layers_section(layers.timed_layers(run.model)),
         _compression(run, costs, progress),

@@ -60,12 +60,13 @@ class DataFacts:
         )
 
 
-def data_section(facts: DataFacts, source: str) -> Element:
+def data_section(facts: DataFacts, source: str, *, several_labels: bool = False) -> Element:
     """The section.
 
     Args:
         facts: What it is about.
         source: Where the images came from; their names are shown from there on.
+        several_labels: Whether an image may have several labels, which are not called classes then.
     """
     warnings = [finding for finding in facts.findings if finding.kind is Kind.WARNING]
     others = [finding for finding in facts.findings if finding.kind is not Kind.WARNING]
@@ -76,7 +77,7 @@ def data_section(facts: DataFacts, source: str) -> Element:
         tag("p", f"Read as {facts.layout}."),
         html_table("part", "images", "from", rows=[_part(*one) for one in facts.parts], caption="Images of each part"),
         _list(others, source),
-        _classes(facts.classes),
+        _classes(facts.classes, ("label", "labels") if several_labels else ("class", "classes")),
     )
 
 
@@ -129,11 +130,12 @@ def _examples(finding: Finding, source: str) -> Element | None:
     return tag("details", tag("summary", "which"), tag("ul", rows))
 
 
-def _classes(classes: Mapping[str, tuple[int, ...]]) -> Element:
+def _classes(classes: Mapping[str, tuple[int, ...]], called: tuple[str, str]) -> Element:
+    one, many = called
     listed = sorted(classes.items(), key=lambda item: (item[1][0], item[0]))[:MOST_ROWS]
-    title = "Images of each class, fewest first"
+    title = f"Images of each {one}, fewest first"
     if len(listed) < len(classes):
-        title = f"Images of the {len(listed)} classes of {len(classes):,} with the fewest training images"
+        title = f"Images of the {len(listed)} {many} of {len(classes):,} with the fewest training images"
     rows: list[list[Child]] = [[name(label), *(f"{count:,}" for count in counts)] for label, counts in listed]
-    table = html_table("class", *PARTS, rows=rows, caption=title)
+    table = html_table(one, *PARTS, rows=rows, caption=title)
     return tag("div", tag("h3", title), scrolling(table, title))

@@ -54,7 +54,7 @@ def label_figures_section(evaluation: MultiLabelMetrics) -> Element:
         f"that they have; F1 of all labels together is {percent(evaluation.f1)}. An image is given a label from its "
         "threshold on, which was chosen on the validation images for the largest F1."
     )
-    table = html_table(*heads, rows=rows, class_="bars", caption="Figures of every label, worst first")
+    table = html_table(*heads, rows=rows, class_="bars labels", caption="Figures of every label, worst first")
     return section("predictions", "Labels", tag("p", words), table)
 
 

@@ -124,7 +124,8 @@ def summary_section(run: Run, cost: ModelCost) -> Element:
 
 def _images(run: Run) -> str:
     counts = run.metrics["images"]
-    classes = plural(len(run.model.task.labels or ()), "class", "classes")
+    count = len(run.model.task.labels or ())
+    classes = plural(count, "label") if run.model.task.kind == "multilabel" else plural(count, "class", "classes")
     validated = run.phases[-1].last_validated
     purpose = "" if validated is None else f", and trained on too after epoch {validated['number']:.0f}"
     words = (
