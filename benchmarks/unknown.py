@@ -98,7 +98,7 @@ def trained(data: Collection, labels: tuple[str, ...], options: argparse.Namespa
     known = np.isin(data.parts["test"].targets, [data.labels.index(label) for label in labels])
     outputs, _, _ = collect_outputs(Classifier(result.model), data.parts["test"])
     area = area_under_curve(energy(outputs[0])[known], energy(outputs[0])[~known])
-    print(f"fit: top-1 {100 * result.evaluation.top1:.1f} %, area energy {area:.3f}")
+    print(f"fit: {result.evaluation.in_words}; area energy {area:.3f}")
 
 
 if __name__ == "__main__":
