@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
 
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
@@ -30,6 +33,18 @@ def drawn_objects(count: int, *, width: int = 80, height: int = 64, seed: int = 
         images.append(ArrayImage(f"{prefix}{number}", pixels))
         truths.append(GroundTruth.of(boxes, labels, (width, height)))
     return Subset(tuple(images), as_targets(truths))
+
+
+def write_boxes(folder: Path, objects: Subset) -> Path:
+    """A folder of such images and ``boxes.csv``."""
+    folder.mkdir(parents=True)
+    rows = ["filename,class,xmin,ymin,xmax,ymax"]
+    for image, truth in zip(objects.images, objects.targets, strict=True):
+        Image.fromarray(image.open()).save(folder / f"{image.name}.png")
+        for box, label in zip(truth.boxes, truth.labels, strict=True):
+            rows.append(",".join([f"{image.name}.png", LABELS[label], *(f"{side:g}" for side in box)]))
+    (folder / "boxes.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
 
 
 def drawn_dataset(train: int = 48, validation: int = 12, test: int = 12, *, width: int = 80) -> Dataset:

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 import torch
 from tests.conftest import ROOT
-from tests.support.distributed_training import OBJECTIVES, trained, trained_in_integers
+from tests.support.distributed_training import (
+    DETECTORS,
+    OBJECTIVES,
+    detector_in_integers,
+    trained,
+    trained_detector,
+    trained_in_integers,
+)
+from tests.support.drawn_objects import drawn_objects, write_boxes
 from tests.support.interruption import Interruption
 from tests.support.random_models import random_model
 
@@ -70,6 +78,15 @@ def test_three_processes_train_in_integers_as_one_does(three_processes: dict[str
     np.testing.assert_allclose(three_processes["in integers"], trained_in_integers(), rtol=1e-3)
 
 
+def test_three_processes_take_the_steps_of_one_with_boxes(three_processes: dict[str, Any]) -> None:
+    for name in DETECTORS:
+        found, alone = three_processes[name], trained_detector(name)
+        np.testing.assert_allclose(found["losses"], alone["losses"], rtol=1e-8, err_msg=name)
+        for key, total in alone["sums"].items():
+            np.testing.assert_allclose(found["sums"][key], total, rtol=1e-5, atol=1e-7, err_msg=f"{name} {key}")
+    np.testing.assert_allclose(three_processes["detector in integers"], detector_in_integers(), rtol=1e-3)
+
+
 def test_one_process_leads_and_the_others_help_where_it_asks(three_processes: dict[str, Any]) -> None:
     led = {"alone": 1, "together": [3, 3], "failed": "first", "again": [3, 3]}
     assert three_processes["led"] == led
@@ -91,6 +108,29 @@ def test_two_processes_find_the_network_of_a_budget(images: Path, tmp_path: Path
     assert load(tmp_path / "run/model.safetensors").quantization is not None
     assert (tmp_path / "run/report.html").exists()
     assert not list((tmp_path / "run").glob("*checkpoint*"))
+
+
+def test_a_detector_that_one_process_began_is_finished_by_two_and_quantized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes, run = tmp_path / "boxes", tmp_path / "run"
+    write_boxes(boxes, drawn_objects(24))
+    options = (
+        "--architecture ssdlite_mobilenet_v1@0.25-64 --weights none --epochs 3 --batch-size 5 --training-threads 1"
+    )
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
+    settings = Settings("ssdlite_mobilenet_v1@0.25-64", weights="none", epochs=3, batch_size=5, threads=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(boxes, run, settings, progress=Interruption(epoch=2))
+    words = ["-m", "mobilenets", "fit", boxes, "-o", run, *options.split(), "--resume", "--int8", "--train-on", "cpu:2"]
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "in 2 processes where it was begun in 1: the result is as good, but not the same bits" in done.stderr
+    assert len(json.loads((run / "metrics.json").read_text(encoding="utf-8"))["epochs"]) == 3
+    assert load(run / "model.safetensors").task.kind == "detection"
+    assert not (run / CHECKPOINT_FILE).exists()
 
 
 def workers_of(agent: int) -> list[int]:

@@ -40,6 +40,7 @@ from mobilenets.training.detection.fit import (
 )
 from mobilenets.training.detection.timing import detector_seconds_per_image
 from mobilenets.training.fine_tuning import FineTuned
+from mobilenets.training.leading import together
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.result import provenance_of
@@ -89,6 +90,7 @@ def search_detector(request: SearchRequest) -> SearchResult:
     size, side = choice.size, choice.size.network.height
     request.progress.note(f"{size} in {size.candidate.precision}: {choice.reason}")
     train = partial(
+        together,
         fit_detector,
         choice.start,
         request.dataset,
@@ -231,7 +233,8 @@ def _tried(request: SearchRequest, sizes: Sequence[DetectorSize], weights: Seque
         start = _start(request, size, weights)
         settings = _settings(request, size)
         epochs = max(1, round(SHORT_SHARE * detector_run(start, request.dataset, settings).epochs))
-        made = fit_detector(
+        made = together(
+            fit_detector,
             start,
             request.dataset,
             replace(settings, epochs=epochs, validation_apart=True),

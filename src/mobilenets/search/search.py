@@ -31,7 +31,7 @@ from mobilenets.search.pretrained import AUTO
 from mobilenets.search.profile import PRECISIONS, precisions_of
 from mobilenets.search.result import SearchResult
 from mobilenets.search.weights_search import family_of, search_from_weights
-from mobilenets.training.distributed import joined_processes, launch, refuse_processes
+from mobilenets.training.distributed import joined_processes, launch
 from mobilenets.training.leading import led
 from mobilenets.training.run_folder import CHECKPOINT_FILE, claim
 from mobilenets.training.settings import Settings, set_up
@@ -155,10 +155,8 @@ def _searched(
         resume = resume or (launch().restarts > 0 and any(wanted.glob(f"*{CHECKPOINT_FILE}")))
         folder = claim(wanted, resume=resume, replace_existing=replace_existing, progress=progress)
     dataset = described_dataset(source, settings.seed, reading, progress)
-    if dataset.task == "detection":
-        refuse_processes("training a detector")
-        if ray is not False:
-            raise PlanningError("detectors of a budget are trained here, one after the other: leave ray out")
+    if dataset.task == "detection" and ray is not False:
+        raise PlanningError("detectors of a budget are trained here, one after the other: leave ray out")
     workers = workers_of(ray, settings.threads, settings.device, progress)
     request = SearchRequest(
         dataset, settings, budget, precisions, threads, profile, folder, resume, progress, begun, workers

@@ -232,12 +232,29 @@ class Detection:
         """
         if not len(targets):
             raise DataError("there are no images to evaluate on")
-        geometry = [truth.geometry for truth in targets if truth.geometry is not None]
-        if len(geometry) != len(targets):
-            raise DataError("the ground truth of a detector needs the geometry of each image: evaluate attaches it")
-        found = self.found(outputs, geometry)
+        return self.metrics_of(self.found(outputs, geometry_of(targets)), targets, skipped=skipped)
+
+    def metrics_of(
+        self,
+        found: Sequence[FoundBoxes],
+        targets: Sequence[GroundTruth] | npt.NDArray[Any],
+        *,
+        skipped: Sequence[str] = (),
+    ) -> DetectionMetrics:
+        """Compare what :meth:`found` gave with the objects of the images.
+
+        Args:
+            found: What was found in each of N images.
+            targets: What is in each image.
+            skipped: Names of images that could not be decoded.
+
+        Raises:
+            DataError: If there are no images.
+        """
+        if not len(targets):
+            raise DataError("there are no images to evaluate on")
         return DetectionMetrics.of(
-            found, list(targets), self.labels, score_threshold=self.score_threshold, skipped=skipped
+            list(found), list(targets), self.labels, score_threshold=self.score_threshold, skipped=skipped
         )
 
     def read_metrics(self, data: Mapping[str, Any]) -> DetectionMetrics:
@@ -309,6 +326,21 @@ class Detection:
             raise ModelError("labels must be a list of strings")
         others = {name: data[name] for name in ("iou_threshold", "score_threshold", "class_agnostic")}
         return Detection(tuple(labels), head_from_json(data["head"]), **others)
+
+
+def geometry_of(targets: Sequence[GroundTruth] | npt.NDArray[Any]) -> list[Geometry]:
+    """How the input of each image was made of it.
+
+    Args:
+        targets: What is in each image.
+
+    Raises:
+        DataError: If one does not say it.
+    """
+    geometry = [truth.geometry for truth in targets if truth.geometry is not None]
+    if len(geometry) != len(targets):
+        raise DataError("the ground truth of a detector needs the geometry of each image: evaluate attaches it")
+    return geometry
 
 
 def _in_words(box: DetectedBox) -> str:

@@ -203,6 +203,20 @@ def shared_out(count: int, rows_of: Callable[[slice], npt.NDArray[np.float32]]) 
     return np.concatenate([part for part in parts if len(part)])
 
 
+def shared_items(count: int, items_of: Callable[[slice], list[Result]]) -> list[Result]:
+    """A list that all processes compute a share of, for all of them.
+
+    Args:
+        count: Items in all.
+        items_of: Computes those of a slice, which is never empty.
+    """
+    if process_count() == 1:
+        return items_of(slice(0, count)) if count else []
+    share, parts = share_of(count), [list[Result]()] * process_count()
+    distributed.all_gather_object(parts, items_of(share) if share.stop > share.start else [])
+    return [item for part in parts for item in part]
+
+
 def check_batch(images: int) -> None:
     """Raise if a batch has fewer images than there are processes.
 
@@ -224,6 +238,26 @@ def summed(*values: float) -> list[float]:
     total = torch.tensor(values, dtype=torch.float64, device=device)
     distributed.all_reduce(total)
     return list(map(float, total.tolist()))
+
+
+def mean_by_weight(total: Tensor, weight: Tensor, images: int, of: int, *, least: float) -> Tensor:
+    """A loss that is a sum over a weight of all images of a step, such as its objects, and not a mean over images.
+
+    Args:
+        total: The sum over this process's images.
+        weight: What they weigh.
+        images: How many they are.
+        of: Images of the step.
+        least: What is divided by where the images of the step weigh less.
+
+    Returns:
+        The quotient for the whole step, as far as it comes of this process's images, as :meth:`Parallel.backward` and
+        :func:`summed` take a mean over them.
+    """
+    if process_count() == 1:
+        return total / weight.clamp(min=least)
+    (whole,) = summed(float(weight.detach()))
+    return total * (of / (images * max(whole, least)))
 
 
 def whole_variance(values: Tensor) -> Tensor:

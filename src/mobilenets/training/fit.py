@@ -17,16 +17,16 @@ from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
-from mobilenets.engine.evaluate import evaluate_prepared
 from mobilenets.errors import DataError, TrainingError
 from mobilenets.formats.loading import check_named
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
+from mobilenets.tasks.task import Metrics
 from mobilenets.training.batches import Batches
 from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
-from mobilenets.training.detection.fit import choose_detector_start, fit_detector
-from mobilenets.training.distributed import heard, is_writer, joined_processes, launch, once, refuse_processes
+from mobilenets.training.detection.fit import choose_detector_start, detector_metrics, fit_detector
+from mobilenets.training.distributed import heard, is_writer, joined_processes, launch, once
 from mobilenets.training.extensions import Extensions, OwnLoss
 from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished, objective_of
 from mobilenets.training.image_cache import cache_images
@@ -143,8 +143,7 @@ def _fit(
     dataset = source if isinstance(source, Dataset) else described_dataset(source, settings.seed, reading, progress)
     checkpoint = None if folder is None else folder / CHECKPOINT_FILE
     if dataset.task == DETECTION:
-        refuse_processes("training a detector")
-        start = choose_detector_start(settings, dataset, recipe, progress=progress)
+        start = once(lambda: choose_detector_start(settings, dataset, recipe, progress=progress))
     else:
         start = once(lambda: choose_start(settings, dataset, recipe, progress=progress))
     if dataset.task == DETECTION:
@@ -277,7 +276,7 @@ def _tested(made: FineTuned, dataset: Dataset, start: Start, begun: float, progr
     network, preprocessing = made.model.network, made.model.preprocessing
     prepared = prepare(dataset.test, preprocessing, network.height, network.width, progress=progress)
     if dataset.task == DETECTION:
-        evaluation = evaluate_prepared(made.model, prepared)
+        evaluation: Metrics = detector_metrics(made.model, prepared)
     else:
         module = placed(module_of(made.model), made.run.device).eval()
         logits = module_logits(module, prepared.pixels, preprocessing, made.run)

@@ -193,11 +193,14 @@ class _Training:
     def _trained(
         self, model: Model, images: TrainingImages, config: QuantizationConfig, progress: Progress
     ) -> Quantized:
+        from mobilenets.training.leading import together
+
         match images.evaluation:
             case DetectorEvaluation() | None if model.task.kind == "detection":
                 from mobilenets.training.detection.quantization_aware import train_quantized_detector
 
-                return train_quantized_detector(
+                return together(
+                    train_quantized_detector,
                     model,
                     images.pixels,
                     images.calibration,
@@ -207,7 +210,6 @@ class _Training:
                     progress=progress,
                 )
             case EvaluationSet() | None:
-                from mobilenets.training.leading import together
                 from mobilenets.training.quantization_aware import train_quantized
 
                 return together(

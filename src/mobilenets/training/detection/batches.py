@@ -15,6 +15,7 @@ from mobilenets.model.preprocessing import Pixels, Preprocessing
 from mobilenets.training.batches import STEP, Batch, Normalization, change_colors, epoch_order, generator
 from mobilenets.training.detection.augmentation import BoxAugmentation, Floats, objects_seen
 from mobilenets.training.detection.matching import Objects
+from mobilenets.training.distributed import share_of
 from mobilenets.training.image_cache import CachedImages
 
 Matcher = Callable[[Objects], Floats]
@@ -61,7 +62,7 @@ class DetectionBatches:
     def epoch(
         self, epoch: int, size: tuple[int, int], *, first: int = 0, mixed: bool = True, everything: bool = False
     ) -> Iterator[Batch]:
-        """The batches of an epoch. Targets are float32 (n, A, 5), as a matcher gives them.
+        """This process's share of the batches of an epoch. Targets are float32 (n, A, 5), as a matcher gives them.
 
         Args:
             epoch: From 0.
@@ -71,14 +72,18 @@ class DetectionBatches:
             everything: Whether those are shown too that are left out otherwise.
         """
         order = epoch_order(self.count, self._batch, self._seed, epoch, 0 if everything else self._reserved)
-        for number, (pixels, aspects) in enumerate(self._images.batches(order[first:]), start=first):
+        whole = min(self._batch, self.count)
+        own = np.arange(whole)[share_of(whole)]
+        groups = [indices[own] for indices in order[first:]]
+        for number, (pixels, aspects) in enumerate(self._images.batches(groups), start=first):
             step = epoch * len(order) + number
-            rng = generator(self._seed, step, STEP)
-            drawn = self._augmentation.draw(self._windows(aspects, size), rng)
-            truths = self._images.targets[order[number]]
+            windows = np.ones((whole, 2))  # what is drawn for an image does not depend on the others
+            windows[own] = self._windows(aspects, size)
+            drawn = self._augmentation.draw(windows, generator(self._seed, step, STEP)).at(own)
+            truths = self._images.targets[groups[number - first]]
             seen = [objects_seen(truth, window) for truth, window in zip(truths, drawn.maps, strict=True)]
             targets = torch.from_numpy(np.stack([self._matcher(one) for one in seen])).to(self._device)
-            yield Batch(self._shown(pixels, drawn, size), targets, step)
+            yield Batch(self._shown(pixels, drawn, size), targets, step, whole=whole)
 
     def _windows(self, aspects: Floats, size: tuple[int, int]) -> npt.NDArray[np.float64]:
         """The window that a network sees of a whole image in use, in sides of the image."""

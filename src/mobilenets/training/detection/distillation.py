@@ -13,6 +13,7 @@ from mobilenets.tasks.detection_divergence import SMALLEST_SUM
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead, ScoreMeaning
 from mobilenets.training.batches import Batch
 from mobilenets.training.detection.losses import flat_outputs
+from mobilenets.training.distributed import mean_by_weight, whole_variance
 
 
 class DetectorDistillation:
@@ -33,14 +34,15 @@ class DetectorDistillation:
         """The loss; right answers are not counted one by one."""
         with torch.no_grad():
             wanted = self._teacher(batch.images)
-        return self.of_outputs(module(batch.images), wanted), None
+        return self.of_outputs(module(batch.images), wanted, batch.total), None
 
-    def of_outputs(self, found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    def of_outputs(self, found: Sequence[Tensor], wanted: Sequence[Tensor], of: int | None = None) -> Tensor:
         """The loss of some outputs.
 
         Args:
             found: The student's, in order, as maps.
             wanted: The teacher's.
+            of: Images of the step in all processes; those of the outputs if None.
         """
         match self._head:
             case AnchorHead():
@@ -58,8 +60,9 @@ class DetectorDistillation:
                 whole = divergence.sum()
             case _:
                 assert_never(self._head)
-        relative = functional.mse_loss(logits, wanted_logits) / wanted_logits.var().clamp(min=1e-12)
-        return whole / sureness.sum().clamp(min=SMALLEST_SUM) + relative
+        relative = functional.mse_loss(logits, wanted_logits) / whole_variance(wanted_logits).clamp(min=1e-12)
+        images = len(logits)
+        return mean_by_weight(whole, sureness.sum(), images, of or images, least=SMALLEST_SUM) + relative
 
 
 def _divergence(logits: Tensor, wanted: Tensor, scores: ScoreMeaning) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from mobilenets.architecture.network import Network
 from mobilenets.architecture.networks.ssd import EXTRAS, centres, ssd, ssdlite
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
+from mobilenets.compression.detector_evaluation import compute_outputs
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
@@ -28,9 +29,11 @@ from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing, ResizeMode
 from mobilenets.tasks.anchors import fitted_levels
+from mobilenets.tasks.box_matching import FoundBoxes
 from mobilenets.tasks.boxes import GroundTruth
-from mobilenets.tasks.detection import Detection
+from mobilenets.tasks.detection import Detection, geometry_of
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead
+from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.augmentation import BoxAugmentation
@@ -39,6 +42,7 @@ from mobilenets.training.detection.continued import continued_detector, kept_par
 from mobilenets.training.detection.losses import AnchorLoss, CentreLoss
 from mobilenets.training.detection.matching import AnchorMatcher, CentreMatcher
 from mobilenets.training.detection.module import DetectorModule, module_outputs
+from mobilenets.training.distributed import once, shared_items
 from mobilenets.training.fine_tuning import (
     FEWEST_PATIENT,
     FEWEST_TELLING,
@@ -138,7 +142,7 @@ def fit_detector(
     module = _module(plan, start)
     if seconds is not None:
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
-        run = replace(run, seconds=max(left, 0.1))
+        run = replace(run, seconds=once(lambda: max(left, 0.1)))
     settled = fixed(dataset, network, recipe, run) | {"task": plan.task.encode(), "boxes": asdict(plan.augmentation)}
 
     def announce(done: int) -> None:
@@ -276,10 +280,36 @@ class DetectionValidation:
 
     def __call__(self, module: DetectorModule) -> Totals:
         """The score of a module in evaluation mode; its loss is what is missing of the figure."""
-        outputs = module_outputs(module, self.prepared.pixels, self.preprocessing, self.run)
-        value = self.task.metrics(outputs, self.prepared.targets).primary.value
+        prepared, task = self.prepared, self.task
+
+        def found(share: slice) -> list[FoundBoxes]:
+            outputs = module_outputs(module, prepared.pixels[share], self.preprocessing, self.run)
+            return task.found(outputs, geometry_of(prepared.targets[share]))
+
+        value = task.metrics_of(shared_items(self.images, found), prepared.targets).primary.value
         value = 0.0 if math.isnan(value) else value
         return Totals(value, 1 - value, self.images)
+
+
+def detector_metrics(model: Model, prepared: Prepared) -> DetectionMetrics:
+    """Figures of a finished detector on images that all processes share out.
+
+    Args:
+        model: A detector.
+        prepared: Images of its size, and what is in them.
+
+    Raises:
+        DataError: If there are no images.
+        TrainingError: If the Model is no detector.
+    """
+    task = model.task
+    if not isinstance(task, Detection):
+        raise TrainingError(f"the Model is no detector: its task is {task.kind}")
+
+    def found(share: slice) -> list[FoundBoxes]:
+        return task.found(compute_outputs(model, prepared.pixels[share]), geometry_of(prepared.targets[share]))
+
+    return task.metrics_of(shared_items(len(prepared.targets), found), prepared.targets, skipped=prepared.skipped)
 
 
 def _validation(plan: _Plan, dataset: Dataset, progress: Progress) -> DetectionValidation:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from mobilenets.tasks.detection_heads import LARGEST_LOGARITHM, AnchorHead, CentreHead, ScoreMeaning
 from mobilenets.training.batches import Batch
 from mobilenets.training.detection.matching import BACKGROUND, IGNORED
+from mobilenets.training.distributed import mean_by_weight
 
 FOCUS = 2.0
 """Power by which what is answered well already counts less."""
@@ -43,19 +44,19 @@ class AnchorLoss:
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, None]:
         """The loss; right answers are not counted one by one."""
         codes, logits = flat_outputs(module(batch.images), self._head)
-        return self.of_outputs(codes, logits, batch.targets), None
+        return self.of_outputs(codes, logits, batch.targets, batch.total), None
 
-    def of_outputs(self, codes: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+    def of_outputs(self, codes: Tensor, logits: Tensor, targets: Tensor, of: int | None = None) -> Tensor:
         """The loss of some outputs.
 
         Args:
             codes: float32 (N, A, 4), what boxes are predicted with.
             logits: float32 (N, A, classes).
             targets: float32 (N, A, 5), as a matcher gives them.
+            of: Images of the step in all processes; N if None.
         """
         classes = targets[..., 4]
         asked = classes >= 0
-        count = asked.sum().clamp(min=1)
         boxes = self._boxes(codes[asked], self._anchors.to(codes.device).expand(len(codes), -1, -1)[asked])
         overlap, generalized = box_overlap(boxes, targets[..., :4][asked])
         wanted = torch.zeros_like(logits)
@@ -64,7 +65,8 @@ class AnchorLoss:
         score = logits.sigmoid()
         each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         each = each * (wanted - score).abs().pow(FOCUS) * (classes != IGNORED)[..., None]
-        return (each.sum() + BOX_SHARE * (1 - generalized).sum()) / count
+        total = each.sum() + BOX_SHARE * (1 - generalized).sum()
+        return mean_by_weight(total, asked.sum(), len(codes), of or len(codes), least=1)
 
     def _boxes(self, codes: Tensor, anchors: Tensor) -> Tensor:
         scaled = codes / self._coder.to(codes.device)
@@ -86,14 +88,15 @@ class CentreLoss:
     def __call__(self, module: nn.Module, batch: Batch) -> tuple[Tensor, None]:
         """The loss; right answers are not counted one by one."""
         (logits,) = module(batch.images)
-        return self.of_outputs(logits.float().flatten(2).transpose(1, 2), batch.targets), None
+        return self.of_outputs(logits.float().flatten(2).transpose(1, 2), batch.targets, batch.total), None
 
-    def of_outputs(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def of_outputs(self, logits: Tensor, targets: Tensor, of: int | None = None) -> Tensor:
         """The loss of some outputs.
 
         Args:
             logits: float32 (N, cells, 1 + classes), the background's first.
             targets: float32 (N, cells, 5), as a matcher gives them.
+            of: Images of the step in all processes; N if None.
         """
         classes = targets[..., 4].long()
         known = classes != IGNORED
@@ -102,7 +105,8 @@ class CentreLoss:
         ).view(classes.shape)
         sure = 1 - torch.exp(-each)  # as focal loss has it: what is answered well already counts less
         weight = torch.where(classes >= 0, OBJECT_WEIGHT, 1.0) * known * sure.detach().pow(FOCUS)
-        return (each * weight).sum() / (OBJECT_WEIGHT * (classes >= 0).sum().clamp(min=1))
+        weighed = OBJECT_WEIGHT * (classes >= 0).sum()
+        return mean_by_weight((each * weight).sum(), weighed, len(logits), of or len(logits), least=OBJECT_WEIGHT)
 
 
 def flat_outputs(maps: Sequence[Tensor], head: AnchorHead) -> tuple[Tensor, Tensor]:
