@@ -62,6 +62,7 @@ class Answers:
 
     temperature = None
     energy = None
+    threshold = None
 
     @property
     def primary(self) -> float:

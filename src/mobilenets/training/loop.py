@@ -350,6 +350,7 @@ class TrainingState(Generic[Trainable]):
         if score is not None:
             epoch = replace(epoch, validation_loss=score.loss, validation_primary=score.primary)
             epoch = replace(epoch, validation_temperature=score.temperature, validation_energy=score.energy)
+            epoch = replace(epoch, validation_threshold=score.threshold)
         self.history.append(epoch)
 
     def keep(self, epoch: int) -> None:

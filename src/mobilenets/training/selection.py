@@ -53,6 +53,10 @@ class Score(Protocol):
     def energy(self) -> float | None:
         """The least energy of those images, but for the lowest twentieth; None where it is not known."""
 
+    @property
+    def threshold(self) -> float | None:
+        """The score from which on a detector should report boxes, by those images; None where it was not chosen."""
+
     def minus(self, other: Score) -> Difference:
         """The difference to another network's score on the same images."""
 
@@ -67,6 +71,7 @@ class Totals:
         images: Number of images.
         temperature: The temperature that the logits need on those images; None where it was not fitted.
         energy: The least energy of those images, but for the lowest twentieth; None where it is not known.
+        threshold: The score from which on a detector should report boxes; None where it was not chosen.
     """
 
     primary: float
@@ -74,6 +79,7 @@ class Totals:
     images: int
     temperature: float | None = None
     energy: float | None = None
+    threshold: float | None = None
 
     def minus(self, other: Score) -> Difference:
         """The difference to another score; that of the primary figures counts beyond the standard error of the larger.
@@ -140,6 +146,8 @@ class Epoch:
         validation_temperature: The temperature that the logits need on them; None where it was not validated.
         validation_energy: Their least energy, but for the lowest twentieth: what is below that is like none of the
             classes. None where it was not validated, or on fewer than ten images.
+        validation_threshold: The score from which on a detector should report boxes, by them; None where it was not
+            chosen.
     """
 
     number: int
@@ -151,6 +159,7 @@ class Epoch:
     validation_primary: float | None = None
     validation_temperature: float | None = None
     validation_energy: float | None = None
+    validation_threshold: float | None = None
 
     def score(self, images: int) -> Totals:
         """The validation score, on so many images; zeros where the epoch was not validated."""

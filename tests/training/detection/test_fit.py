@@ -34,12 +34,14 @@ SMALL = Settings("ssdlite_mobilenet_v1@0.25-64", weights=None, batch_size=8, epo
 def test_a_detector_learns_to_find_rectangles(architecture: str, head: type) -> None:
     recipe = Recipe("quick", learning_rate=1e-2, batch=4, label_smoothing=0.0)
     settings = Settings(architecture, weights=None, recipe=recipe, epochs=10, threads=1, validation_apart=True)
-    result = fit(drawn_dataset(), settings=settings)
+    result = fit(drawn_dataset(validation=20), settings=settings)
     assert isinstance(result.model.task, Detection)
     assert isinstance(result.model.task.head, head)
     assert result.model.task.labels == LABELS
     assert result.evaluation.primary.name == "map50_95"
     assert result.evaluation.primary.value > 0.03
+    threshold = result.history[result.best_epoch].validation_threshold
+    assert result.model.task.score_threshold == result.evaluation.score_threshold == (threshold or 0.3)
     assert result.history[-1].loss < 0.85 * result.history[0].loss
 
 

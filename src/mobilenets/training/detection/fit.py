@@ -34,6 +34,7 @@ from mobilenets.tasks.boxes import GroundTruth
 from mobilenets.tasks.detection import Detection, geometry_of
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead
 from mobilenets.tasks.detection_metrics import DetectionMetrics
+from mobilenets.tasks.detection_threshold import chosen_threshold
 from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.augmentation import BoxAugmentation
@@ -172,7 +173,11 @@ def fit_detector(
         progress=progress,
     )
     validated = validated_epoch(trained.history, trained.best_epoch)
-    model = Model(network, parameters_of(module), plan.task, plan.preprocessing)
+    threshold, task = validated.validation_threshold, plan.task
+    if threshold is not None:
+        progress.note(f"boxes are reported from a score of {threshold:g} on, where F1 is best on the validation images")
+        task = replace(task, score_threshold=threshold)
+    model = Model(network, parameters_of(module), task, plan.preprocessing)
     return FineTuned(
         model,
         trained.history,
@@ -286,9 +291,11 @@ class DetectionValidation:
             outputs = module_outputs(module, prepared.pixels[share], self.preprocessing, self.run)
             return task.found(outputs, geometry_of(prepared.targets[share]))
 
-        value = task.metrics_of(shared_items(self.images, found), prepared.targets).primary.value
+        boxes = shared_items(self.images, found)
+        value = task.metrics_of(boxes, prepared.targets).primary.value
         value = 0.0 if math.isnan(value) else value
-        return Totals(value, 1 - value, self.images)
+        threshold = chosen_threshold(boxes, list(prepared.targets), len(task.labels))
+        return Totals(value, 1 - value, self.images, threshold=threshold)
 
 
 def detector_metrics(model: Model, prepared: Prepared) -> DetectionMetrics:
