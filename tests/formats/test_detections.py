@@ -17,14 +17,14 @@ from mobilenets.model.model import Model
 from mobilenets.tasks.detection import Detection
 from mobilenets.tasks.suppression import Kept
 
-RUNTIMES = {"onnx": "onnxruntime", "tflite": "ai_edge_litert"}
+RUNTIMES = {"onnx": "onnxruntime", "tflite": "ai_edge_litert", "xml": "openvino"}
 
 
 @pytest.mark.parametrize("suffix", RUNTIMES)
 @pytest.mark.parametrize("name", ["ssdlite_mobilenet_v2", "ssd_mobilenet_v1"])
 def test_a_file_finds_the_same_boxes(suffix: str, name: str, tmp_path: Path) -> None:
     pytest.importorskip(RUNTIMES[suffix])
-    pytest.importorskip("onnx" if suffix == "onnx" else "tflite")
+    pytest.importorskip("tflite" if suffix == "tflite" else "onnx")
     exported = export(random_detector(name), tmp_path / f"detector.{suffix}", detections=True)
     assert exported.agreement is not None
     assert exported.agreement.same.count == exported.agreement.same.total > 0
@@ -49,7 +49,7 @@ def test_the_operator_of_litert_takes_real_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", RUNTIMES)
 def test_only_detectors_with_anchors_give_detections(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("onnx" if suffix == "onnx" else "tflite")
+    pytest.importorskip("tflite" if suffix == "tflite" else "onnx")
     network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=2)
     classifier = random_model(np.random.default_rng(0), network)
     with pytest.raises(FormatError, match="only a detector has detections to give"):

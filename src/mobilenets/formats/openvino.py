@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mobilenets.errors import FormatError, MissingDependencyError
+from mobilenets.formats.detections import DETECTIONS
 from mobilenets.formats.format import PROBABILITIES, SYMMETRIC, Options, option
+from mobilenets.formats.onnx.detections import OUTPUTS
 from mobilenets.formats.onnx.run import RUNTIMES_EXTRA
 from mobilenets.formats.onnx.write import onnx_graph
 from mobilenets.model.integer_weights import symmetric_weights
@@ -27,15 +29,18 @@ class OpenVINOOptions(Options):
     half: bool = option(False, "Store float weights as float16", float32_only=True)
     symmetric_weights: bool = option(False, SYMMETRIC)
     probabilities: bool = option(False, PROBABILITIES)
+    detections: bool = option(False, DETECTIONS)
 
 
 def write_openvino(model: Model, path: Path, options: OpenVINOOptions) -> None:
     """:func:`to_openvino`, as the registry of formats calls it."""
     written = symmetric_weights(model) if options.symmetric_weights else model
-    to_openvino(written, path, half=options.half, probabilities=options.probabilities)
+    to_openvino(written, path, half=options.half, probabilities=options.probabilities, detections=options.detections)
 
 
-def to_openvino(model: Model, path: str | Path, *, half: bool = False, probabilities: bool = False) -> None:
+def to_openvino(
+    model: Model, path: str | Path, *, half: bool = False, probabilities: bool = False, detections: bool = False
+) -> None:
     """Write a Model as OpenVINO's intermediate representation, which reads uint8 pixels (N, height, width, 3).
 
     Args:
@@ -43,9 +48,12 @@ def to_openvino(model: Model, path: str | Path, *, half: bool = False, probabili
         path: The ``.xml`` file; the weights go beside it, into a ``.bin`` file.
         half: Store float weights as float16.
         probabilities: Whether a classifier's file gives probabilities, ``softmax(logits / temperature)``.
+        detections: Whether a detector's file decodes and suppresses boxes, as that of
+            :func:`~mobilenets.formats.onnx.write.to_onnx` does.
 
     Raises:
-        FormatError: If the path does not end in ``.xml``, or no classifier is to give probabilities.
+        FormatError: If the path does not end in ``.xml``, no classifier is to give probabilities, or no detector with
+            anchors is to give detections.
         MissingDependencyError: If openvino or onnx is not installed.
         OSError: If a file cannot be written.
     """
@@ -56,7 +64,7 @@ def to_openvino(model: Model, path: str | Path, *, half: bool = False, probabili
         import openvino
     except ImportError:
         raise MissingDependencyError("openvino", "openvino") from None
-    proto = onnx_graph(model, integer_units=True, probabilities=probabilities)
+    proto = onnx_graph(model, integer_units=True, probabilities=probabilities, detections=detections)
     graph = openvino.Core().read_model(proto.SerializeToString())
     if model.task.labels is not None:
         graph.set_rt_info(list(model.task.labels), ["model_info", "labels"])
@@ -76,4 +84,6 @@ def run_openvino(model: Model, path: Path, pixels: Pixels) -> dict[str, Array]:
     core = openvino.Core()
     compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     results = compiled({0: pixels})
-    return {name: np.array(results[name]) for name in model.network.outputs}
+    known = set[str]().union(*(output.get_names() for output in compiled.outputs))
+    names = OUTPUTS if known.issuperset(OUTPUTS) else model.network.outputs
+    return {name: np.array(results[name]) for name in names}
