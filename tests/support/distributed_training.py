@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from tests.support.drawn_objects import drawn_dataset
 from tests.support.integer_training import separating_model, varied_pixels
-from tests.support.random_detectors import random_detector
 from torch import Tensor, nn
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
@@ -22,15 +21,13 @@ from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.quantize import calibrate_ranges, quantize_layers
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import ResizeMode
-from mobilenets.tasks.detection import Detection
 from mobilenets.training.batches import Batch, Batches, PixelBatches
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.augmentation import BoxAugmentation
 from mobilenets.training.detection.batches import DetectionBatches
 from mobilenets.training.detection.distillation import DetectorDistillation
 from mobilenets.training.detection.fit import box_sizes, detection_objective, detector_on, head_matcher
-from mobilenets.training.detection.module import DetectorModule, IntegerDetector
-from mobilenets.training.detection.quantization_aware import detector_recipe, float_teacher
+from mobilenets.training.detection.module import DetectorModule
 from mobilenets.training.distributed import is_writer, joined_processes, process_count, summed
 from mobilenets.training.image_cache import StoredImages, cache_images
 from mobilenets.training.integer_network import IntegerNetwork, unfold
@@ -39,7 +36,7 @@ from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import Distillation, Objective, QuantizationAware, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
-from mobilenets.training.quantization_aware import IntegerStart, Teacher, recipe_for
+from mobilenets.training.quantization_aware import Teacher, recipe_for
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Totals
@@ -47,7 +44,7 @@ from mobilenets.training.settings import PREPROCESSING
 
 NETWORK = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)
 OBJECTIVES = ("cross-entropy", "distillation", "sandwich")
-DETECTORS = ("ssdlite", "centres")
+DETECTORS = ("ssdlite", "centres", "ssdlite taught", "centres taught")
 CPU = torch.device("cpu")
 
 
@@ -119,7 +116,7 @@ def trained_detector(kind: str) -> dict[str, Any]:
     data = drawn_dataset(train=15)
     preprocessing = replace(PREPROCESSING, fit=ResizeMode.SQUASH, crop_fraction=1.0)
     sizes = box_sizes(data.train.targets, preprocessing, 64, 64)
-    network, head = detector_on(mobilenet_v1(width_multiplier=0.25, resolution=64), kind, sizes, data)
+    network, head = detector_on(mobilenet_v1(width_multiplier=0.25, resolution=64), kind.split()[0], sizes, data)
     recipe = replace(DEFAULT, batch=5)
     module = DetectorModule(network)
     initialize(module, recipe, 0)
@@ -134,23 +131,13 @@ def trained_detector(kind: str) -> dict[str, Any]:
         device=CPU,
     )
     objective = InFloat64(detection_objective(head))
+    if "taught" in kind:
+        teacher = DetectorModule(network)
+        initialize(teacher, recipe, 1)
+        objective = InFloat64(DetectorDistillation(teacher.double().eval(), head))
     found = train(module.double(), batches, objective, recipe, TrainingRun(2, seed=0), Unscored())
     sums = {key: float(tensor.detach().abs().sum()) for key, tensor in module.tensors().items()}
     return {"losses": [epoch.loss for epoch in found.history], "sums": sums}
-
-
-def detector_in_integers() -> list[float]:
-    """Losses of the epochs of a short quantization-aware training of a detector."""
-    model = random_detector("ssdlite_mobilenet_v1", resolution=64)
-    assert isinstance(model.task, Detection)
-    pixels = np.random.default_rng(0).integers(0, 256, (15, 64, 64, 3), np.uint8)
-    begun = IntegerStart.of(model, pixels, QuantizationConfig())
-    student = IntegerDetector(unfold(begun.start.model, begun.calibrated.unfolded), begun.start.model)
-    recipe = replace(detector_recipe(model.labels), batch=5)
-    batches = PixelBatches(pixels, None, 1, recipe, seed=0, shift=0.0)
-    objective = DetectorDistillation(float_teacher(model), model.task.head)
-    found = train(student, batches, objective, recipe, TrainingRun(2, seed=0), Unscored())
-    return [epoch.loss for epoch in found.history]
 
 
 def processes_here(*, progress: Progress) -> list[int]:
@@ -186,7 +173,6 @@ def main(path: str) -> None:
         found: dict[str, Any] = {name: trained(name) for name in OBJECTIVES}
         found["in integers"] = trained_in_integers()
         found |= {name: trained_detector(name) for name in DETECTORS}
-        found["detector in integers"] = detector_in_integers()
     with joined_processes(CPU):  # another group of the same processes
         found["led"] = led(led_work)
         try:

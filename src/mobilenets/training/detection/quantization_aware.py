@@ -95,7 +95,7 @@ def train_quantized_detector(
         begun,
         IntegerDetector(unfold(begun.start.model, begun.calibrated.unfolded), begun.start.model),
         PixelBatches(pixels, None, 1, recipe, seed=seed, shift=shift),
-        DetectorDistillation(float_teacher(model), task.head),
+        DetectorDistillation(_teacher(model), task.head),
         recipe,
         TrainingRun(epochs, seed=seed),
         IntegerValidation(model, len(evaluation.pixels), _scorer(evaluation)),
@@ -114,7 +114,7 @@ def detector_recipe(labels: tuple[str, ...], weight_bits: int = 8) -> Recipe:
     return replace(recipe_for(labels, weight_bits, labeled=False), batch=BATCH)
 
 
-def float_teacher(model: Model) -> Callable[[Tensor], Sequence[Tensor]]:
+def _teacher(model: Model) -> Callable[[Tensor], Sequence[Tensor]]:
     """All outputs of a float Model for bytes as float32 (N, channels, height, width); batch norms are folded once."""
     device = torch.device("cpu")
     module = placed(detector_module(fold(model)), device)
