@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
@@ -40,7 +39,7 @@ def write_boxes(folder: Path, objects: Subset) -> Path:
     folder.mkdir(parents=True)
     rows = ["filename,class,xmin,ymin,xmax,ymax"]
     for image, truth in zip(objects.images, objects.targets, strict=True):
-        Image.fromarray(image.open()).save(folder / f"{image.name}.png")
+        image.open().save(folder / f"{image.name}.png")
         for box, label in zip(truth.boxes, truth.labels, strict=True):
             rows.append(",".join([f"{image.name}.png", LABELS[label], *(f"{side:g}" for side in box)]))
     (folder / "boxes.csv").write_text("\n".join(rows), encoding="utf-8")

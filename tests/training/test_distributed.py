@@ -117,7 +117,9 @@ def test_a_detector_that_one_process_began_is_finished_by_two_and_quantized(
         "--architecture ssdlite_mobilenet_v1@0.25-64 --weights none --epochs 3 --batch-size 5 --training-threads 1"
     )
     monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
-    settings = Settings("ssdlite_mobilenet_v1@0.25-64", weights="none", epochs=3, batch_size=5, threads=1)
+    settings = Settings(
+        "ssdlite_mobilenet_v1@0.25-64", weights="none", epochs=3, batch_size=5, threads=1, validation_apart=True
+    )
     with pytest.raises(KeyboardInterrupt):
         fit(boxes, run, settings, progress=Interruption(epoch=2))
     words = ["-m", "mobilenets", "fit", boxes, "-o", run, *options.split(), "--resume", "--int8", "--train-on", "cpu:2"]

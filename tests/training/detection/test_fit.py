@@ -19,6 +19,7 @@ from mobilenets.model.preprocessing import ResizeMode
 from mobilenets.tasks.boxes import GroundTruth, as_targets
 from mobilenets.tasks.detection import Detection
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead
+from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.training.detection.fit import fit_detector
 from mobilenets.training.fit import fit
 from mobilenets.training.recipe import Recipe
@@ -41,6 +42,7 @@ def test_a_detector_learns_to_find_rectangles(architecture: str, head: type) -> 
     assert result.evaluation.primary.name == "map50_95"
     assert result.evaluation.primary.value > 0.03
     threshold = result.history[result.best_epoch].validation_threshold
+    assert isinstance(result.evaluation, DetectionMetrics)
     assert result.model.task.score_threshold == result.evaluation.score_threshold == (threshold or 0.3)
     assert result.history[-1].loss < 0.85 * result.history[0].loss
 
