@@ -54,12 +54,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(table: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
     folder = tmp_path_factory.mktemp("found") / "run"
     settings = Settings(weights=weights, resolution=32, epochs=8, threads=1)
-    return search(table, folder, Budget(max_memory_bytes=40_000), settings), folder
+    return search(table, folder, Budget(max_memory_bytes=20_000), settings), folder
 
 
 def test_the_choice_is_within_the_memory_and_gives_several_labels(found: tuple[SearchResult, Path]) -> None:
     result, folder = found
-    assert result.search.choice.memory_bytes <= 40_000
+    assert result.search.choice.memory_bytes <= 20_000
     assert result.model.precision == "int8"  # the same maps in float32 take four times as much
     assert isinstance(result.evaluation, MultiLabelMetrics)
     assert isinstance(result.model.task, MultiLabel)
