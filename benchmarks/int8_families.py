@@ -3,10 +3,10 @@
     python benchmarks/int8_families.py --data ../shared/data --models runs/int8-families
 
 Each network is trained from scratch on trashnet and clothing at 96 pixels, unless --models holds it already, then
-quantized as ``mobilenets quantize MODEL --data DATA`` does, by calibration alone and with ``--qat``. Whatever is
-chosen, such as the epoch that is kept, is chosen on validation images. The test images are looked at once for each
-Model: right answers, and how many images only the float32 or only the int8 Model answers rightly, with the probability
-that as uneven a division comes of chance (McNemar's exact test).
+quantized by ``mobilenets.quantize(model, data=DATA)``, calibrated and with ``method="trained"``. Whatever is chosen,
+such as the epoch that is kept, is chosen on validation images. The test images are looked at once for each Model: right
+answers, and how many images only the float32 or only the int8 Model answers rightly, with the probability that as
+uneven a division comes of chance (McNemar's exact test).
 
 With --explain, also the loss of the calibrated Model on validation images without each technique, and with each way to
 choose ranges.

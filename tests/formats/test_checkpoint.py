@@ -255,6 +255,17 @@ def test_so_is_the_second_half_which_has_no_first_layer(family: str, tmp_path: P
     assert said.endswith("and may be one of several parts of it")
 
 
+def test_so_is_what_begins_at_a_stage_though_other_networks_have_layers_of_those_names(tmp_path: Path) -> None:
+    tensors = tensors_of(torch_born("mobilenet_v3_small"), TIMM["mobilenet_v3_small"])
+    first = ("conv_stem", "bn1", "blocks.0", "blocks.1")
+    part = {name: value for name, value in tensors.items() if not name.startswith(first)}
+    part["classifier.bias"] = np.zeros(1000, np.float32)
+    assert refusal(tmp_path, part) == (
+        "the tensor for stem.weight is missing; the file holds 43 of the 54 layers of mobilenet_v3_small and may be "
+        "one of several parts of it"
+    )
+
+
 def test_a_network_of_other_names_is_told_the_nearest_and_what_does_not_fit(tmp_path: Path) -> None:
     shapes = {"conv1.weight": (64, 3, 7, 7), "bn1.weight": (64,), "layer1.0.conv1.weight": (64, 64, 3, 3)}
     said = refusal(tmp_path, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})

@@ -216,6 +216,13 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
         export(small_model(), tmp_path / "nowhere" / "y.onnx")
 
 
+@pytest.mark.parametrize(("name", "suffix"), [("c", ".c"), ("openvino", ".xml"), ("coreml", ".mlpackage")])
+def test_a_file_that_programs_tell_by_its_suffix_must_have_it(name: str, suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=rf"end in \{suffix}, not '.out': model.out$"):
+        export(small_model(), tmp_path / "model.out", name)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("suffix", "options", "message"),
     [

@@ -206,7 +206,9 @@ def _check_completeness(network: Network, tensors: Mapping[str, NamedTensor], na
     body = [layer for layer in missing if layer not in ("hidden", "classifier")]
     if body:
         part = f"; the file holds {len(needed) - len(missing)} of the {len(needed)} layers of {name}"
-        hint = " and may be one of several parts of it" if 4 * len(missing) > len(needed) else ""
+        count = len(missing)
+        at_an_end = count > 1 and missing in (needed[:count], needed[-count:])
+        hint = " and may be one of several parts of it" if at_an_end or 4 * count > len(needed) else ""
         raise FormatError(f"the tensor for {body[0]}.weight is missing{part}{hint}")
 
 

@@ -66,7 +66,7 @@ def to_coreml(model: Model, path: str | Path, *, half: bool = False) -> None:
     """
     path, network = Path(path), model.network
     if path.suffix != ".mlpackage":
-        raise FormatError(f"Core ML packages end in .mlpackage, not {path.suffix or 'in nothing'!r}: {path}")
+        raise FormatError(f"Core ML packages end in .mlpackage, not {path.suffix or 'in nothing'!r}: {path.name}")
     if model.quantization is not None:
         raise FormatError("Core ML knows no int8 activations; export the float32 Model that this one came from")
     labels = model.task.labels

@@ -59,7 +59,7 @@ def to_openvino(
     """
     path = Path(path)
     if path.suffix != ".xml":
-        raise FormatError(f"OpenVINO files end in .xml, not {path.suffix or 'in nothing'!r}: {path}")
+        raise FormatError(f"OpenVINO files end in .xml, not {path.suffix or 'in nothing'!r}: {path.name}")
     try:
         import openvino
     except ImportError:

@@ -86,14 +86,16 @@ def from_pytorch_tensors(
         labels=labels,
         imported=Imported("pytorch", file_name, moving_averages=averaged or None),
     )
-    if share_of_known_names(tensors, torchvision_names()) > _share_of_common_names(tensors):
+    common, timm = _share_of_common_names(tensors), share_of_known_names(tensors, timm_names())
+    torchvision = share_of_known_names(tensors, torchvision_names())
+    if timm >= LEAST_SHARE and timm > max(common, torchvision):
+        # Without the first layer, by which a file of timm is told: the last of several parts.
+        return model_of_checkpoint(recognize(tensors, timm_names(), "timm"), options)
+    if torchvision > common:
         found = recognize(tensors, torchvision_names(), "torchvision")
         v3 = found.checkpoint.network.startswith("mobilenet_v3")
         return model_of_checkpoint(found, replace(options, epsilon=1e-3 if v3 else 1e-5))
-    if _share_of_common_names(tensors) < LEAST_SHARE:
-        if share_of_known_names(tensors, timm_names()) >= LEAST_SHARE:
-            # Without the first layer, by which a file of timm is told: the last of several parts.
-            return model_of_checkpoint(recognize(tensors, timm_names(), "timm"), options)
+    if common < LEAST_SHARE:
         first = next(iter(tensors))
         nearest = nearest_in_words(tensors, {"torchvision": torchvision_names(), "timm": timm_names()})
         raise FormatError(

@@ -173,11 +173,14 @@ def to_c(
 
     Raises:
         CompressionError: If a batch norm to fold holds what is not a finite number.
-        FormatError: If the name is not a C identifier, a label is too long for C, or an example or probabilities are
-            asked for and the Model is no classifier, or it does not fit into ``max_ram``.
+        FormatError: If the path does not end in ``.c``, the name is not a C identifier, a label is too long for C, or
+            an example or probabilities are asked for and the Model is no classifier, or it does not fit into
+            ``max_ram``.
         OSError: If a file cannot be written.
     """
     path = Path(path)
+    if path.suffix != ".c":
+        raise FormatError(f"C files end in .c, not {path.suffix or 'in nothing'!r}: {path.name}")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
         raise FormatError(f"name {name!r} must be a C identifier in lower case, of at most 41 characters")
     if example and path.name == "main.c":
