@@ -36,7 +36,7 @@ from mobilenets.training.quantize import FITTED_CALIBRATION_IMAGES, quantize
 from mobilenets.training.settings import Settings
 
 NETWORKS = ("mobilenet_v3_small", "mobilenet_v4_conv_small")
-EPOCHS = {"trashnet": 30, "clothing": 15}
+EPOCHS = {"trashnet": 30, "clothing": 45}
 """Of training from scratch: five to ten minutes of one core each."""
 RESOLUTION = 96
 
