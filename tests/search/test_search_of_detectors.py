@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.drawn_objects import drawn_dataset
+from tests.support.interruption import Interruption
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.catalog import CATALOG, DETECTORS
@@ -40,9 +41,11 @@ def searched(
     precisions: tuple[str, ...],
     settings: Settings = SMALL,
     progress: Progress = SILENT,
+    *,
+    resume: bool = False,
 ) -> SearchResult:
     data = drawn_dataset(16, 8, 8)
-    request = SearchRequest(data, settings, budget, precisions, 1, None, folder, False, progress, 0.0)
+    request = SearchRequest(data, settings, budget, precisions, 1, None, folder, resume, progress, 0.0)
     return search_detector(request)
 
 
@@ -98,6 +101,22 @@ def test_detectors_that_promise_alike_are_trained_shortly(tmp_path: Path) -> Non
     assert len(result.search.candidates) == 2
     assert result.search.reason.startswith("the best of 2 detectors within")
     assert any("takes about" in note and "training about" in note for note in notes.said)
+
+
+def test_a_search_that_was_interrupted_goes_on_with_the_detector_that_it_chose(tmp_path: Path) -> None:
+    weights = folder_of_weights(tmp_path, ("mobilenet_v1", 0.5), ("mobilenet_v2", 0.5))
+    settings = Settings(resolution=64, weights=weights, batch_size=8, epochs=2, threads=1)
+    budget, folder = Budget(max_macs=10**9), tmp_path / "run"
+    whole = searched(budget, None, ("float32",), settings)
+    with pytest.raises(KeyboardInterrupt):  # in the full training, behind two short ones
+        searched(budget, folder, ("float32",), settings, Interruption(epoch=2, run=3))
+    assert (folder / "size.json").exists()
+    resumed = searched(budget, folder, ("float32",), settings, resume=True)
+    assert resumed.model.network == whole.model.network
+    assert resumed.search.reason == whole.search.reason
+    for name, values in whole.model.parameters.items():
+        assert np.array_equal(values, resumed.model.parameters[name]), name
+    assert not (folder / "size.json").exists()
 
 
 def test_in_int8_more_pixels_fit_into_the_same_memory() -> None:
