@@ -1,6 +1,6 @@
 """Post-processing of a detector: 1,917 anchors and 90 classes, ours beside LiteRT's operator, on one thread.
 
-    python benchmarks/box_suppression.py
+    python benchmarks/box_suppression.py [--softmax]
 
 Both decode boxes relative to anchors and suppress them class by class. LiteRT's operator is given scores; ours begins
 one step earlier, at the logits, and computes the scores it needs. That both keep the same boxes is checked first. Then
@@ -18,7 +18,7 @@ import numpy as np
 from flatbuffers import flexbuffers
 
 from mobilenets.formats.litert.flatbuffer import Operator, Subgraph, Tensor, serialize
-from mobilenets.tasks.detection_heads import AnchorHead, AnchorLevel, scores_of
+from mobilenets.tasks.detection_heads import AnchorHead, AnchorLevel, ScoreMeaning, scores_of
 from mobilenets.tasks.suppression import Kept, Suppression, detect
 
 GRIDS, ANCHORS, CLASSES = (19, 10, 5, 3, 2, 1), (3, 6, 6, 6, 6, 6), 90
@@ -31,9 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--objects", type=int, default=20, help="Anchors whose logit of one class is high.")
+    parser.add_argument("--softmax", action="store_true", help="Random logits of a softmax, of which few pass.")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    head, outputs = example(rng, options.objects)
+    head, outputs = example_of_softmax(rng) if options.softmax else example(rng, options.objects)
     contestants: dict[str, Callable[[], object]] = {"ours": lambda: detect(head, outputs, CLASSES, RULE)}
     operator = litert(head, outputs)
     if operator is not None:
@@ -51,12 +52,26 @@ def main() -> None:
         print(f"{name:8} min {low:.3f}  median {median:.3f}  p90 {high:.3f}")
 
 
-def example(rng: np.random.Generator, objects: int) -> tuple[AnchorHead, list[np.ndarray]]:
-    """A head as SSD has it on a network of 300×300 pixels, and outputs with some objects."""
-    levels = tuple(
+def levels_of(rng: np.random.Generator) -> tuple[AnchorLevel, ...]:
+    """Anchors as SSD has them on a network of 300×300 pixels."""
+    return tuple(
         AnchorLevel(grid, grid, tuple(map(tuple, rng.uniform(0.05, 0.6, (count, 2)).tolist())))
         for grid, count in zip(GRIDS, ANCHORS, strict=True)
     )
+
+
+def example_of_softmax(rng: np.random.Generator) -> tuple[AnchorHead, list[np.ndarray]]:
+    """A head with a logit of the background, and outputs of a network that is sure of hardly anything."""
+    outputs: list[np.ndarray] = []
+    for grid, count in zip(GRIDS, ANCHORS, strict=True):
+        outputs.append(rng.normal(0, 1, (1, 4 * count, grid, grid)).astype(np.float32))
+        outputs.append(rng.normal(0, 1, (1, (CLASSES + 1) * count, grid, grid)).astype(np.float32))
+    return AnchorHead(levels_of(rng), ScoreMeaning.SOFTMAX), outputs
+
+
+def example(rng: np.random.Generator, objects: int) -> tuple[AnchorHead, list[np.ndarray]]:
+    """A head with a sigmoid for each class, and outputs with some objects."""
+    levels = levels_of(rng)
     outputs: list[np.ndarray] = []
     for grid, count in zip(GRIDS, ANCHORS, strict=True):
         outputs.append(rng.normal(0, 1, (1, 4 * count, grid, grid)).astype(np.float32))

@@ -101,66 +101,87 @@ std::vector<KeptBox> suppress_all(std::vector<Candidate>& candidates, const Supp
     return kept;
 }
 
-// Calls `found(i)` for every i below `count` at which values[i] − base[i] is at least `least`; base may be null.
+// Calls `found(i)` for every i below `count` at which values[i] is at least `least`.
 template <typename Found>
-void scan(const float* values, const float* base, int32_t count, float least, Found&& found) {
+void scan(const float* values, int32_t count, float least, Found&& found) {
     int32_t i = 0;
     for (; i + kScanned <= count; i += kScanned) {
         // Counted without a branch, so that the compiler looks at several values at once.
         int32_t hits = 0;
-        if (base == nullptr) {
-            for (int32_t j = 0; j < kScanned; ++j) hits += values[i + j] >= least;
-        } else {
-            for (int32_t j = 0; j < kScanned; ++j) hits += values[i + j] - base[i + j] >= least;
-        }
+        for (int32_t j = 0; j < kScanned; ++j) hits += values[i + j] >= least;
         if (hits == 0) continue;
         for (int32_t j = i; j < i + kScanned; ++j)
-            if (values[j] - (base == nullptr ? 0.0f : base[j]) >= least) found(j);
+            if (values[j] >= least) found(j);
     }
     for (; i < count; ++i)
-        if (values[i] - (base == nullptr ? 0.0f : base[i]) >= least) found(i);
+        if (values[i] >= least) found(i);
 }
 
-// Largest logit and the sum of all powers of one anchor.
-struct Softmax {
-    float largest, sum;
+// What is the same for all candidates of a level.
+struct Level {
+    const AnchorMaps& maps;
+    const AnchorRule& anchors;
+    float least_score, least_logit;  // the second above the background's, where there is one
+    int32_t first_row;
+
+    void add(std::vector<Candidate>& candidates, float score, int32_t cell, int32_t shape, int32_t label) const {
+        if (score >= least_score) candidates.push_back({score, first_row + cell * maps.shapes + shape, label});
+    }
 };
 
-Softmax softmax_of(const float* logits, int32_t count, int32_t stride) {
-    float largest = logits[0];
-    for (int32_t c = 1; c < count; ++c) largest = std::max(largest, logits[c * stride]);
-    float sum = 0;
-    for (int32_t c = 0; c < count; ++c) sum += std::exp(logits[c * stride] - largest);
-    return {largest, sum};
+void add_by_sigmoid(const Level& level, std::vector<Candidate>& candidates) {
+    const int32_t cells = level.maps.cells, classes = level.anchors.classes;
+    for (int32_t map = 0; map < level.maps.shapes * classes; ++map) {
+        const float* const logits = level.maps.logits + static_cast<ptrdiff_t>(map) * cells;
+        scan(logits, cells, level.least_logit, [&](int32_t cell) {
+            level.add(candidates, 1 / (1 + std::exp(-logits[cell])), cell, map / classes, map % classes);
+        });
+    }
+}
+
+void add_by_softmax(const Level& level, std::vector<Candidate>& candidates) {
+    const int32_t cells = level.maps.cells, channels = level.anchors.classes + 1;
+    // A sum of powers above this leaves no class the least score: an anchor that is sure of nothing needs few of them.
+    const float most =
+        level.least_score <= 0 ? std::numeric_limits<float>::infinity() : (1 + kSlack) / level.least_score;
+    std::vector<float> largest(static_cast<size_t>(cells));
+    for (int32_t shape = 0; shape < level.maps.shapes; ++shape) {
+        const float* const begin = level.maps.logits + static_cast<ptrdiff_t>(shape) * channels * cells;
+        std::copy(begin, begin + cells, largest.begin());
+        for (int32_t channel = 1; channel < channels; ++channel) {
+            const float* const logits = begin + static_cast<ptrdiff_t>(channel) * cells;
+            for (int32_t cell = 0; cell < cells; ++cell)
+                largest[static_cast<size_t>(cell)] = std::max(largest[static_cast<size_t>(cell)], logits[cell]);
+        }
+        for (int32_t cell = 0; cell < cells; ++cell) {
+            const float top = largest[static_cast<size_t>(cell)];
+            if (top - begin[cell] < level.least_logit) continue;
+            const float* const logits = begin + cell;
+            float sum = 0;
+            for (int32_t channel = 0; channel < channels && !(sum > most); ++channel)
+                sum += std::exp(logits[static_cast<ptrdiff_t>(channel) * cells] - top);
+            if (sum > most) continue;
+            for (int32_t label = 0; label < level.anchors.classes; ++label) {
+                const float logit = logits[static_cast<ptrdiff_t>(label + 1) * cells];
+                if (logit - begin[cell] >= level.least_logit)
+                    level.add(candidates, std::exp(logit - top) / sum, cell, shape, label);
+            }
+        }
+    }
 }
 
 // Candidates of one level whose scores reach the threshold.
-void add_candidates(const AnchorMaps& level, const AnchorRule& anchors, float least_score, int32_t first_row,
+void add_candidates(const AnchorMaps& maps, const AnchorRule& anchors, float least_score, int32_t first_row,
                     std::vector<Candidate>& candidates) {
-    const int32_t channels = anchors.classes + (anchors.background ? 1 : 0);
-    // A score of p needs a logit of log(p / (1 − p)), above the background's where there is one.
+    // A score of p needs a logit of log(p / (1 − p)).
     const float least = least_score <= 0   ? -std::numeric_limits<float>::infinity()
                         : least_score >= 1 ? 0.0f
                                            : std::log(least_score / (1 - least_score)) - kSlack;
-    std::vector<Softmax> seen(anchors.background ? static_cast<size_t>(level.cells) : 0);
-    for (int32_t shape = 0; shape < level.shapes; ++shape) {
-        const float* const begin = level.logits + static_cast<ptrdiff_t>(shape) * channels * level.cells;
-        std::fill(seen.begin(), seen.end(), Softmax{0, 0});
-        for (int32_t label = 0; label < anchors.classes; ++label) {
-            const float* const logits = begin + static_cast<ptrdiff_t>(label + anchors.background) * level.cells;
-            scan(logits, anchors.background ? begin : nullptr, level.cells, least, [&](int32_t cell) {
-                float score;
-                if (anchors.background) {
-                    Softmax& sums = seen[static_cast<size_t>(cell)];
-                    if (sums.sum == 0) sums = softmax_of(begin + cell, channels, level.cells);
-                    score = std::exp(logits[cell] - sums.largest) / sums.sum;
-                } else {
-                    score = 1 / (1 + std::exp(-logits[cell]));
-                }
-                if (score >= least_score) candidates.push_back({score, first_row + cell * level.shapes + shape, label});
-            });
-        }
-    }
+    const Level level{maps, anchors, least_score, least, first_row};
+    if (anchors.background)
+        add_by_softmax(level, candidates);
+    else
+        add_by_sigmoid(level, candidates);
 }
 
 BoxCorners decode(const float code[4], const float anchor[4], const AnchorRule& rule) {
@@ -179,10 +200,9 @@ std::vector<KeptBox> suppress(const BoxCorners* boxes, const float* scores, int3
                               const SuppressionRule& rule) {
     std::vector<Candidate> found;
     for (int32_t row = 0; row < candidates; ++row)
-        scan(scores + static_cast<ptrdiff_t>(row) * classes, nullptr, classes, rule.score_threshold,
-             [&](int32_t label) {
-                 found.push_back({scores[static_cast<ptrdiff_t>(row) * classes + label], row, label});
-             });
+        scan(scores + static_cast<ptrdiff_t>(row) * classes, classes, rule.score_threshold, [&](int32_t label) {
+            found.push_back({scores[static_cast<ptrdiff_t>(row) * classes + label], row, label});
+        });
     return suppress_all(found, rule, [&](int32_t row) { return boxes[row]; });
 }
 
