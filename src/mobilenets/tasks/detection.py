@@ -232,7 +232,7 @@ class Detection:
         """
         if not len(targets):
             raise DataError("there are no images to evaluate on")
-        return self.metrics_of(self.found(outputs, geometry_of(targets)), targets, skipped=skipped)
+        return self.metrics_of(self.found(outputs, attached_geometry(targets)), targets, skipped=skipped)
 
     def metrics_of(
         self,
@@ -328,7 +328,7 @@ class Detection:
         return Detection(tuple(labels), head_from_json(data["head"]), **others)
 
 
-def geometry_of(targets: Sequence[GroundTruth] | npt.NDArray[Any]) -> list[Geometry]:
+def attached_geometry(targets: Sequence[GroundTruth] | npt.NDArray[Any]) -> list[Geometry]:
     """How the input of each image was made of it.
 
     Args:

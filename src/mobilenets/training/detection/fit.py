@@ -31,7 +31,7 @@ from mobilenets.model.preprocessing import Preprocessing, ResizeMode
 from mobilenets.tasks.anchors import fitted_levels
 from mobilenets.tasks.box_matching import FoundBoxes
 from mobilenets.tasks.boxes import GroundTruth
-from mobilenets.tasks.detection import Detection, geometry_of
+from mobilenets.tasks.detection import Detection, attached_geometry
 from mobilenets.tasks.detection_heads import AnchorHead, CentreHead, DetectionHead
 from mobilenets.tasks.detection_metrics import DetectionMetrics
 from mobilenets.tasks.detection_threshold import chosen_threshold
@@ -289,7 +289,7 @@ class DetectionValidation:
 
         def found(share: slice) -> list[FoundBoxes]:
             outputs = module_outputs(module, prepared.pixels[share], self.preprocessing, self.run)
-            return task.found(outputs, geometry_of(prepared.targets[share]))
+            return task.found(outputs, attached_geometry(prepared.targets[share]))
 
         boxes = shared_items(self.images, found)
         value = task.metrics_of(boxes, prepared.targets).primary.value
@@ -314,7 +314,7 @@ def detector_metrics(model: Model, prepared: Prepared) -> DetectionMetrics:
         raise TrainingError(f"the Model is no detector: its task is {task.kind}")
 
     def found(share: slice) -> list[FoundBoxes]:
-        return task.found(compute_outputs(model, prepared.pixels[share]), geometry_of(prepared.targets[share]))
+        return task.found(compute_outputs(model, prepared.pixels[share]), attached_geometry(prepared.targets[share]))
 
     return task.metrics_of(shared_items(len(prepared.targets), found), prepared.targets, skipped=prepared.skipped)
 
