@@ -60,6 +60,15 @@ def test_c_folds_batch_norms_and_prints_what_it_needs(model: Path, images: Path,
     assert " bytes of flash for weights and " in outcome.out.splitlines()[1]
 
 
+@pytest.mark.parametrize(("written", "meant"), [("tflit", "litert"), ("ONX", "onnx"), ("openvin", "openvino")])
+def test_a_format_of_no_such_name_gets_the_nearest(
+    model: Path, mobilenets: RunCommand, written: str, meant: str
+) -> None:
+    outcome = mobilenets("export", model, "--to", written)
+    assert outcome.code == 2
+    assert f"did you mean {meant}?" in outcome.err
+
+
 def test_int8_as_json(int8_model: Path, images: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("export", int8_model, "--to", "c", "--images", images / "0.png", "--json")
     assert outcome.code == 0, outcome.err

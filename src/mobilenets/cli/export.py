@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,8 +47,11 @@ class FormatName(click.Choice[str]):
     """A format by its name, or by a suffix of its files: ``tflite`` is ``litert``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name of the format."""
-        return super().convert(FORMAT_NAMES.get(str(value).lower(), value), param, ctx)
+        """The name of the format; of one that nothing is called, the nearest."""
+        name = FORMAT_NAMES.get(str(value).lower(), value)
+        if name not in self.choices and (near := get_close_matches(str(value).lower(), FORMAT_NAMES, 1)):
+            self.fail(f"{value!r} is no format that is written; did you mean {FORMAT_NAMES[near[0]]}?", param, ctx)
+        return super().convert(name, param, ctx)
 
 
 @click.command("export")

@@ -63,8 +63,8 @@ class Affine:
         """
         if not (np.isfinite(self.factor).all() and np.isfinite(self.offset).all() and self.factor.min() > 0):
             raise FormatError(f"the image is multiplied by {self.factor.tolist()}; positive numbers were expected")
-        std = [float(np.round(value, 7)) for value in np.broadcast_to(1 / (255 * self.factor), (3,))]
-        mean = [float(np.round(value, 7)) for value in np.broadcast_to(-self.offset / (255 * self.factor), (3,))]
+        std = [_of_float32(value) for value in np.broadcast_to(1 / (255 * self.factor), (3,))]
+        mean = [_of_float32(value) for value in np.broadcast_to(-self.offset / (255 * self.factor), (3,))]
         return Preprocessing(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
     def quantization(self) -> TensorQuantization:
@@ -82,3 +82,8 @@ class Affine:
             white = 255 * factor + offset
             raise FormatError(f"pixels become {offset:g} to {white:g}, which no zero point of bytes can say")
         return TensorQuantization(factor, zero_point)
+
+
+def _of_float32(value: float) -> float:
+    """A number without the digits that float32 did not hold: 0.49999998 is 0.5, and 1/255 keeps seven digits too."""
+    return float(f"{value:.7g}")

@@ -245,7 +245,7 @@ def published_source(source: str) -> str:
         name = begun[0] if publisher != "keras" and len(begun) == 1 else name
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1)
-        every = "`mobilenets tables weights` lists all"
+        every = "`mobilenets models` lists all"
         hint = f"did you mean {publisher}:{near[0]}? {every}" if near else f"known are {known}"
         raise FormatError(f"{source!r} is not published; {hint}")
     return f"{prefix}{table[name]}"
