@@ -27,7 +27,6 @@ from mobilenets.errors import DataError
 from mobilenets.formats.loading import load_model
 from mobilenets.model.model import Model
 from mobilenets.tasks.classification import Classification, ClassPrediction
-from mobilenets.tasks.multilabel import MultiLabel
 from mobilenets.tasks.task import Prediction, Task
 from mobilenets.tasks.unknown import UNKNOWN_LABEL
 
@@ -211,7 +210,10 @@ def _prediction(
         top = SHOWN_LABELS
     if not unknown and threshold is None:
         return partial(Predictor(model, threads).predict_many, top=top)
-    if isinstance(task, MultiLabel) and threshold is not None and not unknown:
+    if task.kind == "multilabel" and threshold is not None and not unknown:
+        from mobilenets.tasks.multilabel import MultiLabel
+
+        assert isinstance(task, MultiLabel)
         return partial(Predictor(replace(model, task=task.with_threshold(threshold)), threads).predict_many, top=top)
     if not isinstance(task, Classification):
         raise click.UsageError(f"--unknown is for classifiers, and this Model's task is {task.kind}")
