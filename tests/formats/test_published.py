@@ -54,7 +54,7 @@ def test_anything_else_is_given_back(source: str) -> None:
 def test_a_name_that_is_not_published_is_answered_with_the_nearest(source: str, near: str) -> None:
     with pytest.raises(FormatError) as caught:
         published_source(source)
-    assert str(caught.value).startswith(f"{source!r} is not published; did you mean {near}? `mobilenets tables ")
+    assert str(caught.value).startswith(f"{source!r} is not published; did you mean {near}? `mobilenets models` ")
 
 
 def test_keras_names_are_those_of_networks_of_the_catalog() -> None:

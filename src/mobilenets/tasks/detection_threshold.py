@@ -30,8 +30,8 @@ def chosen_threshold(found: Sequence[FoundBoxes], truths: Sequence[GroundTruth],
 
     >>> truths = [GroundTruth.of([(0, 0, 10, 10)], [0], (20, 20))] * 30
     >>> boxes = np.array([(0, 0, 10, 10), (12, 12, 20, 20)])
-    >>> chosen_threshold([FoundBoxes(boxes, np.array([0.9, 0.2]), np.zeros(2, np.int64))] * 30, truths, 1)
-    0.55
+    >>> chosen_threshold([FoundBoxes(boxes, np.array([0.9, 0.21]), np.zeros(2, np.int64))] * 30, truths, 1)
+    0.56
     """
     matches = [match_class(found, truths, label, SIZES["all"]) for label in range(classes)]
     objects = sum(int(one.objects.sum()) for one in matches)
