@@ -30,11 +30,12 @@ from mobilenets.training.callbacks import Callback, wants_end
 from mobilenets.training.checkpoint import Checkpoint, CheckpointFile
 from mobilenets.training.clock import Clock
 from mobilenets.training.display import Display
-from mobilenets.training.distributed import Parallel, check_batch, heard, is_writer, once, process_count, summed
+from mobilenets.training.distributed import check_batch, heard, is_writer, once, process_count, summed
 from mobilenets.training.head import output_layer
 from mobilenets.training.network import Trainable, TrainableNetwork, placed
 from mobilenets.training.objectives import Objective
 from mobilenets.training.optimization import Average, make_optimizer
+from mobilenets.training.parallel import Parallel
 from mobilenets.training.recipe import Recipe
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Epoch, Score, Selection, Sums, Validator, is_better, joined_after

@@ -34,7 +34,7 @@ from mobilenets.architecture.layers import (
 from mobilenets.architecture.network import Network
 from mobilenets.errors import TrainingError
 from mobilenets.model.model import Model
-from mobilenets.training.distributed import batch_normalized
+from mobilenets.training.parallel import batch_normalized
 from mobilenets.training.recipe import Recipe
 
 FEW_POSITIONS = 49

@@ -21,8 +21,8 @@ from mobilenets.engine.session import Session
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.exporting import export
 from mobilenets.formats.importing import import_model
+from mobilenets.formats.litert.codes import Code
 from mobilenets.formats.litert.file import TfliteFile
-from mobilenets.formats.litert.graph import Code
 from mobilenets.formats.litert.micro import run_micro
 from mobilenets.formats.litert.read import from_tflite
 from mobilenets.formats.litert.run import real_values, run_litert

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from mobilenets.errors import FormatError
+from mobilenets.formats.litert.codes import Code
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
 
-_STRIDED_SLICE, _REVERSE = 45, 105
-"""Of the schema; the third is GATHER."""
 _LAST = 3
 """The axis of the channels of an image."""
 
@@ -26,12 +25,12 @@ def litert_channels(node: str, operator: TfliteOperator, file: TfliteFile) -> sl
     if len(source.shape) != _LAST + 1 or made.shape[1:_LAST] != source.shape[1:_LAST]:
         raise FormatError(f"{node} cuts a map of shape {source.shape} to {made.shape}; of an image, channels are taken")
     given = [_numbers(node, file.tensor(index)) for index in operator.inputs[1:]]
-    if operator.code == _REVERSE and given and given[0] in ([_LAST], [-1]):
+    if operator.code == Code.REVERSE_V2 and given and given[0] in ([_LAST], [-1]):
         return slice(None, None, -1)
-    if operator.code == _STRIDED_SLICE and len(given) == 3 and len(set(map(len, given))) == 1 and given[0]:
+    if operator.code == Code.STRIDED_SLICE and len(given) == 3 and len(set(map(len, given))) == 1 and given[0]:
         return _slice(operator, *(values[-1] for values in given), axis=len(given[0]) - 1)
     axis = operator.options.i32(0) if operator.options else 0
-    if operator.code not in (_REVERSE, _STRIDED_SLICE) and given and axis in (_LAST, -1):
+    if operator.code == Code.GATHER and given and axis in (_LAST, -1):
         return given[0]
     raise FormatError(f"{node} turns an image or takes parts of it, which no Model does")
 

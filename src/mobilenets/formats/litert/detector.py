@@ -21,9 +21,9 @@ from mobilenets.architecture.layers import DepthwiseConvolution, Layer, Linear
 from mobilenets.architecture.network import Network
 from mobilenets.errors import FormatError, ModelError
 from mobilenets.formats.containers.flexbuffer import read_numbers
+from mobilenets.formats.litert.codes import Code
 from mobilenets.formats.litert.detections import OPERATOR
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
-from mobilenets.formats.litert.graph import Code
 from mobilenets.model.model import Tensor
 from mobilenets.tasks.anchors import listed_levels
 from mobilenets.tasks.coco import coco_labels

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 
 import numpy as np
 
@@ -23,75 +22,14 @@ from mobilenets.formats.classifier_output import LastFunction
 from mobilenets.formats.containers.flatbuffer import FlatbufferTable
 from mobilenets.formats.graph import NO_PADDING, Graph, Step, Value
 from mobilenets.formats.litert.channels import litert_channels
+from mobilenets.formats.litert.codes import OTHER_NAMES, SHAPE_ARITHMETIC, Code
 from mobilenets.formats.litert.file import TfliteFile, TfliteOperator, TfliteTensor
 from mobilenets.formats.weights import NamedTensor
 from mobilenets.model.model import Tensor
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS
 
-
-class Code(IntEnum):
-    """The operators that are read, by their numbers in the schema."""
-
-    ADD = 0
-    AVERAGE_POOL_2D = 1
-    CONCATENATION = 2
-    CONV_2D = 3
-    DEPTHWISE_CONV_2D = 4
-    DEQUANTIZE = 6
-    LOGISTIC = 14
-    FULLY_CONNECTED = 9
-    MAX_POOL_2D = 17
-    MUL = 18
-    RELU = 19
-    RELU_N1_TO_1 = 20
-    RELU6 = 21
-    RESHAPE = 22
-    SOFTMAX = 25
-    PAD = 34
-    GATHER = 36
-    MEAN = 40
-    SUB = 41
-    DIV = 42
-    SQUEEZE = 43
-    STRIDED_SLICE = 45
-    CAST = 53
-    MAXIMUM = 55
-    ARG_MAX = 56
-    MINIMUM = 57
-    TILE = 69
-    SHAPE = 77
-    PACK = 83
-    REVERSE_V2 = 105
-    QUANTIZE = 114
-    HARD_SWISH = 117
-
-
-WEIGHTED = (Code.CONV_2D, Code.DEPTHWISE_CONV_2D, Code.FULLY_CONNECTED)
-"""Those that have weights."""
 _OF_SHAPES = (np.dtype(np.int32), np.dtype(np.int64))
-SHAPE_ARITHMETIC = (Code.SHAPE, Code.STRIDED_SLICE, Code.PACK)
-"""Those with which Keras computes the batch of a reshape; the tensors of the file have the shapes that come of it."""
-_NAMES_OF_CODES = {
-    23: "RESIZE_BILINEAR",
-    49: "SPLIT",
-    28: "TANH",
-    39: "TRANSPOSE",
-    59: "NEG",
-    65: "SLICE",
-    79: "ARG_MIN",
-    92: "EXP",
-    97: "RESIZE_NEAREST_NEIGHBOR",
-    98: "LEAKY_RELU",
-    32: "CUSTOM",
-    54: "PRELU",
-    67: "TRANSPOSE_CONV",
-    111: "ELU",
-    150: "GELU",
-    126: "BATCH_MATMUL",
-    70: "EXPAND_DIMS",
-    50: "LOG_SOFTMAX",
-}
-"""Names of some operators that no Network has, for messages."""
+"""Types of the numbers that shapes are computed with."""
 _OPERATORS = {
     Code.RELU: Activation.RELU,
     Code.RELU6: Activation.RELU6,
@@ -249,7 +187,7 @@ class GraphReader:
                 elif not self._is_end(output) and not self._joins_only(output):
                     raise FormatError(f"{node} changes a quantization in the middle of the network")
             case code:
-                name = operator.custom or _NAMES_OF_CODES.get(code, f"operator {code} of the schema")
+                name = operator.custom or OTHER_NAMES.get(code, f"operator {code} of the schema")
                 raise FormatError(f"{node} is {name}, which no layer of this package computes")
         return source
 

@@ -31,6 +31,7 @@ from mobilenets.formats.containers.zip_members import ZipMembers
 from mobilenets.formats.description import Description
 from mobilenets.formats.graph import renamed_tensors
 from mobilenets.formats.labels import parse_labels
+from mobilenets.formats.litert.codes import WEIGHTED
 from mobilenets.formats.litert.detector import (
     best_of_any_score,
     detection_task,
@@ -39,7 +40,7 @@ from mobilenets.formats.litert.detector import (
     without_tail,
 )
 from mobilenets.formats.litert.file import IDENTIFIER, TfliteFile, TfliteTensor
-from mobilenets.formats.litert.graph import WEIGHTED, GraphReader, channels_first
+from mobilenets.formats.litert.graph import GraphReader, channels_first
 from mobilenets.formats.litert.numbers import logits_quantization, quantized_parameters, signed_weight, weight_scale
 from mobilenets.formats.normalizing_layer import pixel_preprocessing
 from mobilenets.formats.recognition import recognized

@@ -10,6 +10,8 @@ from mobilenets.formats.weights import NamedTensor
 
 CHANNEL_AXES = (1, -3, 3, -1)
 """Axes that channels lie along, first or last: no image is 3 pixels high or wide."""
+LARGEST_COUNT = 1 << 16
+"""More channels than any image has: an end below it, negative, stands for the beginning."""
 
 
 def onnx_channels(node: Node, constants: Mapping[str, NamedTensor]) -> slice | list[int]:
@@ -32,10 +34,6 @@ def onnx_channels(node: Node, constants: Mapping[str, NamedTensor]) -> slice | l
         raise FormatError(f"{node.name} (Slice) has a step of 0")
     # Behind the first channel there is none: a reversed slice ends before the number of the lowest there is.
     return slice(start, None if step < 0 and end < -LARGEST_COUNT else end, step)
-
-
-LARGEST_COUNT = 1 << 16
-"""More channels than any image has: an end below it, negative, stands for the beginning."""
 
 
 def split_channels(node: Node, constants: Mapping[str, NamedTensor]) -> list[slice]:
