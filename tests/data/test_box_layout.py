@@ -136,7 +136,7 @@ def test_a_category_that_nothing_shows_is_left_out(tmp_path: Path) -> None:
     [
         ("2 .5 .5 .1 .1", "line 1: class 2; data.yaml names 2 classes, 0 to 1"),
         ("0 .5 .5 .1", "line 1: 4 numbers; expected the class, the centre, width and height"),
-        ("0 .5 .5 .1 wide", "line 1: expected numbers, not '0 .5 .5 .1 wide'"),
+        ("0 .5 .5 .1 wide", "line 1: expected numbers with blanks between them, not '0 .5 .5 .1 wide'"),
     ],
 )
 def test_damaged_yolo_files_say_what_is_wrong(line: str, message: str, tmp_path: Path) -> None:
@@ -166,7 +166,10 @@ def test_yolo_files_without_names_of_the_classes_say_what_to_write(tmp_path: Pat
     [
         ("<annotation><object>", "not readable XML"),
         ("<annotation><object><name></name></object></annotation>", "object 1 has no name"),
-        ("<annotation><object><name>cat</name></object></annotation>", "object 1 has the bndbox"),
+        (
+            "<annotation><object><name>cat</name></object></annotation>",
+            "object 1 has no bndbox with xmin, ymin, xmax and ymax",
+        ),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', "entities of its own"),
     ],
 )
@@ -241,3 +244,232 @@ def test_boxes_that_were_drawn_on_the_stored_image_are_turned_with_it(tmp_path: 
         assert truth.size == (80, 100)
         expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         np.testing.assert_allclose(truth.boxes[0], expected, atol=1)
+
+
+BOX = {"id": 9, "image_id": 5, "category_id": 1, "bbox": [10, 20, 30, 40]}
+
+
+def test_coco_objects_with_a_polygon_and_no_box_get_the_box_around_it(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    polygon = {
+        "id": 1,
+        "image_id": 5,
+        "category_id": 1,
+        "segmentation": [[50, 20, 80, 20, 80, 60], [45, 30, 50, 30, 50, 40]],
+    }
+    masked = polygon | {"id": 2, "segmentation": {"counts": "abc", "size": [80, 100]}}
+    collection = load_collection(coco_of(tmp_path, ONE, [polygon, masked], CATS))
+    assert boxes_of(collection)["one"][1] == [("cat", 45, 20, 80, 60)]
+    assert [finding.message for finding in collection.findings] == [
+        "1 annotation of boxes.json without a box or a polygon"
+    ]
+
+
+def test_coco_ids_are_the_same_as_number_and_as_text(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    collection = load_collection(coco_of(tmp_path, ONE, [BOX | {"image_id": "5", "category_id": "1"}], CATS))
+    assert boxes_of(collection)["one"][1] == [("cat", 10, 20, 40, 60)]
+
+
+def test_coco_boxes_in_shares_are_told_from_pixels(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    collection = load_collection(coco_of(tmp_path, ONE, [BOX | {"bbox": [0.1, 0.25, 0.3, 0.5]}], CATS))
+    assert boxes_of(collection)["one"][1] == [("cat", 10, 20, 40, 60)]
+    assert [finding.message for finding in collection.findings] == [
+        "the boxes of boxes.json are shares of the width and height, not pixels"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "categories", "message"),
+    [
+        ([*ONE, {"id": 5, "file_name": "two.jpg"}], CATS, "the images one.jpg and two.jpg have one id, 5"),
+        (ONE, [*CATS, {"id": 1, "name": "dog"}], "the categories cat and dog have one id, 1"),
+    ],
+)
+def test_two_of_one_id_are_an_error(
+    images: list[object], categories: list[object], message: str, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "one.jpg")
+    with pytest.raises(DataError, match=message):
+        load_collection(coco_of(tmp_path, images, [BOX], categories))
+
+
+def test_images_are_not_looked_for_outside_of_the_source(tmp_path: Path) -> None:
+    write_image(tmp_path / "elsewhere" / "one.jpg")
+    with pytest.raises(DataError, match=r"1 of the 1 images that .* describes are not there"):
+        load_collection(coco_of(tmp_path / "data", ONE, [BOX], CATS))
+
+
+def test_a_folder_of_annotations_finds_the_images_beside_it(tmp_path: Path) -> None:
+    source = FORMS["coco"](tmp_path) / "annotations"
+    assert set(boxes_of(load_collection(source))) == set(BOXES)
+
+
+def test_keypoints_in_yolo_files_are_no_polygon(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    with (tmp_path / "data.yaml").open("a") as file:
+        file.write("kpt_shape: [2, 3]\n")
+    line = "0 0.25 0.5 0.3 0.5 0.1 0.2 2 0.3 0.4 2"
+    (tmp_path / "labels" / "train" / "one.txt").write_text(line)
+    assert boxes_of(load_collection(tmp_path))["one"] == ("train", [("cat", 10, 20, 40, 60)])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "train: images/train\nval: images/val\nnc: 2\n",
+            "data.yaml does not say what the classes are called; add a line",
+        ),
+        ("train: [images/train\nnames: [cat, dog]", "data.yaml is not readable: line 1 opens a bracket"),
+        (
+            "train: images/train\nnames: [cat, dog]\nkpt_shape: many",
+            "kpt_shape must be two numbers, such as .17, 3., not 'many'",
+        ),
+    ],
+)
+def test_a_damaged_data_yaml_says_what_is_wrong(text: str, message: str, tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match=message):
+        load_collection(tmp_path)
+
+
+def test_yolo_files_with_pixels_say_so(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "one.txt").write_text("0 25 40 30 40")
+    with pytest.raises(DataError, match="read as shares of the width and height, from 0 to 1, and look like pixels"):
+        load_collection(tmp_path)
+
+
+def test_images_with_boxes_that_data_yaml_does_not_name_are_counted(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    write_image(tmp_path / "images" / "more" / "five.jpg")
+    (tmp_path / "labels" / "more").mkdir()
+    (tmp_path / "labels" / "more" / "five.txt").write_text("0 .5 .5 .1 .1")
+    messages = [finding.message for finding in load_collection(tmp_path).findings]
+    assert "1 image with boxes in none of the parts that data.yaml names" in messages
+
+
+def test_training_images_without_any_box_are_an_error(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "labels" / "train" / "one.txt").unlink()
+    with pytest.raises(DataError, match=r"none of the 2 training images of .* \(images/train\) has a box"):
+        load_collection(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ("<polygon><x1>10</x1><y1>20</y1><x2>40</x2><y2>60</y2><x3>15</x3><y3>70</y3></polygon>", (10, 20, 40, 70)),
+        ("<robndbox><cx>50</cx><cy>40</cy><w>20</w><h>60</h><angle>1.5707963</angle></robndbox>", (20, 30, 80, 50)),
+    ],
+)
+def test_other_shapes_in_voc_files_become_the_boxes_around_them(
+    shape: str, box: tuple[float, ...], tmp_path: Path
+) -> None:
+    voc_of(tmp_path, {"one": [("cat", 1, 2, 3, 4)]})
+    (tmp_path / "one.xml").write_text(f"<annotation><object><name>cat</name>{shape}</object></annotation>")
+    assert boxes_of(load_collection(tmp_path))["one"][1] == [("cat", *box)]
+
+
+def test_voc_boxes_say_which_number_is_none(tmp_path: Path) -> None:
+    voc_of(tmp_path, {"one": [("cat", 1, 2, 3, 4)]})
+    xml = (tmp_path / "one.xml").read_text().replace("<ymin>2<", "<ymin>2,5<")
+    (tmp_path / "one.xml").write_text(xml)
+    with pytest.raises(DataError, match=r"object 1 has a bndbox of .*ymin '2,5'.*; expected numbers for xmin, ymin"):
+        load_collection(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["AAA.xml", "zzz.xml"])
+def test_xml_of_another_kind_beside_annotations_is_passed_over(name: str, tmp_path: Path) -> None:
+    voc_of(tmp_path, {"one": [("cat", 1, 2, 30, 40)]})
+    (tmp_path / name).write_text("<project><module/></project>")
+    collection = load_collection(tmp_path)
+    assert set(boxes_of(collection)) == {"one"}
+    assert [finding.message for finding in collection.findings] == [
+        "1 XML file of another kind beside the annotations, not read"
+    ]
+
+
+def test_classes_that_differ_in_case_only_are_merged_or_kept_as_asked(tmp_path: Path) -> None:
+    voc_of(tmp_path, {"one": [("Cat", 1, 2, 30, 40), ("cat", 50, 2, 70, 40)]})
+    with pytest.raises(DataError, match="letter_case='merge'"):
+        load_collection(tmp_path)
+    merged = load_collection(tmp_path, Reading(letter_case="merge"))
+    assert (merged.labels, merged.parts["all"].targets[0].labels.tolist()) == (("Cat",), [0, 0])
+    assert load_collection(tmp_path, Reading(letter_case="keep")).labels == ("Cat", "cat")
+
+
+def test_classes_are_left_out_by_name(tmp_path: Path) -> None:
+    collection = load_collection(FORMS["voc"](tmp_path), Reading(exclude=("dog",)))
+    assert boxes_of(collection)["one"] == ("train", [("cat", 10, 20, 40, 60)])
+    assert boxes_of(collection)["three"] == ("validation", [])
+    assert "2 boxes of dog, as asked" in [finding.message for finding in collection.findings]
+
+
+def test_a_table_without_header_may_begin_with_the_class(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_image(tmp_path / f"{name}.jpg")
+    rows = ["cat,10,20,30,40,one.jpg,100,80", "dog,50,20,30,40,two.jpg,100,80"]
+    (tmp_path / "labels_makesense.csv").write_text("\n".join(rows))
+    assert boxes_of(load_collection(tmp_path))["one"] == ("all", [("cat", 10, 20, 40, 60)])
+
+
+@pytest.mark.parametrize(
+    ("header", "program"),
+    [
+        ("filename,file_size,region_count,region_id,region_shape_attributes,region_attributes", "VGG annotator"),
+        ('id,image,label\n1,one.jpg,"[{""x"": 1, ""rectanglelabels"": [""cat""]}]"', "Label Studio"),
+    ],
+)
+def test_tables_with_json_in_their_cells_are_refused(header: str, program: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    (tmp_path / "project.csv").write_text(f"{header}\n")
+    with pytest.raises(DataError, match=rf"holds boxes as JSON in cells, which is not read; export .*{program}"):
+        load_collection(tmp_path)
+
+
+def test_turned_boxes_become_those_around_them(tmp_path: Path) -> None:
+    write_image(tmp_path / "cvat" / "one.jpg")
+    box = '<box label="cat" xtl="40" ytl="10" xbr="60" ybr="70" rotation="90.0"/>'
+    image = f'<image id="0" name="one.jpg" width="100" height="80">{box}</image>'
+    (tmp_path / "cvat" / "annotations.xml").write_text(f"<annotations>{image}</annotations>")
+    assert boxes_of(load_collection(tmp_path / "cvat"))["one"][1] == [("cat", 20, 30, 80, 50)]
+    write_image(tmp_path / "studio" / "one.jpg")
+    value = {"x": 80, "y": 25, "width": 20, "height": 60, "rotation": 90, "rectanglelabels": ["cat"]}
+    value |= {"original_width": 100, "original_height": 80}
+    record = {"image": "/data/upload/1/one.jpg", "id": 1, "label": [value]}
+    (tmp_path / "studio" / "project.json").write_text(json.dumps([record]))
+    assert boxes_of(load_collection(tmp_path / "studio"))["one"][1] == [("cat", 32, 20, 80, 40)]
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "message"),
+    [
+        ("labelme", ("points", "corners"), "json, record 1 is not as LabelMe writes boxes: 'points' is missing"),
+        ("create_ml", ('"width"', '"wide"'), "record 1 is not as Create ML writes boxes: 'width' is missing"),
+        ("via", ('"x"', '"left"'), "record 1 is not as the VGG annotator writes boxes: 'x' is missing"),
+        (
+            "label_studio",
+            ('"y": 25.0', '"y": "low"'),
+            "record 1 is not as Label Studio writes boxes: could not convert",
+        ),
+        ("image_folder", ("[10, 20, 30, 40]", "[10, 20]"), "record 1 is not as Hugging Face writes boxes"),
+        ("cvat", ("xtl", "left"), "one.jpg, box 1 has .*; expected xtl, ytl, xbr, ybr"),
+    ],
+)
+def test_damaged_files_of_other_programs_say_what_is_wrong(
+    form: str, change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    FORMS[form](tmp_path)
+    for file in (*tmp_path.rglob("*.json*"), *tmp_path.rglob("*.xml")):
+        file.write_text(file.read_text().replace(*change))
+    with pytest.raises(DataError, match=message):
+        load_collection(tmp_path)
+
+
+def test_boxes_narrower_than_a_pixel_are_named(tmp_path: Path) -> None:
+    collection = load_collection(voc_of(tmp_path, {"one": [("cat", 0.1, 0.2, 0.4, 0.7), ("cat", 10, 20, 40, 60)]}))
+    assert [finding.message for finding in collection.findings] == ["1 box narrower or lower than a pixel"]

@@ -191,6 +191,109 @@ def csv_of_shares(root: Path) -> Path:
     return root
 
 
+def cvat(root: Path) -> Path:
+    """One file of all images, with the subset of each."""
+    images = []
+    for number, (name, (part, boxes)) in enumerate(BOXES.items()):
+        write_image(root / "images" / f"{name}.jpg")
+        objects = "".join(
+            f'<box label="{label}" source="manual" occluded="0" xtl="{a}" ytl="{b}" xbr="{c}" ybr="{d}" z_order="0"/>'
+            for label, a, b, c, d in boxes
+        )
+        subset = f'subset="{part.title()}" width="{WIDTH}" height="{HEIGHT}"'
+        images.append(f'<image id="{number}" name="{name}.jpg" {subset}>{objects}</image>')
+    meta = "<version>1.1</version><meta><task><id>1</id></task></meta>"
+    (root / "annotations.xml").write_text(f"<?xml version='1.0'?>\n<annotations>{meta}{''.join(images)}</annotations>")
+    return root
+
+
+def _in_parts(root: Path) -> dict[str, tuple[Path, Sequence[Box]]]:
+    """Images in folders of the parts: name → its folder, and what is in it."""
+    folders = {"train": root / "train", "validation": root / "val", "test": root / "test"}
+    for name, (part, _) in BOXES.items():
+        write_image(folders[part] / f"{name}.jpg")
+    return {name: (folders[part], boxes) for name, (part, boxes) in BOXES.items()}
+
+
+def labelme(root: Path) -> Path:
+    """A JSON file beside each image; the second point may be the upper left one."""
+    for name, (folder, boxes) in _in_parts(root).items():
+        shapes: list[object] = [
+            {"label": label, "points": [[c, d], [a, b]], "group_id": None, "shape_type": "rectangle", "flags": {}}
+            for label, a, b, c, d in boxes
+        ]
+        sizes = {"imagePath": f"{name}.jpg", "imageData": None, "imageHeight": HEIGHT, "imageWidth": WIDTH}
+        (folder / f"{name}.json").write_text(json.dumps({"version": "5.0.1", "shapes": shapes, **sizes}))
+    return root
+
+
+def _label_studio_value(box: Box) -> dict[str, object]:
+    label, left, top, right, bottom = box
+    sides = {"x": 100 * left / WIDTH, "y": 100 * top / HEIGHT}
+    sides |= {"width": 100 * (right - left) / WIDTH, "height": 100 * (bottom - top) / HEIGHT}
+    return {**sides, "rotation": 0, "rectanglelabels": [label]}
+
+
+def label_studio(root: Path) -> Path:
+    """A project for each part: tasks with their annotations, and images called as they were uploaded."""
+    _in_parts(root)
+    for part, file in (("train", "train"), ("validation", "val"), ("test", "test")):
+        tasks = [
+            {
+                "data": {"image": f"/data/upload/1/0a1b2c3d-{name}.jpg"},
+                "annotations": [
+                    {"result": [{"type": "rectanglelabels", "value": _label_studio_value(b)} for b in boxes]}
+                ],
+            }
+            for name, (where, boxes) in BOXES.items()
+            if where == part
+        ]
+        (root / f"{file}.json").write_text(json.dumps(tasks))
+    return root
+
+
+def via(root: Path) -> Path:
+    """A file of the VGG annotator in each folder."""
+    records: dict[Path, dict[str, object]] = {}
+    for name, (folder, boxes) in _in_parts(root).items():
+        regions = [
+            {
+                "shape_attributes": {"name": "rect", "x": a, "y": b, "width": c - a, "height": d - b},
+                "region_attributes": {"type": label},
+            }
+            for label, a, b, c, d in boxes
+        ]
+        records.setdefault(folder, {})[f"{name}.jpg1"] = {"filename": f"{name}.jpg", "size": 1, "regions": regions}
+    for folder, images in records.items():
+        (folder / "via_region_data.json").write_text(json.dumps(images))
+    return root
+
+
+def create_ml(root: Path) -> Path:
+    """A file of Create ML in each folder: centres, widths and heights."""
+    records: dict[Path, list[object]] = {}
+    for name, (folder, boxes) in _in_parts(root).items():
+        objects = [
+            {"label": label, "coordinates": {"x": (a + c) / 2, "y": (b + d) / 2, "width": c - a, "height": d - b}}
+            for label, a, b, c, d in boxes
+        ]
+        records.setdefault(folder, []).append({"image": f"{name}.jpg", "annotations": objects})
+    for folder, images in records.items():
+        (folder / "_annotations.createml.json").write_text(json.dumps(images))
+    return root
+
+
+def image_folder(root: Path) -> Path:
+    """A metadata.jsonl in each folder, as the libraries of Hugging Face read folders of images."""
+    lines: dict[Path, list[str]] = {}
+    for name, (folder, boxes) in _in_parts(root).items():
+        objects = {"bbox": [[a, b, c - a, d - b] for _, a, b, c, d in boxes], "categories": [box[0] for box in boxes]}
+        lines.setdefault(folder, []).append(json.dumps({"file_name": f"{name}.jpg", "objects": objects}))
+    for folder, rows in lines.items():
+        (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return root
+
+
 FORMS = {
     form.__name__: form
     for form in (
@@ -203,6 +306,12 @@ FORMS = {
         csv_of_corners,
         csv_of_parts,
         csv_of_shares,
+        cvat,
+        labelme,
+        label_studio,
+        via,
+        create_ml,
+        image_folder,
     )
 }
 """Every form, by its name."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +69,47 @@ class BoxLayout:
     kind: str
     places: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+
+def are_shares(boxes: Iterable[AnnotatedBox | None]) -> bool:
+    """Whether corners are shares of the image's sides: no box of pixels, in a whole file, is smaller than one.
+
+    >>> are_shares([AnnotatedBox("cat", (0.1, 0.25, 0.4, 0.75), "line 2")])
+    True
+    """
+    corners = [corner for box in boxes if box is not None for corner in box.corners if math.isfinite(corner)]
+    return bool(corners) and max(map(abs, corners)) <= 1.5 and any(corner % 1 for corner in corners)
+
+
+def around(points: Sequence[float]) -> tuple[float, float, float, float]:
+    """The box around points, which are given as x and y in turn.
+
+    >>> around([10, 60, 40, 20, 25, 70])
+    (10, 20, 40, 70)
+    """
+    return min(points[0::2]), min(points[1::2]), max(points[0::2]), max(points[1::2])
+
+
+def around_turned(width: float, height: float, degrees: float) -> tuple[float, float, float, float]:
+    """The box around one whose first corner is at 0 and that is turned about it, clockwise as images are seen.
+
+    >>> [round(side) for side in around_turned(30, 40, 90)]
+    [-40, 0, 0, 30]
+    """
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(x * cosine - y * sine, x * sine + y * cosine) for x in (0, width) for y in (0, height)]
+    return around([side for corner in corners for side in corner])
+
+
+def around_centre(x: float, y: float, width: float, height: float, degrees: float) -> tuple[float, float, float, float]:
+    """The box around one that is turned about its centre.
+
+    >>> [round(side) for side in around_centre(100, 100, 30, 40, 90)]
+    [80, 85, 120, 115]
+    """
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    wide, high = width * cosine + height * sine, width * sine + height * cosine
+    return x - wide / 2, y - high / 2, x + wide / 2, y + high / 2
 
 
 class ImagesByName:

@@ -25,6 +25,9 @@ TOLERANCE = 1.0
 SAME_ASPECT = 0.02
 """Share by which two aspect ratios may differ where an image was resized after it was annotated."""
 
+MOST_SHARE = 2.0
+"""Largest coordinate of a box that is given in shares of the image and reaches some way beyond it."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -37,6 +40,7 @@ class Fault(StrEnum):
     REPEATED = "equal to another of its class, left out"
     SWAPPED = "with swapped corners, which were put in order"
     CLIPPED = "reaching beyond the image, clipped to it"
+    TINY = "narrower or lower than a pixel"
 
 
 LEFT_OUT = (Fault.NOT_FINITE, Fault.OUTSIDE, Fault.EMPTY)
@@ -66,18 +70,17 @@ class _Notes:
     other_shape: list[str] = field(default_factory=list)
 
 
-def check_boxes(images: Sequence[AnnotatedImage], labels: Sequence[str], source: str) -> CheckedBoxes:
+def check_boxes(images: Sequence[AnnotatedImage], numbers: Mapping[str, int], source: str) -> CheckedBoxes:
     """Check every box, and turn it into pixels of its upright image.
 
     Args:
         images: What files say.
-        labels: Names of the classes.
+        numbers: Name of a class, as files give it → its number.
         source: What to call the data.
 
     Raises:
         DataError: If more than a tenth of all boxes had to be left out.
     """
-    numbers = {label: number for number, label in enumerate(labels)}
     notes = _Notes()
     headers = (result for _, result in each(images, _header))
     truths = tuple(_truth(image, header, numbers, notes) for image, header in zip(images, headers, strict=True))
@@ -89,9 +92,17 @@ def check_boxes(images: Sequence[AnnotatedImage], labels: Sequence[str], source:
         )
         raise DataError(
             f"{len(bad):,} of the {total:,} boxes of {source} cannot be used: {kinds}; such as {listed(bad)}. "
-            "Are the coordinates those of images of another size?"
+            + _question(images)
         )
     return CheckedBoxes(truths, _findings(notes))
+
+
+def _question(images: Sequence[AnnotatedImage]) -> str:
+    """What may be wrong with boxes of which many cannot be used."""
+    largest = max((abs(corner) for one in images for box in one.boxes for corner in box.corners), default=0.0)
+    if any(image.in_shares for image in images) and largest > MOST_SHARE:
+        return "They are read as shares of the width and height, from 0 to 1, and look like pixels"
+    return "Are the coordinates those of images of another size?"
 
 
 def _header(image: AnnotatedImage) -> tuple[tuple[int, int], int]:
@@ -185,6 +196,7 @@ def _mended(
     note(Fault.OUTSIDE, outside)
     note(Fault.CLIPPED, kept & ~empty & ~outside & beyond)
     clipped = np.clip(ordered, 0, np.tile(limits, 2))
+    note(Fault.TINY, kept & ~empty & ~outside & ((clipped[:, 2:] - clipped[:, :2]) < 1).any(axis=1))
     keys = np.concatenate([clipped, classes[:, None]], axis=1)
     kept = kept & ~empty & ~outside
     repeated = np.ones(len(keys), np.bool_)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mobilenets.base.text import plural
 from mobilenets.data.box_annotations import AnnotatedImage, BoxLayout, ImagesByName
+from mobilenets.data.box_records import holds_box_records, read_box_records
 from mobilenets.data.box_tables import is_box_table, read_box_tables
 from mobilenets.data.coco import is_coco, read_coco
+from mobilenets.data.cvat import cvat_files, read_cvat
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL, MOST_LEFT_OUT
 from mobilenets.data.parts import PARTS
@@ -18,12 +21,15 @@ from mobilenets.data.reading import Reading, told
 from mobilenets.data.tables import TABLE_SUFFIXES
 from mobilenets.data.tree import Folder, scan
 from mobilenets.data.voc import read_voc, voc_files
-from mobilenets.data.yolo import is_yolo_yaml, read_yolo, yolo_labels
+from mobilenets.data.yolo import YAML_SUFFIXES, is_yolo_yaml, read_yolo, yolo_labels
 from mobilenets.errors import DataError
 
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+_HEAD_BYTES = 8192
+_NESTED = {b"region_shape_attributes": "the VGG annotator's project", b"rectanglelabels": "Label Studio's project"}
+"""What tables hold that programs write with JSON in their cells."""
 MOST_FILES = 20
 """With more tables or JSON files, they are annotations of single images, in a form that is not read."""
-_YAML_SUFFIXES = (".yaml", ".yml")
 
 
 def find_box_layout(path: Path, root: Folder | None, reading: Reading) -> BoxLayout | None:
@@ -50,12 +56,17 @@ def find_box_layout(path: Path, root: Folder | None, reading: Reading) -> BoxLay
 
 def _of_file(path: Path, reading: Reading) -> BoxLayout | None:
     suffix = path.suffix.lower()
-    if suffix in _YAML_SUFFIXES and is_yolo_yaml(path):
+    if suffix in YAML_SUFFIXES and is_yolo_yaml(path):
         return read_yolo(scan(path.parent, reading.exclude), path)
+    if suffix == ".xml" and (cvat := cvat_files([path])):
+        return read_cvat(cvat, path.parent, reading)
     if suffix == ".xml":
         raise DataError(f"{path} describes one image; name the folder that holds all of them")
     if suffix == ".json" and is_coco(path):
         return read_coco([path], path.parent, reading)
+    if suffix in JSON_SUFFIXES and holds_box_records([path]):
+        return read_box_records([path], path.parent, reading)
+    _refuse_nested(path)
     if suffix in TABLE_SUFFIXES and is_box_table(path):
         return read_box_tables([path], path.parent, reading)
     return None
@@ -64,7 +75,7 @@ def _of_file(path: Path, reading: Reading) -> BoxLayout | None:
 def _of_folder(root: Folder, reading: Reading) -> BoxLayout | None:
     folders = list(root.walk())
     yamls = [
-        file for folder in folders[:MOST_FILES] for file in folder.box_files if file.suffix.lower() in _YAML_SUFFIXES
+        file for folder in folders[:MOST_FILES] for file in folder.box_files if file.suffix.lower() in YAML_SUFFIXES
     ]
     for file in yamls:
         if is_yolo_yaml(file):
@@ -74,13 +85,34 @@ def _of_folder(root: Folder, reading: Reading) -> BoxLayout | None:
     coco = [file for file in jsons if is_coco(file)] if len(jsons) <= MOST_FILES else []
     if coco:
         return read_coco(coco, root.path, reading)
+    if cvat := cvat_files([file for folder in folders for file in folder.box_files]):
+        return read_cvat(cvat, root.path, reading)
     if voc := voc_files(root):
         return read_voc(voc, root, reading)
     texts = any(file.suffix.lower() == ".txt" for folder in folders for file in folder.box_files)
     if texts and yolo_labels(root, ImagesByName(root)):
         return read_yolo(root, None)
+    records = [file for file in tables if file.suffix.lower() in JSON_SUFFIXES]
+    if holds_box_records(records):
+        return read_box_records(records, root.path, reading)
+    for file in tables[:MOST_FILES]:
+        _refuse_nested(file)
     boxes = [file for file in tables if file not in jsons and is_box_table(file)] if len(tables) <= MOST_FILES else []
     return read_box_tables(boxes, root.path, reading) if boxes else None
+
+
+def _refuse_nested(table: Path) -> None:
+    """Raise if a table holds boxes as JSON within its cells."""
+    if table.suffix.lower() not in TABLE_SUFFIXES:
+        return
+    try:
+        with table.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return
+    program = next((name for mark, name in _NESTED.items() if mark in head), None)
+    if program is not None:
+        raise DataError(f"{table} holds boxes as JSON in cells, which is not read; export {program} as JSON or COCO")
 
 
 def _without_repeats(layout: BoxLayout) -> BoxLayout:
@@ -141,6 +173,27 @@ def _in_asked_parts(layout: BoxLayout, path: Path, reading: Reading) -> BoxLayou
     finding = Finding(Kind.LEFT_OUT, message, len(outside), examples_of(image.file for image in outside))
     inside = tuple(image for image in layout.images if image.part != ALL)
     return replace(layout, images=inside, findings=(*layout.findings, finding))
+
+
+def without_classes(layout: BoxLayout, exclude: Sequence[str]) -> BoxLayout:
+    """The layout without the boxes of some classes.
+
+    Args:
+        layout: Images with boxes.
+        exclude: Names of classes, where ``*`` stands for anything, among names of files that mean nothing here.
+    """
+    labels = dict.fromkeys(box.label for image in layout.images for box in image.boxes)
+    left = {label for label in labels if any(fnmatchcase(label, pattern) for pattern in exclude)}
+    if not left:
+        return layout
+    count = sum(box.label in left for image in layout.images for box in image.boxes)
+    message = f"{plural(count, 'box', 'boxes')} of {listed([label for label in labels if label in left])}, as asked"
+    images = tuple(
+        replace(image, boxes=tuple(box for box in image.boxes if box.label not in left)) for image in layout.images
+    )
+    kept = tuple(label for label in layout.labels if label not in left)
+    finding = Finding(Kind.LEFT_OUT, message)
+    return replace(layout, images=images, labels=kept, findings=(*layout.findings, finding))
 
 
 def _asked_part(image: AnnotatedImage, folders: dict[str, Path]) -> str | None:

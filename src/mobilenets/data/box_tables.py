@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, part_of_path
+from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, are_shares, part_of_path
 from mobilenets.data.columns import (
     CLASS_NAMES,
     FILE_NAMES,
@@ -137,7 +136,7 @@ def _read(file: Path, root: Path, part: str | None, reading: Reading, findings: 
     described = Columns(columns.file, (), split, flag)
     parts = parts_of_rows(table, described, reading) if part is None else [part] * len(table.rows)
     boxes = _boxes_of_rows(table, columns)
-    in_shares = _in_shares(boxes)
+    in_shares = are_shares(boxes)
     finder = FileFinder(*([file.parent, root] if reading.images_in is None else [Path(reading.images_in)]))
     images: dict[tuple[str, str], list[AnnotatedBox]] = {}
     sizes: dict[str, tuple[int, int] | None] = {}
@@ -181,9 +180,14 @@ def _numbers(columns: Sequence[str]) -> tuple[BoxForm, tuple[int, ...]] | None:
 
 
 def _without_header(cells: Sequence[str]) -> BoxColumns | None:
-    """The columns of a table without a header: ``file,x1,y1,x2,y2,class``, or a part, a file, a class and corners."""
+    """The columns of a table without a header.
+
+    These are ``file,x1,y1,x2,y2,class``; ``class,x,y,w,h,file,width,height``; or a part, a file, a class and corners.
+    """
     if len(cells) == 6 and looks_like_file(cells[0]) and all(_is_number(cell) for cell in cells[1:5]):
         return BoxColumns(BoxForm.CORNERS, (1, 2, 3, 4), 0, 5)
+    if len(cells) == 8 and looks_like_file(cells[5]) and all(_is_number(cells[n]) for n in (1, 2, 3, 4, 6, 7)):
+        return BoxColumns(BoxForm.SIDES, (1, 2, 3, 4), 5, 0, (6, 7))
     if len(cells) in (10, 11) and looks_like_file(cells[1]) and all(_is_number(cells[n]) for n in (3, 4, 7, 8)):
         return BoxColumns(BoxForm.CORNERS, (3, 4, 7, 8), 1, 2)
     return None
@@ -276,12 +280,6 @@ def _corners(numbers: tuple[float, float, float, float], form: BoxForm) -> tuple
             return x - third / 2, y - fourth / 2, x + third / 2, y + fourth / 2
         case _:
             assert_never(form)
-
-
-def _in_shares(boxes: Sequence[AnnotatedBox | None]) -> bool:
-    """Whether corners are shares: no box of pixels, in a whole table, is smaller than one."""
-    corners = [corner for box in boxes if box is not None for corner in box.corners if math.isfinite(corner)]
-    return bool(corners) and max(map(abs, corners)) <= 1.5 and any(corner % 1 for corner in corners)
 
 
 def _size(row: Sequence[str], columns: BoxColumns) -> tuple[int, int] | None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mobilenets.base.text import plural
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, part_of_path
+from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, are_shares, around, part_of_path
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.label_files import ALL
@@ -21,14 +22,17 @@ from mobilenets.data.parts import part_name
 from mobilenets.data.reading import Reading, told
 from mobilenets.errors import DataError
 
-_MARKS = (b'"images"', b'"annotations"', b'"bbox"')
+_MARKS = (b'"images"', b'"annotations"')
+_OBJECTS = re.compile(rb'"bbox"|"segmentation"\s*:\s*\[\s*\[')
+"""A box, or a polygon."""
+_ANNOTATION_FOLDERS = ("annotation", "label")
 
 
 def is_coco(path: Path) -> bool:
     """Whether a file looks like COCO's JSON with boxes."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return all(content.find(mark) >= 0 for mark in _MARKS)
+            return all(content.find(mark) >= 0 for mark in _MARKS) and _OBJECTS.search(content) is not None
     except (OSError, ValueError):  # an empty file cannot be mapped
         return False
 
@@ -43,7 +47,7 @@ def read_coco(files: Sequence[Path], root: Path, reading: Reading) -> BoxLayout:
 
     Raises:
         DataError: If a file is damaged, two hold the same part, or an annotation is of a category or image that is not
-            in its file's lists.
+            in its file's lists, or two of these have one id.
     """
     by_part = _by_part(files, root)
     labels: dict[str, None] = {}
@@ -53,12 +57,20 @@ def read_coco(files: Sequence[Path], root: Path, reading: Reading) -> BoxLayout:
         data = _load(file)
         names = _categories(data, file)
         labels |= dict.fromkeys(names.values())
-        # The folder of the annotations is usually one beside those of the images.
-        folders = [root, file.parent.parent] if part_of_path(file, root) == ALL else [file.parent, root]
-        finder = FileFinder(*(folders if reading.images_in is None else [Path(reading.images_in)]))
+        folders = _image_folders(file, root) if reading.images_in is None else [Path(reading.images_in)]
+        finder = FileFinder(*folders)
         images += _images(data, names, file, finder, part, findings)
     places = {part: _inside(file, root) for part, file in by_part.items()}
     return BoxLayout(tuple(images), tuple(labels), "COCO JSON", places if ALL not in by_part else {}, tuple(findings))
+
+
+def _image_folders(file: Path, root: Path) -> list[Path]:
+    """Folders that a file's images are looked for in."""
+    if part_of_path(file, root) != ALL:
+        return [file.parent, root]
+    # Where the folder of the annotations alone was named, those of the images are usually beside it.
+    beside = file.parent == root and root.name.casefold().startswith(_ANNOTATION_FOLDERS)
+    return [root, root.parent] if beside else [root]
 
 
 def _by_part(files: Sequence[Path], root: Path) -> dict[str, Path]:
@@ -111,12 +123,21 @@ def _load(file: Path) -> Mapping[str, Any]:
 
 
 def _categories(data: Mapping[str, Any], file: Path) -> dict[Any, str]:
-    names = {}
+    names: dict[Any, str] = {}
     for row in data["categories"]:
         if not isinstance(row.get("name"), str) or not row["name"].strip():
             raise DataError(f"{file}: category {row.get('id')!r:.40} has no name")
-        names[row.get("id")] = row["name"].strip()
+        known = names.setdefault(_id(row.get("id")), row["name"].strip())
+        if known != row["name"].strip():
+            raise DataError(
+                f"{file}: the categories {known} and {row['name'].strip()} have one id, {row.get('id')!r:.40}"
+            )
     return names
+
+
+def _id(value: object) -> object:
+    """An id as it is compared: programs write the same one as a number and as text."""
+    return value.strip() if isinstance(value, str) else str(value)
 
 
 def _images(
@@ -127,44 +148,74 @@ def _images(
     part: str,
     findings: list[Finding],
 ) -> list[AnnotatedImage]:
-    boxes: dict[Any, list[AnnotatedBox]] = {row.get("id"): [] for row in data["images"]}
+    boxes: dict[Any, list[AnnotatedBox]] = {_id(row.get("id")): [] for row in data["images"]}
+    _check_ids(data["images"], file)
     without = 0
     for row in data["annotations"]:
         box = _box(row, names, boxes, file)
         if box is None:
             without += 1
         else:
-            boxes[row["image_id"]].append(box)
+            boxes[_id(row["image_id"])].append(box)
     if without:
-        findings.append(Finding(Kind.LEFT_OUT, f"{plural(without, 'annotation')} of {file.name} without a box"))
+        message = f"{plural(without, 'annotation')} of {file.name} without a box or a polygon"
+        findings.append(Finding(Kind.LEFT_OUT, message))
+    in_shares = are_shares(box for several in boxes.values() for box in several)
+    if in_shares:
+        findings.append(Finding(Kind.NOTE, f"the boxes of {file.name} are shares of the width and height, not pixels"))
     images = []
     for row in data["images"]:
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
             raise DataError(f"{file}: image {row.get('id')!r:.40} has no file_name")
         path = finder.find(name) or file.parent / name
-        images.append(AnnotatedImage(path, file, tuple(boxes[row.get("id")]), part, _size(row)))
+        images.append(AnnotatedImage(path, file, tuple(boxes[_id(row.get("id"))]), part, _size(row), in_shares))
     return images
+
+
+def _check_ids(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Raise if two images have one id: whose boxes are whose, nobody could tell."""
+    first: dict[object, object] = {}
+    for row in rows:
+        known = first.setdefault(_id(row.get("id")), row.get("file_name"))
+        if known != row.get("file_name"):
+            raise DataError(f"{file}: the images {known} and {row.get('file_name')} have one id, {row.get('id')!r:.40}")
 
 
 def _box(
     row: Mapping[str, Any], names: Mapping[Any, str], images: Mapping[Any, object], file: Path
 ) -> AnnotatedBox | None:
     place = f"annotation {row.get('id')!r:.40}"
-    if row.get("category_id") not in names:
+    if _id(row.get("category_id")) not in names:
         known = listed([f"{number} ({name})" for number, name in names.items()])
         raise DataError(f"{file}: {place} is of category {row.get('category_id')!r:.40}; the categories are {known}")
-    if row.get("image_id") not in images:
+    if _id(row.get("image_id")) not in images:
         raise DataError(f"{file}: {place} is of image {row.get('image_id')!r:.40}, which is not in the list of images")
     sides = row.get("bbox")
     if not sides:
-        return None
+        corners = _around_polygons(row.get("segmentation"))
+        return None if corners is None else AnnotatedBox(names[_id(row["category_id"])], corners, place, _ignored(row))
     try:
         left, top, width, height = (float(side) for side in sides)
     except (TypeError, ValueError):
         raise DataError(f"{file}: {place} has the bbox {sides!r:.60}; expected left, top, width and height") from None
     corners = (left, top, left + width, top + height)
-    return AnnotatedBox(names[row["category_id"]], corners, place, bool(row.get("iscrowd", 0)))
+    return AnnotatedBox(names[_id(row["category_id"])], corners, place, _ignored(row))
+
+
+def _ignored(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("iscrowd", 0) or row.get("ignore", 0))
+
+
+def _around_polygons(polygons: object) -> tuple[float, float, float, float] | None:
+    """The box around an object's polygons; None where it has none, such as one that is a mask of run lengths."""
+    if not isinstance(polygons, list):
+        return None
+    try:
+        points = [float(number) for polygon in polygons for number in polygon]
+    except (TypeError, ValueError):
+        return None
+    return around(points) if len(points) >= 6 and len(points) % 2 == 0 else None
 
 
 def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:

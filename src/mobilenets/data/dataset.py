@@ -18,7 +18,8 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.box_annotations import BoxLayout
 from mobilenets.data.box_checks import check_boxes
-from mobilenets.data.box_layout import find_box_layout, parts_of
+from mobilenets.data.box_layout import find_box_layout, parts_of, without_classes
+from mobilenets.data.class_names import unify
 from mobilenets.data.duplicates import Duplicates, find_duplicates
 from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.image import FileImage, ImageSource
@@ -222,19 +223,22 @@ def box_collection(layout: BoxLayout, source: str, reading: Reading = Reading())
     Raises:
         DataError: If there is no box, a class cannot be printed, or more than a tenth of the boxes cannot be used.
     """
+    layout = without_classes(layout, reading.exclude)
     present = {box.label for image in layout.images for box in image.boxes}
     if not present:
         raise DataError(f"{source} describes {plural(len(layout.images), 'image')} and no box in any of them")
-    labels = tuple(label for label in layout.labels if label in present)
+    names, alike = unify([label for label in layout.labels if label in present], reading)
+    labels = tuple(dict.fromkeys(names.values()))
     for label in labels:
         if not is_label(label):
             raise DataError(f"class {label!r:.80} of {source} holds a control character or is not Unicode; rename it")
     unused = [label for label in layout.labels if label not in present]
-    findings = list(layout.findings)
+    findings = [*layout.findings, *alike]
     if unused:
         message = f"{plural(len(unused), 'class', 'classes')} without any box left out: {listed(unused)}"
         findings.append(Finding(Kind.NOTE, message))
-    checked = check_boxes(layout.images, labels, source)
+    checked = check_boxes(layout.images, {name: labels.index(label) for name, label in names.items()}, source)
+    _check_trained(layout, source)
     parts = {
         part: Subset(
             tuple(FileImage(image.file) for image in layout.images if image.part == part),
@@ -254,6 +258,14 @@ def box_collection(layout: BoxLayout, source: str, reading: Reading = Reading())
         reading=reading,
         task="detection",
     )
+
+
+def _check_trained(layout: BoxLayout, source: str) -> None:
+    """Raise if none of the images to train on has a box."""
+    trained = [image for image in layout.images if image.part == "train"]
+    if trained and not any(image.boxes for image in trained):
+        where = layout.places.get("train", "train")
+        raise DataError(f"none of the {plural(len(trained), 'training image')} of {source} ({where}) has a box")
 
 
 def collection_of(

@@ -5,12 +5,22 @@ Source: M. Everingham et al. 2010, the development kit of the PASCAL Visual Obje
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from mobilenets.base.text import plural
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, ImagesByName, part_of_path
+from mobilenets.data.box_annotations import (
+    AnnotatedBox,
+    AnnotatedImage,
+    BoxLayout,
+    ImagesByName,
+    around,
+    around_centre,
+    part_of_path,
+)
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL
@@ -20,19 +30,22 @@ from mobilenets.data.tree import Folder, scan
 from mobilenets.errors import DataError
 
 _HEAD_BYTES = 4096
+_ROOT = re.compile(rb"<annotation[\s/>]")
+_LOOKED_AT = 20
+"""XML files that are looked at: programs keep some of their own beside annotations."""
 _LISTS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
 def voc_files(root: Folder) -> list[Path]:
-    """The annotations below a folder; none if its first XML file is something else."""
+    """The XML files below a folder, if one of the first is an annotation."""
     files = sorted(file for folder in root.walk() for file in folder.box_files if file.suffix.lower() == ".xml")
-    return files if files and _is_annotation(files[0]) else []
+    return files if any(map(_is_annotation, files[:_LOOKED_AT])) else []
 
 
 def _is_annotation(file: Path) -> bool:
     try:
         with file.open("rb") as opened:
-            return b"<annotation" in opened.read(_HEAD_BYTES)
+            return _ROOT.search(opened.read(_HEAD_BYTES)) is not None
     except OSError:
         return False
 
@@ -54,9 +67,12 @@ def read_voc(files: Sequence[Path], root: Folder, reading: Reading) -> BoxLayout
     finder = FileFinder(root.path if reading.images_in is None else Path(reading.images_in))
     lists, places = _lists(root)
     findings: list[Finding] = []
-    images, unlisted = [], []
+    images, unlisted, others = [], [], []
     for file in files:
         image = _read(file, named, finder, root.path)
+        if image is None:
+            others.append(file)
+            continue
         if lists and file.stem not in lists:
             unlisted.append(file)
             continue
@@ -64,6 +80,9 @@ def read_voc(files: Sequence[Path], root: Folder, reading: Reading) -> BoxLayout
     if unlisted:
         message = f"{plural(len(unlisted), 'image')} in none of {listed(list(places.values()))}"
         findings.append(Finding(Kind.LEFT_OUT, message, len(unlisted), examples_of(unlisted)))
+    if others:
+        message = f"{plural(len(others), 'XML file')} of another kind beside the annotations, not read"
+        findings.append(Finding(Kind.NOTE, message, 0, examples_of(others)))
     if not lists:
         places = _folders_of_parts(images, root.path)
     labels = sorted({box.label for image in images for box in image.boxes})
@@ -75,21 +94,29 @@ def _in_part(image: AnnotatedImage, part: str) -> AnnotatedImage:
     return AnnotatedImage(image.file, image.origin, image.boxes, part, image.size)
 
 
-def _read(file: Path, images: ImagesByName, finder: FileFinder, root: Path) -> AnnotatedImage:
+def parse_xml(file: Path) -> ElementTree.Element:
+    """The outermost element of an XML file.
+
+    Raises:
+        DataError: If it cannot be read, or declares entities, which could grow without bounds.
+    """
     try:
         content = file.read_bytes()
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
             raise DataError(f"{file} declares entities of its own, which are not read")
-        tree = ElementTree.fromstring(content)
+        return ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
         raise DataError(f"{file} is not readable XML: {error}") from None
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
-    boxes = tuple(
-        box
-        for number, node in enumerate(tree.findall("object"), start=1)
-        if (box := _box(node, f"object {number}", file)) is not None
-    )
+
+
+def _read(file: Path, images: ImagesByName, finder: FileFinder, root: Path) -> AnnotatedImage | None:
+    """The image of an annotation; None of XML that is none."""
+    tree = parse_xml(file)
+    if tree.tag != "annotation":
+        return None
+    boxes = tuple(_box(node, f"object {number}", file) for number, node in enumerate(tree.findall("object"), start=1))
     name = (tree.findtext("filename") or "").strip()
     # Renamed files keep the old name inside, so that the file's own counts first.
     path = images.described_by(file) or (finder.find(name) if name else None)
@@ -97,17 +124,39 @@ def _read(file: Path, images: ImagesByName, finder: FileFinder, root: Path) -> A
     return AnnotatedImage(path, file, boxes, part_of_path(file, root), _size(tree))
 
 
-def _box(node: ElementTree.Element, place: str, file: Path) -> AnnotatedBox | None:
+def _box(node: ElementTree.Element, place: str, file: Path) -> AnnotatedBox:
     label = (node.findtext("name") or "").strip()
     if not label:
         raise DataError(f"{file}: {place} has no name")
-    bounds = node.find("bndbox")
-    texts = [None if bounds is None else bounds.findtext(name) for name in ("xmin", "ymin", "xmax", "ymax")]
-    try:
-        left, top, right, bottom = (float(text or "") for text in texts)
-    except ValueError:
-        raise DataError(f"{file}: {place} has the bndbox {texts}; expected xmin, ymin, xmax and ymax") from None
-    return AnnotatedBox(label, (left, top, right, bottom), place, (node.findtext("difficult") or "0").strip() == "1")
+    corners = _corners(node, place, file)
+    return AnnotatedBox(label, corners, place, (node.findtext("difficult") or "0").strip() == "1")
+
+
+def _corners(node: ElementTree.Element, place: str, file: Path) -> tuple[float, float, float, float]:
+    """The box of an object: its own, or the one around its polygon or around its turned box."""
+    kinds = {"bndbox": ("xmin", "ymin", "xmax", "ymax"), "robndbox": ("cx", "cy", "w", "h", "angle")}
+    for kind in (*kinds, "polygon"):
+        shape = node.find(kind)
+        if shape is None:
+            continue
+        texts = {one.tag: (one.text or "").strip() for one in shape}
+        names = kinds.get(kind) or tuple(f"{axis}{n}" for n in range(1, len(texts) // 2 + 1) for axis in "xy")
+        try:
+            numbers = [float(texts.get(name, "")) for name in names]
+        except ValueError:
+            given = ", ".join(f"{name} {text!r:.20}" for name, text in texts.items()) or "empty"
+            expected = f"{', '.join(names[:-1])} and {names[-1]}"
+            raise DataError(f"{file}: {place} has a {kind} of {given}; expected numbers for {expected}") from None
+        match numbers:
+            case left, top, right, bottom if kind == "bndbox":
+                return left, top, right, bottom
+            case x, y, width, height, angle if kind == "robndbox":
+                return around_centre(x, y, width, height, math.degrees(angle))
+            case [_, _, _, _, _, _, *_]:
+                return around(numbers)
+            case _:
+                break
+    raise DataError(f"{file}: {place} has no bndbox with xmin, ymin, xmax and ymax")
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobilenets.base.text import plural
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, ImagesByName, part_of_path
+from mobilenets.data.box_annotations import (
+    AnnotatedBox,
+    AnnotatedImage,
+    BoxLayout,
+    ImagesByName,
+    around,
+    part_of_path,
+)
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import ALL
 from mobilenets.data.parts import PARTS
@@ -24,6 +31,7 @@ _KEYS = {"train": "train", "val": "validation", "valid": "validation", "validati
 _LOOKED_AT = 20
 _BOX, _LEAST_POLYGON = 5, 7
 """Numbers of a line with a box, and of the shortest with a polygon: the class, and three points."""
+YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -81,20 +89,28 @@ def read_yolo(root: Folder, yaml: Path | None) -> BoxLayout:
     if parts is None:
         parts = _parts_of_folders(root)
     labels = {image: file for file in _texts(root) if (image := images.described_by(file)) is not None}
+    lines = _Lines(names, named_in, _keypoint_numbers(data, yaml))
     found = [
-        AnnotatedImage(
-            image, labels.get(image, image), _boxes(labels.get(image), names, named_in), part, in_shares=True
-        )
+        AnnotatedImage(image, labels.get(image, image), lines.boxes(labels.get(image)), part, in_shares=True)
         for image, part in parts.images.items()
     ]
     without = [image for image in parts.images if image not in labels]
-    findings = []
+    findings = [] if yaml is None else _outside(parts, labels, yaml)
     if len(without) == len(found):
         raise DataError(f"{root.path} holds {plural(len(found), 'image')} and no text file with boxes for any of them")
     if without:
         message = f"{plural(len(without), 'image')} without a text file of boxes: taken for images of no object"
         findings.append(Finding(Kind.NOTE, message, len(without), examples_of(without)))
     return BoxLayout(tuple(found), names, "YOLO text files", parts.places, tuple(findings))
+
+
+def _outside(parts: _Parts, labels: Mapping[Path, Path], yaml: Path) -> list[Finding]:
+    """Images with boxes that data.yaml does not name."""
+    left = [image for image in labels if image not in parts.images]
+    if not left:
+        return []
+    message = f"{plural(len(left), 'image')} with boxes in none of the parts that {yaml.name} names"
+    return [Finding(Kind.LEFT_OUT, message, len(left), examples_of(sorted(left)))]
 
 
 def _texts(root: Folder) -> list[Path]:
@@ -134,6 +150,11 @@ def _names(data: Mapping[str, Value], yaml: Path | None, root: Folder) -> tuple[
     files = {file.name.lower(): file for folder in root.walk() for file in folder.box_files}
     file = next((files[name] for name in NAME_FILES if name in files), None)
     if file is None:
+        for found in (one for folder in root.walk() for one in folder.box_files):
+            if found.suffix.lower() in YAML_SUFFIXES and "names" not in _read(found):
+                raise DataError(
+                    f"{found} does not say what the classes are called; add a line such as names: [cat, dog]"
+                )
         raise DataError(
             f"{root.path} holds boxes in text files, whose classes are numbers, and nothing says what they are called; "
             f"write {root.path / 'data.yaml'} with a line such as names: [cat, dog]"
@@ -203,41 +224,74 @@ def _parts_of_folders(root: Folder) -> _Parts:
 # Lines ---------------------------------------------------------------------------------------------------------------
 
 
-def _boxes(file: Path | None, names: Sequence[str], named_in: str) -> tuple[AnnotatedBox, ...]:
-    if file is None:
-        return ()
+def _keypoint_numbers(data: Mapping[str, Value], yaml: Path | None) -> int:
+    """Numbers behind each box that are of keypoints."""
+    shape = data.get("kpt_shape")
+    if not shape:
+        return 0
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError(f"{file} is not text") from None
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from None
-    return tuple(
-        _box(line.split(), f"line {number}", file, names, named_in)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    )
+        count, values = (int(number) for number in shape)
+    except (TypeError, ValueError):
+        raise DataError(f"{yaml}: kpt_shape must be two numbers, such as [17, 3], not {shape!r:.40}") from None
+    return count * values
 
 
-def _box(cells: Sequence[str], place: str, file: Path, names: Sequence[str], named_in: str) -> AnnotatedBox:
-    try:
-        number = int(float(cells[0]))
-        numbers = [float(cell) for cell in cells[1:]]
-    except (ValueError, OverflowError):
-        raise DataError(f"{file}, {place}: expected numbers, not {' '.join(cells)[:60]!r}") from None
-    if not 0 <= number < len(names):
-        raise DataError(
-            f"{file}, {place}: class {number}; {named_in} names {plural(len(names), 'class', 'classes')}, "
-            f"0 to {len(names) - 1}"
+@dataclass(frozen=True)
+class _Lines:
+    """What the lines of a text file mean.
+
+    Attributes:
+        names: Of the classes.
+        named_in: The file that names them.
+        keypoint_numbers: Numbers behind each box that are of keypoints.
+    """
+
+    names: Sequence[str]
+    named_in: str
+    keypoint_numbers: int = 0
+
+    def boxes(self, file: Path | None) -> tuple[AnnotatedBox, ...]:
+        """The boxes in a file; none where there is no file.
+
+        Raises:
+            DataError: If it cannot be read, or a line is none of a box and of a polygon.
+        """
+        if file is None:
+            return ()
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise DataError(f"{file} is not text") from None
+        except OSError as error:
+            raise DataError(f"{file} cannot be read: {error.strerror}") from None
+        return tuple(
+            self._box(line.split(), f"line {number}", file)
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
         )
-    if len(cells) == _BOX:
-        x, y, width, height = numbers
-        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    elif len(cells) >= _LEAST_POLYGON and len(cells) % 2:
-        corners = (min(numbers[0::2]), min(numbers[1::2]), max(numbers[0::2]), max(numbers[1::2]))
-    else:
-        raise DataError(
-            f"{file}, {place}: {len(cells)} numbers; expected the class, the centre, width and height, "
-            "or the class and the corners of a polygon"
-        )
-    return AnnotatedBox(names[number], corners, place)
+
+    def _box(self, cells: Sequence[str], place: str, file: Path) -> AnnotatedBox:
+        try:
+            number = int(float(cells[0]))
+            numbers = [float(cell) for cell in cells[1:]]
+        except (ValueError, OverflowError):
+            raise DataError(
+                f"{file}, {place}: expected numbers with blanks between them, not {' '.join(cells)[:60]!r}"
+            ) from None
+        if not 0 <= number < len(self.names):
+            raise DataError(
+                f"{file}, {place}: class {number}; {self.named_in} names "
+                f"{plural(len(self.names), 'class', 'classes')}, 0 to {len(self.names) - 1}"
+            )
+        if len(cells) in (_BOX, _BOX + self.keypoint_numbers):
+            x, y, width, height = numbers[:4]
+            corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        elif len(cells) >= _LEAST_POLYGON and len(cells) % 2:
+            corners = around(numbers)
+        else:
+            keypoints = f" (and {self.keypoint_numbers} numbers of keypoints)" if self.keypoint_numbers else ""
+            raise DataError(
+                f"{file}, {place}: {len(cells)} numbers; expected the class, the centre, width and height{keypoints}, "
+                "or the class and the corners of a polygon"
+            )
+        return AnnotatedBox(self.names[number], corners, place)
