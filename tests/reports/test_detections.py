@@ -47,6 +47,7 @@ def run(tmp_path: Path) -> Path:
                 "map50_95": None,
                 "validation_loss": 2.0,
                 "validation_map50_95": 0.1 * number,
+                "validation_threshold": 0.3,
             }
             for number in (1, 2)
         ],
@@ -67,6 +68,7 @@ def test_the_report_shows_figures_curves_and_images(run: Path) -> None:
     for words in ("mAP 50-95", "By class, worst first", "By size of the objects", "Precision by recall"):
         assert words in page
     assert "Missed and invented" in page
+    assert "From a score of 0.3 on, where F1 is best on the validation images" in page
     assert re.search(r"missed, \d+ invented, \d+ found", page)
     assert page.count("data:image/jpeg;base64,") == 1  # there is one test image
 

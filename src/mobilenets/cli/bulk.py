@@ -42,9 +42,17 @@ def predict_to_output(
 def _plan(plan: BulkPrediction) -> str:
     count = "images that are not counted beforehand" if plan.images is None else plural(plan.images, "image")
     earlier = f", {plan.earlier:,} of them there from a run that was stopped" if plan.earlier else ""
-    return f"{plan.file} would hold a row for each of {count}{earlier}; columns: {', '.join(plan.columns)}"
+    held = "the boxes of" if _of_boxes(plan) else "a row for each of"
+    return f"{plan.file} would hold {held} {count}{earlier}; columns: {', '.join(plan.columns)}"
 
 
 def _summary(done: BulkPrediction) -> str:
+    if _of_boxes(done):
+        failed = f", {done.failed:,} of which could not be read" if done.failed else ""
+        return f"boxes of {plural(done.images or 0, 'image')} in {done.file}{failed}"
     failed = f", {done.failed:,} of them of images that could not be read" if done.failed else ""
     return f"{plural(done.images or 0, 'row')} in {done.file}{failed}"
+
+
+def _of_boxes(prediction: BulkPrediction) -> bool:
+    return {"left", "top", "width", "height"} <= set(prediction.columns)

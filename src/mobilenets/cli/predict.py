@@ -71,7 +71,7 @@ SHOWN_LABELS = 3
     "-o",
     "--output",
     metavar="FILE",
-    help="Write a row for each image to FILE (.parquet, .csv or .jsonl); goes on where a run was stopped.",
+    help="Write a row for each image or box to FILE (.parquet, .csv or .jsonl); goes on where a run was stopped.",
 )
 @click.option("--shard", metavar="I/N", help="With -o: only share I of N of the images, into FILE-I-of-N.")
 @ray_option("With -o: share the images out over a Ray cluster.")

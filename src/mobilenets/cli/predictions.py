@@ -17,8 +17,6 @@ from mobilenets.tasks.task import Prediction
 if TYPE_CHECKING:
     import csv
 
-BOX_COLUMNS = ("image", "label", "score", "left", "top", "width", "height")
-"""Columns of a table of boxes, in pixels of the upright image."""
 WIDEST_NAME = 40
 """Columns that names of images take at most before the results."""
 
@@ -76,6 +74,7 @@ class CsvWriter:
         import csv
 
         from mobilenets.base.flat import flat_row
+        from mobilenets.tasks.detection import BOX_COLUMNS, box_rows
         from mobilenets.tasks.multilabel import LabelsPrediction
 
         if isinstance(result, DataError):
@@ -85,7 +84,7 @@ class CsvWriter:
             if isinstance(result, LabelsPrediction):
                 rows = [result.to_row()]
             else:
-                rows = _box_rows(values) if "detections" in values else [flat_row(values)]
+                rows = box_rows(values) if "detections" in values else [flat_row(values)]
             if self._writer is None:
                 columns = BOX_COLUMNS if "detections" in values else tuple(rows[0])
                 self._writer = csv.DictWriter(sys.stdout, [*columns, "error"], restval="", lineterminator="\n")
@@ -103,12 +102,3 @@ class CsvWriter:
             self._writer = csv.DictWriter(sys.stdout, ["image", "error"], lineterminator="\n")
             self._writer.writeheader()
             self._writer.writerows(self._waiting)
-
-
-def _box_rows(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """The boxes of one image, or the image alone."""
-    rows = [
-        dict(zip(BOX_COLUMNS, (values["image"], box["label"], box["score"], *box["bbox"]), strict=True))
-        for box in values["detections"]
-    ]
-    return rows or [{"image": values["image"]}]

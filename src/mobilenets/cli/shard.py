@@ -17,9 +17,7 @@ from mobilenets.data.reading import Reading
 @click.option(
     "--side",
     type=click.IntRange(min=1),
-    default=256,
-    show_default=True,
-    help="Shorter side of an image in pixels; larger ones are made smaller.",
+    help="Shorter side of an image in pixels; larger ones are made smaller.  [default: 256; with boxes 640]",
 )
 @click.option(
     "--shard-images", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in each shard."
@@ -31,14 +29,14 @@ from mobilenets.data.reading import Reading
 def command(
     data: str,
     output: Path,
-    side: int,
+    side: int | None,
     shard_images: int,
     seed: int,
     reading: Reading | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write the labeled images of DATA as Parquet shards: small JPEGs, in the parts that fit would make.
+    """Write the images of DATA, with classes or boxes, as Parquet shards: small JPEGs, in the parts of fit.
 
     fit and the libraries of Hugging Face read them. Called again after it was stopped it goes on with the first shard
     that is missing; sha256sum -c SHA256SUMS checks them.

@@ -41,14 +41,19 @@ class ArchivedImage:
         return f"{self.archive}/{self.member}"
 
     def open(self, shortest_side: int | None = None) -> Image.Image:
-        return decode_image(io.BytesIO(self._content()), self.name, shortest_side)
+        return decode_image(io.BytesIO(self.content()), self.name, shortest_side)
 
     def digest(self) -> bytes:
         import hashlib
 
-        return hashlib.sha256(self._content()).digest()
+        return hashlib.sha256(self.content()).digest()
 
-    def _content(self) -> bytes:
+    def content(self) -> bytes:
+        """The encoded image.
+
+        Raises:
+            DataError: If the archive cannot be read.
+        """
         try:
             with open(self.archive, "rb") as file:
                 file.seek(self.offset)

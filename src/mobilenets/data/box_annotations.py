@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mobilenets.data.archives import ArchivedImage
 from mobilenets.data.findings import Finding
+from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.label_files import ALL
 from mobilenets.data.parts import part_name
 from mobilenets.data.tree import Folder
@@ -42,6 +44,7 @@ class AnnotatedImage:
         size: Its width and height as the file says, in pixels; None where it does not. Where it is not that of the
             image, the boxes are those of a smaller or larger copy, or of one that was not turned upright.
         in_shares: Whether corners are shares of the width and height, and not pixels.
+        image: Where it is, if in no file of its own; ``file`` is then its name.
     """
 
     file: Path
@@ -50,6 +53,12 @@ class AnnotatedImage:
     part: str = ALL
     size: tuple[int, int] | None = None
     in_shares: bool = False
+    image: ArchivedImage | None = None
+
+    @property
+    def source(self) -> ImageSource:
+        """The image, wherever it is."""
+        return FileImage(self.file) if self.image is None else self.image
 
 
 @dataclass(frozen=True)
@@ -81,30 +90,32 @@ def are_shares(boxes: Iterable[AnnotatedBox | None]) -> bool:
     return bool(corners) and max(map(abs, corners)) <= 1.5 and any(corner % 1 for corner in corners)
 
 
-def around(points: Sequence[float]) -> tuple[float, float, float, float]:
+def box_around(points: Sequence[float]) -> tuple[float, float, float, float]:
     """The box around points, which are given as x and y in turn.
 
-    >>> around([10, 60, 40, 20, 25, 70])
+    >>> box_around([10, 60, 40, 20, 25, 70])
     (10, 20, 40, 70)
     """
     return min(points[0::2]), min(points[1::2]), max(points[0::2]), max(points[1::2])
 
 
-def around_turned(width: float, height: float, degrees: float) -> tuple[float, float, float, float]:
+def box_around_turned(width: float, height: float, degrees: float) -> tuple[float, float, float, float]:
     """The box around one whose first corner is at 0 and that is turned about it, clockwise as images are seen.
 
-    >>> [round(side) for side in around_turned(30, 40, 90)]
+    >>> [round(side) for side in box_around_turned(30, 40, 90)]
     [-40, 0, 0, 30]
     """
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     corners = [(x * cosine - y * sine, x * sine + y * cosine) for x in (0, width) for y in (0, height)]
-    return around([side for corner in corners for side in corner])
+    return box_around([side for corner in corners for side in corner])
 
 
-def around_centre(x: float, y: float, width: float, height: float, degrees: float) -> tuple[float, float, float, float]:
+def box_around_centre(
+    x: float, y: float, width: float, height: float, degrees: float
+) -> tuple[float, float, float, float]:
     """The box around one that is turned about its centre.
 
-    >>> [round(side) for side in around_centre(100, 100, 30, 40, 90)]
+    >>> [round(side) for side in box_around_centre(100, 100, 30, 40, 90)]
     [80, 85, 120, 115]
     """
     cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,8 @@ def _question(images: Sequence[AnnotatedImage]) -> str:
 
 
 def _header(image: AnnotatedImage) -> tuple[tuple[int, int], int]:
+    if image.image is not None:
+        return image_header(io.BytesIO(image.image.content()), str(image.file))
     try:
         with image.file.open("rb") as file:
             return image_header(file, str(image.file))

@@ -20,8 +20,8 @@ from mobilenets.data.box_annotations import (
     AnnotatedImage,
     BoxLayout,
     are_shares,
-    around,
-    around_turned,
+    box_around,
+    box_around_turned,
     part_of_path,
 )
 from mobilenets.data.columns import FILE_NAMES, simplified
@@ -202,7 +202,7 @@ def _labelme(record: Record) -> _Found:
         elif kind not in ("rectangle", "polygon", "rotation", "mask") or len(points) < 4:
             found.others += 1
             continue
-        found.boxes.append(AnnotatedBox(_class(shape["label"]), around(points), f"shape {number}"))
+        found.boxes.append(AnnotatedBox(_class(shape["label"]), box_around(points), f"shape {number}"))
     return found
 
 
@@ -223,7 +223,7 @@ def _label_studio(record: Record) -> _Found:
             corners = _turned_in_shares(value, (left, top, right, bottom))
             found.boxes.append(AnnotatedBox(_class(value["rectanglelabels"]), corners, place))
         elif value.get("polygonlabels") and polygon:
-            around_all = around([float(number) / 100 for point in polygon for number in point])
+            around_all = box_around([float(number) / 100 for point in polygon for number in point])
             found.boxes.append(AnnotatedBox(_class(value["polygonlabels"]), around_all, place))
         else:
             found.others += 1
@@ -237,7 +237,7 @@ def _turned_in_shares(value: Mapping[str, Any], corners: Corners) -> Corners:
     if not rotation:
         return left, top, right, bottom
     wide, high = float(value.get("original_width") or 1), float(value.get("original_height") or 1)
-    turned = around_turned((right - left) * wide, (bottom - top) * high, rotation)
+    turned = box_around_turned((right - left) * wide, (bottom - top) * high, rotation)
     x, y = left * wide, top * high
     return (x + turned[0]) / wide, (y + turned[1]) / high, (x + turned[2]) / wide, (y + turned[3]) / high
 
@@ -253,7 +253,7 @@ def _via(record: Record) -> _Found:
                 corners = _sides(shape["x"], shape["y"], shape["width"], shape["height"])
             case "polygon":
                 points = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-                corners = around([float(number) for point in points for number in point])
+                corners = box_around([float(number) for point in points for number in point])
             case _:
                 found.others += 1
                 continue

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from mobilenets.base.text import plural
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, are_shares, around, part_of_path
+from mobilenets.data.box_annotations import (
+    AnnotatedBox,
+    AnnotatedImage,
+    BoxLayout,
+    are_shares,
+    box_around,
+    part_of_path,
+)
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.label_files import ALL
@@ -215,7 +222,7 @@ def _around_polygons(polygons: object) -> tuple[float, float, float, float] | No
         points = [float(number) for polygon in polygons for number in polygon]
     except (TypeError, ValueError):
         return None
-    return around(points) if len(points) >= 6 and len(points) % 2 == 0 else None
+    return box_around(points) if len(points) >= 6 and len(points) % 2 == 0 else None
 
 
 def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -10,7 +10,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from mobilenets.base.text import plural
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, around, around_centre, part_of_path
+from mobilenets.data.box_annotations import (
+    AnnotatedBox,
+    AnnotatedImage,
+    BoxLayout,
+    box_around,
+    box_around_centre,
+    part_of_path,
+)
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind
 from mobilenets.data.label_files import ALL
@@ -100,12 +107,12 @@ def _corners(node: ElementTree.Element) -> tuple[float, float, float, float]:
         points = [float(number) for point in (node.get("points") or "").split(";") for number in point.split(",")]
         if len(points) < 6 or len(points) % 2:
             raise ValueError(points)
-        return around(points)
+        return box_around(points)
     left, top, right, bottom = (float(node.get(name) or "") for name in _CORNERS)
     angle = float(node.get("rotation") or 0)
     if not angle:
         return left, top, right, bottom
-    return around_centre((left + right) / 2, (top + bottom) / 2, right - left, bottom - top, angle)
+    return box_around_centre((left + right) / 2, (top + bottom) / 2, right - left, bottom - top, angle)
 
 
 def _size(node: ElementTree.Element) -> tuple[int, int] | None:

@@ -22,13 +22,14 @@ from mobilenets.data.box_layout import find_box_layout, parts_of, without_classe
 from mobilenets.data.class_names import unify
 from mobilenets.data.duplicates import Duplicates, find_duplicates
 from mobilenets.data.findings import Finding, Kind, listed
-from mobilenets.data.image import FileImage, ImageSource
+from mobilenets.data.image import ImageSource
 from mobilenets.data.label_files import ALL, NO_LABEL
 from mobilenets.data.layout import find_layout
 from mobilenets.data.loading import check_skipped
 from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sharded import is_sharded, sharded_parts
+from mobilenets.data.sharded_boxes import holds_boxes, sharded_boxes
 from mobilenets.data.sources import DIGITS, NOT_FETCHED, digits, is_address
 from mobilenets.data.splitting import draw_parts, draw_parts_of_groups
 from mobilenets.data.subset import Subset as Subset
@@ -188,6 +189,8 @@ def load_collection(source: str | Path, reading: Reading = Reading()) -> Collect
     path = Path(source)
     if str(source) == DIGITS and not path.exists():
         return collection_of({ALL: digits()}, DIGITS, layout="the bundled sample")
+    if is_sharded(source) and holds_boxes(str(source)):
+        return box_collection(sharded_boxes(str(source)), str(source), reading)
     if is_sharded(source):
         return collection_of(sharded_parts(str(source)), str(source), layout="shards", reading=reading)
     check_source(source)
@@ -241,7 +244,7 @@ def box_collection(layout: BoxLayout, source: str, reading: Reading = Reading())
     _check_trained(layout, source)
     parts = {
         part: Subset(
-            tuple(FileImage(image.file) for image in layout.images if image.part == part),
+            tuple(image.source for image in layout.images if image.part == part),
             as_targets(
                 [truth for image, truth in zip(layout.images, checked.truths, strict=True) if image.part == part]
             ),

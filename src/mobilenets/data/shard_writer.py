@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,12 @@ from mobilenets.data.image import ImageSource
 from mobilenets.data.loading import each
 from mobilenets.data.reading import Reading
 from mobilenets.data.subset import Subset
+from mobilenets.data.targets import strata
 from mobilenets.errors import DataError, MissingDependencyError
+from mobilenets.tasks.boxes import GroundTruth
 
+SIDE, BOXES_SIDE = 256, 640
+"""Shorter side of an image in pixels, and of one with boxes, whose objects are smaller than it."""
 SHARD_IMAGES = 4096
 """Images in each shard."""
 SUMS_FILE, STATE_FILE = "SHA256SUMS", "shards.json"
@@ -53,7 +57,7 @@ def write_shards(
     source: str | Path | Dataset,
     output: str | Path,
     *,
-    side: int = 256,
+    side: int | None = None,
     shard_images: int = SHARD_IMAGES,
     seed: int = 0,
     reading: Reading = Reading(),
@@ -65,9 +69,10 @@ def write_shards(
     part. A run that was stopped goes on with the first shard that is missing.
 
     Args:
-        source: Images of one class each, as for :func:`~mobilenets.data.dataset.load_dataset`.
+        source: Images of one class each or with boxes, as for :func:`~mobilenets.data.dataset.load_dataset`.
         output: Folder of the shards.
-        side: Shorter side of an image in pixels; larger ones are made smaller, none larger.
+        side: Shorter side of an image in pixels; larger ones are made smaller, none larger. By default 256, and 640 for
+            images with boxes.
         shard_images: Images in each shard.
         seed: Random seed of the parts.
         reading: How the source is read.
@@ -80,15 +85,17 @@ def write_shards(
         DataError: If the images cannot be used, or the folder cannot be written or holds shards of something else.
         MissingDependencyError: If pyarrow is not installed.
     """
-    check_integer("side", side, DataError, least=1)
+    if side is not None:
+        check_integer("side", side, DataError, least=1)
     check_integer("shard_images", shard_images, DataError, least=1)
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
         raise MissingDependencyError("pyarrow", "data", alone=True) from None
     dataset = source if isinstance(source, Dataset) else load_dataset(source, seed=seed, reading=reading)
-    if dataset.task != "classification":
-        raise DataError(f"shards hold images of one class each; {dataset.source} is of {dataset.task}")
+    if dataset.task not in ("classification", "detection"):
+        raise DataError(f"shards hold images of one class each, or with boxes; {dataset.source} is of {dataset.task}")
+    side = side or (BOXES_SIDE if dataset.task == "detection" else SIDE)
     folder = Path(output)
     state = {"fingerprint": dataset.fingerprint, "side": side, "images": shard_images, "seed": dataset.seed}
     sums = _begun(folder, state)
@@ -96,7 +103,7 @@ def write_shards(
     with progress.task("writing shards", sum(len(dataset.part(part)) for part in _PARTS), "images") as task:
         for part in _PARTS:
             subset = dataset.part(part)
-            order = evenly_mixed(subset.targets, dataset.seed)
+            order = evenly_mixed(strata(subset.targets, len(dataset.labels)), dataset.seed)
             count = max(1, round(len(order) / shard_images))
             for number, rows in enumerate(order[start::count] for start in range(count)):
                 name = f"{part}-{number:05}-of-{count:05}.parquet"
@@ -162,24 +169,29 @@ def _write_shard(
     import pyarrow
     import pyarrow.parquet
 
-    rows: list[tuple[bytes, str, int]] = []
-    for (image, content), target in zip(
+    images: list[dict[str, Any]] = []
+    targets: list[Any] = []
+    sizes: list[tuple[int, int]] = []
+    for (image, encoded), target in zip(
         each(subset.images, lambda image: _encoded(image, side)), subset.targets, strict=True
     ):
-        if isinstance(content, DataError):
+        if isinstance(encoded, DataError):
             skipped.append(image.name)
-            progress.note(f"skipped: {content}")
+            progress.note(f"skipped: {encoded}")
         else:
-            rows.append((content, os.path.basename(image.name), int(target)))
-    images = [{"bytes": content, "path": name} for content, name, _ in rows]
+            images.append({"bytes": encoded[0], "path": os.path.basename(image.name)})
+            targets.append(target)
+            sizes.append(encoded[1])
     kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    features = {"image": {"_type": "Image"}, "label": {"names": list(labels), "_type": "ClassLabel"}}
-    schema = pyarrow.schema([("image", kind), ("label", pyarrow.int64())])
-    schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    arrays = [pyarrow.array(images, kind), pyarrow.array([target for _, _, target in rows], pyarrow.int64())]
+    columns = _box_columns(targets, sizes) if subset.targets.dtype == object else {"label": _classes(targets)}
+    schema = pyarrow.schema([("image", kind), *((name, array.type) for name, array in columns.items())])
+    schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": _features(columns, labels)}})})
     file = io.BytesIO()
     pyarrow.parquet.write_table(
-        pyarrow.Table.from_arrays(arrays, schema=schema), file, row_group_size=_ROW_GROUP, compression="none"
+        pyarrow.Table.from_arrays([pyarrow.array(images, kind), *columns.values()], schema=schema),
+        file,
+        row_group_size=_ROW_GROUP,
+        compression="none",
     )
     try:
         write_atomically(path, file.getvalue())
@@ -190,7 +202,55 @@ def _write_shard(
     return hashlib.sha256(file.getvalue()).hexdigest()
 
 
-def _encoded(image: ImageSource, side: int) -> bytes:
+def _classes(targets: Sequence[Any]) -> Any:
+    import pyarrow
+
+    return pyarrow.array([int(target) for target in targets], pyarrow.int64())
+
+
+def _box_columns(truths: Sequence[GroundTruth], sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """Sizes and objects as the libraries of Hugging Face have them: left, top, width and height in pixels."""
+    import pyarrow
+
+    rows = []
+    for truth, size in zip(truths, sizes, strict=True):
+        corners = truth.boxes.astype(np.float64) * np.tile(np.array(size) / truth.size, 2)
+        sides = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+        objects = {"bbox": sides.tolist(), "category": truth.labels.tolist(), "iscrowd": truth.ignored.tolist()}
+        rows.append(objects)
+    kind = pyarrow.struct(
+        [
+            ("bbox", pyarrow.list_(pyarrow.list_(pyarrow.float32(), 4))),
+            ("category", pyarrow.list_(pyarrow.int64())),
+            ("iscrowd", pyarrow.list_(pyarrow.bool_())),
+        ]
+    )
+    widths, heights = ([size[axis] for size in sizes] for axis in (0, 1))
+    whole = pyarrow.int32()
+    return {
+        "width": pyarrow.array(widths, whole),
+        "height": pyarrow.array(heights, whole),
+        "objects": pyarrow.array(rows, kind),
+    }
+
+
+def _features(columns: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """What the libraries of Hugging Face know of columns."""
+    classes = {"names": list(labels), "_type": "ClassLabel"}
+    if "objects" not in columns:
+        return {"image": {"_type": "Image"}, "label": classes}
+    objects = {
+        "bbox": {"feature": {"dtype": "float32", "_type": "Value"}, "length": 4, "_type": "Sequence"},
+        "category": classes,
+        "iscrowd": {"dtype": "bool", "_type": "Value"},
+    }
+    whole = {"dtype": "int32", "_type": "Value"}
+    sides = {"width": whole, "height": whole}
+    return {"image": {"_type": "Image"}, **sides, "objects": {"feature": objects, "_type": "Sequence"}}
+
+
+def _encoded(image: ImageSource, side: int) -> tuple[bytes, tuple[int, int]]:
+    """A JPEG, and its width and height."""
     opened = image.open(side)
     scale = side / min(opened.size)
     if scale < 1:
@@ -198,7 +258,7 @@ def _encoded(image: ImageSource, side: int) -> bytes:
         opened = opened.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
     content = io.BytesIO()
     opened.save(content, "JPEG", quality=_QUALITY, subsampling=0)
-    return content.getvalue()
+    return content.getvalue(), opened.size
 
 
 def summary_of(written: WrittenShards, folder: Path) -> str:

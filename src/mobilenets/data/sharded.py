@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
@@ -117,17 +117,23 @@ def sharded_parts(source: str) -> Parts:
     """
     parts: Parts = {}
     for shard in shards_of(source):
-        part = _part_of(shard, source)
+        part = part_of_shard(shard, source)
         classes = parts.setdefault(part, {})
         for image, label in _images_of_shard(shard):
             classes.setdefault(label, []).append(image)
-    if ALL in parts and len(parts) > 1:
-        named = ", ".join(sorted(set(parts) - {ALL}))
-        raise DataError(f"some shards of {source} are of {named}, and the names of others say no part; rename those")
+    check_parts(parts, source)
     return parts
 
 
-def _part_of(shard: str, source: str) -> str:
+def check_parts(parts: Collection[str], source: str) -> None:
+    """Raise if only some shards say which part they are."""
+    if ALL in parts and len(parts) > 1:
+        named = ", ".join(sorted(set(parts) - {ALL}))
+        raise DataError(f"some shards of {source} are of {named}, and the names of others say no part; rename those")
+
+
+def part_of_shard(shard: str, source: str) -> str:
+    """The part that a shard's name or a folder says; ``all`` where none does."""
     below = shard.removeprefix(source.rstrip("/"))
     names = [PurePosixPath(below or shard).name.partition(".")[0], *reversed(PurePosixPath(below).parent.parts)]
     found = next((one for name in names if (one := part_name(name)) is not None), None)
@@ -138,11 +144,11 @@ def _images_of_shard(shard: str) -> list[Labeled]:
     if is_archive(shard):
         if not is_address(shard) and shard.lower().endswith(".tar"):
             return list(_in_place(shard))
-        return packed(shard, *_facts(shard), _archive_entries(shard))
-    return packed(shard, *_facts(shard), _table_entries(shard))
+        return packed(shard, *facts_of(shard), _archive_entries(shard))
+    return packed(shard, *facts_of(shard), _table_entries(shard))
 
 
-def _facts(shard: str) -> tuple[object, int]:
+def facts_of(shard: str) -> tuple[object, int]:
     """What changes when a shard does, and its size."""
     if not is_address(shard):
         status = os.stat(shard)
@@ -263,7 +269,17 @@ def _label_column(schema: pyarrow.Schema, shard: str) -> str:
     found = next((names[name] for name in CLASS_NAMES if name in names), None)
     if found is None:
         raise DataError(f"{shard} has no column of labels: its columns are {', '.join(schema.names)}; call it label")
+    if not _is_one_value(schema.field(found).type):
+        raise DataError(
+            f"{shard}: column {found} holds several values an image, and shards are read for one class each"
+        )
     return found
+
+
+def _is_one_value(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    return not types.is_nested(kind)
 
 
 def _class_names(schema: pyarrow.Schema, column: str) -> dict[Any, str]:

@@ -17,8 +17,8 @@ from mobilenets.data.box_annotations import (
     AnnotatedImage,
     BoxLayout,
     ImagesByName,
-    around,
-    around_centre,
+    box_around,
+    box_around_centre,
     part_of_path,
 )
 from mobilenets.data.file_finder import FileFinder
@@ -151,9 +151,9 @@ def _corners(node: ElementTree.Element, place: str, file: Path) -> tuple[float, 
             case left, top, right, bottom if kind == "bndbox":
                 return left, top, right, bottom
             case x, y, width, height, angle if kind == "robndbox":
-                return around_centre(x, y, width, height, math.degrees(angle))
+                return box_around_centre(x, y, width, height, math.degrees(angle))
             case [_, _, _, _, _, _, *_]:
-                return around(numbers)
+                return box_around(numbers)
             case _:
                 break
     raise DataError(f"{file}: {place} has no bndbox with xmin, ymin, xmax and ymax")

@@ -15,7 +15,7 @@ from mobilenets.data.box_annotations import (
     AnnotatedImage,
     BoxLayout,
     ImagesByName,
-    around,
+    box_around,
     part_of_path,
 )
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
@@ -287,7 +287,7 @@ class _Lines:
             x, y, width, height = numbers[:4]
             corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         elif len(cells) >= _LEAST_POLYGON and len(cells) % 2:
-            corners = around(numbers)
+            corners = box_around(numbers)
         else:
             keypoints = f" (and {self.keypoint_numbers} numbers of keypoints)" if self.keypoint_numbers else ""
             raise DataError(

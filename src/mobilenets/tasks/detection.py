@@ -348,3 +348,23 @@ def _in_words(box: DetectedBox) -> str:
     left, top, right, bottom = box.box
     place = f"({left:.0f}, {top:.0f}, {right - left:.0f}×{bottom - top:.0f})"
     return f"{box.label} {percent(box.score)} {place}".replace(GAP, " ")
+
+
+BOX_COLUMNS = ("image", "label", "score", "left", "top", "width", "height")
+"""Columns of a table of boxes, in pixels of the upright image."""
+
+
+def box_rows(prediction: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The boxes of one image as rows of a table with :data:`BOX_COLUMNS`; of an image without any, its name alone.
+
+    Args:
+        prediction: What :meth:`DetectionPrediction.to_json` gives.
+
+    >>> box_rows({"image": "a.jpg", "detections": [{"label": "cat", "score": 0.9, "bbox": [1.0, 2.0, 3.0, 4.0]}]})
+    [{'image': 'a.jpg', 'label': 'cat', 'score': 0.9, 'left': 1.0, 'top': 2.0, 'width': 3.0, 'height': 4.0}]
+    """
+    rows = [
+        dict(zip(BOX_COLUMNS, (prediction["image"], box["label"], box["score"], *box["bbox"]), strict=True))
+        for box in prediction["detections"]
+    ]
+    return rows or [{"image": prediction["image"]}]

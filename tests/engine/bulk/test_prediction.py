@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.detectors import detector
 from tests.support.image_folders import write_images, write_tree
 from tests.support.random_models import random_model
 from tests.support.stub_task import StrongestChannel
 
-from mobilenets import Classifier, Model, mobilenet_v1, predict_to_file
+from mobilenets import Classifier, Detector, Model, mobilenet_v1, predict_to_file
 from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.engine.bulk import output
 from mobilenets.errors import DataError
@@ -256,3 +257,57 @@ def test_addresses_are_read_and_written(model: Model, photos: Path) -> None:
         assert memory.find("/out") == ["/out/labels.csv"]
     finally:
         memory.store.clear()
+
+
+@pytest.fixture(scope="module")
+def finder() -> Model:
+    """A detector that finds things at random."""
+    network, task = detector()
+    made = random_model(np.random.default_rng(3), network, task=task)
+    return Model(network, made.parameters, task)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_detector_has_a_row_for_each_box_and_one_for_an_image_without(
+    finder: Model, photos: Path, tmp_path: Path, suffix: str
+) -> None:
+    images = sorted(photos.rglob("*.[pj][np]g"))
+    scores = [
+        one.score for image in images if image.name != "damaged.jpg" for one in Detector(finder).predict(image).boxes
+    ]
+    least = float(np.median(scores))  # so that some images have several boxes, and some may have none
+    done = predict_to_file(finder, photos, tmp_path / f"boxes{suffix}", threshold=least)
+    assert (done.images, done.failed) == (20, 1)
+    if suffix == ".csv":
+        rows: list[dict[str, Any]] = list(csv.DictReader((tmp_path / "boxes.csv").read_text().splitlines()))
+    else:
+        rows = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "boxes.parquet").to_pylist()
+    expected: list[list[object]] = []
+    for image in images:
+        if image.name == "damaged.jpg":
+            expected.append([str(image), None, None, None])
+            continue
+        found = Detector(finder).predict(image, threshold=least).to_json()["detections"]
+        expected += [[str(image), one["label"], one["score"], one["bbox"]] for one in found] or [
+            [str(image), None, None, None]
+        ]
+
+    def numbers(row: dict[str, Any]) -> list[float] | None:
+        sides = [row[name] for name in ("left", "top", "width", "height")]
+        return None if sides[0] in ("", None) else [float(side) for side in sides]
+
+    given = [
+        [row["image"], row["label"] or None, float(row["score"]) if row["score"] else None, numbers(row)]
+        for row in rows
+    ]
+    assert given == expected
+    assert [row["image"] for row in rows if row["error"]] == [str(photos / "b" / "damaged.jpg")]
+
+
+def test_boxes_of_a_stopped_run_are_neither_lost_nor_twice(finder: Model, photos: Path, tmp_path: Path) -> None:
+    whole = predict_to_file(finder, photos, tmp_path / "whole.csv", threshold=0)
+    with pytest.raises(KeyboardInterrupt):
+        predict_to_file(finder, photos, tmp_path / "boxes.csv", threshold=0, progress=Stopped(7))
+    done = predict_to_file(finder, photos, tmp_path / "boxes.csv", threshold=0)
+    assert 0 < done.earlier < (whole.images or 0) == done.images
+    assert (tmp_path / "boxes.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -17,7 +17,7 @@ from mobilenets.base.text import plural
 from mobilenets.data.image import ImageSource
 from mobilenets.data.image_stream import WHOLE, Shard, count_images, expand_sources, stream_images
 from mobilenets.engine.bulk.output import RowOutput
-from mobilenets.engine.bulk.rows import Row, RowColumns
+from mobilenets.engine.bulk.rows import Row, RowColumns, RowShape
 from mobilenets.engine.predictor import Classifier, Predictor
 from mobilenets.errors import DataError, EngineError
 from mobilenets.model.file import model_digest
@@ -34,8 +34,8 @@ class BulkPrediction:
 
     Attributes:
         file: The file, or its address.
-        images: Rows in it; None where they were not counted, as images at addresses are not beforehand.
-        failed: How many of them are of images that could not be read.
+        images: Images in it; None where they were not counted, as images at addresses are not beforehand.
+        failed: How many of them could not be read.
         earlier: How many were there already, from a run that was stopped.
         columns: Of the table.
         seconds: What this run took.
@@ -120,7 +120,7 @@ def predict_to_file(
     dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> BulkPrediction:
-    """Predict any number of images, in bounded memory, into a file with one row for each.
+    """Predict any number of images, in bounded memory, into a file with one row for each, or for each box.
 
     Rows are written every few seconds, to ``OUTPUT.partial``. The same call after a kill goes on from there, and no row
     is lost or twice. An image that cannot be read has a row with its ``error``.
@@ -178,7 +178,9 @@ def predict_to_file(
     names = expand_sources(_names(sources))
     path = _file_of(fspath(output), share)
     columns = RowColumns.of(loaded.task, top=top or DEFAULT_LABELS, unknown=unknown or threshold is not None)
-    made_from = {"model": model_digest(loaded), "sources": names, "shard": str(share)}
+    made_from: dict[str, Any] = {"model": model_digest(loaded), "sources": names, "shard": str(share)}
+    if columns.shape is RowShape.BOXES:  # earlier releases wrote boxes as JSON in one column
+        made_from["table"] = list(columns.types)
     rows = RowOutput(
         path, columns, made_from | {"options": [top, unknown, threshold]}, replace_existing=replace_existing
     )

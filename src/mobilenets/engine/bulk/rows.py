@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
+from itertools import chain
 from typing import IO, Any, assert_never
 
 from mobilenets.base.flat import flat_row
 from mobilenets.errors import DataError, MissingDependencyError
 from mobilenets.tasks.classification import Classification
+from mobilenets.tasks.detection import BOX_COLUMNS, Detection, box_rows
 from mobilenets.tasks.multilabel import MultiLabel, labels_row, probability_columns
 from mobilenets.tasks.task import Task
 
@@ -54,6 +56,8 @@ class RowShape(StrEnum):
     """Its lists become numbered columns."""
     LABELS = "labels"
     """A column of the labels that the image is given, and one for the probability of each label."""
+    BOXES = "boxes"
+    """A row for each box, and one with its name alone for an image without any."""
     JSON = "json"
     """All but the name of the image is one column of JSON."""
 
@@ -76,13 +80,17 @@ class RowColumns:
 
         Args:
             task: A classifier has columns for each of its likeliest labels, ``label_2`` and so on; a Model of several
-                labels ``labels`` and the probability of each; another task one column ``prediction`` of JSON.
+                labels ``labels`` and the probability of each; a detector those of :data:`BOX_COLUMNS`; another task
+                one column ``prediction`` of JSON.
             top: Largest number of results for each image.
             unknown: Whether images are told that are of no known class.
         """
         if isinstance(task, MultiLabel):
             every = dict.fromkeys(probability_columns(task.labels), float)
             return RowColumns({"image": str, "labels": str, **every, "error": str}, RowShape.LABELS)
+        if isinstance(task, Detection):
+            numbers = dict.fromkeys(BOX_COLUMNS[2:], float)
+            return RowColumns({"image": str, "label": str, **numbers, "error": str}, RowShape.BOXES)
         if not isinstance(task, Classification):
             return RowColumns({"image": str, "prediction": str, "error": str}, RowShape.JSON)
         types: dict[str, type] = {"image": str, **({"unknown": bool} if unknown else {})}
@@ -91,20 +99,22 @@ class RowColumns:
             types |= {f"label{ending}": str, f"probability{ending}": float}
         return RowColumns(types | {"error": str}, RowShape.FLAT)
 
-    def cells(self, row: Row) -> list[Any]:
-        """A row's values, None where it has none."""
-        found = row if "error" in row else self._named(row)
-        return [found.get(name) for name in self.types]
+    def cells(self, row: Row) -> list[list[Any]]:
+        """The values of a prediction's rows, None where there is none."""
+        found = [row] if "error" in row else self._named(row)
+        return [[one.get(name) for name in self.types] for one in found]
 
-    def _named(self, row: Row) -> Row:
+    def _named(self, row: Row) -> Sequence[Row]:
         match self.shape:
             case RowShape.FLAT:
-                return flat_row(row)
+                return [flat_row(row)]
             case RowShape.LABELS:
-                return labels_row(row)
+                return [labels_row(row)]
+            case RowShape.BOXES:
+                return box_rows(row)
             case RowShape.JSON:
                 rest = {name: value for name, value in row.items() if name != "image"}
-                return {"image": row["image"], "prediction": json.dumps(rest, ensure_ascii=False)}
+                return [{"image": row["image"], "prediction": json.dumps(rest, ensure_ascii=False)}]
             case _:
                 assert_never(self.shape)
 
@@ -115,7 +125,7 @@ def encode_rows(rows: Sequence[Row], form: RowFormat, columns: RowColumns) -> by
         case RowFormat.JSON_LINES:
             return _text(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
         case RowFormat.CSV:
-            return _csv(map(columns.cells, rows))
+            return _csv(chain.from_iterable(map(columns.cells, rows)))
         case RowFormat.PARQUET:
             return _parquet(rows, columns)
         case _:
@@ -162,7 +172,7 @@ def _parquet(rows: Sequence[Row], columns: RowColumns) -> bytes:
     import pyarrow
     import pyarrow.parquet
 
-    cells = [[_unicode(cell) for cell in columns.cells(row)] for row in rows]
+    cells = [[_unicode(cell) for cell in one] for row in rows for one in columns.cells(row)]
     schema = _schema(columns)
     arrays = [pyarrow.array(values, field.type) for values, field in zip(zip(*cells, strict=True), schema, strict=True)]
     content = io.BytesIO()

@@ -73,11 +73,16 @@ def sections_of_task(run: Run, progress: Progress) -> list[Element]:
             perfect = evaluation.found.count == evaluation.objects and not evaluation.invented
             return [
                 advice.advice_section(run, weak, perfect=perfect),
-                detections.detections_section(evaluation),
+                detections.detections_section(evaluation, threshold_chosen=_threshold_chosen(run)),
                 _missed(run, progress),
             ]
         case _:
             raise DataError(f"a report has no pages for the task {run.model.task.kind} (reports/pages/by_task.py)")
+
+
+def _threshold_chosen(run: Run) -> bool:
+    """Whether the score from which on a detector reports boxes was chosen on the validation images."""
+    return any(epoch.get("validation_threshold") is not None for epoch in run.metrics.get("epochs", ()))
 
 
 def tested_in_both(run: Run, progress: Progress) -> dict[str, Share]:

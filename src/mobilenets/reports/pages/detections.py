@@ -105,12 +105,18 @@ def weak_detections(evaluation: DetectionMetrics) -> list[WeakClass]:
     ]
 
 
-def detections_section(evaluation: DetectionMetrics) -> Element:
-    """The section: figures of all, by class and by size, and precision by recall."""
+def detections_section(evaluation: DetectionMetrics, *, threshold_chosen: bool = False) -> Element:
+    """The section: figures of all, by class and by size, and precision by recall.
+
+    Args:
+        evaluation: On the test images.
+        threshold_chosen: Whether the score from which on boxes are reported was chosen on the validation images.
+    """
     found = evaluation.found
+    chosen = ", where F1 is best on the validation images" if threshold_chosen else ""
     words = (
         f"mAP 50-95 is {percent(evaluation.map50_95)} (95{GAP}% interval {interval(evaluation.interval)}), mAP 50 "
-        f"{percent(evaluation.map50)}. From a score of {evaluation.score_threshold:g} on, {found.count:,} of "
+        f"{percent(evaluation.map50)}. From a score of {evaluation.score_threshold:g} on{chosen}, {found.count:,} of "
         f"{plural(evaluation.objects, 'object')} in {plural(evaluation.images, 'test image')} are found, "
         f"{found.total - found.count:,} are missed, and {plural(evaluation.invented, 'box', 'boxes')} are invented."
     )
