@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.box_folders import FORMS
+from tests.support.browser import browser
 from tests.support.detectors import detector
 from tests.support.random_models import random_model
 
@@ -71,6 +72,17 @@ def test_the_report_shows_figures_curves_and_images(run: Path) -> None:
     assert "From a score of 0.3 on, where F1 is best on the validation images" in page
     assert re.search(r"missed, \d+ invented, \d+ found", page)
     assert page.count("data:image/jpeg;base64,") == 1  # there is one test image
+
+
+@pytest.mark.parametrize(("width", "least"), [(1000, 200), (390, 300)])
+def test_names_of_classes_are_not_broken_and_boxes_can_be_seen(run: Path, width: int, least: int) -> None:
+    with browser(run.parent / "profile") as page:
+        page.open(report(run), width=width, height=800)
+        cell = "document.querySelector('#predictions table td')"
+        assert page.evaluate(f"{cell}.getBoundingClientRect().height < 60"), (
+            "a name of three letters takes several lines"
+        )
+        assert page.evaluate("document.querySelector('#mistakes img').getBoundingClientRect().width") >= least
 
 
 def test_images_with_most_mistakes_come_first_and_every_object_is_found_or_missed(run: Path) -> None:

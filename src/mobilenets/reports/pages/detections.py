@@ -191,7 +191,7 @@ def missed_section(judged: Sequence[JudgedImage], source: str) -> Element:
         "mistakes",
         "Missed and invented",
         tag("p", words),
-        tag("ul", cards, class_="gallery"),
+        tag("ul", cards, class_="gallery large"),
         tag("h3", "Found by size"),
         _histogram(judged),
     )
