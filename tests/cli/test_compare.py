@@ -176,3 +176,24 @@ def test_weights_are_compared_with_networks_from_scratch(photos: Path, tmp_path:
     assert [one.size for one in found] == ["mobilenet_v1@0.25-32", "start.safetensors at 32"]
     with pytest.raises(FormatError, match=r"did you mean keras:0\.25-224"):
         compare(photos, ["keras:0.25-225"], tmp_path / "other", Settings(epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--weights", "keras:0.25-224"), "Did you mean --models? (it takes names of architectures, published weights"),
+        (("--models", "kears:0.25-224"), "kears:0.25-224 does not exist; did you mean keras:0.25-224"),
+        (("--models", "mobilenet_v1,none.h5"), "none.h5 does not exist"),
+        (("--models", "mobilenet_v1@5"), "width must be from 0.01 to 2, not 5"),
+        (("--recipe", "papre"), "no recipe is called 'papre'"),
+        (("--published",), "--published is drawn into the figures of --plot FOLDER"),
+        (("--resume", "--force"), "give one"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_words(
+    words: tuple[str, ...], message: str, photos: Path, tmp_path: Path, mobilenets: RunCommand
+) -> None:
+    outcome = mobilenets("compare", photos, "-o", tmp_path / "out", *words)
+    assert outcome.code in (1, 2)
+    assert message in " ".join(outcome.err.split())
+    assert not (tmp_path / "out").exists()

@@ -9,7 +9,8 @@ from tests.conftest import shared
 
 from mobilenets.errors import FormatError
 from mobilenets.formats.available import available_weights, strongest
-from mobilenets.formats.known_weights import fetch_weights, put_weights, weights_in
+from mobilenets.formats.carried_weights import put_weights, weights_in
+from mobilenets.formats.known_weights import fetch_weights
 
 
 @pytest.fixture(autouse=True)

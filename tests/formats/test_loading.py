@@ -11,8 +11,9 @@ from tests.support.random_models import random_model
 import mobilenets
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError, ModelFileError
+from mobilenets.formats.carried_weights import put_weights, weights_in
 from mobilenets.formats.exporting import export
-from mobilenets.formats.known_weights import known_weights, put_weights, weights_in
+from mobilenets.formats.known_weights import known_weights
 from mobilenets.formats.loading import file_for, load_model
 from mobilenets.formats.published import published_source
 from mobilenets.model.file import save
@@ -51,6 +52,8 @@ def test_a_model_its_file_its_folder_and_a_foreign_file_are_all_taken(model: Mod
         ("nowhere.safetensors", "nowhere.safetensors does not exist$"),
         ("mobilenetv4_conv_smal", "did you mean timm:mobilenetv4_conv_small"),
         ("mobilenet_v3_small", "an architecture, which has no weights; published weights of it are keras:mobilenet_v3"),
+        ("imagenet", r"imagenet is no name of weights\. .*such as keras:0\.25-224 .*fit chooses among them by itself"),
+        ("scratch", "scratch is no Model; to train from scratch, say weights='none'$"),
         ("zzzz", "zzzz does not exist; a Model is a Model file, .* keras:0.25-224"),
     ],
 )

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from tests.support.random_models import random_model
 
+from mobilenets.formats.carried_weights import put_weights
 from mobilenets.formats.exporting import export
-from mobilenets.formats.known_weights import known_weights, put_weights
+from mobilenets.formats.known_weights import known_weights
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 

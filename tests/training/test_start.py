@@ -14,7 +14,7 @@ from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import Progress, ProgressTask
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.errors import TrainingError
-from mobilenets.formats.known_weights import put_weights
+from mobilenets.formats.carried_weights import put_weights
 from mobilenets.model.provenance import Provenance
 from mobilenets.training.fit import fit
 from mobilenets.training.recipe import DEFAULT, PAPER

@@ -18,11 +18,12 @@ from mobilenets.base.arguments import check_number
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import Dataset
+from mobilenets.data.dataset import Dataset, check_source
 from mobilenets.data.description import described_dataset
 from mobilenets.data.reading import Reading
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
-from mobilenets.formats.loading import load_model, names_a_model
+from mobilenets.formats.loading import check_named, load_model, names_a_model
+from mobilenets.formats.registry import readable
 from mobilenets.model.file import load
 from mobilenets.model.integer_weights import dequantize
 from mobilenets.model.model import Model
@@ -30,6 +31,7 @@ from mobilenets.search.costs import ModelCost, measure_costs
 from mobilenets.search.devices import microcontroller_named
 from mobilenets.search.microcontroller import MicrocontrollerCost
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
+from mobilenets.training.beforehand import check_width
 from mobilenets.training.run_folder import MODEL_FILE, claim, is_finished, read_metrics, write_run
 
 if TYPE_CHECKING:
@@ -169,6 +171,46 @@ def compare(
     return compared
 
 
+def check_comparison(source: str, models: Sequence[str], *, resolution: int | None = None) -> None:
+    """Raise what :func:`compare` would for names that nobody knows, as far as it can be told without PyTorch.
+
+    Args:
+        source: What the networks are trained on.
+        models: Names of architectures, and what :func:`~mobilenets.formats.loading.load_model` reads.
+        resolution: Side of the input in pixels of all.
+
+    Raises:
+        DataError: If there is no such source.
+        ArchitectureError: If an architecture is unknown, or has no network of such a size.
+        ModelFileError: If nothing is called so.
+        FormatError: If weights cannot be read, or not be had.
+    """
+    check_source(source)
+    for name in models:
+        if _begins_from(name):
+            load_model(name)
+        elif ":" in name or Path(name).suffix in _suffixes():
+            check_named(name)
+        else:
+            _architecture(name, resolution, classes=2)
+
+
+def _suffixes() -> set[str]:
+    """Of files that are read as Models."""
+    return {suffix for row, _ in readable().values() for suffix in row.suffixes}
+
+
+def _architecture(name: str, resolution: int | None, *, classes: int, otherwise: int | None = None) -> Network:
+    """The network that a name stands for, at a resolution that is given, or named, or otherwise that of the images."""
+    named = Specification.parse(name)
+    check_width(named.width_multiplier)
+    wanted = resolution or named.resolution or otherwise
+    try:
+        return replace(named, resolution=wanted).network(classes=classes, batch_norm=BatchNorm())
+    except ArchitectureError as error:
+        raise ArchitectureError(f"{name}: {error}; say another with resolution=N") from None
+
+
 # Before the training --------------------------------------------------------------------------------------------------
 
 
@@ -176,17 +218,12 @@ def _networks(models: Sequence[str], settings: Settings, *, classes: int, side: 
     """The networks by name; their sizes are those of the settings or of their names, or follow from the images'."""
     from mobilenets.training.settings import usual_resolution
 
-    built = {}
+    usual, built = side and usual_resolution(side), {}
     for name in models:
         if _begins_from(name):
             built[name] = _network_of_weights(name, settings, classes, side)
-            continue
-        named = Specification.parse(name)
-        resolution = settings.resolution or named.resolution or (side and usual_resolution(side))
-        try:
-            built[name] = replace(named, resolution=resolution).network(classes=classes, batch_norm=BatchNorm())
-        except ArchitectureError as error:
-            raise ArchitectureError(f"{name}: {error}; say another with resolution=N") from None
+        else:
+            built[name] = _architecture(name, settings.resolution, classes=classes, otherwise=usual)
     return built
 
 

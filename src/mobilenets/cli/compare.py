@@ -11,7 +11,6 @@ from mobilenets.cli.console import json_option, print_json, progress_to_stderr, 
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.number import POSITIVE
 from mobilenets.cli.ray_address import cluster_of, ray_option
-from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError
 
@@ -83,13 +82,19 @@ def command(
     With --ray the trainings are done by a Ray cluster, each by as many cores as --training-threads says, and give the
     same Models; the costs are measured here.
     """
-    check_source(data)  # before PyTorch is imported, which takes seconds
+    if resume and force:
+        raise click.UsageError("--resume goes on with what the folder holds, and --force begins anew: give one")
+    if published and plot is None:
+        raise click.UsageError("--published is drawn into the figures of --plot FOLDER: give that too")
+    from mobilenets.benchmark.comparison import check_comparison, compare
+    from mobilenets.training.recipe import recipe_named
+
+    recipe_named(recipe)
+    check_comparison(data, models, resolution=resolution)  # before PyTorch is imported, which takes seconds
     try:
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
-    from mobilenets.benchmark.comparison import compare
-
     progress = progress_to_stderr(quiet=quiet)
     settings = Settings(
         resolution=resolution, epochs=epochs, seed=seed, recipe=recipe, weights=None, threads=training_threads

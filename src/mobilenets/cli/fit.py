@@ -15,11 +15,10 @@ from mobilenets.cli.number import POSITIVE, Number
 from mobilenets.cli.options import Quantity, budget_options, precision_list
 from mobilenets.cli.ray_address import cluster_of, ray_option
 from mobilenets.data.augmentation import Flip
-from mobilenets.data.dataset import check_source
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError, MobileNetsError
-from mobilenets.formats.loading import check_named
 from mobilenets.search.budget import parse_time
+from mobilenets.training.beforehand import check_beforehand
 
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
@@ -226,9 +225,19 @@ def command(
 
         print_dataset(data, options["seed"], reading, as_json=as_json, quiet=quiet)
         return
-    check_source(data)  # before PyTorch is imported, which takes seconds
-    if options["weights"] not in ("auto", "none"):
-        check_named(options["weights"])
+    wanted = _search_options(options)
+    _refuse_contradictions(wanted, int8=int8, logs=logs, folds=folds, ray=ray, resume=resume, force=force)
+    check_beforehand(
+        data,
+        output,
+        **{name: options[name] for name in ("weights", "architecture", "width", "resolution", "recipe")},
+        device=options["train_on"],
+        precision=options["training_precision"],
+        logs=logs,
+        resume=resume,
+        replace_existing=force,
+        progress=progress_to_stderr(quiet=quiet),
+    )
     try:
         from mobilenets.search.search import search
         from mobilenets.training.cross_validation import cross_validate
@@ -241,18 +250,6 @@ def command(
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
-    wanted = _search_options(options)
-    if wanted is not None and int8:
-        raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
-    if wanted is not None and logs:
-        raise click.UsageError("--log is of training without a budget; leave one of the two out")
-    if wanted is not None and folds:
-        raise click.UsageError("--cross-validate is of training without a budget; leave one of the two out")
-    if ray is not None and wanted is None and not folds:
-        raise click.UsageError(
-            "--ray trains several networks beside each other: give a budget or --cross-validate; several processes "
-            "train one network with --train-on cuda:all, or torchrun"
-        )
     chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
     settings = Settings(
         **{_SETTINGS.get(name, name): value for name, value in options.items()},
@@ -299,6 +296,32 @@ def command(
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
     _report(result, output, quantized, words, progress)
     _check_int8(result, output, quantized)
+
+
+def _refuse_contradictions(
+    wanted: dict[str, Any] | None,
+    *,
+    int8: bool,
+    logs: tuple[str, ...],
+    folds: int | None,
+    ray: str | None,
+    resume: bool,
+    force: bool,
+) -> None:
+    """Raise a misuse if one option says that another shall do nothing."""
+    if wanted is not None and int8:
+        raise click.UsageError("--int8 goes without a budget; with one, say --precision int8")
+    if wanted is not None and logs:
+        raise click.UsageError("--log is of training without a budget; leave one of the two out")
+    if wanted is not None and folds:
+        raise click.UsageError("--cross-validate is of training without a budget; leave one of the two out")
+    if ray is not None and wanted is None and not folds:
+        raise click.UsageError(
+            "--ray trains several networks beside each other: give a budget or --cross-validate; several processes "
+            "train one network with --train-on cuda:all, or torchrun"
+        )
+    if resume and force:
+        raise click.UsageError("--resume goes on with what the folder holds, and --force begins anew: give one")
 
 
 def _check_int8(result: Fit, output: Path, quantized: CompressionResult | None) -> None:

@@ -13,6 +13,7 @@ MEANT = {
     "--width": ("--alpha", "--width-multiplier", "--width-mult", "--multiplier"),
     "--architecture": ("--arch", "--network", "--net", "--model", "--backbone"),
     "--weights": ("--pretrained", "--checkpoint", "--init", "--start", "--from", "--finetune", "--fine-tune"),
+    "--models": ("--weights", "--model", "--architecture", "--architectures", "--arch", "--network", "--networks"),
     "--train-on": ("--gpu", "--cuda", "--cpu"),
     "--training-threads": ("--workers", "--num-workers", "--jobs", "--cores"),
     "--threads": ("--workers", "--num-workers", "--jobs", "--cores", "--num-threads"),
@@ -52,6 +53,7 @@ MEANT = {
 }
 """An option → names that other programs have for what it says."""
 NOTES = {
+    "--models": "it takes names of architectures, published weights such as keras:0.25-224 and Model files alike",
     "--recipe": "the recipe sets the learning rate and the optimizer; from Python, Settings takes a Recipe of your own",
 }
 """What is to be added where an option says more than was asked."""

@@ -12,14 +12,8 @@ from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.options import budget_options
 from mobilenets.errors import FormatError, MobileNetsError
-from mobilenets.formats.known_weights import (
-    LICENCES,
-    KnownWeights,
-    fetch_weights,
-    known_weights,
-    put_weights,
-    weights_in,
-)
+from mobilenets.formats.carried_weights import put_weights, weights_in
+from mobilenets.formats.known_weights import LICENCES, KnownWeights, fetch_weights, known_weights
 from mobilenets.search.budget import Budget
 
 

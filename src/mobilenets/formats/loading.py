@@ -23,6 +23,20 @@ MODEL_WORDS = (
 )
 """What is accepted in the place of a Model, for help and errors."""
 
+BY_ITSELF = (
+    "imagenet",
+    "imagenet1k",
+    "imagenet1k_v1",
+    "imagenet1k_v2",
+    "in1k",
+    "pretrained",
+    "default",
+    "best",
+    "true",
+)
+FROM_SCRATCH = ("scratch", "random", "none", "no", "false", "null")
+"""Words that other programs have for weights trained on ImageNet that somebody else chooses, and for none at all."""
+
 NEAREST = 3
 """Names that an error suggests at most."""
 
@@ -170,6 +184,13 @@ def _not_found(text: str) -> str:
     from mobilenets.formats.published import all_short_names
     from mobilenets.formats.registry import readable
 
+    if text.lower() in BY_ITSELF:
+        return (
+            f"{text} is no name of weights. Those trained on ImageNet have names such as keras:0.25-224 "
+            "(mobilenets models lists them), and fit chooses among them by itself, with weights='auto' or without"
+        )
+    if text.lower() in FROM_SCRATCH:
+        return f"{text} is no Model; to train from scratch, say weights='none'"
     name, _, _ = text.partition("@")
     if name in CATALOG:
         of_it = sorted((one for one in WEIGHTS if one.network.partition("@")[0] == name), key=lambda one: -one.top1)

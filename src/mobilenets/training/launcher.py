@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from mobilenets.errors import TrainingError
+from mobilenets.training.beforehand import PROCESSES
 
 RESTARTS = 3
 """How often processes are started again where one was lost."""
@@ -27,7 +27,7 @@ def processes_named(device: str) -> tuple[str, int] | None:
     >>> processes_named("cpu:2"), processes_named("cpu")
     (('cpu', 2), None)
     """
-    match = re.fullmatch(r"(cpu|cuda):(all|[1-9]\d*)", device)
+    match = PROCESSES.fullmatch(device)
     if match is None:
         return None
     kind, wanted = match[1], match[2]

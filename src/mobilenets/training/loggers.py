@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from torch import nn
 
 from mobilenets.base.atomic_write import check_folder_of
 from mobilenets.errors import MissingDependencyError, MobileNetsError, TrainingError
+from mobilenets.training.beforehand import log_kind
 from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.result import Fit, epochs_to_json
 from mobilenets.training.selection import Epoch
-
-LOGS = "FILE.csv, tensorboard:FOLDER or wandb:PROJECT"
-"""What :func:`logger_named` takes."""
 
 
 class _Logger(Callback, ABC):
@@ -157,16 +155,15 @@ def logger_named(text: str) -> Callback:
         TrainingError: If it is none of these, or the file cannot be written.
         MissingDependencyError: If the package that is needed is not installed.
     """
-    kind, colon, rest = text.partition(":")
+    kind, place = log_kind(text)
     match kind:
-        case "tensorboard" if colon and rest:
-            return TensorBoardLogger(rest)
-        case "wandb" if colon and rest:
-            return WandbLogger(rest)
-        case _ if text.lower().endswith(".csv"):
-            return CsvLogger(text)
-        case _:
-            raise TrainingError(f"a log is {LOGS}, not {text!r:.60}")
+        case "tensorboard":
+            return TensorBoardLogger(place)
+        case "wandb":
+            return WandbLogger(place)
+        case "csv":
+            return CsvLogger(place)
+    assert_never(kind)
 
 
 def _cannot_be_imported(package: str, error: ImportError) -> MobileNetsError:

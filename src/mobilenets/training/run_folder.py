@@ -61,19 +61,8 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
     Raises:
         TrainingError: If it cannot, or holds what must not be overwritten.
     """
-    check_run_path(folder)
-    model, unfinished = folder / MODEL_FILE, sorted(folder.glob(f"*{CHECKPOINT_FILE}"))
-    if not replace_existing and not resume:
-        if unfinished:
-            raise TrainingError(
-                f"{folder} holds an unfinished run: go on with resume=True, or start anew with replace_existing=True"
-            )
-        if model.exists():
-            raise TrainingError(
-                f"{folder} holds a Model already: choose another folder, or overwrite it with replace_existing=True"
-            )
-    if resume and model.exists() and not unfinished:
-        raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")
+    check_output(folder, resume=resume, replace_existing=replace_existing)
+    unfinished = _unfinished(folder)
     if resume and not unfinished:
         progress.note(f"{folder} holds no unfinished run, so there is nothing to resume: training begins anew")
     absent = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -89,6 +78,37 @@ def claim(folder: Path, *, resume: bool, replace_existing: bool, progress: Progr
     except OSError as error:
         raise TrainingError(f"{folder} cannot be written to: {error.strerror or error}") from None
     return folder
+
+
+def check_output(folder: Path, *, resume: bool, replace_existing: bool) -> None:
+    """Raise if the output folder of a run holds what must not be overwritten; nothing is written.
+
+    Args:
+        folder: It need not exist.
+        resume: Whether the run goes on from what is there.
+        replace_existing: Whether it may be overwritten.
+
+    Raises:
+        TrainingError: If it is no folder, or holds a Model or an unfinished run.
+    """
+    check_run_path(folder)
+    model, unfinished = folder / MODEL_FILE, _unfinished(folder)
+    if not replace_existing and not resume:
+        if unfinished:
+            raise TrainingError(
+                f"{folder} holds an unfinished run: go on with resume=True, or start anew with replace_existing=True"
+            )
+        if model.exists():
+            raise TrainingError(
+                f"{folder} holds a Model already: choose another folder, or overwrite it with replace_existing=True"
+            )
+    if resume and model.exists() and not unfinished:
+        raise TrainingError(f"{folder} holds a finished Model; there is nothing to resume")
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    """The checkpoints that a folder holds."""
+    return sorted(folder.glob(f"*{CHECKPOINT_FILE}"))
 
 
 def is_finished(folder: Path) -> bool:

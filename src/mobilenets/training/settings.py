@@ -27,6 +27,7 @@ from mobilenets.engine.session import MOST_THREADS
 from mobilenets.errors import ArchitectureError, DataError, TrainingError
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import GREY_CHANNELS, RGB_CHANNELS, Preprocessing
+from mobilenets.training.beforehand import ARCHITECTURE, DEVICES, PRECISIONS, check_width
 from mobilenets.training.distributed import launch
 from mobilenets.training.head import check_channels, with_classes
 from mobilenets.training.image_cache import MEMORY_SHARE
@@ -34,7 +35,6 @@ from mobilenets.training.recipe import Recipe, recipe_named
 
 PREPROCESSING = Preprocessing(crop_fraction=1.0)
 """Of a network that is trained from scratch."""
-ARCHITECTURE = "mobilenet_v1"
 WIDTH = 0.5
 RESOLUTIONS = (32, 48, 64, 96, 128)
 SMALLEST_FINE_TUNING, LARGEST_FINE_TUNING = 64, 176
@@ -49,8 +49,6 @@ TRAINED_BYTES = 16
 """Of a parameter in training: itself, its gradient, its momentum and its moving average."""
 SAMPLED_IMAGES = 16
 LARGEST_LOOK = 256
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,7 @@ class Settings:
         if self.flip is not None:
             object.__setattr__(self, "flip", word_of(Flip, self.flip, "flip", TrainingError))
         check_integer("seed", self.seed, TrainingError, least=0)
-        if self.width is not None:
-            check_number("width", self.width, TrainingError, above=0)
+        check_width(self.width)
         for name in ("resolution", "epochs", "threads"):
             if getattr(self, name) is not None:
                 most = MOST_THREADS if name == "threads" else None
@@ -143,6 +140,7 @@ def specification(settings: Settings) -> Specification:
     if isinstance(settings.architecture, Network):
         raise TrainingError(f"a name of the catalog is needed here; {settings.architecture!r} was given")
     named = Specification.parse(settings.architecture or ARCHITECTURE)
+    check_width(named.width_multiplier)
     widths = (settings.width, named.width_multiplier, WIDTH)
     return replace(
         named,
