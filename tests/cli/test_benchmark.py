@@ -70,6 +70,9 @@ def test_what_cannot_be_raced_is_refused(model: Path) -> None:
     result = CliRunner().invoke(command, [str(model), "--against", "tensorflow"])
     assert result.exit_code == 2
     assert "known are onnxruntime, openvino, litert, ncnn, torch" in result.stderr
+    for word, meant in (("onnxruntme", "onnxruntime"), ("tflit", "litert"), ("pytorhc", "torch")):
+        result = CliRunner().invoke(command, [str(model), "--against", word])
+        assert f"did you mean {meant}?" in " ".join(result.stderr.split())
     result = CliRunner().invoke(command, [str(model), "--threads", "1,x"])
     assert result.exit_code == 2
     assert "'1,x' is not a list of integers above 0" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from mobilenets.cli.main import main
 from mobilenets.errors import ModelFileError, PlanningError, TrainingError
 from mobilenets.model.file import load, save
 from mobilenets.search.profile import DeviceProfile, Point
-from mobilenets.training.run_folder import claim
+from mobilenets.training.run_folder import METRICS_FILE, MODEL_FILE, claim
 
 
 @pytest.fixture
@@ -76,3 +77,26 @@ def test_profiles_and_reports_keep_to_their_suffixes(tmp_path: Path, capsys: pyt
     profile = DeviceProfile("cpu", "avx2", (Point(1.0, 224, "float32", 1, 1.0, 1.0),))
     with pytest.raises(PlanningError, match="a Model file"):
         profile.save(tmp_path / "device.safetensors")
+
+
+def test_a_file_of_the_output_s_name_is_replaced_but_for_a_model_that_fit_has_trained(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    trained = run / MODEL_FILE
+    trained.write_bytes(model.read_bytes())
+    (run / METRICS_FILE).write_text("{}")
+    for arguments in (
+        ["import", str(model), "-o", str(trained)],
+        ["quantize", str(model), "--data-free", "--force", "-o", str(trained)],
+    ):
+        assert f"{trained} is the Model that fit has trained; name another file" in refused(arguments, capsys)
+    assert trained.read_bytes() == model.read_bytes()
+    exported = tmp_path / "model.onnx"
+    exported.write_bytes(b"an older one")
+    main_words = ["export", str(model), "-o", str(exported), "--no-verify", "-q"]
+    with contextlib.suppress(SystemExit):
+        main(main_words)
+    assert len(exported.read_bytes()) > 1000
+    assert "A file of the output's name is replaced without it" in refused([*main_words, "--force"], capsys)

@@ -88,7 +88,10 @@ def test_images_are_copied_into_a_folder_for_each_label(
     for row in rows(outcome.out):
         folder = sorted_into / row["label"].replace("/", "_")
         assert Path(row["image"]).read_bytes() in {path.read_bytes() for path in folder.iterdir()}
-    assert mobilenets("predict", model, photos, "--sort-into", sorted_into).code == 0
+    assert "of before this run" not in outcome.err
+    again = mobilenets("predict", model, photos, "--sort-into", sorted_into)
+    assert again.code == 0
+    assert f"{sorted_into} holds 12 files of before this run too" in again.err
     assert sorted(path for path in sorted_into.rglob("*") if path.is_file()) == copies  # again, and nothing is doubled
 
 
@@ -107,6 +110,8 @@ def test_images_are_linked_where_that_is_asked_for(
         (["--layer", "stem"], "give that too"),
         (["--csv", "--json"], "give one"),
         (["--features", "f.npy", "--csv"], "run them apart"),
+        (["--features", "f.npy", "--top", "3"], "which --top is about; leave it out"),
+        (["--features", "f.npy", "--threshold", "0.5"], "which --threshold is about; leave it out"),
         (["--features", "f.txt"], "must end in .npy or .parquet"),
         (["--features", "nowhere/f.npy"], "there is no folder nowhere"),
     ],

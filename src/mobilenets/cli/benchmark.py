@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from mobilenets.base.progress import Progress
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
-from mobilenets.cli.number import Number
+from mobilenets.cli.number import Integer, Number
 from mobilenets.cli.options import Quantity
 from mobilenets.search.budget import parse_bytes
 
@@ -23,12 +24,23 @@ def _numbers(_: click.Context, __: click.Parameter, text: str) -> list[int]:
 def _names(_: click.Context, __: click.Parameter, text: str) -> list[str]:
     from mobilenets.benchmark.runtimes import CONTESTANTS, OURS
 
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    peers = [peer for peer in CONTESTANTS if peer != OURS]
+    names = [_MEANT.get(name.strip().lower(), name.strip().lower()) for name in text.split(",") if name.strip()]
     for name in names:
-        if name not in CONTESTANTS or name == OURS:
-            known = ", ".join(peer for peer in CONTESTANTS if peer != OURS)
-            raise click.BadParameter(f"{name!r} is not a runtime that is known here; known are {known}")
-    return names
+        if name not in peers:
+            near = get_close_matches(name, [*peers, *_MEANT], 1)
+            hint = f"did you mean {_MEANT.get(near[0], near[0])}?" if near else f"known are {', '.join(peers)}"
+            raise click.BadParameter(f"{name!r} is not a runtime that is known here; {hint}")
+    return list(dict.fromkeys(names))
+
+
+_MEANT = {
+    **dict.fromkeys(("tflite", "tf-lite", "tensorflow-lite", "xnnpack", "ai-edge-litert"), "litert"),
+    **dict.fromkeys(("ort", "onnx", "onnx-runtime"), "onnxruntime"),
+    **dict.fromkeys(("ov", "vino"), "openvino"),
+    "pytorch": "torch",
+}
+"""What people call runtimes → the name that is known here."""
 
 
 def _devices(_: click.Context, __: click.Parameter, text: str) -> list[str]:
@@ -43,9 +55,15 @@ def _devices(_: click.Context, __: click.Parameter, text: str) -> list[str]:
 
 @click.command("benchmark")
 @click.argument("model")
-@click.option("--against", default="", callback=_names, metavar="RUNTIMES", help="Such as onnxruntime,openvino.")
+@click.option(
+    "--against",
+    default="",
+    callback=_names,
+    metavar="RUNTIMES",
+    help="Of onnxruntime, openvino, litert, ncnn and torch.",
+)
 @click.option("--threads", default="1", show_default=True, callback=_numbers, metavar="N,…", help="Threads to try.")
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Images in one run.")
+@click.option("--batch", default=1, show_default=True, type=Integer(min=1), help="Images in one run.")
 @click.option("--seconds", default=3.0, show_default=True, type=Number(min=0.01), help="Time per line.")
 @click.option("--layers", is_flag=True, help="Time every layer on one thread too.")
 @click.option(

@@ -23,7 +23,9 @@ from mobilenets.tasks.classification_metrics import ClassificationMetrics
 @click.command("calibrate")
 @click.argument("model")
 @click.argument("data")
-@click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL is overwritten]")
+@click.option(
+    "-o", "--output", type=OutputFile(check=check_model_path, of_run=True), help="[default: MODEL is overwritten]"
+)
 @click.option(
     "--split", type=click.Choice(CALIBRATION_SPLITS), default="validation", show_default=True, help="Which images."
 )

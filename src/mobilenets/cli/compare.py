@@ -9,7 +9,8 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
-from mobilenets.cli.number import POSITIVE
+from mobilenets.cli.input_size import SquareSide
+from mobilenets.cli.number import POSITIVE, Integer
 from mobilenets.cli.ray_address import cluster_of, ray_option
 from mobilenets.data.reading import Reading
 from mobilenets.errors import MissingDependencyError
@@ -32,11 +33,13 @@ def _names(_: click.Context, __: click.Parameter, text: str) -> tuple[str, ...]:
 @click.option("--models", default=DEFAULT_MODELS, show_default=True, callback=_names, metavar="NAME,…")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True)
 @click.option("--minutes-each", type=POSITIVE, help="Training time of each network, on this machine.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of every network, instead of minutes.")
-@click.option("--resolution", type=int, help="Input size of all, in pixels.  [default: by name, or by the images]")
+@click.option("--epochs", type=Integer(min=1), help="Epochs of every network, instead of minutes.")
+@click.option(
+    "--resolution", type=SquareSide(), help="Input size of all, in pixels.  [default: by name, or by the images]"
+)
 @click.option("--recipe", default="default", show_default=True, help="How to train: default or paper.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
-@click.option("--training-threads", type=click.IntRange(min=1), help="Threads for training.  [default: all cores]")
+@click.option("--seed", type=Integer(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
+@click.option("--training-threads", type=Integer(min=1), help="Threads for training.  [default: all cores]")
 @click.option(
     "--plot",
     type=click.Path(file_okay=False, path_type=Path),

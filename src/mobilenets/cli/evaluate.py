@@ -14,6 +14,7 @@ from mobilenets.cli.console import (
 )
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.evaluations import print_metrics
+from mobilenets.cli.number import Integer
 from mobilenets.data.dataset import check_source, load_collection, reading_of
 from mobilenets.data.reading import Reading
 from mobilenets.engine.evaluate import SPLITS, labeled_images, trained_among
@@ -26,7 +27,7 @@ from mobilenets.formats.loading import load_model
 @click.argument("model")
 @click.argument("data")
 @click.option("--split", type=click.Choice(SPLITS), help="Which images.  [default: test, or all]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
+@click.option("--threads", type=Integer(min=1), help="Threads; by default all cores.")
 @data_options
 @json_option
 @quiet_option

@@ -11,7 +11,8 @@ import click
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
-from mobilenets.cli.number import POSITIVE, Number
+from mobilenets.cli.input_size import SquareSide
+from mobilenets.cli.number import POSITIVE, Integer, Number
 from mobilenets.cli.options import Quantity, budget_options, precision_list
 from mobilenets.cli.ray_address import cluster_of, ray_option
 from mobilenets.data.augmentation import Flip
@@ -105,12 +106,14 @@ file and class, or "digits". Part of the images is kept for validation and for t
     help="Width multiplier α; with a budget the largest.  [default: that of the weights; else 0.5, or 1]",
 )
 @click.option(
-    "--resolution", type=int, help="Side of the input in pixels; with a budget the largest.  [default: by the images]"
+    "--resolution",
+    type=SquareSide(),
+    help="Side of the input in pixels; with a budget the largest.  [default: by the images]",
 )
-@click.option("--channels", type=click.IntRange(1, 3), help="1 for a network of grey images.  [default: 3]")
+@click.option("--channels", type=click.Choice([1, 3]), help="1 for a network of grey images.  [default: 3]")
 @click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     help="Passes over the images; from scratch and with a budget, three times as many for its supernet.  [default: by "
     "their number]",
 )
@@ -120,12 +123,10 @@ file and class, or "digits". Part of the images is kept for validation and for t
     help="What training may take, such as 20m or 90s; it ends with the best Model so far.  [default: as long as it "
     "gets better]",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(min=2), help="Images in a step; fewer take less memory.  [default: 64]"
-)
+@click.option("--batch-size", type=Integer(min=2), help="Images in a step; fewer take less memory.  [default: 64]")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**31 - 1),
+    type=Integer(0, 2**31 - 1),
     default=0,
     show_default=True,
     help="Random seed.",
@@ -151,7 +152,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
 )
 @click.option("--train-on", default="auto", show_default=True, help="auto, cpu, cuda, mps, or several GPUs: cuda:all.")
 @click.option("--training-precision", default="auto", show_default=True, help="auto, float32 or bfloat16.")
-@click.option("--training-threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: all cores]")
+@click.option("--training-threads", type=Integer(min=1), help="Threads on the CPU.  [default: all cores]")
 @click.option(
     "--memory-share",
     type=Number(0, 1),
@@ -162,9 +163,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @budget_options
 @click.option("--search", is_flag=True, help="Without a budget: find the knee of accuracy against latency.")
 @click.option("--precision", callback=precisions, help="Precision within a budget: float32, int8 or auto for both.")
-@click.option(
-    "--threads", type=click.IntRange(1, 256), help="Threads for one image when the Model is used.  [default: 1]"
-)
+@click.option("--threads", type=Integer(1, 256), help="Threads for one image when the Model is used.  [default: 1]")
 @click.option(
     "--device",
     help="A microcontroller, such as cortex-m4, or the profile of another machine.  [default: this machine, measured]",
@@ -175,7 +174,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option(
     "--cross-validate",
     "folds",
-    type=click.IntRange(2, 100),
+    type=Integer(2, 100),
     metavar="K",
     help="Before it, train K times on other parts of all images, so that each is tested once: for few images.",
 )

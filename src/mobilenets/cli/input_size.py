@@ -30,3 +30,27 @@ class InputSize(click.ParamType[int | tuple[int, int]]):
         if min(sides) < SMALLEST_SIDE:
             self.fail(f"{value} has a side below {SMALLEST_SIDE} pixels", param)
         return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+class SquareSide(click.ParamType[int]):
+    """The side of a square input in pixels: ``224``, or ``224x224``.
+
+    >>> SquareSide().convert("224", None, None), SquareSide().convert("224x224", None, None)
+    (224, 224)
+    """
+
+    name = "pixels"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The side."""
+        found = re.fullmatch(r"(\d{1,6})(?:\s*[x×]\s*(\d{1,6}))?(?:\s*px)?", str(value).strip().lower())
+        if found is None:
+            self.fail(f"{value!r} is no size; it is a number of pixels such as 224", param, ctx)
+        if found[2] is not None and found[2] != found[1]:
+            self.fail(
+                f"{value} is height and width, and networks that are made here are square: give one number of pixels, "
+                f"such as {max(found[1], found[2], key=int)}; import takes both",
+                param,
+                ctx,
+            )
+        return int(found[1])

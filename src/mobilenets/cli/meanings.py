@@ -89,6 +89,10 @@ EXPLANATIONS = {
         ("--val-split", "--test-size", "--validation-split", "--val", "--split", "--train-split"),
         "a tenth each is drawn for validation and test, unless folders or a table say which they are",
     ),
+    **dict.fromkeys(
+        ("--force", "--overwrite", "--replace", "--exist-ok", "-f", "-y", "--yes"),
+        "a file of the output's name is replaced without it",
+    ),
     **dict.fromkeys(("--verbose", "-v", "--debug"), "all that is known is printed; -q prints less"),
     **dict.fromkeys(("--conf", "--confidence"), "predict --threshold P answers unknown below a probability"),
 }

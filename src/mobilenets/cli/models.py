@@ -10,6 +10,7 @@ from rich.table import Table
 
 from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
+from mobilenets.cli.number import Integer
 from mobilenets.cli.options import budget_options
 from mobilenets.errors import FormatError, MobileNetsError
 from mobilenets.formats.carried_weights import put_weights, weights_in
@@ -21,7 +22,7 @@ from mobilenets.search.budget import Budget
 @click.option("--family", help="Only architectures whose name begins so, such as mobilenet_v3 or mobilenet_v2.")
 @click.option("--cached", is_flag=True, help="Only what is in the cache.")
 @budget_options
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
+@click.option("--threads", default=1, show_default=True, type=Integer(1, 256), help="Threads for one image.")
 @click.option(
     "--device",
     help="A microcontroller, such as cortex-m4, or a profile from mobilenets profile; else this machine.",

@@ -21,4 +21,24 @@ class Number(click.FloatRange):
         return number
 
 
+class Integer(click.IntRange):
+    """An integer in a range, whose errors say what is expected in words."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number behind the text."""
+        try:
+            number = int(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not an integer; it must be {self._expected}", param, ctx)
+        if (self.min is not None and number < self.min) or (self.max is not None and number > self.max):
+            self.fail(f"it must be {self._expected}, not {number}", param, ctx)
+        return number
+
+    @property
+    def _expected(self) -> str:
+        return f"at least {self.min}" if self.max is None else f"from {self.min} to {self.max}"
+
+
 POSITIVE = Number(min=0, min_open=True)

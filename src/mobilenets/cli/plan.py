@@ -12,6 +12,7 @@ from mobilenets.base.text import plural
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.layout import WIDEST_TEXT
+from mobilenets.cli.number import Integer
 from mobilenets.cli.options import budget_options, precision_list
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.reading import Reading
@@ -34,7 +35,7 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @click.command("plan")
 @budget_options
 @click.option("--precision", default="auto", callback=precision_list, help="float32, int8, or auto for both.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads for one image.")
+@click.option("--threads", default=1, show_default=True, type=Integer(1, 256), help="Threads for one image.")
 @click.option(
     "--device",
     help="A microcontroller, such as cortex-m4, or a profile from mobilenets profile; else this machine.",
@@ -42,7 +43,7 @@ _SIZE = re.compile(r"([0-9]*\.?[0-9]+)-([0-9]{1,6})")
 @click.option("--family", "--architecture", help="Only architectures whose name begins so, such as mobilenet_v3.")
 @click.option(
     "--classes",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     default=IMAGENET_CLASSES,
     show_default=True,
     help="Classes of your own, for the size and memory of a network with a head for them.",

@@ -16,7 +16,7 @@ from mobilenets.base.progress import Progress
 from mobilenets.base.text import per_second, plural
 from mobilenets.cli.bulk import ONLY_WITH_OUTPUT, predict_to_output
 from mobilenets.cli.console import IMAGES_SKIPPED, json_option, print_json, progress_to_stderr, quiet_option
-from mobilenets.cli.number import Number
+from mobilenets.cli.number import Integer, Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.cli.predictions import CsvWriter, JsonWriter, LineWriter
 from mobilenets.cli.ray_address import ray_option
@@ -42,7 +42,7 @@ SHOWN_LABELS = 3
 @click.command("predict")
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), help="Results per image.  [default: 3 labels, all boxes]")
+@click.option("--top", type=Integer(min=1), help="Results per image.  [default: 3 labels, all boxes]")
 @click.option("--unknown", is_flag=True, help='Answer "unknown" for images of no known class.')
 @click.option(
     "--threshold",
@@ -77,7 +77,7 @@ SHOWN_LABELS = 3
 @ray_option("With -o: share the images out over a Ray cluster.")
 @click.option("--force", "replace_existing", is_flag=True, help="With -o: replace FILE, and begin anew.")
 @click.option("--dry-run", is_flag=True, help="With -o: only count the images, and check the rest.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
+@click.option("--threads", type=Integer(min=1), help="Threads; by default all cores.")
 @quiet_option
 def command(
     model: str,
@@ -144,12 +144,19 @@ def command(
             drawn.add(image, result)
         writer.write(image, result)
     writer.finish()
+    if folders is not None and folders.earlier:
+        kept = plural(folders.earlier, "file")
+        progress.note(f"{sort_into} holds {kept} of before this run too; in a new folder there are this run's only")
     if failed == len(found):
         raise DataError(f"none of {plural(len(found), 'image')} could be decoded")
     if len(found) > 1:
         progress.note(_rate(len(found) - failed, time.monotonic() - begun))
     if failed:
         raise SystemExit(IMAGES_SKIPPED)
+
+
+_OF_LABELS = {"top": "--top", "unknown": "--unknown", "threshold": "--threshold"}
+"""Parameters that say something about labels."""
 
 
 def _refuse_contradictions(
@@ -176,6 +183,10 @@ def _refuse_contradictions(
         raise click.UsageError("--link says how --sort-into FOLDER sorts; give that too")
     if layer is not None and not features:
         raise click.UsageError("--layer says which --features FILE are written; give that too")
+    if features and (labelled := [option for name, option in _OF_LABELS.items() if given[name]]):
+        raise click.UsageError(
+            f"--features writes what comes before the labels, which {labelled[0]} is about; leave it out"
+        )
     if features and (as_csv or sort_into is not None or click.get_current_context().params["draw"] is not None):
         raise click.UsageError(
             "--features writes numbers, which --csv, --sort-into and --draw have no labels of; run them apart"

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option
 from mobilenets.cli.data_options import data_options
-from mobilenets.cli.number import Number
+from mobilenets.cli.number import Integer, Number
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.reading import Reading
 from mobilenets.model.file import check_model_path
@@ -33,7 +33,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.argument("model")
 @click.option("--calibration", help="Folder or table of images like those to come, or digits; labels do not count.")
 @click.option("--data-free", is_flag=True, help="Calibrate without images, from batch-norm parameters.")
-@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Number that calibrate.")
+@click.option("--images", type=Integer(min=1), default=64, show_default=True, help="Number that calibrate.")
 @click.option("--data", help="Labeled images to evaluate on: a folder of class folders, or a CSV.")
 @data_options
 @click.option("-o", "--output", type=OutputFile(check=check_model_path), help="[default: MODEL with .int8 in its name]")
@@ -49,7 +49,7 @@ RANGES, ROUNDINGS = ("min-max", "percentile", "mse"), ("nearest", "reconstruct")
 @click.option("--qat", "train_it", is_flag=True, help="Quantization-aware training right away.")
 @click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     help="Epochs of training.  [default: 16, or 4 at 8 bits without labels; by the number of images for a detector]",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mobilenets.cli.console import progress_to_stderr, quiet_option
-from mobilenets.cli.number import Number
+from mobilenets.cli.number import Integer, Number
 from mobilenets.cli.options import Quantity
 from mobilenets.errors import MissingDependencyError
 from mobilenets.search.budget import parse_bytes, parse_latency
@@ -35,15 +35,15 @@ def _delay(text: str) -> float:
 @click.command("serve")
 @click.argument("models", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 for any that is free.")
+@click.option("--port", default=8000, show_default=True, type=Integer(0, 65535), help="0 for any that is free.")
 @click.option("--max-delay", type=Quantity("TIME", _delay), help="An image may wait so for its batch.  [default: 5ms]")
-@click.option("--max-batch", type=click.IntRange(min=1), help="Images that are run together.  [default: 8]")
-@click.option("--max-queue", type=click.IntRange(min=1), help="Images that wait at a time.  [default: 256]")
+@click.option("--max-batch", type=Integer(min=1), help="Images that are run together.  [default: 8]")
+@click.option("--max-queue", type=Integer(min=1), help="Images that wait at a time.  [default: 256]")
 @click.option("--max-body", type=Quantity("BYTES", parse_bytes), help="Of one request.  [default: 20MB]")
-@click.option("--max-pixels", type=click.IntRange(min=1), help="Of one image.  [default: 50000000]")
-@click.option("--max-connections", type=click.IntRange(min=1), help="At a time.  [default: 1000]")
+@click.option("--max-pixels", type=Integer(min=1), help="Of one image.  [default: 50000000]")
+@click.option("--max-connections", type=Integer(min=1), help="At a time.  [default: 1000]")
 @click.option("--timeout", type=Number(min=0.1), help="Seconds that a request may take.  [default: 30]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads; by default all cores.")
+@click.option("--threads", type=Integer(min=1), help="Threads; by default all cores.")
 @click.option("--api-key-file", type=click.Path(), help="API keys, one a line, of which a request needs one.")
 @click.option("--allow-host", "hosts", multiple=True, help="Name of this server in the Host header; * for any.")
 @click.option("--allow-origin", "origins", multiple=True, help="Origin of pages that may ask; * for any.")

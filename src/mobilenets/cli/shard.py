@@ -8,6 +8,7 @@ import click
 
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
+from mobilenets.cli.number import Integer
 from mobilenets.data.reading import Reading
 
 
@@ -16,13 +17,11 @@ from mobilenets.data.reading import Reading
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Folder of the shards.")
 @click.option(
     "--side",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     help="Shorter side of an image in pixels; larger ones are made smaller.  [default: 256; with boxes 640]",
 )
-@click.option(
-    "--shard-images", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in each shard."
-)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
+@click.option("--shard-images", type=Integer(min=1), default=4096, show_default=True, help="Images in each shard.")
+@click.option("--seed", type=Integer(0, 2**31 - 1), default=0, show_default=True, help="Random seed.")
 @data_options
 @json_option
 @quiet_option

@@ -26,6 +26,9 @@ class SortedFolders:
         link: Make symbolic links to the images instead of copies.
         sources: Folders that the images come from.
 
+    Attributes:
+        earlier: Files that were in the folders of the labels before; they stay.
+
     Raises:
         DataError: If the folder lies within one of the sources, so that a second run would find its own copies.
     """
@@ -49,6 +52,8 @@ class SortedFolders:
         if self.folder.exists() and not self.folder.is_dir():
             raise DataError(f"{folder} is a file, not a folder")
         self._names = folder_names(labels)
+        places = (self.folder / name for name in self._names.values())
+        self.earlier = sum(len(files) for place in places for _, _, files in os.walk(place))
 
     def add(self, image: str | PathLike[str], label: str) -> Path:
         """Put an image into the folder of its label.

@@ -30,7 +30,7 @@ def parse_latency(text: str) -> float:
     >>> parse_latency("5ms"), parse_latency("800 us"), parse_latency("0.02s")
     (5.0, 0.8, 20.0)
     """
-    return _parse(text, _SECONDS, "a latency", "5ms, 800us or 0.02s")
+    return _parse(text, _SECONDS, "a latency", "5ms, 800us or 0.02s", ("ms",))
 
 
 def parse_time(text: str) -> float:
@@ -42,7 +42,7 @@ def parse_time(text: str) -> float:
     >>> parse_time("20m"), parse_time("90 s"), parse_time("1.5h")
     (1200.0, 90.0, 5400.0)
     """
-    return _parse(text, _DURATIONS, "a time", "20m, 90s or 1h")
+    return _parse(text, _DURATIONS, "a time", "20m, 90s or 1h", ("m", "s"))
 
 
 def parse_bytes(text: str) -> int:
@@ -54,7 +54,7 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("500kB"), parse_bytes("300k"), parse_bytes("2 MiB")
     (500000, 300000, 2097152)
     """
-    return _integer(text, BYTE_UNITS, "a size", "500kB, 1.5MB or 256KiB")
+    return _integer(text, BYTE_UNITS, "a size", "500kB, 1.5MB or 256KiB", ("kB",))
 
 
 def parse_macs(text: str) -> int:
@@ -97,25 +97,50 @@ def parse_accuracy(text: str) -> float:
     return accuracy
 
 
-def _integer(text: str, units: Mapping[str, float], what: str, examples: str) -> int:
-    number = math.floor(_parse(text, units, what, examples))
+def _integer(text: str, units: Mapping[str, float], what: str, examples: str, usual: tuple[str, ...] = ()) -> int:
+    number = math.floor(_parse(text, units, what, examples, usual))
     if not number:
         raise PlanningError(f"{what} must be at least 1, not {text!r}")
     return number
 
 
-def _parse(text: str, units: Mapping[str, float], what: str, examples: str) -> float:
+def _parse(text: str, units: Mapping[str, float], what: str, examples: str, usual: tuple[str, ...] = ()) -> float:
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise PlanningError(f"{text!r} is not {what}; write it like {examples}")
+        meant = _meant(text, units)
+        hint = f"did you mean {meant}? Write" if meant else "write"
+        raise PlanningError(f"{text!r} is not {what}; {hint} it like {examples}")
     number, unit = match.groups()
     factor = units.get(unit.lower())
     if factor is None:
-        raise PlanningError(f"{text!r} {_unit_problem(unit)}; write {what} like {examples}")
+        meant = " or ".join(f"{number}{one}" for one in usual) if not unit else ""
+        hint = f"did you mean {meant}? Write" if meant else "write"
+        raise PlanningError(f"{text!r} {_unit_problem(unit)}; {hint} {what} like {examples}")
     value = float(number) * factor
     if not (math.isfinite(value) and value > 0):
         raise PlanningError(f"{what} must be above zero and finite, not {text!r}")
     return value
+
+
+def _meant(text: str, units: Mapping[str, float]) -> str:
+    """What a text that is no quantity probably means: a comma for the point, or hours and minutes; empty if nothing.
+
+    >>> _meant("1,5ms", _SECONDS), _meant("1h 30m", _DURATIONS), _meant("1:30", _DURATIONS), _meant("fast", _SECONDS)
+    ('1.5ms', '90m', '90m or 90s', '')
+    """
+    pointed = _QUANTITY.fullmatch(text.replace(",", "."))
+    if pointed is not None and (pointed[2].lower() in units):
+        return f"{pointed[1]}{pointed[2]}"
+    if units is not _DURATIONS:
+        return ""
+    if clock := re.fullmatch(r"\s*(\d{1,3}):([0-5]\d)\s*", text):
+        together = 60 * int(clock[1]) + int(clock[2])
+        return f"{together}m or {together}s"
+    parts = re.fullmatch(r"\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m(?:in)?)?\s*(?:(\d+)\s*s(?:ec)?)?\s*", text.lower())
+    if parts is None or not any(parts.groups()):
+        return ""
+    seconds = sum(int(number or 0) * unit for number, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
+    return f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"
 
 
 def _unit_problem(unit: str) -> str:
@@ -126,7 +151,7 @@ def _unit_problem(unit: str) -> str:
         ("a latency", "max_latency_ms=LATENCY", _SECONDS),
         ("a size", "max_file_bytes=SIZE, max_memory_bytes=SIZE and max_flash_bytes=SIZE", BYTE_UNITS),
         ("an accuracy", "min_accuracy=SHARE", ("%",)),
-        ("a time", "time=1200", ("min", "h")),
+        ("a time", "time=TIME", ("min", "h")),
     ):
         if unit.lower() in units:
             return f"has the unit of {kind}, and goes with {option}"

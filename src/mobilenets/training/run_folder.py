@@ -111,6 +111,16 @@ def _unfinished(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{CHECKPOINT_FILE}"))
 
 
+def is_of_run(path: Path) -> bool:
+    """Whether a path is that of a Model that a run of fit has trained.
+
+    Args:
+        path: Of a file that somebody wants to write.
+    """
+    trained = path.name in (MODEL_FILE, FLOAT_FILE, SUPERNET_FILE) and path.is_file()
+    return trained and ((path.parent / METRICS_FILE).exists() or bool(_unfinished(path.parent)))
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the folder holds a Model that is trained to its end."""
     return (folder / MODEL_FILE).exists() and not any(folder.glob(f"*{CHECKPOINT_FILE}"))
