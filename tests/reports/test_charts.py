@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
+
+import numpy as np
+import pytest
 
 from mobilenets.reports.charts import Axis, Chart, write_svg
 
@@ -37,3 +42,29 @@ def test_an_interval_reaches_from_its_low_to_its_high_end() -> None:
     whisker = made.element("one").findall("line[@class='interval own']")[0]
     assert float(whisker.attrib["x1"]) == made.across(10)
     assert (float(whisker.attrib["y1"]), float(whisker.attrib["y2"])) == (made.down(0.75), made.down(0.25))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.98])
+def test_words_at_a_point_cover_neither_lines_nor_points_and_are_joined_to_it_where_they_are_far(share: float) -> None:
+    label, rng = "timm:mobilenetv4_conv_small.e2400_r224, 256 px", np.random.default_rng(0)
+    made = Chart(760, 380, Axis(0, 1, "ms"), Axis(0, 1, "top-1"))
+    frontier = [(x, x**0.4) for x in np.linspace(0.02, 0.98, 20)]
+    others = [(x, x**0.4 * y) for x, y in rng.uniform(0.1, 1, (60, 2))]
+    made.line(frontier, "frontier")
+    made.upright(share + 0.01, "limit")
+    for x, y in (*frontier, *others):
+        made.dot(x, y, "int8")
+    made.note(share, share**0.4, label, "chosen")
+    drawn = made.element("a frontier")
+    (words,) = (text for text in drawn.findall("text") if text.text == label)
+    left, base = float(words.attrib["x"]), float(words.attrib["y"])
+    right = left + 7.5 * len(label)
+    assert 46 <= left <= right <= 760 - 12
+    places = [(made.across(x), made.down(y)) for x, y in (*frontier, *others)]
+    between = [((a + c) / 2, (b + d) / 2) for (a, b), (c, d) in pairwise(places[: len(frontier)])]
+    assert not [(x, y) for x, y in (*places, *between) if left <= x <= right and base - 10 <= y <= base + 3]
+    assert not left <= made.across(share + 0.01) <= right
+    leaders = drawn.findall("line[@class='leader chosen']")
+    point = made.across(share), made.down(share**0.4)
+    aside = max(left - point[0], point[0] - right, 0.0), max(base - 10 - point[1], point[1] - base - 3, 0.0)
+    assert len(leaders) == (math.hypot(*aside) > 24)

@@ -198,7 +198,7 @@ def _three(value: float) -> str:
 def _print_choice(result: PlanResult) -> None:
     console = results()
     if result.steadiness is not None and result.steadiness.warning is not None:
-        console.print(f"measured while {result.steadiness.warning}", highlight=False)
+        console.print(f"measured while {result.steadiness.warning}", highlight=False, width=WIDEST_TEXT)
     choice = result.choice
     if not isinstance(choice, PublishedCandidate):
         return
@@ -208,7 +208,7 @@ def _print_choice(result: PlanResult) -> None:
         console.print("≈ estimated: none is printed for so few pixels", highlight=False)
     if result.counted is not None:
         console.print(f"{result.counted[0].upper()}{result.counted[1:]}.", highlight=False, width=80)
-    console.print(f"· on the frontier   → {result.reason}", highlight=False)
+    console.print(f"· on the frontier   → {result.reason}", highlight=False, width=WIDEST_TEXT)
     console.print("To train it on images of your own, or to run it as it is:")
     size = f"--resolution {choice.resolution}"
     int8 = " --int8" if choice.precision == "int8" else ""
@@ -247,7 +247,7 @@ def _print(result: PlanResult) -> None:
     console.print(f"{_where(result)}{result.accuracy_of}", highlight=False)
     console.print(table)
     if result.steadiness is not None and result.steadiness.warning is not None:
-        console.print(f"\nmeasured while {result.steadiness.warning}", highlight=False)
+        console.print(f"\nmeasured while {result.steadiness.warning}", highlight=False, width=WIDEST_TEXT)
     console.print(f"\n· on the frontier   → {result.choice}: {result.reason}")
     if result.counted is not None:
         console.print(f"{result.counted[0].upper()}{result.counted[1:]}.", highlight=False, width=80)

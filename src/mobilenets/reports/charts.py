@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +20,11 @@ from mobilenets.reports.pages.markup import Child, Element, printable, tag
 WIDE, NARROW = 760, 328
 """CSS pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 28, 38
-TEXT_HEIGHT, LETTER_WIDTH = 14, 7
+LETTER_WIDTH = 7
+NOTE_LETTER_WIDTH, LETTER_HEIGHT, DESCENT = 7.5, 10, 3
+"""Of the bold letters of a note."""
+TOUCH, STRIDE, COVERED = 5, 6, 60
+"""Pixels that words keep from marks; between the points by which lines are known; and what covering a mark is worth."""
 HEADING, GAP_BETWEEN = 46, 24
 """Pixels above the charts of a file for its title and legend, and those between two charts."""
 
@@ -95,6 +100,41 @@ def around_logarithmic(values: Sequence[float], *, spare: float = 1.25) -> tuple
     return min(values) / spare, max(values) * spare
 
 
+@dataclass(frozen=True)
+class Box:
+    """Where a line of words stands, in pixels.
+
+    Attributes:
+        left: Where it begins.
+        base: The height of its base line.
+        length: Its own.
+    """
+
+    left: float
+    base: float
+    length: float
+
+    def lies_within(self, left: float, right: float, top: float, bottom: float) -> bool:
+        """Whether all of it does."""
+        high, low = self.base - LETTER_HEIGHT, self.base + DESCENT
+        return left <= self.left and self.left + self.length <= right and top <= high and low <= bottom
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether a mark at a place would be under the words, or touch them."""
+        beside = self.left - TOUCH <= x <= self.left + self.length + TOUCH
+        return beside and self.base - LETTER_HEIGHT - TOUCH <= y <= self.base + DESCENT + TOUCH
+
+    def nearest(self, x: float, y: float) -> tuple[float, float]:
+        """The place of it that is nearest to another.
+
+        >>> Box(100, 50, 70).nearest(90, 46), Box(100, 50, 70).nearest(120, 80)
+        ((100, 46), (120, 53))
+        """
+        return min(max(x, self.left), self.left + self.length), min(
+            max(y, self.base - LETTER_HEIGHT), self.base + DESCENT
+        )
+
+
 class Chart:
     """Axes, and what is drawn between them.
 
@@ -108,6 +148,7 @@ class Chart:
     def __init__(self, width: float, height: float, x: Axis, y: Axis) -> None:
         self.width, self.height, self._x, self._y = width, height, x, y
         self._marks: list[Element] = []
+        self._taken: list[tuple[float, float]] = []
 
     def across(self, value: float) -> float:
         """Pixels from the left."""
@@ -119,7 +160,10 @@ class Chart:
 
     def line(self, points: Points, class_: str) -> None:
         """A line through points."""
-        path = " ".join(f"{self.across(x):g},{self.down(y):g}" for x, y in points)
+        places = [(self.across(x), self.down(y)) for x, y in points]
+        path = " ".join(f"{across:g},{down:g}" for across, down in places)
+        for begin, end in pairwise(places):
+            self._take(begin, end)
         self._marks.append(tag("polyline", points=path, class_=f"line {class_}"))
 
     def dot(
@@ -127,6 +171,7 @@ class Chart:
     ) -> None:
         """A point; its title shows when it is pointed at."""
         across, down = self.across(x), self.down(y)
+        self._taken.append((across, down))
         inner = tag("title", title) if title else None
         if square:
             side = 1.8 * radius
@@ -151,6 +196,7 @@ class Chart:
     def upright(self, x: float, class_: str, label: str = "", *, before: bool = False) -> None:
         """A vertical rule, with a label at its foot, where the points that are worth a label are not."""
         across, foot = self.across(x), self.height - BOTTOM
+        self._take((across, TOP), (across, foot))
         self._marks.append(tag("line", x1=across, x2=across, y1=TOP, y2=foot, class_=f"rule {class_}"))
         if label:
             self.text(
@@ -158,11 +204,55 @@ class Chart:
             )
 
     def note(self, x: float, y: float, label: str, class_: str, *, above: float = 12.0) -> None:
-        """Words above a point, before it if they fit: of what is best, little lies up and to the left."""
+        """Words near a point, where they cover the least of what is drawn so far; a line joins them where they are far.
+
+        Args:
+            x: Of the point.
+            y: Likewise.
+            label: The words.
+            class_: Of the words.
+            above: Pixels around the point that stay free.
+        """
         across, down = self.across(x), self.down(y)
-        fits = across - LEFT > LETTER_WIDTH * len(label)
-        height = down - above if down - above > TOP - 4 else down + above + TEXT_HEIGHT / 2
-        self.text(across + (-10 if fits else 10), height, label, f"note {class_}", anchor="end" if fits else None)
+        length = NOTE_LETTER_WIDTH * len(label)
+        boxes = [
+            Box(across + aside - (length if before else 0), down + lower, length)
+            for before in (True, False)
+            for aside in (range(-100, 1, 10) if before else range(0, 101, 10))
+            for lower in range(-180, 181, 6)
+        ]
+        inside = [box for box in boxes if box.lies_within(LEFT, self.width - RIGHT, TOP, self.height - BOTTOM)]
+        if not inside:  # of a narrow chart: as far to the left as its words begin in it
+            inside = [Box(max(LEFT, min(across + 10, self.width - RIGHT - length)), down - above, length)]
+        best = min(inside, key=lambda box: self._cost_of(box, (across, down), above))
+        near_x, near_y = best.nearest(across, down)
+        if (distance := math.dist((near_x, near_y), (across, down))) > 2 * above:
+            share = above / distance
+            edge = across + share * (near_x - across), down + share * (near_y - down)
+            self._marks.append(
+                tag(
+                    "line",
+                    x1=round(edge[0], 1),
+                    y1=round(edge[1], 1),
+                    x2=round(near_x, 1),
+                    y2=round(near_y, 1),
+                    class_=f"leader {class_}",
+                )
+            )
+        self.text(best.left, best.base, label, f"note {class_}")
+
+    def _cost_of(self, box: Box, point: tuple[float, float], above: float) -> float:
+        """How bad a place for words is: what they cover, and how far they are from their point."""
+        distance = math.dist(box.nearest(*point), point)
+        covered = sum(box.covers(*place) for place in self._taken)
+        return distance + COVERED * covered + (COVERED if distance < above else 0)
+
+    def _take(self, begin: tuple[float, float], end: tuple[float, float]) -> None:
+        """Remember where a line runs, every few pixels."""
+        steps = max(1, int(math.dist(begin, end) / STRIDE))
+        for step in range(steps + 1):
+            share = step / steps
+            self._taken.append((begin[0] + share * (end[0] - begin[0]), begin[1] + share * (end[1] - begin[1])))
 
     def text(self, x: float, y: float, label: str, class_: str, *, anchor: str | None = None) -> None:
         """Words at a place in pixels."""
@@ -242,6 +332,7 @@ svg { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif
 .rule.limit { stroke: #b81424; }
 .note { fill: #16191d; font-weight: 600; }
 .note.chosen, .note.limit { fill: #b81424; }
+.leader.chosen { stroke: #b81424; stroke-opacity: 0.5; }
 .dot.float32, .dot.published { fill: #9a5b13; }
 .dot.int8, .dot.own { fill: #1f5fa8; }
 .dot.released { fill: #8a929b; }
