@@ -67,7 +67,7 @@ def test_peers_are_raced_after_their_answers_are_compared(model: Path) -> None:
 
 
 def test_what_cannot_be_raced_is_refused(model: Path) -> None:
-    result = CliRunner().invoke(command, [str(model), "--against", "tensorflow"])
+    result = CliRunner().invoke(command, [str(model), "--against", "chainer"])
     assert result.exit_code == 2
     assert "known are onnxruntime, openvino, litert, ncnn, torch" in result.stderr
     for word, meant in (("onnxruntme", "onnxruntime"), ("tflit", "litert"), ("pytorhc", "torch")):

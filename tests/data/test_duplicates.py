@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.support.image_folders import write_tree
 
 from mobilenets.data.dataset import load_dataset
@@ -63,3 +66,20 @@ def test_copies_within_a_class_are_counted_once_less(tmp_path: Path) -> None:
     duplicates = load_dataset(tmp_path).duplicates
     assert duplicates.repeated == 3
     assert duplicates.leaks == ()
+
+
+def test_a_drawn_split_keeps_copies_of_an_image_together_in_two_classes_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(20):
+            pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    for number in range(7):
+        shutil.copyfile(tmp_path / "cat" / f"{number}.png", tmp_path / "dog" / f"again-{number}.png")
+    for seed in range(5):
+        dataset = load_dataset(tmp_path, seed=seed)
+        assert dataset.duplicates.leaks == ()
+        assert dataset.duplicates.contradictions == 14
+        for part in (dataset.train, dataset.validation, dataset.test):
+            assert set(part.targets) == {0, 1}

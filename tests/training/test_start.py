@@ -74,6 +74,10 @@ def test_width_architecture_and_resolution_are_kept_to(dataset: Dataset) -> None
     assert (narrow.name, narrow.model.network.height) == ("keras:0.25-224", 96)
     other = choose_start(Settings(architecture="mobilenet_v2"), dataset, DEFAULT)
     assert other.model is None
+    with pytest.raises(TrainingError, match=r"are of a mobilenet_v1, and the architecture mobilenet_v2 was asked for"):
+        choose_start(Settings("mobilenet_v2", weights="keras:0.25-224"), dataset, DEFAULT)
+    with pytest.raises(TrainingError, match=r"are of a network of 3 channels; 1 was asked for"):
+        choose_start(Settings(channels=1, weights="keras:0.25-224"), dataset, DEFAULT)
     with pytest.raises(TrainingError, match=r"width 0\.25; width 0\.5 was asked"):
         choose_start(Settings(weights="keras:0.25-224", width=0.5), dataset, DEFAULT)
 
@@ -109,6 +113,14 @@ def test_what_published_weights_do_not_fit_is_trained_from_scratch(
     start = choose_start(settings, dataset, recipe)
     assert start.model is None
     assert reason in start.reason
+
+
+@pytest.mark.usefixtures("weights")
+def test_width_and_resolution_in_the_name_of_the_architecture_are_kept_to(dataset: Dataset) -> None:
+    result = fit(dataset, None, Settings("mobilenet_v1@0.25-64", epochs=1, threads=1))
+    network = result.model.network
+    assert (network.width_multiplier, network.height, network.width) == (0.25, 64, 64)
+    assert Provenance.of(result.model).training.weights == "keras:0.25-224"
 
 
 @pytest.mark.usefixtures("weights")

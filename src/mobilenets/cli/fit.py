@@ -427,7 +427,8 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
     say(f"validation {evaluation.primary.title} {100 * validation:.2f} %, on {images} images{before}")
     say(f"test {evaluation.in_words}")
     if (leak := result.dataset.duplicates.leak("test")) is not None:
-        say(f"warning: {leak.images:,} of {leak.total:,} test images are copies of training images")
+        copies = "is a copy" if leak.images == 1 else "are copies"
+        say(f"warning: {leak.images:,} of {leak.total:,} test images {copies} of training images")
     if evaluation.images < FEW and found is None and not cross_validated and result.dataset.task != "detection":
         say("--cross-validate 5 tests every image once, each by a Model that was not trained on it")
     beside = () if found is None else (FLOAT_FILE, SUPERNET_FILE, PROFILE_FILE)

@@ -159,7 +159,8 @@ def _copies(dataset: Dataset) -> list[Finding]:
 def leak_finding(part: str, other: str, images: int, total: int, examples: Sequence[Sequence[str]]) -> Finding:
     """The warning of images of one part that are copies of images of another."""
     names = {"train": "training images", "validation": "validation images", "test": "test images"}
-    message = f"{images:,} of {total:,} {names[part]} are copies of {names[other]}"
+    copies = "is a copy" if images == 1 else "are copies"
+    message = f"{images:,} of {total:,} {names[part]} {copies} of {names[other]}"
     kind = Kind.NOTE
     if other == "train":
         kind = Kind.WARNING

@@ -26,7 +26,8 @@ def draw_parts(
 ) -> dict[str, list[int]]:
     """Draw the parts that a source does not give, and keep the rest for training.
 
-    What is drawn depends on the content of the images and the seed, not on names or order; equal images stay together.
+    What is drawn depends on the content of the images and the seed, not on names or order; equal images stay together,
+    of one class and of several.
 
     Args:
         targets: int64 (N,), the class of each image.
@@ -49,18 +50,24 @@ def draw_parts(
     counts = np.bincount(targets, minlength=len(labels))
     _check_enough(counts.tolist(), labels, missing)
     parts: dict[str, list[int]] = {name: [] for name in (*missing, "train")}
+    place_of: dict[bytes, str] = {}
     for target, label in enumerate(labels):
         members = np.flatnonzero(targets == target).tolist()
-        ranked = sorted(members, key=lambda index: _rank(digests[index], seed))
+        there = {name: [index for index in members if place_of.get(digests[index]) == name] for name in parts}
+        free = [index for index in members if digests[index] not in place_of]
+        ranked = sorted(free, key=lambda index: _rank(digests[index], seed))
         begin = 0
         for name in missing:
-            size = max(1, round(SHARE * len(members)))
-            end = _after_equals(begin + size, [digests[index] for index in ranked])
-            parts[name] += ranked[begin:end]
+            size = max(1, round(SHARE * len(members))) - len(there[name])
+            end = begin if size <= 0 else _after_equals(begin + size, [digests[index] for index in ranked])
+            there[name] += ranked[begin:end]
             begin = end
-        if begin >= len(ranked):
+        there["train"] += ranked[begin:]
+        if not all(there.values()):
             raise DataError(f"class {label!r} has too few different images to be split")
-        parts["train"] += ranked[begin:]
+        for name, positions in there.items():
+            parts[name] += positions
+            place_of |= dict.fromkeys((digests[index] for index in positions), name)
     return {name: sorted(positions) for name, positions in parts.items()}
 
 

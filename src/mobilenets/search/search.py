@@ -34,7 +34,7 @@ from mobilenets.search.weights_search import family_of, search_from_weights
 from mobilenets.training.distributed import joined_processes, launch
 from mobilenets.training.leading import led
 from mobilenets.training.run_folder import CHECKPOINT_FILE, claim
-from mobilenets.training.settings import Settings, set_up
+from mobilenets.training.settings import Settings, set_up, spelled_out
 from mobilenets.training.workers import workers_of
 
 ONE_TRAINING = (
@@ -113,6 +113,7 @@ def search(
     """
     begun = time.monotonic()
     progress = progress or default_progress()
+    settings = spelled_out(settings)
     wanted = precisions_of(precisions)
     check_integer("threads", threads, PlanningError, least=1, most=MOST_THREADS)
     if settings.channels not in (None, RGB_CHANNELS):

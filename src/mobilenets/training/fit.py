@@ -39,7 +39,7 @@ from mobilenets.training.result import Fit, provenance_of
 from mobilenets.training.run import TrainingRun, fixed
 from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, claim, write_run
 from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
-from mobilenets.training.settings import PREPROCESSING, Settings, network_for, set_up
+from mobilenets.training.settings import PREPROCESSING, Settings, network_for, set_up, spelled_out
 from mobilenets.training.start import Start, choose_start
 from mobilenets.training.task_training import on_validation_images, task_training
 from mobilenets.training.torch_data import TorchData, torch_dataset
@@ -110,6 +110,7 @@ def fit(
     """
     begun = time.monotonic()
     progress = progress or default_progress()
+    settings = spelled_out(settings)
     _check_before_reading(settings)
     if isinstance(source, torch_data.Dataset | torch_data.DataLoader):
         source = torch_dataset(source, seed=settings.seed, progress=progress)

@@ -130,6 +130,24 @@ class Settings:
             check_integer("batch_size", self.batch_size, TrainingError, least=2)
 
 
+def spelled_out(settings: Settings) -> Settings:
+    """Settings whose width and resolution are those that the name of the architecture says, unless they say others.
+
+    >>> spelled_out(Settings("mobilenet_v1@0.25-96", resolution=64)).width
+    0.25
+    >>> spelled_out(Settings("mobilenet_v1@0.25-96", resolution=64)).resolution
+    64
+    """
+    if not isinstance(settings.architecture, str):
+        return settings
+    named = Specification.parse(settings.architecture)
+    return replace(
+        settings,
+        width=named.width_multiplier if settings.width is None else settings.width,
+        resolution=named.resolution if settings.resolution is None else settings.resolution,
+    )
+
+
 def specification(settings: Settings) -> Specification:
     """What is to be trained, as far as the settings name it.
 

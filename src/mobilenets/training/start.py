@@ -84,15 +84,31 @@ def starting_model(model: Model, settings: Settings, dataset: Dataset) -> Model:
     """A Model as training takes it: float32, and at the resolution at which it will be used.
 
     Raises:
-        TrainingError: If it cannot be trained, or is of another width than the settings say.
+        TrainingError: If it cannot be trained, or is of another architecture, width or number of channels than the
+            settings say.
     """
     model = dequantize(model)
     head.check_trainable(model)
     network = model.network
+    if settings.architecture is not None:
+        _check_architecture(settings.architecture, network)
+    if settings.channels not in (None, network.channels):
+        raise TrainingError(
+            f"the weights are of a network of {plural(network.channels, 'channel')}; {settings.channels} was asked for"
+        )
     if settings.width is not None and settings.width != network.width_multiplier:
         present = network.width_multiplier
         raise TrainingError(f"the weights are of a network of width {present:g}; width {settings.width:g} was asked")
     return replace(model, network=_at_working_size(network, settings, dataset))
+
+
+def _check_architecture(wanted: str | Network, network: Network) -> None:
+    """Raise if weights are of another architecture than was asked for."""
+    name = wanted.name if isinstance(wanted, Network) else Specification.parse(wanted).name
+    if name != network.name:
+        raise TrainingError(
+            f"the weights are of a {network.name}, and the architecture {name} was asked for: leave one of the two out"
+        )
 
 
 def _at_working_size(network: Network, settings: Settings, dataset: Dataset) -> Network:

@@ -85,10 +85,11 @@ def leak_warning(facts: DataFacts | None, tested: int) -> Element | None:
     """What must be said beside the accuracy where test images were trained on; None where none were."""
     if facts is None or not facts.copied_test_images:
         return None
+    copies = "is a copy" if facts.copied_test_images == 1 else "are copies"
     return tag(
         "p",
         tag("strong", "Warning: "),
-        f"{facts.copied_test_images:,} of {tested:,} test images are copies of training images: "
+        f"{facts.copied_test_images:,} of {tested:,} test images {copies} of training images: "
         "how right the Model is on new images cannot be told by them.",
         class_="warning",
     )
