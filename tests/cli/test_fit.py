@@ -203,7 +203,7 @@ def test_fit_within_a_budget(colours: Path, tmp_path: Path, mobilenets: RunComma
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--max-latency", "5"), "'5' has no unit; write a latency like 5ms"),
+        (("--max-latency", "5"), "'5' has no unit; did you mean 5ms? Write a latency like 5ms"),
         (("--max-latency", "5 fortnights"), "unknown unit 'fortnights'"),
         (("--max-size", "0kB"), "must be above zero"),
         (("--max-macs", "0"), "must be above zero"),

@@ -273,6 +273,15 @@ def test_a_network_of_other_names_is_told_the_nearest_and_what_does_not_fit(tmp_
     assert "it has 1 of the file's 3 layers; the first that does not fit is conv1.weight (64×3×7×7)" in said
 
 
+def test_a_network_whose_layers_have_other_names_is_told_the_nearest_by_its_shapes(tmp_path: Path) -> None:
+    tensors = tensors_of(torch_born("mobilenet_v3_small"), TIMM["mobilenet_v3_small"])
+    foreign = {f"body{number}.{name.rpartition('.')[2]}": value for number, (name, value) in enumerate(tensors.items())}
+    foreign["body0.patch"] = np.ones((40, 3, 4, 4), np.float32)
+    said = refusal(tmp_path, foreign)
+    assert "None of its layers has a name of theirs; by the shapes of its weights the nearest is mobilenet_v3_" in said
+    assert "the first that does not fit is body0.patch (40×3×4×4)" in said
+
+
 def test_one_missing_layer_is_named(tmp_path: Path) -> None:
     tensors = tensors_of(torch_born("mobilenet_v2"), TIMM["mobilenet_v2"])
     del tensors["blocks.3.1.conv_dw.weight"]

@@ -217,3 +217,13 @@ def test_weights_of_another_kind_of_network_are_called_so(tmp_path: Path) -> Non
     torch.save(torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.Linear(2, 2)).state_dict(), tmp_path / "a.pth")
     with pytest.raises(FormatError, match=r"0.weight, ...\) are of no MobileNet whose names are known.*ONNX"):
         import_model(tmp_path / "a.pth")
+
+
+def test_a_file_that_is_cut_short_is_said_to_be(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"a.weight": torch.ones(100, 100)}, path)
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(
+        FormatError, match=r"is cut short after 20,000 bytes: it begins as a ZIP archive and has no end"
+    ):
+        import_model(path)

@@ -95,7 +95,7 @@ def nearest_in_words(tensors: Mapping[str, Tensor], known: Mapping[str, Sequence
         known: The networks by whose names those are.
 
     Returns:
-        A sentence; empty where no network has any of the layers.
+        A sentence. Where no network has any of the layers it is by the shapes of the weights; empty where none has any.
     """
     layers = {name.rpartition(".")[0]: name for name in tensors if not name.endswith(_COUNTERS)}
 
@@ -108,11 +108,30 @@ def nearest_in_words(tensors: Mapping[str, Tensor], known: Mapping[str, Sequence
     )
     first = next((name for layer, name in layers.items() if layer not in best.rows), None)
     if first is None or not shared(best):
-        return ""
+        return "" if first is None else _nearest_by_shapes(tensors)
     shape = "×".join(map(str, tensors[first].shape)) or "one number"
     return (
         f". The nearest is {source}'s {best.network}: it has {shared(best)} of the file's {len(layers)} layers; the "
         f"first that does not fit is {first} ({shape})"
+    )
+
+
+def _nearest_by_shapes(tensors: Mapping[str, Tensor]) -> str:
+    """As :func:`nearest_in_words`, of a file none of whose layers is called as one of a known network."""
+    weights = {name: tuple(value.shape) for name, value in tensors.items() if value.ndim >= 2}
+
+    def shapes(network: str) -> set[tuple[int, ...]]:
+        return {shape for shape in CATALOG[network]().parameter_shapes().values() if len(shape) >= 2}
+
+    has = {name: shapes(name) for name in CATALOG if name.startswith("mobilenet_v")}
+    best = max(has, key=lambda name: sum(shape in has[name] for shape in weights.values()))
+    fitting = sum(shape in has[best] for shape in weights.values())
+    first = next((name for name, shape in weights.items() if shape not in has[best]), None)
+    if not fitting or first is None:
+        return ""
+    return (
+        f". None of its layers has a name of theirs; by the shapes of its weights the nearest is {best}, which has "
+        f"{fitting} of {len(weights)}; the first that does not fit is {first} ({'×'.join(map(str, weights[first]))})"
     )
 
 

@@ -9,6 +9,7 @@ import zlib
 from mobilenets.errors import FormatError
 from mobilenets.formats.containers.binary import Bytes
 
+ZIP_BEGINNING = b"PK\x03\x04"
 _LOCAL_HEADER = 30
 
 
@@ -28,6 +29,11 @@ class ZipMembers:
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError) as error:
+            if isinstance(error, zipfile.BadZipFile) and data[:4] == ZIP_BEGINNING:
+                raise FormatError(
+                    f"{what} is cut short after {len(data):,} bytes: it begins as a ZIP archive and has no end. "
+                    "Fetch or copy it again"
+                ) from None
             raise FormatError(f"{what} is not a readable ZIP archive: {error}") from None
         self._infos = {info.filename: info for info in self._archive.infolist()}
 
