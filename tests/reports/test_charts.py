@@ -59,7 +59,7 @@ def test_words_at_a_point_cover_neither_lines_nor_points_and_are_joined_to_it_wh
     (words,) = (text for text in drawn.findall("text") if text.text == label)
     left, base = float(words.attrib["x"]), float(words.attrib["y"])
     right = left + 7.5 * len(label)
-    assert 46 <= left <= right <= 760 - 12
+    assert 50 <= left <= right <= 760 - 12
     places = [(made.across(x), made.down(y)) for x, y in (*frontier, *others)]
     between = [((a + c) / 2, (b + d) / 2) for (a, b), (c, d) in pairwise(places[: len(frontier)])]
     assert not [(x, y) for x, y in (*places, *between) if left <= x <= right and base - 10 <= y <= base + 3]

@@ -19,7 +19,7 @@ from mobilenets.reports.pages.markup import Child, Element, printable, tag
 
 WIDE, NARROW = 760, 328
 """CSS pixels."""
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 28, 38
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 28, 38
 LETTER_WIDTH = 7
 NOTE_LETTER_WIDTH, LETTER_HEIGHT, DESCENT = 7.5, 10, 3
 """Of the bold letters of a note."""

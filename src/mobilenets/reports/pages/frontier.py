@@ -121,8 +121,8 @@ def draw(
     limit, least = budget.limit(by), budget.min_accuracy
     if limit is not None:
         limit /= shown.unit
-    costs = [across(one) for one in candidates]
-    shares = [one.accuracy for one in candidates]
+    costs = [across(one) for one in (*candidates, choice)]
+    shares = [one.accuracy for one in (*candidates, choice)]  # the choice was trained on since
     near = limit is not None and min(costs) / 3 < limit < max(costs) * 3
     low, high = around(shares + ([least] if least is not None else []), least=0.01)
     x = Axis(*around_logarithmic(costs + ([limit] if near and limit else [])), shown.title, logarithmic=True)
@@ -142,6 +142,7 @@ def draw(
             radius=4 if one in best else 3,
             title=f"{one}: {percent(one.accuracy)}, {shown.words(one.cost(by))}",
         )
+    chart.dot(across(choice), choice.accuracy, choice.precision)
     chart.dot(across(choice), choice.accuracy, "chosen", radius=9)
     chart.note(across(choice), choice.accuracy, choice.label, "chosen", above=13)
     return chart.element(
