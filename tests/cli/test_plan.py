@@ -71,6 +71,13 @@ def test_a_limit_on_memory_alone_measures_no_latency(mobilenets: RunCommand, tmp
     assert (data["device"], data["compared_by"], data["choice"]["latency_ms"]) == (None, "memory_bytes", None)
 
 
+def test_what_another_limit_forbids_beats_nothing(mobilenets: RunCommand) -> None:
+    """Within 600 kB there is only V1 at α 0.25, whose larger resolutions V2's files of 2 MB would beat in memory."""
+    outcome = mobilenets("plan", "--max-memory", "310kB", "--max-size", "600kB")
+    listed = [line.split()[1] for line in outcome.out.splitlines() if line.startswith(("· keras", "→ keras"))]
+    assert listed == ["keras:0.25-128", "keras:0.25-160", "keras:0.25-192", "keras:0.25-224"]
+
+
 def test_the_plan_as_json(mobilenets: RunCommand, device: Path) -> None:
     data = json.loads(mobilenets("plan", "--family", "mobilenet_v3", "--device", device, "--json").out)
     assert data["choice"]["weights"].startswith(("timm:", "keras:"))

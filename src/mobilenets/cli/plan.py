@@ -18,6 +18,7 @@ from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.reading import Reading
 from mobilenets.search.budget import Budget
 from mobilenets.search.candidates import IMAGENET_CLASSES, PublishedCandidate
+from mobilenets.search.frontier import frontier
 from mobilenets.search.plan import PlanResult, plan
 
 
@@ -119,7 +120,8 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
     """The frontier, or everything, with the costs that the budget limits."""
     console = results()
     published = [one for one in result.candidates if isinstance(one, PublishedCandidate)]
-    good = [one for one in result.frontier if result.budget.meets(one)]
+    # What beats a network and exceeds another limit is no reason to leave it out.
+    good = frontier([one for one in published if result.budget.meets(one)], result.compared_by)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("weights", overflow="fold")
@@ -129,7 +131,7 @@ def _print_published(result: PlanResult, show_all: bool) -> None:
     for one in sorted(listed, key=lambda candidate: candidate.cost(result.compared_by)):
         chosen = one is result.choice
         table.add_row(
-            "→" if chosen else "·" if one in result.frontier else " ",
+            "→" if chosen else "·" if one in good else " ",
             one.weights,
             str(one.resolution),
             one.precision,
