@@ -89,7 +89,8 @@ def test_models_are_listed_with_what_a_choice_needs(mobilenets: RunCommand, devi
     outcome = mobilenets("models")
     assert max(map(len, outcome.out.splitlines())) <= 80
     assert "timm:mobilenetv4_conv_small.e2400_r224 " in outcome.out
-    assert "keras: Apache-2.0" in outcome.out
+    assert "keras: Apache-2.0, from storage.googleapis.com\n" in outcome.out
+    assert "timm: Apache-2.0, from the Hugging Face hub\n" in outcome.out
     listed = json.loads(mobilenets("models", "--max-latency", "0.2ms", "--device", device, "--json").out)
     assert {
         "name",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from rich.table import Table
@@ -85,11 +86,12 @@ def _print(known: list[KnownWeights]) -> None:
                 f"{one.top1:.1f}",
             )
     console.print(table)
-    publishers = dict.fromkeys(one.name.partition(":")[0] for one in known)
+    publishers = {one.name.partition(":")[0]: one.source for one in known}
     console.print()
     console.print("top-1 on ImageNet, as printed; ● in the cache: mobilenets models fetch NAME")
-    for publisher in publishers:
-        console.print(f"{publisher}: {LICENCES[publisher]}", highlight=False)
+    for publisher, source in publishers.items():
+        place = "the Hugging Face hub" if source.startswith("hub:") else urlsplit(source).hostname
+        console.print(f"{publisher}: {LICENCES[publisher]}, from {place}", highlight=False)
 
 
 def _order(one: KnownWeights) -> tuple[str, float, int, float]:
