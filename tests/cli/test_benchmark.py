@@ -100,4 +100,4 @@ def test_a_device_that_nobody_knows_is_refused_with_those_that_are(model: Path) 
     assert "known are cortex-m0plus" in " ".join(result.output.split())
     result = CliRunner().invoke(command, [str(model), "--device", "cortex-m4", "--layers"])
     assert result.exit_code == 2
-    assert "it goes with no other option" in " ".join(result.output.split())
+    assert "it goes with --max-ram only" in " ".join(result.output.split())

@@ -102,10 +102,9 @@ def test_every_format_and_every_option_is_offered(mobilenets: RunCommand) -> Non
 
 def test_an_option_of_another_format_is_refused(model: Path, mobilenets: RunCommand) -> None:
     outcome = mobilenets("export", model, "--to", "c", "--half")
-    assert (outcome.code, outcome.err) == (
-        1,
-        "error: C99 has no option half; it has name, example, project, probabilities, max_ram\n",
-    )
+    assert outcome.code == 2
+    assert "--half is an option of " in outcome.err
+    assert "and what is written is C99" in " ".join(outcome.err.split())
 
 
 def test_a_model_of_another_task_is_shown_run_imported_and_exported_in_its_own_words(

@@ -29,7 +29,7 @@ def test_units_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     ("parse", "text", "message"),
     [
-        (parse_latency, "5", "'5' has no unit; write a latency like 5ms"),
+        (parse_latency, "5", "'5' has no unit; did you mean 5ms[?] Write a latency like 5ms"),
         (parse_latency, "5 parsecs", "unknown unit 'parsecs'"),
         (
             parse_latency,

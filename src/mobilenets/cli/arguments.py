@@ -42,6 +42,7 @@ OPTIONS = {
     "separator": "--separator",
     "split_words": "--split-words",
     "task": "--task",
+    "threads": "--threads",
     "time": "--time",
     "to": "--to",
     "weights": "--weights",

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mobilenets.base.progress import Progress
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, results
@@ -104,10 +105,9 @@ def command(
 
     progress = progress_to_stderr(quiet=quiet)
     if device:
-        if against or layers or batch > 1 or threads != [1]:
-            raise click.UsageError(
-                "--device counts instructions of one image on one core; it goes with no other option"
-            )
+        timed = click.get_current_context().get_parameter_source("seconds") is ParameterSource.COMMANDLINE
+        if against or layers or batch > 1 or threads != [1] or timed:
+            raise click.UsageError("--device counts instructions of one image on one core; it goes with --max-ram only")
         _count(model, device, max_ram, progress, as_json=as_json)
         return
     if max_ram is not None:

@@ -84,12 +84,13 @@ def command(
         raise click.UsageError("say where to write with -o FILE, or which format with --to")
     name = format_name if output is None and format_name is not None else format_of(output or Path(model), format_name)
     row, _ = writable()[name]
+    given = {name: value for name, value in options.items() if value is not None}
+    _refuse_contradictions(row.name, given, images=bool(images), no_verify=no_verify)
     output = output or file_for(model, row.suffixes[0])
     if output.resolve() == Path(model).resolve():
         raise click.UsageError(f"the export would overwrite {model}; say where to write with -o FILE")
     progress = progress_to_stderr(quiet=quiet)
     loaded = load_model(model, progress=progress)
-    given = {name: value for name, value in options.items() if value is not None}
     begun = time.perf_counter()
     exported = export(loaded, output, row.name, images=images, verify=not no_verify, progress=progress, **given)
     seconds = time.perf_counter() - begun
@@ -97,6 +98,19 @@ def command(
         print_json(_to_json(exported, loaded, seconds))
     else:
         _print(exported, loaded, seconds, probabilities=bool(given.get("probabilities")))
+
+
+def _refuse_contradictions(format_name: str, given: dict[str, Any], *, images: bool, no_verify: bool) -> None:
+    """Raise a misuse if an option would do nothing."""
+    if images and no_verify:
+        raise click.UsageError("--images are what the written file is run on, which --no-verify forbids: give one")
+    for option in given:
+        owners = [
+            name for name, (_, writer) in writable().items() if option in {one.name for one in fields(writer.options)}
+        ]
+        if format_name not in owners:
+            flag, what = f"--{option.replace('_', '-')}", writable()[format_name][0].title
+            raise click.UsageError(f"{flag} is an option of {' and '.join(owners)}, and what is written is {what}")
 
 
 def _print(exported: Exported, model: Model, seconds: float, *, probabilities: bool) -> None:

@@ -55,6 +55,8 @@ def command(
         return
     known = known_weights()
     budget = Budget(max_latency, max_size, max_macs, max_memory, min_accuracy, max_flash, max_instructions)
+    if budget.empty and (device is not None or threads != 1):
+        raise click.UsageError("--device and --threads say where a budget holds: give one, such as --max-latency 2ms")
     if family is not None or not budget.empty:
         from mobilenets.search.plan import weights_within
 

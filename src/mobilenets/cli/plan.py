@@ -93,6 +93,8 @@ def command(
     """
     if supernet is None and (data or reading or sizes):
         raise click.UsageError("--data, how it is read, and --sizes go with --supernet")
+    if supernet is not None and (family is not None or classes != IMAGENET_CLASSES or show_all):
+        raise click.UsageError("--family, --classes and --all are of published networks; a supernet has its own")
     result = plan(
         Budget(max_latency, max_size, max_macs, max_memory, min_accuracy, max_flash, max_instructions),
         supernet=supernet,

@@ -109,6 +109,10 @@ def command(
     if reading is not None and data is None:
         raise click.UsageError("--parts and the options after it say how --data is read: give it too")
     _refuse_contradictions(data_free=data_free, labeled=data is not None, trains=auto or train_it)
+    if auto and train_it:
+        raise click.UsageError("--qat trains right away, which --auto comes to last: give one of them")
+    if fields["ranges"] != "percentile" and _is_given("percentile"):
+        raise click.UsageError("--percentile is of --ranges percentile: give that too")
     from mobilenets.formats.loading import file_for, load_model
 
     path = output or file_for(model, ".int8.safetensors")
@@ -157,19 +161,19 @@ def command(
         click.echo(f"{path} is written")
 
 
+def _is_given(name: str) -> bool:
+    """Whether somebody has written an option."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def _refuse_contradictions(*, data_free: bool, labeled: bool, trains: bool) -> None:
     """Raise a misuse if it is not clear whether there are calibration images, or an option would do nothing."""
-    context = click.get_current_context()
-
-    def is_given(name: str) -> bool:
-        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-    given = [option for name, option in NEEDS_IMAGES.items() if is_given(name)]
+    given = [option for name, option in NEEDS_IMAGES.items() if _is_given(name)]
     if data_free and given:
         raise click.UsageError(f"--data-free calibrates without images; {given[0]} needs them. Give one or the other")
     if not data_free and "--calibration" not in given:
         raise click.UsageError("give --calibration FOLDER, with images like those to come, or --data-free")
-    if not labeled and is_given("max_drop"):
+    if not labeled and _is_given("max_drop"):
         raise click.UsageError("--max-drop is of top-1, which only labeled images can tell: give --data too")
-    if not trains and is_given("epochs"):
+    if not trains and _is_given("epochs"):
         raise click.UsageError("--epochs are of quantization-aware training: give --qat or --auto too")
