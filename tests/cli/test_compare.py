@@ -15,11 +15,22 @@ from tests.support.random_models import random_model
 
 from mobilenets.architecture.cost import cost
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.progress import Progress
 from mobilenets.errors import FormatError
 from mobilenets.model.file import load, save
 
 MODELS = "mobilenet_v1@0.25,squeezenet@0.25-40"
 SMALL = ("--epochs", "1", "--resolution", "33", "--training-threads", "1", "-q")
+
+
+class Notes(Progress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +52,9 @@ def compared(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mobilenets.training.settings import Settings
 
     output = tmp_path_factory.mktemp("compared")
-    compare(photos, MODELS.split(","), output, Settings(epochs=1, resolution=33, threads=1))
+    notes = Notes()
+    compare(photos, MODELS.split(","), output, Settings(epochs=1, resolution=33, threads=1), progress=notes)
+    assert not [one for one in notes.notes if "resume" in one], "nobody asked to go on with anything"
     return output
 
 

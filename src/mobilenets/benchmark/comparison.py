@@ -32,7 +32,7 @@ from mobilenets.search.devices import microcontroller_named
 from mobilenets.search.microcontroller import MicrocontrollerCost
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
 from mobilenets.training.beforehand import check_width
-from mobilenets.training.run_folder import MODEL_FILE, claim, is_finished, read_metrics, write_run
+from mobilenets.training.run_folder import MODEL_FILE, claim, is_finished, is_unfinished, read_metrics, write_run
 
 if TYPE_CHECKING:
     from mobilenets.training.result import Fitted
@@ -318,7 +318,8 @@ def _train(dataset: Dataset, folder: Path, settings: Settings, *, anew: bool, pr
         progress.note(f"{settings.weights or settings.architecture} is trained already")
         return
     progress.note(_in_words(settings))
-    fit(dataset, folder, settings, resume=not anew, replace_existing=anew, progress=progress)
+    resume = not anew and is_unfinished(folder)
+    fit(dataset, folder, settings, resume=resume, replace_existing=anew, progress=progress)
 
 
 def _in_words(settings: Settings) -> str:

@@ -245,7 +245,7 @@ def command(
         from mobilenets.training.launcher import processes_named, start_processes
         from mobilenets.training.loggers import logger_named
         from mobilenets.training.quantize import quantize_fitted
-        from mobilenets.training.run_folder import is_finished
+        from mobilenets.training.run_folder import is_finished, left_by_interruption
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
@@ -278,7 +278,7 @@ def command(
             else search(data, output, settings=settings, ray=cluster, **wanted, **how)
         )
     except KeyboardInterrupt:
-        progress.note("the same command with --resume continues from here")
+        progress.note(left_by_interruption(output))
         raise
     if process.rank > 0:  # one process writes and speaks
         if int8:

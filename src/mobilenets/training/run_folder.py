@@ -111,6 +111,18 @@ def _unfinished(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{CHECKPOINT_FILE}"))
 
 
+def left_by_interruption(folder: Path) -> str:
+    """What a run that was interrupted leaves in its folder, and how to go on, in a sentence.
+
+    Args:
+        folder: Of the run.
+    """
+    if not _unfinished(folder):
+        return "nothing is written yet, and the same command begins anew"
+    there = f"{folder / MODEL_FILE} is the first usable Model. " if (folder / MODEL_FILE).exists() else ""
+    return f"{there}The same command goes on from here with resume=True; with time=1s too it ends with the best so far"
+
+
 def is_of_run(path: Path) -> bool:
     """Whether a path is that of a Model that a run of fit has trained.
 
@@ -119,6 +131,11 @@ def is_of_run(path: Path) -> bool:
     """
     trained = path.name in (MODEL_FILE, FLOAT_FILE, SUPERNET_FILE) and path.is_file()
     return trained and ((path.parent / METRICS_FILE).exists() or bool(_unfinished(path.parent)))
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether the folder holds a run that was interrupted."""
+    return bool(_unfinished(folder))
 
 
 def is_finished(folder: Path) -> bool:
