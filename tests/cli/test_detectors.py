@@ -162,7 +162,7 @@ def test_classes_that_the_detector_does_not_know_are_refused(
     outcome = mobilenets("evaluate", model, source)
     assert outcome.code == 1
     assert "the data has the class 'zebra'" in outcome.err
-    assert "take its boxes out of the annotations" in outcome.err
+    assert "leave its boxes out with --exclude" in outcome.err
 
 
 def test_boxes_evaluate_no_classifier_and_classes_no_detector(

@@ -473,3 +473,36 @@ def test_damaged_files_of_other_programs_say_what_is_wrong(
 def test_boxes_narrower_than_a_pixel_are_named(tmp_path: Path) -> None:
     collection = load_collection(voc_of(tmp_path, {"one": [("cat", 0.1, 0.2, 0.4, 0.7), ("cat", 10, 20, 40, 60)]}))
     assert [finding.message for finding in collection.findings] == ["1 box narrower or lower than a pixel"]
+
+
+def test_coco_boxes_that_look_like_corners_are_warned_of(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    rows = [BOX | {"id": number, "bbox": [60 + number, 40, 90 + number, 75]} for number in range(8)]
+    sized = [ONE[0] | {"width": 100, "height": 80}]
+    messages = [finding.message for finding in load_collection(coco_of(tmp_path, sized, rows, CATS)).findings]
+    assert any("look like left, top, right and bottom" in message for message in messages)
+    right = load_collection(
+        coco_of(tmp_path, sized, [BOX | {"bbox": [5, 5, 98, 70]}, BOX | {"bbox": [60, 10, 20, 30]}], CATS)
+    )
+    assert not any("look like" in finding.message for finding in right.findings)
+
+
+def test_corners_in_lines_of_json_are_told_from_sides(tmp_path: Path) -> None:
+    write_image(tmp_path / "one.jpg")
+    objects = {"bbox": [[10, 20, 40, 60], [50, 10, 90, 70], [60, 50, 100, 80]], "categories": ["cat", "cat", "dog"]}
+    record = {"file_name": "one.jpg", "width": 100, "height": 80, "objects": objects}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(record))
+    found = boxes_of(load_collection(tmp_path))["one"][1]
+    assert found == [("cat", 10, 20, 40, 60), ("cat", 50, 10, 90, 70), ("dog", 60, 50, 100, 80)]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "unsure"), [(3, (100, 80), 1), (6, None, 1), (6, (100, 80), 0), (1, None, 0)]
+)
+def test_images_that_exif_turns_are_named_where_nothing_says_how_boxes_were_drawn(
+    orientation: int, size: tuple[int, int] | None, unsure: int, tmp_path: Path
+) -> None:
+    voc_of(tmp_path, {"one": [("cat", 1, 2, 30, 40)]}, size)
+    write_image(tmp_path / "one.jpg", orientation=orientation)
+    messages = [finding.message for finding in load_collection(tmp_path).findings]
+    assert sum("nothing says if boxes were drawn before" in message for message in messages) == unsure

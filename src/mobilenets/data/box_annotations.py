@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobilenets.data.archives import ArchivedImage
@@ -13,6 +13,10 @@ from mobilenets.data.image import FileImage, ImageSource
 from mobilenets.data.label_files import ALL
 from mobilenets.data.parts import part_name
 from mobilenets.data.tree import Folder
+
+BEYOND, BEYOND_SHARE = 1.5, 0.1
+"""Pixels that a box may reach beyond its image, and the share of boxes that may by more, before their numbers are taken
+for others than they are called."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,34 @@ def are_shares(boxes: Iterable[AnnotatedBox | None]) -> bool:
     """
     corners = [corner for box in boxes if box is not None for corner in box.corners if math.isfinite(corner)]
     return bool(corners) and max(map(abs, corners)) <= 1.5 and any(corner % 1 for corner in corners)
+
+
+def as_corners(box: AnnotatedBox) -> AnnotatedBox:
+    """A box whose width and height are right and bottom in truth.
+
+    >>> as_corners(AnnotatedBox("cat", (10, 20, 50, 80), "object 1")).corners
+    (10, 20, 40, 60)
+    """
+    left, top, right, bottom = box.corners
+    return replace(box, corners=(left, top, right - left, bottom - top))
+
+
+def look_like_corners(boxes: Iterable[tuple[AnnotatedBox, tuple[int, int]]]) -> bool:
+    """Whether what was read as width and height looks like right and bottom.
+
+    It does where more than a tenth of the boxes reach beyond their images as they were read, and none does as corners.
+
+    Args:
+        boxes: Boxes with the sizes of their images.
+    """
+    given = list(boxes)
+    beyond = sum(not _is_inside(box, size) for box, size in given)
+    return beyond > BEYOND_SHARE * len(given) and all(_is_inside(as_corners(box), size) for box, size in given)
+
+
+def _is_inside(box: AnnotatedBox, size: tuple[int, int]) -> bool:
+    left, top, right, bottom = box.corners
+    return left < right <= size[0] + BEYOND and top < bottom <= size[1] + BEYOND
 
 
 def box_around(points: Sequence[float]) -> tuple[float, float, float, float]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mobilenets.base.text import plural
 from mobilenets.data.box_annotations import AnnotatedImage
-from mobilenets.data.decoding import TURNED, image_header
+from mobilenets.data.decoding import TURNED, UPRIGHT, image_header
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.label_files import MOST_LEFT_OUT
 from mobilenets.data.loading import each
@@ -69,6 +69,7 @@ class _Notes:
     turned: list[str] = field(default_factory=list)
     scaled: list[str] = field(default_factory=list)
     other_shape: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
 
 
 def check_boxes(images: Sequence[AnnotatedImage], numbers: Mapping[str, int], source: str) -> CheckedBoxes:
@@ -127,11 +128,19 @@ def _truth(
     stored, orientation = header
     size = stored[::-1] if orientation in TURNED else stored
     corners = np.array([box.corners for box in image.boxes], np.float64).reshape(-1, 4)
+    if image.boxes and _is_unsure(image, stored, orientation):
+        notes.unsure.append(str(image.file))
     pixels = _in_pixels(corners, image, stored, size, orientation, notes)
     classes = np.array([numbers[box.label] for box in image.boxes], np.int64)
     fine, kept = _mended(pixels, classes, size, image, notes)
     ignored = [box.ignored for box in image.boxes]
     return GroundTruth.of(fine[kept], classes[kept], size, np.array(ignored, np.bool_)[kept])
+
+
+def _is_unsure(image: AnnotatedImage, stored: tuple[int, int], orientation: int) -> bool:
+    """Whether EXIF turns or mirrors an image and nothing says whether its boxes were drawn before or after."""
+    told = orientation in TURNED and not image.in_shares and stored != stored[::-1] and image.size is not None
+    return orientation != UPRIGHT and not told
 
 
 def _in_pixels(
@@ -222,6 +231,11 @@ def _findings(notes: _Notes) -> tuple[Finding, ...]:
     ]
     for names, text, kind in (
         (notes.turned, "annotated as stored, and not upright: their boxes were turned", Kind.NOTE),
+        (
+            notes.unsure,
+            "turned by EXIF, and nothing says if boxes were drawn before: taken for drawn on the upright image",
+            Kind.NOTE,
+        ),
         (notes.scaled, "annotated at another size: their boxes were scaled", Kind.NOTE),
         (
             notes.other_shape,

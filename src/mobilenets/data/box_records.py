@@ -10,7 +10,7 @@ import json
 import mmap
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from mobilenets.data.box_annotations import (
     AnnotatedImage,
     BoxLayout,
     are_shares,
+    as_corners,
     box_around,
     box_around_turned,
+    look_like_corners,
     part_of_path,
 )
 from mobilenets.data.columns import FILE_NAMES, simplified
@@ -102,6 +104,7 @@ def read_box_records(files: Sequence[Path], root: Path, reading: Reading) -> Box
     images: list[AnnotatedImage] = []
     places: dict[str, str] = {}
     forms: dict[str, None] = {}
+    findings: list[Finding] = []
     others = 0
     finders: dict[Path, FileFinder] = {}
     for file in files:
@@ -114,6 +117,15 @@ def read_box_records(files: Sequence[Path], root: Path, reading: Reading) -> Box
         if part != ALL:
             places.setdefault(part, (file.parent if named is None else file).relative_to(root).as_posix())
         records = [_read(form, record, f"{file}, record {number}") for number, record in _records(file)]
+        if form.read is _hugging_face and look_like_corners(
+            (box, found.size) for found in records if found.size is not None for box in found.boxes
+        ):
+            records = [replace(found, boxes=[as_corners(box) for box in found.boxes]) for found in records]
+            findings.append(
+                Finding(
+                    Kind.NOTE, f"boxes of {file.name} are read as left, top, right and bottom, not width and height"
+                )
+            )
         in_shares = are_shares(box for found in records for box in found.boxes)
         for found in records:
             others += found.others
@@ -123,7 +135,6 @@ def read_box_records(files: Sequence[Path], root: Path, reading: Reading) -> Box
             path = finder.find(found.file) or file.parent / found.file
             shares = found.in_shares or in_shares
             images.append(AnnotatedImage(path, file, tuple(found.boxes), part, found.size, shares))
-    findings = []
     if others:
         message = f"{plural(others, 'annotation')} that are neither a box nor a polygon"
         findings.append(Finding(Kind.LEFT_OUT, message))

@@ -20,6 +20,7 @@ from mobilenets.data.box_annotations import (
     BoxLayout,
     are_shares,
     box_around,
+    look_like_corners,
     part_of_path,
 )
 from mobilenets.data.file_finder import FileFinder
@@ -177,6 +178,11 @@ def _images(
             raise DataError(f"{file}: image {row.get('id')!r:.40} has no file_name")
         path = finder.find(name) or file.parent / name
         images.append(AnnotatedImage(path, file, tuple(boxes[_id(row.get("id"))]), part, _size(row), in_shares))
+    if look_like_corners((box, image.size) for image in images if image.size is not None for box in image.boxes):
+        message = (
+            f"boxes of {file.name} look like left, top, right and bottom; they are read as left, top, width and height"
+        )
+        findings.append(Finding(Kind.WARNING, message))
     return images
 
 

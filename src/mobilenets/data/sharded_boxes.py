@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mobilenets.data.archives import ArchivedImage, is_archive
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, are_shares
+from mobilenets.data.box_annotations import (
+    AnnotatedBox,
+    AnnotatedImage,
+    BoxLayout,
+    are_shares,
+    as_corners,
+    look_like_corners,
+)
 from mobilenets.data.columns import CLASS_NAMES, simplified
 from mobilenets.data.decoding import TURNED, image_header
 from mobilenets.data.findings import Finding, Kind, listed
@@ -26,8 +33,6 @@ if TYPE_CHECKING:
 
 ONLY_CLASS = "object"
 """What objects are called whose rows say no class."""
-BEYOND = 1.5
-"""Pixels that a box may reach beyond its image before its numbers are taken for others than they are called."""
 _LISTS = ("objects", "object", "annotations", "annotation", "bbox", "bboxes", "boxes")
 _BOXES = ("bbox", "bboxes", "boxes", "box")
 _CLASSES = (*CLASS_NAMES, "categories")
@@ -102,7 +107,7 @@ def sharded_boxes(source: str) -> BoxLayout:
     check_parts(places, source)
     findings: list[Finding] = []
     if _are_corners(images):
-        images = [replace(image, boxes=tuple(map(_as_corners, image.boxes))) for image in images]
+        images = [replace(image, boxes=tuple(map(as_corners, image.boxes))) for image in images]
         findings.append(Finding(Kind.NOTE, "boxes are read as left, top, right and bottom, not width and height"))
     if are_shares(box for image in images for box in image.boxes):
         images = [replace(image, in_shares=True) for image in images]
@@ -131,12 +136,8 @@ def _annotated(image: ArchivedImage, found: Mapping[str, Any], part: str, shard:
 
 def _are_corners(images: Sequence[AnnotatedImage]) -> bool:
     """Whether what was read as width and height is right and bottom."""
-    sized = [(box, size) for image in images if image.boxes and (size := _size_of(image)) for box in image.boxes]
-    beyond = sum(box.corners[2] > size[0] + BEYOND or box.corners[3] > size[1] + BEYOND for box, size in sized)
-    return beyond > 0 and all(
-        left < right <= size[0] + BEYOND and top < bottom <= size[1] + BEYOND
-        for box, size in sized
-        for left, top, right, bottom in [_as_corners(box).corners]
+    return look_like_corners(
+        (box, size) for image in images if image.boxes and (size := _size_of(image)) for box in image.boxes
     )
 
 
@@ -149,11 +150,6 @@ def _size_of(image: AnnotatedImage) -> tuple[int, int] | None:
     except DataError:
         return None
     return stored[::-1] if orientation in TURNED else stored
-
-
-def _as_corners(box: AnnotatedBox) -> AnnotatedBox:
-    left, top, right, bottom = box.corners
-    return replace(box, corners=(left, top, right - left, bottom - top))
 
 
 # Rows ----------------------------------------------------------------------------------------------------------------

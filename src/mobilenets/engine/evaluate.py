@@ -283,5 +283,5 @@ def _way_out(strange: str, labels: Sequence[str], task: str) -> str:
     if len(alike) == 1 and written_alike(strange):
         return f"if it is {alike[0]!r}, rename it"
     if task == "detection":
-        return "take its boxes out of the annotations, as the detector cannot find them"
+        return f"leave its boxes out with {told(exclude=(strange,))}"
     return f"leave it out with {told(exclude=(strange,))}"

@@ -118,3 +118,18 @@ def test_weights_of_another_architecture_are_refused() -> None:
     start = random_model(np.random.default_rng(0), mobilenet_v2(width_multiplier=0.25, resolution=64, classes=5))
     with pytest.raises(TrainingError, match="the weights are of mobilenet_v2; a detector on mobilenet_v1 was asked"):
         fit(drawn_dataset(train=8), settings=replace(SMALL, weights=start))
+
+
+def test_a_detector_that_gets_no_better_ends_early() -> None:
+    data = drawn_dataset(train=8, validation=50, test=4)
+    still = replace(SMALL, epochs=24, recipe=Recipe("still", learning_rate=1e-9, batch=8))
+    result = fit(data, settings=still)
+    assert len(result.history) < 20
+    rates = [epoch.learning_rate for epoch in result.history[-3:]]
+    assert rates[0] > rates[1] > rates[2] > 0
+
+
+def test_a_detector_whose_time_is_over_ends_with_a_model(tmp_path: Path) -> None:
+    result = fit(drawn_dataset(train=16, validation=4, test=4), tmp_path, replace(SMALL, epochs=500, time=2.0))
+    assert 1 <= len(result.history) < 500
+    assert load(tmp_path / "model.safetensors").task == result.model.task
