@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from tests.conftest import ROOT
 from tests.support.box_folders import BOXES, FORMS, LABELS, coco_of, voc_of, write_image, yolo
+from tests.support.hostile_json import HOSTILE, changed, places
 
 from mobilenets.data.dataset import Collection, load_collection, load_dataset
 from mobilenets.data.reading import Reading
@@ -506,3 +508,17 @@ def test_images_that_exif_turns_are_named_where_nothing_says_how_boxes_were_draw
     write_image(tmp_path / "one.jpg", orientation=orientation)
     messages = [finding.message for finding in load_collection(tmp_path).findings]
     assert sum("nothing says if boxes were drawn before" in message for message in messages) == unsure
+
+
+@pytest.mark.parametrize("form", ["coco", "labelme", "label_studio", "via", "create_ml", "image_folder"])
+def test_a_json_file_with_one_hostile_value_is_read_or_refused_in_words(form: str, tmp_path: Path) -> None:
+    FORMS[form](tmp_path)
+    file = next(one for one in sorted(tmp_path.rglob("*.json*")) if "one" in one.read_text())
+    first, *rest = file.read_text().split("\n") if file.suffix == ".jsonl" else [file.read_text()]
+    rng = np.random.default_rng(0)
+    cases = [(path, value) for path in places(json.loads(first)) for value in HOSTILE[:-1]]
+    for number in rng.permutation(len(cases))[:60].tolist():
+        path, value = cases[number]
+        file.write_text("\n".join([json.dumps(changed(json.loads(first), path, "replace", value)), *rest]))
+        with suppress(DataError):
+            load_collection(tmp_path)

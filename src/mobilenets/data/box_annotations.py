@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mobilenets.data.archives import ArchivedImage
 from mobilenets.data.findings import Finding
@@ -17,6 +18,10 @@ from mobilenets.data.tree import Folder
 BEYOND, BEYOND_SHARE = 1.5, 0.1
 """Pixels that a box may reach beyond its image, and the share of boxes that may by more, before their numbers are taken
 for others than they are called."""
+
+
+LARGEST_SIDE = 10_000_000
+"""Pixels of a side that no image has."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,19 @@ class BoxLayout:
     kind: str
     places: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+
+def size_of(width: Any, height: Any) -> tuple[int, int] | None:
+    """Width and height as a file gives them, in whole pixels; None of what is no size.
+
+    >>> size_of("640", 480.0), size_of(0, 480), size_of("wide", 480)
+    ((640, 480), None, None)
+    """
+    try:
+        size = int(float(width)), int(float(height))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return size if all(0 < side < LARGEST_SIDE for side in size) else None
 
 
 def are_shares(boxes: Iterable[AnnotatedBox | None]) -> bool:

@@ -25,6 +25,7 @@ from mobilenets.data.box_annotations import (
     box_around_turned,
     look_like_corners,
     part_of_path,
+    size_of,
 )
 from mobilenets.data.columns import FILE_NAMES, simplified
 from mobilenets.data.file_finder import FileFinder
@@ -171,7 +172,7 @@ def _records(file: Path) -> Iterator[tuple[int, Any]]:
 def _read(form: _Form, record: Any, place: str) -> _Found:
     try:
         found = form.read(record)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError) as error:
         reason = f"{error.args[0]!r:.40} is missing" if isinstance(error, KeyError) else f"{error!s:.80}"
         raise DataError(f"{place} is not as {form.name} writes boxes: {reason}") from None
     if not isinstance(found.file, str) or not found.file:
@@ -193,15 +194,11 @@ def _sides(left: Any, top: Any, width: Any, height: Any) -> Corners:
     return float(left), float(top), float(left) + float(width), float(top) + float(height)
 
 
-def _pixels(width: Any, height: Any) -> tuple[int, int] | None:
-    return (int(width), int(height)) if width and height and int(width) > 0 and int(height) > 0 else None
-
-
 # Forms ---------------------------------------------------------------------------------------------------------------
 
 
 def _labelme(record: Record) -> _Found:
-    size = _pixels(record.get("imageWidth"), record.get("imageHeight"))
+    size = size_of(record.get("imageWidth"), record.get("imageHeight"))
     found = _Found(str(record["imagePath"]), size=size)
     for number, shape in enumerate(record["shapes"], start=1):
         points = [float(number) for point in shape["points"] for number in point]
@@ -283,7 +280,7 @@ def _create_ml(record: Record) -> _Found:
 
 
 def _hugging_face(record: Record) -> _Found:
-    size = _pixels(record.get("width"), record.get("height"))
+    size = size_of(record.get("width"), record.get("height"))
     objects = record["objects"]
     found = _Found(str(record["file_name"]), size=size)
     if isinstance(objects, list):  # an object for each, instead of a list for each of their values

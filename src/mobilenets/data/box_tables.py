@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
-from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, are_shares, part_of_path
+from mobilenets.data.box_annotations import AnnotatedBox, AnnotatedImage, BoxLayout, are_shares, part_of_path, size_of
 from mobilenets.data.columns import (
     CLASS_NAMES,
     FILE_NAMES,
@@ -285,11 +285,7 @@ def _corners(numbers: tuple[float, float, float, float], form: BoxForm) -> tuple
 def _size(row: Sequence[str], columns: BoxColumns) -> tuple[int, int] | None:
     if columns.size is None:
         return None
-    try:
-        width, height = (int(float(row[number])) for number in columns.size)
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+    return size_of(*(row[number] for number in columns.size))
 
 
 def _is_number(cell: str) -> bool:

@@ -22,6 +22,7 @@ from mobilenets.data.box_annotations import (
     box_around,
     look_like_corners,
     part_of_path,
+    size_of,
 )
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, listed
@@ -177,7 +178,16 @@ def _images(
         if not isinstance(name, str):
             raise DataError(f"{file}: image {row.get('id')!r:.40} has no file_name")
         path = finder.find(name) or file.parent / name
-        images.append(AnnotatedImage(path, file, tuple(boxes[_id(row.get("id"))]), part, _size(row), in_shares))
+        images.append(
+            AnnotatedImage(
+                path,
+                file,
+                tuple(boxes[_id(row.get("id"))]),
+                part,
+                size_of(row.get("width"), row.get("height")),
+                in_shares,
+            )
+        )
     if look_like_corners((box, image.size) for image in images if image.size is not None for box in image.boxes):
         message = (
             f"boxes of {file.name} look like left, top, right and bottom; they are read as left, top, width and height"
@@ -210,7 +220,7 @@ def _box(
         return None if corners is None else AnnotatedBox(names[_id(row["category_id"])], corners, place, _ignored(row))
     try:
         left, top, width, height = (float(side) for side in sides)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{file}: {place} has the bbox {sides!r:.60}; expected left, top, width and height") from None
     corners = (left, top, left + width, top + height)
     return AnnotatedBox(names[_id(row["category_id"])], corners, place, _ignored(row))
@@ -226,14 +236,6 @@ def _around_polygons(polygons: object) -> tuple[float, float, float, float] | No
         return None
     try:
         points = [float(number) for polygon in polygons for number in polygon]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return box_around(points) if len(points) >= 6 and len(points) % 2 == 0 else None
-
-
-def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:
-    try:
-        width, height = int(row["width"]), int(row["height"])
-    except (KeyError, TypeError, ValueError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None

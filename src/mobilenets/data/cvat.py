@@ -17,6 +17,7 @@ from mobilenets.data.box_annotations import (
     box_around,
     box_around_centre,
     part_of_path,
+    size_of,
 )
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind
@@ -71,7 +72,15 @@ def read_cvat(files: Sequence[Path], root: Path, reading: Reading) -> BoxLayout:
             boxes, unread = _boxes(node, name, file)
             others += unread
             part = part_of_word(node.get("subset") or "") or part_of_path(file, root)
-            images.append(AnnotatedImage(finder.find(name) or file.parent / name, file, boxes, part, _size(node)))
+            images.append(
+                AnnotatedImage(
+                    finder.find(name) or file.parent / name,
+                    file,
+                    boxes,
+                    part,
+                    size_of(node.get("width"), node.get("height")),
+                )
+            )
         if others:
             message = f"{plural(others, 'annotation')} of {file.name} that are neither a box nor a polygon"
             findings.append(Finding(Kind.LEFT_OUT, message))
@@ -113,11 +122,3 @@ def _corners(node: ElementTree.Element) -> tuple[float, float, float, float]:
     if not angle:
         return left, top, right, bottom
     return box_around_centre((left + right) / 2, (top + bottom) / 2, right - left, bottom - top, angle)
-
-
-def _size(node: ElementTree.Element) -> tuple[int, int] | None:
-    try:
-        width, height = int(node.get("width") or 0), int(node.get("height") or 0)
-    except ValueError:
-        return None
-    return (width, height) if width > 0 and height > 0 else None

@@ -20,6 +20,7 @@ from mobilenets.data.box_annotations import (
     box_around,
     box_around_centre,
     part_of_path,
+    size_of,
 )
 from mobilenets.data.file_finder import FileFinder
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
@@ -160,11 +161,7 @@ def _corners(node: ElementTree.Element, place: str, file: Path) -> tuple[float, 
 
 
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
-    try:
-        width, height = (int(float(tree.findtext(f"size/{name}") or "")) for name in ("width", "height"))
-    except ValueError:
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+    return size_of(tree.findtext("size/width"), tree.findtext("size/height"))
 
 
 def _lists(root: Folder) -> tuple[dict[str, str], dict[str, str]]:

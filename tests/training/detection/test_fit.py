@@ -116,7 +116,9 @@ def test_a_detector_is_trained_further_for_its_own_classes_and_for_others(archit
 
 def test_weights_of_another_architecture_are_refused() -> None:
     start = random_model(np.random.default_rng(0), mobilenet_v2(width_multiplier=0.25, resolution=64, classes=5))
-    with pytest.raises(TrainingError, match="the weights are of mobilenet_v2; a detector on mobilenet_v1 was asked"):
+    with pytest.raises(
+        TrainingError, match="the weights are of a mobilenet_v2, and the architecture mobilenet_v1 was asked"
+    ):
         fit(drawn_dataset(train=8), settings=replace(SMALL, weights=start))
 
 
