@@ -5,12 +5,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.conftest import shared
+from tests.support import foreign
+from tests.support.random_models import random_model
 
+from mobilenets.architecture.layers import Activation
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
 from mobilenets.formats.carried_weights import put_weights, weights_in
 from mobilenets.formats.known_weights import known_weights
+from mobilenets.formats.loading import load_model
 
 KERAS, CORAL, TORCHVISION = (
     "mobilenet_v1_0.25_224.h5",
@@ -68,6 +74,18 @@ def test_half_a_file_is_damaged_whatever_it_is_called(tmp_path: Path) -> None:
 
 def test_the_way_out_that_a_failed_fetch_names_is_one_for_every_name(tmp_path: Path) -> None:
     """Weights of which nobody printed an accuracy are in no table, and can be carried all the same."""
-    for name in ("timm:mobilenetv3_rw", "keras:0.25-224-notop"):
-        with pytest.raises(FormatError, match="does not exist"):
-            put_weights(name, tmp_path / "nothing")
+    h5py = pytest.importorskip("h5py")
+    network = mobilenet_v1(width_multiplier=0.25, activation=Activation.RELU6, classes=1000)
+    tensors = foreign.keras_tensors(random_model(np.random.default_rng(0), network))
+    for name, kept in (("no_top", False), ("whole", True)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            for one, value in tensors.items():
+                if kept or "preds" not in one:
+                    file.create_dataset(one, data=value)
+    put_weights("keras:0.25-224-notop", tmp_path / "no_top.h5")
+    assert load_model("keras:0.25-224-notop").network.gives_features
+    with pytest.raises(FormatError, match=r"is a network with no classifier; keras:0\.25-160 is one with"):
+        put_weights("keras:0.25-160", tmp_path / "no_top.h5")
+    assert cached() == set()
+    put_weights("keras:0.25-160", tmp_path / "whole.h5")
+    assert cached() == {"keras:0.25-160"}
