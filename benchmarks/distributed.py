@@ -5,6 +5,7 @@
     python benchmarks/distributed.py kills ../shared/data/sign-digits --runs 20
     python benchmarks/distributed.py many ../shared/data/trashnet --images 200000 --work FOLDER
     python benchmarks/distributed.py disk --gigabytes 8 --memory 2 --work FOLDER
+    python benchmarks/distributed.py manifest MODEL --rows 10000000
 
 Each has small defaults, so that it can be tried in a minute. ``agreement`` trains the same thing with one process of
 two threads, one process of one thread and two processes of one, and compares what they reach, their losses step by
@@ -12,7 +13,8 @@ step and their rates: images a second, and images a second of processor time, of
 contestant says what rounding alone does to the losses. ``kills`` ends a worker at a random moment of each run.
 ``many`` writes small JPEGs, each with bytes of its own, and measures the start of ``fit`` twice: to the first step, and
 the largest resident memory. ``disk`` trains from a file of resized images, in a control group that limits the memory of
-the process and what the kernel keeps of the file, beside the same from memory.
+the process and what the kernel keeps of the file, beside the same from memory. ``manifest`` writes a table of very many
+rows and measures a dry run of bulk prediction over it.
 """
 
 from __future__ import annotations
@@ -348,6 +350,26 @@ def _write_pixels(file: Path, count: int, side: int) -> None:
             written.write(rng.integers(0, 256, (min(256, count - begin), side, side, 3), np.uint8).tobytes())
 
 
+# A table of very many images ------------------------------------------------------------------------------------------
+
+
+def manifest(given: argparse.Namespace) -> None:
+    """Write a table of so many rows, and count its images by a dry run."""
+    with _folder(given.work) as work:
+        table = work / f"{given.rows}.csv"
+        with table.open("w", encoding="utf-8") as written:
+            written.write("image,taken\n")
+            for number in range(given.rows):
+                written.write(f"images/{number % 1000:03}/{number:09}.jpg,2026-01-01\n")
+        options = ["-o", str(work / "labels.csv"), "--dry-run"]
+        command = [sys.executable, "-m", "mobilenets", "predict", given.model, str(table), *options]
+        begun = time.monotonic()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        print(done.stdout.strip())
+        print(f"{given.rows:,} rows: {time.monotonic() - begun:.1f} s, {memory / 1e6:.0f} MB resident")
+
+
 @contextmanager
 def _limited(most: int | None) -> Iterator[Any]:
     """What a process calls before it begins, so that its memory and what the kernel keeps for it are limited."""
@@ -422,6 +444,10 @@ def main() -> None:
         if name == "many":
             one.add_argument("--images", type=int, default=2000)
             one.add_argument("--work", type=Path)
+    one = command(manifest, "manifest", data=False)
+    one.add_argument("model")
+    one.add_argument("--rows", type=int, default=100_000)
+    one.add_argument("--work", type=Path)
     for function, name in ((disk, "disk"), (steps, "steps")):
         one = command(function, name, data=False)
         one.add_argument("--resolution", type=int, default=96)
