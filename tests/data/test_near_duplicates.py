@@ -13,7 +13,8 @@ from tests.conftest import SHARED
 from mobilenets.base.progress import SILENT
 from mobilenets.data.description import inspected_dataset
 from mobilenets.data.image import BytesImage, ImageSource
-from mobilenets.data.near_duplicates import find_near_pairs, near_duplicate_findings
+from mobilenets.data.near_duplicates import find_near_pairs
+from mobilenets.data.near_findings import looked_at, near_duplicate_findings
 from mobilenets.data.reading import Reading
 from mobilenets.data.sources import images_of
 from mobilenets.data.subset import Subset
@@ -62,6 +63,34 @@ def test_only_pairs_with_the_first_images_are_sought_where_there_are_many() -> N
     everything = [(pair.first, pair.second) for pair in find_near_pairs(images)]
     assert everything == [(0, 2), (1, 3)]
     assert [(pair.first, pair.second) for pair in find_near_pairs(images, queries=1)] == [(0, 2)]
+
+
+def test_of_very_many_copies_each_image_has_a_partner() -> None:
+    images: list[ImageSource] = [source(scene(seed), f"{seed} {copy}") for copy in range(60) for seed in (1, 2)]
+    pairs = find_near_pairs(images)
+    assert {position for pair in pairs for position in (pair.first, pair.second)} == set(range(120))
+    assert all(pair.first % 2 == pair.second % 2 for pair in pairs)
+
+
+def test_of_very_many_images_evenly_drawn_ones_are_compared() -> None:
+    many = [BytesImage(str(number), b"") for number in range(1000)]
+    parts = {
+        name: Subset(tuple(many[begin:end]), np.arange(begin, end) * 10 // 1000)
+        for name, begin, end in (("train", 0, 800), ("validation", 800, 900), ("test", 900, 1000))
+    }
+    whole = looked_at(parts, 1000, 1000**2)
+    assert (whole.queries, whole.parts) == (0, {name: parts[name] for name in ("test", "validation", "train")})
+    judged = looked_at(parts, 1000, 2 * 200 * 1000)
+    assert judged.queries == 200
+    assert {name: len(part) for name, part in judged.parts.items()} == {"test": 100, "validation": 100, "train": 800}
+    few = looked_at(parts, 500, 40_000)
+    assert few.queries == 40
+    assert {name: len(part) for name, part in few.parts.items()} == {"test": 20, "validation": 20, "train": 460}
+    assert few.parts["train"].images[0] is many[0]
+    assert few.parts["train"].images[-1] is many[799]
+    assert {name: set(part.targets) for name, part in few.parts.items()} == {
+        name: set(part.targets) for name, part in parts.items()
+    }
 
 
 def test_images_that_show_little_or_cannot_be_read_are_left_out() -> None:

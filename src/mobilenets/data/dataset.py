@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,7 +24,7 @@ from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.image import ImageSource
 from mobilenets.data.label_files import ALL, NO_LABEL
 from mobilenets.data.layout import find_layout
-from mobilenets.data.loading import check_skipped
+from mobilenets.data.loading import TOGETHER, check_skipped, each
 from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sharded import is_sharded, sharded_parts
@@ -482,18 +481,14 @@ def digests_of(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], se
         progress: Receives progress updates.
     """
 
-    def digest(image: ImageSource) -> bytes | None:
-        try:
-            return image.digest()
-        except DataError as error:
-            progress.note(f"skipped: {error}")
-            return None
-
     digests: dict[str, bytes] = {}
-    with progress.task("reading", len(subset), "images") as task, ThreadPoolExecutor(4) as pool:
-        for image, value in zip(subset.images, pool.map(digest, subset.images), strict=True):
+    read = each(subset.images, lambda image: image.digest(), threads=2, together=TOGETHER)
+    with progress.task("reading", len(subset), "images") as task:
+        for image, value in read:
             task.advance()
-            if value is not None:
+            if isinstance(value, DataError):
+                progress.note(f"skipped: {value}")
+            else:
                 digests[image.name] = value
     return digests, {image.name for image in subset.images} - set(digests)
 

@@ -15,7 +15,7 @@ from mobilenets.base.progress import Progress
 from mobilenets.base.text import plural
 from mobilenets.data.dataset import Dataset, load_dataset
 from mobilenets.data.findings import Finding, Kind, examples_of, listed
-from mobilenets.data.near_duplicates import near_duplicate_findings
+from mobilenets.data.near_findings import remembered_findings
 from mobilenets.data.parts import PARTS
 from mobilenets.data.reading import Reading
 from mobilenets.data.targets import boxes_by_class, images_by_class
@@ -41,7 +41,7 @@ def inspected_dataset(source: str | Path, seed: int, reading: Reading, progress:
     """Load a dataset, and look at its images for near duplicates, which are then among its findings."""
     dataset = load_dataset(source, seed=seed, reading=reading, progress=progress)
     parts = {part: dataset.part(part) for part in PARTS}
-    near = near_duplicate_findings(parts, dataset.labels, progress=progress)
+    near = remembered_findings(parts, dataset.labels, dataset.fingerprint, dataset.source, progress=progress)
     return replace(dataset, findings=(*dataset.findings, *near))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -84,13 +84,18 @@ def find_duplicates(parts: Mapping[str, Subset], labels: Sequence[str], digests:
         labels: Names of the classes.
         digests: Content hash of every image, by its name.
     """
-    first = {name: _first_of(subset, digests) for name, subset in parts.items()}
+    counts = Counter(digests[image.name] for subset in parts.values() for image in subset.images)
+    several = {
+        name: subset.take([place for place, image in enumerate(subset.images) if counts[digests[image.name]] > 1])
+        for name, subset in parts.items()
+    }
+    first = {name: _first_of(subset, digests) for name, subset in several.items()}
     found = [
-        _leak(part, parts[part], other, first[other], digests)
+        _leak(part, several[part], len(parts[part]), other, first[other], digests)
         for other, part in combinations(("train", "validation", "test"), 2)
     ]
-    contradictions = _contradictions(parts, labels, digests)
-    repeated = [pair for subset in parts.values() for pair in _repeated(subset, labels, digests)]
+    contradictions = _contradictions(several, labels, digests)
+    repeated = [pair for subset in several.values() for pair in _repeated(subset, labels, digests)]
     return Duplicates(
         tuple(leak for leak in found if leak.images),
         len(contradictions),
@@ -107,9 +112,11 @@ def _first_of(subset: Subset, digests: Mapping[str, bytes]) -> dict[bytes, str]:
     return first
 
 
-def _leak(part: str, subset: Subset, other: str, there: Mapping[bytes, str], digests: Mapping[str, bytes]) -> Leak:
+def _leak(
+    part: str, subset: Subset, images: int, other: str, there: Mapping[bytes, str], digests: Mapping[str, bytes]
+) -> Leak:
     pairs = [(image.name, there[digests[image.name]]) for image in subset.images if digests[image.name] in there]
-    return Leak(part, other, len(pairs), len(subset), tuple(pairs[:MOST_EXAMPLES]))
+    return Leak(part, other, len(pairs), images, tuple(pairs[:MOST_EXAMPLES]))
 
 
 def _contradictions(

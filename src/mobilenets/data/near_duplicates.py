@@ -7,7 +7,7 @@ their colors agree. The crops that are tried leave out 5 % of the height, the wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -17,15 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from mobilenets.base.progress import SILENT, Progress
-from mobilenets.base.text import plural
-from mobilenets.data.findings import Finding, Kind, examples_of, listed
 from mobilenets.data.image import ImageSource
-from mobilenets.data.loading import each
-from mobilenets.data.subset import Subset
-from mobilenets.data.targets import briefly
+from mobilenets.data.loading import TOGETHER, each
 from mobilenets.errors import DataError
 
 Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
 Crop = tuple[tuple[float, float], tuple[float, float]]
 
 SIDE, DETAIL, BLUR = 48, 24, 2
@@ -38,8 +35,10 @@ STEP = 0.0125
 """Share of a side by which crops are moved to align a pair more finely."""
 LEAST_CONTRAST = 1.0
 """Standard deviation, in gray levels, below which a thumbnail shows too little to be told from another."""
-MOST_IMAGES = 12_000
-"""Of more images only the validation and test images are compared with the others."""
+MOST_OF_ONE = 16
+"""Partners of one image that are looked at with each crop, the likest: of a thousand copies not all pairs are."""
+MOST_ALIGNED = 10_000
+"""Pairs that are aligned more finely, the likest; of films, many thousands of frames are a little alike."""
 _SHIFTS = ((0.0, 0.95), (0.025, 0.95), (0.05, 0.95))
 _WHOLE = (0.0, 1.0)
 CROPS = (
@@ -50,7 +49,7 @@ CROPS = (
     *((_WHOLE, shift) for shift in (_SHIFTS[0], _SHIFTS[2])),
 )
 """Begin and extent of each crop along the height and along the width."""
-_TOGETHER = 1024
+_TOGETHER = 256
 
 
 @dataclass(frozen=True)
@@ -85,58 +84,117 @@ def find_near_pairs(
     thumbnails, colors, kept = _thumbnails(images, [] if unreadable is None else unreadable, progress)
     if len(kept) < 2:
         return []
-    whole = _signatures(thumbnails, CROPS[0])
+    blocks = range(0, len(kept), _TOGETHER)
+    whole = np.concatenate([_signatures(thumbnails[begin : begin + _TOGETHER], CROPS[0]) for begin in blocks])
     limit = len(kept) if queries == 0 else int(np.searchsorted(kept, queries))
-    best: dict[tuple[int, int], tuple[float, int, int, Crop]] = {}
-    with progress.task("comparing", len(CROPS), "crops") as task:
-        for crop in CROPS:
-            for one, other, value in _matches(_signatures(thumbnails, crop), whole, limit):
-                pair = (min(one, other), max(one, other))
-                best[pair] = max(best.get(pair, (0.0, 0, 0, crop)), (value, one, other, crop))
-            task.advance()
-    found = [
-        NearPair(int(kept[pair[0]]), int(kept[pair[1]]), _aligned(thumbnails, whole, *candidate))
-        for pair, candidate in sorted(best.items())
-        if np.median(np.abs(colors[pair[0]] - colors[pair[1]])) <= MOST_DIFFERENT
+    candidates = _candidates(thumbnails, whole, limit, progress)
+    candidates = candidates.take(np.flatnonzero(_median_apart(colors, candidates) <= MOST_DIFFERENT))
+    unsure = np.flatnonzero(candidates.values < SAME)
+    for number in unsure[np.argsort(-candidates.values[unsure], kind="stable")][:MOST_ALIGNED]:
+        candidates.values[number] = _aligned(thumbnails, whole, candidates, int(number))
+    return [
+        NearPair(int(kept[min(one, other)]), int(kept[max(one, other)]), min(float(value), 1.0))
+        for one, other, value in zip(candidates.ones, candidates.others, candidates.values, strict=True)
+        if value >= SAME
     ]
-    return [pair for pair in found if pair.correlation >= SAME]
 
 
-def _aligned(thumbnails: Floats, whole: Floats, value: float, one: int, other: int, crop: Crop) -> float:
+@dataclass(frozen=True)
+class _Candidates:
+    """Pairs of a crop of the one and the whole of the other, each pair once and in order.
+
+    Attributes:
+        ones: int64 (N,), rows of thumbnails.
+        others: int64 (N,), rows of thumbnails.
+        values: float32 (N,), their correlations.
+        crops: int64 (N,), positions in :data:`CROPS`.
+    """
+
+    ones: npt.NDArray[np.int64]
+    others: npt.NDArray[np.int64]
+    values: Floats
+    crops: npt.NDArray[np.int64]
+
+    def take(self, chosen: npt.NDArray[np.int64]) -> _Candidates:
+        """Some of them."""
+        return _Candidates(self.ones[chosen], self.others[chosen], self.values[chosen], self.crops[chosen])
+
+
+def _candidates(thumbnails: Bytes, whole: Floats, limit: int, progress: Progress) -> _Candidates:
+    """Pairs that may be nearly the same, each with the crop by which it correlates most."""
+    best: list[_Candidates] = []
+    with progress.task("comparing", len(CROPS), "crops") as task:
+        for crop in range(len(CROPS)):
+            best = [_each_once([*best, *_matches(thumbnails, whole, crop, limit)])]
+            task.advance()
+    return best[0]
+
+
+def _each_once(found: Sequence[_Candidates]) -> _Candidates:
+    """Candidates in order of their rows, of each pair the one that correlates most."""
+    columns = zip(*((one.ones, one.others, one.values, one.crops) for one in found), strict=True)
+    ones, others, values, crops = map(np.concatenate, columns)
+    first, second = np.minimum(ones, others), np.maximum(ones, others)
+    order = np.lexsort((crops, -values, second, first))
+    first, second = first[order], second[order]
+    new = np.ones(len(order), bool)
+    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return _Candidates(ones, others, values, crops).take(order[new])
+
+
+def _median_apart(colors: Bytes, candidates: _Candidates) -> Floats:
+    """By how many levels the colors of each pair differ."""
+    cells = colors.reshape(len(colors), -1).astype(np.int16)
+    found = np.empty(len(candidates.ones), np.float32)
+    for begin in range(0, len(found), _TOGETHER):
+        ones, others = candidates.ones[begin : begin + _TOGETHER], candidates.others[begin : begin + _TOGETHER]
+        found[begin : begin + _TOGETHER] = np.median(np.abs(cells[ones] - cells[others]), axis=1)
+    return found
+
+
+def _aligned(thumbnails: Bytes, whole: Floats, candidates: _Candidates, number: int) -> float:
     """The highest correlation of a crop of one thumbnail with another as a whole, near a crop that was tried."""
-    (top, height), (left, width) = crop
+    one, other = candidates.ones[number], candidates.others[number]
+    value, ((top, height), (left, width)) = float(candidates.values[number]), CROPS[candidates.crops[number]]
     for down, right in product((-STEP, 0.0, STEP), repeat=2):
         if (down and height == 1) or (right and width == 1) or not (down or right):
             continue
         moved = (_inside(top + down, height), height), (_inside(left + right, width), width)
         value = max(value, float(_signatures(thumbnails[one : one + 1], moved)[0] @ whole[other]))
-    return min(value, 1.0)
+    return value
 
 
 def _inside(begin: float, extent: float) -> float:
     return round(min(max(begin, 0.0), 1 - extent), 4)
 
 
-def _matches(cropped: Floats, whole: Floats, limit: int) -> Iterator[tuple[int, int, float]]:
+def _matches(thumbnails: Bytes, whole: Floats, crop: int, limit: int) -> Iterator[_Candidates]:
     """Rows of either that correlate, of pairs with one of the first rows."""
     for begin in range(0, len(whole), _TOGETHER):
-        block = cropped[begin : begin + _TOGETHER]
         stop = len(whole) if begin < limit else limit
-        values = block @ whole[:stop].T
-        for row, column in zip(*np.nonzero(values >= CANDIDATE), strict=True):
-            one, other = begin + int(row), int(column)
-            if one != other and min(one, other) < limit:
-                yield one, other, float(values[row, column])
+        values = _signatures(thumbnails[begin : begin + _TOGETHER], CROPS[crop]) @ whole[:stop].T
+        itself = np.arange(begin, min(begin + len(values), stop))
+        values[itself - begin, itself] = 0
+        if begin < limit:
+            values[max(0, limit - begin) :, limit:] = 0
+        crowded = np.flatnonzero(np.count_nonzero(values >= CANDIDATE, axis=1) > MOST_OF_ONE)
+        if len(crowded):
+            columns = np.argpartition(values[crowded], -MOST_OF_ONE, axis=1)[:, -MOST_OF_ONE:]
+            likest = values[crowded[:, None], columns]
+            values[crowded] = 0
+            values[crowded[:, None], columns] = likest
+        rows, columns = np.nonzero(values >= CANDIDATE)
+        yield _Candidates(rows + begin, columns, values[rows, columns], np.full(len(rows), crop))
 
 
 def _thumbnails(
     images: Sequence[ImageSource], unreadable: list[int], progress: Progress
-) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+) -> tuple[Bytes, Bytes, npt.NDArray[np.int64]]:
     """Gray thumbnails, mean colors of coarse cells, and the positions of the images that they are of."""
-    found: list[tuple[Floats, Floats]] = []
+    found: list[tuple[Bytes, Bytes]] = []
     kept: list[int] = []
     with progress.task("looking for near duplicates", len(images), "images") as task:
-        for position, (_, one) in enumerate(each(images, _thumbnail)):
+        for position, (_, one) in enumerate(each(images, _thumbnail, together=TOGETHER)):
             task.advance()
             if isinstance(one, DataError):
                 unreadable.append(position)
@@ -144,24 +202,24 @@ def _thumbnails(
                 found.append(one)
                 kept.append(position)
     if not found:
-        return np.empty((0, SIDE, SIDE), np.float32), np.empty((0, COLORS, COLORS, 3), np.float32), np.array(kept)
+        return np.empty((0, SIDE, SIDE), np.uint8), np.empty((0, COLORS, COLORS, 3), np.uint8), np.array(kept)
     return np.stack([gray for gray, _ in found]), np.stack([color for _, color in found]), np.array(kept, np.int64)
 
 
-def _thumbnail(image: ImageSource) -> tuple[Floats, Floats] | None:
+def _thumbnail(image: ImageSource) -> tuple[Bytes, Bytes] | None:
     opened = image.open(2 * SIDE)
     if min(opened.size) < SIDE:
         return None
     smooth = Image.Resampling.BOX if min(opened.size) > 2 * SIDE else Image.Resampling.BILINEAR
     gray = opened.convert("L").resize((SIDE, SIDE), smooth)
     color = opened.resize((COLORS, COLORS), Image.Resampling.BOX)
-    return np.asarray(gray, np.float32), np.asarray(color, np.float32)
+    return np.asarray(gray), np.asarray(color)
 
 
-def _signatures(thumbnails: Floats, crop: Crop) -> Floats:
+def _signatures(thumbnails: Bytes, crop: Crop) -> Floats:
     """Detail of a crop of every thumbnail as a row of length 1."""
     (top, height), (left, width) = crop
-    small = _rows(top, height) @ thumbnails @ _rows(left, width).T
+    small = _rows(top, height) @ thumbnails.astype(np.float32) @ _rows(left, width).T
     blur = _blur()
     detail = (small - blur @ small @ blur.T).reshape(len(small), -1)
     rows: Floats = detail / (np.linalg.norm(detail, axis=1, keepdims=True) + np.float32(1e-3))
@@ -188,47 +246,3 @@ def _blur() -> Floats:
             matrix[row, min(max(column, 0), DETAIL - 1)] += 1
     shares: Floats = matrix / matrix.sum(axis=1, keepdims=True)
     return shares
-
-
-def near_duplicate_findings(
-    parts: Mapping[str, Subset], labels: Sequence[str], *, progress: Progress = SILENT
-) -> tuple[Finding, ...]:
-    """Warnings of images that are nearly the same in two parts, or under two classes; and those that are damaged.
-
-    Files that are equal to the last byte are another finding, and not among these.
-
-    Args:
-        parts: ``train``, ``validation`` and ``test``.
-        labels: Names of the classes.
-        progress: Receives progress updates.
-    """
-    order = ("test", "validation", "train")
-    images = [image for name in order for image in parts[name].images]
-    of_part = [name for name in order for _ in parts[name].images]
-    said = [briefly(target, labels) for name in order for target in parts[name].targets]
-    queries = 0 if len(images) <= MOST_IMAGES else len(parts["test"]) + len(parts["validation"])
-    unreadable: list[int] = []
-    pairs = [
-        (pair.first, pair.second)
-        for pair in find_near_pairs(images, queries=queries, unreadable=unreadable, progress=progress)
-        if images[pair.first].digest() != images[pair.second].digest()
-    ]
-    findings = []
-    if unreadable:
-        damaged = [images[position].name for position in unreadable]
-        message = f"{plural(len(damaged), 'image')} that cannot be decoded: {listed(damaged)}"
-        findings.append(Finding(Kind.LEFT_OUT, message, len(damaged), examples_of(damaged)))
-    for part, other in (("test", "train"), ("validation", "train"), ("test", "validation")):
-        across = [(a, b) for a, b in pairs if (of_part[a], of_part[b]) == (part, other)]
-        copies = dict(across)
-        if copies:
-            message = f"{len(copies):,} of {len(parts[part]):,} {part} images are nearly the same as {other} images"
-            names = examples_of(f"{images[a].name} ~ {images[b].name}" for a, b in copies.items())
-            findings.append(Finding(Kind.WARNING, f"{message} (encoded again, resized or cropped)", len(copies), names))
-    boxes = any(subset.targets.dtype == object for subset in parts.values())  # drawn twice, they are never the same
-    apart = [] if boxes else [(a, b) for a, b in pairs if said[a] != said[b]]
-    if apart:
-        names = examples_of(f"{images[a].name} ({said[a]}) ~ {images[b].name} ({said[b]})" for a, b in apart)
-        message = f"{len(apart):,} pairs of images are nearly the same and of different classes"
-        findings.append(Finding(Kind.WARNING, message, len(apart), names))
-    return tuple(findings)

@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from mobilenets.base.text import size as in_bytes
 from mobilenets.data.archives import ArchivedImage
 from mobilenets.data.augmentation import Floats
 from mobilenets.data.image import FileImage, ImageSource
-from mobilenets.data.loading import check_skipped, each
+from mobilenets.data.loading import TOGETHER, check_skipped, each
 from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
@@ -35,6 +34,8 @@ SPARE_BYTES = 1 << 30
 """What is left free on the disk of the cache."""
 CHUNK = 1024
 """Images after which what is decoded counts, when a run is stopped."""
+AHEAD = 4
+"""Batches that the kernel is asked to read before they are needed."""
 _NOT_YET, _BROKEN = np.float32(0), np.float32(-1)
 """In the place of an image's aspect."""
 
@@ -63,10 +64,11 @@ class DiskImages:
         length = self._stored * self._stored * 3
         file = os.open(self._path, os.O_RDONLY)
         try:
-            _wanted(file, self.positions[order[0]] if len(order) else (), length)
+            for indices in order[:AHEAD]:
+                _wanted(file, self.positions[indices], length)
             for number, indices in enumerate(order):
-                if number + 1 < len(order):
-                    _wanted(file, self.positions[order[number + 1]], length)
+                if number + AHEAD < len(order):
+                    _wanted(file, self.positions[order[number + AHEAD]], length)
                 places = self.positions[indices]
                 pixels = np.empty((len(places), self.side, self.side, 3), np.uint8)
                 for row, place in enumerate(places):
@@ -148,7 +150,8 @@ def _key(subset: Subset, side: int) -> str | None:
             return None  # decoding says why
         if isinstance(image, ArchivedImage):
             stats[path] = status
-        mark = f"{os.path.abspath(path)}\0{place}\0{status.st_size}\0{status.st_mtime_ns}\0"
+        whole = path if os.path.isabs(path) else os.path.abspath(path)
+        mark = f"{whole}\0{place}\0{status.st_size}\0{status.st_mtime_ns}\0"
         found.update(mark.encode(errors="surrogateescape"))
     return found.hexdigest()[:32]
 
@@ -171,22 +174,24 @@ def _read_aspects(path: Path, count: int) -> Floats:
 
 def _fill(subset: Subset, side: int, pixels: Path, aspects: Path, known: Floats, progress: Progress) -> None:
     """Decode what is missing, chunk by chunk: a chunk counts when its pixels are on the disk."""
-
     missing = np.flatnonzero(known == _NOT_YET)
     length = side * side * 3
     with progress.task("decoding", len(missing), "images") as task, _opened(pixels) as file:
+
+        def stored(place: int) -> float:
+            image, aspect = squashed_image(subset.images[place], side)
+            _write_at(file, image.tobytes(), place * length)
+            return aspect
+
         for begin in range(0, len(missing), CHUNK):
-            places = missing[begin : begin + CHUNK]
-            for place, (_, result) in zip(
-                places, each([subset.images[one] for one in places], partial(squashed_image, side=side)), strict=True
-            ):
+            places = map(int, missing[begin : begin + CHUNK])
+            for place, result in each(places, stored, together=TOGETHER):
                 task.advance()
                 if isinstance(result, DataError):
                     progress.note(f"skipped: {result}")
                     known[place] = _BROKEN
                 else:
-                    _write_at(file, result[0].tobytes(), int(place) * length)
-                    known[place] = result[1]
+                    known[place] = result
             os.fsync(file)
             temporary = aspects.with_suffix(".part")
             known.tofile(temporary)

@@ -21,7 +21,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import size as in_bytes
 from mobilenets.data.augmentation import Floats
 from mobilenets.data.image import ImageSource
-from mobilenets.data.loading import MOST_BROKEN, decode_all, shrunk
+from mobilenets.data.loading import MOST_BROKEN, decode_all, shrunk_image
 from mobilenets.data.subset import Subset, Targets
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
@@ -201,8 +201,8 @@ def squashed_image(image: ImageSource, side: int) -> tuple[Pixels, float]:
     Raises:
         DataError: If it cannot be decoded.
     """
-    pixels = shrunk(image.open(side), side)
-    return squash(Image.fromarray(pixels), side), pixels.shape[1] / pixels.shape[0]
+    small = shrunk_image(image.open(side), side)
+    return squash(small, side), small.width / small.height
 
 
 def squash(image: Image.Image, side: int) -> Pixels:
