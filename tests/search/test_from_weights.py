@@ -222,14 +222,19 @@ def dataset(images: Path) -> Dataset:
     return load_dataset(images)
 
 
-def test_heads_are_judged_until_the_time_is_over_and_one_at_least(dataset: Dataset) -> None:
+def test_heads_are_judged_until_the_time_is_over_and_one_at_least(dataset: Dataset, tmp_path: Path) -> None:
     entered = contenders(Pretrained("one", pretrained()), Pretrained("two", pretrained(seed=3)))
     judged = with_heads(entered, PreparedImages(dataset))
     assert len(judged) == 4
     assert all(0.5 < candidate.accuracy <= 1 for one in judged for candidate in one.candidates)
     assert all(candidate.head_top1 == candidate.accuracy for one in judged for candidate in one.candidates)
-    few = with_heads(entered, PreparedImages(dataset), over=lambda: True)
+    notes = Notes(tmp_path)
+    few = with_heads(entered, PreparedImages(dataset), over=lambda: True, progress=notes)
     assert [one.network.height for one in few] == [40]
+    assert notes.notes == ["3 networks are left out: the time for them is over"]
+    notes = Notes(tmp_path)
+    with_heads(entered[:2], PreparedImages(dataset), over=lambda: True, progress=notes)
+    assert notes.notes == ["1 network is left out: the time for them is over"]
 
 
 def test_the_most_promising_are_fine_tuned_and_int8_is_measured(dataset: Dataset) -> None:

@@ -106,9 +106,8 @@ def draw_parts_of_groups(
         parts[place_of.setdefault(digests[index], drawn)].append(index)
     short = next((name for name, positions in parts.items() if not positions), None)
     if short is not None:
-        raise DataError(
-            f"{plural(len(set(digests)), 'different image')} are too few to be split: none is left for {short}"
-        )
+        few = plural(len(set(digests)), "different image is", "different images are")
+        raise DataError(f"{few} too few to be split: none is left for {short}")
     return {name: sorted(positions) for name, positions in parts.items()}
 
 

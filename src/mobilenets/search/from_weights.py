@@ -248,7 +248,8 @@ def with_heads(
     with progress.task("heads", len(chosen), "networks") as task:
         for number, one in enumerate(chosen):
             if found and over():
-                progress.note(f"{plural(len(chosen) - number, 'network')} are left out: the time for them is over")
+                left = plural(len(chosen) - number, "network is left out", "networks are left out")
+                progress.note(f"{left}: the time for them is over")
                 break
             found.append(replace(one, candidates=judged_by_head(one, images)))
             if number + 1 == len(chosen) or chosen[number + 1].network.height != one.network.height:
@@ -269,7 +270,8 @@ def _judged_beside(
         found[number] = replace(contenders[number], candidates=candidates)
         if over() and len(found) < len(contenders):
             left = len(contenders) - len(found)
-            progress.note(f"{plural(left, 'network')} are left out: the time for them is over")
+            out = plural(left, "network is left out", "networks are left out")
+            progress.note(f"{out}: the time for them is over")
             break
     return [found[number] for number in sorted(found)]
 

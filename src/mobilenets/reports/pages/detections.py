@@ -118,7 +118,7 @@ def detections_section(evaluation: DetectionMetrics, *, threshold_chosen: bool =
         f"mAP 50-95 is {percent(evaluation.map50_95)} (95{GAP}% interval {interval(evaluation.interval)}), mAP 50 "
         f"{percent(evaluation.map50)}. From a score of {evaluation.score_threshold:g} on{chosen}, {found.count:,} of "
         f"{plural(evaluation.objects, 'object')} in {plural(evaluation.images, 'test image')} are found, "
-        f"{found.total - found.count:,} are missed, and {plural(evaluation.invented, 'box', 'boxes')} are invented."
+        f"{found.total - found.count:,} are missed, and {plural(evaluation.invented, 'box is', 'boxes are')} invented."
     )
     return section(
         "predictions",
