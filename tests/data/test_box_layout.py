@@ -522,3 +522,30 @@ def test_a_json_file_with_one_hostile_value_is_read_or_refused_in_words(form: st
         file.write_text("\n".join([json.dumps(changed(json.loads(first), path, "replace", value)), *rest]))
         with suppress(DataError):
             load_collection(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "10 20 40 20 40 60 10 60 cat 0",
+        "Car 0.00 0 -1.58 587.01 173.33 614.12 200.12",
+        "0,0.25,0.5,0.3,0.5",
+        "0 250 400 30 40",
+    ],
+)
+def test_text_files_with_other_numbers_are_refused_in_words(line: str, tmp_path: Path) -> None:
+    for label in LABELS:
+        for number in range(3):
+            write_image(tmp_path / label / f"{label}{number}.jpg")
+            (tmp_path / label / f"{label}{number}.txt").write_text(f"{line}\n")
+    with pytest.raises(DataError, match=r"holds lines such as .*, which are none of YOLO's: the number of a class"):
+        load_collection(tmp_path)
+    assert load_collection(tmp_path, Reading(exclude=("*.txt",))).task == "classification"
+
+
+def test_captions_beside_images_are_no_boxes(tmp_path: Path) -> None:
+    for label in LABELS:
+        for number in range(3):
+            write_image(tmp_path / label / f"{label}{number}.jpg")
+            (tmp_path / label / f"{label}{number}.txt").write_text(f"a {label}, 35 mm, 2 of 3\n")
+    assert load_collection(tmp_path).task == "classification"

@@ -53,7 +53,9 @@ def data_options(function: Command) -> Command:
     for option in reversed(
         (
             click.option("--parts", callback=_parts, metavar="PART=FOLDER,…", help="Folders of the parts, or none."),
-            click.option("--exclude", multiple=True, metavar="NAME", help="Folder or file to leave out; repeatable."),
+            click.option(
+                "--exclude", multiple=True, metavar="NAME", help="Folder, file or class to leave out; repeatable."
+            ),
             click.option(
                 "--classes-from", type=click.Choice(LEVELS), help="Outermost or innermost folders, or files' names."
             ),

@@ -21,7 +21,7 @@ from mobilenets.data.reading import Reading, told
 from mobilenets.data.tables import TABLE_SUFFIXES
 from mobilenets.data.tree import Folder, scan
 from mobilenets.data.voc import read_voc, voc_files
-from mobilenets.data.yolo import YAML_SUFFIXES, is_yolo_yaml, read_yolo, yolo_labels
+from mobilenets.data.yolo import YAML_SUFFIXES, is_yolo_yaml, read_yolo, strange_line, yolo_labels
 from mobilenets.errors import DataError
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -92,6 +92,12 @@ def _of_folder(root: Folder, reading: Reading) -> BoxLayout | None:
     texts = any(file.suffix.lower() == ".txt" for folder in folders for file in folder.box_files)
     if texts and yolo_labels(root, ImagesByName(root)):
         return read_yolo(root, None)
+    if texts and (strange := strange_line(root, ImagesByName(root))):
+        raise DataError(
+            f"{strange[0]} is called like an image and holds lines such as {strange[1]!r:.60}, which are none of "
+            "YOLO's: the number of a class, then the centre, width and height as shares of the image; convert them, or "
+            f"leave them out with {told(exclude=('*.txt',))}"
+        )
     records = [file for file in tables if file.suffix.lower() in JSON_SUFFIXES]
     if holds_box_records(records):
         return read_box_records(records, root.path, reading)

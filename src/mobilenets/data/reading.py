@@ -24,8 +24,8 @@ class Reading:
         parts: ``train``, ``validation`` or ``test`` → the folder or file that holds it, from the source on; None to
             find them by their names.
         find_parts: Whether folders called train, test and so on are parts; otherwise they are classes.
-        exclude: Names or paths, from the source on, of folders and files to leave out; of a table, of classes and
-            files.
+        exclude: Names or paths, from the source on, of folders and files to leave out; of a table or of boxes, of
+            classes and files.
         classes_from: ``top`` where a class is the outermost folder, ``leaf`` where it is the innermost, ``name`` where
             it is what the file's name begins with, before its number; None where there is no doubt.
         letter_case: What to do with classes that differ in upper and lower case only: ``merge`` or ``keep``; None to

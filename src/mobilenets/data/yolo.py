@@ -5,6 +5,7 @@ Source: the data format of Darknet and of the ``data.yaml`` that later trainers 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ _KEYS = {"train": "train", "val": "validation", "valid": "validation", "validati
 _LOOKED_AT = 20
 _BOX, _LEAST_POLYGON = 5, 7
 """Numbers of a line with a box, and of the shortest with a polygon: the class, and three points."""
+_FEWEST_NUMBERS = 4
+"""Numbers in a line that may be a box."""
 YAML_SUFFIXES = (".yaml", ".yml")
 
 
@@ -62,6 +65,32 @@ def yolo_labels(root: Folder, images: ImagesByName) -> list[Path]:
         and images.described_by(file) is not None
     ]
     return files if any(_holds_boxes(file) for file in files[:_LOOKED_AT]) else []
+
+
+def strange_line(root: Folder, images: ImagesByName) -> tuple[Path, str] | None:
+    """A text file called like an image whose first line holds numbers that are none of YOLO's, and that line."""
+    files = [
+        file
+        for folder in root.walk()
+        for file in folder.box_files
+        if file.suffix.lower() == ".txt" and images.described_by(file) is not None
+    ]
+    for file in files[:_LOOKED_AT]:
+        try:
+            line = next((line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()), "")
+        except (OSError, ValueError):
+            continue
+        if sum(map(_is_number, re.split(r"[\s,;]+", line))) >= _FEWEST_NUMBERS:
+            return file, line.strip()
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _holds_boxes(file: Path) -> bool:
