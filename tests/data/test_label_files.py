@@ -225,9 +225,7 @@ def test_json_in_its_shapes(images: list[Path], tmp_path: Path) -> None:
         ],
         "studio-min.json": [{"image": f"/data/upload/1/{path.name}", "choice": name, "id": 1} for path, name in pairs],
     }
-    shapes["createml.json"] = [
-        {"image": path.name, "annotations": [{"label": name, "coordinates": {"x": 1}}]} for path, name in pairs
-    ]
+    shapes["createml.json"] = [{"image": path.name, "annotations": [{"label": name}]} for path, name in pairs]
     files = [f"photos/{path.name}" for path in images]
     names = [name for _, name in pairs]
     shapes |= {
