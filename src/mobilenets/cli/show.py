@@ -13,7 +13,7 @@ import click
 from mobilenets.cli.console import json_option, print_json, results
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.input_size import SquareSide
-from mobilenets.cli.number import POSITIVE, Integer
+from mobilenets.cli.number import POSITIVE
 from mobilenets.cli.output_file import OutputFile
 from mobilenets.data.reading import Reading
 
@@ -33,9 +33,7 @@ DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".yaml", ".yml")
 @click.option(
     "--resolution", type=SquareSide(), help="Side of the square input in pixels.  [default: the architecture's]"
 )
-@click.option(
-    "--classes", type=Integer(min=1), help="Outputs of the last layer, or kinds of objects.  [default: 1000; 90]"
-)
+@click.option("--classes", type=int, help="Outputs of the last layer, or kinds of objects.  [default: 1000; 90]")
 @click.option("--plan", "with_plan", is_flag=True, help="How the engine runs a MODEL: steps, bytes, measured time.")
 @click.option("--draw", type=OutputFile(".jpg", ".png"), help="Of DATA: a sheet of labeled images.", metavar="FILE")
 @data_options
