@@ -8,6 +8,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "resize.h"
 #include "runner/runner.h"
 #include "runner/thread_pool.h"
+#include "shared_sums.h"
 
 namespace nb = nanobind;
 using namespace mobilenets;
@@ -307,6 +309,94 @@ bool resize_image(const std::string& name, const std::pair<nb::capsule, nb::caps
     return resize(resize_loops(*set), task);
 }
 
+using SharedMemory = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <typename Value>
+using Summands = nb::ndarray<Value, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+constexpr double kPatience = 0.1;  // seconds between two calls of what a waiting process calls
+
+// Replaces values by their sums over all processes. `waiting` is called from time to time, and may raise.
+template <typename Value>
+void add_up(SharedSums& sums, Value* values, size_t count, const nb::callable& waiting) {
+    constexpr size_t room = SharedSums::kRoom / sizeof(Value);
+    for (size_t begin = 0; begin < count; begin += room) {
+        Value* part = values + begin;
+        const size_t size = std::min(room, count - begin), bytes = size * sizeof(Value);
+        const auto arrived = [&](bool first) {
+            const WithoutInterpreter released;
+            if (first) sums.write(part, bytes);
+            if (!sums.wait(kPatience)) return false;
+            if (sums.agree(bytes)) sums.read(part, size);
+            return true;
+        };
+        for (bool first = true; !arrived(first); first = false) waiting();
+        if (!sums.agree(bytes)) throw std::logic_error("processes add up different things");
+    }
+}
+
+template <typename Value>
+void add_up_array(SharedSums& sums, const Summands<Value>& values, const nb::callable& waiting) {
+    add_up(sums, values.data(), values.size(), waiting);
+}
+
+// Replaces means and variances of the positions of this process by those of all; follows them in running ones.
+template <typename Value>
+double whole_moments(SharedSums& sums, const Summands<Value>& means, const Summands<Value>& variances, double positions,
+                     const std::optional<Summands<Value>>& running_means,
+                     const std::optional<Summands<Value>>& running_variances, double momentum,
+                     const nb::callable& waiting) {
+    const size_t channels = means.size();
+    if (variances.size() != channels || (running_means && running_means->size() != channels) ||
+        (running_variances && running_variances->size() != channels))
+        throw std::invalid_argument("each channel has one mean and one variance");
+    std::vector<double> moments(2 * channels + 1);
+    for (size_t i = 0; i < channels; ++i) {
+        const double mean = means.data()[i];
+        moments[i] = positions * mean;
+        moments[channels + i] = positions * (variances.data()[i] + mean * mean);
+    }
+    moments[2 * channels] = positions;
+    add_up(sums, moments.data(), moments.size(), waiting);
+    const double total = moments[2 * channels], unbiased = total / std::max(total - 1, 1.0);
+    for (size_t i = 0; i < channels; ++i) {
+        const double mean = moments[i] / total;
+        const double variance = std::max(moments[channels + i] / total - mean * mean, 0.0);
+        means.data()[i] = static_cast<Value>(mean);
+        variances.data()[i] = static_cast<Value>(variance);
+        if (running_means) {
+            Value& running = running_means->data()[i];
+            running += static_cast<Value>(momentum * (mean - running));
+        }
+        if (running_variances) {
+            Value& running = running_variances->data()[i];
+            running += static_cast<Value>(momentum * (variance * unbiased - running));
+        }
+    }
+    return total;
+}
+
+void bind_shared_sums(nb::module_& module) {
+    nb::class_<SharedSums>(module, "SharedSums")
+        .def_static("bytes", &SharedSums::bytes, nb::arg("processes"))
+        .def(
+            "__init__",
+            [](SharedSums* self, const SharedMemory& memory, size_t processes, size_t own) {
+                if (own >= processes || memory.size() < SharedSums::bytes(processes) ||
+                    reinterpret_cast<uintptr_t>(memory.data()) % SharedSums::kLine != 0)
+                    throw std::invalid_argument("the memory is too small for so many processes");
+                new (self) SharedSums(memory.data(), processes, own);
+            },
+            nb::arg("memory"), nb::arg("processes"), nb::arg("own"), nb::keep_alive<1, 2>())
+        .def("add_up", &add_up_array<float>, nb::arg("values").noconvert(), nb::arg("waiting"))
+        .def("add_up", &add_up_array<double>, nb::arg("values").noconvert(), nb::arg("waiting"))
+        .def("whole_moments", &whole_moments<float>, nb::arg("means").noconvert(), nb::arg("variances").noconvert(),
+             nb::arg("positions"), nb::arg("running_means").noconvert().none(),
+             nb::arg("running_variances").noconvert().none(), nb::arg("momentum"), nb::arg("waiting"))
+        .def("whole_moments", &whole_moments<double>, nb::arg("means").noconvert(), nb::arg("variances").noconvert(),
+             nb::arg("positions"), nb::arg("running_means").noconvert().none(),
+             nb::arg("running_variances").noconvert().none(), nb::arg("momentum"), nb::arg("waiting"));
+}
+
 void bind_enums(nb::module_& module) {
     nb::enum_<Type>(module, "Type").value("UINT8", Type::kUint8).value("FLOAT32", Type::kFloat32);
     nb::enum_<LayerKind>(module, "LayerKind")
@@ -526,6 +616,7 @@ NB_MODULE(_native, module) {
     bind_plan(module);
     bind_runner(module);
     bind_detection(module);
+    bind_shared_sums(module);
     module.def("instruction_sets", [] {
         size_t count = 0;
         const InstructionSet* sets = instruction_sets(&count);

@@ -1,7 +1,7 @@
 """Types of the extension. It is private to mobilenets.engine; what it does is written in native/."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -175,4 +175,23 @@ def resize(
     interpolation: Interpolation,
     out: npt.NDArray[np.uint8],
 ) -> bool: ...
+
+class SharedSums:
+    @staticmethod
+    def bytes(processes: int) -> int: ...
+    def __init__(self, memory: npt.NDArray[np.uint8], processes: int, own: int) -> None: ...
+    def add_up(
+        self, values: npt.NDArray[np.float32] | npt.NDArray[np.float64], waiting: Callable[[], None]
+    ) -> None: ...
+    def whole_moments(
+        self,
+        means: npt.NDArray[Any],
+        variances: npt.NDArray[Any],
+        positions: float,
+        running_means: npt.NDArray[Any] | None,
+        running_variances: npt.NDArray[Any] | None,
+        momentum: float,
+        waiting: Callable[[], None],
+    ) -> float: ...
+
 def stop_threads() -> None: ...

@@ -25,6 +25,7 @@ from torch.distributed.rendezvous import rendezvous
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.errors import MobileNetsError, TrainingError
+from mobilenets.training.sums import add_up, shared_memory_sums
 
 Result = TypeVar("Result")
 
@@ -137,7 +138,8 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         raise TrainingError(f"the {launch().count} processes do not find each other: {error}") from None
     _stores.append(store)
     try:
-        yield
+        with shared_memory_sums(launch().local_count):
+            yield
         distributed.barrier()
     finally:
         _stores.pop()
@@ -233,7 +235,7 @@ def summed(*values: float) -> list[float]:
         return list(values)
     device = torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else None
     total = torch.tensor(values, dtype=torch.float64, device=device)
-    distributed.all_reduce(total)
+    add_up(total)
     return list(map(float, total.tolist()))
 
 

@@ -1,11 +1,12 @@
 """A module that several processes train as one: averaged gradients, and batch norms of whole batches.
 
-Gradients are averaged by DistributedDataParallel. Batch norms see the statistics of all processes' images, so that a
-step is that of one process with the whole batch.
+Gradients are averaged by DistributedDataParallel, or in one sum where the processes share memory. Batch norms see the
+statistics of all processes' images, so that a step is that of one process with the whole batch.
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mobilenets.training.distributed import process_count, process_rank
+from mobilenets.training.distributed import process_count
+from mobilenets.training.sums import Running, add_up, by_shared_memory, whole_moments
 
 
 class Parallel:
@@ -27,19 +29,23 @@ class Parallel:
         self._module = module
         self._wrapped: DistributedDataParallel | None = None
         self._trained: list[bool] = []
+        self._adds_up = False
         if process_count() > 1:
             share_batch_norms(module)
+            self._adds_up = by_shared_memory() and _shares_buffers(module)
+            if self._adds_up:
+                _make_alike(module)
 
     def wrapped(self) -> nn.Module:
         """The module to run a step with; itself where there is one process."""
         if process_count() == 1:
             return self._module
+        if self._adds_up:
+            return self._module
         trained = [parameter.requires_grad for parameter in self._module.parameters()]
         if self._wrapped is None or trained != self._trained:
             self._trained = trained
-            self._wrapped = DistributedDataParallel(
-                self._module, gradient_as_bucket_view=True, broadcast_buffers=not _shares_buffers(self._module)
-            )
+            self._wrapped = _data_parallel(self._module)
         return self._wrapped
 
     def backward(self, loss: Tensor, images: int, of: int) -> None:
@@ -55,86 +61,75 @@ class Parallel:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Grad strides do not match")  # about speed only
             loss.backward()  # type: ignore[no-untyped-call]
+        if process_count() > 1 and self._adds_up:
+            _average_gradients(self._module)
 
 
-MOST_BY_MESSAGES = 8
-"""Processes up to which the first one adds few numbers up; with more, all wait for it."""
+def _data_parallel(module: nn.Module) -> DistributedDataParallel:
+    """A module whose gradients are averaged while they are computed."""
+    with warnings.catch_warnings():
+        # a new name of an argument, which PyTorch before 2.13 does not know
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return DistributedDataParallel(
+            module, gradient_as_bucket_view=True, broadcast_buffers=not _shares_buffers(module)
+        )
 
 
-def _add_up(values: Tensor) -> None:
-    """Replace a few numbers by their sums over all processes.
+def _make_alike(module: nn.Module) -> None:
+    """Give a module the parameters and buffers that it has in the first process."""
+    for tensor in itertools.chain(module.parameters(), module.buffers()):
+        distributed.broadcast(tensor.detach(), src=0)
 
-    gloo's all_reduce takes ten times as long as a message there and back (1.6 ms and .14 ms on a machine of two cores),
-    and a step of MobileNet has two for each of its 27 batch norms.
-    """
-    count = process_count()
-    if distributed.get_backend() != "gloo" or count > MOST_BY_MESSAGES:
-        distributed.all_reduce(values)
-    elif process_rank() > 0:
-        distributed.send(values, 0)
-        distributed.recv(values, 0)
-    else:
-        own = torch.empty_like(values)
-        for rank in range(1, count):
-            distributed.recv(own, rank)
-            values += own
-        for rank in range(1, count):
-            distributed.send(values, rank)
+
+def _average_gradients(module: nn.Module) -> None:
+    """Replace a module's gradients by their means over processes of one machine."""
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    add_up(flat.div_(process_count()))
+    parts = flat.split([gradient.numel() for gradient in gradients])  # type: ignore[no-untyped-call]
+    torch._foreach_copy_(
+        gradients, [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]
+    )
 
 
 class _WholeBatchNorm(torch.autograd.Function):
     """Batch norm by the statistics of all processes' images."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        channels = values.shape[1]
+    def forward(ctx: Any, values: Tensor, gamma: Tensor, beta: Tensor, eps: float, running: Running) -> Tensor:
         real = values if values.dtype == torch.float64 else values.float()
+        channels = real.shape[1]
+        still = running[:2] if running else (real.new_zeros(channels), real.new_ones(channels))
         # What ordinary batch norm computes them by; torch.var_mean takes a hundred times as long on channels-last maps.
-        own = torch.batch_norm_update_stats(real, real.new_zeros(channels), real.new_ones(channels), 0.0)
-        rows = real.new_zeros(process_count(), 2 * channels + 1)
-        torch.cat([*own, real.new_tensor([values.numel() // channels])], out=rows[process_rank()])
-        _add_up(rows)  # a sum of zeros and one row: each as it was
-        means, variances, counts = rows[:, :channels], rows[:, channels:-1], rows[:, -1:]
-        total = counts.sum()
-        mean = (means * counts).sum(0) / total
-        variance = ((variances + (means - mean).square()) * counts).sum(0) / total
+        own = torch.batch_norm_update_stats(real, *still, 0.0)
+        mean, variance, total = whole_moments(*own, real.numel() // channels, running)
         ctx.save_for_backward(values, gamma, mean, variance)
         ctx.eps, ctx.total = eps, total
-        result = nn.functional.batch_norm(values, mean, variance, gamma, beta, training=False, eps=eps)
-        ctx.mark_non_differentiable(mean, variance)
-        return result, mean, variance * (total / (total - 1).clamp(min=1))
+        return torch.native_batch_norm(values, gamma, beta, mean, variance, False, 0.0, eps)[0]
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         values, gamma, mean, variance = ctx.saved_tensors
         inverse = torch.rsqrt(variance + ctx.eps)
-        # As if the statistics were constants; what follows from their own gradients is taken off below.
-        of_values, of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(
-            gradients[0].contiguous(memory_format=torch.channels_last),
-            values,
-            gamma,
-            mean,
-            variance,
-            mean,
-            inverse,
-            False,
-            ctx.eps,
-            [True, True, True],
+        outer = gradients[0].contiguous(memory_format=torch.channels_last)
+        wanted = [False, True, True]
+        _, of_gamma, of_beta = torch.ops.aten.native_batch_norm_backward(
+            outer, values, gamma, mean, variance, mean, inverse, False, ctx.eps, wanted
         )
         sums = torch.stack([of_gamma, of_beta])
-        _add_up(sums)
-        scale = gamma * inverse / ctx.total
-        slope = scale * inverse * sums[0]
-        offset = scale * sums[1] - slope * mean
-        shape = (1, -1, 1, 1)
-        of_values = of_values - offset.view(shape).to(values.dtype)
-        of_values = of_values.addcmul_(values, slope.view(shape).to(values.dtype), value=-1)
-        return of_values, of_gamma, of_beta, None
+        add_up(sums)
+        scale = gamma * inverse
+        # scale · (outer − mean of outer − normal values · mean of (outer · normal values)), where the last two terms
+        # are a batch norm of the values with another gamma and beta
+        slopes, offsets = (sums * (scale / -ctx.total)).unbind()
+        of_values = torch.native_batch_norm(values, slopes, offsets, mean, variance, False, 0.0, ctx.eps)[0]
+        of_values.addcmul_(outer, scale.view(1, -1, 1, 1).to(outer.dtype))
+        return of_values, of_gamma, of_beta, None, None
 
 
-def _whole_batch_norm(values: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _whole_batch_norm(values: Tensor, gamma: Tensor, beta: Tensor, eps: float, running: Running = None) -> Tensor:
     apply: Any = _WholeBatchNorm.apply  # which has no types
-    result: tuple[Tensor, Tensor, Tensor] = apply(values, gamma, beta, eps)
+    result: Tensor = apply(values, gamma, beta, eps, running)
     return result
 
 
@@ -145,11 +140,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         """Normalized (N, C, H, W)."""
         if not self.training or process_count() == 1 or self.running_mean is None or self.running_var is None:
             return super().forward(values)
-        result, mean, variance = _whole_batch_norm(values, self.weight, self.bias, self.eps)
-        with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum or 0.0)
-            self.running_var.lerp_(variance, self.momentum or 0.0)
-        return result
+        running = (self.running_mean, self.running_var, self.momentum or 0.0)
+        return _whole_batch_norm(values, self.weight, self.bias, self.eps, running)
 
 
 def _shares_buffers(module: nn.Module) -> bool:
@@ -175,4 +167,4 @@ def batch_normalized(values: Tensor, gamma: Tensor, beta: Tensor, eps: float) ->
     """
     if process_count() == 1:
         return nn.functional.batch_norm(values, None, None, gamma, beta, training=True, eps=eps)
-    return _whole_batch_norm(values, gamma, beta, eps)[0]
+    return _whole_batch_norm(values, gamma, beta, eps)
