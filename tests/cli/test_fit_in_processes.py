@@ -34,9 +34,10 @@ def test_more_gpus_than_there_are_is_an_error(
     colours: Path, tmp_path: Path, mobilenets: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert "cuda:all needs a GPU, and 0 are here" in mobilenets("fit", colours, "--train-on", "cuda:all").err
+    refused = mobilenets("fit", colours, "--train-on", "cuda:all").err
+    assert "cuda:all needs GPUs, and PyTorch finds none here; cpu:2 trains in two processes without" in refused
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert "cuda:3 needs 3 GPU, and 2 are here" in mobilenets("fit", colours, "--train-on", "cuda:3").err
+    assert "cuda:3 needs 3 GPUs, and PyTorch finds 2 here" in mobilenets("fit", colours, "--train-on", "cuda:3").err
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mobilenets.base.text import plural
 from mobilenets.errors import TrainingError
 from mobilenets.training.beforehand import PROCESSES
 
@@ -37,8 +38,10 @@ def processes_named(device: str) -> tuple[str, int] | None:
         return kind, int(wanted)
     present = torch.cuda.device_count()
     count = present if wanted == "all" else int(wanted)
-    if not present or count > present:
-        raise TrainingError(f"{device} needs {count or 'a'} GPU, and {present} are here")
+    if not present:
+        raise TrainingError(f"{device} needs GPUs, and PyTorch finds none here; cpu:2 trains in two processes without")
+    if count > present:
+        raise TrainingError(f"{device} needs {plural(count, 'GPU')}, and PyTorch finds {present} here")
     return kind, count
 
 
