@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -311,3 +312,13 @@ def test_boxes_of_a_stopped_run_are_neither_lost_nor_twice(finder: Model, photos
     done = predict_to_file(finder, photos, tmp_path / "boxes.csv", threshold=0)
     assert 0 < done.earlier < (whole.images or 0) == done.images
     assert (tmp_path / "boxes.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_folder_of_shards_is_its_shards(model: Model, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name in ("a", "b"):
+        with tarfile.open(tmp_path / f"shards/{name}.tar", "w") as file:
+            file.add(photos / name, name)
+    done = predict_to_file(model, tmp_path / "shards", tmp_path / "labels.jsonl")
+    assert (done.images, done.failed) == (20, 1)
+    assert len(read(tmp_path / "labels.jsonl")) == 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.data.image import ImageSource
 from mobilenets.data.image_stream import WHOLE, Shard, count_images, expand_sources, stream_images
+from mobilenets.data.sharded import is_sharded, shards_of
 from mobilenets.engine.bulk.output import RowOutput
 from mobilenets.engine.bulk.rows import Row, RowColumns, RowShape
 from mobilenets.engine.predictor import Classifier, Predictor
@@ -175,7 +177,7 @@ def predict_to_file(
         loaded = replace(loaded, task=loaded.task.with_threshold(threshold))
         answers = AnswerOptions(top, unknown, None)
     predictor = answers.predictor(loaded, threads)  # says what is wrong before anything is read
-    names = expand_sources(_names(sources))
+    names = [file for name in expand_sources(_names(sources)) for file in _shards_of_folder(name)]
     path = _file_of(fspath(output), share)
     columns = RowColumns.of(loaded.task, top=top or DEFAULT_LABELS, unknown=unknown or threshold is not None)
     made_from: dict[str, Any] = {"model": model_digest(loaded), "sources": names, "shard": str(share)}
@@ -191,6 +193,11 @@ def predict_to_file(
     with rows.held():
         earlier, seconds = _predict(rows, names, share, total, predicted, progress)
     return BulkPrediction(path, rows.done, rows.failed, earlier, tuple(columns.types), seconds)
+
+
+def _shards_of_folder(source: str) -> list[str]:
+    """The files of a folder that holds shards and no images, such as ``mobilenets shard`` writes; else the source."""
+    return shards_of(source) if os.path.isdir(source) and is_sharded(source) else [source]
 
 
 def _names(sources: Sources) -> list[str]:
