@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from tests.conftest import shared
 from tests.support import foreign
+from tests.support.published import weights_called
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.layers import Activation
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import FormatError
 from mobilenets.formats.carried_weights import put_weights, weights_in
+from mobilenets.formats.exporting import export
 from mobilenets.formats.known_weights import known_weights
 from mobilenets.formats.loading import load_model
 
@@ -51,6 +53,12 @@ def test_a_file_of_other_weights_is_never_kept_under_a_name(name: str, file: str
         put_weights(name, shared(f"weights/{file}"))
     assert reason in str(caught.value)
     assert cached() == set()
+
+
+def test_a_file_that_this_package_wrote_is_not_a_publisher_s(tmp_path: Path) -> None:
+    export(weights_called("keras:0.25-128"), tmp_path / "own.tflite", verify=False)
+    with pytest.raises(FormatError, match=r"own.tflite was written by this package; keras:0.25-128 is published as"):
+        put_weights("keras:0.25-128", tmp_path / "own.tflite")
 
 
 def test_bytes_that_the_cache_has_under_one_name_are_not_taken_for_another(tmp_path: Path) -> None:

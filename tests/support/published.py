@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from tests.support.random_models import random_model
 
-from mobilenets.formats.carried_weights import put_weights
+from mobilenets.formats.download import put_download
 from mobilenets.formats.exporting import export
 from mobilenets.formats.known_weights import known_weights
+from mobilenets.formats.published import published_source
 from mobilenets.model.model import Model
 from mobilenets.model.preprocessing import Preprocessing
 
@@ -31,4 +32,4 @@ def fill_cache(folder: Path, *names: str) -> None:
     for seed, name in enumerate(names):
         file = folder / f"{seed}.tflite"
         export(weights_called(name, seed), file, verify=False)
-        put_weights(name, file)
+        put_download(published_source(name), file)

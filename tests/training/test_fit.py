@@ -118,7 +118,7 @@ def test_a_name_may_say_width_and_resolution_and_other_architectures_train(colou
     tuned = fit(
         colours,
         None,
-        replace(settings, architecture="mobilenet_v1", weights=replace(model, task=Classification(tuple("abc")))),
+        replace(settings, architecture=None, weights=replace(model, task=Classification(tuple("abc")))),
     )
     assert tuned.model.network == with_resolution(model.network, 80, 80)
     assert tuned.model.labels == ("blue", "green", "red")
@@ -338,7 +338,7 @@ def test_weights_of_another_task_are_refused(colours: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"width": 0.0}, TrainingError, "width must be above 0, not 0"),
+        ({"width": 0.0}, TrainingError, "width must be from 0.01 to 2, not 0"),
         ({"width": float("nan")}, TrainingError, "width must be"),
         ({"resolution": 16}, ArchitectureError, "resolution must be at least 32 pixels, not 16"),
         ({"epochs": 0}, TrainingError, "epochs must be at least 1, not 0"),

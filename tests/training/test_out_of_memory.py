@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.errors import TrainingError
 from mobilenets.training.fit import fit
 from mobilenets.training.run_folder import CHECKPOINT_FILE
@@ -49,7 +50,10 @@ def test_the_batch_size_of_the_settings_goes_before_the_recipe_s() -> None:
 
 def test_a_network_that_no_memory_holds_is_refused_at_once(colours: Path) -> None:
     with pytest.raises(TrainingError, match=r"has [\d,]+ parameters, whose training takes .*Lower the width"):
-        fit(colours, settings=Settings(width=500.0, resolution=32, epochs=1, weights=None))
+        fit(
+            colours,
+            settings=Settings(mobilenet_v1(width_multiplier=500, resolution=32, classes=3), epochs=1, weights=None),
+        )
 
 
 def test_threads_that_no_machine_has_are_refused() -> None:

@@ -109,7 +109,8 @@ def _check_publisher(name: str, source: str, found: Path, model: Model) -> None:
     imported = Provenance.of(model).imported
     read_as = None if imported is None else imported.format
     if read_as != _READERS[name.partition(":")[0]]:
-        raise FormatError(f"{found} is read as {read_as}; {name} is published as {_file_name(source)}")
+        what = "was written by this package" if read_as is None else f"is read as {read_as}"
+        raise FormatError(f"{found} {what}; {name} is published as {_file_name(source)}")
 
 
 def _check_network(name: str, known: KnownWeights, found: Path, model: Model) -> None:
