@@ -185,10 +185,11 @@ def kills(given: argparse.Namespace) -> None:
             out, _ = process.communicate(timeout=20 * length)
             killed += hit
             text = out[out.index("{") :] if "{" in out else ""
-            found = json.loads(text) if text else json.loads((Path(folder) / "run/metrics.json").read_text())
+            metrics = text or (Path(folder) / "run/metrics.json").read_text(encoding="utf-8")
+            found, _ = json.JSONDecoder().raw_decode(metrics)  # twice where a worker was killed after its last word
             values.append(found["test"]["top1"])
             print(
-                f"run {run + 1}: {'a worker killed' if hit else 'over before'} at {at:.1f} s, exit "
+                f"run {run + 1}: {'a worker killed' if hit else 'no worker there'} at {at:.1f} s, exit "
                 f"{process.returncode}, test {100 * values[-1]:.2f} %",
                 flush=True,
             )

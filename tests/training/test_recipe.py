@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.conftest import shared
 
+from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.data.augmentation import Flip
 from mobilenets.data.dataset import load_dataset
@@ -17,18 +18,23 @@ from mobilenets.data.image import ArrayImage
 from mobilenets.data.sources import digits
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
+from mobilenets.training.batches import Batch
+from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
+from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import Average, initialize, make_optimizer
 from mobilenets.training.recipe import (
     DEFAULT,
     PAPER,
     RECIPES,
+    Optimizer,
     Recipe,
     default_epochs,
     recipe_named,
     suited_to,
     warm_cosine,
 )
+from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import choose_device, choose_precision, default_resolution
 
 
@@ -158,6 +164,29 @@ def test_devices_and_precisions() -> None:
 def test_without_growth_training_sees_the_networks_own_resolution(resolution: int) -> None:
     recipe = replace(DEFAULT, growth=((1.0, 1.0),))
     assert {recipe.resolution_at(epoch, 10, resolution) for epoch in range(10)} == {resolution}
+
+
+def test_gradients_are_bounded_where_gates_multiply_maps() -> None:
+    gated = Specification.parse("mobilenet_v3_small@0.5-32").network(classes=3)
+    assert DEFAULT.for_network(gated).largest_gradient == 1
+    assert replace(DEFAULT, largest_gradient=0.1).for_network(gated).largest_gradient == 0.1
+    assert DEFAULT.for_network(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3)) == DEFAULT
+
+
+def test_a_step_is_no_larger_than_the_bound_of_the_gradient() -> None:
+    sgd = replace(DEFAULT, optimizer=Optimizer.SGD, momentum=0.0, weight_decay=0.0, warmup=0.0, learning_rate=1.0)
+    moved = []
+    for bound in (None, 1e-3):
+        module = NetworkModule(mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
+        initialize(module, sgd, seed=0)
+        before = [parameter.detach().clone() for parameter in module.parameters()]
+        state = TrainingState(module.train(), replace(sgd, largest_gradient=bound), TrainingRun(1), 1)
+        images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        state.train_step(Batch(images, torch.eye(3)[torch.arange(8) % 3]), cross_entropy(0.1))
+        steps = [after.detach() - old for after, old in zip(module.parameters(), before, strict=True)]
+        moved.append(float(torch.cat([step.flatten() for step in steps]).norm()))
+    assert moved[0] > 0.1
+    assert moved[1] == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_rates_rise_from_zero_and_fall_to_zero() -> None:

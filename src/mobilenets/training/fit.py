@@ -225,6 +225,7 @@ def _from_scratch(
     training = task_training(dataset)
     recipe = training.suited(recipe)
     network = network_for(settings, training.channels, dataset.train)
+    recipe = recipe.for_network(network)
     preprocessing = replace(PREPROCESSING, channels=network.channels)
     module = NetworkModule(network, dropout=recipe.dropout)
     initialize(module, recipe, settings.seed)

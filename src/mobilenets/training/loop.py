@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mobilenets.base.arguments import check_number
 from mobilenets.base.memory import out_of_memory_as
@@ -269,6 +269,8 @@ class TrainingState(Generic[Trainable]):
             loss, logits = objective(self._parallel.wrapped(), batch._replace(steps=self._planned))
         self.optimizer.zero_grad(set_to_none=True)
         self._parallel.backward(loss, len(batch.images), batch.total)
+        if self.recipe.largest_gradient is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.largest_gradient)
         self.optimizer.step()
         self.average.update(self.step)
         self.step += 1

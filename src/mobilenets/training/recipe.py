@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from mobilenets.architecture.layers import Multiply
+from mobilenets.architecture.network import Network
 from mobilenets.base.arguments import check_integer, check_number
 from mobilenets.data.augmentation import Augmentation, Flip
 from mobilenets.errors import TrainingError
@@ -26,6 +28,8 @@ TRANSFER_WARMUP = 0.1
 """Share of the steps of fine-tuning in which the learning rate rises, at least."""
 REFERENCE_RESOLUTION = 128
 """Pixels at which recipes say how many images to show."""
+LARGEST_GRADIENT = 1.0
+"""Norm that gradients of networks with gates are scaled down to."""
 SMALLEST_GROWING = 64
 """Pixels below which images are not made smaller in the first part of a run."""
 
@@ -113,6 +117,7 @@ class Recipe:
             ``learning_rate`` if None.
         kept_stride: Layers whose maps are this fraction of the image's side, or larger, keep the weights and the
             statistics that they start with: 2 for a half; 0 for none.
+        largest_gradient: Norm of the gradient of all weights above which it is scaled down to it; None for no bound.
         samples_seen: Images shown in all at 128 pixels when no number of epochs is given; fewer at lower
             resolutions (:func:`default_epochs`).
 
@@ -149,6 +154,7 @@ class Recipe:
     transfer_statistics: bool = True
     head_learning_rate: float | None = None
     kept_stride: int = 0
+    largest_gradient: float | None = None
     samples_seen: int = 340_000
 
     def __post_init__(self) -> None:
@@ -162,6 +168,8 @@ class Recipe:
         check_number("batch_norm_momentum", self.batch_norm_momentum, TrainingError, above=0, most=1)
         if self.head_learning_rate is not None:
             check_number("head_learning_rate", self.head_learning_rate, TrainingError, above=0)
+        if self.largest_gradient is not None:
+            check_number("largest_gradient", self.largest_gradient, TrainingError, above=0)
         check_integer("batch", self.batch, TrainingError, least=1)
         if self.batch == 1:
             raise TrainingError("a batch needs two images at least, for its batch norm; batch is 1")
@@ -188,6 +196,19 @@ class Recipe:
         if self.schedule is Schedule.EXPONENTIAL and step >= warm:
             return self.learning_rate * math.pow(self.decay_per_epoch, (step - warm) / steps_per_epoch)
         return warm_cosine(self.learning_rate, step, steps, self.warmup)
+
+    def for_network(self, network: Network) -> Recipe:
+        """The recipe as a network from scratch needs it: with gradients bounded where gates multiply its maps.
+
+        Squeeze-and-excite gates are exactly 0 or 1 outside a range, where nothing brings them back. At the learning
+        rate of V1, V3 small leaves that range in its first epochs and hardly learns any more (docs/experiments/
+        families.md).
+
+        Args:
+            network: What is trained.
+        """
+        gated = any(isinstance(layer, Multiply) for layer in network.layers)
+        return replace(self, largest_gradient=LARGEST_GRADIENT) if gated and self.largest_gradient is None else self
 
     def resolution_at(self, epoch: int, epochs: int, resolution: int) -> int:
         """Training resolution of one epoch: a share of the network's, at least 64 pixels if that has as many."""
