@@ -64,17 +64,15 @@ def p_value(lost: int, gained: int) -> float:
     return min(1.0, 2 * sum(comb(total, count) for count in range(fewer + 1)) / 2**total)
 
 
-def fitted(case: Case, dataset: Dataset, models: Path) -> Model:
+def fitted(case: Case, dataset: Dataset, models: Path, epochs: int) -> Model:
     """The float32 Model, trained now if it is not there."""
     file = models / case.name / "model.safetensors"
     if not file.exists():
-        settings = Settings(
-            f"{case.network}@1-{RESOLUTION}", epochs=EPOCHS[case.images], weights=None, threads=1, seed=0
-        )
+        settings = Settings(f"{case.network}@1-{RESOLUTION}", epochs=epochs, weights=None, threads=1, seed=0)
         begun = time.process_time()
         result = fit(dataset, file.parent, settings, resume=True)
         print(
-            f"{case.name}: {EPOCHS[case.images]} epochs in {time.process_time() - begun:.0f} s of processor time, "
+            f"{case.name}: {epochs} epochs in {time.process_time() - begun:.0f} s of processor time, "
             f"epoch {result.best_epoch + 1} kept",
             flush=True,
         )
@@ -130,6 +128,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the shared data")
     parser.add_argument("--models", type=Path, default=Path("runs/int8-families"), help="folder of fitted Models")
     parser.add_argument("--only", help="part of the name of a case, such as v3_small-trashnet")
+    parser.add_argument("--epochs", type=int, help="of training from scratch")
     parser.add_argument("--calibrated-only", action="store_true", help="no training in integers")
     parser.add_argument("--explain", action="store_true", help="also what each technique gives, on validation images")
     arguments = parser.parse_args()
@@ -139,7 +138,7 @@ def main() -> None:
             case = Case(network, images)
             if arguments.only and arguments.only not in case.name:
                 continue
-            model = fitted(case, dataset, arguments.models)
+            model = fitted(case, dataset, arguments.models, arguments.epochs or EPOCHS[images])
             if arguments.explain:
                 explained(case, model, dataset)
             quantized(case, model, dataset, Method.CALIBRATED, arguments.models)
