@@ -24,7 +24,7 @@ from mobilenets.data.findings import Finding, Kind, listed
 from mobilenets.data.image import ImageSource
 from mobilenets.data.label_files import ALL, NO_LABEL
 from mobilenets.data.layout import find_layout
-from mobilenets.data.loading import TOGETHER, check_skipped, each
+from mobilenets.data.loading import CHUNK_SIZE, check_skipped, each
 from mobilenets.data.reading import Reading
 from mobilenets.data.reconcile import reconciled
 from mobilenets.data.sharded import is_sharded, sharded_parts
@@ -482,7 +482,7 @@ def digests_of(subset: Subset, progress: Progress) -> tuple[dict[str, bytes], se
     """
 
     digests: dict[str, bytes] = {}
-    read = each(subset.images, lambda image: image.digest(), threads=2, together=TOGETHER)
+    read = each(subset.images, lambda image: image.digest(), threads=2, chunk_size=CHUNK_SIZE)
     with progress.task("reading", len(subset), "images") as task:
         for image, value in read:
             task.advance()

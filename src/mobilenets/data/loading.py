@@ -139,8 +139,8 @@ def _decoded(
     """
     assumptions: list[str | None] = []
     with progress.task("decoding", len(subset), "images") as task:
-        together = TOGETHER if len(subset) >= MANY else 1
-        for (index, image), result in each(enumerate(subset.images), decode, together=together):
+        chunk_size = CHUNK_SIZE if len(subset) >= MANY else 1
+        for (index, image), result in each(enumerate(subset.images), decode, chunk_size=chunk_size):
             task.advance()
             if isinstance(result, DataError):
                 skipped.append(image.name)
@@ -216,14 +216,14 @@ def prepare_image(image: ImageSource, preprocessing: Preprocessing, height: int,
     return preprocessing.apply(opened, height, width)
 
 
-TOGETHER = 64
+CHUNK_SIZE = 64
 """Small images that a thread takes at a time, where there are many."""
 MANY = 2_000
 """Images from which on a thread takes several at a time."""
 
 
 def each(
-    images: Iterable[Item], function: Callable[[Item], Result], *, threads: int | None = None, together: int = 1
+    images: Iterable[Item], function: Callable[[Item], Result], *, threads: int | None = None, chunk_size: int = 1
 ) -> Iterator[tuple[Item, Result | DataError]]:
     """A function of every image, on all cores, in order, without ever holding many results.
 
@@ -231,8 +231,8 @@ def each(
         images: The images.
         function: What is done with each.
         threads: Of how many threads; None for as many as there are cores.
-        together: Images that a thread takes at a time; more cost less where the function takes well under a
-            millisecond, :data:`TOGETHER` for example.
+        chunk_size: Images that a thread takes at a time; more cost less where the function takes well under a
+            millisecond, :data:`CHUNK_SIZE` for example.
 
     Yields:
         Each image with its result, or with the error that it raised.
@@ -259,7 +259,7 @@ def each(
         waiting: deque[tuple[list[Item], Future[list[Result | DataError]]]] = deque()
         try:
             while True:
-                while len(waiting) < 4 * workers and (group := list(islice(remaining, together))):
+                while len(waiting) < 4 * workers and (group := list(islice(remaining, chunk_size))):
                     waiting.append((group, pool.submit(attempt_all, group)))
                 if not waiting:
                     return

@@ -18,7 +18,7 @@ from PIL import Image
 
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.image import ImageSource
-from mobilenets.data.loading import TOGETHER, each
+from mobilenets.data.loading import CHUNK_SIZE, each
 from mobilenets.errors import DataError
 
 Floats = npt.NDArray[np.float32]
@@ -194,7 +194,7 @@ def _thumbnails(
     found: list[tuple[Bytes, Bytes]] = []
     kept: list[int] = []
     with progress.task("looking for near duplicates", len(images), "images") as task:
-        for position, (_, one) in enumerate(each(images, _thumbnail, together=TOGETHER)):
+        for position, (_, one) in enumerate(each(images, _thumbnail, chunk_size=CHUNK_SIZE)):
             task.advance()
             if isinstance(one, DataError):
                 unreadable.append(position)

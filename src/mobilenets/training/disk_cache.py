@@ -24,7 +24,7 @@ from mobilenets.base.text import size as in_bytes
 from mobilenets.data.archives import ArchivedImage
 from mobilenets.data.augmentation import Floats
 from mobilenets.data.image import FileImage, ImageSource
-from mobilenets.data.loading import TOGETHER, check_skipped, each
+from mobilenets.data.loading import CHUNK_SIZE, check_skipped, each
 from mobilenets.data.subset import Subset
 from mobilenets.errors import DataError
 from mobilenets.model.preprocessing import Pixels
@@ -185,7 +185,7 @@ def _fill(subset: Subset, side: int, pixels: Path, aspects: Path, known: Floats,
 
         for begin in range(0, len(missing), CHUNK):
             places = map(int, missing[begin : begin + CHUNK])
-            for place, result in each(places, stored, together=TOGETHER):
+            for place, result in each(places, stored, chunk_size=CHUNK_SIZE):
                 task.advance()
                 if isinstance(result, DataError):
                     progress.note(f"skipped: {result}")

@@ -37,10 +37,8 @@ class Parallel:
                 _make_alike(module)
 
     def wrapped(self) -> nn.Module:
-        """The module to run a step with; itself where there is one process."""
-        if process_count() == 1:
-            return self._module
-        if self._adds_up:
+        """The module to run a step with; itself where there is one process, or gradients are added up afterwards."""
+        if process_count() == 1 or self._adds_up:
             return self._module
         trained = [parameter.requires_grad for parameter in self._module.parameters()]
         if self._wrapped is None or trained != self._trained:
@@ -61,7 +59,7 @@ class Parallel:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Grad strides do not match")  # about speed only
             loss.backward()  # type: ignore[no-untyped-call]
-        if process_count() > 1 and self._adds_up:
+        if self._adds_up:
             _average_gradients(self._module)
 
 
