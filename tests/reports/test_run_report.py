@@ -12,6 +12,7 @@ import pytest
 from tests.cli.conftest import Outcome
 from tests.support.runs import HOSTILE, HOSTILE_FILE, make_run
 
+from mobilenets.base.deadline import Deadline
 from mobilenets.base.text import percent
 from mobilenets.cli.main import main
 from mobilenets.data.dataset import load_dataset
@@ -23,7 +24,7 @@ from mobilenets.reports.finished_run import read_run
 from mobilenets.reports.pages import frontier, training
 from mobilenets.reports.pages.markup import tag, to_html
 from mobilenets.reports.pages.summary import allowed
-from mobilenets.reports.run_report import report, write_report
+from mobilenets.reports.run_report import report, run_page, write_report
 from mobilenets.search.budget import Budget
 from mobilenets.search.contenders import Started
 from mobilenets.tasks.classification_metrics import ClassificationMetrics
@@ -301,3 +302,21 @@ def test_the_int8_model_is_tested_as_the_float_model_is(tmp_path: Path) -> None:
     page = Page(report(run).read_text(encoding="utf-8"))
     row = page.text.partition("test top-1")[2][:40]
     assert row.startswith("".join(f"{100 * share:.2f} %" for share in shares)), row
+
+
+def test_what_looks_at_images_is_left_out_when_the_time_is_over(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path, ("cat", "dog"), images=60))
+    deadline = Deadline.after(0.0)
+    page = Page(run_page(run, deadline=deadline))
+    assert "the mistakes" in deadline.left_out
+    assert "mobilenets report makes this page whole" in page.text
+    whole = Page(run_page(run))
+    assert "no time left" not in whole.text
+    assert whole.text.count("How training went") == page.text.count("How training went") > 0
+
+
+def test_a_run_that_had_no_time_to_train_has_a_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), images=10)
+    path = run / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"epochs": [], "best_epoch": 0}))
+    assert "There was no time to train the whole network" in Page(run_page(read_run(run))).text

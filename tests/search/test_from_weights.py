@@ -22,6 +22,7 @@ from mobilenets.errors import FormatError, ModelFileError, PlanningError, Traini
 from mobilenets.model.file import load, save
 from mobilenets.model.model import Model
 from mobilenets.model.provenance import Provenance
+from mobilenets.reports.run_report import report_run
 from mobilenets.search.budget import Budget
 from mobilenets.search.contenders import Contender, Pretrained, Started, contenders_of, with_prices
 from mobilenets.search.from_weights import PreparedImages, with_heads, with_tuning
@@ -173,6 +174,25 @@ def test_a_time_is_kept_and_ends_with_a_model(images: Path, weights: Path) -> No
     assert len(result.history) < 200
     assert result.model.labels == ("blue", "green", "red")
     assert result.evaluation.images == 9
+
+
+def test_where_the_time_is_over_at_once_every_stage_is_shortened_and_said(
+    images: Path, weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    notes = Notes(folder)
+    hurried = replace(settings(weights, time=0.05), epochs=200)
+    result = search(images, folder, Budget(max_macs=2_000_000), hurried, precisions="int8", progress=notes)
+    assert result.history == []
+    assert result.best_epoch == -1
+    assert result.model.precision == load(folder / "model.safetensors").precision == "int8"
+    assert result.search.choice.macs <= 2_000_000
+    short = " ".join(notes.notes)
+    assert "networks are left out: the time for them is over" in short
+    assert "no time to train the whole network: the classifier on its features is kept" in short
+    assert "8 images calibrate int8, of 128: the time is short" in short
+    assert not list(folder.glob("*checkpoint*"))
+    assert "There was no time to train the whole network" in report_run(result, folder, seconds=0.0).read_text()
 
 
 def test_an_accuracy_out_of_reach_ends_with_the_best_model_and_says_so(images: Path) -> None:

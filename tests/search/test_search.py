@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -244,6 +245,27 @@ def test_a_search_from_scratch_ends_in_time_with_the_best_so_far(images: Path, t
     assert len(result.history) < fine_tuning_epochs(2000, result.model.network, result.model.network) // 2
     assert (tmp_path / "out" / "model.safetensors").exists()
     assert result.search.choice.macs <= 1_000_000
+
+
+def test_a_search_from_scratch_whose_time_is_over_at_once_has_a_model_within_the_budget(
+    images: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    class Notes(Progress):
+        """Keeps what is said."""
+
+        def note(self, message: str) -> None:
+            """Keep a line."""
+            said.append(message)
+
+    settings = replace(SMALL, epochs=2000, time=0.05)
+    budget = Budget(max_macs=3_000_000)
+    result = search(images, tmp_path / "out", budget, settings, precisions="int8", progress=Notes())
+    assert load(tmp_path / "out" / "model.safetensors").precision == "int8"
+    assert budget.meets(result.search.choice)
+    assert len([one for one in result.search.candidates if one.precision == "int8"]) == 1
+    assert any(re.fullmatch(r"\d+ subnets? (is|are) not evaluated: the time for them is over", line) for line in said)
 
 
 def test_an_accuracy_that_no_subnet_reaches_is_said_with_the_way_to_go_on(images: Path) -> None:

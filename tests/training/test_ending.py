@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from tests.conftest import draw
 from tests.support.interruption import Interruption
+from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
 from mobilenets.base.progress import SILENT
 from mobilenets.data.dataset import Dataset, load_dataset
+from mobilenets.model.file import load
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.fit import fit
@@ -90,3 +92,14 @@ def test_fit_ends_in_time_with_a_usable_model(dataset: Dataset, tmp_path: Path) 
     result = fit(dataset, tmp_path / "out", settings)
     assert 1 <= len(result.history) < 250
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_without_time_to_train_the_classifier_on_features_is_the_model(dataset: Dataset, tmp_path: Path) -> None:
+    network = mobilenet_v1(width_multiplier=0.25, resolution=32, classes=7)
+    start = random_model(np.random.default_rng(0), network)
+    settings = Settings(weights=start, resolution=32, epochs=250, threads=1, time=0.01)
+    result = fit(dataset, tmp_path / "out", settings)
+    assert (result.history, result.best_epoch) == ([], -1)
+    assert load(tmp_path / "out" / "model.safetensors").labels == dataset.labels
+    assert result.evaluation.images == len(dataset.test)
+    assert not list((tmp_path / "out").glob("*checkpoint*"))

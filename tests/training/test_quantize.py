@@ -11,6 +11,7 @@ from tests.support.fragile_models import fragile
 from tests.support.random_models import random_model
 
 from mobilenets.architecture.networks.mobilenet_v1 import mobilenet_v1
+from mobilenets.base.progress import Progress
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.image import ArrayImage
 from mobilenets.data.subset import Subset
@@ -54,3 +55,27 @@ def test_epochs_that_make_no_sense_are_refused_before_any_work(dataset: Dataset,
     model = random_model(np.random.default_rng(0), mobilenet_v1(width_multiplier=0.25, resolution=32, classes=3))
     with pytest.raises(CompressionError, match=f"epochs must be {message}"):
         quantize(model, data=dataset, epochs=epochs)
+
+
+class Notes(Progress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        """Keep a line."""
+        self.notes.append(message)
+
+
+def test_in_a_limited_time_fewer_images_calibrate_and_nothing_is_trained(dataset: Dataset) -> None:
+    model, dataset = fragile(dataset)
+    notes = Notes()
+    hurried = quantize_fitted(model, dataset, max_drop=1, epochs=1, seconds=0.0, progress=notes)
+    assert notes.notes == ["8 images calibrate int8, of 128: the time is short"]
+    assert hurried.model.provenance["quantization"]["calibration_images"] == 8
+    assert hurried.model.provenance["quantization"]["trained"] is False
+    assert hurried.refusal is not None  # it loses too much, and says so
+    notes = Notes()
+    quantize_fitted(model, dataset, max_drop=100, seconds=1e6, progress=notes)
+    assert notes.notes == []

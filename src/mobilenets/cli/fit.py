@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mobilenets.base.deadline import Deadline
 from mobilenets.cli.console import json_option, print_json, progress_to_stderr, quiet_option, say
 from mobilenets.cli.data_options import data_options
 from mobilenets.cli.grouped_help import GroupedCommand
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = {"train_on": "device", "training_precision": "precision", "training_threads": "threads"}
 """Options whose names differ from those of :class:`~mobilenets.training.settings.Settings`."""
+INT8_SHARE = 0.2
+"""Share of a limited time that --int8 has after training."""
 _TRAINING_OPTIONS = {
     "--precision": "--training-precision",
     "--threads": "--training-threads",
@@ -120,7 +123,7 @@ file and class, or "digits". Part of the images is kept for validation and for t
 @click.option(
     "--time",
     type=Quantity("TIME", parse_time),
-    help="What training may take, such as 20m or 90s; it ends with the best Model so far.  [default: as long as it "
+    help="What all of it may take, such as 20m or 90s; it ends with the best Model so far.  [default: as long as it "
     "gets better]",
 )
 @click.option("--batch-size", type=Integer(min=2), help="Images in a step; fewer take less memory.  [default: 64]")
@@ -218,6 +221,7 @@ def command(
     supernet that is trained from scratch. With --device cortex-m4, or another microcontroller, networks are int8, and
     --max-memory, --max-flash and --max-instructions limit what the C file takes there.
     """
+    deadline = Deadline.after(options["time"])
     reading = reading or Reading()
     if dry_run:
         from mobilenets.cli.dataset import print_dataset
@@ -250,6 +254,8 @@ def command(
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
     chosen_flip, apart = options.pop("flip"), options.pop("validation_apart")
+    if int8 and options["time"] is not None:
+        options["time"] *= 1 - INT8_SHARE
     settings = Settings(
         **{_SETTINGS.get(name, name): value for name, value in options.items()},
         flip=Flip(chosen_flip) if chosen_flip else None,
@@ -290,10 +296,10 @@ def command(
         _print(result, output, cross_validated=validated is not None)
         if validated:
             say(validated.summary)
-    quantized = _quantize(result, output, progress, as_json=as_json) if int8 else None
+    quantized = _quantize(result, output, deadline.left, progress, as_json=as_json) if int8 else None
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
-    _report(result, output, quantized, words, progress)
+    _report(result, output, quantized, words, deadline.left, progress)
     _check_int8(result, output, quantized)
 
 
@@ -372,12 +378,14 @@ def _profile(path: str) -> Device | None:
     return device_named(path)
 
 
-def _quantize(result: Fit, output: Path, progress: Progress, *, as_json: bool) -> CompressionResult:
+def _quantize(
+    result: Fit, output: Path, seconds: float | None, progress: Progress, *, as_json: bool
+) -> CompressionResult:
     from mobilenets.model.file import save
     from mobilenets.training.quantize import quantize_fitted
     from mobilenets.training.run_folder import INT8_FILE
 
-    quantized = quantize_fitted(result.model, result.dataset, progress=progress)
+    quantized = quantize_fitted(result.model, result.dataset, seconds=seconds, progress=progress)
     path = output / INT8_FILE
     if quantized.refusal is not None:
         return quantized
@@ -389,13 +397,18 @@ def _quantize(result: Fit, output: Path, progress: Progress, *, as_json: bool) -
 
 
 def _report(
-    result: Fit, output: Path, quantized: CompressionResult | None, words: list[str], progress: Progress
+    result: Fit,
+    output: Path,
+    quantized: CompressionResult | None,
+    words: list[str],
+    seconds: float | None,
+    progress: Progress,
 ) -> None:
     """Write the report beside the Model. The Model is what was asked for: that it has no report is not a failure."""
     from mobilenets.reports.run_report import report_run
 
     try:
-        path = report_run(result, output, quantized=quantized, command=words, progress=progress)
+        path = report_run(result, output, quantized=quantized, command=words, seconds=seconds, progress=progress)
     except (MobileNetsError, OSError) as error:
         progress.note(f"no report is written: {error!r}; mobilenets report {output} tries again")
     else:

@@ -32,8 +32,9 @@ class PhaseCurve:
 
     Attributes:
         name: What it was for; empty where there is only one.
-        epochs: Figures of every epoch: ``number``, ``loss`` and ``primary``, the primary figure of the task, and the
-            last two on the validation images, as ``validation_loss`` and ``validation_primary``.
+        epochs: Figures of every epoch; none where there was no time for one. ``number``, ``loss`` and ``primary``, the
+            primary figure of the task, and the last two on the validation images, as ``validation_loss`` and
+            ``validation_primary``.
         best_epoch: The epoch that was kept, from 1; 0 where none was better than the start.
     """
 
@@ -188,7 +189,7 @@ def _phases(metrics: Mapping[str, Any], metric: str) -> tuple[PhaseCurve, ...]:
 def _phase(name: str, data: Mapping[str, Any], metric: str) -> PhaseCurve:
     epochs = _epochs(data["epochs"], metric)
     best = len(epochs) if data["best_epoch"] is None else int(data["best_epoch"])
-    if not epochs or not 0 <= best <= len(epochs):
+    if not 0 <= best <= len(epochs) or not (epochs or data["best_epoch"] == 0):
         raise ValueError(f"epoch {best} of {len(epochs)} was kept")
     return PhaseCurve(name, epochs, best)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mobilenets.base.arguments import typed
 from mobilenets.base.atomic_write import check_folder_of, write_atomically
+from mobilenets.base.deadline import Deadline
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.data.reading import Reading
 from mobilenets.errors import DataError
@@ -84,6 +85,7 @@ def report_run(
     *,
     quantized: CompressionResult | None = None,
     command: Sequence[str] = (),
+    seconds: float | None = None,
     progress: Progress = SILENT,
 ) -> Path:
     """Write the report of a run that has just ended into its folder, and add to its figures what is given here.
@@ -93,6 +95,8 @@ def report_run(
         folder: Its output folder.
         quantized: The int8 Model that was made of its Model, where that is float32.
         command: The words by which the run was called for, so that the report can repeat them.
+        seconds: What it may take, about; pages that look at many images are left out where that is too little, and
+            :func:`report` makes them. None for no limit.
         progress: Receives progress updates.
 
     Returns:
@@ -109,7 +113,11 @@ def report_run(
     add_metrics(folder, figures)
     path = Path(folder) / REPORT_FILE
     run = run_of(fit, folder, int8=None if quantized is None else quantized.model, figures=figures)
-    write_report(run, path, progress=progress)
+    deadline = Deadline.after(seconds)
+    write_atomically(path, run_page(run, deadline=deadline, progress=progress).encode("utf-8"))
+    if deadline.left_out:
+        left_out = ", ".join(deadline.left_out)
+        progress.note(f"the report leaves out {left_out}: the time is over; mobilenets report {folder} makes it whole")
     return path
 
 
@@ -131,37 +139,43 @@ def write_report(result: Fit | Run, path: str | Path, *, progress: Progress = SI
     write_atomically(Path(path), run_page(run, progress=progress).encode("utf-8"))
 
 
-def run_page(run: Run, *, progress: Progress = SILENT) -> str:
-    """The report of a run as a page of HTML."""
+def run_page(run: Run, *, deadline: Deadline = Deadline(), progress: Progress = SILENT) -> str:
+    """The report of a run as a page of HTML.
+
+    Args:
+        run: The run.
+        deadline: What looks at many images is left out where it would not be over by then.
+        progress: Receives progress updates.
+    """
     title = f"{summary.network_name(run.model)} on {run.source}"
-    return html_document(title, _parts(run, progress))
+    return html_document(title, _parts(run, deadline, progress))
 
 
-def _parts(run: Run, progress: Progress) -> list[Element]:
+def _parts(run: Run, deadline: Deadline, progress: Progress) -> list[Element]:
     models = [model for model in (run.float32, run.int8) if model is not None]
     costs = dict(zip((model.precision for model in models), measure_costs(models, progress=progress), strict=True))
     chosen = [] if run.search is None else [frontier.frontier_section(run.search, run.evaluation.primary.title)]
     several = run.model.task.kind == "multilabel"
     sections = [
         *chosen,
-        *by_task.sections_of_task(run, progress),
+        *by_task.sections_of_task(run, deadline, progress),
         *([] if run.data_facts is None else [data_section(run.data_facts, run.source, several_labels=several)]),
         training.training_section(run),
         layers.layers_section(layers.timed_layers(run.model)),
-        _compression(run, costs, progress),
+        _compression(run, costs, deadline, progress),
         usage.usage_section(run),
         usage.reproduction_section(run),
     ]
     return [summary.summary_section(run, costs[run.model.precision]), _contents(sections), *sections, colophon()]
 
 
-def _compression(run: Run, costs: Mapping[str, ModelCost], progress: Progress) -> Element:
+def _compression(run: Run, costs: Mapping[str, ModelCost], deadline: Deadline, progress: Progress) -> Element:
     if run.int8 is None:
         path, source = shlex.quote(usage.model_path(run)), shlex.quote(run.source)
         return compression.uncompressed_section(f"mobilenets quantize {path} --calibration {source} --data {source}")
     made = Provenance.of(run.int8).quantization or QuantizationProvenance()
     quality = run.metrics.get("compression") or made.quality or made.verdict or {}
-    tested = by_task.tested_in_both(run, progress)
+    tested = by_task.tested_in_both(run, deadline, progress)
     return compression.compression_section(quality, costs, trained=bool(made.trained), tested=tested)
 
 

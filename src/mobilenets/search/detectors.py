@@ -95,7 +95,7 @@ def search_detector(request: SearchRequest) -> SearchResult:
         choice.start,
         request.dataset,
         _settings(request, size),
-        seconds=None if request.settings.time is None else max(1.0, request.settings.time - _passed(request)),
+        seconds=Timetable(request.settings.time).full(_passed(request), int8=size.candidate.precision == "int8"),
         checkpoint=None if request.folder is None else request.folder / CHECKPOINT_FILE,
         resume=request.resume,
         progress=request.progress,
@@ -272,7 +272,8 @@ def _finished(request: SearchRequest, size: DetectorSize, made: FineTuned, reaso
         choice = replace(size.candidate, accuracy=score or 0.0)
         missed = _missed(request, score)
         return Finished(choice, reason, made, made.model, score, None, (training,), missed)
-    compress = partial(quantize_fitted, made.model, request.dataset, progress=request.progress)
+    seconds = Timetable(request.settings.time).compression(_passed(request))
+    compress = partial(quantize_fitted, made.model, request.dataset, seconds=seconds, progress=request.progress)
     result, compressing = timed("compress", compress)
     report = result.report
     after = report.primary

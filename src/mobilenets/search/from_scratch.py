@@ -18,6 +18,7 @@ from typing import Any
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.network import Network
 from mobilenets.base.progress import Progress
+from mobilenets.compression.result import CompressionResult
 from mobilenets.data.dataset import Dataset
 from mobilenets.errors import TrainingError
 from mobilenets.model.file import save
@@ -42,7 +43,7 @@ from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import ARCHITECTURE, EIGHTHS, DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
-from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet
+from mobilenets.search.supernet import EvaluatedSupernet, check_validation, evaluate_supernet, never
 from mobilenets.search.timetable import Timetable
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.image_cache import CachedImages, cache_images
@@ -119,9 +120,16 @@ def search_from_scratch(asked: SearchRequest) -> SearchResult:
     trained, training_phase = timed("supernet", partial(_train, request, network, images))
     evaluated, evaluating = timed("frontier", partial(_evaluate, request, costs, trained.model))
     fine_tune = partial(_fine_tune, request, evaluated.supernet, images)
-    compress = partial(
-        quantize_fitted, dataset=dataset, max_drop=allowed_drop(len(dataset.validation)), progress=progress
-    )
+
+    def compress(model: Model) -> CompressionResult:
+        return quantize_fitted(
+            model,
+            dataset,
+            max_drop=allowed_drop(len(dataset.validation)),
+            seconds=Timetable(request.time).compression(request.passed),
+            progress=progress,
+        )
+
     finished = finish(evaluated.candidates, asked.budget, fine_tune, compress, progress=progress)
     (evaluation, latency), testing = timed("test", partial(tested, asked, finished))
     phases = (measuring, training_phase, evaluating, *finished.phases, testing)
@@ -339,6 +347,10 @@ def _evaluate(request: SupernetSearch, costs: Costs, supernet: Model) -> Evaluat
         for side in request.training.resolutions
         if width <= supernet.network.width_multiplier and side <= supernet.network.height
     ]
+    timetable, begun = Timetable(request.time), request.passed
+    usable = {(one.width_multiplier, one.resolution): one.macs for one in costs.usable}
+    if request.time is not None:  # the largest within the budget, which promise the most, come first
+        sizes.sort(key=lambda size: -usable.get(size, 0))
     evaluated = evaluate_supernet(
         supernet,
         request.dataset,
@@ -347,6 +359,7 @@ def _evaluate(request: SupernetSearch, costs: Costs, supernet: Model) -> Evaluat
         partial(find_candidate, costs.candidates),
         recalibrated_with_torch,
         request.budget,
+        over=never if request.time is None else lambda: request.passed > timetable.subnets_end(begun),
         progress=request.progress,
     )
     if request.folder is not None:
@@ -374,6 +387,7 @@ def _measured_profile(request: SupernetSearch) -> DeviceProfile:
     kept = None if request.folder is None else request.folder / PROFILE_FILE
     if request.resume and kept is not None and kept.exists():
         return DeviceProfile.load(kept)
+    networks = len(request.training.widths) * len(request.training.resolutions) * len(request.precisions)
     profile = measure_profile(
         architecture=request.architecture.name,
         widths=request.training.widths,
@@ -381,7 +395,7 @@ def _measured_profile(request: SupernetSearch) -> DeviceProfile:
         precisions=request.precisions,
         threads=(request.threads,),
         classes=len(request.dataset.labels),
-        rounds=MEASURING_ROUNDS,
+        rounds=Timetable(request.time).rounds(networks, MEASURING_ROUNDS),
         checked=False,
         progress=request.progress,
     )

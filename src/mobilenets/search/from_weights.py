@@ -9,6 +9,7 @@ was chosen in int8, and test it once.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,9 +18,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from mobilenets.architecture.cost import cost
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.compression.pipeline import quantize_quickly
+from mobilenets.compression.pipeline import CALIBRATION_IMAGES, quantize_quickly
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
 from mobilenets.data.splitting import spread
@@ -44,6 +46,7 @@ from mobilenets.search.measuring import measure_networks
 from mobilenets.search.plan import check_trusted
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.supernet import accuracy_on
+from mobilenets.search.timetable import Pace, Timetable
 from mobilenets.training.features import feature_network, fit_head, frozen_features, with_head
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.supernet import TrainedModel
@@ -55,6 +58,8 @@ PROBED_IMAGES = 1500
 """Training and validation images that heads are fitted to at most; more tell no more networks apart."""
 STATISTICS_IMAGES = 256
 """Of these, those that a cut network's batch norms are measured on, and that int8 is calibrated with."""
+TRIED_IMAGES = 32
+"""Images that the pace of this machine is told by."""
 MOST_PROBED = 12
 """Networks that heads are fitted for at most, the largest by Mult-Adds."""
 FINALISTS = 3
@@ -75,12 +80,21 @@ class PreparedImages:
     Args:
         dataset: Its training and validation images.
         progress: Receives progress updates.
+        most: Images of each of the two that are taken at most, evenly drawn.
+        calibrating: Images that int8 is calibrated with at most, where it is only compared.
     """
 
-    def __init__(self, dataset: Dataset, progress: Progress = SILENT) -> None:
-        self._dataset, self._progress = dataset, progress
-        self._train = dataset.train.take(spread(len(dataset.train), PROBED_IMAGES))
-        self._validation = dataset.validation.take(spread(len(dataset.validation), PROBED_IMAGES))
+    def __init__(
+        self,
+        dataset: Dataset,
+        progress: Progress = SILENT,
+        *,
+        most: int = PROBED_IMAGES,
+        calibrating: int = CALIBRATION_IMAGES,
+    ) -> None:
+        self._dataset, self._progress, self._calibrating = dataset, progress, calibrating
+        self._train = dataset.train.take(spread(len(dataset.train), most))
+        self._validation = dataset.validation.take(spread(len(dataset.validation), most))
         self._kept: dict[tuple[str, int, int], Prepared] = {}
 
     @property
@@ -105,6 +119,15 @@ class PreparedImages:
         """Some hundred of the training images."""
         pixels = self.training(side, preprocessing).pixels
         return pixels[spread(len(pixels), STATISTICS_IMAGES)]
+
+    def quantized(self, model: Model) -> Model:
+        """A float32 Model in int8, as it is only compared.
+
+        Raises:
+            CompressionError: If it cannot be quantized.
+        """
+        pixels = self.training(model.network.height, model.preprocessing).pixels
+        return quantize_quickly(model, pixels[spread(len(pixels), self._calibrating)])
 
     def forget(self, side: int) -> None:
         """Let go of the images of a resolution that is not needed again."""
@@ -199,17 +222,27 @@ def priced(
 
 
 def measured_here(
-    contenders: Sequence[Contender], precisions: Sequence[str], threads: int, progress: Progress = SILENT
+    contenders: Sequence[Contender],
+    precisions: Sequence[str],
+    threads: int,
+    timetable: Timetable = Timetable(None),
+    progress: Progress = SILENT,
 ) -> DeviceProfile:
     """Latencies of the networks of contenders on this machine.
+
+    Args:
+        contenders: The networks.
+        precisions: ``float32``, ``int8`` or both.
+        threads: Threads that share one image.
+        timetable: How often they are measured follows from it.
+        progress: Receives progress updates.
 
     Raises:
         PlanningError: If the machine is too busy to measure several threads.
     """
     networks = list(dict.fromkeys(one.network for one in contenders))
-    profile = measure_networks(
-        networks, precisions=precisions, threads=threads, rounds=MEASURING_ROUNDS, progress=progress
-    )
+    rounds = timetable.rounds(len(networks) * len(precisions), MEASURING_ROUNDS)
+    profile = measure_networks(networks, precisions=precisions, threads=threads, rounds=rounds, progress=progress)
     check_trusted(profile.steadiness)
     if profile.steadiness is not None and profile.steadiness.warning is not None:
         progress.note(f"latencies were measured while {profile.steadiness.warning}")
@@ -312,7 +345,7 @@ def first_usable(one: Contender, images: PreparedImages, training: TaskTraining,
     outputs = (judged @ head.weight.T + head.bias).astype(np.float32)
     model = with_head(model, head, training.finished(head.score.temperature, outputs, validation.targets))
     if not any(candidate.precision == "float32" and budget.meets(candidate) for candidate in one.candidates):
-        model = quantize_quickly(model, images.calibration(side, model.preprocessing))
+        model = images.quantized(model)
     return model, head.score.primary
 
 
@@ -322,6 +355,25 @@ def usable_model(one: Contender, images: PreparedImages) -> Model:
     if not one.cut:
         return model
     return recalibrated_with_torch(model, images.calibration(one.network.height, model.preprocessing))
+
+
+def pace_of(one: Contender, dataset: Dataset) -> Pace:
+    """How fast images are decoded, and run through a network, as few of them tell.
+
+    Args:
+        one: A contender whose network has a vector of features.
+        dataset: Its training images are looked at.
+    """
+    few = PreparedImages(dataset, most=TRIED_IMAGES)
+    model = one.model()
+    begun = time.monotonic()
+    pixels = few.training(one.network.height, model.preprocessing).pixels
+    decoded = time.monotonic()
+    frozen_features(model, pixels[:1])
+    first = time.monotonic()
+    frozen_features(model, pixels)
+    rest = max((time.monotonic() - first) - (first - decoded), 1e-6)
+    return Pace((decoded - begun) / len(pixels), rest / max(1, len(pixels) - 1) / cost(one.network).macs)
 
 
 # Short fine-tunings ---------------------------------------------------------------------------------------------------
@@ -393,7 +445,7 @@ def _int8_accuracy(model: Model, images: PreparedImages) -> float | None:
     """The primary figure on the validation images of a Model that is quantized quickly; None where it cannot be."""
     side = model.network.height
     try:
-        integer = quantize_quickly(model, images.calibration(side, model.preprocessing))
+        integer = images.quantized(model)
     except CompressionError:
         return None
     return accuracy_on(integer, images.validation(side, model.preprocessing))

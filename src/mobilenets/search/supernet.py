@@ -6,7 +6,7 @@ No PyTorch is needed here: how batch-norm statistics are measured is passed in, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -38,6 +38,17 @@ CostFunction = Callable[[float, int, str], Candidate]
 """(α, resolution, precision) → what is known of that network before it has an accuracy."""
 Recalibration = Callable[[Model, Pixels], Model]
 """(Model, training images) → the Model with batch-norm statistics measured on them."""
+Over = Callable[[], bool]
+"""Whether the time for something is over."""
+
+
+def never() -> bool:
+    """For work whose time has no limit.
+
+    >>> never()
+    False
+    """
+    return False
 
 
 def check_validation(dataset: Dataset) -> None:
@@ -119,6 +130,8 @@ def evaluate_subnets(
     subnet_at: Callable[[float, int], Model],
     images: SubnetImages,
     *,
+    over: Over = never,
+    needed: Collection[Size] = (),
     progress: Progress = SILENT,
 ) -> dict[Size, Subnet]:
     """Evaluate subnets on the validation images, in float32.
@@ -127,15 +140,23 @@ def evaluate_subnets(
         sizes: (α, resolution) of the subnets.
         subnet_at: Gives the subnet of a size.
         images: Images to evaluate on.
+        over: Whether the time for this is over; the first is evaluated at least.
+        needed: Sizes that are evaluated whatever the time is.
         progress: Receives progress updates.
     """
-    found = {}
+    found = dict[Size, Subnet]()
+    left_out = 0
     with progress.task("evaluating", len(sizes), "subnets") as task:
         for width, side in sizes:
+            if found and (width, side) not in needed and over():
+                left_out += 1
+                continue
             model = subnet_at(width, side)
             accuracy = accuracy_on(model, images.validation(side))
             found[width, side] = Subnet(model, accuracy)
             task.advance(accuracy=f"{100 * accuracy:.1f} %")
+    if left_out:
+        _say_left_out(left_out, progress)
     return found
 
 
@@ -147,6 +168,7 @@ def candidates_in_precisions(
     budget: Budget = Budget(),
     *,
     every: bool = False,
+    over: Over = never,
     progress: Progress = SILENT,
 ) -> list[tuple[Candidate, Model]]:
     """Describe evaluated subnets as candidates in each precision.
@@ -161,6 +183,7 @@ def candidates_in_precisions(
         images: Training images calibrate, validation images evaluate.
         budget: Limits of the choice.
         every: Try int8 everywhere.
+        over: Whether the time for int8 is over; it is tried once at least, where it does best in float32.
         progress: Receives progress updates.
 
     Returns:
@@ -183,13 +206,23 @@ def candidates_in_precisions(
         limits = replace(budget, min_accuracy=None)
         within = [one for one in hopeful if limits.meets(one)] or hopeful
         hopeful = frontier(within, compared_by(within, budget))
+    if over is not never:
+        hopeful = sorted(hopeful, key=lambda one: -one.accuracy)
     with progress.task("evaluating int8", len(hopeful), "subnets") as task:
-        for one in hopeful:
+        for number, one in enumerate(hopeful):
+            if number and over():
+                _say_left_out(len(hopeful) - number, progress, " in int8")
+                break
             model = subnets[one.width_multiplier, one.resolution].model
             integer = quantize_quickly(model, images.training(one.resolution))
             found.append((replace(one, accuracy=accuracy_on(integer, images.validation(one.resolution))), integer))
             task.advance()
     return found
+
+
+def _say_left_out(count: int, progress: Progress, how: str = "") -> None:
+    out = plural(count, "subnet is not evaluated", "subnets are not evaluated")
+    progress.note(f"{out}{how}: the time for them is over")
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +247,7 @@ def evaluate_supernet(
     recalibrate: Recalibration,
     budget: Budget = Budget(),
     *,
+    over: Over = never,
     progress: Progress = SILENT,
 ) -> EvaluatedSupernet:
     """Measure the batch-norm statistics of subnets, and evaluate them on the validation images.
@@ -221,11 +255,12 @@ def evaluate_supernet(
     Args:
         supernet: A float32 Model that was trained for every width.
         dataset: Training images give statistics and calibrate, validation images evaluate.
-        sizes: (α, resolution) of the subnets.
+        sizes: (α, resolution) of the subnets; the first and the largest are evaluated whatever the time is.
         precisions: ``float32``, ``int8`` or both; int8 is tried where it could be chosen.
         cost: Costs of each of them.
         recalibrate: Measures batch-norm statistics.
         budget: Limits of the choice.
+        over: Whether the time for this is over.
         progress: Receives progress updates.
     """
     images = SubnetImages(dataset, supernet.preprocessing)
@@ -233,7 +268,8 @@ def evaluate_supernet(
     def subnet_at(width: float, side: int) -> Model:
         return recalibrate(cut_subnet(supernet, width_multiplier=width, resolution=side), images.training(side))
 
-    subnets = evaluate_subnets(sizes, subnet_at, images, progress=progress)
-    found = candidates_in_precisions(subnets, precisions, cost, images, budget, progress=progress)
+    largest = supernet.network.width_multiplier, supernet.network.height  # which teaches the one that is chosen
+    subnets = evaluate_subnets(sizes, subnet_at, images, over=over, needed={largest}, progress=progress)
+    found = candidates_in_precisions(subnets, precisions, cost, images, budget, over=over, progress=progress)
     measured = {size: statistics_of(subnet.model) for size, subnet in subnets.items()}
     return EvaluatedSupernet(replace(supernet, subnets=measured), tuple(candidate for candidate, _ in found))

@@ -13,7 +13,9 @@ from functools import partial
 from mobilenets.architecture.catalog import Specification
 from mobilenets.architecture.cost import cost
 from mobilenets.base.text import duration, plural
+from mobilenets.compression.pipeline import CALIBRATION_IMAGES
 from mobilenets.compression.result import CompressionResult
+from mobilenets.data.dataset import Dataset
 from mobilenets.errors import CompressionError, PlanningError, TrainingError
 from mobilenets.model.file import save
 from mobilenets.model.model import Model
@@ -23,6 +25,8 @@ from mobilenets.search.ending import SearchRequest, search_record, tested, with_
 from mobilenets.search.finishing import Finished, allowed_drop, finish
 from mobilenets.search.from_weights import (
     FINALISTS,
+    PROBED_IMAGES,
+    TRIED_IMAGES,
     PreparedImages,
     Priced,
     files_of,
@@ -30,6 +34,7 @@ from mobilenets.search.from_weights import (
     first_usable,
     judged_by_head,
     measured_here,
+    pace_of,
     priced,
     usable_model,
     with_heads,
@@ -40,12 +45,12 @@ from mobilenets.search.pretrained import pretrained_weights, trainable
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import SearchRecord
 from mobilenets.search.result import Phase, SearchResult, timed
-from mobilenets.search.timetable import Timetable
+from mobilenets.search.timetable import Pace, Timetable
 from mobilenets.tasks.task import Metrics
-from mobilenets.training.features import feature_network
+from mobilenets.training.features import MOST_IMAGES, feature_network
 from mobilenets.training.fine_tuning import FineTuned, epochs_to_fine_tune, fine_tune
 from mobilenets.training.leading import together
-from mobilenets.training.quantize import FITTED_TECHNIQUES, quantize_fitted
+from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recipe import for_fine_tuning, suited_to
 from mobilenets.training.result import provenance_of
 from mobilenets.training.run_folder import CHECKPOINT_FILE, MODEL_FILE, PROFILE_FILE, write_run
@@ -58,6 +63,8 @@ JUDGED = "by what heads on frozen features and short fine-tunings got"
 """What the choice follows from."""
 PROBING_SECONDS = 6.0
 """About what a head on the features of a frozen network takes."""
+EXPECTED_CALIBRATION = 40
+"""Images that int8 is hoped to be calibrated with where the time is limited."""
 SHORT_SHARE = 0.15
 """Epochs of a short fine-tuning, as a share of those of a whole one."""
 
@@ -101,18 +108,20 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
         return None
     progress.note(f"begins from {', '.join(one.name for one in weights)}; weights='none' trains from scratch")
     weights = tuple(trainable(one, dataset) for one in weights)
-    found, measuring = timed("latency", partial(_priced, request, weights, sides))
-    progress.note(_plan(request, found))
-    images = PreparedImages(dataset, progress)
-    _write_first(request, found.contenders, images)
     timetable = Timetable(settings.time)
-    heads_over = partial(_is_over, request, timetable.heads_end())
+    found, measuring = timed("latency", partial(_priced, request, weights, sides, timetable))
+    progress.note(_plan(request, found))
+    pace = _pace(request, found.contenders)
+    images = _images(request, found.contenders, timetable, pace)
+    _write_first(request, found.contenders, images)
+    heads_over = partial(_is_over, request, timetable.heads_end(time.monotonic() - request.begun))
     beside = partial(request.workers.results, partial(_judged, request.apart())) if request.workers.apart else None
     judge = partial(with_heads, found.contenders, images, over=heads_over, beside=beside, progress=progress)
     judged, judging = timed("heads", judge)
     if not judged:
         raise PlanningError("none of the networks within the budget has a vector of features to put a classifier on")
-    shortly = partial(_fine_tune, _trained_by(request), stage="short", seconds=timetable.short(FINALISTS))
+    finalists = _finalists(request, judged, timetable, pace)
+    shortly = partial(_fine_tune, _trained_by(request), stage="short", seconds=timetable.short(finalists))
     tune_shortly = partial(
         with_tuning,
         judged,
@@ -120,12 +129,13 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
         images,
         len(dataset.validation),
         shortly,
+        finalists=finalists,
         workers=request.workers,
         progress=progress,
     )
     contenders, tuning = timed("short", tune_shortly)
     candidates = [candidate for one in contenders for candidate in one.candidates]
-    finished = _finished(request, timetable, images, contenders)
+    finished = _finished(request, timetable, pace, images, contenders)
     (evaluation, latency), testing = timed("test", partial(tested, request, finished))
     largest = (
         max(one.network.width_multiplier for one in found.contenders),
@@ -167,7 +177,9 @@ def _is_over(request: SearchRequest, seconds: float) -> bool:
     return time.monotonic() - request.begun > seconds
 
 
-def _priced(request: SearchRequest, weights: Sequence[Pretrained], sides: Sequence[int]) -> Priced:
+def _priced(
+    request: SearchRequest, weights: Sequence[Pretrained], sides: Sequence[int], timetable: Timetable
+) -> Priced:
     """What every network costs; the latencies are kept in the output folder."""
     kept = None if request.folder is None else request.folder / PROFILE_FILE
     earlier = DeviceProfile.load(kept) if request.resume and kept is not None and kept.exists() else None
@@ -182,7 +194,7 @@ def _priced(request: SearchRequest, weights: Sequence[Pretrained], sides: Sequen
         )
         if known:
             return earlier
-        return measured_here(contenders, request.precisions, request.threads, request.progress)
+        return measured_here(contenders, request.precisions, request.threads, timetable, request.progress)
 
     found = priced(
         weights,
@@ -218,15 +230,54 @@ def _plan(request: SearchRequest, found: Priced) -> str:
     return f"{networks}, and one of them to be fine-tuned: about {duration(seconds)} at most"
 
 
+def _largest(contenders: Sequence[Contender]) -> Contender | None:
+    """The largest whole network, or the largest that is cut; None where none has a vector of features."""
+    possible = [one for one in contenders if feature_network(one.network) is not None]
+    return max(possible, key=lambda one: (not one.cut, cost(one.network).macs, one.name), default=None)
+
+
+def _pace(request: SearchRequest, contenders: Sequence[Contender]) -> Pace | None:
+    """How fast this machine is, where the time is limited and a network can tell it."""
+    one = None if request.settings.time is None else _largest(contenders)
+    return None if one is None else pace_of(one, request.dataset)
+
+
+def _images(
+    request: SearchRequest, contenders: Sequence[Contender], timetable: Timetable, pace: Pace | None
+) -> PreparedImages:
+    """The images that networks are compared on: fewer where the time is short."""
+    dataset, progress = request.dataset, request.progress
+    one = _largest(contenders)
+    if pace is None or one is None:
+        return PreparedImages(dataset, progress)
+    macs = cost(one.network).macs
+    most = timetable.probed(pace.probing(macs), PROBED_IMAGES)
+    if most < min(PROBED_IMAGES, len(dataset.train)):
+        progress.note(f"networks are compared on {most:,} of {len(dataset.train):,} training images: the time is short")
+    calibrating = timetable.calibrated(pace.quantizing(macs), CALIBRATION_IMAGES)
+    return PreparedImages(dataset, progress, most=most, calibrating=calibrating)
+
+
+def _finalists(request: SearchRequest, contenders: Sequence[Contender], timetable: Timetable, pace: Pace | None) -> int:
+    """How many networks are fine-tuned shortly, where there is time for at least two."""
+    if pace is None:
+        return FINALISTS
+    largest = max(cost(one.network).macs for one in contenders)
+    known = min(len(request.dataset.train), MOST_IMAGES) + len(request.dataset.validation)
+    preparing = known * pace.probing(largest) + (known + TRIED_IMAGES) * pace.decoding
+    count = timetable.finalists(preparing, FINALISTS)
+    if count < min(FINALISTS, len(contenders)):
+        tuned = f"{count} networks are" if count > 1 else "no network is"
+        request.progress.note(f"{tuned} fine-tuned shortly before the choice: the time is short")
+    return max(1, count)
+
+
 def _write_first(request: SearchRequest, contenders: Sequence[Contender], images: PreparedImages) -> None:
     """Write a first usable Model, before anything is told apart or trained: of the largest whole network."""
-    possible = [
-        one for one in contenders if feature_network(one.network) is not None and len(request.dataset.validation)
-    ]
-    if not possible or request.folder is None:
+    one = _largest(contenders) if len(request.dataset.validation) else None
+    if one is None or request.folder is None:
         return
     training = task_training(request.dataset)
-    one = max(possible, key=lambda one: (not one.cut, cost(one.network).macs, one.name))
     try:
         model, got = first_usable(one, images, training, request.budget)
     except CompressionError:
@@ -281,6 +332,7 @@ def _fine_tune(
 def _finished(
     request: SearchRequest,
     timetable: Timetable,
+    pace: Pace | None,
     images: PreparedImages,
     contenders: Sequence[Contender],
 ) -> Finished:
@@ -294,7 +346,9 @@ def _finished(
         assert isinstance(choice, Started)  # as all of the candidates are
         key = network_of(choice)
         if key not in tuned:
-            seconds = timetable.full(time.monotonic() - request.begun, int8=choice.precision == "int8")
+            int8 = choice.precision == "int8"
+            ending = 0.0 if pace is None else _ending(dataset, pace, choice)
+            seconds = timetable.full(time.monotonic() - request.begun, int8=int8, ending=ending)
             one = replace(by_network[key], candidates=(choice,))
             fully = partial(_fine_tune, _trained_by(request), stage="full", seconds=seconds)
             begun = [(one, usable_model(one, images))]
@@ -306,7 +360,7 @@ def _finished(
             model,
             dataset,
             max_drop=allowed_drop(len(dataset.validation)),
-            techniques=FITTED_TECHNIQUES if timetable.seconds is None else (),  # training in integers has no bound
+            seconds=timetable.compression(time.monotonic() - request.begun),
             progress=progress,
         )
         if all(one.run.joined is None for one in tuned.values()):
@@ -336,6 +390,15 @@ def _finished(
             f"{100 * reached:.1f} % on the validation images is the best that was found; {100 * goal:.1f} % was asked"
         )
     return replace(finished, choice=measured, validation_primary=reached, refusal=refusal)
+
+
+def _ending(dataset: Dataset, pace: Pace, choice: Candidate) -> float:
+    """About how many seconds the rest takes after the fine-tuning of the choice: int8, the test and the report."""
+    looked_at = 2 * len(dataset.test) * pace.looking(choice.macs)
+    if choice.precision == "float32":
+        return looked_at
+    validated = len(dataset.validation) * pace.looking(choice.macs)
+    return looked_at + validated + EXPECTED_CALIBRATION * pace.quantizing(choice.macs)
 
 
 def _validated(finished: Finished) -> float | None:

@@ -32,6 +32,7 @@ from mobilenets.training import head
 from mobilenets.training.batches import Batches, Normalization
 from mobilenets.training.callbacks import Begun
 from mobilenets.training.checkpoint import CheckpointFile
+from mobilenets.training.distributed import once
 from mobilenets.training.extensions import Extensions, OwnLoss, checked_loss
 from mobilenets.training.features import feature_network, features_of, fit_head, with_head
 from mobilenets.training.image_cache import cache_images
@@ -58,6 +59,8 @@ FEWEST_STEPS = 40
 """Steps that a network needs at least to become better from an output layer of zeros than from a fitted one."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
+HURRIED_SHARE = 0.6
+"""Where the classifier on features took this share of the time, nothing else is trained: decoding takes the rest."""
 SMALL_NETWORK = 220_000
 """Parameters before the output layer up to which a network takes the recipe's whole learning rate: those of the
 MobileNet of width 0.25, for which it was chosen."""
@@ -124,12 +127,22 @@ def fine_tune(
     module = _module(_without_classifier(model) if from_zeros else model, recipe, run.seed)
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
-    def announce(done: int) -> None:
+    def tell(done: int) -> None:
         for one in extensions.callbacks:
             one.on_start(Begun(model, run.epochs, done, plan.training.metric))
+
+    def announce(done: int) -> None:
+        tell(done)
         if score is not None and first is not None and not resumed:
             first(model, score)
 
+    spent = time.monotonic() - begun
+    hurried = seconds is not None and score is not None and not resumed and spent > HURRIED_SHARE * seconds
+    if score is not None and once(lambda: hurried):
+        tell(0)
+        progress.note("there is no time to train the whole network: the classifier on its features is kept")
+        model = finished(model, plan.training, score.temperature, prepared, run)
+        return FineTuned(model, [], -1, replace(run, joined=None), score.primary, recipe, score.primary)
     side = max(run.size or (network.height, network.width))
     joining = run.joined is not None
     shown = dataset.train + dataset.validation if joining else dataset.train

@@ -7,6 +7,7 @@ gets one. PyTorch is imported when that function is called, so all that needs no
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,17 +15,20 @@ from pathlib import Path
 
 from mobilenets.base.arguments import check_integer, typed
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.compression import pipeline
 from mobilenets.compression.config import QuantizationConfig
 from mobilenets.compression.detector_evaluation import DetectorEvaluation
 from mobilenets.compression.evaluation import EvaluationSet
-from mobilenets.compression.pipeline import CALIBRATION_IMAGES, TrainingImages
+from mobilenets.compression.pipeline import CALIBRATION_IMAGES, TrainingImages, quantize_quickly
 from mobilenets.compression.quality import DEFAULT_MAX_DROP
 from mobilenets.compression.quantize import Quantized
 from mobilenets.compression.result import CompressionResult, Method
 from mobilenets.compression.techniques import Technique
 from mobilenets.data.dataset import Dataset
+from mobilenets.data.loading import prepare
 from mobilenets.data.reading import Reading
+from mobilenets.data.splitting import spread
 from mobilenets.errors import CompressionError, MissingDependencyError
 from mobilenets.model.model import Model
 
@@ -34,6 +38,10 @@ FITTED_TECHNIQUES = (Technique.TRAINING,)
 """What is tried for a Model that was fitted here, where calibration alone loses too much."""
 FITTED_CALIBRATION_IMAGES = 128
 """Training images, evenly spread, that calibrate a Model that was fitted to them."""
+TRIED_IMAGES = 2
+"""Images that tell how long quantization takes, where its time is limited, ..."""
+FEWEST_CALIBRATION_IMAGES = 8
+"""... and those that calibrate however short it is."""
 FITTED_DETECTOR_IMAGES = 32
 """The same of a detector, whose maps have many more positions."""
 
@@ -136,6 +144,7 @@ def quantize_fitted(
     max_drop: float = DEFAULT_MAX_DROP,
     epochs: int | None = None,
     techniques: Sequence[Technique] = FITTED_TECHNIQUES,
+    seconds: float | None = None,
     progress: Progress = SILENT,
 ) -> CompressionResult:
     """Quantize a Model with the images that it was fitted to.
@@ -148,6 +157,8 @@ def quantize_fitted(
         max_drop: Percentage points of top-1 that may be lost.
         epochs: Epochs of quantization-aware training; None leaves them to its recipe.
         techniques: What is tried where calibration alone loses too much.
+        seconds: What it may take, about: as many images calibrate as that is enough for, and none of the techniques is
+            tried. None for no limit.
         progress: Receives progress updates.
 
     Returns:
@@ -157,11 +168,15 @@ def quantize_fitted(
     Raises:
         CompressionError: If the Model cannot be quantized.
     """
+    usual = FITTED_DETECTOR_IMAGES if model.task.kind == "detection" else FITTED_CALIBRATION_IMAGES
+    count = usual if seconds is None else min(usual, _calibrated_within(model, dataset, seconds))
+    if count < min(usual, len(dataset.train)):
+        progress.note(f"{plural(count, 'image calibrates', 'images calibrate')} int8, of {usual}: the time is short")
     result = quantize(
         model,
         data=dataset,
-        techniques=techniques,
-        calibration_images=FITTED_DETECTOR_IMAGES if model.task.kind == "detection" else FITTED_CALIBRATION_IMAGES,
+        techniques=techniques if seconds is None else (),
+        calibration_images=count,
         max_drop=max_drop,
         epochs=epochs,
         progress=progress,
@@ -169,6 +184,16 @@ def quantize_fitted(
     if result.doubt is not None:
         progress.note(f"the int8 Model is kept: {result.doubt}")
     return replace(result, next_steps=FITTED_STEPS)
+
+
+def _calibrated_within(model: Model, dataset: Dataset, seconds: float) -> int:
+    """How many images can calibrate a Model in a time, as a few of them tell."""
+    few = dataset.train.take(spread(len(dataset.train), TRIED_IMAGES))
+    begun = time.monotonic()
+    pixels = prepare(few, model.preprocessing, model.network.height, model.network.width).pixels
+    quantize_quickly(model, pixels)
+    took = time.monotonic() - begun
+    return max(FEWEST_CALIBRATION_IMAGES, int((seconds - took) * len(pixels) / took))
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Settings:
             VGG16, GoogLeNet and SqueezeNet are older than it and hardly learn by the default recipe without.
         validation_apart: Never train on the validation images. A run that starts from ``weights`` else does so in its
             last third, when they have measured how well it goes: few images are what limits such a run most.
-        time: Seconds that training may take. A run that would take longer ends in time, with the best Model so far;
+        time: Seconds that all of it may take. A run that would take longer ends in time, with the best Model so far;
             another machine then gives another Model.
         memory_share: Share of this machine's memory that resized training images may take, from 0 to 1, for all
             processes that train together on it. More images are kept in a file of the cache.

@@ -97,6 +97,12 @@ def section_without_images() -> Element:
     return section("mistakes", "Surest mistakes", tag("p", "The images were not at hand when this report was written."))
 
 
+def section_out_of_time() -> Element:
+    """The section where there was no time to look at the images."""
+    words = "There was no time left to look at the test images one by one; mobilenets report makes this page whole."
+    return section("mistakes", "Surest mistakes", tag("p", words))
+
+
 def _maps(model: Model) -> ActivationMaps | None:
     """Activation maps, where the network has them."""
     try:

@@ -17,6 +17,11 @@ SERIES = (("training", "training (distorted images)"), ("validation", "validatio
 
 def training_section(run: Run) -> Element:
     """The section."""
+    if not _rows(run.phases):
+        words = (
+            "There was no time to train the whole network: the first usable Model was kept, a classifier on features."
+        )
+        return section("training", "How training went", tag("p", words))
     losses = [
         value for row in _rows(run.phases) for value in (row["loss"], row["validation_loss"]) if value is not None
     ]

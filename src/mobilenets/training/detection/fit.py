@@ -53,7 +53,7 @@ from mobilenets.training.fine_tuning import (
 )
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
-from mobilenets.training.network import load_parameters, parameters_of
+from mobilenets.training.network import load_parameters, parameters_of, placed
 from mobilenets.training.objectives import Objective
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import TRAINING_MACS, Recipe
@@ -83,6 +83,12 @@ DETECTION = Recipe(
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 300
 MOST_CPU_MACS = 3e13
 """Mult-Adds that training takes on a processor, if a dozen epochs do not take more: about half an hour."""
+MOST_FINISHING_SHARE = 0.35
+"""Share of a limited time that is kept for validation and the test at most."""
+TIMED_IMAGES = 4
+"""Images that tell what those take, ..."""
+JUDGING = 1.5
+"""... and what sorting boxes out adds to running the network, as a factor."""
 PRIOR = 0.01
 """Score of everything before anything is learned: most anchors answer for nothing."""
 PREDICTOR_DEVIATION = 0.01
@@ -142,7 +148,9 @@ def fit_detector(
     cached = cache_images(images, side, memory_share=settings.memory_share, progress=progress)
     module = _module(plan, start)
     if seconds is not None:
-        left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
+        looked_at = _seconds_per_image(module, run) * (len(dataset.validation) + len(dataset.test))
+        finishing = min(FINISHING_SHARE * seconds + looked_at, MOST_FINISHING_SHARE * seconds)
+        left = seconds - finishing - (time.monotonic() - begun)
         run = replace(run, seconds=once(lambda: max(left, 0.1)))
     settled = fixed(dataset, network, recipe, run) | {"task": plan.task.encode(), "boxes": asdict(plan.augmentation)}
 
@@ -187,6 +195,20 @@ def fit_detector(
         recipe,
         None,
     )
+
+
+def _seconds_per_image(module: DetectorModule, run: TrainingRun) -> float:
+    """What validation takes for an image, as a few tell."""
+    network = module.network
+    images = torch.zeros(TIMED_IMAGES, network.channels, network.height, network.width, device=run.device)
+    took = []
+    placed(module, run.device).eval()
+    for _ in range(2):  # the first prepares its operators
+        begun = time.monotonic()
+        with torch.inference_mode():
+            module(images)
+        took.append(time.monotonic() - begun)
+    return JUDGING * min(took) / TIMED_IMAGES
 
 
 def choose_detector_start(
