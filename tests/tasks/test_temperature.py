@@ -68,6 +68,13 @@ def test_a_few_images_that_are_all_right_do_not_make_it_certain(images: int, lea
     assert least < sure < most
 
 
+def test_six_images_that_are_wrong_by_chance_do_not_make_it_unsure_of_everything() -> None:
+    found = [fit_temperature(*truthful(6, seed)) for seed in range(100)]
+    assert 0.4 < min(found)
+    assert max(found) < 2.5
+    assert np.exp(np.mean(np.log(found))) == pytest.approx(1, abs=0.25)
+
+
 def test_it_stays_within_its_limits_whatever_the_logits() -> None:
     targets = np.zeros(50, np.int64)
     for logits in (np.zeros((50, 3)), np.full((50, 3), 1e30), 1e6 * np.eye(3)[np.arange(50) % 3]):

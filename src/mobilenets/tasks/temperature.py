@@ -20,6 +20,8 @@ SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 0.05, 20.0
 """Temperatures beyond these are not fitted: what asks for one is no classifier yet."""
 MOST_VALUES = 2_000_000
 """Of more logits than that, evenly spread images are fitted on."""
+SPREAD = 0.5
+"""Standard deviation of the logarithm of the temperatures that classifiers need, by which few images are weighed."""
 _STEPS = 40
 
 
@@ -27,7 +29,9 @@ def fit_temperature(logits: Array, targets: Counts) -> float:
     """The temperature that gives the right classes of some images the least negative log-likelihood.
 
     Targets are smoothed by one image in all: of twelve images that are all classified correctly it does not follow that
-    the network is always right. Source of that: Platt 1999, section 2.2.
+    the network is always right. Source of that: Platt 1999, section 2.2. And the temperature has a prior, whose
+    logarithm is normal around 0: what six images prefer is chance, and may be 20 (docs/experiments/fine-tuning.md).
+    Neither counts for much beside some hundred images.
 
     Args:
         logits: (N, classes), of images that the network was not trained on.
@@ -38,7 +42,7 @@ def fit_temperature(logits: Array, targets: Counts) -> float:
 
     >>> logits = np.array([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 0.0]] * 100)
     >>> round(fit_temperature(logits, np.array([0, 0, 1, 1] * 100)), 2)  # 88 % sure, 75 % right
-    1.83
+    1.79
     """
     if not len(targets):
         raise DataError("there are no images to fit a temperature on")
@@ -52,11 +56,12 @@ def fit_temperature(logits: Array, targets: Counts) -> float:
     right = values[np.arange(len(chosen)), targets[chosen]]
     others = (values.sum(axis=1) - right) / (classes - 1)
     wanted = float(((1 - smoothing) * right + smoothing * others).mean())
-    # The likelihood is concave in the reciprocal of the temperature; its derivative is this difference of means.
+    # The likelihood is concave in the reciprocal of the temperature; its derivative is a difference of means.
     low, high = np.log(1 / LARGEST_TEMPERATURE), np.log(1 / SMALLEST_TEMPERATURE)
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _expected(values, np.exp(middle)) < wanted else (low, middle)
+        slope = np.exp(middle) * (_expected(values, np.exp(middle)) - wanted) + middle / (len(chosen) * SPREAD**2)
+        low, high = (middle, high) if slope < 0 else (low, middle)
     return float(f"{np.exp(-(low + high) / 2):.6g}")
 
 
