@@ -25,6 +25,7 @@ from mobilenets.training.beforehand import check_beforehand
 if TYPE_CHECKING:
     from mobilenets.base.progress import Progress
     from mobilenets.compression.result import CompressionResult
+    from mobilenets.model.provenance import Training
     from mobilenets.search.candidates import Device
     from mobilenets.search.record import SearchRecord
     from mobilenets.training.result import Fit
@@ -434,10 +435,9 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
         f"{network.name}, width {network.width_multiplier:g}, {network.height}×{network.width}, "
         f"{classes_in_words(result.dataset)}; {kept}"
     )
-    joined = provenance.training.validation_joined
-    before = f", which were trained on from epoch {joined} on" if joined else ""
     images = len(result.dataset.validation)
-    say(f"validation {evaluation.primary.title} {100 * validation:.2f} %, on {images} images{before}")
+    joined = _joined(provenance.training)
+    say(f"validation {evaluation.primary.title} {100 * validation:.2f} %, on {images} images{joined}")
     say(f"test {evaluation.in_words}")
     if (leak := result.dataset.duplicates.leak("test")) is not None:
         copies = "is a copy" if leak.images == 1 else "are copies"
@@ -449,6 +449,15 @@ def _print(result: Fit, output: Path, *, cross_validated: bool) -> None:
         [str(output / MODEL_FILE), *(name for name in beside if (output / name).exists()), METRICS_FILE]
     )
     say(f"{result.seconds:.0f} s; {written} are written")
+
+
+def _joined(training: Training) -> str:
+    """Which part of training had the validation images."""
+    if training.validation_joined is None:
+        return ""
+    if training.validation_joined - 1 == training.rehearsed:
+        return ", after a short run without them; then training began again, on them too"
+    return f", which were trained on from epoch {training.validation_joined} on"
 
 
 def _print_search(search: SearchRecord) -> None:

@@ -21,6 +21,7 @@ from mobilenets.architecture.cost import cost
 from mobilenets.architecture.network import Network
 from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.compression.answers import DOUBT
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
@@ -51,6 +52,9 @@ HEAD_SHARE = 0.15
 """Share of the epochs in which only the output layer is trained, where none could be fitted on features."""
 JOINED_SHARE = 1 / 3
 """Share of the epochs, at the end, in which the validation images are trained on too."""
+REHEARSED_SHARE = 1 / 6
+"""Share of the epochs that rehearse, where validation images are too few to tell when a run has settled: what they say
+of a short run without them takes the place of leaving them out of two thirds of a long one."""
 FEWEST_PATIENT = 4
 """Epochs without a better one before a run may be thought to have settled."""
 FEWEST_TELLING = 50
@@ -151,6 +155,12 @@ def fine_tune(
     if seconds is not None:
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
         run = replace(run, seconds=max(left, 0.1))
+    if run.rehearsed:
+        progress.note(
+            f"{plural(len(prepared.targets), 'validation image is', 'validation images are')} few: "
+            f"{plural(run.rehearsed, 'epoch')} without them tell how accurate such a Model is, then "
+            f"{run.epochs - run.rehearsed} begin again on all"
+        )
     trained = train(
         module,
         Batches(
@@ -176,7 +186,7 @@ def fine_tune(
     )
     history, best = trained.history, trained.best_epoch
     validated = validated_epoch(history, best)
-    run = replace(run, joined=trained.joined)
+    run = replace(run, joined=trained.joined, rehearsed=run.rehearsed if trained.joined == run.rehearsed else 0)
     few_steps = len(history) * per_epoch < FEWEST_STEPS  # as many as somebody said, or its time was over
     if score is not None and _is_more_accurate(score, validated.score(score.images), few_steps=few_steps):
         progress.note("training the whole network made it no better: the classifier on its features is kept")
@@ -331,6 +341,7 @@ def _run(
     epochs = epochs_to_fine_tune(network, images, settings, recipe, device)
     trains_head = not gives_the_same(start, dataset) and feature_network(network) is None
     joined = epochs - max(1, round(JOINED_SHARE * epochs))
+    rehearsed = 0 if trains_head or not joining else _rehearsed(epochs, dataset, recipe)
     return TrainingRun(
         epochs,
         min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if trains_head else 0,
@@ -338,13 +349,21 @@ def _run(
         seed=settings.seed,
         precision=precision,
         device=device,
-        joined=joined if joining and joined > 0 else None,
+        joined=(rehearsed or joined) if joining and joined > 0 else None,
+        rehearsed=rehearsed,
         size=None if trained == side else (trained, trained),
         frozen_statistics=not recipe.transfer_statistics,
         patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs))
         if len(dataset.validation) >= FEWEST_TELLING
         else None,
     )
+
+
+def _rehearsed(epochs: int, dataset: Dataset, recipe: Recipe) -> int:
+    """Epochs of a rehearsal; none where it had too few steps to say anything, or the validation images suffice."""
+    rehearsed = round(REHEARSED_SHARE * epochs)
+    steps = rehearsed * max(1, len(dataset.train) // recipe.batch)
+    return rehearsed if len(dataset.validation) < FEWEST_TELLING and steps >= FEWEST_STEPS else 0
 
 
 def gives_the_same(start: Model, dataset: Dataset) -> bool:

@@ -176,6 +176,8 @@ def _train(
             mixed = number < run.epochs * (1 - recipe.unmixed) and number >= run.head_epochs
             with_validation = joined is not None and number >= joined
             set_trainable(module, run, number)
+            if number == run.rehearsed > 0 and first == 0:
+                state.begin_again()
             waits.begin()
             for batch in batches.epoch(number, size, first=first, mixed=mixed, everything=with_validation):
                 state.train_step(batch, objective)
@@ -243,6 +245,10 @@ class TrainingState(Generic[Trainable]):
         self.recipe, self.run, self.steps_per_epoch = recipe, run, steps_per_epoch
         self.steps, self.step = run.epochs * steps_per_epoch, 0
         self._planned = self.steps
+        self._rehearsal = run.rehearsed * steps_per_epoch
+        self._start = (
+            {name: values.clone() for name, values in self.module.tensors().items()} if self._rehearsal else {}
+        )
         self._cooled_from: int | None = None
         self._clock = Clock(run.seconds)
         self._parallel = Parallel(self.module)
@@ -272,7 +278,7 @@ class TrainingState(Generic[Trainable]):
         if self.recipe.largest_gradient is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.largest_gradient)
         self.optimizer.step()
-        self.average.update(self.step)
+        self.average.update(self.step - (self._rehearsal if self.step >= self._rehearsal else 0))
         self.step += 1
         right = 0
         if logits is not None:
@@ -300,10 +306,20 @@ class TrainingState(Generic[Trainable]):
         return self._planned_rate(step)
 
     def _planned_rate(self, step: int) -> float:
-        head = self.run.head_epochs * self.steps_per_epoch
+        if step < self._rehearsal:
+            return self.recipe.learning_rate_at(step, self._rehearsal, self.steps_per_epoch)
+        head = self._rehearsal + self.run.head_epochs * self.steps_per_epoch
         if step < head:
             return self.recipe.head_learning_rate or self.recipe.learning_rate
         return self.recipe.learning_rate_at(step - head, self._planned - head, self.steps_per_epoch)
+
+    def begin_again(self) -> None:
+        """Begin again from the start after the rehearsal, unless the run already cools down for want of time."""
+        if self._cooled_from is not None:
+            return
+        _copy(self._start, self.module.tensors())
+        self.optimizer = make_optimizer(self.module, self.recipe)
+        self.average = Average(self.module, self.recipe.averaging * self.steps)
 
     @property
     def epochs(self) -> int:

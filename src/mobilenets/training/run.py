@@ -30,6 +30,9 @@ class TrainingRun:
         joined: First epoch that is trained on the validation images too, if any is. From then on they are no measure of
             the network, so no epoch is validated, and the last is kept. Where the epoch before it was worse than an
             earlier one, they stay apart, so that validation goes on to the end.
+        rehearsed: Number of first epochs that are a short run of their own, without the validation images: its learning
+            rate falls to zero, and its last epoch says how well such a network does. Then the run begins again from
+            the start.
         size: (height, width) of the training images at full resolution; the network's own if None.
         sized_epochs: Number of epochs that have that size, before the others have the network's own; None for all.
         frozen_statistics: Whether batch norms keep the statistics that they start with, as in use: batches of few
@@ -47,6 +50,7 @@ class TrainingRun:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     keep_last: bool = False
     joined: int | None = None
+    rehearsed: int = 0
     size: tuple[int, int] | None = None
     sized_epochs: int | None = None
     frozen_statistics: bool = False
@@ -81,6 +85,7 @@ def fixed(dataset: Dataset, network: Network, recipe: Recipe, run: TrainingRun) 
         "head epochs": run.head_epochs,
         "kept": list(run.frozen),
         "joined": run.joined,
+        "rehearsed": run.rehearsed,
         "seed": run.seed,
         "precision": run.precision,
         "device": run.device.type,
