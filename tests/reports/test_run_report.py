@@ -174,6 +174,24 @@ def test_a_run_that_took_the_validation_images_says_when(tmp_path: Path) -> None
     assert "validation 0.652" in text
 
 
+def test_a_run_that_began_again_says_what_the_first_epochs_were(tmp_path: Path) -> None:
+    run = make_run(tmp_path, ("cat", "dog"), images=10)
+    figures = json.loads((run / "metrics.json").read_text())
+    for row in figures["epochs"][2:]:
+        row |= {"validation_loss": None, "validation_top1": None}
+    figures["provenance"] |= {"validation_joined": 3, "rehearsed": 2}
+    (run / "metrics.json").write_text(json.dumps(figures | {"best_epoch": 5}))
+    write_report(read_run(run), run / "report.html")
+    page = Page((run / "report.html").read_text(encoding="utf-8"))
+    assert re.search(
+        r"Trained on \d+ images; \d+ validated a short run, and were trained on too after it; tested once, on \d+",
+        page.text,
+    )
+    text = to_html(training.training_section(read_run(run)))
+    assert "The first 2 epochs were a short run without the validation images, which reached" in text
+    assert "Then training began again from the start, on these too. Epoch 5 was kept." in text
+
+
 def test_the_first_usable_model_is_reported_as_kept(tmp_path: Path) -> None:
     run = make_run(tmp_path, ("cat", "dog"), images=10)
     figures = json.loads((run / "metrics.json").read_text())

@@ -84,6 +84,12 @@ class Run:
         return Provenance.read(self.metrics["provenance"])
 
     @property
+    def rehearsed(self) -> bool:
+        """Whether a short run without the validation images gave their figures, before training began again."""
+        validated = self.phases[-1].last_validated
+        return validated is not None and validated["number"] == self.provenance.training.rehearsed
+
+    @property
     def data(self) -> Data:
         """What the Model was fitted to."""
         return self.provenance.data or Data()

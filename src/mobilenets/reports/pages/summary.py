@@ -127,11 +127,13 @@ def _images(run: Run) -> str:
     count = len(run.model.task.labels or ())
     classes = plural(count, "label") if run.model.task.kind == "multilabel" else plural(count, "class", "classes")
     validated = run.phases[-1].last_validated
-    purpose = "" if validated is None else f", and trained on too after epoch {validated['number']:.0f}"
+    validation = f"epoch selected on {counts['validation']:,}"
+    if run.rehearsed:
+        validation = f"{counts['validation']:,} validated a short run, and were trained on too after it"
+    elif validated is not None:
+        validation += f", and trained on too after epoch {validated['number']:.0f}"
     words = (
-        f"{classes}. Trained on {plural(counts['train'], 'image')}; "
-        f"epoch selected on {counts['validation']:,}{purpose}; "
-        f"tested once, on {counts['test']:,}."
+        f"{classes}. Trained on {plural(counts['train'], 'image')}; {validation}; tested once, on {counts['test']:,}."
     )
     skipped = len(run.metrics["skipped"])
     return (
