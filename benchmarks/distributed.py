@@ -54,13 +54,13 @@ from mobilenets.training.callbacks import Begun, Callback
 from mobilenets.training.disk_cache import DiskImages
 from mobilenets.training.fit import fit
 from mobilenets.training.image_cache import MARGIN, CachedImages, StoredImages
-from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import PREPROCESSING, Settings
+from mobilenets.training.state import TrainingState
 
 SMOOTHING = 0.1
 CONTESTANTS = {"1 process, 2 threads": (1, 2), "1 process, 1 thread": (1, 1), "2 processes, 1 thread": (2, 1)}

@@ -24,11 +24,11 @@ from mobilenets.model.model import Model
 from mobilenets.model.subnet import cut_subnet
 from mobilenets.search.supernet import STATISTICS_IMAGES
 from mobilenets.tasks.classification import Classification
-from mobilenets.training import loop
+from mobilenets.training import state as training_state
 from mobilenets.training.batches import Batches
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.image_cache import CachedImages, cache_images
-from mobilenets.training.loop import TrainingState, train
+from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of
 from mobilenets.training.objectives import Objective, Sandwich, cross_entropy
 from mobilenets.training.optimization import initialize
@@ -37,6 +37,7 @@ from mobilenets.training.recipe import DEFAULT, Recipe, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.selection import Validation
 from mobilenets.training.settings import PREPROCESSING
+from mobilenets.training.state import TrainingState
 from mobilenets.training.supernet import FineTuning, supernet_epochs
 
 Result = TypeVar("Result")
@@ -121,7 +122,7 @@ class Training:
 
     def train(self, checkpoint: CheckpointFile, progress: Progress) -> None:
         """Train to the end."""
-        loop.CHECKPOINT_SECONDS = 1.0  # so that little is lost when the time is over
+        training_state.CHECKPOINT_SECONDS = 1.0  # so that little is lost when the time is over
         train(
             self.module,
             self.batches,

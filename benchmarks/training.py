@@ -31,13 +31,13 @@ from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.training.batches import Batches
 from mobilenets.training.fit import fit
 from mobilenets.training.image_cache import MARGIN, StoredImages
-from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import DEFAULT
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import Settings, choose_device, choose_precision
+from mobilenets.training.state import TrainingState
 
 CLASSES = 10
 Round = Callable[[], None]

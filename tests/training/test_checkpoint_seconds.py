@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mobilenets.errors import TrainingError
-from mobilenets.training.loop import CHECKPOINT_SECONDS, checkpoint_seconds
+from mobilenets.training.state import CHECKPOINT_SECONDS, checkpoint_seconds
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", CHECKPOINT_SECONDS), ("0", 0.0), ("2.5", 2.5)])

@@ -19,7 +19,6 @@ from mobilenets.data.sources import digits
 from mobilenets.data.subset import Subset
 from mobilenets.errors import TrainingError
 from mobilenets.training.batches import Batch
-from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import Average, initialize, make_optimizer
@@ -36,6 +35,7 @@ from mobilenets.training.recipe import (
 )
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import choose_device, choose_precision, default_resolution
+from mobilenets.training.state import TrainingState
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)

@@ -48,7 +48,8 @@ from mobilenets.search.result import Phase, SearchResult, timed
 from mobilenets.search.timetable import Pace, Timetable
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.features import MOST_IMAGES, feature_network
-from mobilenets.training.fine_tuning import FineTuned, epochs_to_fine_tune, fine_tune
+from mobilenets.training.fine_tuning import FineTuned, fine_tune
+from mobilenets.training.fine_tuning_plan import epochs_to_fine_tune
 from mobilenets.training.leading import together
 from mobilenets.training.quantize import quantize_fitted
 from mobilenets.training.recipe import for_fine_tuning, suited_to

@@ -6,73 +6,43 @@ after seconds; then the whole network, from an output layer of zeros or, in a ru
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from mobilenets.architecture.cost import cost
-from mobilenets.architecture.network import Network
-from mobilenets.architecture.rescale import with_resolution
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
 from mobilenets.compression.answers import DOUBT
 from mobilenets.data.dataset import Dataset
 from mobilenets.data.loading import Prepared, prepare
-from mobilenets.errors import DataError
 from mobilenets.model.model import Model
-from mobilenets.model.preprocessing import Preprocessing
 from mobilenets.tasks.classification import with_unknown_energy
 from mobilenets.training import head
-from mobilenets.training.batches import Batches, Normalization
+from mobilenets.training.batches import Batches
 from mobilenets.training.callbacks import Begun
 from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.distributed import once
-from mobilenets.training.extensions import Extensions, OwnLoss, checked_loss
+from mobilenets.training.extensions import Extensions
 from mobilenets.training.features import feature_network, features_of, fit_head, with_head
+from mobilenets.training.fine_tuning_plan import FEWEST_STEPS, FEWEST_TELLING, Plan, gives_the_same
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, placed
-from mobilenets.training.objectives import Distillation, Objective, one_output
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
-from mobilenets.training.recipe import Recipe, for_fine_tuning, suited_to, transfer_epochs
-from mobilenets.training.run import TrainingRun, fixed
-from mobilenets.training.selection import Totals, Validation, module_logits, validated_epoch
-from mobilenets.training.settings import Settings, choose_device, fine_tuning_side, set_up
+from mobilenets.training.recipe import Recipe
+from mobilenets.training.run import TrainingRun
+from mobilenets.training.selection import Epoch, Totals, Validation, module_logits, validated_epoch
+from mobilenets.training.settings import Settings
 from mobilenets.training.supernet import TrainedModel
-from mobilenets.training.task_training import TaskTraining, task_training
+from mobilenets.training.task_training import TaskTraining
 
-HEAD_SHARE = 0.15
-"""Share of the epochs in which only the output layer is trained, where none could be fitted on features."""
-JOINED_SHARE = 1 / 3
-"""Share of the epochs, at the end, in which the validation images are trained on too."""
-REHEARSED_SHARE = 1 / 6
-"""Share of the epochs that rehearse, where validation images are too few to tell when a run has settled: what they say
-of a short run without them takes the place of leaving them out of two thirds of a long one."""
-FEWEST_PATIENT = 4
-"""Epochs without a better one before a run may be thought to have settled."""
-FEWEST_TELLING = 50
-"""Validation images that can tell whether a run has settled, or was no use."""
-FEWEST_STEPS = 40
-"""Steps that a network needs at least to become better from an output layer of zeros than from a fitted one."""
 FINISHING_SHARE = 0.05
 """Share of the time that is kept for what comes after training: evaluation and files."""
 HURRIED_SHARE = 0.6
 """Where the classifier on features took this share of the time, nothing else is trained: decoding takes the rest."""
-SMALL_NETWORK = 220_000
-"""Parameters before the output layer up to which a network takes the recipe's whole learning rate: those of the
-MobileNet of width 0.25, for which it was chosen."""
-WITHOUT_BATCH_NORM = 0.15
-"""Factor on the learning rate of networks whose batch norms are folded, as those of 8-bit weights are: nothing brings
-their maps back to scale after a large step."""
-TAUGHT = 0.5
-"""Share of a teacher's answers in the targets, where there is one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +76,8 @@ def fine_tune(
 
     Args:
         start: A classifier, float32, at the resolution at which it will be used.
-        dataset: Its training images train; its validation images choose, and join in the last third of the epochs.
+        dataset: Its training images train; its validation images choose, and are trained on too in the end, or
+            after a short run where they are few (:mod:`mobilenets.training.fine_tuning_plan`).
         settings: Recipe, seed, epochs, device and threads. Its weights and architecture are not looked at.
         seconds: What all of it may take. The learning rate falls in time, and the best so far is what comes of it.
         teacher: A classifier of the same classes whose answers are half of the targets.
@@ -121,7 +92,7 @@ def fine_tune(
         TrainingError: If training diverges, or the checkpoint cannot be read or written.
     """
     begun = time.monotonic()
-    plan = _Plan.of(start, dataset, settings, teacher, extensions)
+    plan = Plan.of(start, dataset, settings, teacher, extensions)
     network, run, recipe = plan.network, plan.run, plan.recipe
     prepared = prepare(dataset.validation, plan.preprocessing, network.height, network.width, progress=progress)
     validation = Validation(prepared, plan.preprocessing, run, plan.training.score)
@@ -145,8 +116,7 @@ def fine_tune(
     if score is not None and once(lambda: hurried):
         tell(0)
         progress.note("there is no time to train the whole network: the classifier on its features is kept")
-        model = finished(model, plan.training, score.temperature, prepared, run)
-        return FineTuned(model, [], -1, replace(run, joined=None), score.primary, recipe, score.primary)
+        return _first_kept(model, score, plan, prepared, run, [])
     side = max(run.size or (network.height, network.width))
     joining = run.joined is not None
     shown = dataset.train + dataset.validation if joining else dataset.train
@@ -190,8 +160,7 @@ def fine_tune(
     few_steps = len(history) * per_epoch < FEWEST_STEPS  # as many as somebody said, or its time was over
     if score is not None and _is_more_accurate(score, validated.score(score.images), few_steps=few_steps):
         progress.note("training the whole network made it no better: the classifier on its features is kept")
-        model = finished(model, plan.training, score.temperature, prepared, run)
-        return FineTuned(model, history, -1, replace(run, joined=None), score.primary, recipe, score.primary)
+        return _first_kept(model, score, plan, prepared, run, history)
     tuned = Model(network, parameters_of(module), plan.training.task, plan.preprocessing)
     tuned = finished(tuned, plan.training, validated.validation_temperature, prepared, run)
     if validated.number < best:  # the validation images were trained on since
@@ -199,6 +168,15 @@ def fine_tune(
     return FineTuned(
         tuned, history, best, run, validated.validation_primary, recipe, None if score is None else score.primary
     )
+
+
+def _first_kept(
+    model: Model, score: Totals, plan: Plan, validation: Prepared, run: TrainingRun, history: list[Epoch]
+) -> FineTuned:
+    """The classifier on features, as what came of it all."""
+    model = finished(model, plan.training, score.temperature, validation, run)
+    run = replace(run, joined=None, rehearsed=0)
+    return FineTuned(model, history, -1, run, score.primary, plan.recipe, score.primary)
 
 
 def finished(
@@ -235,149 +213,7 @@ def _is_more_accurate(first: Totals, trained: Totals, *, few_steps: bool) -> boo
     return first.images >= FEWEST_TELLING and difference.primary > 2 * DOUBT * difference.primary_error
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What fine-tuning will do, before anything is computed."""
-
-    network: Network
-    preprocessing: Preprocessing
-    recipe: Recipe
-    run: TrainingRun
-    objective: Objective
-    training: TaskTraining
-
-    @classmethod
-    def of(
-        cls, start: Model, dataset: Dataset, settings: Settings, teacher: Model | None, extensions: Extensions
-    ) -> _Plan:
-        if len(dataset.train) < 2:
-            raise DataError(f"there are {len(dataset.train)} training images; training needs two at least")
-        recipe, device, precision = set_up(settings)
-        recipe = suited_to(for_fine_tuning(recipe, len(dataset.train)), dataset.labels, settings.flip)
-        if settings.batch_size is not None:
-            recipe = replace(recipe, batch=settings.batch_size)
-        training = task_training(dataset)
-        recipe = training.suited(recipe)
-        same = gives_the_same(start, dataset)
-        network = start.network if same else head.with_classes(start.network, training.channels)
-        recipe = replace(recipe, learning_rate=recipe.learning_rate * rate_factor(network))
-        # Uncropped, as those that are trained from scratch: a thing that fills its image is seen whole.
-        preprocessing = replace(start.preprocessing, crop_fraction=1.0, channels=network.channels)
-        apart = settings.validation_apart or training.keeps_validation_apart
-        run = _run(dataset, network, replace(settings, validation_apart=apart), recipe, start, device, precision)
-        objective = objective_of(training, recipe, extensions.loss)
-        if teacher is not None:
-            objective = _taught(teacher, preprocessing, network, run.device, recipe)
-        return cls(network, preprocessing, recipe, run, objective, training)
-
-    def settled(self, dataset: Dataset) -> dict[str, Any]:
-        """What must be the same for a run to go on."""
-        return fixed(dataset, self.network, self.recipe, self.run) | {
-            "side": max(self.run.size or (self.network.height, self.network.width))
-        }
-
-
-def rate_factor(network: Network) -> float:
-    """Factor on the learning rate of fine-tuning, which is smaller the wider a network is.
-
-    A step of Adam changes every weight by as much, so the sum over twice as many channels changes by twice as much: the
-    rate falls as the square root of the number of parameters, which grows as the square of the width. At the rate of
-    the MobileNet of width 0.25 a MobileNetV2 forgets in an epoch most of what it knew (docs/experiments/fine-tuning.md;
-    Yang et al. 2022, arXiv:2203.03466).
-
-    Args:
-        network: A classifier.
-
-    >>> from mobilenets.architecture.catalog import Specification
-    >>> [round(rate_factor(Specification.parse(name).network()), 2) for name in ("mobilenet_v1@0.25", "mobilenet_v2")]
-    [1.0, 0.31]
-    """
-    if all(layer.batch_norm is None for layer in network.layers):
-        return WITHOUT_BATCH_NORM
-    output = f"{head.output_layer(network).name}."
-    shapes = network.parameter_shapes()
-    parameters = sum(math.prod(shape) for name, shape in shapes.items() if not name.startswith(output))
-    return min(1.0, math.sqrt(SMALL_NETWORK / parameters))
-
-
-def epochs_to_fine_tune(
-    network: Network, images: int, settings: Settings, recipe: Recipe, device: torch.device | None = None
-) -> int:
-    """Epochs of a whole fine-tuning, as somebody has said or by what there is to train.
-
-    Args:
-        network: At the resolution at which it will be used.
-        images: Images that it is trained on.
-        settings: The epochs, and whether training has the resolution of use.
-        recipe: How many images to show.
-        device: Where; by default that of the settings.
-    """
-    if settings.epochs is not None:
-        return settings.epochs
-    side, trained = max(network.height, network.width), _trained_side(network, settings)
-    shown = network if trained == side else with_resolution(network, trained, trained)
-    on_cpu = (device or choose_device(settings.device)).type == "cpu"
-    return transfer_epochs(images, recipe, cost(shown).macs if on_cpu else None)
-
-
-def _trained_side(network: Network, settings: Settings) -> int:
-    side = max(network.height, network.width)
-    return side if settings.resolution is not None else fine_tuning_side(network, side)
-
-
-def _run(
-    dataset: Dataset,
-    network: Network,
-    settings: Settings,
-    recipe: Recipe,
-    start: Model,
-    device: torch.device,
-    precision: str,
-) -> TrainingRun:
-    joining = not settings.validation_apart
-    images = len(dataset.train) + (len(dataset.validation) if joining else 0)
-    side = max(network.height, network.width)
-    trained = _trained_side(network, settings)
-    epochs = epochs_to_fine_tune(network, images, settings, recipe, device)
-    trains_head = not gives_the_same(start, dataset) and feature_network(network) is None
-    joined = epochs - max(1, round(JOINED_SHARE * epochs))
-    rehearsed = 0 if trains_head or not joining else _rehearsed(epochs, dataset, recipe)
-    return TrainingRun(
-        epochs,
-        min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if trains_head else 0,
-        head.early_layers(network, recipe.kept_stride),
-        seed=settings.seed,
-        precision=precision,
-        device=device,
-        joined=(rehearsed or joined) if joining and joined > 0 else None,
-        rehearsed=rehearsed,
-        size=None if trained == side else (trained, trained),
-        frozen_statistics=not recipe.transfer_statistics,
-        patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs))
-        if len(dataset.validation) >= FEWEST_TELLING
-        else None,
-    )
-
-
-def _rehearsed(epochs: int, dataset: Dataset, recipe: Recipe) -> int:
-    """Epochs of a rehearsal; none where it had too few steps to say anything, or the validation images suffice."""
-    rehearsed = round(REHEARSED_SHARE * epochs)
-    steps = rehearsed * max(1, len(dataset.train) // recipe.batch)
-    return rehearsed if len(dataset.validation) < FEWEST_TELLING and steps >= FEWEST_STEPS else 0
-
-
-def gives_the_same(start: Model, dataset: Dataset) -> bool:
-    """Whether a Model already gives what the targets of a dataset are: the same task over the same labels."""
-    return start.task.kind == dataset.task and start.task.labels == dataset.labels
-
-
-def objective_of(training: TaskTraining, recipe: Recipe, own: OwnLoss | None = None) -> Objective:
-    """What a step minimizes: a task's loss, or a caller's."""
-    loss = training.loss(recipe.label_smoothing) if own is None else checked_loss(own)
-    return one_output(loss, counted=training.task.kind == "classification")
-
-
-def _with_output(model: Model, dataset: Dataset, plan: _Plan, progress: Progress) -> tuple[Model, Totals | None]:
+def _with_output(model: Model, dataset: Dataset, plan: Plan, progress: Progress) -> tuple[Model, Totals | None]:
     """The Model with an output layer for the dataset's labels, and its score where one was fitted."""
     if gives_the_same(model, dataset):
         return model, None
@@ -413,27 +249,3 @@ def _module(model: Model, recipe: Recipe, seed: int) -> NetworkModule:
     load_parameters(module, model.parameters)
     set_batch_norm_momentum(module, recipe)
     return module
-
-
-class _Renormalized(nn.Module):
-    """A teacher for images that are normalized for its student."""
-
-    def __init__(self, teacher: Model, student: Preprocessing, device: torch.device) -> None:
-        super().__init__()
-        self.network = teacher.network
-        self._module = placed(module_of(teacher), device).eval()
-        own, other = Normalization(teacher.preprocessing, device), Normalization(student, device)
-        self._scale = own.scale / other.scale
-        self._offset = own.offset - other.offset * self._scale
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes)."""
-        logits: Tensor = self._module(torch.addcmul(self._offset, images, self._scale))
-        return logits
-
-
-def _taught(
-    teacher: Model, preprocessing: Preprocessing, student: Network, device: torch.device, recipe: Recipe
-) -> Objective:
-    module = _Renormalized(teacher, preprocessing, device)
-    return Distillation(module, student, share=TAUGHT, label_smoothing=recipe.label_smoothing)

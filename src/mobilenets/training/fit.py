@@ -28,7 +28,8 @@ from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.detection.fit import choose_detector_start, detector_metrics, fit_detector
 from mobilenets.training.distributed import heard, is_writer, joined_processes, launch, once
 from mobilenets.training.extensions import Extensions, OwnLoss
-from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished, objective_of
+from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned, fine_tune, finished
+from mobilenets.training.fine_tuning_plan import objective_of
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import NetworkModule, module_of, parameters_of, placed

@@ -38,7 +38,7 @@ class TrainingRun:
         frozen_statistics: Whether batch norms keep the statistics that they start with, as in use: batches of few
             images of few things are a poor estimate, and a classifier was fitted to features that these gave.
         patience: Validated epochs without a better one after which the run cools down (see
-            :class:`~mobilenets.training.loop.TrainingState`) and ends; None where it always has all its epochs.
+            :class:`~mobilenets.training.state.TrainingState`) and ends; None where it always has all its epochs.
         seconds: What training may take, if there is a limit. Where it would take longer, it cools down in time.
     """
 

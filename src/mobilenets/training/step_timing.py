@@ -20,13 +20,13 @@ from mobilenets.errors import TrainingError
 from mobilenets.tasks.classification import class_count
 from mobilenets.training.batches import Batches
 from mobilenets.training.image_cache import cache_images
-from mobilenets.training.loop import TrainingState
 from mobilenets.training.network import NetworkModule
 from mobilenets.training.objectives import cross_entropy
 from mobilenets.training.optimization import initialize
 from mobilenets.training.recipe import MOST_EPOCHS, Recipe, default_epochs, recipe_named, suited_to
 from mobilenets.training.run import TrainingRun
 from mobilenets.training.settings import PREPROCESSING, Settings, choose_device
+from mobilenets.training.state import TrainingState
 
 StepTimer = Callable[[Network, Batches, Recipe, tuple[int, int], torch.device], float]
 """(network, batches, recipe, (height, width), device) → seconds of one step of training."""

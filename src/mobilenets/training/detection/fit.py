@@ -44,13 +44,8 @@ from mobilenets.training.detection.losses import AnchorLoss, CentreLoss
 from mobilenets.training.detection.matching import AnchorMatcher, CentreMatcher
 from mobilenets.training.detection.module import DetectorModule, module_outputs
 from mobilenets.training.distributed import once, shared_items
-from mobilenets.training.fine_tuning import (
-    FEWEST_PATIENT,
-    FEWEST_TELLING,
-    FINISHING_SHARE,
-    JOINED_SHARE,
-    FineTuned,
-)
+from mobilenets.training.fine_tuning import FINISHING_SHARE, FineTuned
+from mobilenets.training.fine_tuning_plan import FEWEST_PATIENT, FEWEST_TELLING, JOINED_SHARE
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import train
 from mobilenets.training.network import load_parameters, parameters_of, placed

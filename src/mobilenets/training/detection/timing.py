@@ -12,9 +12,10 @@ from mobilenets.training.batches import Batch
 from mobilenets.training.detection.fit import DETECTION, detection_objective
 from mobilenets.training.detection.matching import BACKGROUND, TARGET_NUMBERS
 from mobilenets.training.detection.module import DetectorModule
-from mobilenets.training.loop import TrainingState, set_trainable
+from mobilenets.training.loop import set_trainable
 from mobilenets.training.optimization import initialize
 from mobilenets.training.run import TrainingRun
+from mobilenets.training.state import TrainingState
 from mobilenets.training.step_timing import OVERHEAD
 
 STEPS = 3
