@@ -10,7 +10,8 @@ import numpy as np
 from mobilenets.base.arguments import check_integer
 from mobilenets.base.progress import SILENT, Progress
 from mobilenets.base.text import plural
-from mobilenets.data.dataset import Dataset, digests_of, fingerprint_of, split_by_content
+from mobilenets.data.content import digests_of, fingerprint_of, split_by_content
+from mobilenets.data.dataset import Dataset
 from mobilenets.data.subset import Subset
 from mobilenets.data.targets import has_several, strata
 from mobilenets.errors import DataError
