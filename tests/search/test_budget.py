@@ -68,3 +68,10 @@ def test_other_units_are_refused_with_an_example(parse: object, text: str, messa
 def test_a_budget_that_makes_no_sense_is_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(PlanningError, match=next(iter(limits))):
         Budget(**limits)
+
+
+def test_an_accuracy_above_all_percent_has_no_percentage_that_is_meant() -> None:
+    with pytest.raises(PlanningError, match=r"'92' is more: did you mean 92%\?$"):
+        parse_accuracy("92")
+    with pytest.raises(PlanningError, match=r"'101' is more$"):
+        parse_accuracy("101")

@@ -252,6 +252,10 @@ def test_heads_are_judged_until_the_time_is_over_and_one_at_least(dataset: Datas
     few = with_heads(entered, PreparedImages(dataset), over=lambda: True, progress=notes)
     assert [one.network.height for one in few] == [40]
     assert notes.notes == ["3 networks are left out: the time for them is over"]
+    asked_for = next(one for one in entered if one.network.height == 32)
+    assert [one.name for one in with_heads(entered, PreparedImages(dataset), first=asked_for, over=lambda: True)] == [
+        asked_for.name
+    ]
     notes = Notes(tmp_path)
     with_heads(entered[:2], PreparedImages(dataset), over=lambda: True, progress=notes)
     assert notes.notes == ["1 network is left out: the time for them is over"]

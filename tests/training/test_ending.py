@@ -103,3 +103,12 @@ def test_without_time_to_train_the_classifier_on_features_is_the_model(dataset: 
     assert load(tmp_path / "out" / "model.safetensors").labels == dataset.labels
     assert result.evaluation.images == len(dataset.test)
     assert not list((tmp_path / "out").glob("*checkpoint*"))
+
+
+def test_a_model_of_these_classes_is_kept_where_a_few_steps_make_it_worse(dataset: Dataset) -> None:
+    whole = fit(dataset, settings=Settings(width=0.25, resolution=32, epochs=40, threads=1, weights=None)).model
+    steep = replace(RECIPE, learning_rate=0.5, batch=8)
+    spoilt = fit(dataset, settings=Settings(weights=whole, resolution=32, epochs=1, threads=1, recipe=steep))
+    assert spoilt.best_epoch == -1
+    for name, values in whole.parameters.items():
+        assert np.array_equal(spoilt.model.parameters[name], values)

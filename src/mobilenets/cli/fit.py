@@ -238,6 +238,7 @@ def command(
         device=options["train_on"],
         precision=options["training_precision"],
         logs=logs,
+        several_weights=wanted is not None,
         resume=resume,
         replace_existing=force,
         progress=progress_to_stderr(quiet=quiet),
@@ -250,7 +251,7 @@ def command(
         from mobilenets.training.launcher import processes_named, start_processes
         from mobilenets.training.loggers import logger_named
         from mobilenets.training.quantize import quantize_fitted
-        from mobilenets.training.run_folder import is_finished, left_by_interruption
+        from mobilenets.training.run_folder import is_finished, left_after_training, left_by_interruption
         from mobilenets.training.settings import Settings
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
@@ -297,10 +298,16 @@ def command(
         _print(result, output, cross_validated=validated is not None)
         if validated:
             say(validated.summary)
-    quantized = _quantize(result, output, deadline.left, progress, as_json=as_json) if int8 else None
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
-    _report(result, output, quantized, words, deadline.left, progress)
+    quantized = None
+    try:
+        if int8:
+            quantized = _quantize(result, output, deadline.left, progress, as_json=as_json)
+        _report(result, output, quantized, words, deadline.left, progress)
+    except KeyboardInterrupt:
+        progress.note(left_after_training(output, int8=int8 and quantized is None))
+        raise
     _check_int8(result, output, quantized)
 
 

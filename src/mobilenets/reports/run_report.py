@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from mobilenets.compression.result import CompressionResult
     from mobilenets.training.result import Fit
 
+SHORTEST_SECONDS = 2.0
+"""What a report may take at least, however short the time is that is left."""
+
 
 @typed(DataError)
 def report(
@@ -113,7 +116,7 @@ def report_run(
     add_metrics(folder, figures)
     path = Path(folder) / REPORT_FILE
     run = run_of(fit, folder, int8=None if quantized is None else quantized.model, figures=figures)
-    deadline = Deadline.after(seconds)
+    deadline = Deadline.after(None if seconds is None else max(seconds, SHORTEST_SECONDS))
     write_atomically(path, run_page(run, deadline=deadline, progress=progress).encode("utf-8"))
     if deadline.left_out:
         left_out = ", ".join(deadline.left_out)

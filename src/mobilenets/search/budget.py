@@ -92,7 +92,7 @@ def parse_accuracy(text: str) -> float:
     """
     accuracy = _parse(text, {"": 1.0, "%": 0.01}, "an accuracy", "0.9 or 90%")
     if accuracy > 1:
-        meant = "" if "%" in text else f": did you mean {text.strip()}%?"
+        meant = "" if "%" in text or accuracy > 100 else f": did you mean {text.strip()}%?"
         raise PlanningError(f"an accuracy is at most 1, or 100%; {text!r} is more{meant}")
     return accuracy
 

@@ -256,6 +256,7 @@ def with_heads(
     contenders: Sequence[Contender],
     images: PreparedImages,
     *,
+    first: Contender | None = None,
     over: Callable[[], bool] = lambda: False,
     beside: Beside | None = None,
     progress: Progress = SILENT,
@@ -265,16 +266,17 @@ def with_heads(
     Args:
         contenders: With their costs.
         images: Training and validation images.
+        first: The one that is judged first, if any.
         over: Whether the time for this is over; one network is judged at least.
         beside: Gives what :func:`judged_by_head` gives, of all of them in any order; None for one after the other.
         progress: Receives progress updates.
 
     Returns:
-        Those that were judged, the largest resolution first, with what their heads got.
+        Those that were judged, in the order in which they were, with what their heads got.
     """
     possible = [one for one in contenders if feature_network(one.network) is not None]
     chosen = sorted(possible, key=lambda one: (-one.candidates[0].macs, one.name))[:MOST_PROBED]
-    chosen.sort(key=lambda one: -one.network.height)  # so that few images are in memory at a time
+    chosen.sort(key=lambda one: (one is not first, -one.network.height))  # so that few images are in memory at a time
     if beside is not None:
         return _judged_beside(chosen, beside(chosen), over, progress)
     found: list[Contender] = []
@@ -285,7 +287,7 @@ def with_heads(
                 progress.note(f"{left}: the time for them is over")
                 break
             found.append(replace(one, candidates=judged_by_head(one, images)))
-            if number + 1 == len(chosen) or chosen[number + 1].network.height != one.network.height:
+            if all(other.network.height != one.network.height for other in chosen[number + 1 :]):
                 images.forget(one.network.height)
             task.advance()
     return found

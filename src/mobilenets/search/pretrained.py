@@ -33,8 +33,8 @@ from mobilenets.search.candidates import (
 )
 from mobilenets.search.contenders import Pretrained, narrower_widths
 from mobilenets.search.microcontroller import PRECISION, Microcontroller
+from mobilenets.training.beforehand import weight_files
 from mobilenets.training.head import check_trainable, with_classes
-from mobilenets.training.run_folder import MODEL_FILE
 
 AUTO = "auto"
 UNFOLDING_IMAGES = 32
@@ -86,7 +86,7 @@ def pretrained_weights(
         return (_pretrained(str(wanted.network.name), wanted),)
     if str(wanted) != AUTO:
         path = Path(wanted)
-        files = _files_in(path)
+        files = weight_files(path)
         if files:
             return _readable(files, progress)
         return (_pretrained(str(wanted), load_model(wanted, progress=progress)),)
@@ -103,17 +103,6 @@ def _pretrained(name: str, model: Model) -> Pretrained:
     model = dequantize(model)
     check_trainable(model)
     return Pretrained(name, replace(model, preprocessing=replace(model.preprocessing, crop_fraction=1.0)))
-
-
-def _files_in(path: Path) -> list[Path]:
-    """Files of weights in a folder that holds several; none where it is no such folder."""
-    from mobilenets.formats.registry import readable
-
-    if not path.is_dir() or (path / MODEL_FILE).is_file():
-        return []
-    suffixes = {suffix for row, _ in readable().values() for suffix in row.suffixes}
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
-    return files if len(files) > 1 else []
 
 
 def _readable(files: Sequence[Path], progress: Progress) -> tuple[Pretrained, ...]:

@@ -66,6 +66,8 @@ PROBING_SECONDS = 6.0
 """About what a head on the features of a frozen network takes."""
 EXPECTED_CALIBRATION = 40
 """Images that int8 is hoped to be calibrated with where the time is limited."""
+FIXED_SECONDS = 1.0
+"""What a short fine-tuning takes besides its images."""
 SHORT_SHARE = 0.15
 """Epochs of a short fine-tuning, as a share of those of a whole one."""
 
@@ -111,13 +113,17 @@ def search_from_weights(request: SearchRequest) -> SearchResult | None:
     weights = tuple(trainable(one, dataset) for one in weights)
     timetable = Timetable(settings.time)
     found, measuring = timed("latency", partial(_priced, request, weights, sides, timetable))
+    found = _going_on(request, found)
     progress.note(_plan(request, found))
     pace = _pace(request, found.contenders)
     images = _images(request, found.contenders, timetable, pace)
     _write_first(request, found.contenders, images)
     heads_over = partial(_is_over, request, timetable.heads_end(time.monotonic() - request.begun))
     beside = partial(request.workers.results, partial(_judged, request.apart())) if request.workers.apart else None
-    judge = partial(with_heads, found.contenders, images, over=heads_over, beside=beside, progress=progress)
+    first = None if settings.time is None else _largest(found.contenders)  # of which a Model is there already
+    judge = partial(
+        with_heads, found.contenders, images, first=first, over=heads_over, beside=beside, progress=progress
+    )
     judged, judging = timed("heads", judge)
     if not judged:
         raise PlanningError("none of the networks within the budget has a vector of features to put a classifier on")
@@ -215,6 +221,19 @@ def _priced(
     return found
 
 
+def _going_on(request: SearchRequest, found: Priced) -> Priced:
+    """What is told apart; where a run goes on in a limited time, only the network that it was training in full."""
+    if not request.resume or request.settings.time is None:
+        return found
+    chosen = [
+        one for one in found.contenders if (file := files_of(request.folder, one, "full")) is not None and file.exists()
+    ]
+    if not chosen:
+        return found
+    request.progress.note(f"{chosen[0].candidates[0].label} was chosen before: the time is for its training")
+    return replace(found, contenders=(chosen[0],))
+
+
 def _plan(request: SearchRequest, found: Priced) -> str:
     """What will be done, and how long it may take."""
     settings, dataset = request.settings, request.dataset
@@ -265,7 +284,9 @@ def _finalists(request: SearchRequest, contenders: Sequence[Contender], timetabl
         return FINALISTS
     largest = max(cost(one.network).macs for one in contenders)
     known = min(len(request.dataset.train), MOST_IMAGES) + len(request.dataset.validation)
-    preparing = known * pace.probing(largest) + (known + TRIED_IMAGES) * pace.decoding
+    preparing = known * pace.probing(largest) + (known + TRIED_IMAGES) * pace.decoding + FIXED_SECONDS
+    if "int8" in request.precisions:
+        preparing += timetable.calibrated(pace.quantizing(largest), CALIBRATION_IMAGES) * pace.quantizing(largest)
     count = timetable.finalists(preparing, FINALISTS)
     if count < min(FINALISTS, len(contenders)):
         tuned = f"{count} networks are" if count > 1 else "no network is"

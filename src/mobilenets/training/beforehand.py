@@ -12,11 +12,12 @@ from typing import Literal
 from mobilenets.architecture.catalog import Specification
 from mobilenets.base.arguments import is_number
 from mobilenets.base.progress import SILENT, Progress
+from mobilenets.base.text import plural
 from mobilenets.data.dataset import check_source
-from mobilenets.errors import TrainingError
+from mobilenets.errors import FormatError, TrainingError
 from mobilenets.formats.loading import load_model
 from mobilenets.training.recipe import recipe_named
-from mobilenets.training.run_folder import check_output
+from mobilenets.training.run_folder import MODEL_FILE, check_output
 
 ARCHITECTURE = "mobilenet_v1"
 """What is trained from scratch where nobody names another."""
@@ -45,6 +46,7 @@ def check_beforehand(
     device: str = "auto",
     precision: str = "auto",
     logs: tuple[str, ...] = (),
+    several_weights: bool = False,
     resume: bool = False,
     replace_existing: bool = False,
     progress: Progress = SILENT,
@@ -64,6 +66,7 @@ def check_beforehand(
             processes (``cuda:2``).
         precision: ``auto``, ``float32`` or ``bfloat16``.
         logs: What epochs are logged to.
+        several_weights: Whether the weights may be a folder of several files, which a run within a budget compares.
         resume: Whether the run goes on from what the folder holds.
         replace_existing: Whether it overwrites that.
         progress: Receives progress updates of a download.
@@ -90,9 +93,39 @@ def check_beforehand(
             resolution=named.resolution if resolution is None else resolution,
         ).network(classes=2)
     if weights not in CHOSEN_BY_ITSELF:
-        load_model(weights, progress=progress)
+        _check_weights(weights, several=several_weights, progress=progress)
     if os.environ.get("RANK") is None:  # of several processes one looks into the folder, and they may start again
         check_output(output, resume=resume, replace_existing=replace_existing)
+
+
+def _check_weights(weights: str, *, several: bool, progress: Progress) -> None:
+    files = weight_files(Path(weights))
+    if files and several:
+        return
+    try:
+        load_model(weights, progress=progress)
+    except FormatError:
+        if not files:
+            raise
+        raise TrainingError(
+            f"{weights} holds {plural(len(files), 'file')} of weights: name one of them, such as "
+            f"weights={str(files[0])!r}; a run within a budget takes the folder, and compares them"
+        ) from None
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Files of weights in a folder that holds several; none where it is no such folder.
+
+    Args:
+        path: Of a file or a folder, which need not exist.
+    """
+    from mobilenets.formats.registry import readable
+
+    if not path.is_dir() or (path / MODEL_FILE).is_file():
+        return []
+    suffixes = {suffix for row, _ in readable().values() for suffix in row.suffixes}
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    return files if len(files) > 1 else []
 
 
 def check_width(width: float | None) -> None:

@@ -100,6 +100,10 @@ def fine_tune(
     per_epoch = max(1, len(dataset.train) // recipe.batch)
     from_zeros = score is not None and run.epochs * per_epoch >= FEWEST_STEPS
     module = _module(_without_classifier(model) if from_zeros else model, recipe, run.seed)
+    before = score  # of what may be better than a run of few steps makes it
+    hasty = seconds is not None or run.epochs * per_epoch < FEWEST_STEPS
+    if score is None and hasty and len(prepared.targets) and gives_the_same(start, dataset):
+        before = validation(placed(_module(model, recipe, run.seed), run.device).eval())
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
     def tell(done: int) -> None:
@@ -158,22 +162,26 @@ def fine_tune(
     validated = validated_epoch(history, best)
     run = replace(run, joined=trained.joined, rehearsed=run.rehearsed if trained.joined == run.rehearsed else 0)
     few_steps = len(history) * per_epoch < FEWEST_STEPS  # as many as somebody said, or its time was over
-    if score is not None and _is_more_accurate(score, validated.score(score.images), few_steps=few_steps):
-        progress.note("training the whole network made it no better: the classifier on its features is kept")
-        return _first_kept(model, score, plan, prepared, run, history)
+    first_score = None if score is None else score.primary
+    if (
+        before is not None
+        and (score is not None or few_steps)
+        and _is_more_accurate(before, validated.score(before.images), few_steps=few_steps)
+    ):
+        kept = "what it began from" if score is None else "the classifier on its features"
+        progress.note(f"training the whole network made it no better: {kept} is kept")
+        return replace(_first_kept(model, before, plan, prepared, run, history), first=first_score)
     tuned = Model(network, parameters_of(module), plan.training.task, plan.preprocessing)
     tuned = finished(tuned, plan.training, validated.validation_temperature, prepared, run)
     if validated.number < best:  # the validation images were trained on since
         tuned = _with_energy(tuned, validated.validation_energy)
-    return FineTuned(
-        tuned, history, best, run, validated.validation_primary, recipe, None if score is None else score.primary
-    )
+    return FineTuned(tuned, history, best, run, validated.validation_primary, recipe, first_score)
 
 
 def _first_kept(
     model: Model, score: Totals, plan: Plan, validation: Prepared, run: TrainingRun, history: list[Epoch]
 ) -> FineTuned:
-    """The classifier on features, as what came of it all."""
+    """The classifier on features, or a Model that was begun from, as what came of it all."""
     model = finished(model, plan.training, score.temperature, validation, run)
     run = replace(run, joined=None, rehearsed=0)
     return FineTuned(model, history, -1, run, score.primary, plan.recipe, score.primary)

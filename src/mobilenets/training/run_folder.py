@@ -118,9 +118,21 @@ def left_by_interruption(folder: Path) -> str:
         folder: Of the run.
     """
     if not _unfinished(folder):
-        return "nothing is written yet, and the same command begins anew"
+        return "no Model of this run is written yet; the same command begins anew"
     there = f"{folder / MODEL_FILE} is the first usable Model. " if (folder / MODEL_FILE).exists() else ""
     return f"{there}The same command goes on from here with resume=True; with time=1s too it ends with the best so far"
+
+
+def left_after_training(folder: Path, *, int8: bool = False) -> str:
+    """What a run whose Model is finished leaves where it is interrupted after that, and what makes the rest.
+
+    Args:
+        folder: Of the run.
+        int8: Whether an int8 Model was asked for beside the Model, and was not made yet.
+    """
+    model = folder / MODEL_FILE
+    quantize = f"mobilenets quantize {model} --data DATA --auto, and " if int8 else ""
+    return f"{model} and {METRICS_FILE} are finished. What is left to do: {quantize}mobilenets report {folder}"
 
 
 def is_of_run(path: Path) -> bool:

@@ -129,8 +129,10 @@ def _confidence(run: Run, evaluation: ClassificationMetrics, deadline: Deadline,
 def _held_out(dataset: Dataset, progress: Progress) -> HeldOut | None:
     """How well classes that are left out are told, by published weights in the cache; None where there are none."""
     try:
-        from mobilenets.training.held_out import held_out_classes
+        from mobilenets.training.held_out import FEWEST_CLASSES, held_out_classes
 
+        if len(dataset.labels) < FEWEST_CLASSES:
+            return None
         judge = next((load_model(one.short_name) for one in available_weights() if one.cached), None)
         if judge is None or judge.network.height < labels.SMALLEST_SIDE:
             return None
