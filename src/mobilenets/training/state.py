@@ -79,9 +79,8 @@ class TrainingState(Generic[Trainable]):
         self.steps, self.step = run.epochs * steps_per_epoch, 0
         self._planned = self.steps
         self._rehearsal = run.rehearsed * steps_per_epoch
-        self._start = (
-            {name: values.clone() for name, values in self.module.tensors().items()} if self._rehearsal else {}
-        )
+        self._begun = 0  # the step that training began at; again, after a rehearsal
+        self._start = _copies(self.module.tensors()) if self._rehearsal else {}
         self._cooled_from: int | None = None
         self._clock = Clock(run.seconds)
         self._parallel = Parallel(self.module)
@@ -111,7 +110,7 @@ class TrainingState(Generic[Trainable]):
         if self.recipe.largest_gradient is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.largest_gradient)
         self.optimizer.step()
-        self.average.update(self.step - (self._rehearsal if self.step >= self._rehearsal else 0))
+        self.average.update(self.step - self._begun)
         self.step += 1
         right = 0
         if logits is not None:
@@ -150,6 +149,7 @@ class TrainingState(Generic[Trainable]):
         """Begin again from the start after the rehearsal, unless the run already cools down for want of time."""
         if self._cooled_from is not None:
             return
+        self._begun = self.step
         _copy(self._start, self.module.tensors())
         self.optimizer = make_optimizer(self.module, self.recipe)
         self.average = Average(self.module, self.recipe.averaging * self.steps)
@@ -235,6 +235,7 @@ class TrainingState(Generic[Trainable]):
             return
         figures: dict[str, Any] = {
             "step": self.step,
+            "begun": self._begun,
             "steps": self.steps,
             "cooled_from": self._cooled_from,
             "joined": self.run.joined,
@@ -273,12 +274,17 @@ class TrainingState(Generic[Trainable]):
         checkpoints.restore_optimizer(self.optimizer, saved.tensors)
         self.step, self.best_epoch = int(saved.progress["step"]), int(saved.progress["best_epoch"])
         self.steps = int(saved.progress.get("steps", self._planned))
+        self._begun = int(saved.progress.get("begun", 0))
         self._cooled_from = saved.progress.get("cooled_from")
         self.run = replace(self.run, joined=saved.progress.get("joined", self.run.joined))
         self._clock = Clock(self.run.seconds, float(saved.progress.get("seconds", 0.0)))
         self.sums = Sums(**saved.progress["sums"])
         self.history = [Epoch(**epoch) for epoch in saved.progress["history"]]
         return True
+
+
+def _copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: values.detach().clone() for name, values in tensors.items()}
 
 
 def _copy(source: dict[str, Tensor], target: dict[str, Tensor]) -> None:
