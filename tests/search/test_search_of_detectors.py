@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,3 +145,15 @@ def test_accuracy_that_is_not_reached_is_said_with_the_best_model_written(tmp_pa
     assert result.refusal is not None
     assert "99.0 % were asked for" in result.refusal
     assert (tmp_path / "model.safetensors").exists()
+
+
+def test_where_the_time_is_over_at_once_there_is_a_detector_in_int8_within_the_budget() -> None:
+    build = DETECTORS["centres_mobilenet_v1"]
+    small = cost(build(width_multiplier=0.25, resolution=96, classes=2), bytes_per_activation=4).peak_activation_bytes
+    notes = Notes()
+    hurried = replace(SMALL, epochs=300, time=0.05)
+    result = searched(Budget(max_memory_bytes=small), None, ("int8",), hurried, notes)
+    assert result.model.precision == "int8"
+    assert len(result.history) == 1
+    assert result.search.choice.memory_bytes <= small
+    assert any("images calibrate int8, of 32: the time is short" in one for one in notes.said)

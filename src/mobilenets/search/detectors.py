@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from mobilenets.base.atomic_write import write_atomically
 from mobilenets.base.text import duration, percent, plural
 from mobilenets.data.loading import prepare
@@ -27,11 +29,12 @@ from mobilenets.search.detector_sizes import SIDES, DetectorSize, backbones, lar
 from mobilenets.search.ending import SearchRequest, search_record, with_provenance
 from mobilenets.search.finishing import Finished
 from mobilenets.search.from_weights import STATISTICS_IMAGES
+from mobilenets.search.measuring import synthetic_model
 from mobilenets.search.pretrained import AUTO, pretrained_weights, trainable
 from mobilenets.search.profile import DeviceProfile
 from mobilenets.search.record import MeasuredLatency
 from mobilenets.search.result import Phase, SearchResult, timed
-from mobilenets.search.timetable import Timetable
+from mobilenets.search.timetable import Pace, Timetable
 from mobilenets.tasks.task import Metrics
 from mobilenets.training.detection.fit import (
     detector_architecture,
@@ -41,7 +44,7 @@ from mobilenets.training.detection.fit import (
 from mobilenets.training.detection.timing import detector_seconds_per_image
 from mobilenets.training.fine_tuning import FineTuned
 from mobilenets.training.leading import together
-from mobilenets.training.quantize import quantize_fitted
+from mobilenets.training.quantize import FEWEST_CALIBRATION_IMAGES, TRIED_IMAGES, quantize_fitted
 from mobilenets.training.recalibration import recalibrated_with_torch
 from mobilenets.training.result import provenance_of
 from mobilenets.training.run_folder import CHECKPOINT_FILE, write_run
@@ -95,7 +98,9 @@ def search_detector(request: SearchRequest) -> SearchResult:
         choice.start,
         request.dataset,
         _settings(request, size),
-        seconds=Timetable(request.settings.time).full(_passed(request), int8=size.candidate.precision == "int8"),
+        seconds=Timetable(request.settings.time).full(
+            _passed(request), int8=size.candidate.precision == "int8", ending=_ending(request, size)
+        ),
         checkpoint=None if request.folder is None else request.folder / CHECKPOINT_FILE,
         resume=request.resume,
         progress=request.progress,
@@ -141,6 +146,20 @@ def search_detector(request: SearchRequest) -> SearchResult:
 
 def _passed(request: SearchRequest) -> float:
     return time.monotonic() - request.begun
+
+
+def _ending(request: SearchRequest, size: DetectorSize) -> float:
+    """About how many seconds int8 takes, of few images, where the time is limited: as a run of the network tells."""
+    network = size.network
+    if request.settings.time is None or size.candidate.precision == "float32":
+        return 0.0
+    session = Session(synthetic_model(network, "float32", size.task), 1)
+    image = np.zeros((1, network.height, network.width, network.channels), np.uint8)
+    session.run(image)
+    begun = time.monotonic()
+    session.run(image)
+    running = time.monotonic() - begun
+    return Pace(0.0, running).quantizing(1.0) * (TRIED_IMAGES + FEWEST_CALIBRATION_IMAGES)
 
 
 def _settings(request: SearchRequest, size: DetectorSize) -> Settings:
