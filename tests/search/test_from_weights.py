@@ -147,6 +147,24 @@ def test_an_interrupted_search_goes_on_to_the_same_model(
     assert not list(tmp_path.glob("*checkpoint*"))
 
 
+def test_a_search_that_goes_on_in_a_limited_time_ends_with_the_network_that_it_was_training(
+    fitted: tuple[SearchResult, Path], images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
+    wanted = Budget(max_macs=2_000_000)
+    with pytest.raises(KeyboardInterrupt):
+        search(images, tmp_path, wanted, settings(weights), progress=Interruption(run=4))
+    assert list(tmp_path.glob("full-*"))
+    notes = Notes(tmp_path)
+    result = search(images, tmp_path, wanted, settings(weights, time=0.05), resume=True, progress=notes)
+    assert (result.search.choice.width_multiplier, result.search.choice.resolution) == (
+        fitted[0].search.choice.width_multiplier,
+        fitted[0].search.choice.resolution,
+    )
+    assert any("was chosen before: the time is for its training" in line for line in notes.notes)
+    assert not list(tmp_path.glob("*checkpoint*"))
+
+
 def test_int8_is_what_comes_of_int8(images: Path, weights: Path, tmp_path: Path) -> None:
     notes = Notes(tmp_path)
     result = search(
