@@ -29,7 +29,7 @@ from mobilenets.training.extensions import Extensions
 from mobilenets.training.features import feature_network, features_of, fit_head, with_head
 from mobilenets.training.fine_tuning_plan import FEWEST_STEPS, FEWEST_TELLING, Plan, gives_the_same
 from mobilenets.training.image_cache import cache_images
-from mobilenets.training.loop import train
+from mobilenets.training.loop import Trained, train
 from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, placed
 from mobilenets.training.optimization import initialize, set_batch_norm_momentum
 from mobilenets.training.recipe import Recipe
@@ -93,98 +93,144 @@ def fine_tune(
     """
     begun = time.monotonic()
     plan = Plan.of(start, dataset, settings, teacher, extensions)
-    network, run, recipe = plan.network, plan.run, plan.recipe
-    prepared = prepare(dataset.validation, plan.preprocessing, network.height, network.width, progress=progress)
-    validation = Validation(prepared, plan.preprocessing, run, plan.training.score)
-    model, score = _with_output(replace(start, preprocessing=plan.preprocessing), dataset, plan, progress)
-    per_epoch = max(1, len(dataset.train) // recipe.batch)
-    from_zeros = score is not None and run.epochs * per_epoch >= FEWEST_STEPS
-    module = _module(_without_classifier(model) if from_zeros else model, recipe, run.seed)
-    before = score  # of what may be better than a run of few steps makes it
-    hasty = seconds is not None or run.epochs * per_epoch < FEWEST_STEPS
-    if score is None and hasty and len(prepared.targets) and gives_the_same(start, dataset):
-        before = validation(placed(_module(model, recipe, run.seed), run.device).eval())
+    ready = _Ready.of(start, dataset, plan, progress)
+    module, before = ready.module(), ready.rival(limited=seconds is not None)
     resumed = resume and checkpoint is not None and checkpoint.exists()
 
     def tell(done: int) -> None:
         for one in extensions.callbacks:
-            one.on_start(Begun(model, run.epochs, done, plan.training.metric))
+            one.on_start(Begun(ready.model, plan.run.epochs, done, plan.training.metric))
 
     def announce(done: int) -> None:
         tell(done)
-        if score is not None and first is not None and not resumed:
-            first(model, score)
+        if ready.score is not None and first is not None and not resumed:
+            first(ready.model, ready.score)
 
     spent = time.monotonic() - begun
-    hurried = seconds is not None and score is not None and not resumed and spent > HURRIED_SHARE * seconds
-    if score is not None and once(lambda: hurried):
+    hurried = seconds is not None and not resumed and spent > HURRIED_SHARE * seconds
+    if ready.score is not None and once(lambda: hurried):
         tell(0)
         progress.note("there is no time to train the whole network: the classifier on its features is kept")
-        return _first_kept(model, score, plan, prepared, run, [])
-    side = max(run.size or (network.height, network.width))
-    joining = run.joined is not None
-    shown = dataset.train + dataset.validation if joining else dataset.train
-    images = cache_images(shown, side, memory_share=settings.memory_share, progress=progress)
-    reserved = int((images.positions >= len(dataset.train)).sum())
+        return ready.kept(ready.score, [])
+    batches = _batches(dataset, plan, settings, extensions, progress)
+    run = plan.run
     if seconds is not None:
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
         run = replace(run, seconds=max(left, 0.1))
     if run.rehearsed:
         progress.note(
-            f"{plural(len(prepared.targets), 'validation image is', 'validation images are')} few: "
+            f"{plural(len(dataset.validation), 'validation image is', 'validation images are')} few: "
             f"{plural(run.rehearsed, 'epoch')} without them tell how accurate such a Model is, then "
             f"{run.epochs - run.rehearsed} begin again on all"
         )
+    settled = plan.settled(dataset) | extensions.settled()
     trained = train(
         module,
-        Batches(
-            images,
-            plan.training.channels,
-            plan.preprocessing,
-            recipe,
-            seed=run.seed,
-            device=run.device,
-            reserved=reserved,
-            augment=extensions.augment,
-        ),
+        batches,
         plan.objective,
-        recipe,
+        plan.recipe,
         run,
-        validation,
-        checkpoint=None
-        if checkpoint is None
-        else CheckpointFile(checkpoint, plan.settled(dataset) | extensions.settled(), resume),
+        ready.validation,
+        checkpoint=None if checkpoint is None else CheckpointFile(checkpoint, settled, resume),
         begun=announce,
         callbacks=extensions.callbacks,
         progress=progress,
     )
-    history, best = trained.history, trained.best_epoch
-    validated = validated_epoch(history, best)
-    run = replace(run, joined=trained.joined, rehearsed=run.rehearsed if trained.joined == run.rehearsed else 0)
-    few_steps = len(history) * per_epoch < FEWEST_STEPS  # as many as somebody said, or its time was over
-    first_score = None if score is None else score.primary
-    if (
-        before is not None
-        and (score is not None or few_steps)
-        and _is_more_accurate(before, validated.score(before.images), few_steps=few_steps)
-    ):
-        kept = "what it began from" if score is None else "the classifier on its features"
-        progress.note(f"training the whole network made it no better: {kept} is kept")
-        return replace(_first_kept(model, before, plan, prepared, run, history), first=first_score)
-    tuned = Model(network, parameters_of(module), plan.training.task, plan.preprocessing)
-    tuned = finished(tuned, plan.training, validated.validation_temperature, prepared, run)
-    if validated.number < best:  # the validation images were trained on since
-        tuned = _with_energy(tuned, validated.validation_energy)
-    return FineTuned(tuned, history, best, run, validated.validation_primary, recipe, first_score)
+    return ready.better(trained, module, before, progress)
 
 
-def _first_kept(
-    model: Model, score: Totals, plan: Plan, validation: Prepared, run: TrainingRun, history: list[Epoch]
-) -> FineTuned:
-    """The classifier on features, or a Model that was begun from, as what came of it all."""
-    model = finished(model, plan.training, score.temperature, validation, run)
-    run = replace(run, joined=None, rehearsed=0)
-    return FineTuned(model, history, -1, run, score.primary, plan.recipe, score.primary)
+def _batches(dataset: Dataset, plan: Plan, settings: Settings, extensions: Extensions, progress: Progress) -> Batches:
+    """The images that are trained on; the validation images, where they join, are left out until then."""
+    side = max(plan.run.size or (plan.network.height, plan.network.width))
+    shown = dataset.train if plan.run.joined is None else dataset.train + dataset.validation
+    images = cache_images(shown, side, memory_share=settings.memory_share, progress=progress)
+    return Batches(
+        images,
+        plan.training.channels,
+        plan.preprocessing,
+        plan.recipe,
+        seed=plan.run.seed,
+        device=plan.run.device,
+        reserved=int((images.positions >= len(dataset.train)).sum()),
+        augment=extensions.augment,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """What there is before the first step, and what comes of it after the last.
+
+    Attributes:
+        plan: What will be done.
+        model: What training begins from, with an output layer for the dataset's labels.
+        score: Its score on the validation images, where its output layer was fitted on features.
+        validation: Scores a network on the validation images.
+        per_epoch: Steps of an epoch.
+        same: Whether the start already gave what the targets are.
+    """
+
+    plan: Plan
+    model: Model
+    score: Totals | None
+    validation: Validation
+    per_epoch: int
+    same: bool
+
+    @classmethod
+    def of(cls, start: Model, dataset: Dataset, plan: Plan, progress: Progress) -> _Ready:
+        """Prepare the validation images, and fit the output layer on features where the network has some."""
+        height, width = plan.network.height, plan.network.width
+        prepared = prepare(dataset.validation, plan.preprocessing, height, width, progress=progress)
+        validation = Validation(prepared, plan.preprocessing, plan.run, plan.training.score)
+        model, score = _with_output(replace(start, preprocessing=plan.preprocessing), dataset, plan, progress)
+        per_epoch = max(1, len(dataset.train) // plan.recipe.batch)
+        return cls(plan, model, score, validation, per_epoch, gives_the_same(start, dataset))
+
+    def module(self) -> NetworkModule:
+        """What is trained: in a run of some length from an output layer of zeros, where there is a fitted one."""
+        from_zeros = self.score is not None and self.plan.run.epochs * self.per_epoch >= FEWEST_STEPS
+        model = _without_classifier(self.model) if from_zeros else self.model
+        return _module(model, self.plan.recipe, self.plan.run.seed)
+
+    def rival(self, *, limited: bool) -> Totals | None:
+        """The score of what may be better than a run of few steps makes it; None where that need not be known.
+
+        Args:
+            limited: Whether the time is limited, so that the steps may become few.
+        """
+        few = limited or self.plan.run.epochs * self.per_epoch < FEWEST_STEPS
+        if self.score is not None or not (few and self.same and self.validation.images):
+            return self.score
+        module = _module(self.model, self.plan.recipe, self.plan.run.seed)
+        return self.validation(placed(module, self.plan.run.device).eval())
+
+    def better(self, trained: Trained, module: NetworkModule, before: Totals | None, progress: Progress) -> FineTuned:
+        """The trained Model, or what it began from where that is better."""
+        history, best = trained.history, trained.best_epoch
+        validated = validated_epoch(history, best)
+        few_steps = len(history) * self.per_epoch < FEWEST_STEPS  # as many as somebody said, or its time was over
+        first = None if self.score is None else self.score.primary
+        compared = before if few_steps or self.score is not None else None
+        if compared is not None and _is_more_accurate(compared, validated.score(compared.images), few_steps=few_steps):
+            kept = "what it began from" if self.score is None else "the classifier on its features"
+            progress.note(f"training the whole network made it no better: {kept} is kept")
+            return replace(self.kept(compared, history), first=first)
+        rehearsed = self.plan.run.rehearsed if trained.joined == self.plan.run.rehearsed else 0
+        run = replace(self.plan.run, joined=trained.joined, rehearsed=rehearsed)
+        tuned = Model(self.plan.network, parameters_of(module), self.plan.training.task, self.plan.preprocessing)
+        tuned = self._finished(tuned, validated.validation_temperature)
+        if validated.number < best:  # the validation images were trained on since
+            tuned = _with_energy(tuned, validated.validation_energy)
+        return FineTuned(tuned, history, best, run, validated.validation_primary, self.plan.recipe, first)
+
+    def kept(self, score: Totals, history: list[Epoch]) -> FineTuned:
+        """What training began from, as what came of it all."""
+        model = self._finished(self.model, score.temperature)
+        run = replace(self.plan.run, joined=None, rehearsed=0)
+        return FineTuned(model, history, -1, run, score.primary, self.plan.recipe, score.primary)
+
+    def _finished(self, model: Model, temperature: float | None) -> Model:
+        return finished(model, self.plan.training, temperature, self.validation.prepared, self.plan.run)
 
 
 def finished(
