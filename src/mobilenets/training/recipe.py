@@ -22,7 +22,7 @@ FEW_CPU_MACS = 4e12
 """Mult-Adds that a processor spends on showing few images more often than their number asks for: some minutes."""
 TRAINING_MACS = 3
 """A step of training computes about so many times what answering does: forward, and two kinds of gradients."""
-FEW_IMAGES = 1500
+FEW_IMAGES = 2000
 """Training images below which steps of fine-tuning are smaller: few of them in all would be too few."""
 TRANSFER_WARMUP = 0.1
 """Share of the steps of fine-tuning in which the learning rate rises, at least."""
