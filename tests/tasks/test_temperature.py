@@ -75,6 +75,13 @@ def test_six_images_that_are_wrong_by_chance_do_not_make_it_unsure_of_everything
     assert np.exp(np.mean(np.log(found))) == pytest.approx(1, abs=0.25)
 
 
+def test_logits_of_any_scale_have_no_prior() -> None:
+    logits, targets = truthful(60)
+    plain = fit_temperature(logits, targets, spread=None)
+    assert fit_temperature(0.1 * logits, targets, spread=None) == pytest.approx(0.1 * plain, rel=1e-4)
+    assert fit_temperature(0.1 * logits, targets) > 0.11 * plain
+
+
 def test_it_stays_within_its_limits_whatever_the_logits() -> None:
     targets = np.zeros(50, np.int64)
     for logits in (np.zeros((50, 3)), np.full((50, 3), 1e30), 1e6 * np.eye(3)[np.arange(50) % 3]):

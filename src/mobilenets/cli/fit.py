@@ -292,16 +292,16 @@ def command(
         if int8:
             quantize_fitted(result.model, result.dataset)  # as far as all of them train
         return
-    if as_json:
-        print_json({**result.to_json(), **({"cross_validation": validated.to_json()} if validated else {})})
-    else:
-        _print(result, output, cross_validated=validated is not None)
-        if validated:
-            say(validated.summary)
     # Resuming changes nothing: the run is the same without the word.
     words = [word for word in click.get_current_context().obj or () if word != "--resume"]
     quantized = None
     try:
+        if as_json:
+            print_json({**result.to_json(), **({"cross_validation": validated.to_json()} if validated else {})})
+        else:
+            _print(result, output, cross_validated=validated is not None)
+            if validated:
+                say(validated.summary)
         if int8:
             quantized = _quantize(result, output, deadline.left, progress, as_json=as_json)
         _report(result, output, quantized, words, deadline.left, progress)

@@ -116,8 +116,8 @@ def calibrate(
     >>> parameters["classifier.bias"] = np.array([5] + 9 * [0], np.float32)
     >>> model = Model(network, parameters, Classification(tuple("0123456789")))
     >>> found = calibrate(model, "digits", split="all")  # 94 % sure that each is a 0, and one in ten is
-    >>> round(found.before.mean_confidence, 2), found.temperature
-    (0.94, 20.0)
+    >>> round(found.before.mean_confidence, 2), round(found.temperature)
+    (0.94, 20)
     """
     if split is not None and split not in CALIBRATION_SPLITS:
         raise DataError(f"a temperature is fitted on {' or '.join(CALIBRATION_SPLITS)} images, not on split {split!r}")

@@ -124,7 +124,7 @@ class _Decomposition:
 def _loss(values: Floats, targets: Targets) -> float:
     """Mean negative log-likelihood of values, at the temperature that they need."""
     logits = values.astype(np.float32)
-    scaled = values / fit_temperature(logits, targets)
+    scaled = values / fit_temperature(logits, targets, spread=None)
     scaled -= scaled.max(axis=1, keepdims=True)
     chosen = scaled[np.arange(len(targets)), targets]
     return float((np.log(np.exp(scaled).sum(axis=1)) - chosen).mean())

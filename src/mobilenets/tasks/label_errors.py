@@ -110,7 +110,7 @@ def left_out_probabilities(features: npt.NDArray[np.float32], targets: Counts, c
         shrunk = values / (values + penalty)
         leverage = np.square(vectors) @ shrunk
         answers = wanted - (wanted - vectors @ (shrunk[:, None] * projected)) / (1 - leverage)[:, None]
-        probabilities = softmax(answers / fit_temperature(answers.astype(np.float32), targets))
+        probabilities = softmax(answers / fit_temperature(answers.astype(np.float32), targets, spread=None))
         loss = -float(np.log(probabilities[np.arange(len(targets)), targets] + 1e-12).mean())
         if best is None or loss < best[0]:
             best = loss, probabilities

@@ -25,7 +25,7 @@ SPREAD = 0.5
 _STEPS = 40
 
 
-def fit_temperature(logits: Array, targets: Counts) -> float:
+def fit_temperature(logits: Array, targets: Counts, *, spread: float | None = SPREAD) -> float:
     """The temperature that gives the right classes of some images the least negative log-likelihood.
 
     Targets are smoothed by one image in all: of twelve images that are all classified correctly it does not follow that
@@ -36,6 +36,8 @@ def fit_temperature(logits: Array, targets: Counts) -> float:
     Args:
         logits: (N, classes), of images that the network was not trained on.
         targets: int64 (N,), their classes.
+        spread: Standard deviation of the logarithm that the prior has; None for no prior, where logits are those of no
+            trained classifier, and may have any scale.
 
     Raises:
         DataError: If there are no images.
@@ -60,7 +62,8 @@ def fit_temperature(logits: Array, targets: Counts) -> float:
     low, high = np.log(1 / LARGEST_TEMPERATURE), np.log(1 / SMALLEST_TEMPERATURE)
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        slope = np.exp(middle) * (_expected(values, np.exp(middle)) - wanted) + middle / (len(chosen) * SPREAD**2)
+        slope = np.exp(middle) * (_expected(values, np.exp(middle)) - wanted)
+        slope += 0.0 if spread is None else middle / (len(chosen) * spread**2)
         low, high = (middle, high) if slope < 0 else (low, middle)
     return float(f"{np.exp(-(low + high) / 2):.6g}")
 
