@@ -179,7 +179,7 @@ def test_a_run_that_began_again_says_what_the_first_epochs_were(tmp_path: Path) 
     figures = json.loads((run / "metrics.json").read_text())
     for row in figures["epochs"][2:]:
         row |= {"validation_loss": None, "validation_top1": None}
-    figures["provenance"] |= {"validation_joined": 3, "rehearsed": 2}
+    figures["provenance"] |= {"validation_joined": 3, "held_out_epochs": 2}
     (run / "metrics.json").write_text(json.dumps(figures | {"best_epoch": 5}))
     write_report(read_run(run), run / "report.html")
     page = Page((run / "report.html").read_text(encoding="utf-8"))

@@ -462,7 +462,7 @@ def _joined(training: Training) -> str:
     """Which part of training had the validation images."""
     if training.validation_joined is None:
         return ""
-    if training.validation_joined - 1 == training.rehearsed:
+    if training.validation_joined - 1 == training.held_out_epochs:
         return ", after a short run without them; then training began again, on them too"
     return f", which were trained on from epoch {training.validation_joined} on"
 

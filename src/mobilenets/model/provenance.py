@@ -93,8 +93,8 @@ class Training(_Part):
         supernet_epochs: Of a subnet, the number of epochs of its supernet.
         budget: Of a search, its limits.
         weights: What training began from, where it was not from scratch.
-        rehearsed: Number of first epochs that were a short run without the validation images, from which their figures
-            are; then training began again from the start. None where there was none.
+        held_out_epochs: Number of first epochs that were a short run without the validation images, from which their
+            figures are; then the network was refitted from the start on all images. None where there was none.
     """
 
     TYPES: ClassVar = {
@@ -111,7 +111,7 @@ class Training(_Part):
         "supernet_epochs": int,
         "budget": dict,
         "weights": str,
-        "rehearsed": int,
+        "held_out_epochs": int,
     }
 
     made_by: str | None = None
@@ -127,7 +127,7 @@ class Training(_Part):
     supernet_epochs: int | None = None
     budget: Json | None = None
     weights: str | None = None
-    rehearsed: int | None = None
+    held_out_epochs: int | None = None
 
 
 @dataclass(frozen=True)

@@ -84,10 +84,10 @@ class Run:
         return Provenance.read(self.metrics["provenance"])
 
     @property
-    def rehearsed(self) -> bool:
+    def refitted(self) -> bool:
         """Whether a short run without the validation images gave their figures, before training began again."""
         validated = self.phases[-1].last_validated
-        return validated is not None and validated["number"] == self.provenance.training.rehearsed
+        return validated is not None and validated["number"] == self.provenance.training.held_out_epochs
 
     @property
     def data(self) -> Data:

@@ -27,7 +27,7 @@ from mobilenets.training.checkpoint import CheckpointFile
 from mobilenets.training.distributed import once
 from mobilenets.training.extensions import Extensions
 from mobilenets.training.features import feature_network, features_of, fit_head, with_head
-from mobilenets.training.fine_tuning_plan import FEWEST_STEPS, FEWEST_TELLING, Plan, gives_the_same
+from mobilenets.training.fine_tuning_plan import FEWEST_STEPS, FEWEST_TELLING, Plan, gives_the_same, steps_per_epoch
 from mobilenets.training.image_cache import cache_images
 from mobilenets.training.loop import Trained, train
 from mobilenets.training.network import NetworkModule, load_parameters, module_of, parameters_of, placed
@@ -117,11 +117,11 @@ def fine_tune(
     if seconds is not None:
         left = (1 - FINISHING_SHARE) * seconds - (time.monotonic() - begun)
         run = replace(run, seconds=max(left, 0.1))
-    if run.rehearsed:
+    if run.held_out_epochs:
         progress.note(
             f"{plural(len(dataset.validation), 'validation image is', 'validation images are')} few: "
-            f"{plural(run.rehearsed, 'epoch')} without them tell how accurate such a Model is, then "
-            f"{run.epochs - run.rehearsed} begin again on all"
+            f"{plural(run.held_out_epochs, 'epoch')} without them tell how accurate such a Model is, then "
+            f"{run.epochs - run.held_out_epochs} begin again on all"
         )
     settled = plan.settled(dataset) | extensions.settled()
     trained = train(
@@ -183,7 +183,7 @@ class _Ready:
         prepared = prepare(dataset.validation, plan.preprocessing, height, width, progress=progress)
         validation = Validation(prepared, plan.preprocessing, plan.run, plan.training.score)
         model, score = _with_output(replace(start, preprocessing=plan.preprocessing), dataset, plan, progress)
-        per_epoch = max(1, len(dataset.train) // plan.recipe.batch)
+        per_epoch = steps_per_epoch(dataset, plan.recipe)
         return cls(plan, model, score, validation, per_epoch, gives_the_same(start, dataset))
 
     def module(self) -> NetworkModule:
@@ -215,8 +215,9 @@ class _Ready:
             kept = "what it began from" if self.score is None else "the classifier on its features"
             progress.note(f"training the whole network made it no better: {kept} is kept")
             return replace(self.kept(compared, history), first=first)
-        rehearsed = self.plan.run.rehearsed if trained.joined == self.plan.run.rehearsed else 0
-        run = replace(self.plan.run, joined=trained.joined, rehearsed=rehearsed)
+        held_out = self.plan.run.held_out_epochs
+        held_out = held_out if trained.joined == held_out else 0
+        run = replace(self.plan.run, joined=trained.joined, held_out_epochs=held_out)
         tuned = Model(self.plan.network, parameters_of(module), self.plan.training.task, self.plan.preprocessing)
         tuned = self._finished(tuned, validated.validation_temperature)
         if validated.number < best:  # the validation images were trained on since
@@ -226,7 +227,7 @@ class _Ready:
     def kept(self, score: Totals, history: list[Epoch]) -> FineTuned:
         """What training began from, as what came of it all."""
         model = self._finished(self.model, score.temperature)
-        run = replace(self.plan.run, joined=None, rehearsed=0)
+        run = replace(self.plan.run, joined=None, held_out_epochs=0)
         return FineTuned(model, history, -1, run, score.primary, self.plan.recipe, score.primary)
 
     def _finished(self, model: Model, temperature: float | None) -> Model:

@@ -29,9 +29,9 @@ HEAD_SHARE = 0.15
 """Share of the epochs in which only the output layer is trained, where none could be fitted on features."""
 JOINED_SHARE = 1 / 3
 """Share of the epochs, at the end, in which the validation images are trained on too."""
-REHEARSED_SHARE = 1 / 6
-"""Share of the epochs that rehearse, where validation images are too few to tell when a run has settled: what they say
-of a short run without them takes the place of leaving them out of two thirds of a long one."""
+HELD_OUT_SHARE = 1 / 6
+"""Share of the epochs, at the beginning, that hold the validation images out, where they are too few to tell when a run
+has settled; then the network is refitted on all images."""
 FEWEST_PATIENT = 4
 """Epochs without a better one before a run may be thought to have settled."""
 FEWEST_TELLING = 50
@@ -48,7 +48,16 @@ their maps back to scale after a large step."""
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What fine-tuning will do, before anything is computed."""
+    """What fine-tuning will do, before anything is computed.
+
+    Attributes:
+        network: With an output for each label.
+        preprocessing: Of the start, uncropped.
+        recipe: With the batch and the learning rate of this network and this many images.
+        run: For how long, and which images train when.
+        objective: What every step minimizes.
+        training: How the task is trained.
+    """
 
     network: Network
     preprocessing: Preprocessing
@@ -152,7 +161,7 @@ def _run(
     epochs = epochs_to_fine_tune(network, images, settings, recipe, device)
     trains_head = not gives_the_same(start, dataset) and feature_network(network) is None
     joined = epochs - max(1, round(JOINED_SHARE * epochs))
-    rehearsed = 0 if trains_head or not joining else _rehearsed(epochs, dataset, recipe)
+    held_out_epochs = 0 if trains_head or not joining else _held_out_epochs(epochs, dataset, recipe)
     return TrainingRun(
         epochs,
         min(max(1, round(HEAD_SHARE * epochs)), epochs - 1) if trains_head else 0,
@@ -160,8 +169,8 @@ def _run(
         seed=settings.seed,
         precision=precision,
         device=device,
-        joined=(rehearsed or joined) if joining and joined > 0 else None,
-        rehearsed=rehearsed,
+        joined=(held_out_epochs or joined) if joining and joined > 0 else None,
+        held_out_epochs=held_out_epochs,
         size=None if trained == side else (trained, trained),
         frozen_statistics=not recipe.transfer_statistics,
         patience=max(FEWEST_PATIENT, round(recipe.transfer_patience * epochs))
@@ -170,11 +179,16 @@ def _run(
     )
 
 
-def _rehearsed(epochs: int, dataset: Dataset, recipe: Recipe) -> int:
-    """Epochs of a rehearsal; none where it had too few steps to say anything, or the validation images suffice."""
-    rehearsed = round(REHEARSED_SHARE * epochs)
-    steps = rehearsed * max(1, len(dataset.train) // recipe.batch)
-    return rehearsed if len(dataset.validation) < FEWEST_TELLING and steps >= FEWEST_STEPS else 0
+def steps_per_epoch(dataset: Dataset, recipe: Recipe) -> int:
+    """Steps of an epoch."""
+    return max(1, len(dataset.train) // recipe.batch)
+
+
+def _held_out_epochs(epochs: int, dataset: Dataset, recipe: Recipe) -> int:
+    """Epochs of a short run first; none where it had too few steps, or the validation images are many enough."""
+    held_out = round(HELD_OUT_SHARE * epochs)
+    steps = held_out * steps_per_epoch(dataset, recipe)
+    return held_out if len(dataset.validation) < FEWEST_TELLING and steps >= FEWEST_STEPS else 0
 
 
 def gives_the_same(start: Model, dataset: Dataset) -> bool:

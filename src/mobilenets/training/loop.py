@@ -144,8 +144,8 @@ def _train(
             mixed = number < run.epochs * (1 - recipe.unmixed) and number >= run.head_epochs
             with_validation = joined is not None and number >= joined
             set_trainable(module, run, number)
-            if number == run.rehearsed > 0 and first == 0:
-                state.begin_again()
+            if number == run.held_out_epochs > 0 and first == 0:
+                state.refit()
             waits.begin()
             for batch in batches.epoch(number, size, first=first, mixed=mixed, everything=with_validation):
                 state.train_step(batch, objective)

@@ -133,7 +133,7 @@ def provenance_of(
             epochs=run.epochs,
             best_epoch=best_epoch + 1,
             validation_joined=None if run.joined is None else run.joined + 1,
-            rehearsed=run.rehearsed or None,
+            held_out_epochs=run.held_out_epochs or None,
             device=run.device.type,
             precision=run.precision,
             threads=torch.get_num_threads(),

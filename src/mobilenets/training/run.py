@@ -30,9 +30,9 @@ class TrainingRun:
         joined: First epoch that is trained on the validation images too, if any is. From then on they are no measure of
             the network, so no epoch is validated, and the last is kept. Where the epoch before it was worse than an
             earlier one, they stay apart, so that validation goes on to the end.
-        rehearsed: Number of first epochs that are a short run of their own, without the validation images: its learning
-            rate falls to zero, and its last epoch says how well such a network does. Then the run begins again from
-            the start.
+        held_out_epochs: Number of first epochs that are a short run of their own, which the validation images are held
+            out of: its learning rate falls to zero, and its last epoch says how well such a network does. Then the
+            network is refitted: the run begins again from the start.
         size: (height, width) of the training images at full resolution; the network's own if None.
         sized_epochs: Number of epochs that have that size, before the others have the network's own; None for all.
         frozen_statistics: Whether batch norms keep the statistics that they start with, as in use: batches of few
@@ -50,7 +50,7 @@ class TrainingRun:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     keep_last: bool = False
     joined: int | None = None
-    rehearsed: int = 0
+    held_out_epochs: int = 0
     size: tuple[int, int] | None = None
     sized_epochs: int | None = None
     frozen_statistics: bool = False
@@ -85,7 +85,7 @@ def fixed(dataset: Dataset, network: Network, recipe: Recipe, run: TrainingRun) 
         "head epochs": run.head_epochs,
         "kept": list(run.frozen),
         "joined": run.joined,
-        "rehearsed": run.rehearsed,
+        "held_out_epochs": run.held_out_epochs,
         "seed": run.seed,
         "precision": run.precision,
         "device": run.device.type,

@@ -78,9 +78,9 @@ class TrainingState(Generic[Trainable]):
         self.recipe, self.run, self.steps_per_epoch = recipe, run, steps_per_epoch
         self.steps, self.step = run.epochs * steps_per_epoch, 0
         self._planned = self.steps
-        self._rehearsal = run.rehearsed * steps_per_epoch
-        self._begun = 0  # the step that training began at; again, after a rehearsal
-        self._start = _copies(self.module.tensors()) if self._rehearsal else {}
+        self._held_out_steps = run.held_out_epochs * steps_per_epoch
+        self._begun = 0  # the step that training began at; again, where it is refitted
+        self._start = _copies(self.module.tensors()) if self._held_out_steps else {}
         self._cooled_from: int | None = None
         self._clock = Clock(run.seconds)
         self._parallel = Parallel(self.module)
@@ -138,15 +138,15 @@ class TrainingState(Generic[Trainable]):
         return self._planned_rate(step)
 
     def _planned_rate(self, step: int) -> float:
-        if step < self._rehearsal:
-            return self.recipe.learning_rate_at(step, self._rehearsal, self.steps_per_epoch)
-        head = self._rehearsal + self.run.head_epochs * self.steps_per_epoch
+        if step < self._held_out_steps:
+            return self.recipe.learning_rate_at(step, self._held_out_steps, self.steps_per_epoch)
+        head = self._held_out_steps + self.run.head_epochs * self.steps_per_epoch
         if step < head:
             return self.recipe.head_learning_rate or self.recipe.learning_rate
         return self.recipe.learning_rate_at(step - head, self._planned - head, self.steps_per_epoch)
 
-    def begin_again(self) -> None:
-        """Begin again from the start after the rehearsal, unless the run already cools down for want of time."""
+    def refit(self) -> None:
+        """Begin again from the start after the held-out epochs, unless the run already cools down for want of time."""
         if self._cooled_from is not None:
             return
         self._begun = self.step

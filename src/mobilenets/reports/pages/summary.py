@@ -128,7 +128,7 @@ def _images(run: Run) -> str:
     classes = plural(count, "label") if run.model.task.kind == "multilabel" else plural(count, "class", "classes")
     validated = run.phases[-1].last_validated
     validation = f"epoch selected on {counts['validation']:,}"
-    if run.rehearsed:
+    if run.refitted:
         validation = f"{counts['validation']:,} validated a short run, and were trained on too after it"
     elif validated is not None:
         validation += f", and trained on too after epoch {validated['number']:.0f}"

@@ -35,7 +35,7 @@ def training_section(run: Run) -> Element:
     return section(
         "training",
         "How training went",
-        tag("p", f"{_length(run.phases)}. {_kept(run.phases[-1], metric, rehearsed=run.rehearsed)}"),
+        tag("p", f"{_length(run.phases)}. {_kept(run.phases[-1], metric, refitted=run.refitted)}"),
         legend(*SERIES),
         tag("div", charts, class_="pair"),
     )
@@ -46,14 +46,14 @@ def _length(phases: Sequence[PhaseCurve]) -> str:
     return ", then ".join([first, *others])
 
 
-def _kept(phase: PhaseCurve, metric: str, *, rehearsed: bool) -> str:
+def _kept(phase: PhaseCurve, metric: str, *, refitted: bool) -> str:
     if not phase.best_epoch and not phase.name:
         return "No epoch was more accurate on the validation images than the first usable Model, which was kept."
     if not phase.best_epoch:
         return f"By the validation images no epoch of {phase.name} was better than what it began as, which was kept."
     which = f"{phase.best_epoch} of {phase.name}" if phase.name else f"{phase.best_epoch}"
     before = phase.last_validated
-    if before is not None and rehearsed:
+    if before is not None and refitted:
         return (
             f"The first {before['number']:.0f} epochs were a short run without the validation images, which reached "
             f"{percent(before['validation_primary'])} {metric} on them. Then training began again from the start, on "

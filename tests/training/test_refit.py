@@ -76,7 +76,7 @@ def trained(
 
 
 def test_the_rate_falls_to_zero_twice_and_only_the_first_run_is_validated() -> None:
-    found = trained(TrainingRun(epochs=12, rehearsed=4, joined=4))
+    found = trained(TrainingRun(epochs=12, held_out_epochs=4, joined=4))
     rates = [epoch.learning_rate for epoch in found.history]
     assert rates[3] < 0.1 * max(rates[:4])
     assert rates[11] < 0.1 * max(rates[4:])
@@ -104,7 +104,7 @@ def test_the_second_run_begins_from_the_weights_that_the_first_began_from() -> N
     start = NetworkModule(mobilenet_v1(width_multiplier=0.05, resolution=32, classes=2))
     initialize(start, RECIPE, 0)
     begun = np.concatenate([values.detach().numpy().ravel() for values in start.tensors().values()])
-    once, again = seen(TrainingRun(epochs=1), 0), seen(TrainingRun(epochs=9, rehearsed=8), 8)
+    once, again = seen(TrainingRun(epochs=1), 0), seen(TrainingRun(epochs=9, held_out_epochs=8), 8)
     long = seen(TrainingRun(epochs=9), 8)
     assert np.abs(again - begun).max() == pytest.approx(np.abs(once - begun).max(), rel=0.3)
     assert np.abs(long - begun).max() > 2 * np.abs(again - begun).max()
@@ -112,22 +112,22 @@ def test_the_second_run_begins_from_the_weights_that_the_first_began_from() -> N
 
 def test_the_validation_images_stay_apart_where_the_short_run_went_wrong() -> None:
     scores = iter([1.0, 0.9, 0.1, 0.1] + 8 * [0.2])
-    found = trained(TrainingRun(epochs=12, rehearsed=4, joined=4), validation=Recorded(scores))
+    found = trained(TrainingRun(epochs=12, held_out_epochs=4, joined=4), validation=Recorded(scores))
     assert found.joined is None
     assert None not in [epoch.validation_primary for epoch in found.history]
 
 
 @pytest.mark.parametrize("stop", [3, 5, 9])  # in the first run, at the beginning of the second, and within that
 def test_it_goes_on_as_if_nothing_had_happened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
-    run = TrainingRun(epochs=12, rehearsed=4, joined=4)
+    run = TrainingRun(epochs=12, held_out_epochs=4, joined=4)
     monkeypatch.setenv("MOBILENETS_CHECKPOINT_SECONDS", "0")
     with pytest.raises(KeyboardInterrupt):
         trained(run, tmp_path / "checkpoint", stop=stop)
     assert trained(run, tmp_path / "checkpoint", resume=True).history == trained(run).history
 
 
-def test_a_run_that_cools_down_in_the_first_does_not_begin_again() -> None:
-    found = trained(TrainingRun(epochs=40, rehearsed=8, joined=8, patience=4))
+def test_a_run_that_cools_down_in_the_first_does_not_refit() -> None:
+    found = trained(TrainingRun(epochs=40, held_out_epochs=8, joined=8, patience=4))
     assert len(found.history) == 5 + 6  # beyond the eighth
     rates = [epoch.learning_rate for epoch in found.history[4:]]
     assert rates == sorted(rates, reverse=True)
@@ -151,7 +151,7 @@ def test_few_images_are_all_trained_on_after_a_short_run_that_says_how_well(tmp_
     settings = replace(SETTINGS, epochs=24)
     result = fit(images(tmp_path / "few", 40), None, settings)
     training = Provenance.of(result.model).training
-    assert (training.rehearsed, training.validation_joined) == (4, 5)
+    assert (training.held_out_epochs, training.validation_joined) == (4, 5)
     assert max(epoch.number for epoch in result.history if epoch.validation_primary is not None) == 3
     assert result.best_epoch == 23
     short, task = result.history[3], result.model.task
@@ -169,4 +169,4 @@ def test_few_images_are_all_trained_on_after_a_short_run_that_says_how_well(tmp_
 def test_otherwise_there_is_no_such_run(tmp_path: Path, each: int, epochs: int, apart: bool) -> None:
     settings = replace(SETTINGS, epochs=epochs, validation_apart=apart)
     result = fit(images(tmp_path / "images", each), None, settings)
-    assert Provenance.of(result.model).training.rehearsed is None
+    assert Provenance.of(result.model).training.held_out_epochs is None
